@@ -1,0 +1,19 @@
+//! What all six tools share at the edge: exit statuses, messages, input and output files.
+//!
+//! A tool is `main` = one call of [`run`]; its job is a function from parsed arguments and a
+//! [`Session`] to an [`Exit`]. Everything a user sees on standard error goes through
+//! [`message`], every result file through [`Output`], so that the contract (status 0/1/2/3,
+//! nothing half-written under the final name, no binary on a terminal) is kept in one place.
+
+pub mod args;
+mod exit;
+mod input;
+pub mod message;
+mod output;
+pub mod signal;
+
+pub use args::Common;
+pub use exit::{Arguments, Exit, Hint, Usage, run, usage};
+pub use input::{Input, read_document};
+pub use message::{Session, name};
+pub use output::Output;

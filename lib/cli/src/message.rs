@@ -1,0 +1,143 @@
+//! Everything a user reads on standard error.
+//!
+//! Form: `tool: error: OBJECT: CAUSE`. Names in messages come from other machines, so control
+//! characters are escaped here, for every message, before they reach a terminal.
+
+use std::ffi::OsStr;
+use std::fmt::{self, Write as _};
+use std::io::{IsTerminal, Write as _};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::args::Common;
+
+/// What a run says and how much of it: the tool's name, the verbosity, and what was reported so far.
+pub struct Session {
+    tool: String,
+    verbose: u8,
+    quiet: bool,
+    colour: bool,
+    warnings: AtomicU64,
+}
+
+impl Session {
+    pub(crate) fn new(tool: String, common: &Common) -> Session {
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            && (std::io::stderr().is_terminal()
+                || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
+        Session { tool, verbose: common.verbose, quiet: common.quiet, colour, warnings: AtomicU64::new(0) }
+    }
+
+    /// The tool's name, as it stands before every message.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Prints `tool: error: …`.
+    pub fn error(&self, text: impl fmt::Display) {
+        self.line("error", "31", &text);
+    }
+
+    /// Prints `tool: warning: …` unless `--quiet`.
+    pub fn warn(&self, text: impl fmt::Display) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
+        if !self.quiet {
+            self.line("warning", "33", &text);
+        }
+    }
+
+    /// How many warnings there were, printed or not.
+    pub fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::Relaxed)
+    }
+
+    /// Prints `tool: …` with `-v`.
+    pub fn note(&self, text: impl fmt::Display) {
+        if self.verbose >= 1 {
+            self.put(&format!("{}: {}", self.tool, Clean(&text)));
+        }
+    }
+
+    /// Prints `tool: …` with `-vv`: one line for each entry.
+    pub fn detail(&self, text: impl fmt::Display) {
+        if self.verbose >= 2 {
+            self.put(&format!("{}: {}", self.tool, Clean(&text)));
+        }
+    }
+
+    /// Prints a `hint:` line: what to try, best as a command.
+    pub fn hint(&self, text: impl fmt::Display) {
+        self.put(&format!("hint: {}", Clean(&text)));
+    }
+
+    fn line(&self, kind: &str, colour: &str, text: &dyn fmt::Display) {
+        if self.colour {
+            self.put(&format!("{}: \x1b[{colour}m{kind}:\x1b[0m {}", self.tool, Clean(text)));
+        } else {
+            self.put(&format!("{}: {kind}: {}", self.tool, Clean(text)));
+        }
+    }
+
+    fn put(&self, line: &str) {
+        // Standard error may be closed; there is nobody left to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    pub(crate) fn close(&self) {
+        let _ = std::io::stderr().flush();
+    }
+}
+
+/// A text with control characters written as escapes, so that a name from an archive
+/// can neither move the cursor nor forge a second line.
+struct Clean<'a>(&'a dyn fmt::Display);
+
+impl fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escape(f), "{}", self.0)
+    }
+}
+
+struct Escape<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escape<'_, '_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            match c {
+                '\n' => self.0.write_str("\\n")?,
+                '\t' => self.0.write_str("\\t")?,
+                c if c.is_control() => write!(self.0, "\\x{:02x}", c as u32)?,
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file name for a message: bytes that are not UTF-8 appear as `\xNN`.
+pub fn name(os: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in os.as_ref().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(Clean(&"a\nb\x1b[31m\u{9b}é").to_string(), "a\\nb\\x1b[31m\\x9bé");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_shown_as_hex() {
+        assert_eq!(name(OsStr::from_bytes(b"a\xffb")), "a\\xffb");
+    }
+}

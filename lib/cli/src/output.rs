@@ -1,0 +1,253 @@
+//! The one way a result leaves a tool: standard output, or a file that appears only when complete.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::linkat;
+
+use crate::exit::{Hint, usage};
+use crate::message::name;
+
+/// The reader of standard output went away.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the reader of standard output went away")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// What the bytes are, which decides whether a terminal may have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Text; a terminal is welcome.
+    Text,
+    /// A tar or an archive; a terminal is refused.
+    Binary,
+}
+
+enum Sink {
+    Stdout(File),
+    /// A device or FIFO: it is written in place, replacing it by a file would destroy it.
+    InPlace(File),
+    /// A file without a name until [`Output::commit`].
+    Unnamed(File, PathBuf),
+    /// The same where the file system has no unnamed files (NFS, FUSE).
+    Named(tempfile::NamedTempFile, PathBuf),
+}
+
+/// An output that is complete or absent: dropped without [`commit`](Output::commit) it leaves nothing under the final name.
+pub struct Output {
+    sink: Sink,
+    name: String,
+}
+
+impl Output {
+    /// Opens `path` for binary data; `None` and `-` are standard output.
+    ///
+    /// # Errors
+    /// A usage error when standard output is a terminal; an error when the directory cannot be written.
+    pub fn binary(path: Option<&Path>) -> anyhow::Result<Output> {
+        Output::open(path, Content::Binary)
+    }
+
+    /// Opens `path` for text; `None` and `-` are standard output.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn text(path: Option<&Path>) -> anyhow::Result<Output> {
+        Output::open(path, Content::Text)
+    }
+
+    fn open(path: Option<&Path>, content: Content) -> anyhow::Result<Output> {
+        match path {
+            Some(path) if path != Path::new("-") => {
+                let sink = file_sink(path).with_context(|| name(path))?;
+                Ok(Output { sink, name: name(path) })
+            }
+            _ => {
+                let stdout = io::stdout();
+                if content == Content::Binary && stdout.is_terminal() {
+                    return Err(Hint::on(
+                        usage("refusing to write an archive to a terminal"),
+                        "redirect it, or use -o FILE",
+                    ));
+                }
+                let file = File::from(stdout.as_fd().try_clone_to_owned().context("standard output")?);
+                Ok(Output { sink: Sink::Stdout(file), name: "standard output".into() })
+            }
+        }
+    }
+
+    /// The name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the complete file its name, with one rename.
+    ///
+    /// # Errors
+    /// When the rename fails; the old file, if there was one, is then untouched.
+    pub fn commit(self) -> anyhow::Result<()> {
+        let name = self.name;
+        match self.sink {
+            Sink::Stdout(_) | Sink::InPlace(_) => Ok(()),
+            Sink::Unnamed(file, path) => give_name(&file, &path).with_context(|| name),
+            Sink::Named(file, path) => {
+                file.persist(path).map_err(|e| e.error).with_context(|| name)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&self) -> &File {
+        match &self.sink {
+            Sink::Stdout(file) | Sink::InPlace(file) | Sink::Unnamed(file, _) => file,
+            Sink::Named(file, _) => file.as_file(),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self.file().write(buf) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe && matches!(self.sink, Sink::Stdout(_)) => {
+                Err(io::Error::other(ReaderGone))
+            }
+            Err(e) => Err(io::Error::new(e.kind(), NamedError { name: self.name.clone(), error: e })),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file().as_fd()
+    }
+}
+
+/// A write error that knows which output it happened on.
+#[derive(Debug)]
+struct NamedError {
+    name: String,
+    error: io::Error,
+}
+
+impl std::fmt::Display for NamedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.error)
+    }
+}
+
+impl std::error::Error for NamedError {}
+
+fn file_sink(path: &Path) -> io::Result<Sink> {
+    // A symbolic link is followed to its end, so that the file it names is replaced and not the link.
+    let path = match fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+        Err(e) => return Err(e),
+    };
+    if let Ok(meta) = fs::metadata(&path) {
+        let kind = meta.file_type();
+        if kind.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
+            return Ok(Sink::InPlace(OpenOptions::new().write(true).open(&path)?));
+        }
+    }
+    let dir = directory_of(&path);
+    // Mode 0600: an archive holds all memory of a process, keys included.
+    match OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
+        Ok(file) => Ok(Sink::Unnamed(file, path)),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {
+            Ok(Sink::Named(tempfile::Builder::new().prefix(".ckpt-").tempfile_in(dir)?, path))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Links the unnamed `file` beside `path`, then renames it over `path`:
+/// `linkat` alone cannot replace an existing file.
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let dir = directory_of(path);
+    for attempt in 0..1000 {
+        let temporary = dir.join(format!(".ckpt-{}-{attempt}", std::process::id()));
+        match linkat(AT_FDCWD, &unnamed, AT_FDCWD, &temporary, AtFlags::AT_SYMLINK_FOLLOW) {
+            Ok(()) => {
+                return fs::rename(&temporary, path).inspect_err(|_| {
+                    let _ = fs::remove_file(&temporary);
+                });
+            }
+            Err(nix::errno::Errno::EEXIST) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(dir: &Path) -> Vec<String> {
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn output_is_absent_until_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, "old").unwrap();
+        let mut output = Output::binary(Some(&path)).unwrap();
+        output.write_all(b"new").unwrap();
+        drop(output);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let mut output = Output::binary(Some(&path)).unwrap();
+        output.write_all(b"new").unwrap();
+        output.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(entries(dir.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_device_is_written_in_place() {
+        let mut output = Output::binary(Some(Path::new("/dev/null"))).unwrap();
+        output.write_all(b"x").unwrap();
+        output.commit().unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn a_link_is_followed_to_the_file_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("real"), "old").unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        let mut output = Output::binary(Some(&dir.path().join("link"))).unwrap();
+        output.write_all(b"new").unwrap();
+        output.commit().unwrap();
+        assert_eq!(fs::read(dir.path().join("real")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(dir.path().join("link")).unwrap().file_type().is_symlink());
+    }
+}
