@@ -1,0 +1,67 @@
+# ckpt-tools: `make help` lists the targets.
+
+PREFIX        ?= /usr/local
+BINDIR        ?= $(PREFIX)/bin
+MANDIR        ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share
+DESTDIR       ?=
+CARGO         ?= cargo
+FEATURES      ?=
+
+TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+export CARGO FEATURES
+
+.PHONY: all
+all: build
+
+.PHONY: build
+build: ## build the six tools with optimisation, into target/release
+	$(CARGO) build --release --workspace --features "$(FEATURES)"
+
+.PHONY: check
+check: ## everything a change must pass: lint, unit and command line tests, pipelines with real runc, criu and podman
+	@tests/prerequisites
+	@tests/check
+
+.PHONY: test
+test: ## unit and command line tests only; needs no root and no runtime
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	$(CARGO) test --workspace --features "$(FEATURES)"
+
+.PHONY: pipelines
+pipelines: ## end-to-end tests only, with real runc, crun, criu and podman
+	@tests/prerequisites
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/pipelines/run
+
+.PHONY: lint
+lint: ## formatting and clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features "$(FEATURES)" -- -D warnings
+
+.PHONY: demo
+demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command
+	@tests/prerequisites
+	$(CARGO) build --release --workspace --features "$(FEATURES)"
+	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
+
+.PHONY: install
+install: build ## install tools, man pages and completions below PREFIX (default /usr/local), under DESTDIR
+	for tool in $(TOOLS); do \
+	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	done
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	for tool in $(TOOLS); do \
+	    rm -f "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	done
+
+.PHONY: clean
+clean: ## remove what cargo built
+	$(CARGO) clean
+
+.PHONY: help
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
