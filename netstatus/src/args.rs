@@ -1,0 +1,251 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use cli::Common;
+use cli::args::OutputFile;
+use ipnet::IpNet;
+
+use crate::network_status::{Mac, cidr};
+
+/// Save and restore the network status of a container
+#[derive(Parser, Debug)]
+#[command(name = "netstatus", version, after_help = "See netstatus(1).", disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl cli::Arguments for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    Save(Save),
+    Restore(Restore),
+}
+
+/// Write network.status from what netavark or a CNI plugin printed
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netavark setup /run/netns/web < in.json | netstatus save > network.status
+  netstatus save /var/lib/cni/results/*-$ID-eth0 > network.status
+See netstatus(1).")]
+pub struct Save {
+    /// What netavark or CNI printed, a libcni cache file, or a network.status (standard input)
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    pub files: Vec<PathBuf>,
+
+    /// What FILE is; told by its keys when not given
+    #[arg(long, value_name = "KIND", help_heading = "Input")]
+    pub from: Option<Source>,
+
+    /// Name of the network of a CNI result, in order; NAME=FILE reads the result from FILE
+    #[arg(long, value_name = "NAME[=FILE]", help_heading = "Input")]
+    pub network: Vec<String>,
+
+    /// Interface of a CNI 0.2.0 result, which does not name it
+    #[arg(long, value_name = "IF", help_heading = "Input")]
+    pub ifname: Option<String>,
+
+    /// MAC of a CNI 0.2.0 result, which does not tell it
+    #[arg(long, value_name = "MAC", value_parser = mac, help_heading = "Input")]
+    pub mac: Option<Mac>,
+
+    /// Fail when there is no network
+    #[arg(long, help_heading = "Input")]
+    pub require: bool,
+
+    #[command(flatten)]
+    pub output: OutputFile,
+}
+
+/// What a document is.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// What `netavark setup` printed
+    Netavark,
+    /// A CNI result, a libcni cache file, or podman 3's array of results
+    Cni,
+    /// A network.status
+    Status,
+}
+
+/// Turn network.status into what sets the network up again
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netstatus restore --to netavark --base opts.json < network.status | netavark setup /run/netns/web
+  netstatus restore --to podman < network.status | xargs podman run -d IMAGE
+  netstatus restore --to ip-batch < network.status | ip -n web -batch -
+See netstatus(1).")]
+pub struct Restore {
+    /// network.status (standard input)
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    pub file: Option<PathBuf>,
+
+    /// Form of the output
+    #[arg(long, value_name = "FORM", help_heading = "Output")]
+    pub to: Form,
+
+    /// Networks of this host: NET.json, `podman network inspect`, or their directory; repeatable
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Input")]
+    pub network_info: Vec<PathBuf>,
+
+    /// Document to fill in: netavark's input, or a CNI configuration
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub base: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub change: Change,
+
+    /// container_id for netavark (else that of --base)
+    #[arg(long, value_name = "ID", help_heading = "Output")]
+    pub container_id: Option<String>,
+
+    /// container_name for netavark (else that of --base)
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub container_name: Option<String>,
+
+    /// Release of netavark to write for; from 2 on a subnet may have several addresses
+    #[arg(long, value_name = "VERSION", default_value = "1", value_parser = major, help_heading = "Output")]
+    pub netavark_version: u32,
+
+    /// The interface that a CNI configuration is for, when the network has several
+    #[arg(long, value_name = "IF", help_heading = "Output")]
+    pub interface: Option<String>,
+
+    /// End options of --to podman with NUL instead of newline, for xargs -0
+    #[arg(short = '0', long, help_heading = "Output")]
+    pub null: bool,
+
+    #[command(flatten)]
+    pub output: OutputFile,
+}
+
+/// What a restore may change of the status.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Changes")]
+pub struct Change {
+    /// Drop the addresses of the status
+    #[arg(long)]
+    pub ignore_static_ip: bool,
+
+    /// Drop the MACs of the status
+    #[arg(long)]
+    pub ignore_static_mac: bool,
+
+    /// Address for network NET, in place of those of its family; repeatable
+    #[arg(long, value_name = "NET=A[/P][,A…]", value_parser = ips)]
+    pub ip: Vec<(String, Vec<Wanted>)>,
+
+    /// MAC for network NET; repeatable
+    #[arg(long, value_name = "NET=MAC", value_parser = net_mac)]
+    pub mac: Vec<(String, Mac)>,
+
+    /// Interface name for network NET; repeatable
+    #[arg(long, value_name = "NET=IF", value_parser = pair)]
+    pub ifname: Vec<(String, String)>,
+
+    /// Name of network OLD on this host; repeatable
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    pub rename: Vec<(String, String)>,
+
+    /// Only these networks; repeatable
+    #[arg(long, value_name = "NET")]
+    pub only: Vec<String>,
+}
+
+/// What the output is for.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Standard input of `netavark setup` and `teardown`
+    Netavark,
+    /// A CNI configuration with the addresses filled in (--base), or the CAP_ARGS of cnitool
+    Cni,
+    /// CNI_IFNAME and CNI_ARGS, a line for each interface
+    CniArgs,
+    /// --network options of podman run, a line each
+    Podman,
+    /// Lines for `ip -n NETNS -batch -`
+    IpBatch,
+    /// network.status, after the changes
+    Status,
+}
+
+/// An address from the command line, with or without its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Bare(IpAddr),
+    WithPrefix(IpNet),
+}
+
+impl Wanted {
+    pub fn addr(&self) -> IpAddr {
+        match self {
+            Wanted::Bare(ip) => *ip,
+            Wanted::WithPrefix(net) => net.addr(),
+        }
+    }
+}
+
+fn pair(arg: &str) -> Result<(String, String), String> {
+    match arg.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("NAME=VALUE is wanted".into()),
+    }
+}
+
+fn mac(arg: &str) -> Result<Mac, String> {
+    arg.parse().map_err(|_| "not a MAC address".into())
+}
+
+fn net_mac(arg: &str) -> Result<(String, Mac), String> {
+    let (net, value) = pair(arg)?;
+    Ok((net, mac(&value)?))
+}
+
+fn ips(arg: &str) -> Result<(String, Vec<Wanted>), String> {
+    let (net, list) = pair(arg)?;
+    let wanted = |text: &str| match text.parse() {
+        Ok(ip) => Ok(Wanted::Bare(ip)),
+        Err(_) => cidr(text).map(Wanted::WithPrefix).map_err(|e| e.to_string()),
+    };
+    Ok((net, list.split(',').map(wanted).collect::<Result<_, _>>()?))
+}
+
+fn major(arg: &str) -> Result<u32, String> {
+    let first = arg.split('.').next().unwrap_or_default();
+    first.parse().map_err(|_| "a version such as 1.14.0 is wanted".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_are_read_with_and_without_prefix() {
+        let (net, list) = ips("n1=10.1.0.9,fd00::9/64").unwrap();
+        assert_eq!(net, "n1");
+        assert_eq!(
+            list,
+            [Wanted::Bare("10.1.0.9".parse().unwrap()), Wanted::WithPrefix("fd00::9/64".parse().unwrap())]
+        );
+        assert!(ips("n1=10.1.0.9,").is_err());
+        assert!(ips("10.1.0.9").is_err());
+    }
+}

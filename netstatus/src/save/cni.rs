@@ -1,0 +1,325 @@
+//! CNI results (0.1.0 to 1.1.0), libcni cache files, and podman 3's array of results.
+//!
+//! A result does not name its network: libcni's cache does, otherwise `--network` has to. The conversion is podman's
+//! (`libnetwork/cni/run.go`): interfaces with a sandbox, each with the `ips` that point at it. Unlike podman, an
+//! address that points nowhere goes to the only interface there is, or is an error; it is never lost.
+
+use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
+
+use anyhow::bail;
+use cli::{Hint, usage};
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use crate::args::Save;
+use crate::network_status::{
+    Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock, address, cidr, object, string,
+    take_array, take_object,
+};
+
+/// The results read so far, and the names for those to come.
+pub struct Results {
+    status: NetworkStatus,
+    names: VecDeque<String>,
+    nameless: usize,
+    named: usize,
+    missing: Missing,
+}
+
+/// What a result of CNI 0.2.0 does not tell.
+struct Missing {
+    ifname: Option<String>,
+    mac: Option<Mac>,
+}
+
+impl Results {
+    pub fn new(args: &Save) -> Results {
+        Results {
+            status: NetworkStatus::default(),
+            names: VecDeque::new(),
+            nameless: 0,
+            named: 0,
+            missing: Missing { ifname: args.ifname.clone(), mac: args.mac.clone() },
+        }
+    }
+
+    /// The next result without a name gets this one.
+    pub fn name_next(&mut self, network: &str) {
+        self.names.push_back(network.to_owned());
+        self.named += 1;
+    }
+
+    /// Adds the result or results in `value`; `network` is their name if it is known already.
+    ///
+    /// # Errors
+    /// When the plugin reported an error, or the result cannot be read or contradicts an earlier one.
+    pub fn add(
+        &mut self,
+        value: Value,
+        network: Option<&str>,
+        warn: &mut dyn FnMut(String),
+    ) -> anyhow::Result<()> {
+        match value {
+            // podman 3 and older: an array of results, "null" or an empty one without a network.
+            Value::Array(list) => {
+                for (i, value) in list.into_iter().enumerate() {
+                    self.result(value, network, None, warn)
+                        .map_err(|e| e.context(format!("result {}", i + 1)))?;
+                }
+                Ok(())
+            }
+            Value::Object(mut map) if map.get("kind").is_some_and(Value::is_string) => {
+                match map.get("kind").and_then(Value::as_str) {
+                    Some("cniCacheV1") => {}
+                    kind => bail!("kind {kind:?} is not that of a libcni cache file"),
+                }
+                let text = |key: &str| match map.get(key) {
+                    Some(value) => string(value).map(str::to_owned).map_err(|e| e.within(key)),
+                    None => Err(Malformed::new(format!("key {key} is missing"))),
+                };
+                let (name, ifname) = (text("networkName")?, text("ifName")?);
+                let result = map.shift_remove("result").unwrap_or_default();
+                self.result(result, Some(network.unwrap_or(&name)), Some(ifname), warn)
+            }
+            other => self.result(other, network, None, warn),
+        }
+    }
+
+    /// All networks; an empty podman 3 array means none.
+    ///
+    /// # Errors
+    /// When the number of names is not the number of results without one.
+    pub fn finish(self) -> anyhow::Result<Option<NetworkStatus>> {
+        if self.nameless != self.named {
+            if self.named == 0 {
+                return Err(Hint::on(
+                    usage("network name missing: a CNI result does not tell the name of its network"),
+                    "give --network NAME",
+                ));
+            }
+            let plural = |n: usize| if n == 1 { "" } else { "s" };
+            let (results, names) = (self.nameless, self.named);
+            return Err(usage(format!(
+                "{results} result{} without a name, {names} name{}",
+                plural(results),
+                plural(names)
+            )));
+        }
+        Ok(Some(self.status).filter(|status| !status.networks.is_empty()))
+    }
+
+    fn result(
+        &mut self,
+        value: Value,
+        network: Option<&str>,
+        ifname: Option<String>,
+        warn: &mut dyn FnMut(String),
+    ) -> anyhow::Result<()> {
+        let keys = object(value)?;
+        if let (Some(code), Some(Value::String(msg)), None) =
+            (keys.get("code"), keys.get("msg"), keys.get("ips"))
+        {
+            let details = keys.get("details").and_then(Value::as_str).filter(|d| !d.is_empty());
+            bail!("CNI plugin: {msg} ({code}){}", details.map(|d| format!(": {d}")).unwrap_or_default());
+        }
+        let name = match network {
+            Some(name) => name.to_owned(),
+            None => {
+                self.nameless += 1;
+                // A missing name is reported when all results are counted.
+                self.names.pop_front().unwrap_or_else(|| format!("result {}", self.nameless))
+            }
+        };
+        let block = match string(keys.get("cniVersion").unwrap_or(&Value::Null))
+            .map_err(|e| e.within("cniVersion"))?
+        {
+            "0.1.0" | "0.2.0" => old_result(keys, &self.missing, ifname)?,
+            version if version.starts_with("0.") || version.starts_with("1.") => result(keys, ifname, warn)?,
+            version => bail!("CNI version {version:?} is not known"),
+        };
+        match self.status.networks.entry(name) {
+            Entry::Vacant(entry) => {
+                entry.insert(block);
+            }
+            Entry::Occupied(mut entry) => {
+                for (ifname, interface) in block.interfaces {
+                    if entry.get_mut().interfaces.insert(ifname.clone(), interface).is_some() {
+                        bail!("network {}: interface {ifname}: two results for it", entry.key());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A result since CNI 0.3.0.
+fn result(
+    mut keys: Map<String, Value>,
+    ifname: Option<String>,
+    warn: &mut dyn FnMut(String),
+) -> Result<StatusBlock, Malformed> {
+    let mut block = StatusBlock::default();
+    dns(&mut keys, &mut block)?;
+    let interfaces = take_array(&mut keys, "interfaces")?;
+    // What stands at each index: the name of an interface in the container, or nothing for the host's side.
+    let mut at_index = Vec::new();
+    for value in interfaces {
+        let (name, interface) = sandbox_interface(value).map_err(|e| e.within("interfaces"))?;
+        if let Some(interface) = interface {
+            if interface.mac_address.is_none() {
+                warn(format!("interface {name}: the result has no MAC"));
+            }
+            if block.interfaces.insert(name.clone(), interface).is_some() {
+                return Err(Malformed::new(format!("interface {name} stands twice in the result")));
+            }
+            at_index.push(Some(name));
+        } else {
+            at_index.push(None);
+        }
+    }
+    let only = match (block.interfaces.len(), ifname) {
+        (0, Some(ifname)) => {
+            block.interfaces.insert(ifname.clone(), NetInterface::default());
+            Some(ifname)
+        }
+        (1, _) => block.interfaces.keys().next().cloned(),
+        (_, ifname) => ifname.filter(|name| block.interfaces.contains_key(name)),
+    };
+    let routes = default_routes(take_array(&mut keys, "routes")?)?;
+    for (i, value) in take_array(&mut keys, "ips")?.into_iter().enumerate() {
+        let place = |e: Malformed| e.within(format!("ips[{i}]"));
+        let (index, mut address) = ip(value).map_err(place)?;
+        let owner = match index {
+            Some(index) => match usize::try_from(index).ok().and_then(|index| at_index.get(index)) {
+                Some(owner) => owner.clone(),
+                None => return Err(place(Malformed::new(format!("interface index {index} out of range")))),
+            },
+            None => Some(
+                only.clone()
+                    .ok_or_else(|| place(Malformed::new("no interface index, and not one interface")))?,
+            ),
+        };
+        // An address of the host's side (the bridge as gateway) is none of the container's.
+        let Some(owner) = owner else { continue };
+        // The static plugin leaves the gateway out and gives a route instead.
+        let in_subnet = |gateway: &&IpAddr| address.ipnet.contains(*gateway);
+        address.gateway = address.gateway.or_else(|| routes.iter().find(in_subnet).copied());
+        if let Some(interface) = block.interfaces.get_mut(&owner) {
+            interface.subnets.push(address);
+        }
+    }
+    if block.interfaces.is_empty() {
+        return Err(Malformed::new("no interface with a sandbox, so none in the container"));
+    }
+    Ok(block)
+}
+
+/// A result of CNI 0.1.0 or 0.2.0: one address of each family, no interface, no MAC.
+fn old_result(
+    mut keys: Map<String, Value>,
+    missing: &Missing,
+    ifname: Option<String>,
+) -> anyhow::Result<StatusBlock> {
+    let Some(name) = ifname.or_else(|| missing.ifname.clone()) else {
+        return Err(Hint::on(usage("a result of CNI 0.2.0 does not name the interface"), "give --ifname IF"));
+    };
+    let Some(mac) = missing.mac.clone() else {
+        return Err(Hint::on(
+            anyhow::anyhow!("a result of CNI 0.2.0 has no MAC, and without it peers lose the container"),
+            "give --mac, or read the namespace itself: netstatus save --netns PATH",
+        ));
+    };
+    let mut interface = NetInterface { mac_address: Some(mac), ..NetInterface::default() };
+    let mut block = StatusBlock::default();
+    dns(&mut keys, &mut block)?;
+    for family in ["ip4", "ip6"] {
+        let Some(value) = keys.shift_remove(family) else { continue };
+        let mut entry = object(value).map_err(|e| e.within(family))?;
+        let ipnet = required_cidr(&entry, "ip").map_err(|e| e.within(family))?;
+        let gateway = optional_address(&mut entry, "gateway").map_err(|e| e.within(family))?;
+        interface.subnets.push(NetAddress::new(ipnet, gateway));
+    }
+    block.interfaces.insert(name, interface);
+    Ok(block)
+}
+
+/// An entry of `interfaces`: its name, and what it is if it stands in the container.
+fn sandbox_interface(value: Value) -> Result<(String, Option<NetInterface>), Malformed> {
+    let keys = object(value)?;
+    let text = |key: &str| match keys.get(key) {
+        None | Some(Value::Null) => Ok(""),
+        Some(value) => string(value).map_err(|e| e.within(key)),
+    };
+    let name = text("name")?.to_owned();
+    if text("sandbox")?.is_empty() {
+        return Ok((name, None));
+    }
+    let mac_address = match text("mac")? {
+        "" => None,
+        mac => Some(mac.parse()?),
+    };
+    Ok((name, Some(NetInterface { mac_address, ..NetInterface::default() })))
+}
+
+/// An entry of `ips`: the index of its interface, and the address.
+fn ip(value: Value) -> Result<(Option<u64>, NetAddress), Malformed> {
+    let mut keys = object(value)?;
+    let index = match keys.get("interface") {
+        None | Some(Value::Null) => None,
+        Some(value) => match value.as_u64() {
+            Some(index) => Some(index),
+            None => return Err(Malformed::new(format!("interface index {value} out of range"))),
+        },
+    };
+    let ipnet = required_cidr(&keys, "address")?;
+    let family = if ipnet.addr().is_ipv4() { "4" } else { "6" };
+    match keys.get("version") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(version)) if version == family => {}
+        Some(version) => {
+            return Err(Malformed::new(format!("version is {version}, but the address is {ipnet}")));
+        }
+    }
+    Ok((index, NetAddress::new(ipnet, optional_address(&mut keys, "gateway")?)))
+}
+
+/// The gateways of the default routes.
+fn default_routes(routes: Vec<Value>) -> Result<Vec<IpAddr>, Malformed> {
+    let mut gateways = Vec::new();
+    for value in routes {
+        let mut keys = object(value).map_err(|e| e.within("routes"))?;
+        if matches!(keys.get("dst").and_then(Value::as_str), Some("0.0.0.0/0" | "::/0")) {
+            gateways.extend(optional_address(&mut keys, "gw").map_err(|e| e.within("routes"))?);
+        }
+    }
+    Ok(gateways)
+}
+
+fn dns(keys: &mut Map<String, Value>, block: &mut StatusBlock) -> Result<(), Malformed> {
+    let mut dns = take_object(keys, "dns")?;
+    for value in take_array(&mut dns, "nameservers").map_err(|e| e.within("dns"))? {
+        block.dns_server_ips.push(address(&value).map_err(|e| e.within("dns: nameservers"))?);
+    }
+    for value in take_array(&mut dns, "search").map_err(|e| e.within("dns"))? {
+        block.dns_search_domains.push(string(&value).map_err(|e| e.within("dns: search"))?.to_owned());
+    }
+    Ok(())
+}
+
+fn required_cidr(keys: &Map<String, Value>, key: &str) -> Result<IpNet, Malformed> {
+    match keys.get(key) {
+        Some(value) => string(value).and_then(cidr).map_err(|e| e.within(key)),
+        None => Err(Malformed::new(format!("key {key} is missing"))),
+    }
+}
+
+fn optional_address(keys: &mut Map<String, Value>, key: &str) -> Result<Option<IpAddr>, Malformed> {
+    match keys.shift_remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(value) => address(&value).map(Some).map_err(|e| e.within(key)),
+    }
+}
