@@ -1,0 +1,103 @@
+# podman as the peer: it imports an archive of a container it never saw, and its own exports come back without it.
+
+load helpers
+
+setup_file() {
+    build_image
+    # The image store is made once for the file; every test has containers and volumes of its own.
+    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
+    export store
+    tar -C "$image" -c . | podman_ import - localhost/image
+    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
+    export image_id
+}
+
+setup() {
+    here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    podman_ rm -fa -t0
+    podman_ volume rm -fa
+    teardown_containers
+}
+
+podman_() {
+    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
+        --events-backend none --runtime runc "$@"
+}
+
+# inside COMMAND: runs COMMAND by sh in podman's container web.
+inside() {
+    podman_ exec web sh -c "$1"
+}
+
+# What /app/count did to the image, as seen in the restored container.
+assert_changes() {
+    [ "$(inside 'cat /app/settings /app/replaced-dir /app/replaced-file/x')" = $'changed\nnow a file\ninside' ]
+    [ "$(inside 'stat -c %a /app/private')" = 2750 ]
+    [ "$(inside 'stat -c %h /app/first; cat /app/second')" = $'2\nlinked' ]
+    [ "$(inside 'ls /app/cache')" = new ]
+    [ "$(inside 'cat /app/untouched')" = 'from the image' ]
+    run ! inside 'ls /app/deleted'
+}
+
+@test "podman imports the archive of a runc container it never saw, files, volume and shared memory" {
+    shared_memory "$here/shm"
+    make_bundle "$here" "$bind_shm"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
+    # podman mounts the sources its archive names, also for volumes it has just made: they must be where it makes them.
+    spec-gen -v "$(podman_ info --format '{{.Store.VolumePath}}')/data/_data:/data" <"$here/config.json" >"$here/spec.dump"
+    {
+        rootfs-diff create --members --rootfs "$here/rootfs"
+        vol-archive create --members data="$here/data" --shm "$here/shm"
+    } | ckpt-pack --bundle "$here" --id "$(printf '%064d' 1)" --name web --runtime runc \
+        --rootfs-image "localhost/image:latest@$image_id" -o web.ckpt -
+    umount "$here/rootfs" "$here/shm"
+    rm -r "$here"
+
+    podman_ container restore --import web.ckpt
+    [ "$(inside 'cat /tmp/counter')" -ge "$before" ]
+    sleep 0.5
+    [ "$(inside 'cat /tmp/counter')" -gt "$before" ]
+    assert_changes
+    [ "$(inside 'cat /data/file')" = 'in the volume' ]
+    [ "$(inside 'cat /dev/shm/file /scratch/file')" = $'in shared memory\nin a tmpfs' ]
+}
+
+@test "plain runc restores what podman exported" {
+    # Not /app/count: podman cannot export a container that replaced a file by a directory.
+    podman_ run -d --name web --network none -v data:/data --tmpfs /scratch localhost/image /bin/sh -c '
+        echo linked > /app/first; ln /app/first /app/second; rm /app/deleted; chmod 700 /app/private
+        echo "in the volume" > /data/file; echo "in shared memory" > /dev/shm/file; echo "in a tmpfs" > /scratch/file
+        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; sleep 0.1; done'
+    sleep 1.5
+    podman_ container checkpoint --export web.ckpt web
+    before=$(tar -xOf web.ckpt rootfs-diff.tar | tar -xOf - tmp/counter)
+    podman_ rm -f -t0 web
+    podman_ volume rm data
+
+    overlay "$there"
+    shared_memory "$there/shm"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
+    # Files that podman makes for every container and does not archive.
+    touch "$there"/{hosts,hostname,resolv.conf,containerenv}
+    # CRIU checks the mode of the root directory, which podman's archive does not tell: its layers have 0555.
+    chmod 0555 "$there/rootfs"
+    spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
+        -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" -v "$there/resolv.conf:/etc/resolv.conf" \
+        -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    # conmon's pipes were its standard output and error, so pipes they must be again.
+    mkfifo out
+    cat out >output &
+    runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
+        </dev/null >out 2>&1 || { cat output; grep Error "$there/bundle/restore.log"; false; }
+    counted_past "$there/rootfs/tmp/counter" "$before"
+    [ "$(runc exec web cat /data/file /dev/shm/file /scratch/file)" = $'in the volume\nin shared memory\nin a tmpfs' ]
+    [ "$(runc exec web cat /app/first)" = linked ]
+    run ! runc exec web ls /app/deleted
+}

@@ -1,0 +1,121 @@
+# What the end-to-end tests share: a container on an overlay, its checkpoint, and the comparison of trees.
+# Loaded by every file here; the tests run as root inside tests/host/enter.
+
+bats_require_minimum_version 1.5.0
+
+tests=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+
+# build_image: the root file system all containers of one test file start from, in $image.
+build_image() {
+    export image=$BATS_FILE_TMPDIR/image
+    "$tests/image" "$image"
+}
+
+# not_run WHY: a test this machine cannot run. It is reported with its reason, and not as passed.
+not_run() {
+    skip "not run: $*"
+}
+
+# overlay DIR: mounts DIR/rootfs, an overlay of its own over the image.
+overlay() {
+    mkdir -p "$1"/{rootfs,upper,work}
+    mount -t overlay overlay -o "lowerdir=$image,upperdir=$1/upper,workdir=$1/work" "$1/rootfs"
+}
+
+# shared_memory DIR: a file system for a container's /dev/shm, as podman binds it.
+shared_memory() {
+    mkdir -p "$1"
+    mount -t tmpfs -o mode=1777,size=64m shm "$1"
+}
+
+# make_bundle DIR [JQ-FILTER]: a bundle that runs /app/count on an overlay, with the volume DIR/data on /data.
+make_bundle() {
+    local bundle=$1
+    overlay "$bundle"
+    mkdir -p "$bundle/data"
+    (cd "$bundle" && rm -f config.json && runc spec)
+    jq --arg dir "$bundle" "
+        .process.args = [\"/app/count\"] | .process.terminal = false | .root = {path: (\$dir + \"/rootfs\")}
+        | .mounts += [
+            {destination: \"/data\", type: \"bind\", source: (\$dir + \"/data\"), options: [\"rbind\", \"rw\"]},
+            {destination: \"/scratch\", type: \"tmpfs\", source: \"tmpfs\", options: [\"nosuid\", \"nodev\"]}]
+        | ${2:-.}" "$bundle/config.json" >"$bundle/config.new"
+    mv "$bundle/config.new" "$bundle/config.json"
+}
+
+# A /dev/shm from outside, for make_bundle.
+bind_shm='(.mounts[] | select(.destination == "/dev/shm")) |= {destination, type: "bind", source: ($dir + "/shm"), options: ["bind", "rw"]}'
+
+# start RUNTIME BUNDLE ID. A terminal or a file as standard stream cannot be dumped, so all three are /dev/null.
+start() {
+    "$1" --log "$2/$1.log" run -d --bundle "$2" "$3" </dev/null >/dev/null 2>&1 || {
+        cat "$2/$1.log"
+        return 1
+    }
+    counted_past "$2/rootfs/tmp/counter" 5
+}
+
+# checkpoint RUNTIME BUNDLE ID [OPTION]...
+checkpoint() {
+    local runtime=$1 bundle=$2 id=$3
+    shift 3
+    "$runtime" checkpoint --image-path "$bundle/checkpoint" --work-path "$bundle" "$@" "$id" || {
+        grep -s Error "$bundle/dump.log"
+        return 1
+    }
+}
+
+# restore RUNTIME BUNDLE ID [OPTION]...
+restore() {
+    local runtime=$1 bundle=$2 id=$3
+    shift 3
+    "$runtime" --log "$bundle/$runtime.log" restore -d --bundle "$bundle" --image-path "$bundle/checkpoint" \
+        --work-path "$bundle" "$@" "$id" </dev/null >/dev/null 2>&1 || {
+        cat "$bundle/$runtime.log"
+        grep -s Error "$bundle/restore.log"
+        return 1
+    }
+}
+
+# counted_past FILE N: waits until the counter in FILE is greater than N, at most 20 s.
+counted_past() {
+    local n try
+    for try in {1..200}; do
+        n=$(cat "$1" 2>/dev/null) || n=0
+        [ "${n:-0}" -gt "$2" ] && return
+        sleep 0.1
+    done
+    echo "the container does not count past $2 (its counter: ${n:-none})"
+    return 1
+}
+
+# fingerprint DIR: everything a tree holds, one line per fact, for a comparison with diff.
+fingerprint() (
+    cd "$1"
+    # The size and the link count of a directory belong to the file system it is on, not to the tree.
+    find . -xdev -type d -printf '%P/ %y %m %U:%G %T@\n' -o \
+        -printf '%P %y %m %U:%G %T@ %n %s %l\n' | LC_ALL=C sort
+    find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
+    getfattr -R -h -d -m - . 2>/dev/null
+    true
+)
+
+# same_tree A B: both directories hold the same.
+same_tree() {
+    diff <(fingerprint "$1") <(fingerprint "$2")
+}
+
+# teardown_containers: kills what is left and unmounts what this test mounted.
+teardown_containers() {
+    local runtime id dir
+    for runtime in runc crun; do
+        for id in $("$runtime" list -q 2>/dev/null); do
+            "$runtime" kill "$id" KILL 2>/dev/null
+            "$runtime" delete -f "$id" 2>/dev/null
+        done
+    done
+    while read -r dir; do
+        umount -l "$dir"
+    done < <(awk -v dir="$BATS_TEST_TMPDIR/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo)
+    return 0
+}
