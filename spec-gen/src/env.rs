@@ -1,0 +1,121 @@
+//! The process's environment: one value for each name.
+//!
+//! runtime-tools looks a name up in a cache keyed by `NAME=VALUE` and so never finds it: podman's
+//! containers get the name twice and the shell decides (opencontainers/runtime-tools#798).
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::spec::Spec;
+
+const ENV: &str = "process.env";
+
+/// The name of an entry: what stands before the first `=`.
+pub fn name_of(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(name, _)| name)
+}
+
+/// Whether the variable is set; `NAME=` counts.
+pub fn is_set(spec: &Spec, name: &str) -> bool {
+    spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.contains('=') && name_of(e) == name)
+}
+
+/// Sets a variable in the place where it stands, or at the end; a second entry of the name goes.
+pub fn set(spec: &mut Spec, name: &str, value: &str) {
+    let entry = json!(format!("{name}={value}"));
+    let list = spec.list_mut(ENV);
+    let is_name = |v: &Value| v.as_str().is_some_and(|e| name_of(e) == name);
+    match list.iter().position(is_name) {
+        Some(first) => {
+            let mut at = 0;
+            list.retain(|v| {
+                at += 1;
+                at - 1 <= first || !is_name(v)
+            });
+            list[first] = entry;
+        }
+        None => list.push(entry),
+    }
+}
+
+/// Sets a variable unless it is set.
+pub fn set_default(spec: &mut Spec, name: &str, value: &str) {
+    if !is_set(spec, name) {
+        set(spec, name, value);
+    }
+}
+
+/// Removes a variable.
+pub fn unset(spec: &mut Spec, name: &str) {
+    if !spec.list(ENV).is_empty() {
+        spec.list_mut(ENV).retain(|v| v.as_str().is_none_or(|e| name_of(e) != name));
+    }
+}
+
+/// What `-e` asks for: `NAME=VALUE`, or `NAME` and `PREFIX*` for what spec-gen's own environment holds.
+///
+/// # Errors
+/// When no name stands before the `=`.
+pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+    match flag.split_once('=') {
+        Some(("", _)) => bail!("--env {flag}: no name stands before the '='"),
+        Some((name, value)) => set(spec, name, value),
+        None => {
+            let prefix = flag.strip_suffix('*');
+            let mut own: Vec<(String, String)> = std::env::vars_os()
+                .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
+                .filter(|(n, _)| prefix.map_or(n == flag, |p| n.starts_with(p)))
+                .collect();
+            own.sort();
+            for (name, value) in own {
+                set(spec, &name, &value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The lines of an `--env-file`: as `-e`, blank lines and `#` comments passed over.
+///
+/// # Errors
+/// Names the line.
+pub fn apply_file(spec: &mut Spec, text: &[u8], name: &str) -> anyhow::Result<()> {
+    let text = std::str::from_utf8(text).with_context(|| name.to_owned())?;
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if !line.is_empty() && !line.starts_with('#') {
+            apply_flag(spec, line).with_context(|| format!("{name}:{}", i + 1))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(env: &[&str]) -> Spec {
+        Spec::new(json!({ "process": { "env": env } }))
+    }
+
+    #[test]
+    fn a_variable_is_replaced_where_it_stands_and_never_doubled() {
+        let mut spec = spec(&["A=1", "B=2", "A=3", "AB=4"]);
+        set(&mut spec, "A", "x");
+        set(&mut spec, "C", "");
+        assert_eq!(spec.texts(ENV), ["A=x", "B=2", "AB=4", "C="]);
+    }
+
+    #[test]
+    fn an_empty_value_is_set_and_a_longer_name_is_another() {
+        let spec = spec(&["HOME=", "HOMEX=1"]);
+        assert!(is_set(&spec, "HOME") && is_set(&spec, "HOMEX") && !is_set(&spec, "HOM"));
+    }
+
+    #[test]
+    fn env_files_name_the_bad_line() {
+        let mut spec = spec(&[]);
+        let error = apply_file(&mut spec, b"# c\nA=1\n\n=x\n", "f").unwrap_err();
+        assert_eq!(format!("{error:#}"), "f:4: --env =x: no name stands before the '='");
+    }
+}

@@ -1,0 +1,212 @@
+//! Namespaces: own, the host's, or another's by path.
+
+use anyhow::bail;
+use cli::usage;
+use serde_json::{Value, json};
+
+use crate::spec::Spec;
+
+const NAMESPACES: &str = "linux.namespaces";
+
+/// What a namespace flag asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The host's: the namespace is left out of the list.
+    Host,
+    /// A new one.
+    Private,
+    /// The one at a path.
+    Path(String),
+    /// Another container's, found by its pid.
+    Container(String),
+}
+
+impl Mode {
+    /// Reads `host`, `private` (`none`, `bridge`, …: a new namespace, what is put in is another tool's job), `ns:PATH` or `container:ID`.
+    ///
+    /// # Errors
+    /// With what would have been accepted.
+    pub fn parse(text: &str) -> Result<Mode, String> {
+        match text.split_once(':') {
+            Some(("ns", path)) if path.starts_with('/') => Ok(Mode::Path(path.to_owned())),
+            Some(("ns", _)) => Err("ns: wants an absolute path".into()),
+            Some(("container", "")) => Err("container: wants an id or pid".into()),
+            Some(("container", id)) => Ok(Mode::Container(id.to_owned())),
+            None if text == "host" => Ok(Mode::Host),
+            None if matches!(text, "private" | "none" | "shareable") => Ok(Mode::Private),
+            _ => Err("one of host, private, none, ns:PATH, container:ID is wanted".into()),
+        }
+    }
+}
+
+/// The namespace types of the runtime-spec, and their names in `/proc/PID/ns`.
+pub const TYPES: [(&str, &str); 8] = [
+    ("pid", "pid"),
+    ("network", "net"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+    ("mount", "mnt"),
+    ("user", "user"),
+    ("cgroup", "cgroup"),
+    ("time", "time"),
+];
+
+/// The file of a namespace of a process.
+pub fn of_process(pid: u64, kind: &str) -> String {
+    let file = TYPES.iter().find(|(name, _)| *name == kind).map_or(kind, |(_, file)| file);
+    format!("/proc/{pid}/ns/{file}")
+}
+
+/// The entry of one type.
+pub fn find<'a>(spec: &'a Spec, kind: &str) -> Option<&'a Value> {
+    spec.list(NAMESPACES).iter().find(|n| n.get("type").and_then(Value::as_str) == Some(kind))
+}
+
+/// The path of an entry; `None` where it is a new namespace.
+pub fn path(namespace: &Value) -> Option<&str> {
+    namespace.get("path").and_then(Value::as_str).filter(|p| !p.is_empty())
+}
+
+/// Sets the namespace of a type; an entry keeps its position and its other keys.
+pub fn set(spec: &mut Spec, kind: &str, path: Option<&str>) {
+    let list = spec.list_mut(NAMESPACES);
+    let at = match list.iter().position(|n| n.get("type").and_then(Value::as_str) == Some(kind)) {
+        Some(at) => at,
+        None => {
+            list.push(json!({ "type": kind }));
+            list.len() - 1
+        }
+    };
+    match (path, list[at].as_object_mut()) {
+        (Some(path), Some(entry)) => {
+            entry.insert("path".into(), json!(path));
+        }
+        (None, Some(entry)) => {
+            entry.shift_remove("path");
+        }
+        (_, None) => {}
+    }
+}
+
+/// Leaves the container in the host's namespace of a type.
+pub fn remove(spec: &mut Spec, kind: &str) {
+    if find(spec, kind).is_some() {
+        spec.list_mut(NAMESPACES).retain(|n| n.get("type").and_then(Value::as_str) != Some(kind));
+    }
+}
+
+/// Applies one namespace flag. `peers` are the `--container-pid` pairs.
+///
+/// # Errors
+/// When a container is named whose pid is not known.
+pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[(String, u64)]) -> anyhow::Result<()> {
+    match mode {
+        Mode::Host => {
+            remove(spec, kind);
+            leave_to_host(spec, kind);
+        }
+        Mode::Private => set(spec, kind, None),
+        Mode::Path(path) => set(spec, kind, Some(path)),
+        Mode::Container(id) => {
+            let pid = pid_of(id, peers)?;
+            set(spec, kind, Some(&of_process(pid, kind)));
+        }
+    }
+    // The name of a joined UTS namespace is its owner's: setting ours would rename that container too.
+    if kind == "uts" && *mode != Mode::Private {
+        spec.remove("hostname");
+    }
+    Ok(())
+}
+
+/// Applies one namespace flag to the spec of a checkpoint: only paths change, a restored host name is CRIU's business.
+///
+/// # Errors
+/// When a container is named whose pid is not known.
+pub fn apply_restored(
+    spec: &mut Spec,
+    kind: &str,
+    mode: &Mode,
+    peers: &[(String, u64)],
+) -> anyhow::Result<()> {
+    match mode {
+        Mode::Host => remove(spec, kind),
+        Mode::Private => set(spec, kind, None),
+        Mode::Path(path) => set(spec, kind, Some(path)),
+        Mode::Container(id) => set(spec, kind, Some(&of_process(pid_of(id, peers)?, kind))),
+    }
+    Ok(())
+}
+
+/// The pid of another container.
+///
+/// # Errors
+/// When it was not given.
+pub fn pid_of(id: &str, peers: &[(String, u64)]) -> anyhow::Result<u64> {
+    if let Some((_, pid)) = peers.iter().find(|(name, _)| name == id) {
+        return Ok(*pid);
+    }
+    match id.parse() {
+        // A short number can only be a pid; ids are hexadecimal and long.
+        Ok(pid) if id.len() <= 10 && pid > 0 => Ok(pid),
+        _ => bail!(cli::Hint::on(
+            usage(format!("container {id}: its pid is not known")),
+            format!("add --container-pid {id}=PID"),
+        )),
+    }
+}
+
+/// Drops what a runtime refuses without a namespace of its own.
+fn leave_to_host(spec: &mut Spec, kind: &str) {
+    match kind {
+        // runc: "sysctl net.… is not allowed in the hosts network namespace".
+        "network" if spec.get("linux.sysctl").is_some() => {
+            spec.object("linux.sysctl").retain(|key, _| !key.starts_with("net."));
+        }
+        // runc: "unable to set hostname without a private UTS namespace".
+        "uts" => {
+            spec.remove("hostname");
+            spec.remove("domainname");
+        }
+        "user" => {
+            spec.remove("linux.uidMappings");
+            spec.remove("linux.gidMappings");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_replaced_in_place_and_keeps_unknown_keys() {
+        let mut spec = Spec::new(json!({"linux": {"namespaces": [
+            {"type": "pid"}, {"type": "network", "path": "/old", "x": 1}, {"type": "uts"}]}}));
+        set(&mut spec, "network", Some("/run/netns/web"));
+        set(&mut spec, "cgroup", None);
+        assert_eq!(
+            spec.value()["linux"]["namespaces"],
+            json!([{"type": "pid"}, {"type": "network", "path": "/run/netns/web", "x": 1}, {"type": "uts"}, {"type": "cgroup"}])
+        );
+        set(&mut spec, "network", None);
+        assert_eq!(find(&spec, "network"), Some(&json!({"type": "network", "x": 1})));
+    }
+
+    #[test]
+    fn modes_are_podmans() {
+        assert_eq!(Mode::parse("ns:/run/netns/web"), Ok(Mode::Path("/run/netns/web".into())));
+        assert_eq!(Mode::parse("container:web"), Ok(Mode::Container("web".into())));
+        for bad in ["", "ns:", "ns:rel", "container:", "slirp4netns:x", "hots"] {
+            assert!(Mode::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_joined_namespace_needs_a_pid() {
+        assert_eq!(pid_of("web", &[("web".into(), 7)]).unwrap(), 7);
+        assert_eq!(pid_of("4711", &[]).unwrap(), 4711);
+        assert!(pid_of("web", &[]).is_err());
+    }
+}

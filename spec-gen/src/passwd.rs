@@ -1,0 +1,150 @@
+//! The one parser of `passwd` and `group`, for files an image brought: nothing in them is trusted.
+//!
+//! podman has three parsers with three opinions. In the one that decides the uid a comment line is an
+//! entry with uid 0, and so is a line whose number is cut off or no number at all: `--user '# comment'`
+//! starts the container as root. Here a line is an entry when it has the numbers it must have, and is
+//! otherwise reported and passed over.
+
+use std::path::Path;
+
+/// A file longer than this is refused: an image must not fill the memory of the one who starts it.
+pub const MAX_FILE: u64 = 16 << 20;
+
+/// An entry of a `passwd` file and the line it stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwd {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+    pub line: usize,
+}
+
+/// An entry of a `group` file and the line it stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub gid: u32,
+    pub members: Vec<String>,
+    pub line: usize,
+}
+
+/// What a file gave: its entries, and a message for each line that is none.
+#[derive(Clone, Debug)]
+pub struct Table<T> {
+    pub entries: Vec<T>,
+    pub ignored: Vec<String>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { entries: Vec::new(), ignored: Vec::new() }
+    }
+}
+
+/// Parses a `passwd` file; `name` is its name for messages.
+pub fn passwd(text: &[u8], name: &Path) -> Table<Passwd> {
+    parse(text, name, |fields, line| {
+        let [user, _password, uid, gid, rest @ ..] = fields else { return Err("fewer than 4 fields") };
+        Ok(Passwd {
+            name: (*user).to_owned(),
+            uid: number(uid).ok_or("the uid is not a number from 0 to 4294967294")?,
+            gid: number(gid).ok_or("the gid is not a number from 0 to 4294967294")?,
+            home: rest.get(1).copied().unwrap_or_default().to_owned(),
+            line,
+        })
+    })
+}
+
+/// Parses a `group` file; `name` is its name for messages.
+pub fn group(text: &[u8], name: &Path) -> Table<Group> {
+    parse(text, name, |fields, line| {
+        let [group, _password, gid, rest @ ..] = fields else { return Err("fewer than 3 fields") };
+        let members = rest.first().copied().unwrap_or_default().split(',').map(str::trim);
+        Ok(Group {
+            name: (*group).to_owned(),
+            gid: number(gid).ok_or("the gid is not a number from 0 to 4294967294")?,
+            members: members.filter(|m| !m.is_empty()).map(str::to_owned).collect(),
+            line,
+        })
+    })
+}
+
+fn parse<T>(text: &[u8], name: &Path, entry: impl Fn(&[&str], usize) -> Result<T, &'static str>) -> Table<T> {
+    let mut table = Table::default();
+    for (i, line) in text.split(|b| *b == b'\n').enumerate() {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim();
+        // NIS compat lines (+name, -name) are no users of this container either.
+        if line.is_empty() || line.starts_with(['#', '+', '-']) {
+            continue;
+        }
+        let fields: Vec<&str> = line.split(':').collect();
+        let parsed = if fields[0].is_empty() { Err("no name") } else { entry(&fields, i + 1) };
+        match parsed {
+            Ok(entry) => table.entries.push(entry),
+            Err(why) => table.ignored.push(format!("{}:{}: {why}, line ignored", cli::name(name), i + 1)),
+        }
+    }
+    table
+}
+
+/// Plain decimal digits: Go's `Atoi` takes a sign too, and an id of `(uid_t)-1` means "leave it" to the kernel.
+fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| digits && *n != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> (Vec<String>, usize) {
+        let table = passwd(text.as_bytes(), Path::new("passwd"));
+        (
+            table.entries.iter().map(|e| format!("{}={}:{}", e.name, e.uid, e.gid)).collect(),
+            table.ignored.len(),
+        )
+    }
+
+    #[test]
+    fn only_a_line_with_both_numbers_is_a_user() {
+        #[rustfmt::skip]
+        let cases = [
+            ("root:x:0:0:root:/root:/bin/sh\n", vec!["root=0:0"], 0),
+            ("# comment\n\n  \n", vec![], 0),
+            ("short:x:1002\n", vec![], 1),
+            ("evil:x::0:::\n", vec![], 1),
+            ("evil:x:abc:0:::\n", vec![], 1),
+            ("evil:x:-1:0:::\n", vec![], 1),
+            ("evil:x:+1:0:::\n", vec![], 1),
+            ("evil:x:4294967295:0:::\n", vec![], 1),
+            ("evil:x:4294967296:0:::\n", vec![], 1),
+            (":x:0:0:::\n", vec![], 1),
+            ("+::0:0:::\nname:x:7:8\n", vec!["name=7:8"], 0),
+            ("  padded:x:7:8:::  \r\n", vec!["padded=7:8"], 0),
+        ];
+        for (text, users, ignored) in cases {
+            assert_eq!(names(text), (users.into_iter().map(str::to_owned).collect(), ignored), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_ignored_line_is_named() {
+        let table = passwd(b"a:x:1:1\nb:x\n", Path::new("/r/etc/passwd"));
+        assert_eq!(table.ignored, ["/r/etc/passwd:2: fewer than 4 fields, line ignored"]);
+    }
+
+    #[test]
+    fn members_are_trimmed() {
+        let table = group(b"g:x:63:alice, bob,,\n", Path::new("group"));
+        assert_eq!(table.entries[0].members, ["alice", "bob"]);
+    }
+
+    #[test]
+    fn a_file_without_end_or_utf8_does_no_harm() {
+        let long = vec![b'a'; 1 << 20];
+        assert_eq!(passwd(&long, Path::new("p")).entries, []);
+        assert_eq!(passwd(b"\xff\xfe:x:1:1\n", Path::new("p")).entries[0].uid, 1);
+    }
+}

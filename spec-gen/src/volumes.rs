@@ -1,0 +1,362 @@
+//! `-v`, `--mount` and `--tmpfs`: what podman's three notations ask for.
+
+use anyhow::{Context, bail};
+
+use crate::mounts::{Mount, check_destination};
+
+/// What one flag asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// A mount that is complete as it is: bind, tmpfs, devpts, …
+    Mount(Mount),
+    /// A named volume; its directory is known to the caller.
+    Named { name: String, destination: String, options: Vec<String>, subpath: String },
+    /// A directory seen through an overlay, so that what the container writes stays apart (`:O`).
+    Overlay { source: String, destination: String, options: Vec<String> },
+    /// The tree of an image.
+    Image { reference: String, destination: String, writable: bool, subpath: String },
+}
+
+/// Reads `SRC:DST[:OPTIONS]` of `-v`.
+///
+/// # Errors
+/// Names the flag and what is wrong with it.
+pub fn parse_volume(flag: &str) -> anyhow::Result<Volume> {
+    parse_volume_parts(flag).with_context(|| format!("--volume {flag}"))
+}
+
+fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
+    let parts: Vec<&str> = flag.split(':').collect();
+    let (source, destination, options) = match parts[..] {
+        [source, destination] => (source, destination, ""),
+        [source, destination, options] => (source, destination, options),
+        _ => bail!("SRC:DST[:OPTIONS] is wanted"),
+    };
+    if source.is_empty() {
+        bail!("nothing stands before the first ':'");
+    }
+    check_destination(destination)?;
+    let options: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
+    build(source, destination, options)
+}
+
+fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Result<Volume> {
+    let destination = destination.to_owned();
+    // podman's rule: a source with a slash, or that starts with a dot, is a path; anything else a volume's name.
+    let is_path = source.starts_with(['/', '.']) || source.contains('/');
+    let overlay = options.iter().any(|o| o == "O");
+    match (is_path, overlay) {
+        (true, true) => Ok(Volume::Overlay { source: absolute(source)?, destination, options }),
+        (true, false) => Ok(Volume::Mount(Mount {
+            destination,
+            kind: "bind".into(),
+            source: absolute(source)?,
+            options: complete(options, Kind::Bind)?,
+        })),
+        (false, true) => {
+            Ok(Volume::Named { name: source.into(), destination, options, subpath: String::new() })
+        }
+        (false, false) => Ok(Volume::Named {
+            name: source.into(),
+            destination,
+            options: complete(options, Kind::Bind)?,
+            subpath: String::new(),
+        }),
+    }
+}
+
+/// A relative source is relative to where the user is, not to the bundle the runtime starts in.
+fn absolute(source: &str) -> anyhow::Result<String> {
+    let path = std::path::absolute(source).with_context(|| source.to_owned())?;
+    path.into_os_string().into_string().map_err(|p| anyhow::anyhow!("{}: not UTF-8", cli::name(p)))
+}
+
+/// Reads `DST[:OPTIONS]` of `--tmpfs`.
+///
+/// # Errors
+/// Names the flag and what is wrong with it.
+pub fn parse_tmpfs(flag: &str) -> anyhow::Result<Mount> {
+    let (destination, options) = flag.split_once(':').unwrap_or((flag, ""));
+    let options = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
+    let mount = || {
+        check_destination(destination)?;
+        Ok(tmpfs(destination, complete(options, Kind::Tmpfs)?))
+    };
+    let mount: anyhow::Result<Mount> = mount();
+    mount.with_context(|| format!("--tmpfs {flag}"))
+}
+
+/// A tmpfs mount with these options.
+pub fn tmpfs(destination: &str, options: Vec<String>) -> Mount {
+    Mount { destination: destination.into(), kind: "tmpfs".into(), source: "tmpfs".into(), options }
+}
+
+/// Reads the `type=…,src=…,dst=…` of `--mount`.
+///
+/// # Errors
+/// Names the flag and what is wrong with it.
+pub fn parse_mount(flag: &str) -> anyhow::Result<Volume> {
+    parse_mount_fields(flag).with_context(|| format!("--mount {flag}"))
+}
+
+#[derive(Default)]
+struct Fields {
+    source: String,
+    destination: String,
+    subpath: String,
+    options: Vec<String>,
+    writable: Option<bool>,
+    nonrecursive: bool,
+}
+
+fn parse_mount_fields(flag: &str) -> anyhow::Result<Volume> {
+    let kind = flag.split(',').find_map(|f| f.strip_prefix("type=")).unwrap_or("volume");
+    let mut fields = Fields::default();
+    for field in flag.split(',').filter(|f| !f.starts_with("type=")) {
+        let (key, value) = field.split_once('=').map_or((field, None), |(k, v)| (k, Some(v)));
+        read_field(&mut fields, kind, key, value)?;
+    }
+    if fields.destination.is_empty() {
+        bail!("dst=PATH is missing");
+    }
+    check_destination(&fields.destination)?;
+    let Fields { source, destination, subpath, mut options, writable, nonrecursive } = fields;
+    if let (Some(writable), true) = (writable, kind != "image") {
+        options.insert(0, if writable { "rw" } else { "ro" }.into());
+    }
+    match kind {
+        "bind" | "volume" if source.is_empty() => bail!("src= is missing"),
+        "bind" => {
+            let mut options = complete(options, Kind::Bind)?;
+            if nonrecursive {
+                options.iter_mut().filter(|o| *o == "rbind").for_each(|o| *o = "bind".into());
+            }
+            Ok(Volume::Mount(Mount { destination, kind: "bind".into(), source: absolute(&source)?, options }))
+        }
+        "volume" => {
+            let options =
+                if options.iter().any(|o| o == "O") { options } else { complete(options, Kind::Bind)? };
+            Ok(Volume::Named { name: source, destination, options, subpath })
+        }
+        "tmpfs" | "ramfs" => {
+            let mut mount = tmpfs(&destination, complete(options, Kind::Tmpfs)?);
+            if kind == "ramfs" {
+                (mount.kind, mount.source) = ("ramfs".into(), "ramfs".into());
+                // ramfs has no quota and takes no mount data but mode.
+                mount.options.retain(|o| !o.starts_with("size=") && o != "tmpcopyup");
+            }
+            Ok(Volume::Mount(mount))
+        }
+        "devpts" => {
+            let options = complete(options, Kind::Other)?;
+            Ok(Volume::Mount(Mount { destination, kind: "devpts".into(), source: "devpts".into(), options }))
+        }
+        "image" if source.is_empty() => bail!("src=IMAGE is missing"),
+        "image" => {
+            Ok(Volume::Image { reference: source, destination, writable: writable.unwrap_or(false), subpath })
+        }
+        other => bail!("type {other:?} is not one of bind, volume, tmpfs, ramfs, devpts, image"),
+    }
+}
+
+fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -> anyhow::Result<()> {
+    let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}= wants a value"));
+    match key {
+        "source" | "src" => fields.source = needed()?.to_owned(),
+        "destination" | "dst" | "target" => fields.destination = needed()?.to_owned(),
+        "subpath" | "volume-subpath" => fields.subpath = needed()?.to_owned(),
+        "ro" | "readonly" => fields.writable = Some(!truth(key, value)?),
+        "rw" | "readwrite" => fields.writable = Some(truth(key, value)?),
+        "bind-propagation" => fields.options.push(needed()?.to_owned()),
+        "bind-nonrecursive" => fields.nonrecursive = truth(key, value)?,
+        "relabel" => fields.options.push(
+            match needed()? {
+                "shared" => "z",
+                "private" => "Z",
+                other => bail!("relabel={other}: shared or private is wanted"),
+            }
+            .into(),
+        ),
+        "U" | "chown" => {
+            if truth(key, value)? {
+                fields.options.push("U".into());
+            }
+        }
+        "tmpfs-size" => fields.options.push(format!("size={}", needed()?)),
+        "tmpfs-mode" => fields.options.push(format!("mode={}", needed()?)),
+        "consistency" => {}
+        "notmpcopyup" if kind == "tmpfs" => fields.options.push("notmpcopyup".into()),
+        _ => fields.options.push(value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"))),
+    }
+    Ok(())
+}
+
+fn truth(key: &str, value: Option<&str>) -> anyhow::Result<bool> {
+    match value {
+        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
+        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
+        Some(other) => bail!("{key}={other}: true or false is wanted"),
+    }
+}
+
+/// Which defaults a mount gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bind,
+    Tmpfs,
+    Other,
+}
+
+/// One option of each class may be given.
+const CLASSES: [(&str, &[&str]); 9] = [
+    ("rw or ro", &["rw", "ro"]),
+    (
+        "propagation",
+        &["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"],
+    ),
+    ("exec or noexec", &["exec", "noexec"]),
+    ("suid or nosuid", &["suid", "nosuid"]),
+    ("dev or nodev", &["dev", "nodev"]),
+    ("z or Z", &["z", "Z"]),
+    ("bind or rbind", &["bind", "rbind"]),
+    ("copy or nocopy", &["copy", "nocopy"]),
+    ("tmpcopyup or notmpcopyup", &["tmpcopyup", "notmpcopyup"]),
+];
+
+/// Checks the options and appends podman's defaults.
+///
+/// podman also appends noexec, nosuid and nodev where the file system of the source is mounted so. That
+/// reads the host, and the kernel keeps those flags for a bind mount by itself outside a user namespace.
+///
+/// # Errors
+/// On an unknown option, or two of one class.
+pub fn complete(options: Vec<String>, kind: Kind) -> anyhow::Result<Vec<String>> {
+    for (class, members) in CLASSES {
+        if options.iter().filter(|o| members.contains(&o.as_str())).count() > 1 {
+            bail!("more than one option of {class}");
+        }
+    }
+    for option in &options {
+        check_option(option, kind)?;
+    }
+    let has = |class: usize| options.iter().any(|o| CLASSES[class].1.contains(&o.as_str()));
+    let mut defaults = Vec::new();
+    if !has(0) {
+        defaults.push("rw");
+    }
+    if !has(1) {
+        defaults.push("rprivate");
+    }
+    if kind == Kind::Tmpfs {
+        for (class, option) in [(3, "nosuid"), (4, "nodev"), (8, "tmpcopyup")] {
+            if !has(class) {
+                defaults.push(option);
+            }
+        }
+    }
+    if kind == Kind::Bind && !has(6) {
+        defaults.push("rbind");
+    }
+    let mut all = options;
+    all.extend(defaults.into_iter().map(str::to_owned));
+    // Manager's words that no runtime knows.
+    all.retain(|o| {
+        !matches!(o.as_str(), "notmpcopyup" | "copy" | "nocopy") && !o.starts_with("consistency=")
+    });
+    Ok(all)
+}
+
+fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
+    let name = option.split_once('=').map_or(option, |(name, _)| name);
+    let known = CLASSES.iter().any(|(_, members)| members.contains(&option))
+        || matches!(
+            option,
+            "U" | "O"
+                | "no-dereference"
+                | "sync"
+                | "dirsync"
+                | "noatime"
+                | "relatime"
+                | "nodiratime"
+                | "strictatime"
+        )
+        || matches!(name, "idmap" | "subpath" | "consistency" | "upperdir" | "workdir")
+        || kind == Kind::Tmpfs
+            && matches!(name, "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "huge")
+        || kind == Kind::Other && matches!(name, "uid" | "gid" | "mode" | "max" | "newinstance" | "ptmxmode");
+    if !known {
+        bail!("{option}: not a mount option");
+    }
+    if kind != Kind::Tmpfs && matches!(option, "tmpcopyup" | "notmpcopyup") {
+        bail!("{option}: only for tmpfs");
+    }
+    Ok(())
+}
+
+/// The error for a named volume whose directory was not given.
+pub fn unknown(name: &str) -> anyhow::Error {
+    cli::Hint::on(
+        anyhow::anyhow!("volume {name}: its directory is not known"),
+        format!("add --volume-path {name}=DIR"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(volume: Volume) -> Vec<String> {
+        match volume {
+            Volume::Mount(m) => m.options,
+            Volume::Named { options, .. } | Volume::Overlay { options, .. } => options,
+            Volume::Image { .. } => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn options_are_completed_as_podman_completes_them() {
+        #[rustfmt::skip]
+        let cases = [
+            ("/h:/mnt", "rw,rprivate,rbind"), ("/h:/mnt:ro", "ro,rprivate,rbind"), ("/h:/mnt:Z,ro", "Z,ro,rprivate,rbind"),
+            ("/h:/mnt:slave,bind", "slave,bind,rw"), ("vol:/mnt:nocopy", "rw,rprivate,rbind"),
+            ("/h:/mnt:idmap=uids=0-1-2;gids=0-1-2", "idmap=uids=0-1-2;gids=0-1-2,rw,rprivate,rbind"),
+        ];
+        for (flag, expected) in cases {
+            assert_eq!(options(parse_volume(flag).unwrap()).join(","), expected, "{flag}");
+        }
+        assert_eq!(parse_tmpfs("/t").unwrap().options.join(","), "rw,rprivate,nosuid,nodev,tmpcopyup");
+        assert_eq!(
+            parse_tmpfs("/t:size=1m,notmpcopyup,exec").unwrap().options.join(","),
+            "size=1m,exec,rw,rprivate,nosuid,nodev"
+        );
+        assert_eq!(
+            options(
+                parse_mount("type=bind,src=/h,dst=/m,ro,bind-propagation=rslave,bind-nonrecursive").unwrap()
+            )
+            .join(","),
+            "ro,rslave,bind"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        #[rustfmt::skip]
+        let cases = [
+            ("/h", "SRC:DST[:OPTIONS] is wanted"), ("/h:rel", "rel: a mount's destination must be an absolute path"),
+            (":/x", "nothing stands before"), ("/h:/m:rw,ro", "more than one option of rw or ro"), ("/h:/m:rshred", "rshred: not a mount option"),
+            ("/h:/m:tmpcopyup", "only for tmpfs"), ("/h:/m:size=1m", "size=1m: not a mount option"),
+        ];
+        for (flag, message) in cases {
+            let error = format!("{:#}", parse_volume(flag).unwrap_err());
+            assert!(error.starts_with(&format!("--volume {flag}: ")) && error.contains(message), "{error}");
+        }
+        for (flag, message) in [
+            ("type=bind,src=/h", "dst=PATH is missing"),
+            ("type=bind,dst=/m", "src= is missing"),
+            ("type=nfs,src=a,dst=/m", "\"nfs\" is not one of"),
+            ("type=bind,src=/a,dst=/m,ro=maybe", "true or false"),
+        ] {
+            assert!(format!("{:#}", parse_mount(flag).unwrap_err()).contains(message), "{flag}");
+        }
+    }
+}
