@@ -1,1 +1,19 @@
+//! The checkpoint archive that podman, CRI-O, containerd and checkpointctl exchange.
+//!
+//! An archive is a tar of [members](Member). It is put together from *member streams*
+//! ([`stream`]), plain tars of members that end in a record proving they are complete, and it is
+//! taken apart again in one pass. JSON documents keep the keys they are not understood by.
 
+#[cfg(feature = "archive")]
+pub mod archive;
+#[cfg(feature = "archive")]
+pub mod compress;
+pub mod config_dump;
+pub mod deleted;
+mod error;
+mod member;
+pub mod rootfs;
+pub mod stream;
+
+pub use error::{Error, Result};
+pub use member::{Member, VolumeName};

@@ -1,0 +1,54 @@
+//! What can be wrong with an archive or a member stream.
+
+use std::io;
+
+/// The result of every fallible operation here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error that names its object; the cause is the source, so print the whole chain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// In the tar of the archive or stream.
+    #[error(transparent)]
+    Tar(#[from] tartree::Error),
+    /// In the tar that is the content of a member.
+    #[error("{member}")]
+    Nested {
+        /// The member's name.
+        member: String,
+        /// What is wrong in it.
+        source: tartree::Error,
+    },
+    /// The member is not what its name says.
+    #[error("{member}: {what}")]
+    Member {
+        /// The member's name.
+        member: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A member stream is cut or mixed up: a producer died, or its output was changed.
+    #[error("member stream: {what}")]
+    Stream {
+        /// What is missing.
+        what: String,
+    },
+    /// A compressed stream could not be read or written.
+    #[error("{what}")]
+    Compression {
+        /// Which format.
+        what: &'static str,
+        /// The codec's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn member(member: impl ToString, what: impl ToString) -> Error {
+        Error::Member { member: member.to_string(), what: what.to_string() }
+    }
+
+    pub(crate) fn stream(what: impl ToString) -> Error {
+        Error::Stream { what: what.to_string() }
+    }
+}

@@ -1,0 +1,177 @@
+//! A root file system diff put into effect: the tar, and the deletion list on whichever side of it.
+//!
+//! podman writes the tar first and then deletes, which destroys what the diff re-creates below a deleted
+//! directory. Here a deletion that arrives after the tar spares every path the tar has made, with its parents.
+
+use std::io::Read;
+
+use tartree::{Error as TarError, Extractor, Keep, Limits, Notice, Notices, Reader, TarPath};
+
+use crate::error::{Error, Result};
+
+/// Applies a diff to the root of an [`Extractor`].
+pub struct RootfsApply {
+    extractor: Extractor,
+    made: Made,
+}
+
+impl RootfsApply {
+    /// Applies to the root that `extractor` extracts below.
+    pub fn new(extractor: Extractor) -> RootfsApply {
+        RootfsApply { extractor, made: Made::default() }
+    }
+
+    /// Applies `rootfs-diff.tar`.
+    ///
+    /// # Errors
+    /// At the first entry that is malformed or cannot be made; what was applied before it stays.
+    pub fn tar(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
+        let mut reader = Reader::new(input, limits);
+        let made = &mut self.made;
+        tartree::extract_tar(&mut reader, &mut self.extractor, notices, |path| {
+            made.add(path);
+            Ok(())
+        })
+        .map_err(|source| Error::Nested { member: "rootfs-diff.tar".into(), source })
+    }
+
+    /// Deletes the listed paths, except what the tar has made. A path whose parent is a symbolic link is left alone and noticed:
+    /// to follow it would delete something else.
+    ///
+    /// # Errors
+    /// When something cannot be deleted.
+    pub fn delete(&mut self, paths: &[TarPath], notices: &mut dyn Notices) -> Result<()> {
+        self.made.sort();
+        for path in paths {
+            let made = &self.made;
+            let mut keep = |path: &TarPath| if made.has_at_or_below(path) { Keep::KeepEmpty } else { Keep::Remove };
+            match self.extractor.remove(path, &mut keep) {
+                Ok(_) => {}
+                Err(TarError::ThroughLink { .. }) => notices.notice(Notice::NotApplied {
+                    path: path.clone(),
+                    what: "deletion".into(),
+                    why: "a directory on the way is a symbolic link".into(),
+                }),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the metadata of directories; last of all, since everything else changes their times.
+    ///
+    /// # Errors
+    /// When one cannot be set.
+    pub fn finish(self, notices: &mut dyn Notices) -> Result<()> {
+        Ok(self.extractor.finish(notices)?)
+    }
+}
+
+/// The paths a tar has made, packed: the length of the name and eight bytes each.
+#[derive(Default)]
+struct Made {
+    names: Vec<u8>,
+    /// Where each name ends; it starts where the one before it ends.
+    spans: Vec<(usize, u32)>,
+}
+
+impl Made {
+    fn add(&mut self, path: &TarPath) {
+        let start = self.names.len();
+        self.names.extend_from_slice(path.as_bytes());
+        // Names are limited to a mebibyte by the reader.
+        self.spans.push((start, path.as_bytes().len() as u32));
+    }
+
+    /// By bytes, with `/` before all others, so that what is below a directory follows it.
+    fn sort(&mut self) {
+        let names = &self.names;
+        let name = |&(start, len): &(usize, u32)| components(&names[start..start + len as usize]);
+        if !self.spans.is_sorted_by(|a, b| name(a).le(name(b))) {
+            self.spans.sort_by(|a, b| name(a).cmp(name(b)));
+        }
+    }
+
+    fn has_at_or_below(&self, path: &TarPath) -> bool {
+        let name = |&(start, len): &(usize, u32)| &self.names[start..start + len as usize];
+        let at = self.spans.partition_point(|span| components(name(span)).lt(components(path.as_bytes())));
+        self.spans.get(at).is_some_and(|span| {
+            name(span).strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        })
+    }
+}
+
+fn components(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.split(|&b| b == b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tartree::{END_OF_ARCHIVE, Entry, ExtractOptions, Kind, Meta, Root, RootName, Timestamp};
+
+    fn path(name: &str) -> TarPath {
+        TarPath::parse(name.as_bytes()).unwrap()
+    }
+
+    fn tar(names: &[&str]) -> Vec<u8> {
+        let mut tar = Vec::new();
+        for name in names {
+            let mut entry = Entry::file(path(name), 0, 0o644, Timestamp::default());
+            if name.ends_with('/') {
+                entry = Entry { kind: Kind::Dir, meta: Meta { mode: 0o755, ..entry.meta }, path: entry.path };
+            }
+            tartree::encode(&mut tar, &entry, RootName::Slash);
+        }
+        [tar, END_OF_ARCHIVE.to_vec()].concat()
+    }
+
+    #[test]
+    fn made_paths_spare_their_parents_and_nothing_else() {
+        let mut made = Made::default();
+        for name in ["d/n", "d.x", "d/a/b", "e"] {
+            made.add(&path(name));
+        }
+        made.sort();
+        for kept in ["d", "d/n", "d/a", "d/a/b", "d.x", "e"] {
+            assert!(made.has_at_or_below(&path(kept)), "{kept}");
+        }
+        for gone in ["d/a/c", "d/a/b/c", "d.", "f", "d/n/x", "c"] {
+            assert!(!made.has_at_or_below(&path(gone)), "{gone}");
+        }
+    }
+
+    /// podman's order: "A /d/n" in the tar, then "D /d" for the directory that was removed and made again.
+    #[test]
+    fn a_directory_that_was_made_again_keeps_only_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("d/old")).unwrap();
+        fs::write(dir.path().join("d/f"), "").unwrap();
+        fs::write(dir.path().join("g"), "").unwrap();
+        let extractor = Extractor::new(Root::open(dir.path()).unwrap(), ExtractOptions::default());
+        let mut apply = RootfsApply::new(extractor);
+        let mut notices = |notice: Notice| panic!("{notice}");
+        apply.tar(&tar(&["d/", "d/n"])[..], Limits::default(), &mut notices).unwrap();
+        apply.delete(&[path("d"), path("g"), path("missing/x")], &mut notices).unwrap();
+        apply.finish(&mut notices).unwrap();
+        let names: Vec<_> = fs::read_dir(dir.path().join("d")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["n"]);
+        assert!(!dir.path().join("g").exists());
+    }
+
+    #[test]
+    fn a_deletion_through_a_link_is_noticed_and_not_done() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/f"), "").unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        let extractor = Extractor::new(Root::open(dir.path()).unwrap(), ExtractOptions::default());
+        let mut apply = RootfsApply::new(extractor);
+        let mut noticed = Vec::new();
+        apply.delete(&[path("link/f"), path("link")], &mut |n: Notice| noticed.push(n.to_string())).unwrap();
+        assert_eq!(noticed.len(), 1);
+        assert!(dir.path().join("real/f").exists());
+        assert!(fs::symlink_metadata(dir.path().join("link")).is_err());
+    }
+}

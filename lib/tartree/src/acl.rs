@@ -1,0 +1,99 @@
+//! POSIX ACLs: the text form of bsdtar and `GNU tar --acls`, as the kernel's binary attribute.
+//!
+//! Binary form: linux/posix_acl_xattr.h, version 2, little endian.
+
+pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
+pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
+
+const VERSION: u32 = 2;
+const USER_OBJ: u16 = 0x01;
+const USER: u16 = 0x02;
+const GROUP_OBJ: u16 = 0x04;
+const GROUP: u16 = 0x08;
+const MASK: u16 = 0x10;
+const OTHER: u16 = 0x20;
+const UNDEFINED_ID: u32 = u32::MAX;
+
+/// The attribute for a text such as `user::rw-,user:lisa:rw-:1000,group::r--,mask::r--,other::---`.
+///
+/// Names are not looked up: a name of this machine may be somebody else there. An entry must have a
+/// numeric id, in its qualifier or as a fourth field (star's and bsdtar's way). `None` if it has not.
+pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut entries = Vec::new();
+    for line in text.split([',', '\n']).map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let fields: Vec<&str> = line.split(':').map(str::trim).collect();
+        let (tag, qualifier, perm) = match fields[..] {
+            // "mask:r--" and "other:r--", without the empty qualifier, are setfacl's short form.
+            [tag, perm] => (tag, "", perm),
+            [tag, qualifier, perm] => (tag, qualifier, perm),
+            [tag, qualifier, perm, id] => (tag, if id.is_empty() { qualifier } else { id }, perm),
+            _ => return None,
+        };
+        let id = if qualifier.is_empty() { UNDEFINED_ID } else { qualifier.parse().ok()? };
+        let tag = match (tag, qualifier.is_empty()) {
+            ("user" | "u", true) => USER_OBJ,
+            ("user" | "u", false) => USER,
+            ("group" | "g", true) => GROUP_OBJ,
+            ("group" | "g", false) => GROUP,
+            ("mask" | "m", true) => MASK,
+            ("other" | "o", true) => OTHER,
+            _ => return None,
+        };
+        entries.push((tag, id, permissions(perm)?));
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    // The kernel demands this order (posix_acl_valid).
+    entries.sort_unstable();
+    let mut value = VERSION.to_le_bytes().to_vec();
+    for (tag, id, perm) in entries {
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&perm.to_le_bytes());
+        value.extend_from_slice(&id.to_le_bytes());
+    }
+    Some(value)
+}
+
+fn permissions(text: &str) -> Option<u16> {
+    // GNU tar pads with an "effective" comment after a tab or '#'.
+    let text = text.split(['#', '\t', ' ']).next()?;
+    let mut bits = 0;
+    for c in text.chars() {
+        bits |= match c {
+            'r' => 4,
+            'w' => 2,
+            'x' => 1,
+            '-' => 0,
+            _ => return None,
+        };
+    }
+    Some(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_gnu_tar_and_bsdtar_gives_the_kernels_bytes() {
+        let expected = [
+            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255,
+            255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+        ];
+        for text in [
+            "user::rw-\nuser:1000:r--\ngroup::r--\nmask::r--\nother::---\n",
+            "user::rw-,group::r--,other::---,user:lisa:r--:1000,mask::r--",
+        ] {
+            assert_eq!(from_text(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_without_ids_and_nonsense_are_refused() {
+        for text in ["", "user:lisa:r--", "user::rwz", "other:1:r--", "a:b:c:d:e", "user:99999999999:r--"] {
+            assert!(from_text(text.as_bytes()).is_none(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One 512-byte header block, on the `tar` crate's layout of it.
+//!
+//! Field values that do not fit are cut here; the writer has put the whole value into a PAX record before.
+
+use tar::Header;
+
+use crate::entry::Timestamp;
+use crate::error::{Error, Result};
+
+pub(crate) const BLOCK: usize = 512;
+
+/// The largest number of an octal field of 8 and of 12 bytes, one of them the terminator.
+pub(crate) const MAX_ID: u32 = 0o7_777_777;
+pub(crate) const MAX_SIZE: u64 = 0o77_777_777_777;
+
+/// The fields of a header to write. Names and links are cut to their fields.
+pub(crate) struct Fields<'a> {
+    pub name: &'a [u8],
+    pub prefix: &'a [u8],
+    pub link: &'a [u8],
+    pub typeflag: u8,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub size: u64,
+    pub mtime: Timestamp,
+    pub rdev: Option<(u32, u32)>,
+}
+
+/// Appends the block of `fields`, checksummed.
+pub(crate) fn push(out: &mut Vec<u8>, fields: &Fields<'_>) {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(tar::EntryType::new(fields.typeflag));
+    header.set_mode(fields.mode & 0o7777);
+    header.set_uid(u64::from(fields.uid.min(MAX_ID)));
+    header.set_gid(u64::from(fields.gid.min(MAX_ID)));
+    header.set_size(if fields.size > MAX_SIZE { 0 } else { fields.size });
+    let seconds = u64::try_from(fields.mtime.sec).unwrap_or(0);
+    header.set_mtime(if seconds > MAX_SIZE { 0 } else { seconds });
+    if let Some(ustar) = header.as_ustar_mut() {
+        fill(&mut ustar.name, fields.name);
+        fill(&mut ustar.prefix, fields.prefix);
+        fill(&mut ustar.linkname, fields.link);
+        let (major, minor) = fields.rdev.unwrap_or((0, 0));
+        octal(&mut ustar.dev_major, major);
+        octal(&mut ustar.dev_minor, minor);
+    }
+    header.set_cksum();
+    out.extend_from_slice(header.as_bytes());
+}
+
+fn fill(field: &mut [u8], value: &[u8]) {
+    let len = value.len().min(field.len());
+    field[..len].copy_from_slice(&value[..len]);
+}
+
+fn octal(field: &mut [u8; 8], value: u32) {
+    field.copy_from_slice(format!("{:07o}\0", value.min(MAX_ID)).as_bytes());
+}
+
+/// Splits a name of 101..=255 bytes at a `/` into ustar's prefix and name (POSIX.1-2024, pax, "ustar Interchange Format").
+pub(crate) fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    if name.len() <= 100 {
+        return Some((b"", name));
+    }
+    // The last byte may be the '/' of a directory: it belongs to the name.
+    let limit = name.len().min(156) - 1;
+    let at = name[..=limit.min(name.len() - 2)].iter().rposition(|&b| b == b'/')?;
+    let (prefix, rest) = (&name[..at], &name[at + 1..]);
+    (rest.len() <= 100 && !prefix.is_empty() && prefix.len() <= 155).then_some((prefix, rest))
+}
+
+/// A header read from a stream, its checksum verified.
+pub(crate) struct Block(Header);
+
+impl Block {
+    /// `None` is a block of zeros: end of archive.
+    pub fn parse(bytes: &[u8; BLOCK]) -> Result<Option<Block>> {
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(bytes);
+        if bytes.iter().all(|&b| b == 0) {
+            return Ok(None);
+        }
+        let block = Block(header);
+        let stored = block.octal(&block.0.as_old().cksum, "checksum")?;
+        let field = 148..156;
+        let unsigned: i64 = bytes.iter().map(|&b| i64::from(b)).sum::<i64>();
+        // Old Sun tars summed signed chars.
+        let signed: i64 = bytes.iter().map(|&b| i64::from(b as i8)).sum::<i64>();
+        let without = |sum: i64, wide: fn(u8) -> i64| {
+            sum - bytes[field.clone()].iter().map(|&b| wide(b)).sum::<i64>() + 8 * 32
+        };
+        if stored != without(unsigned, |b| i64::from(b)) && stored != without(signed, |b| i64::from(b as i8))
+        {
+            return Err(Error::malformed("tar header", "wrong checksum, this is not a tar or it is damaged"));
+        }
+        Ok(Some(block))
+    }
+
+    pub fn typeflag(&self) -> u8 {
+        self.0.as_old().linkflag[0]
+    }
+
+    /// Name with ustar's prefix; GNU headers use the same bytes for other things.
+    pub fn name(&self) -> Vec<u8> {
+        let old = cut(&self.0.as_old().name);
+        match self.0.as_ustar() {
+            Some(ustar) if ustar.prefix[0] != 0 => [cut(&ustar.prefix), b"/", old].concat(),
+            _ => old.to_vec(),
+        }
+    }
+
+    pub fn link(&self) -> &[u8] {
+        cut(&self.0.as_old().linkname)
+    }
+
+    pub fn mode(&self) -> Result<u32> {
+        // The bits above 0o7777 are the file type, which the type flag tells.
+        Ok((self.octal(&self.0.as_old().mode, "mode")? & 0o7777) as u32)
+    }
+
+    pub fn uid(&self) -> Result<u32> {
+        self.id(&self.0.as_old().uid, "uid")
+    }
+
+    pub fn gid(&self) -> Result<u32> {
+        self.id(&self.0.as_old().gid, "gid")
+    }
+
+    pub fn size(&self) -> Result<u64> {
+        let size = self.octal(&self.0.as_old().size, "size")?;
+        u64::try_from(size).map_err(|_| self.bad("size"))
+    }
+
+    pub fn mtime(&self) -> Result<i64> {
+        self.octal(&self.0.as_old().mtime, "mtime")
+    }
+
+    pub fn rdev(&self) -> Result<(u32, u32)> {
+        // GNU and ustar agree on the place; V7 has no devices.
+        let bytes = self.0.as_bytes();
+        let number = |range: std::ops::Range<usize>, what| {
+            u32::try_from(self.octal(&bytes[range], what)?).map_err(|_| self.bad(what))
+        };
+        Ok((number(329..337, "device major")?, number(337..345, "device minor")?))
+    }
+
+    /// Old GNU sparse header: up to four segments, whether more follow, and the real size.
+    pub fn gnu_sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64)> {
+        let gnu = self.0.as_gnu().ok_or_else(|| self.bad("type S without a GNU header"))?;
+        let mut segments = Vec::new();
+        for segment in &gnu.sparse {
+            self.sparse_segment(&segment.offset, &segment.numbytes, &mut segments)?;
+        }
+        let real =
+            u64::try_from(self.octal(&gnu.realsize, "real size")?).map_err(|_| self.bad("real size"))?;
+        Ok((segments, gnu.isextended[0] != 0, real))
+    }
+
+    /// One extension block of an old GNU sparse header.
+    pub fn gnu_sparse_extension(&self, bytes: &[u8; BLOCK], segments: &mut Vec<(u64, u64)>) -> Result<bool> {
+        for segment in bytes[..21 * 24].chunks_exact(24) {
+            self.sparse_segment(&segment[..12], &segment[12..], segments)?;
+        }
+        Ok(bytes[21 * 24] != 0)
+    }
+
+    fn sparse_segment(&self, offset: &[u8], length: &[u8], segments: &mut Vec<(u64, u64)>) -> Result<()> {
+        if offset[0] == 0 && length[0] == 0 {
+            return Ok(());
+        }
+        let number =
+            |field| u64::try_from(self.octal(field, "sparse map")?).map_err(|_| self.bad("sparse map"));
+        segments.push((number(offset)?, number(length)?));
+        Ok(())
+    }
+
+    fn id(&self, field: &[u8], what: &str) -> Result<u32> {
+        u32::try_from(self.octal(field, what)?).map_err(|_| self.bad(what))
+    }
+
+    /// An octal number, or GNU's base-256 (first byte 0x80 positive, 0xff negative).
+    fn octal(&self, field: &[u8], what: &str) -> Result<i64> {
+        if field[0] & 0x80 != 0 {
+            let negative = field[0] & 0x40 != 0;
+            let start = if negative { -1i128 } else { 0 };
+            let first = if negative { field[0] } else { field[0] & 0x7f };
+            let mut value = start << 8 | i128::from(first);
+            for &byte in &field[1..] {
+                value = value << 8 | i128::from(byte);
+            }
+            return i64::try_from(value).map_err(|_| self.bad(what));
+        }
+        let text = field.split(|&b| b == 0).next().unwrap_or(b"");
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(0);
+        }
+        std::str::from_utf8(text)
+            .ok()
+            .filter(|s| s.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|s| i64::from_str_radix(s, 8).ok())
+            .ok_or_else(|| self.bad(what))
+    }
+
+    fn bad(&self, what: &str) -> Error {
+        Error::malformed("tar header", format!("{what} makes no sense"))
+    }
+}
+
+fn cut(field: &[u8]) -> &[u8] {
+    field.split(|&b| b == 0).next().unwrap_or(b"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_split_only_where_ustar_can_hold_them() {
+        let name = [vec![b'a'; 90], vec![b'b'; 90]].join(&b'/');
+        assert_eq!(split_name(&name), Some((&name[..90], &name[91..])));
+        assert_eq!(split_name(b"short"), Some((&b""[..], &b"short"[..])));
+        assert_eq!(split_name(&[b'x'; 101]), None);
+        assert_eq!(split_name(&[vec![b'a'; 160], vec![b'b'; 90]].join(&b'/')), None);
+        let dir = [vec![b'a'; 100], vec![b'b'; 99]].join(&b'/');
+        let dir = [dir, vec![b'/']].concat();
+        assert_eq!(split_name(&dir), Some((&dir[..100], &dir[101..])));
+    }
+
+    #[test]
+    fn base_256_numbers_are_read_with_their_sign() {
+        let block = Block(Header::new_old());
+        let field = |first: u8, value: i64| {
+            let mut field = [first; 12];
+            field[4..].copy_from_slice(&value.to_be_bytes());
+            field
+        };
+        let mut positive = field(0, 1 << 40);
+        positive[0] = 0x80;
+        assert_eq!(block.octal(&positive, "x").unwrap(), 1 << 40);
+        assert_eq!(block.octal(&field(0xff, -5), "x").unwrap(), -5);
+        assert!(block.octal(&[0xbf; 12], "x").is_err());
+        assert_eq!(block.octal(b" 644 \0  ", "x").unwrap(), 0o644);
+        assert!(block.octal(b"0000008\0", "x").is_err());
+        assert!(block.octal(b"-1\0\0\0\0\0\0", "x").is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! Going down a tree of any depth with a bounded number of descriptors.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::fcntl::OFlag;
+use rustix::fs::{Mode, OFlags, RawDir, openat};
+
+use crate::path::TarPath;
+use crate::root::open_below;
+
+/// Directories of the way down that stay open; those above are opened again on the way up.
+const OPEN: usize = 16;
+
+/// The way from a base directory down to the one being listed.
+pub(crate) struct Descent {
+    base: OwnedFd,
+    frames: Vec<Frame>,
+}
+
+struct Frame {
+    /// Below the base.
+    path: TarPath,
+    fd: Option<OwnedFd>,
+    /// What is left to visit, in reverse order.
+    names: Vec<CString>,
+}
+
+impl Descent {
+    /// Starts with the content of `base`.
+    pub fn new(base: BorrowedFd<'_>) -> io::Result<Descent> {
+        // A descriptor of our own: the listing position of `base` is not ours to move, and it may be O_PATH.
+        let fd = open_dir(base, OsStr::new("."))?;
+        let names = list(fd.as_fd())?;
+        let frame = Frame { path: TarPath::root(), fd: None, names };
+        Ok(Descent { base: fd, frames: vec![frame] })
+    }
+
+    /// Path of the current directory below the base; `None` when all is visited.
+    pub fn path(&self) -> Option<&TarPath> {
+        self.frames.last().map(|frame| &frame.path)
+    }
+
+    /// The next name in the current directory.
+    pub fn next_name(&mut self) -> Option<CString> {
+        self.frames.last_mut().and_then(|frame| frame.names.pop())
+    }
+
+    /// The current directory.
+    pub fn dir(&mut self) -> io::Result<BorrowedFd<'_>> {
+        let base = &self.base;
+        match self.frames.last_mut() {
+            Some(frame) if !frame.path.is_root() => {
+                let fd = match frame.fd.take() {
+                    Some(fd) => fd,
+                    None => open_below(base.as_fd(), frame.path.as_bytes(), OFlag::O_RDONLY)?,
+                };
+                let fd: &OwnedFd = frame.fd.insert(fd);
+                Ok(fd.as_fd())
+            }
+            _ => Ok(base.as_fd()),
+        }
+    }
+
+    /// Goes down into the directory `name` of the current one.
+    pub fn enter(&mut self, name: &OsStr) -> io::Result<()> {
+        let fd = open_dir(self.dir()?, name)?;
+        let names = list(fd.as_fd())?;
+        let path = self.path().map(|path| path.child(name.as_bytes())).unwrap_or_default();
+        self.frames.push(Frame { path, fd: Some(fd), names });
+        if let Some(far) = self.frames.len().checked_sub(OPEN + 1) {
+            self.frames[far].fd = None;
+        }
+        Ok(())
+    }
+
+    /// Goes up; gives the path of the directory that was left.
+    pub fn leave(&mut self) -> Option<TarPath> {
+        self.frames.pop().map(|frame| frame.path)
+    }
+}
+
+/// Opens the directory `name` in `dir` for listing.
+pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // As for files: listing shall not change the atime where we may ask for that.
+    match openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(rustix::io::Errno::PERM) => Ok(openat(dir, name, flags, Mode::empty())?),
+        opened => Ok(opened?),
+    }
+}
+
+/// The names in a directory, in reverse byte order.
+fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 32 << 10];
+    let mut names = Vec::new();
+    let mut entries = RawDir::new(dir, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}

@@ -1,0 +1,93 @@
+//! User and group ids inside a container and on the host.
+
+use std::str::FromStr;
+
+/// One direction-less mapping of ids, as a user namespace has it; empty means identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMap(Vec<Range>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    container: u32,
+    host: u32,
+    size: u32,
+}
+
+impl IdMap {
+    /// The map of several `C:H:S` ranges.
+    pub fn new(ranges: &[IdMap]) -> IdMap {
+        IdMap(ranges.iter().flat_map(|m| m.0.iter().copied()).collect())
+    }
+
+    /// The id in the container of the host's `id`; `None` when no range holds it.
+    pub fn to_container(&self, id: u32) -> Option<u32> {
+        self.translate(id, |r| (r.host, r.container))
+    }
+
+    /// The id on the host of the container's `id`; `None` when no range holds it.
+    pub fn to_host(&self, id: u32) -> Option<u32> {
+        self.translate(id, |r| (r.container, r.host))
+    }
+
+    fn translate(&self, id: u32, direction: impl Fn(&Range) -> (u32, u32)) -> Option<u32> {
+        if self.0.is_empty() {
+            return Some(id);
+        }
+        self.0.iter().find_map(|range| {
+            let (from, to) = direction(range);
+            let offset = id.checked_sub(from)?;
+            (offset < range.size).then(|| to.checked_add(offset)).flatten()
+        })
+    }
+}
+
+impl FromStr for IdMap {
+    type Err = String;
+
+    /// One range `C:H:S`, container id first, as podman's `--uidmap` has it.
+    fn from_str(text: &str) -> Result<IdMap, String> {
+        let numbers: Vec<u32> = text
+            .split(':')
+            .map(|n| n.parse().map_err(|_| format!("{n:?} is not an id")))
+            .collect::<Result<_, _>>()?;
+        match numbers[..] {
+            [container, host, size] if size > 0 => Ok(IdMap(vec![Range { container, host, size }])),
+            [_, _, 0] => Err("a range of size 0".into()),
+            _ => Err("CONTAINER:HOST:SIZE is wanted".into()),
+        }
+    }
+}
+
+/// The maps of users and of groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// Users.
+    pub uid: IdMap,
+    /// Groups.
+    pub gid: IdMap,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_map_both_ways_and_gaps_map_to_nothing() {
+        let map = IdMap::new(&["0:100000:1000".parse().unwrap(), "5000:7:1".parse().unwrap()]);
+        assert_eq!(map.to_host(0), Some(100_000));
+        assert_eq!(map.to_host(999), Some(100_999));
+        assert_eq!(map.to_host(1000), None);
+        assert_eq!(map.to_host(5000), Some(7));
+        assert_eq!(map.to_container(100_999), Some(999));
+        assert_eq!(map.to_container(7), Some(5000));
+        assert_eq!(map.to_container(8), None);
+        assert_eq!(IdMap::default().to_host(4_000_000_000), Some(4_000_000_000));
+    }
+
+    #[test]
+    fn bad_ranges_are_refused() {
+        for text in ["", "1", "1:2", "1:2:3:4", "a:b:c", "0:0:0", "-1:0:1"] {
+            assert!(text.parse::<IdMap>().is_err(), "{text:?}");
+        }
+    }
+}

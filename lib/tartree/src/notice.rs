@@ -1,0 +1,53 @@
+//! What a caller must be told although the work goes on.
+
+use crate::path::TarPath;
+
+/// Something that was not done, or not done as asked. Nothing is ever left out without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Not archived: tar has no form for it (a socket), or it was asked to be left out.
+    Skipped {
+        /// The object.
+        path: TarPath,
+        /// Why.
+        why: &'static str,
+    },
+    /// An object changed between the two passes or while it was read; the tar is valid, its content is not a moment's.
+    Changed {
+        /// The object.
+        path: TarPath,
+        /// How: "grew", "shrank", "vanished", …
+        how: &'static str,
+    },
+    /// Part of the metadata could not be set.
+    NotApplied {
+        /// The object.
+        path: TarPath,
+        /// What: "owner", "xattr user.x", …
+        what: String,
+        /// The kernel's answer.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Notice::Skipped { path, why } => write!(f, "{path}: {why}, not archived"),
+            Notice::Changed { path, how } => write!(f, "{path}: {how} while it was read"),
+            Notice::NotApplied { path, what, why } => write!(f, "{path}: {what} not set: {why}"),
+        }
+    }
+}
+
+/// Takes the notices of a run.
+pub trait Notices {
+    /// One more.
+    fn notice(&mut self, notice: Notice);
+}
+
+impl<F: FnMut(Notice)> Notices for F {
+    fn notice(&mut self, notice: Notice) {
+        self(notice);
+    }
+}

@@ -1,0 +1,171 @@
+//! Names in an archive: relative and clean by construction.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+/// A path below a root: no leading `/`, no empty, `.` or `..` component, no NUL; empty for the root itself.
+///
+/// It is made of bytes, since file names are. A value of this type cannot lead out of the root by
+/// its text alone; symbolic links on the way are [`Root`](crate::Root)'s concern.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TarPath(Vec<u8>);
+
+/// A name that cannot be a path below a root.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", Shown(name))]
+pub struct Malpath {
+    name: Vec<u8>,
+    why: &'static str,
+}
+
+impl TarPath {
+    /// The root itself.
+    pub fn root() -> TarPath {
+        TarPath(Vec::new())
+    }
+
+    /// Reads a member name as tar readers do: `./a`, `/a`, `a/` and `a//b` are clean names written carelessly.
+    ///
+    /// # Errors
+    /// A `..` anywhere (containers/storage refuses only what leads out; nothing writes the rest), a NUL byte,
+    /// or an empty name (`/` and `.` are the root, `""` is nothing).
+    pub fn parse(name: &[u8]) -> Result<TarPath, Malpath> {
+        let refuse = |why| Err(Malpath { name: name.to_vec(), why });
+        if name.is_empty() {
+            return refuse("empty name");
+        }
+        if name.contains(&0) {
+            return refuse("name with a NUL byte");
+        }
+        let mut clean = Vec::with_capacity(name.len());
+        for component in name.split(|&b| b == b'/') {
+            match component {
+                b"" | b"." => {}
+                b".." => return refuse("name with '..'"),
+                component => {
+                    if !clean.is_empty() {
+                        clean.push(b'/');
+                    }
+                    clean.extend_from_slice(component);
+                }
+            }
+        }
+        Ok(TarPath(clean))
+    }
+
+    /// The path of `name` below this one. `name` comes from a directory listing and is one component.
+    pub fn child(&self, name: &[u8]) -> TarPath {
+        let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
+        path.extend_from_slice(&self.0);
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        TarPath(path)
+    }
+
+    /// Whether this is the root itself.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes, without a leading `/`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The path as the kernel takes it; `.` for the root.
+    pub fn as_os_str(&self) -> &OsStr {
+        if self.is_root() { OsStr::new(".") } else { OsStr::from_bytes(&self.0) }
+    }
+
+    /// Parent and last component; `None` for the root.
+    pub fn split(&self) -> Option<(&[u8], &OsStr)> {
+        if self.is_root() {
+            return None;
+        }
+        match self.0.iter().rposition(|&b| b == b'/') {
+            Some(at) => Some((&self.0[..at], OsStr::from_bytes(&self.0[at + 1..]))),
+            None => Some((b"", OsStr::from_bytes(&self.0))),
+        }
+    }
+
+    /// The parent; `None` for the root.
+    pub fn parent(&self) -> Option<TarPath> {
+        self.split().map(|(parent, _)| TarPath(parent.to_vec()))
+    }
+
+    /// Whether this is `other` or lies below it.
+    pub fn starts_with(&self, other: &TarPath) -> bool {
+        is_at_or_below(&self.0, &other.0)
+    }
+}
+
+/// Whether `path` is `dir` or lies below it, for the bytes of two clean paths.
+pub(crate) fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || (path.starts_with(dir) && matches!(path.get(dir.len()), None | Some(b'/')))
+}
+
+impl fmt::Display for TarPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_root() { f.write_str("/") } else { Shown(&self.0).fmt(f) }
+    }
+}
+
+/// Bytes for a message: what is not UTF-8 appears as `\xNN`.
+pub(crate) struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(name: &str) -> String {
+        TarPath::parse(name.as_bytes()).unwrap().to_string()
+    }
+
+    #[test]
+    fn careless_names_become_clean() {
+        for (name, clean) in [
+            ("a", "a"),
+            ("./a/b", "a/b"),
+            ("/etc/x", "etc/x"),
+            ("a//b/", "a/b"),
+            ("./", "/"),
+            ("/", "/"),
+            (".", "/"),
+        ] {
+            assert_eq!(parsed(name), clean);
+        }
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused() {
+        for name in ["..", "../x", "a/../b", "a/..", "/..", ""] {
+            assert!(TarPath::parse(name.as_bytes()).is_err(), "{name:?}");
+        }
+        assert!(TarPath::parse(b"a\0b").is_err());
+        assert_eq!(parsed("..a/b..../..."), "..a/b..../...");
+    }
+
+    #[test]
+    fn below_is_by_component() {
+        let path = |s: &str| TarPath::parse(s.as_bytes()).unwrap();
+        assert!(path("a/b").starts_with(&path("a")));
+        assert!(path("a").starts_with(&path("a")));
+        assert!(path("a").starts_with(&TarPath::root()));
+        assert!(!path("ab").starts_with(&path("a")));
+    }
+}

@@ -1,0 +1,222 @@
+//! The one place where names are resolved: below one directory, never through a symbolic link.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::{Mode, mkdirat};
+
+use crate::error::{Error, Result};
+use crate::path::{TarPath, is_at_or_below};
+
+/// Paths longer than this are resolved in steps: the kernel takes at most PATH_MAX (4096) bytes at once.
+const STEP: usize = 4000;
+/// Directories kept open. Entries come in order, so the last few parents are nearly all that is asked for.
+const CACHED: usize = 8;
+
+/// A directory and quick access to the directories below it.
+///
+/// Every component is resolved by `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS` (Linux 5.6):
+/// another process that swaps a directory for a link at any moment makes the call fail, not go elsewhere.
+pub struct Root {
+    fd: OwnedFd,
+    /// Most recently used last.
+    cache: Vec<(Vec<u8>, OwnedFd)>,
+}
+
+impl Root {
+    /// Opens `dir`; a symbolic link there is followed, it is the user's own word.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(dir: &Path) -> io::Result<Root> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Root::new(openat(AT_FDCWD, dir, flags, Mode::empty())?))
+    }
+
+    /// The root that `fd`, a directory, is.
+    pub fn new(fd: OwnedFd) -> Root {
+        Root { fd, cache: Vec::new() }
+    }
+
+    /// The directory itself.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The directory at the clean path `path`, as an `O_PATH` descriptor.
+    ///
+    /// # Errors
+    /// ENOENT, ENOTDIR, and ELOOP where a component is a symbolic link.
+    pub fn dir(&mut self, path: &[u8]) -> io::Result<BorrowedFd<'_>> {
+        if path.is_empty() {
+            return Ok(self.fd.as_fd());
+        }
+        match self.cache.iter().rposition(|(cached, _)| cached == path) {
+            Some(at) => {
+                let last = self.cache.len() - 1;
+                self.cache[at..=last].rotate_left(1);
+            }
+            None => {
+                // The nearest cached ancestor shortens the way, mostly to one component.
+                let (base, rest) = self
+                    .cache
+                    .iter()
+                    .filter(|(cached, _)| is_at_or_below(path, cached))
+                    .max_by_key(|(cached, _)| cached.len())
+                    .map_or((self.fd.as_fd(), path), |(cached, fd)| (fd.as_fd(), &path[cached.len() + 1..]));
+                let fd = open_below(base, rest, OFlag::O_PATH)?;
+                if self.cache.len() == CACHED {
+                    self.cache.remove(0);
+                }
+                self.cache.push((path.to_vec(), fd));
+            }
+        }
+        match self.cache.last() {
+            Some((_, fd)) => Ok(fd.as_fd()),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    /// The parent of `path` and the last component; `""` for the root itself.
+    ///
+    /// # Errors
+    /// As [`dir`](Root::dir).
+    pub fn parent<'p>(&mut self, path: &'p TarPath) -> io::Result<(BorrowedFd<'_>, &'p OsStr)> {
+        match path.split() {
+            Some((parent, name)) => Ok((self.dir(parent)?, name)),
+            None => Ok((self.fd.as_fd(), OsStr::new(""))),
+        }
+    }
+
+    /// As [`parent`](Root::parent), making the directories that are missing, mode 0755, as tar does for
+    /// an archive that names a file but not its directory.
+    ///
+    /// # Errors
+    /// When something on the way is there and is not a directory.
+    pub fn make_parent<'p>(&mut self, path: &'p TarPath) -> Result<(BorrowedFd<'_>, &'p OsStr)> {
+        let Some((parent, name)) = path.split() else { return Ok((self.fd.as_fd(), OsStr::new(""))) };
+        if let Err(e) = self.dir(parent) {
+            if e.raw_os_error() != Some(Errno::ENOENT as i32) {
+                return Err(parent_error(path, e));
+            }
+            self.make_dirs(parent).map_err(|e| parent_error(path, e))?;
+        }
+        let dir = self.dir(parent).map_err(|e| parent_error(path, e))?;
+        Ok((dir, name))
+    }
+
+    fn make_dirs(&mut self, path: &[u8]) -> io::Result<()> {
+        let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at).chain([path.len()]);
+        let mut start = 0;
+        for end in ends {
+            let parent = self.dir(&path[..start.max(1) - 1])?;
+            match mkdirat(parent, OsStr::from_bytes(&path[start..end]), Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+            start = end + 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets descriptors of `path` and below, which is about to be removed or replaced.
+    pub fn forget(&mut self, path: &TarPath) {
+        self.cache.retain(|(cached, _)| !is_at_or_below(cached, path.as_bytes()));
+    }
+}
+
+/// The error for a parent of `path` that cannot be opened.
+pub(crate) fn parent_error(path: &TarPath, e: io::Error) -> Error {
+    match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => Error::ThroughLink { object: path.to_string() },
+        Some(Errno::ENOTDIR) => {
+            Error::malformed(path, "something that is not a directory stands where one is wanted")
+        }
+        _ => Error::io(path, e),
+    }
+}
+
+/// Opens the directory at the clean, not empty `path` below `base`.
+pub(crate) fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    let mut rest = path;
+    let mut opened: Option<OwnedFd> = None;
+    loop {
+        let (step, after) = if rest.len() <= STEP {
+            (rest, &b""[..])
+        } else {
+            let at = rest[..STEP].iter().rposition(|&b| b == b'/').ok_or(Errno::ENAMETOOLONG)?;
+            (&rest[..at], &rest[at + 1..])
+        };
+        let flags = if after.is_empty() { flags } else { OFlag::O_PATH };
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let dir = opened.as_ref().map_or(base, |fd| fd.as_fd());
+        let next = loop {
+            // EAGAIN: something was renamed meanwhile and the kernel could not be sure (openat2(2)).
+            match openat2(dir, OsStr::from_bytes(step), how) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        if after.is_empty() {
+            return Ok(next);
+        }
+        opened = Some(next);
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn path(name: &str) -> TarPath {
+        TarPath::parse(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_symbolic_link_is_never_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("real/sub")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        let mut root = Root::open(dir.path()).unwrap();
+        assert!(root.dir(b"real/sub").is_ok());
+        assert_eq!(root.dir(b"link/sub").unwrap_err().raw_os_error(), Some(Errno::ELOOP as i32));
+        let error = root.make_parent(&path("link/x")).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn missing_parents_are_made_and_forgotten_ones_resolved_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut root = Root::open(dir.path()).unwrap();
+        root.make_parent(&path("a/b/c/file")).unwrap();
+        assert!(dir.path().join("a/b/c").is_dir());
+        fs::remove_dir_all(dir.path().join("a")).unwrap();
+        root.forget(&path("a"));
+        assert!(root.dir(b"a/b").is_err());
+    }
+
+    #[test]
+    fn paths_beyond_path_max_are_resolved_in_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut root = Root::open(dir.path()).unwrap();
+        let deep = vec!["d".repeat(200); 40].join("/");
+        assert!(deep.len() > 8000);
+        root.make_parent(&path(&format!("{deep}/file"))).unwrap();
+        root.forget(&path("d"));
+        assert!(Root::open(dir.path()).unwrap().dir(deep.as_bytes()).is_ok());
+        crate::remove_tree(root.fd(), OsStr::from_bytes(&[b'd'; 200]), &path("x"), &mut |_| {
+            crate::Keep::Remove
+        })
+        .unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,106 @@
+//! The buffer in front of an output: headers and small files are gathered, so that one write carries many entries.
+
+use std::io::{self, Read, Write};
+
+use crate::error::{Error, Result};
+
+const CAPACITY: usize = 256 << 10;
+
+/// A counting, buffering writer into which files are read without a second copy.
+pub struct Sink<W> {
+    out: W,
+    buffer: Box<[u8]>,
+    used: usize,
+    written: u64,
+}
+
+impl<W: Write> Sink<W> {
+    /// A sink in front of `out`.
+    pub fn new(out: W) -> Sink<W> {
+        Sink { out, buffer: vec![0; CAPACITY].into_boxed_slice(), used: 0, written: 0 }
+    }
+
+    /// How many bytes went in so far.
+    pub fn position(&self) -> u64 {
+        self.written + self.used as u64
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.used == self.buffer.len() {
+                self.flush()?;
+            }
+            let n = bytes.len().min(self.buffer.len() - self.used);
+            self.buffer[self.used..self.used + n].copy_from_slice(&bytes[..n]);
+            self.used += n;
+            bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+
+    /// Appends `n` zero bytes.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn zeros(&mut self, mut n: u64) -> Result<()> {
+        while n > 0 {
+            if self.used == self.buffer.len() {
+                self.flush()?;
+            }
+            let step = usize::try_from(n).unwrap_or(usize::MAX).min(self.buffer.len() - self.used);
+            self.buffer[self.used..self.used + step].fill(0);
+            self.used += step;
+            n -= step as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads up to `n` bytes from `input` straight into the buffer; gives how many there were.
+    /// Read errors are the inner result, so that the caller can name the file.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn fill(&mut self, input: &mut impl Read, n: u64) -> Result<io::Result<u64>> {
+        let mut done = 0;
+        while done < n {
+            if self.used == self.buffer.len() {
+                self.flush()?;
+            }
+            let room = usize::try_from(n - done).unwrap_or(usize::MAX).min(self.buffer.len() - self.used);
+            match input.read(&mut self.buffer[self.used..self.used + room]) {
+                Ok(0) => break,
+                Ok(got) => {
+                    self.used += got;
+                    done += got as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Ok(Err(e)),
+            }
+        }
+        Ok(Ok(done))
+    }
+
+    /// Hands everything on to the output.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn flush(&mut self) -> Result<()> {
+        self.out.write_all(&self.buffer[..self.used]).map_err(Error::Stream)?;
+        self.written += self.used as u64;
+        self.used = 0;
+        Ok(())
+    }
+
+    /// Flushes and gives the output back.
+    ///
+    /// # Errors
+    /// When the output does not take the rest.
+    pub fn into_inner(mut self) -> Result<W> {
+        self.flush()?;
+        Ok(self.out)
+    }
+}

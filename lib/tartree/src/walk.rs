@@ -1,0 +1,166 @@
+//! The objects of a tree, parents first, names in byte order.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::Errno;
+
+use crate::capture::{Identity, Status, capture};
+use crate::descent::Descent;
+use crate::entry::{Entry, Kind};
+use crate::error::{Error, Result};
+use crate::notice::{Notice, Notices};
+use crate::path::TarPath;
+use crate::root::Root;
+
+/// What to do with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// Take it, and of a directory all that is in it.
+    Take,
+    /// Take the directory but not what is in it, as for a mount point.
+    TakeEmpty,
+    /// Leave it out with all that is in it.
+    Skip,
+}
+
+/// Decides what is visited.
+pub struct WalkOptions<'a> {
+    /// Asked for every object before anything but its status is read.
+    pub filter: Box<dyn FnMut(&TarPath, &Status) -> Visit + 'a>,
+}
+
+impl Default for WalkOptions<'_> {
+    fn default() -> Self {
+        WalkOptions { filter: Box::new(|_, _| Visit::Take) }
+    }
+}
+
+/// An object that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its entry, with ids as on this host. The second name of an inode is a [`Kind::HardLink`] to the first.
+    pub entry: Entry,
+    /// Its status.
+    pub status: Status,
+}
+
+/// A walk over a tree.
+///
+/// Memory: the names of the directories on the way down, and about 100 bytes for each inode with more than one name.
+pub struct Walk<'a> {
+    descent: Option<Descent>,
+    options: WalkOptions<'a>,
+    links: HashMap<Identity, TarPath>,
+    root_done: bool,
+    /// Directory to go down into before the next name.
+    pending: Option<Vec<u8>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Walks over what is in `root`, the root itself first.
+    ///
+    /// # Errors
+    /// When the root cannot be listed.
+    pub fn new(root: &Root, options: WalkOptions<'a>) -> Result<Walk<'a>> {
+        let descent = Descent::new(root.fd()).map_err(|e| Error::io(TarPath::root(), e))?;
+        Ok(Walk { descent: Some(descent), options, links: HashMap::new(), root_done: false, pending: None })
+    }
+
+    /// The next object.
+    ///
+    /// # Errors
+    /// When an object cannot be read. One that vanished meanwhile is only noticed, since a tree in use loses files.
+    pub fn next(&mut self, notices: &mut dyn Notices) -> Result<Option<Found>> {
+        let Some(descent) = self.descent.as_mut() else { return Ok(None) };
+        if !self.root_done {
+            self.root_done = true;
+            let dir = descent.dir().map_err(|e| Error::io(TarPath::root(), e))?;
+            let status = Status::at(dir, OsStr::new("")).map_err(|e| Error::io(TarPath::root(), e))?;
+            return self.found(OsStr::new(""), TarPath::root(), status, notices);
+        }
+        loop {
+            let Some(descent) = self.descent.as_mut() else { return Ok(None) };
+            if let Some(name) = self.pending.take() {
+                let path = descent.path().map(|p| p.child(&name)).unwrap_or_default();
+                match descent.enter(OsStr::from_bytes(&name)) {
+                    Err(e) if is_gone(&e) => changed(notices, path, "vanished"),
+                    result => result.map_err(|e| Error::io(path, e))?,
+                }
+                continue;
+            }
+            let Some(name) = descent.next_name() else {
+                descent.leave();
+                if descent.path().is_none() {
+                    self.descent = None;
+                }
+                continue;
+            };
+            let path = descent.path().map(|p| p.child(name.to_bytes())).unwrap_or_default();
+            let name = OsStr::from_bytes(name.to_bytes());
+            let status = match descent.dir().and_then(|dir| Status::at(dir, name)) {
+                Err(e) if is_gone(&e) => {
+                    changed(notices, path, "vanished");
+                    continue;
+                }
+                result => result.map_err(|e| Error::io(&path, e))?,
+            };
+            let visit = (self.options.filter)(&path, &status);
+            if visit == Visit::Skip {
+                continue;
+            }
+            if status.is_dir() && visit == Visit::Take {
+                self.pending = Some(name.as_bytes().to_vec());
+            }
+            if let Some(found) = self.found(name, path, status, notices)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    /// Reads what the entry needs; `None` where the object cannot stand in a tar or is gone.
+    fn found(
+        &mut self,
+        name: &OsStr,
+        path: TarPath,
+        status: Status,
+        notices: &mut dyn Notices,
+    ) -> Result<Option<Found>> {
+        let Some(descent) = self.descent.as_mut() else { return Ok(None) };
+        let captured = descent.dir().and_then(|dir| capture(dir, name, &status));
+        let (mut kind, meta) = match captured {
+            Ok(Some(captured)) => captured,
+            Ok(None) => {
+                notices.notice(Notice::Skipped { path, why: "socket" });
+                return Ok(None);
+            }
+            Err(e) if is_gone(&e) => {
+                changed(notices, path, "vanished");
+                self.pending = None;
+                return Ok(None);
+            }
+            Err(e) => return Err(Error::io(path, e)),
+        };
+        if status.links() > 1 && !status.is_dir() {
+            match self.links.get(&status.identity()) {
+                Some(first) => kind = Kind::HardLink { target: first.clone() },
+                None => {
+                    self.links.insert(status.identity(), path.clone());
+                }
+            }
+        }
+        Ok(Some(Found { entry: Entry { path, kind, meta }, status }))
+    }
+}
+
+fn changed(notices: &mut dyn Notices, path: TarPath, how: &'static str) {
+    notices.notice(Notice::Changed { path, how });
+}
+
+/// Gone, or something else by now: a directory that became a file, a file that became a link.
+pub(crate) fn is_gone(e: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE];
+    gone.iter().any(|errno| e.raw_os_error() == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,175 @@
+//! Entries to header blocks: the twin of [`read`](crate::Reader).
+
+use crate::block::{self, BLOCK, Fields, MAX_ID, MAX_SIZE};
+use crate::entry::{Entry, Kind, RootName, Timestamp};
+use crate::path::TarPath;
+use crate::{pax, sparse};
+
+/// Two blocks of zeros.
+pub const END_OF_ARCHIVE: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+
+/// How many zeros follow `len` bytes of content.
+pub fn padding(len: u64) -> u64 {
+    len.wrapping_neg() % BLOCK as u64
+}
+
+/// Appends all that stands before the entry's content: the `x` header if one is needed, the header
+/// block, and the map of a sparse file. The same entry gives the same bytes, always.
+pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
+    let name = name_of(entry, root);
+    let link: &[u8] = match &entry.kind {
+        Kind::Symlink { target } => target,
+        Kind::HardLink { target } => target.as_bytes(),
+        _ => b"",
+    };
+    let map = match &entry.kind {
+        Kind::File { map: Some(map), .. } => Some(sparse::map_text(map)),
+        _ => None,
+    };
+    let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
+    let mut records = Vec::new();
+    let shown = extended(&mut records, entry, &name, link, size, map.is_some());
+    if !records.is_empty() {
+        let mut short = b"PaxHeaders.0/".to_vec();
+        short.extend(
+            entry.path.split().map_or(&b"root"[..], |(_, last)| last.as_encoded_bytes()).iter().take(80),
+        );
+        block::push(
+            out,
+            &Fields {
+                name: &short,
+                prefix: b"",
+                link: b"",
+                typeflag: b'x',
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                size: records.len() as u64,
+                mtime: Timestamp::default(),
+                rdev: None,
+            },
+        );
+        out.extend_from_slice(&records);
+        out.resize(out.len() + padding(records.len() as u64) as usize, 0);
+    }
+    let (prefix, short) = block::split_name(&shown).unwrap_or((b"", &shown));
+    let (typeflag, rdev) = match entry.kind {
+        Kind::File { .. } => (b'0', None),
+        Kind::HardLink { .. } => (b'1', None),
+        Kind::Symlink { .. } => (b'2', None),
+        Kind::Char { major, minor } => (b'3', Some((major, minor))),
+        Kind::Block { major, minor } => (b'4', Some((major, minor))),
+        Kind::Dir => (b'5', None),
+        Kind::Fifo => (b'6', None),
+    };
+    block::push(
+        out,
+        &Fields {
+            name: short,
+            prefix,
+            link,
+            typeflag,
+            mode: entry.meta.mode,
+            uid: entry.meta.uid,
+            gid: entry.meta.gid,
+            size,
+            mtime: entry.meta.mtime,
+            rdev,
+        },
+    );
+    out.extend_from_slice(&map.unwrap_or_default());
+}
+
+/// The header that asks a reader to remove `path`: type `g`, size 0, named after it.
+///
+/// containers/storage's `Unpack` removes whatever stands at the name of an entry before it creates it,
+/// and creates nothing for a `g` header (verified with podman 5.4.2); GNU tar, bsdtar and Python pass
+/// over an empty global header. `None` where the name does not fit: no PAX record may carry it, since
+/// a global `path` would rename every entry that follows.
+pub fn removal_header(path: &TarPath) -> Option<[u8; BLOCK]> {
+    let (prefix, name) = block::split_name(path.as_bytes()).filter(|(_, name)| !name.is_empty())?;
+    let mut out = Vec::with_capacity(BLOCK);
+    block::push(
+        &mut out,
+        &Fields {
+            name,
+            prefix,
+            link: b"",
+            typeflag: b'g',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Timestamp::default(),
+            rdev: None,
+        },
+    );
+    out.try_into().ok()
+}
+
+fn name_of(entry: &Entry, root: RootName) -> Vec<u8> {
+    if entry.path.is_root() {
+        return match root {
+            RootName::Dot => b"./".to_vec(),
+            RootName::Slash => b"/".to_vec(),
+        };
+    }
+    let mut name = entry.path.as_bytes().to_vec();
+    if matches!(entry.kind, Kind::Dir) {
+        name.push(b'/');
+    }
+    name
+}
+
+/// Fills `records` with what the header block cannot hold; gives the name for the block.
+fn extended(
+    records: &mut Vec<u8>,
+    entry: &Entry,
+    name: &[u8],
+    link: &[u8],
+    size: u64,
+    sparse: bool,
+) -> Vec<u8> {
+    let meta = &entry.meta;
+    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+    if !is_text(name) || !is_text(link) {
+        // Without it libarchive takes the names for UTF-8 and falls back to the cut ones.
+        pax::push(records, b"hdrcharset", b"BINARY");
+    }
+    let shown = if sparse {
+        pax::push(records, b"GNU.sparse.major", b"1");
+        pax::push(records, b"GNU.sparse.minor", b"0");
+        pax::push(records, b"GNU.sparse.name", name);
+        if let Kind::File { size, .. } = entry.kind {
+            pax::push(records, b"GNU.sparse.realsize", size.to_string().as_bytes());
+        }
+        // The name a reader shows that knows nothing of sparse files; GNU tar puts its process id there.
+        let (dir, last) = name.split_at(name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1));
+        [dir, b"GNUSparseFile.0/", last].concat()
+    } else {
+        name.to_vec()
+    };
+    if block::split_name(&shown).is_none() || !shown.is_ascii() {
+        pax::push(records, b"path", &shown);
+    }
+    if link.len() > 100 || !link.is_ascii() {
+        pax::push(records, b"linkpath", link);
+    }
+    if size > MAX_SIZE {
+        pax::push(records, b"size", size.to_string().as_bytes());
+    }
+    if meta.uid > MAX_ID {
+        pax::push(records, b"uid", meta.uid.to_string().as_bytes());
+    }
+    if meta.gid > MAX_ID {
+        pax::push(records, b"gid", meta.gid.to_string().as_bytes());
+    }
+    let whole = u64::try_from(meta.mtime.sec).is_ok_and(|sec| sec <= MAX_SIZE) && meta.mtime.nsec == 0;
+    if !whole {
+        pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
+    }
+    for xattr in &meta.xattrs {
+        pax::push_xattr(records, xattr);
+    }
+    shown
+}
