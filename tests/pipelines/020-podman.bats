@@ -85,11 +85,11 @@ assert_changes() {
     mkdir "$there/data"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
     # Files that podman makes for every container and does not archive.
-    touch "$there"/{hosts,hostname,resolv.conf,containerenv}
+    touch "$there"/{hosts,hostname,containerenv}
     # CRIU checks the mode of the root directory, which podman's archive does not tell: its layers have 0555.
     chmod 0555 "$there/rootfs"
     spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
-        -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" -v "$there/resolv.conf:/etc/resolv.conf" \
+        -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" \
         -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
     # conmon's pipes were its standard output and error, so pipes they must be again.
     mkfifo out
