@@ -48,8 +48,8 @@ pub struct Save {
     #[arg(long, value_name = "KIND", help_heading = "Input")]
     pub from: Option<Source>,
 
-    /// Name of the network of a CNI result, in order; NAME=FILE reads the result from FILE
-    #[arg(long, value_name = "NAME[=FILE]", help_heading = "Input")]
+    /// Name of a network: of a CNI result, in order (NAME=FILE reads it from FILE); IF=NAME for a live one
+    #[arg(long, value_name = "NAME[=FILE]|IF=NAME", help_heading = "Input")]
     pub network: Vec<String>,
 
     /// Interface of a CNI 0.2.0 result, which does not name it
@@ -59,6 +59,30 @@ pub struct Save {
     /// MAC of a CNI 0.2.0 result, which does not tell it
     #[arg(long, value_name = "MAC", value_parser = mac, help_heading = "Input")]
     pub mac: Option<Mac>,
+
+    /// Read this network namespace, by netlink
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["files", "from", "pid", "ifname", "mac"], help_heading = "Live namespace")]
+    pub netns: Option<PathBuf>,
+
+    /// Read the network namespace of this process
+    #[arg(long, value_name = "PID", conflicts_with_all = ["files", "from", "ifname", "mac"], help_heading = "Live namespace")]
+    pub pid: Option<u32>,
+
+    /// Networks of this host, to know the name of a live one: NET.json or their directory; repeatable
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Live namespace")]
+    pub network_info: Vec<PathBuf>,
+
+    /// Save this interface, whatever its kind; repeatable
+    #[arg(long, value_name = "IF", help_heading = "Live namespace")]
+    pub interface: Vec<String>,
+
+    /// Take DNS from this file; "container" is the container's own (with --pid)
+    #[arg(long, value_name = "FILE", help_heading = "Live namespace")]
+    pub resolv_conf: Option<PathBuf>,
+
+    /// Add MTU, kind, parent and routes under the key x-netstatus
+    #[arg(long, help_heading = "Live namespace")]
+    pub extended: bool,
 
     /// Fail when there is no network
     #[arg(long, help_heading = "Input")]

@@ -2,10 +2,13 @@
 
 mod args;
 mod document;
+mod netlink;
+mod netns;
 mod network_info;
 mod network_status;
 mod restore;
 mod save;
+mod state;
 mod validate;
 
 use std::process::ExitCode;

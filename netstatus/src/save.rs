@@ -2,6 +2,8 @@
 
 mod cni;
 mod netavark;
+mod netns;
+mod resolv;
 
 use std::io::Write;
 use std::path::Path;
@@ -16,7 +18,13 @@ use crate::network_status::{Malformed, NetworkStatus, kind, to_bytes};
 use crate::validate;
 
 pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
-    let status = from_documents(args, session)?;
+    let live = args.netns.is_some() || args.pid.is_some();
+    let status = if live {
+        netns::status(args, &mut |warning| session.warn(warning))?
+    } else {
+        only_live(args)?;
+        from_documents(args, session)?
+    };
     if let Some(status) = &status {
         validate::validate(status)?;
         validate::oddities(status).into_iter().for_each(|odd| session.warn(odd));
@@ -30,6 +38,19 @@ pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
     output.write_all(&text)?;
     output.commit()?;
     Ok(Exit::Done)
+}
+
+fn only_live(args: &Save) -> anyhow::Result<()> {
+    let given = [
+        (!args.network_info.is_empty(), "--network-info"),
+        (!args.interface.is_empty(), "--interface"),
+        (args.resolv_conf.is_some(), "--resolv-conf"),
+        (args.extended, "--extended"),
+    ];
+    match given.iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(usage(format!("{flag} is for a live namespace (--netns, --pid)"))),
+        None => Ok(()),
+    }
 }
 
 /// One document after the other; those of CNI tell about one network each.

@@ -1,0 +1,242 @@
+//! A live namespace, read by netlink.
+//!
+//! The kernel knows addresses and routes but no names of networks: those come from `--network IF=NAME`, from the
+//! descriptions of this host's networks, or from the bridge the interface is plugged into.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use cli::{Hint, usage};
+use netlink_packet_route::address::{AddressFlags, AddressScope};
+use serde_json::{Value, json};
+
+use super::resolv;
+use crate::args::Save;
+use crate::netlink::Netlink;
+use crate::netns::Netns;
+use crate::network_info::{self, NetworkInfos};
+use crate::network_status::{Mac, NetAddress, NetInterface, NetworkStatus, StatusBlock};
+use crate::state::{self, Link, State};
+
+/// Kinds of interface that are a container's own end of something; a bridge or tunnel inside is the container's business.
+const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
+
+/// Reads the namespace the arguments name; none if it is the caller's own, which is that of the host.
+///
+/// # Errors
+/// When it cannot be entered, or an interface belongs to a network without a name.
+pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<Option<NetworkStatus>> {
+    let netns = match (&args.netns, args.pid) {
+        (Some(path), _) => Netns::open(path)?,
+        (None, Some(pid)) => Netns::of_process(pid)?,
+        (None, None) => bail!("no namespace"),
+    };
+    let own = Netns::own()?;
+    if netns.is(&own)? {
+        return Ok(None);
+    }
+    let mut names = given_names(args)?;
+    let infos = network_info::load(&args.network_info)?;
+    let mut netlink = Netlink::open(&netns)?;
+    let inside = State::read(&mut netlink).with_context(|| netns.name().to_owned())?;
+    let own_id = state::netnsid(&mut netlink, &own).with_context(|| netns.name().to_owned())?;
+    let outside = State::read(&mut Netlink::open(&own)?).with_context(|| own.name().to_owned())?;
+    let view = View { inside: &inside, outside: &outside, own_id };
+
+    let mut status = NetworkStatus::default();
+    for link in chosen(args, &inside, warn)? {
+        let mut interface = interface(link, &inside, warn);
+        if args.extended {
+            interface.unknown.insert("x-netstatus".into(), view.extension(link));
+        }
+        let network = match names.remove(&link.name) {
+            Some(name) => name,
+            None => view.network_of(link, &interface, &infos)?,
+        };
+        status
+            .networks
+            .entry(network)
+            .or_insert_with(StatusBlock::default)
+            .interfaces
+            .insert(link.name.clone(), interface);
+    }
+    if let Some(name) = names.keys().next() {
+        bail!("{}: interface {name}: --network names it, but it is not saved", netns.name());
+    }
+    if let Some(path) = &args.resolv_conf {
+        let dns = resolv::read(path, args.pid)?;
+        let first = first_network(&status, &inside);
+        if let Some(block) = first.and_then(|name| status.networks.get_mut(&name)) {
+            block.dns_server_ips = dns.servers;
+            block.dns_search_domains = dns.search;
+        }
+    }
+    Ok(Some(status).filter(|status| !status.networks.is_empty()))
+}
+
+fn given_names(args: &Save) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut names = BTreeMap::new();
+    for network in &args.network {
+        match network.split_once('=') {
+            Some((ifname, name)) if !ifname.is_empty() && !name.is_empty() => {
+                if names.insert(ifname.to_owned(), name.to_owned()).is_some() {
+                    return Err(usage(format!("--network {network}: interface {ifname} is named twice")));
+                }
+            }
+            _ => return Err(usage(format!("--network {network}: for a live namespace IF=NAME is wanted"))),
+        }
+    }
+    Ok(names)
+}
+
+/// The interfaces to save: those asked for, or those that are up and the end of a veth, a macvlan and so on.
+fn chosen<'a>(args: &Save, inside: &'a State, warn: &mut dyn FnMut(String)) -> anyhow::Result<Vec<&'a Link>> {
+    if !args.interface.is_empty() {
+        let find = |name: &String| {
+            inside.link(name).ok_or_else(|| anyhow!("interface {name}: not in the namespace"))
+        };
+        return args.interface.iter().map(find).collect();
+    }
+    let mut chosen = Vec::new();
+    for link in inside.links.iter().filter(|link| !link.loopback) {
+        let why_not = match &link.kind {
+            Some(kind) if !KINDS.contains(&kind.as_str()) => kind.as_str(),
+            _ if !link.up => "down",
+            _ => {
+                chosen.push(link);
+                continue;
+            }
+        };
+        if inside.addresses_of(link).any(|a| a.scope == AddressScope::Universe) {
+            warn(format!(
+                "interface {}: has addresses but is left out ({why_not}); --interface {0} saves it",
+                link.name
+            ));
+        }
+    }
+    Ok(chosen)
+}
+
+fn interface(link: &Link, inside: &State, warn: &mut dyn FnMut(String)) -> NetInterface {
+    let routes = inside.default_routes_of(link);
+    let mut interface = NetInterface { mac_address: Mac::from_bytes(&link.mac), ..NetInterface::default() };
+    for address in inside.addresses_of(link) {
+        let (ip, flags) = (address.ipnet.addr(), address.flags);
+        // Link-local addresses follow from the MAC, temporary ones (RFC 8981) are meant to change.
+        let temporary = ip.is_ipv6() && flags.contains(AddressFlags::Secondary);
+        if address.scope != AddressScope::Universe || temporary {
+            continue;
+        }
+        if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed) {
+            warn(format!(
+                "interface {}: {} is left out, its uniqueness is not settled",
+                link.name, address.ipnet
+            ));
+            continue;
+        }
+        if !flags.contains(AddressFlags::Permanent) {
+            warn(format!(
+                "interface {}: {} came by DHCP or a router and may expire",
+                link.name, address.ipnet
+            ));
+        }
+        let same_family = |gateway: &IpAddr| gateway.is_ipv4() == ip.is_ipv4();
+        let gateway = routes.iter().find_map(|r| r.gateway.filter(same_family));
+        let reachable = gateway.filter(|gateway| address.ipnet.contains(gateway));
+        interface.subnets.push(NetAddress::new(address.ipnet, reachable));
+    }
+    // A gateway outside every prefix is still a gateway: it goes to the first address of its family.
+    for gateway in routes.iter().filter_map(|route| route.gateway) {
+        let family = |a: &NetAddress| a.ipnet.addr().is_ipv4() == gateway.is_ipv4();
+        if !interface.subnets.iter().any(|a| family(a) && a.gateway.is_some()) {
+            if let Some(address) = interface.subnets.iter_mut().find(|a| family(a)) {
+                address.gateway = Some(gateway);
+            }
+        }
+    }
+    interface
+}
+
+/// The network with the best default route, which is where a resolver's servers are asked.
+fn first_network(status: &NetworkStatus, inside: &State) -> Option<String> {
+    let metric = |ifname: &String| {
+        let link = inside.link(ifname)?;
+        inside.default_routes_of(link).first().map(|route| route.metric)
+    };
+    let best = |block: &StatusBlock| block.interfaces.keys().filter_map(metric).min().unwrap_or(u32::MAX);
+    status.networks.iter().min_by_key(|(_, block)| best(block)).map(|(name, _)| name.clone())
+}
+
+/// The container's namespace together with that of the host.
+struct View<'a> {
+    inside: &'a State,
+    outside: &'a State,
+    /// The id the container's namespace has for the host's.
+    own_id: Option<i32>,
+}
+
+impl View<'_> {
+    /// The interface of the host at the other end: the peer of a veth, the parent of a macvlan.
+    fn other_end(&self, link: &Link) -> Option<&Link> {
+        let here = link.other_netnsid.is_some() && link.other_netnsid == self.own_id;
+        link.other_end.filter(|_| here).and_then(|index| self.outside.link_at(index))
+    }
+
+    /// The bridge or parent of the host the interface hangs on.
+    fn attached_to(&self, link: &Link) -> Option<&Link> {
+        let other = self.other_end(link)?;
+        match other.controller {
+            Some(bridge) => self.outside.link_at(bridge),
+            None if link.kind.as_deref() == Some("veth") => None,
+            None => Some(other),
+        }
+    }
+
+    fn network_of(
+        &self,
+        link: &Link,
+        interface: &NetInterface,
+        infos: &NetworkInfos,
+    ) -> anyhow::Result<String> {
+        let attached = self.attached_to(link).map(|link| link.name.as_str());
+        let by_subnet = |info: &network_info::NetworkInfo| {
+            interface.subnets.iter().any(|a| info.subnet_of(a.ipnet.addr()).is_some())
+        };
+        let by_parent = |info: &network_info::NetworkInfo| {
+            attached.is_some() && info.network_interface.as_deref() == attached
+        };
+        let described = infos
+            .iter()
+            .find(|(_, info)| by_parent(info))
+            .or_else(|| infos.iter().find(|(_, info)| by_subnet(info)));
+        match (described, attached) {
+            (Some((name, _)), _) => Ok(name.clone()),
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => Err(Hint::on(
+                anyhow!("interface {}: the name of its network is not known", link.name),
+                format!("--network {}=NAME", link.name),
+            )),
+        }
+    }
+
+    /// What network.status has no key for; other readers ignore it.
+    fn extension(&self, link: &Link) -> Value {
+        let routes = self.inside.routes.iter().filter(|r| r.index == Some(link.index) && !r.by_kernel);
+        let routes: Vec<Value> = routes
+            .map(|r| json!({"dst": r.destination.map_or("default".into(), |d| d.to_string()), "gw": r.gateway, "metric": r.metric}))
+            .collect();
+        json!({
+            "mtu": link.mtu,
+            "kind": link.kind,
+            "parent": self.attached_to(link).map(|link| &link.name),
+            "routes": routes,
+        })
+    }
+}
+
+/// Whether a path is the word for the container's own file.
+pub fn is_container_word(path: &Path) -> bool {
+    path == Path::new("container")
+}
