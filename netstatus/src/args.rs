@@ -30,6 +30,11 @@ impl cli::Arguments for Args {
 pub enum Verb {
     Save(Save),
     Restore(Restore),
+    Apply(Apply),
+    Check(Check),
+    Show(Show),
+    Hold(Hold),
+    Release(Release),
 }
 
 /// Write network.status from what netavark or a CNI plugin printed
@@ -153,6 +158,129 @@ pub struct Restore {
 
     #[command(flatten)]
     pub output: OutputFile,
+}
+
+/// Set addresses, MACs and routes of network.status in a namespace, by netlink
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netstatus apply --netns /run/netns/web < network.status
+  netstatus apply --netns /run/netns/web --create veth --bridge br0 < network.status
+See netstatus(1).")]
+pub struct Apply {
+    /// network.status (standard input)
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    pub file: Option<PathBuf>,
+
+    /// The container's network namespace
+    #[arg(long, value_name = "PATH", help_heading = "Target")]
+    pub netns: PathBuf,
+
+    /// Make an interface that is not there
+    #[arg(long, value_name = "KIND", help_heading = "Target")]
+    pub create: Option<Kind>,
+
+    /// Bridge of this host for --create veth (else that of --network-info)
+    #[arg(long, value_name = "BRIDGE", help_heading = "Target")]
+    pub bridge: Option<String>,
+
+    /// Name of this host's end for --create veth
+    #[arg(long, value_name = "NAME", help_heading = "Target")]
+    pub host_if: Option<String>,
+
+    /// Interface of this host for --create macvlan (else that of --network-info)
+    #[arg(long, value_name = "IF", help_heading = "Target")]
+    pub parent: Option<String>,
+
+    /// Remove addresses that are not in the status
+    #[arg(long, help_heading = "Target")]
+    pub flush: bool,
+
+    /// Networks of this host: which are internal, and their bridges; repeatable
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Input")]
+    pub network_info: Vec<PathBuf>,
+}
+
+/// Tell whether network.status can be restored here, is in place, or is in use elsewhere
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netstatus check --network-info /etc/containers/networks < network.status
+  netstatus check --netns /run/netns/web --probe < network.status
+See netstatus(1).")]
+pub struct Check {
+    /// network.status (standard input)
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    pub file: Option<PathBuf>,
+
+    /// Compare with this namespace: interfaces, MACs, addresses, default routes
+    #[arg(long, value_name = "PATH", help_heading = "What to check")]
+    pub netns: Option<PathBuf>,
+
+    /// Compare with the networks of this host: NET.json or their directory; repeatable
+    #[arg(long, value_name = "FILE|DIR", help_heading = "What to check")]
+    pub network_info: Vec<PathBuf>,
+
+    /// Ask on the wire, from inside the namespace, whether another host has an address
+    #[arg(long, help_heading = "What to check")]
+    pub probe: bool,
+}
+
+/// Show network.status to people
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Example:
+  netstatus show < network.status
+See netstatus(1).")]
+pub struct Show {
+    /// network.status (standard input)
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    pub file: Option<PathBuf>,
+
+    /// One JSON document instead of a table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// Drop all packets of a namespace but neighbour discovery, until release
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Example:
+  ip netns add web; netstatus hold --netns /run/netns/web
+See netstatus(1).")]
+pub struct Hold {
+    /// The container's network namespace, best still empty
+    #[arg(long, value_name = "PATH", help_heading = "Target")]
+    pub netns: PathBuf,
+}
+
+/// Let packets pass again
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Example:
+  netstatus release --netns /run/netns/web --announce
+See netstatus(1).")]
+pub struct Release {
+    /// The container's network namespace
+    #[arg(long, value_name = "PATH", help_heading = "Target")]
+    pub netns: PathBuf,
+
+    /// Tell the neighbours where the addresses are now: gratuitous ARP, unsolicited NA
+    #[arg(long, help_heading = "What to do")]
+    pub announce: bool,
+
+    /// Also remove the network lock CRIU leaves behind when a restore fails
+    #[arg(long, help_heading = "What to do")]
+    pub remove_criu_lock: bool,
+}
+
+/// An interface `apply` can make.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pair, one end in a bridge
+    Veth,
+    /// A macvlan in bridge mode
+    Macvlan,
 }
 
 /// What a restore may change of the status.

@@ -1,13 +1,23 @@
 //! The network status of a container: saved before a checkpoint, set up again before a restore.
 
+mod announce;
+mod apply;
 mod args;
+mod check;
 mod document;
+mod extension;
+mod firewall;
+mod frame;
+mod hold;
 mod netlink;
 mod netns;
 mod network_info;
 mod network_status;
+mod packet;
+mod probe;
 mod restore;
 mod save;
+mod show;
 mod state;
 mod validate;
 
@@ -24,5 +34,10 @@ fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::Save(args) => save::run(&args, session),
         Verb::Restore(args) => restore::run(&args, session),
+        Verb::Apply(args) => apply::run(&args, session),
+        Verb::Check(args) => check::run(&args, session),
+        Verb::Show(args) => show::run(&args, session),
+        Verb::Hold(args) => hold::run(&args, session),
+        Verb::Release(args) => hold::release(&args, session),
     }
 }

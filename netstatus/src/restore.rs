@@ -2,8 +2,8 @@
 
 mod change;
 mod cni;
-mod ip;
-mod netavark;
+pub mod ip;
+pub mod netavark;
 mod podman;
 
 use std::io::Write;

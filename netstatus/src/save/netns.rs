@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::resolv;
 use crate::args::Save;
+use crate::extension;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info::{self, NetworkInfos};
@@ -49,7 +50,7 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<Optio
     for link in chosen(args, &inside, warn)? {
         let mut interface = interface(link, &inside, warn);
         if args.extended {
-            interface.unknown.insert("x-netstatus".into(), view.extension(link));
+            interface.unknown.insert(extension::KEY.into(), view.extension(link));
         }
         let network = match names.remove(&link.name) {
             Some(name) => name,

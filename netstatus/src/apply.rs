@@ -1,0 +1,248 @@
+//! `netstatus apply`: gives the interfaces of a namespace the addresses, MACs and routes of a status.
+//!
+//! A second run changes nothing. When a step fails, those before it are taken back in reverse order.
+
+mod create;
+mod request;
+mod transaction;
+
+use anyhow::{Context, bail};
+use cli::{Exit, Hint, Session};
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressScope;
+
+use crate::args::Apply;
+use crate::document::read_status;
+use crate::extension::Extension;
+use crate::netlink::{Netlink, errno};
+use crate::netns::Netns;
+use crate::network_info;
+use crate::network_status::{Mac, NetworkStatus};
+use crate::restore::ip::{DefaultRoute, Link as Wanted, default_routes, links};
+use crate::state::{Link, State};
+use transaction::{Side, Transaction};
+
+pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
+    create::check_flags(args)?;
+    let (_, status) = read_status(args.file.as_deref())?;
+    let infos = network_info::load(&args.network_info)?;
+    let netns = Netns::open(&args.netns)?;
+    let Some(status) = status else {
+        session.note("the container had no network, nothing is to be done");
+        return Ok(Exit::Done);
+    };
+    let mut transaction = Transaction::new(Netlink::open(&netns)?, Netlink::open(&Netns::own()?)?);
+    let done = Job { args, netns: &netns, infos: &infos }.carry_out(&status, &mut transaction);
+    match done {
+        Ok(()) => {
+            session.note(format_args!("{}: {} changes", netns.name(), transaction.len()));
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            for failure in transaction.take_back() {
+                session.error(format_args!("{}: {failure}", netns.name()));
+            }
+            Err(error.context(netns.name().to_owned()))
+        }
+    }
+}
+
+struct Job<'a> {
+    args: &'a Apply,
+    netns: &'a Netns,
+    infos: &'a network_info::NetworkInfos,
+}
+
+impl Job<'_> {
+    fn carry_out(&self, status: &NetworkStatus, transaction: &mut Transaction) -> anyhow::Result<()> {
+        let wanted = links(status, self.infos);
+        let before = transaction.state(Side::Inside)?;
+        let missing: Vec<&&str> = wanted.keys().filter(|name| before.link(name).is_none()).collect();
+        if let (Some(name), None) = (missing.first(), self.args.create) {
+            return Err(Hint::on(
+                anyhow::anyhow!("interface {name}: not there"),
+                "make it: --create veth --bridge BRIDGE",
+            ));
+        }
+        for name in missing {
+            if let Some(wanted) = wanted.get(*name) {
+                create::link(self.args, self.netns, self.infos, name, wanted, transaction)?;
+            }
+        }
+        let before = transaction.state(Side::Inside)?;
+        if let Some(lo) = before.links.iter().find(|link| link.loopback && !link.up) {
+            transaction.change(
+                Side::Inside,
+                "lo: up",
+                request::up(lo.index, true),
+                0,
+                Some((request::up(lo.index, false), 0)),
+            )?;
+        }
+        for (name, wanted) in &wanted {
+            let Some(link) = before.link(name) else { bail!("interface {name}: not there") };
+            self.link(link, wanted, &before, transaction).with_context(|| format!("interface {name}"))?;
+        }
+        // What came up has brought routes of its own with it.
+        let before = transaction.state(Side::Inside)?;
+        for route in default_routes(&wanted) {
+            let Some(link) = before.link(route.interface) else { continue };
+            let extension = wanted
+                .get(route.interface)
+                .map(|w| Extension::of(w.interface))
+                .transpose()?
+                .unwrap_or_default();
+            default_route(link, route, &extension, &before, transaction)?;
+        }
+        for (name, wanted) in &wanted {
+            let Some(link) = before.link(name) else { continue };
+            for route in Extension::of(wanted.interface)?.routes {
+                let Some(destination) = route.destination else { continue };
+                let known = |r: &&crate::state::Route| {
+                    r.index == Some(link.index) && r.destination == Some(destination)
+                };
+                if before.routes.iter().find(known).is_some_and(|r| r.gateway == route.gateway) {
+                    continue;
+                }
+                let message =
+                    request::route(link.index, Some(destination), route.gateway, route.metric, false);
+                let what = format!("{name}: route to {destination}");
+                let undo = (RouteNetlinkMessage::DelRoute(message.clone()), 0);
+                transaction.change(
+                    Side::Inside,
+                    &what,
+                    RouteNetlinkMessage::NewRoute(message),
+                    NLM_F_CREATE | NLM_F_EXCL,
+                    Some(undo),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// MAC, MTU, up, addresses: in this order, since addresses of a link that goes down are lost.
+    fn link(
+        &self,
+        link: &Link,
+        wanted: &Wanted<'_>,
+        before: &State,
+        transaction: &mut Transaction,
+    ) -> anyhow::Result<()> {
+        if let Some(mac) = wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
+            set_mac(link, mac, before, transaction)?;
+        }
+        if let Some(mtu) = Extension::of(wanted.interface)?.mtu.filter(|mtu| *mtu != link.mtu) {
+            let undo = (request::mtu(link.index, link.mtu), 0);
+            transaction.change(
+                Side::Inside,
+                &format!("MTU {mtu}"),
+                request::mtu(link.index, mtu),
+                0,
+                Some(undo),
+            )?;
+        }
+        if !link.up {
+            let undo = (request::up(link.index, false), 0);
+            transaction.change(Side::Inside, "up", request::up(link.index, true), 0, Some(undo))?;
+        }
+        let ipnets: Vec<IpNet> = wanted.interface.subnets.iter().map(|a| a.ipnet).collect();
+        if self.args.flush {
+            let foreign =
+                |a: &&crate::state::Address| a.scope == AddressScope::Universe && !ipnets.contains(&a.ipnet);
+            for address in before.addresses_of(link).filter(foreign) {
+                let message = request::address(link.index, &address.ipnet);
+                let undo = (RouteNetlinkMessage::NewAddress(message.clone()), NLM_F_CREATE);
+                let what = format!("removing address {}", address.ipnet);
+                transaction.change(
+                    Side::Inside,
+                    &what,
+                    RouteNetlinkMessage::DelAddress(message),
+                    0,
+                    Some(undo),
+                )?;
+            }
+        }
+        for ipnet in ipnets {
+            if before.addresses_of(link).any(|a| a.ipnet == ipnet) {
+                continue;
+            }
+            let message = request::address(link.index, &ipnet);
+            let undo = (RouteNetlinkMessage::DelAddress(message.clone()), 0);
+            let what = format!("address {ipnet}");
+            transaction.change(
+                Side::Inside,
+                &what,
+                RouteNetlinkMessage::NewAddress(message),
+                NLM_F_CREATE | NLM_F_EXCL,
+                Some(undo),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn set_mac(link: &Link, mac: &Mac, before: &State, transaction: &mut Transaction) -> anyhow::Result<()> {
+    let what = format!("MAC {mac}");
+    let undo = || Some((request::mac(link.index, &link.mac), 0));
+    let set = request::mac(link.index, mac.bytes());
+    let Err(error) = transaction.change(Side::Inside, &what, set.clone(), 0, undo()) else {
+        return Ok(());
+    };
+    // Some drivers take a new MAC only while the link is down; going down would cost it its addresses and routes.
+    let busy = error.downcast_ref::<std::io::Error>().and_then(errno) == Some(libc::EBUSY);
+    if !busy || !link.up || before.addresses_of(link).any(|a| a.scope == AddressScope::Universe) {
+        return Err(error);
+    }
+    transaction.change(
+        Side::Inside,
+        "down",
+        request::up(link.index, false),
+        0,
+        Some((request::up(link.index, true), 0)),
+    )?;
+    transaction.change(Side::Inside, &what, set, 0, undo())?;
+    transaction.change(
+        Side::Inside,
+        "up",
+        request::up(link.index, true),
+        0,
+        Some((request::up(link.index, false), 0)),
+    )
+}
+
+/// A default route through the same gateway is right whatever its metric; one through another gateway gives way.
+fn default_route(
+    link: &Link,
+    route: DefaultRoute<'_>,
+    extension: &Extension,
+    before: &State,
+    transaction: &mut Transaction,
+) -> anyhow::Result<()> {
+    let DefaultRoute { interface, gateway, metric, onlink } = route;
+    let saved = extension.routes.iter().find(|r| r.destination.is_none() && r.gateway == Some(gateway));
+    let metric = saved.map_or(metric, |saved| saved.metric);
+    for old in before.default_routes_of(link) {
+        match old.gateway {
+            Some(old) if old == gateway => return Ok(()),
+            Some(other) if other.is_ipv4() == gateway.is_ipv4() => {
+                let what = format!("{interface}: removing the default route via {other}");
+                let undo = (RouteNetlinkMessage::NewRoute(old.message.clone()), NLM_F_CREATE);
+                let del = RouteNetlinkMessage::DelRoute(old.message.clone());
+                transaction.change(Side::Inside, &what, del, 0, Some(undo))?;
+            }
+            _ => {}
+        }
+    }
+    let message = request::route(link.index, None, Some(gateway), metric, onlink);
+    let undo = (RouteNetlinkMessage::DelRoute(message.clone()), 0);
+    let what = format!("{interface}: default route via {gateway}");
+    transaction.change(
+        Side::Inside,
+        &what,
+        RouteNetlinkMessage::NewRoute(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+        Some(undo),
+    )
+}

@@ -1,0 +1,131 @@
+//! `netstatus check`: can the status be restored here, is it in place, is it free?
+
+use std::net::IpAddr;
+
+use anyhow::{Context, bail};
+use cli::{Exit, Session, usage};
+use netlink_packet_route::address::AddressFlags;
+
+use crate::args::Check;
+use crate::document::read_status;
+use crate::netlink::Netlink;
+use crate::netns::Netns;
+use crate::network_info::{self, NetworkInfos};
+use crate::network_status::NetworkStatus;
+use crate::probe::{self, Question};
+use crate::restore::ip::{Link as Wanted, default_routes, links};
+use crate::restore::netavark;
+use crate::state::{Link, State};
+use crate::validate;
+
+pub fn run(args: &Check, session: &Session) -> anyhow::Result<Exit> {
+    if args.probe && args.netns.is_none() {
+        return Err(usage("--probe needs --netns: the question is asked from inside"));
+    }
+    let (name, status) = read_status(args.file.as_deref())?;
+    let infos = network_info::load(&args.network_info)?;
+    let Some(status) = status else {
+        session.note(format_args!("{name}: the container had no network"));
+        return Ok(Exit::Done);
+    };
+    validate::oddities(&status).into_iter().for_each(|odd| session.warn(odd));
+    let mut wrong = Vec::new();
+    if !args.network_info.is_empty() {
+        wrong.extend(unsuitable(&status, &infos, &mut |w| session.warn(w)));
+    }
+    if let Some(path) = &args.netns {
+        let netns = Netns::open(path)?;
+        let state = State::read(&mut Netlink::open(&netns)?).with_context(|| netns.name().to_owned())?;
+        let wanted = links(&status, &infos);
+        if args.probe {
+            let mut questions = Vec::new();
+            for (name, wanted) in &wanted {
+                match state.link(name) {
+                    Some(link) if link.up => questions.push(Question { link, addresses: addresses(wanted) }),
+                    Some(_) => wrong.push(format!("interface {name}: is down, nothing can be asked")),
+                    None => wrong.push(format!("interface {name}: not there, nothing can be asked")),
+                }
+            }
+            let used = probe::in_use(&netns, &questions)?;
+            wrong.extend(used.into_iter().map(|(ip, mac)| format!("{ip}: in use elsewhere, by {mac}")));
+        } else {
+            wrong.extend(differences(&wanted, &state));
+        }
+    }
+    for text in &wrong {
+        session.error(format_args!("{name}: {text}"));
+    }
+    match wrong.len() {
+        0 => Ok(Exit::Done),
+        1 => bail!("{name}: does not fit"),
+        n => bail!("{name}: does not fit, for {n} reasons"),
+    }
+}
+
+fn addresses(wanted: &Wanted<'_>) -> Vec<IpAddr> {
+    wanted.interface.subnets.iter().map(|a| a.ipnet.addr()).collect()
+}
+
+/// What netavark would stumble over, for each network.
+fn unsuitable(status: &NetworkStatus, infos: &NetworkInfos, warn: &mut dyn FnMut(String)) -> Vec<String> {
+    let options = netavark::Options { container_id: Some("-"), container_name: Some("-"), major: 1 };
+    let mut wrong = Vec::new();
+    for (name, block) in &status.networks {
+        let one = NetworkStatus { networks: [(name.clone(), block.clone())].into() };
+        if let Err(e) = netavark::input(&one, None, infos, &options, warn) {
+            wrong.push(format!("{e:#}"));
+        }
+    }
+    wrong
+}
+
+/// What a namespace lacks of what the status says.
+fn differences(wanted: &std::collections::BTreeMap<&str, Wanted<'_>>, state: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, wanted) in wanted {
+        match state.link(name) {
+            None => wrong.push(format!("interface {name}: not there")),
+            Some(link) => {
+                let of_link = of_interface(link, wanted, state);
+                wrong.extend(of_link.into_iter().map(|text| format!("interface {name}: {text}")));
+            }
+        }
+    }
+    for route in default_routes(wanted) {
+        let Some(link) = state.link(route.interface) else { continue };
+        if !state.default_routes_of(link).iter().any(|r| r.gateway == Some(route.gateway)) {
+            wrong.push(format!("interface {}: no default route via {}", route.interface, route.gateway));
+        }
+    }
+    wrong
+}
+
+fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !link.up {
+        wrong.push("is down".to_owned());
+    }
+    if let Some(mac) = wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
+        let is =
+            crate::network_status::Mac::from_bytes(&link.mac).map_or("none".into(), |mac| mac.to_string());
+        wrong.push(format!("MAC is {is}, the status says {mac}"));
+    }
+    for address in &wanted.interface.subnets {
+        let ipnet = address.ipnet;
+        let same_ip = |a: &&crate::state::Address| a.ipnet.addr() == ipnet.addr();
+        match state.addresses_of(link).find(same_ip) {
+            None => wrong.push(format!("address {ipnet} is not there")),
+            Some(there) if there.ipnet != ipnet => {
+                wrong.push(format!("address is {}, the status says {ipnet}", there.ipnet))
+            }
+            Some(there) if there.flags.contains(AddressFlags::Dadfailed) => {
+                wrong.push(format!("address {ipnet}: another host has it (duplicate address detection)"));
+            }
+            Some(there) if there.flags.contains(AddressFlags::Tentative) => {
+                wrong.push(format!("address {ipnet} is tentative, no socket can be bound to it yet"));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}

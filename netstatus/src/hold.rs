@@ -1,0 +1,54 @@
+//! `netstatus hold` and `netstatus release`.
+//!
+//! Between "the address is up" and "CRIU has its sockets back" the kernel answers a peer's retransmission with RST:
+//! the connection is dead while every program ends with 0. CRIU's own lock comes too late, after it has forked the
+//! tree. So the still empty namespace is held before anything is set up in it, and released after the restore.
+
+use cli::{Exit, Session};
+
+use crate::announce;
+use crate::args::{Hold, Release};
+use crate::firewall;
+use crate::netns::Netns;
+
+pub fn run(args: &Hold, session: &Session) -> anyhow::Result<Exit> {
+    let netns = Netns::open(&args.netns)?;
+    not_the_hosts(&netns)?;
+    firewall::hold(&netns)?;
+    session.note(format_args!("{}: held", netns.name()));
+    Ok(Exit::Done)
+}
+
+pub fn release(args: &Release, session: &Session) -> anyhow::Result<Exit> {
+    let netns = Netns::open(&args.netns)?;
+    if !firewall::release(&netns)? {
+        session.note(format_args!("{}: was not held", netns.name()));
+    }
+    let locks = firewall::criu_locks(&netns)?;
+    if args.remove_criu_lock && !locks.is_empty() {
+        firewall::remove_criu_locks(&netns)?;
+    } else if !locks.is_empty() {
+        session.warn(format_args!(
+            "{}: CRIU's network lock is still there ({})",
+            netns.name(),
+            locks.join(", ")
+        ));
+        session.hint(format_args!(
+            "after a failed restore: netstatus release --netns {} --remove-criu-lock",
+            netns.name()
+        ));
+    }
+    if args.announce {
+        let announced = announce::announce(&netns)?;
+        session.note(format_args!("{}: {announced} addresses announced", netns.name()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Holding the host would cut off whoever types the command.
+fn not_the_hosts(netns: &Netns) -> anyhow::Result<()> {
+    if netns.is(&Netns::of_process(1)?)? {
+        anyhow::bail!("{}: is the network namespace of the host", netns.name());
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Packet sockets: frames sent and received beneath the firewall.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+/// Which frames a socket receives. Those this host sends are never among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtherType {
+    Arp = libc::ETH_P_ARP as isize,
+    Ipv6 = libc::ETH_P_IPV6 as isize,
+}
+
+/// A packet socket on one interface.
+pub struct PacketSocket(OwnedFd);
+
+impl PacketSocket {
+    /// Opens a socket on the interface with this index, in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// Without CAP_NET_RAW.
+    pub fn open(ifindex: u32, kind: EtherType) -> io::Result<PacketSocket> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        // Protocol 0 receives nothing until the socket is bound to its interface.
+        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None::<SockProtocol>)?;
+        bind(fd.as_fd(), ifindex, kind as u16)?;
+        Ok(PacketSocket(fd))
+    }
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// When the link is down.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        send(self.0.as_raw_fd(), frame, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    /// The next frame, if one is there.
+    ///
+    /// # Errors
+    /// When the link goes away.
+    pub fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut frame = vec![0; 1514];
+        match recv(self.0.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+            Ok(length) => {
+                frame.truncate(length);
+                Ok(Some(frame))
+            }
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn bind(fd: BorrowedFd<'_>, ifindex: u32, ethertype: u16) -> io::Result<()> {
+    let index = libc::c_int::try_from(ifindex).map_err(io::Error::other)?;
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: ethertype.to_be(),
+        sll_ifindex: index,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the pointer is to a whole sockaddr_ll that lives through the call, and `length` is its size.
+    let result = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
