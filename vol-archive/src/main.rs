@@ -1,1 +1,24 @@
-fn main() {}
+//! `vol-archive`: directory trees to tar and back, for volumes and `/dev/shm`.
+
+mod args;
+mod create;
+mod extract;
+mod list;
+mod volume;
+
+use std::process::ExitCode;
+
+use args::{Args, Verb};
+use cli::{Exit, Session};
+
+fn main() -> ExitCode {
+    cli::run(run)
+}
+
+fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
+    match args.verb {
+        Verb::Create(args) => create::run(&args, session),
+        Verb::Extract(args) => extract::run(&args, session),
+        Verb::List(args) => list::run(&args, session),
+    }
+}

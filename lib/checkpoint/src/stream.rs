@@ -13,7 +13,10 @@
 
 use std::io::{Read, Write};
 
-use tartree::{END_OF_ARCHIVE, Entry, Item, Kind, Limits, Notices, Plan, Reader, Root, RootName, Sink, TarPath, Timestamp};
+use tartree::{
+    END_OF_ARCHIVE, Entry, Item, Kind, Limits, Notices, Plan, Reader, Root, RootName, Sink, TarPath,
+    Timestamp,
+};
 
 use crate::error::{Error, Result};
 use crate::member::Member;
@@ -44,7 +47,7 @@ impl<W: Write> StreamWriter<W> {
         Ok(self.sink.zeros(tartree::padding(content.len() as u64))?)
     }
 
-    /// Writes a member whose content is the planned tar of `source`. Gives how many objects had changed since the plan was made.
+    /// Writes a member whose content is the planned tar of `source`. Objects that changed since the plan was made are noticed.
     ///
     /// # Errors
     /// When the output does not take it or an object cannot be read.
@@ -55,13 +58,11 @@ impl<W: Write> StreamWriter<W> {
         source: &mut Root,
         mtime: Timestamp,
         notices: &mut dyn Notices,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         self.header(member.path(), member.mode(), plan.tar_size(), mtime)?;
-        let changed = plan
-            .write(source, &mut self.sink, notices)
+        plan.write(source, &mut self.sink, notices)
             .map_err(|source| Error::Nested { member: member.to_string(), source })?;
-        self.sink.zeros(tartree::padding(plan.tar_size()))?;
-        Ok(changed)
+        Ok(self.sink.zeros(tartree::padding(plan.tar_size()))?)
     }
 
     /// Writes `.end` and the end-of-archive blocks. Without it a reader refuses the stream.
@@ -121,7 +122,13 @@ pub struct StreamReader<R> {
 impl<R: Read> StreamReader<R> {
     /// Reads from `input`, which should be buffered.
     pub fn new(input: R, ending: Ending) -> StreamReader<R> {
-        StreamReader { reader: Reader::new(input, Limits::default()), ending, start: None, ends: Vec::new(), streams: 0 }
+        StreamReader {
+            reader: Reader::new(input, Limits::default()),
+            ending,
+            start: None,
+            ends: Vec::new(),
+            streams: 0,
+        }
     }
 
     /// The next member's entry; its bytes are then [`content`](StreamReader::content).
@@ -140,7 +147,9 @@ impl<R: Read> StreamReader<R> {
             }
             let Some(item) = self.reader.next()? else {
                 if self.ending == Ending::Proved {
-                    return Err(Error::stream("it ends without .end: the program that wrote it did not finish"));
+                    return Err(Error::stream(
+                        "it ends without .end: the program that wrote it did not finish",
+                    ));
                 }
                 self.start = None;
                 continue;
@@ -180,9 +189,13 @@ impl<R: Read> StreamReader<R> {
     fn member(&self, entry: Entry) -> Result<(Member, Entry)> {
         let member = Member::of(&entry.path);
         match (&entry.kind, &member) {
-            (_, Member::Unknown(_)) => Err(Error::member(&entry.path, "not a member of a checkpoint archive")),
+            (_, Member::Unknown(_)) => {
+                Err(Error::member(&entry.path, "not a member of a checkpoint archive"))
+            }
             (Kind::File { map: None, .. }, _) => Ok((member, entry)),
-            (Kind::Dir, Member::Images(_) | Member::PreImages(_) | Member::Artifacts(_)) => Ok((member, entry)),
+            (Kind::Dir, Member::Images(_) | Member::PreImages(_) | Member::Artifacts(_)) => {
+                Ok((member, entry))
+            }
             _ => Err(Error::member(&entry.path, "not a regular file")),
         }
     }
@@ -197,7 +210,10 @@ impl<R: Read> StreamReader<R> {
         self.reader.content().read_to_end(&mut text).map_err(tartree::Error::Stream)?;
         let end: End = serde_json::from_slice(&text).map_err(|e| Error::stream(format!(".end: {e}")))?;
         if end.bytes != before {
-            let what = format!("{} wrote {} bytes, {before} arrived: it was cut or mixed with another", end.writer, end.bytes);
+            let what = format!(
+                "{} wrote {} bytes, {before} arrived: it was cut or mixed with another",
+                end.writer, end.bytes
+            );
             return Err(Error::stream(what));
         }
         self.ends.push(end);

@@ -149,7 +149,10 @@ pub fn capture(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result
 }
 
 /// Opens a regular file for reading. A FIFO that took its place does not block, a link is not followed.
-pub(crate) fn open_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+///
+/// # Errors
+/// The kernel's.
+pub fn open_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     // Reading must not change the tree: atime stays, where we may ask for that.
     match openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {

@@ -93,7 +93,14 @@ pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>
     }
 }
 
-/// The names in a directory, in reverse byte order.
+/// The names in the directory `name` of `dir` (`"."`: `dir` itself), in reverse byte order, so that `pop` gives the first.
+///
+/// # Errors
+/// The kernel's.
+pub fn names(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<CString>> {
+    list(open_dir(dir, name)?.as_fd())
+}
+
 fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 32 << 10];
     let mut names = Vec::new();

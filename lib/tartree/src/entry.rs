@@ -11,6 +11,37 @@ pub struct Timestamp {
     pub nsec: u32,
 }
 
+/// RFC 3339 in UTC, with nanoseconds where there are any. Years beyond four digits are written as they are.
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (days, seconds) = (self.sec.div_euclid(86_400), self.sec.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        )?;
+        if self.nsec != 0 {
+            write!(f, ".{:09}", self.nsec)?;
+        }
+        f.write_str("Z")
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar, by eras of 400 years that start on March 1st.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
 /// An extended attribute: full name with its namespace, and any bytes as value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Xattr {
@@ -133,4 +164,23 @@ pub enum RootName {
     Dot,
     /// `/`.
     Slash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_dates() {
+        for (sec, nsec, shown) in [
+            (0, 0, "1970-01-01T00:00:00Z"),
+            (-1, 500_000_000, "1969-12-31T23:59:59.500000000Z"),
+            (951_782_400, 0, "2000-02-29T00:00:00Z"),
+            (1_614_834_367, 1, "2021-03-04T05:06:07.000000001Z"),
+            (-62_135_596_800, 0, "0001-01-01T00:00:00Z"),
+            (253_402_300_800, 0, "10000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(Timestamp { sec, nsec }.to_string(), shown);
+        }
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+
 /// One direction-less mapping of ids, as a user namespace has it; empty means identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap(Vec<Range>);
@@ -45,11 +48,11 @@ impl FromStr for IdMap {
     type Err = String;
 
     /// One range `C:H:S`, container id first, as podman's `--uidmap` has it.
-    fn from_str(text: &str) -> Result<IdMap, String> {
+    fn from_str(text: &str) -> std::result::Result<IdMap, String> {
         let numbers: Vec<u32> = text
             .split(':')
             .map(|n| n.parse().map_err(|_| format!("{n:?} is not an id")))
-            .collect::<Result<_, _>>()?;
+            .collect::<std::result::Result<_, _>>()?;
         match numbers[..] {
             [container, host, size] if size > 0 => Ok(IdMap(vec![Range { container, host, size }])),
             [_, _, 0] => Err("a range of size 0".into()),
@@ -65,6 +68,21 @@ pub struct IdMaps {
     pub uid: IdMap,
     /// Groups.
     pub gid: IdMap,
+}
+
+impl IdMaps {
+    /// Turns the owner of an entry from this host's ids into the container's.
+    ///
+    /// # Errors
+    /// When one is in no range: an archive must not say it belongs to somebody else.
+    pub fn map_to_container(&self, entry: &mut Entry) -> Result<()> {
+        let unmapped = |kind, id| Error::malformed(&entry.path, format!("{kind} {id} is not in the id map"));
+        let uid = self.uid.to_container(entry.meta.uid).ok_or_else(|| unmapped("uid", entry.meta.uid))?;
+        let gid = self.gid.to_container(entry.meta.gid).ok_or_else(|| unmapped("gid", entry.meta.gid))?;
+        entry.meta.uid = uid;
+        entry.meta.gid = gid;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -51,3 +51,24 @@ impl<F: FnMut(Notice)> Notices for F {
         self(notice);
     }
 }
+
+/// Passes notices on and counts those of changed objects, which decide the exit status.
+pub struct Tally<F> {
+    /// How many objects changed while they were read.
+    pub changed: u64,
+    tell: F,
+}
+
+impl<F: FnMut(&Notice)> Tally<F> {
+    /// A tally that shows every notice to `tell`.
+    pub fn new(tell: F) -> Tally<F> {
+        Tally { changed: 0, tell }
+    }
+}
+
+impl<F: FnMut(&Notice)> Notices for Tally<F> {
+    fn notice(&mut self, notice: Notice) {
+        self.changed += u64::from(matches!(notice, Notice::Changed { .. }));
+        (self.tell)(&notice);
+    }
+}

@@ -28,6 +28,7 @@ const LOOK_AGAIN: u64 = 64 << 10;
 /// Memory: about 30 bytes and the last component of the name for each entry, plus attributes, link targets and sparse maps.
 #[derive(Default)]
 pub struct Plan {
+    removals: Records,
     records: Records,
     size: u64,
     scratch: Vec<u8>,
@@ -53,11 +54,11 @@ impl Plan {
         self.records.push(&Record::Entry { entry, root, ino });
     }
 
-    /// Plans a removal header; `false` when the path does not fit into one.
+    /// Plans a removal header, which is written before all entries whenever it is added; `false` when the path does not fit into one.
     pub fn add_removal(&mut self, path: &TarPath) -> bool {
         let Some(header) = removal_header(path) else { return false };
         self.size += header.len() as u64;
-        self.records.push(&Record::Removal(path.clone()));
+        self.removals.push(&Record::Removal(path.clone()));
         true
     }
 
@@ -66,8 +67,7 @@ impl Plan {
         self.size + END_OF_ARCHIVE.len() as u64
     }
 
-    /// Writes the tar, exactly [`tar_size`](Plan::tar_size) bytes. Gives the number of objects that had changed since the
-    /// plan was made; each was noticed.
+    /// Writes the tar, exactly [`tar_size`](Plan::tar_size) bytes. Objects that changed since the plan was made are noticed.
     ///
     /// # Errors
     /// When the output does not take it, or a file cannot be read for another reason than being gone.
@@ -76,10 +76,9 @@ impl Plan {
         source: &mut Root,
         sink: &mut Sink<W>,
         notices: &mut dyn Notices,
-    ) -> Result<u64> {
-        let mut changed = 0;
+    ) -> Result<()> {
         let mut scratch = Vec::new();
-        for record in self.records.iter() {
+        for record in self.removals.iter().chain(self.records.iter()) {
             scratch.clear();
             match record {
                 Record::Removal(path) => {
@@ -92,29 +91,28 @@ impl Plan {
                     sink.put(&scratch)?;
                     if matches!(entry.kind, Kind::File { .. }) {
                         let opened = source.parent(&entry.path).and_then(|(dir, name)| open_file(dir, name));
-                        changed += u64::from(write_content(sink, opened, &entry, ino, notices)?);
+                        write_content(sink, opened, &entry, ino, notices)?;
                     }
                 }
             }
         }
-        sink.put(&END_OF_ARCHIVE)?;
-        Ok(changed)
+        sink.put(&END_OF_ARCHIVE)
     }
 }
 
 /// Writes the content of the file `entry` and its padding, exactly as long as the entry says. `opened` is the file, or why it
-/// could not be opened. Gives whether it was not what the entry says any more.
+/// could not be opened. That it is not what the entry says any more is noticed.
 ///
 /// # Errors
 /// When the output does not take it, or the file cannot be read.
-pub(crate) fn write_content<W: Write>(
+pub fn write_content<W: Write>(
     sink: &mut Sink<W>,
     opened: std::io::Result<File>,
     entry: &Entry,
     ino: u64,
     notices: &mut dyn Notices,
-) -> Result<bool> {
-    let Kind::File { size, map } = &entry.kind else { return Ok(false) };
+) -> Result<()> {
+    let Kind::File { size, map } = &entry.kind else { return Ok(()) };
     let total = entry.kind.data_len();
     let object_error = |e| crate::Error::io(&entry.path, e);
     let mut how;
@@ -150,7 +148,7 @@ pub(crate) fn write_content<W: Write>(
     if let Some(how) = how {
         notices.notice(Notice::Changed { path: entry.path.clone(), how });
     }
-    Ok(how.is_some())
+    Ok(())
 }
 
 /// What a file looked like when it was planned.

@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use cli::args::{Common, OutputFile};
+use tartree::{IdMap, IdMaps};
+
+/// Volume directories to tar and back, nothing lost
+#[derive(Parser, Debug)]
+#[command(
+    name = "vol-archive",
+    version,
+    after_help = "Examples:\n  \
+        vol-archive create /srv/data > data.tar\n  \
+        vol-archive create --members data=/srv/data --shm /run/web/shm | ckpt-pack --bundle . - > web.ckpt\n  \
+        vol-archive extract /srv/copy < data.tar\n\nSee vol-archive(1)."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl cli::Arguments for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Write a directory as a tar, or several as a member stream
+    Create(Create),
+    /// Fill a directory from a tar, or several from a member stream
+    Extract(Extract),
+    /// List the entries of a tar
+    List(List),
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Create {
+    /// A directory; with --members NAME=DIR, any number
+    #[arg(value_name = "DIR|NAME=DIR")]
+    pub operands: Vec<OsString>,
+    #[command(flatten)]
+    pub members: Members,
+    /// Leave out PATH, below each directory, with all that is in it
+    #[arg(long, value_name = "PATH", help_heading = "What to include")]
+    pub exclude: Vec<OsString>,
+    /// Do not go down into other file systems; a mount point is archived as an empty directory
+    #[arg(long, help_heading = "What to include")]
+    pub one_file_system: bool,
+    #[command(flatten)]
+    pub ids: Ids,
+    #[command(flatten)]
+    pub output: OutputFile,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Extract {
+    /// A directory; with --members NAME=DIR, one for each volume in the stream
+    #[arg(value_name = "DIR|NAME=DIR")]
+    pub operands: Vec<OsString>,
+    #[command(flatten)]
+    pub members: Members,
+    /// Empty the directory first
+    #[arg(long, help_heading = "Output")]
+    pub replace: bool,
+    /// Give everything to the user who extracts, and drop setuid and setgid
+    #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
+    pub no_same_owner: bool,
+    #[command(flatten)]
+    pub ids: Ids,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct List {
+    /// A tar; standard input when missing or '-'
+    pub file: Option<PathBuf>,
+    /// One JSON document instead of lines
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Members {
+    /// A member stream, as ckpt-pack reads it, of the volumes NAME=DIR
+    #[arg(long, help_heading = "Members")]
+    pub members: bool,
+    /// The directory of the container's /dev/shm, as member devshm-checkpoint.tar
+    #[arg(long, value_name = "DIR", requires = "members", help_heading = "Members")]
+    pub shm: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Ids {
+    /// Map user ids: CONTAINER:HOST:SIZE; the tar holds container ids (repeatable)
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub uidmap: Vec<IdMap>,
+    /// Map group ids, likewise
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub gidmap: Vec<IdMap>,
+}
+
+impl Ids {
+    pub fn maps(&self) -> IdMaps {
+        IdMaps { uid: IdMap::new(&self.uidmap), gid: IdMap::new(&self.gidmap) }
+    }
+}

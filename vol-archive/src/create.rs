@@ -1,0 +1,114 @@
+//! `vol-archive create`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::stream::StreamWriter;
+use cli::{Exit, Output, Session};
+use tartree::{
+    IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit, Walk, WalkOptions,
+};
+
+use crate::args::Create;
+use crate::volume::{Operands, operands};
+
+pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
+    let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
+    let scope = Scope { exclude, one_file_system: args.one_file_system, ids: args.ids.maps() };
+    let operands = operands(&args.operands, &args.members)?;
+    let mut output = Output::binary(args.output.output.as_deref())?;
+    let changed = match operands {
+        Operands::Plain(dir) => {
+            let mut tally = tell(session, &dir);
+            let mut source = Source::plan(&dir, &scope, &[RootName::Dot], &mut tally)?;
+            let mut sink = Sink::new(&mut output);
+            source.plan.write(&mut source.root, &mut sink, &mut tally).with_context(|| cli::name(&dir))?;
+            sink.flush()?;
+            tally.changed
+        }
+        Operands::Members(volumes) => {
+            let mut stream = StreamWriter::new(&mut output, "vol-archive");
+            let mut changed = 0;
+            for volume in &volumes {
+                let mut tally = tell(session, &volume.dir);
+                // podman passes over `./` when it restores a volume, and so loses the volume's own mode and owner; `/` it applies.
+                let names = [RootName::Dot, RootName::Slash];
+                let mut source = Source::plan(&volume.dir, &scope, &names, &mut tally)?;
+                stream
+                    .tar(&volume.member, &source.plan, &mut source.root, source.mtime, &mut tally)
+                    .with_context(|| cli::name(&volume.dir))?;
+                changed += tally.changed;
+            }
+            stream.finish(changed)?;
+            changed
+        }
+    };
+    output.commit()?;
+    Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+/// What of a directory is archived, and how.
+struct Scope {
+    exclude: Vec<TarPath>,
+    one_file_system: bool,
+    ids: IdMaps,
+}
+
+impl Scope {
+    fn visit(&self, path: &TarPath, status: &Status, root: &Status) -> Visit {
+        if self.exclude.iter().any(|exclude| path == exclude) {
+            Visit::Skip
+        } else if self.one_file_system && status.identity().dev != root.identity().dev {
+            Visit::TakeEmpty
+        } else {
+            Visit::Take
+        }
+    }
+}
+
+/// A directory that is ready to be written.
+struct Source {
+    root: Root,
+    plan: Plan,
+    mtime: Timestamp,
+}
+
+impl Source {
+    fn plan(
+        dir: &Path,
+        scope: &Scope,
+        root_names: &[RootName],
+        tally: &mut Tally<impl FnMut(&Notice)>,
+    ) -> anyhow::Result<Source> {
+        let root = Root::open(dir).with_context(|| cli::name(dir))?;
+        let top = Status::at(root.fd(), "".as_ref()).with_context(|| cli::name(dir))?;
+        let options = WalkOptions { filter: Box::new(|path, status| scope.visit(path, status, &top)) };
+        let mut plan = Plan::new();
+        let mut walk = Walk::new(&root, options).with_context(|| cli::name(dir))?;
+        while let Some(found) = walk.next(tally).with_context(|| cli::name(dir))? {
+            let mut entry = found.entry;
+            scope.ids.map_to_container(&mut entry).with_context(|| cli::name(dir))?;
+            let ino = found.status.identity().ino;
+            if entry.path.is_root() {
+                for &name in root_names {
+                    plan.add_as(entry.clone(), ino, name);
+                }
+            } else {
+                plan.add(entry, ino);
+            }
+        }
+        drop(walk);
+        Ok(Source { root, plan, mtime: top.mtime() })
+    }
+}
+
+fn excluded(path: &OsString) -> anyhow::Result<TarPath> {
+    TarPath::parse(path.as_bytes()).map_err(|e| cli::usage(format!("--exclude {e}")))
+}
+
+fn tell(session: &Session, dir: &Path) -> Tally<impl FnMut(&Notice)> {
+    let dir = cli::name(dir);
+    Tally::new(move |notice| session.warn(format_args!("{dir}/{notice}")))
+}

@@ -1,0 +1,82 @@
+//! `vol-archive extract`.
+
+use std::fs::DirBuilder;
+use std::io::{BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::stream::{Ending, StreamReader};
+use cli::{Exit, Input, Session};
+use tartree::{
+    ExtractOptions, Extractor, Keep, Limits, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
+};
+
+use crate::args::Extract;
+use crate::volume::{Operands, none_left, operands, take};
+
+pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
+    let options = ExtractOptions { ids: args.ids.maps(), no_same_owner: args.no_same_owner };
+    let operands = operands(&args.operands, &args.members)?;
+    let what = if args.members.members { "a member stream" } else { "a tar" };
+    let input = BufReader::with_capacity(256 << 10, Input::open(None, what)?);
+    match operands {
+        Operands::Plain(dir) => {
+            let mut reader = Reader::new(input, Limits::default());
+            extract(&mut reader, &dir, &options, args.replace, session)?;
+            // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
+            reader.drain()?;
+        }
+        Operands::Members(mut volumes) => {
+            let mut stream = StreamReader::new(input, Ending::Proved);
+            while let Some((member, _)) = stream.next()? {
+                let Some(volume) = take(&mut volumes, &member)? else {
+                    session.note(format_args!("{member}: not a volume, passed over"));
+                    continue;
+                };
+                let mut reader =
+                    Reader::new(BufReader::with_capacity(256 << 10, stream.content()), Limits::default());
+                extract(&mut reader, &volume.dir, &options, args.replace, session)
+                    .with_context(|| member.to_string())?;
+            }
+            none_left(&volumes)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn extract(
+    reader: &mut Reader<impl Read>,
+    dir: &Path,
+    options: &ExtractOptions,
+    replace: bool,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let object = || cli::name(dir);
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => made.with_context(object)?,
+    }
+    let root = Root::open(dir).with_context(object)?;
+    if replace {
+        empty(&root).with_context(object)?;
+    }
+    let name = object();
+    let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+    let mut extractor = Extractor::new(root, options.clone());
+    extract_tar(reader, &mut extractor, &mut notices, |path| {
+        session.detail(path);
+        Ok(())
+    })
+    .with_context(object)?;
+    extractor.finish(&mut notices).with_context(object)
+}
+
+fn empty(root: &Root) -> anyhow::Result<()> {
+    for name in tartree::names(root.fd(), ".".as_ref())? {
+        let path = TarPath::root().child(name.to_bytes());
+        remove_tree(root.fd(), path.as_os_str(), &path, &mut |_| Keep::Remove)
+            .with_context(|| path.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! `vol-archive list`: what is in a tar, in the manner of `tar -tv`.
+
+use std::fmt::{self, Write as _};
+use std::io::{BufReader, Write};
+
+use cli::{Exit, Input, Output, Session};
+use serde_json::{Map, Value, json};
+use tartree::{Entry, Item, Kind, Limits, Reader};
+
+use crate::args::List;
+
+/// Text is handed on in pieces of about this size.
+const BATCH: usize = 64 << 10;
+
+pub fn run(args: &List, _session: &Session) -> anyhow::Result<Exit> {
+    let input = Input::open(args.file.as_deref(), "a tar")?;
+    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, input), Limits::default());
+    let mut output = Output::text(None)?;
+    let mut text = String::new();
+    let mut before = "[\n  ";
+    while let Some(item) = reader.next()? {
+        let Item::Entry(entry) = item else { continue };
+        if args.json {
+            write!(text, "{before}{}", document(&entry))?;
+            before = ",\n  ";
+        } else {
+            writeln!(text, "{}", Line(&entry))?;
+        }
+        if text.len() > BATCH {
+            output.write_all(text.as_bytes())?;
+            text.clear();
+        }
+    }
+    if args.json {
+        text.push_str(if before == "[\n  " { "[]\n" } else { "\n]\n" });
+    }
+    reader.drain()?;
+    output.write_all(text.as_bytes())?;
+    output.commit()?;
+    Ok(Exit::Done)
+}
+
+fn size(entry: &Entry) -> u64 {
+    if let Kind::File { size, .. } = entry.kind { size } else { 0 }
+}
+
+struct Line<'a>(&'a Entry);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Entry { path, kind, meta } = self.0;
+        let letter = match kind {
+            Kind::Dir => 'd',
+            Kind::File { .. } => '-',
+            Kind::Symlink { .. } => 'l',
+            Kind::HardLink { .. } => 'h',
+            Kind::Char { .. } => 'c',
+            Kind::Block { .. } => 'b',
+            Kind::Fifo => 'p',
+        };
+        write!(f, "{letter}{} {}:{} ", permissions(meta.mode), meta.uid, meta.gid)?;
+        match kind {
+            Kind::Char { major, minor } | Kind::Block { major, minor } => write!(f, "{major},{minor}")?,
+            _ => write!(f, "{}", size(self.0))?,
+        }
+        write!(f, " {} {}", meta.mtime, path.as_bytes().escape_ascii())?;
+        match kind {
+            Kind::Symlink { target } => write!(f, " -> {}", target.escape_ascii()),
+            Kind::HardLink { target } => write!(f, " link to {}", target.as_bytes().escape_ascii()),
+            Kind::Dir => f.write_str("/"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn permissions(mode: u32) -> String {
+    let mut text = String::new();
+    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
+        let bits = mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (mode & special != 0, bits & 1 != 0) {
+            (true, true) => set,
+            (true, false) => unset,
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// One entry as JSON. Names that are not UTF-8 are shown with U+FFFD, and exactly, as a list of bytes, in `path_bytes`.
+fn document(entry: &Entry) -> Value {
+    let Entry { path, kind, meta } = entry;
+    let mut map = Map::new();
+    let mut name = |key: &str, bytes: &[u8]| {
+        map.insert(key.into(), String::from_utf8_lossy(bytes).into());
+        if std::str::from_utf8(bytes).is_err() {
+            map.insert(format!("{key}_bytes"), bytes.into());
+        }
+    };
+    name("path", path.as_bytes());
+    match kind {
+        Kind::Symlink { target } => name("target", target),
+        Kind::HardLink { target } => name("target", target.as_bytes()),
+        _ => {}
+    }
+    let kind_name = match kind {
+        Kind::Dir => "directory",
+        Kind::File { .. } => "file",
+        Kind::Symlink { .. } => "symlink",
+        Kind::HardLink { .. } => "hardlink",
+        Kind::Char { .. } => "char",
+        Kind::Block { .. } => "block",
+        Kind::Fifo => "fifo",
+    };
+    map.insert("type".into(), kind_name.into());
+    map.insert("mode".into(), format!("{:04o}", meta.mode).into());
+    map.insert("uid".into(), meta.uid.into());
+    map.insert("gid".into(), meta.gid.into());
+    map.insert("mtime".into(), meta.mtime.to_string().into());
+    match kind {
+        Kind::File { size, map: holes } => {
+            map.insert("size".into(), (*size).into());
+            if holes.is_some() {
+                map.insert("stored".into(), kind.data_len().into());
+            }
+        }
+        Kind::Char { major, minor } | Kind::Block { major, minor } => {
+            map.insert("device".into(), json!([major, minor]));
+        }
+        _ => {}
+    }
+    if !meta.xattrs.is_empty() {
+        let names: Vec<_> = meta.xattrs.iter().map(|x| String::from_utf8_lossy(&x.name)).collect();
+        map.insert("xattrs".into(), json!(names));
+    }
+    Value::Object(map)
+}
