@@ -1,0 +1,1 @@
+//! The archive itself: one tar of members, written once and read in one pass.
