@@ -86,8 +86,16 @@ mod tests {
     #[test]
     fn hostile_lists_are_refused() {
         for json in [
-            &br#"["/"]"#[..], br#"["."]"#, br#"[""]"#, br#"["/.."]"#, br#"["/../etc"]"#, br#"["a\u0000b"]"#, br#"[1]"#, br#"{}"#,
-            br#"["a""#, br#"["\ud800"]"#,
+            &br#"["/"]"#[..],
+            br#"["."]"#,
+            br#"[""]"#,
+            br#"["/.."]"#,
+            br#"["/../etc"]"#,
+            br#"["a\u0000b"]"#,
+            br#"[1]"#,
+            br#"{}"#,
+            br#"["a""#,
+            br#"["\ud800"]"#,
         ] {
             assert!(read(json).is_err(), "{}", String::from_utf8_lossy(json));
         }

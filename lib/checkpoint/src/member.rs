@@ -77,8 +77,15 @@ pub enum Member {
 }
 
 /// Members of CRI-O and containerd that the tools carry without understanding them.
-const FOREIGN: [&str; 7] =
-    ["bind.mounts", "status", "status.dump", "pod.options", "pod.dump", "container.log", "io.kubernetes.cri-o.LogPath"];
+const FOREIGN: [&str; 7] = [
+    "bind.mounts",
+    "status",
+    "status.dump",
+    "pod.options",
+    "pod.dump",
+    "container.log",
+    "io.kubernetes.cri-o.LogPath",
+];
 
 const FIXED: [(&str, Member); 10] = [
     ("config.dump", Member::ConfigDump),
@@ -139,7 +146,9 @@ impl Member {
             Member::Artifacts(path) => below("artifacts", path),
             Member::Foreign(name) => fixed(name),
             Member::Unknown(path) => path.clone(),
-            member => FIXED.iter().find(|(_, m)| m == member).map_or_else(TarPath::root, |(name, _)| fixed(name)),
+            member => {
+                FIXED.iter().find(|(_, m)| m == member).map_or_else(TarPath::root, |(name, _)| fixed(name))
+            }
         }
     }
 
@@ -199,7 +208,15 @@ mod tests {
 
     #[test]
     fn a_volume_is_no_path() {
-        for name in ["volumes/a/b.tar", "volumes/.tar", "volumes/-x.tar", "volumes/a", "volumes", "checkpoints", "volumes/ü.tar"] {
+        for name in [
+            "volumes/a/b.tar",
+            "volumes/.tar",
+            "volumes/-x.tar",
+            "volumes/a",
+            "volumes",
+            "checkpoints",
+            "volumes/ü.tar",
+        ] {
             assert!(matches!(of(name), Member::Unknown(_)), "{name}");
         }
         assert!("".parse::<VolumeName>().is_err());

@@ -44,7 +44,8 @@ impl RootfsApply {
         self.made.sort();
         for path in paths {
             let made = &self.made;
-            let mut keep = |path: &TarPath| if made.has_at_or_below(path) { Keep::KeepEmpty } else { Keep::Remove };
+            let mut keep =
+                |path: &TarPath| if made.has_at_or_below(path) { Keep::KeepEmpty } else { Keep::Remove };
             match self.extractor.remove(path, &mut keep) {
                 Ok(_) => {}
                 Err(TarError::ThroughLink { .. }) => notices.notice(Notice::NotApplied {
@@ -96,7 +97,9 @@ impl Made {
         let name = |&(start, len): &(usize, u32)| &self.names[start..start + len as usize];
         let at = self.spans.partition_point(|span| components(name(span)).lt(components(path.as_bytes())));
         self.spans.get(at).is_some_and(|span| {
-            name(span).strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            name(span)
+                .strip_prefix(path.as_bytes())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         })
     }
 }
@@ -155,7 +158,8 @@ mod tests {
         apply.tar(&tar(&["d/", "d/n"])[..], Limits::default(), &mut notices).unwrap();
         apply.delete(&[path("d"), path("g"), path("missing/x")], &mut notices).unwrap();
         apply.finish(&mut notices).unwrap();
-        let names: Vec<_> = fs::read_dir(dir.path().join("d")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(dir.path().join("d")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["n"]);
         assert!(!dir.path().join("g").exists());
     }
