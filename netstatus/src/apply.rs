@@ -7,6 +7,7 @@ mod request;
 mod transaction;
 
 use anyhow::{Context, bail};
+use checkpoint::network_status::{Mac, NetworkStatus};
 use cli::{Exit, Hint, Session};
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -19,7 +20,6 @@ use crate::extension::Extension;
 use crate::netlink::{Netlink, errno};
 use crate::netns::Netns;
 use crate::network_info;
-use crate::network_status::{Mac, NetworkStatus};
 use crate::restore::ip::{DefaultRoute, Link as Wanted, default_routes, links};
 use crate::state::{Link, State};
 use transaction::{Side, Transaction};

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use checkpoint::network_status::{Mac, cidr};
 use clap::{Parser, Subcommand, ValueEnum};
 use cli::Common;
 use cli::args::OutputFile;
 use ipnet::IpNet;
-
-use crate::network_status::{Mac, cidr};
 
 /// Save and restore the network status of a container
 #[derive(Parser, Debug)]
@@ -43,6 +42,7 @@ pub enum Verb {
 Examples:
   netavark setup /run/netns/web < in.json | netstatus save > network.status
   netstatus save /var/lib/cni/results/*-$ID-eth0 > network.status
+  netstatus save --members --netns /run/netns/web --network eth0=web | ckpt-pack --bundle B - > web.ckpt
 See netstatus(1).")]
 pub struct Save {
     /// What netavark or CNI printed, a libcni cache file, or a network.status (standard input)
@@ -92,6 +92,10 @@ pub struct Save {
     /// Fail when there is no network
     #[arg(long, help_heading = "Input")]
     pub require: bool,
+
+    /// Write a member stream for ckpt-pack
+    #[arg(long, help_heading = "Output")]
+    pub members: bool,
 
     #[command(flatten)]
     pub output: OutputFile,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
+use checkpoint::network_status::NetworkStatus;
 use cli::{Exit, Session, usage};
 use netlink_packet_route::address::AddressFlags;
 
@@ -11,7 +12,6 @@ use crate::document::read_status;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info::{self, NetworkInfos};
-use crate::network_status::NetworkStatus;
 use crate::probe::{self, Question};
 use crate::restore::ip::{Link as Wanted, default_routes, links};
 use crate::restore::netavark;
@@ -106,8 +106,8 @@ fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> 
         wrong.push("is down".to_owned());
     }
     if let Some(mac) = wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
-        let is =
-            crate::network_status::Mac::from_bytes(&link.mac).map_or("none".into(), |mac| mac.to_string());
+        let is = checkpoint::network_status::Mac::from_bytes(&link.mac)
+            .map_or("none".into(), |mac| mac.to_string());
         wrong.push(format!("MAC is {is}, the status says {mac}"));
     }
     for address in &wanted.interface.subnets {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context;
+use checkpoint::network_status::{self, NetworkStatus};
 use cli::{Input, read_document};
 use serde_json::Value;
 
-use crate::network_status::{self, NetworkStatus};
 use crate::validate;
 
 /// The largest document that is read: a status with a thousand networks has 300 kB.

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
+use checkpoint::network_status::{Malformed, NetInterface, address, cidr, object, string, take_array};
 use ipnet::IpNet;
 use serde_json::Value;
-
-use crate::network_status::{Malformed, NetInterface, address, cidr, object, string, take_array};
 
 /// The key under which the extension stands.
 pub const KEY: &str = "x-netstatus";

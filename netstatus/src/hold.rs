@@ -13,7 +13,7 @@ use crate::netns::Netns;
 
 pub fn run(args: &Hold, session: &Session) -> anyhow::Result<Exit> {
     let netns = Netns::open(&args.netns)?;
-    not_the_hosts(&netns)?;
+    not_the_callers(&netns)?;
     firewall::hold(&netns)?;
     session.note(format_args!("{}: held", netns.name()));
     Ok(Exit::Done)
@@ -46,9 +46,9 @@ pub fn release(args: &Release, session: &Session) -> anyhow::Result<Exit> {
 }
 
 /// Holding the host would cut off whoever types the command.
-fn not_the_hosts(netns: &Netns) -> anyhow::Result<()> {
-    if netns.is(&Netns::of_process(1)?)? {
-        anyhow::bail!("{}: is the network namespace of the host", netns.name());
+fn not_the_callers(netns: &Netns) -> anyhow::Result<()> {
+    if netns.is(&Netns::own()?)? {
+        anyhow::bail!("{}: is the namespace this command runs in", netns.name());
     }
     Ok(())
 }

@@ -12,7 +12,6 @@ mod hold;
 mod netlink;
 mod netns;
 mod network_info;
-mod network_status;
 mod packet;
 mod probe;
 mod restore;

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use checkpoint::network_status::{Malformed, address, cidr, kind, object, string, take_array, take_object};
 use cli::name;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::document::{Document, read};
-use crate::network_status::{Malformed, address, cidr, kind, object, string, take_array, take_object};
 
 /// The networks that are known, by name.
 pub type NetworkInfos = BTreeMap<String, NetworkInfo>;

@@ -9,12 +9,12 @@ mod podman;
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, to_bytes};
 use cli::{Exit, Output, Session, usage};
 
 use crate::args::{Form, Restore};
 use crate::document::{read, read_status};
 use crate::network_info::{self, NetworkInfos};
-use crate::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, to_bytes};
 use crate::validate;
 
 pub fn run(args: &Restore, session: &Session) -> anyhow::Result<Exit> {

@@ -9,12 +9,15 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use checkpoint::Member;
+use checkpoint::network_status::{Malformed, NetworkStatus, kind, to_bytes};
+use checkpoint::stream::StreamWriter;
 use cli::{Exit, Hint, Output, Session, usage};
 use serde_json::Value;
+use tartree::Timestamp;
 
 use crate::args::{Save, Source};
 use crate::document::{Document, read};
-use crate::network_status::{Malformed, NetworkStatus, kind, to_bytes};
 use crate::validate;
 
 pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
@@ -33,9 +36,18 @@ pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
         bail!("no networks");
     }
     let mut text = to_bytes(status.as_ref());
-    text.push(b'\n');
-    let mut output = Output::text(args.output.output.as_deref())?;
-    output.write_all(&text)?;
+    let path = args.output.output.as_deref();
+    let output = if args.members {
+        let mut stream = StreamWriter::new(Output::binary(path)?, "netstatus");
+        // No clock: the same status is the same stream.
+        stream.small(&Member::NetworkStatus, &text, Timestamp::default())?;
+        stream.finish(0)?
+    } else {
+        text.push(b'\n');
+        let mut output = Output::text(path)?;
+        output.write_all(&text)?;
+        output
+    };
     output.commit()?;
     Ok(Exit::Done)
 }

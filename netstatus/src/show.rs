@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
+use checkpoint::network_status::NetworkStatus;
 use cli::{Exit, Output, Session};
 use serde_json::{Value, json};
 
 use crate::args::Show;
 use crate::document::read_status;
-use crate::network_status::NetworkStatus;
 
 pub fn run(args: &Show, _: &Session) -> anyhow::Result<Exit> {
     let (_, status) = read_status(args.file.as_deref())?;
@@ -61,7 +61,7 @@ fn table(status: Option<&NetworkStatus>) -> String {
 
 fn json(status: Option<&NetworkStatus>) -> Value {
     let networks: Option<Vec<Value>> = status.map(|status| {
-        let network = |(name, block): (&String, &crate::network_status::StatusBlock)| {
+        let network = |(name, block): (&String, &checkpoint::network_status::StatusBlock)| {
             let interfaces: Vec<Value> = block
                 .interfaces
                 .iter()
@@ -89,7 +89,7 @@ mod tests {
     fn every_address_has_its_line() {
         let text = br#"{"n1":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24","gateway":"10.1.0.1"},{"ipnet":"fd00::5/64"}],
             "mac_address":"02:00:00:00:00:05"},"x":{}},"dns_server_ips":["10.1.0.1"],"dns_search_domains":["a.test"]}}"#;
-        let status = NetworkStatus::from_value(crate::network_status::document(text).unwrap()).unwrap();
+        let status = NetworkStatus::from_value(checkpoint::network_status::document(text).unwrap()).unwrap();
         assert_eq!(
             table(status.as_ref()),
             "NETWORK  INTERFACE  MAC                ADDRESS      GATEWAY\n\

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use checkpoint::network_status::{Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use ipnet::IpNet;
-
-use crate::network_status::{Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 
 /// The longest name a network or a search domain may have here (that of a host name, RFC 1035).
 const LONGEST_NAME: usize = 253;

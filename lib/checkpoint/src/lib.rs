@@ -12,6 +12,7 @@ pub mod config_dump;
 pub mod deleted;
 mod error;
 mod member;
+pub mod network_status;
 pub mod rootfs;
 pub mod stream;
 

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{anyhow, bail};
+use checkpoint::network_status::{NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use cli::Hint;
 use ipnet::IpNet;
 
 use crate::args::{Change, Wanted};
 use crate::network_info::{NetworkInfo, NetworkInfos};
-use crate::network_status::{NetAddress, NetInterface, NetworkStatus, StatusBlock};
 
 /// Applies `change` to `status`.
 ///

@@ -4,11 +4,11 @@
 //! environment variable `CNI_ARGS`, which holds one address and which every plugin refuses without `IgnoreUnknown=1`.
 
 use anyhow::{anyhow, bail};
+use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, object, take_object};
 use cli::{Hint, usage};
 use serde_json::{Map, Value, json};
 
 use super::plain;
-use crate::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, object, take_object};
 
 /// One line for each interface: `CNI_IFNAME=eth0 CNI_ARGS='…'`, to be evaluated by a shell.
 ///

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus};
+
 use super::plain;
 use crate::network_info::NetworkInfos;
-use crate::network_status::{Malformed, NetInterface, NetworkStatus};
 use crate::validate::gateway_is_onlink;
 
 /// The metric of the first default route, as netavark sets it.

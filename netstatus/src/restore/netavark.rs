@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, anyhow, bail};
+use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, object, take_object};
 use cli::{Hint, usage};
 use serde_json::{Map, Value};
 
 use super::{plain, the_interface};
 use crate::network_info::{NetworkInfo, NetworkInfos};
-use crate::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, object, take_object};
 
 /// What the status does not say.
 pub struct Options<'a> {

@@ -1,7 +1,8 @@
 //! `--network` options of `podman run` and `podman create` (podman >= 4.0).
 
+use checkpoint::network_status::{Malformed, NetworkStatus};
+
 use super::{plain, the_interface};
-use crate::network_status::{Malformed, NetworkStatus};
 
 /// Names that podman takes for a network mode (specgen `ParseNetworkFlag`), not for a network.
 const MODES: [&str; 8] = ["bridge", "default", "host", "none", "pasta", "pod", "private", "slirp4netns"];

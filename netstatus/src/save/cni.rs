@@ -9,15 +9,15 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use anyhow::bail;
+use checkpoint::network_status::{
+    Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock, address, cidr, object, string,
+    take_array, take_object,
+};
 use cli::{Hint, usage};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::args::Save;
-use crate::network_status::{
-    Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock, address, cidr, object, string,
-    take_array, take_object,
-};
 
 /// The results read so far, and the names for those to come.
 pub struct Results {

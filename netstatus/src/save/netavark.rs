@@ -1,9 +1,8 @@
 //! What `netavark setup` prints: the map of StatusBlocks itself, or `{"error": "…"}`, both on standard output.
 
 use anyhow::bail;
+use checkpoint::network_status::NetworkStatus;
 use serde_json::Value;
-
-use crate::network_status::NetworkStatus;
 
 /// Reads netavark's answer.
 ///

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use checkpoint::network_status::{Mac, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use cli::{Hint, usage};
 use netlink_packet_route::address::{AddressFlags, AddressScope};
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use crate::extension;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info::{self, NetworkInfos};
-use crate::network_status::{Mac, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use crate::state::{self, Link, State};
 
 /// Kinds of interface that are a container's own end of something; a bridge or tunnel inside is the container's business.
