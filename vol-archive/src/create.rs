@@ -7,9 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Exit, Output, Session};
-use tartree::{
-    IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit, Walk, WalkOptions,
-};
+use tartree::{IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit, Walk};
 
 use crate::args::Create;
 use crate::volume::{Operands, operands};
@@ -84,9 +82,9 @@ impl Source {
     ) -> anyhow::Result<Source> {
         let root = Root::open(dir).with_context(|| cli::name(dir))?;
         let top = Status::at(root.fd(), "".as_ref()).with_context(|| cli::name(dir))?;
-        let options = WalkOptions { filter: Box::new(|path, status| scope.visit(path, status, &top)) };
         let mut plan = Plan::new();
-        let mut walk = Walk::new(&root, options).with_context(|| cli::name(dir))?;
+        let mut walk = Walk::new(&root, |path, status| scope.visit(path, status, &top))
+            .with_context(|| cli::name(dir))?;
         while let Some(found) = walk.next(tally).with_context(|| cli::name(dir))? {
             let mut entry = found.entry;
             scope.ids.map_to_container(&mut entry).with_context(|| cli::name(dir))?;

@@ -90,8 +90,7 @@ impl Block {
         let without = |sum: i64, wide: fn(u8) -> i64| {
             sum - bytes[field.clone()].iter().map(|&b| wide(b)).sum::<i64>() + 8 * 32
         };
-        if stored != without(unsigned, |b| i64::from(b)) && stored != without(signed, |b| i64::from(b as i8))
-        {
+        if stored != without(unsigned, i64::from) && stored != without(signed, |b| i64::from(b as i8)) {
             return Err(Error::malformed("tar header", "wrong checksum, this is not a tar or it is damaged"));
         }
         Ok(Some(block))
@@ -145,16 +144,15 @@ impl Block {
         Ok((number(329..337, "device major")?, number(337..345, "device minor")?))
     }
 
-    /// Old GNU sparse header: up to four segments, whether more follow, and the real size.
-    pub fn gnu_sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64)> {
+    /// Old GNU sparse header: its up to four segments go to `segments`. Gives whether more follow, and the real size.
+    pub fn gnu_sparse(&self, segments: &mut Vec<(u64, u64)>) -> Result<(bool, u64)> {
         let gnu = self.0.as_gnu().ok_or_else(|| self.bad("type S without a GNU header"))?;
-        let mut segments = Vec::new();
         for segment in &gnu.sparse {
-            self.sparse_segment(&segment.offset, &segment.numbytes, &mut segments)?;
+            self.sparse_segment(&segment.offset, &segment.numbytes, segments)?;
         }
         let real =
             u64::try_from(self.octal(&gnu.realsize, "real size")?).map_err(|_| self.bad("real size"))?;
-        Ok((segments, gnu.isextended[0] != 0, real))
+        Ok((gnu.isextended[0] != 0, real))
     }
 
     /// One extension block of an old GNU sparse header.

@@ -59,5 +59,5 @@ pub use read::{Content, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;
 pub use sink::Sink;
-pub use walk::{Found, Visit, Walk, WalkOptions};
+pub use walk::{Filter, Found, Visit, Walk};
 pub use write::{END_OF_ARCHIVE, encode, padding, removal_header};

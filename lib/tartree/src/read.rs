@@ -258,7 +258,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn gnu_sparse(&mut self, block: &Block, size: u64) -> Result<(SparseMap, u64)> {
-        let (mut segments, mut more, real) = block.gnu_sparse()?;
+        let mut segments = Vec::new();
+        let (mut more, real) = block.gnu_sparse(&mut segments)?;
         while more {
             let mut bytes = [0; BLOCK];
             // Extension blocks stand before the data and are not counted in its size.

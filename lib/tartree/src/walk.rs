@@ -26,17 +26,8 @@ pub enum Visit {
     Skip,
 }
 
-/// Decides what is visited.
-pub struct WalkOptions<'a> {
-    /// Asked for every object before anything but its status is read.
-    pub filter: Box<dyn FnMut(&TarPath, &Status) -> Visit + 'a>,
-}
-
-impl Default for WalkOptions<'_> {
-    fn default() -> Self {
-        WalkOptions { filter: Box::new(|_, _| Visit::Take) }
-    }
-}
+/// Decides what is visited; asked for every object below the root before anything but its status is read.
+pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 
 /// An object that was found.
 #[derive(Debug)]
@@ -52,7 +43,7 @@ pub struct Found {
 /// Memory: the names of the directories on the way down, and about 100 bytes for each inode with more than one name.
 pub struct Walk<'a> {
     descent: Option<Descent>,
-    options: WalkOptions<'a>,
+    filter: Box<Filter<'a>>,
     links: HashMap<Identity, TarPath>,
     root_done: bool,
     /// Directory to go down into before the next name.
@@ -60,13 +51,19 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks over what is in `root`, the root itself first.
+    /// Walks over what is in `root`, the root itself first, as `filter` decides.
     ///
     /// # Errors
     /// When the root cannot be listed.
-    pub fn new(root: &Root, options: WalkOptions<'a>) -> Result<Walk<'a>> {
+    pub fn new(root: &Root, filter: impl FnMut(&TarPath, &Status) -> Visit + 'a) -> Result<Walk<'a>> {
         let descent = Descent::new(root.fd()).map_err(|e| Error::io(TarPath::root(), e))?;
-        Ok(Walk { descent: Some(descent), options, links: HashMap::new(), root_done: false, pending: None })
+        Ok(Walk {
+            descent: Some(descent),
+            filter: Box::new(filter),
+            links: HashMap::new(),
+            root_done: false,
+            pending: None,
+        })
     }
 
     /// The next object.
@@ -107,7 +104,7 @@ impl<'a> Walk<'a> {
                 }
                 result => result.map_err(|e| Error::io(&path, e))?,
             };
-            let visit = (self.options.filter)(&path, &status);
+            let visit = (self.filter)(&path, &status);
             if visit == Visit::Skip {
                 continue;
             }
