@@ -13,6 +13,8 @@ pub mod deleted;
 mod error;
 mod member;
 pub mod network_status;
+#[cfg(feature = "preflight")]
+pub mod preflight_net;
 pub mod rootfs;
 pub mod stream;
 

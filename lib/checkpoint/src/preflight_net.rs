@@ -1,0 +1,398 @@
+//! What CRIU does not tell before a dump of a container with a network.
+//!
+//! `criu check` says "Looks good." on a kernel where no TCP socket can be dumped. The rules here are functions of a
+//! [`Facts`]; [`Facts::of_host`] and [`Facts::add_process`] read those from the kernel.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
+use serde_json::Value;
+
+/// Tables of /proc are read up to here: 64 MiB are half a million sockets.
+const LIMIT: u64 = 64 << 20;
+
+/// The first CRIU that dumps sockets on a kernel that keeps SO_PASSCRED to UNIX sockets (criu 4b7398595).
+const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
+
+/// What a checkpoint needs: dumping a process, mounting, and the network lock.
+const CAPABILITIES: [(u32, &str); 3] =
+    [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (40, "CAP_CHECKPOINT_RESTORE")];
+
+/// A version of CRIU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second number.
+    pub minor: u32,
+}
+
+impl Version {
+    /// Reads what `criu --version` prints: `Version: 4.1.1`, or `4.1` alone.
+    pub fn parse(text: &str) -> Option<Version> {
+        let numbers = text.lines().next()?.trim().trim_start_matches("Version:").trim();
+        let mut numbers = numbers.split(['.', '-', '+']);
+        let major = numbers.next()?.parse().ok()?;
+        let minor = numbers.next().unwrap_or("0").parse().ok()?;
+        Some(Version { major, minor })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The dump or the restore fails.
+    Fails,
+    /// It works if the hint is followed.
+    Needs,
+}
+
+/// Something that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub text: String,
+    /// What helps.
+    pub hint: String,
+}
+
+/// The sockets of a network namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// TCP, UDP and raw sockets, IPv4 and IPv6.
+    pub inet: usize,
+    /// Those of TCP that are connected.
+    pub established: usize,
+}
+
+impl Sockets {
+    /// Counts the rows of `tcp`, `tcp6`, `udp`, … in /proc/PID/net.
+    pub fn count(tables: &[(&str, String)]) -> Sockets {
+        // The state is the fourth word of a row: 01 is TCP_ESTABLISHED. An entry in TIME_WAIT (06) or
+        // NEW_SYN_RECV (0C) belongs to no process.
+        let mut sockets = Sockets::default();
+        for (name, text) in tables {
+            for row in text.lines().skip(1) {
+                let state = row.split_whitespace().nth(3);
+                let tcp = name.starts_with("tcp");
+                match state {
+                    None => {}
+                    Some("06" | "0C") if tcp => {}
+                    Some("01") if tcp => {
+                        sockets.inet += 1;
+                        sockets.established += 1;
+                    }
+                    Some(_) => sockets.inet += 1,
+                }
+            }
+        }
+        sockets
+    }
+}
+
+/// What is known of host and container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The effective capabilities, as the mask in /proc/self/status.
+    pub capabilities: u64,
+    /// The version of CRIU, if there is one.
+    pub criu: Option<Version>,
+    /// Whether the kernel refuses SO_PASSCRED on an INET socket, as it does since 6.16.
+    pub refuses_passcred: bool,
+    /// Whether nft or iptables-restore is there, for CRIU's network lock.
+    pub lock_program: bool,
+    /// The container's sockets; none without a process to look at.
+    pub sockets: Option<Sockets>,
+    /// Standard streams of the container that are files of the host: descriptor and path.
+    pub host_stdio: Vec<(u32, String)>,
+}
+
+impl Facts {
+    /// What the host says.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn of_host(criu: Option<Version>) -> io::Result<Facts> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Ok(Facts {
+            capabilities: capabilities(&read("/proc/self/status")?),
+            criu,
+            refuses_passcred: refuses_passcred()?,
+            lock_program: has_program(&path, "nft") || has_program(&path, "iptables-restore"),
+            ..Facts::default()
+        })
+    }
+
+    /// Adds what a container says by its first process.
+    ///
+    /// # Errors
+    /// When there is no such process, or it may not be looked at.
+    pub fn add_process(&mut self, pid: u32) -> io::Result<()> {
+        let mut tables = Vec::new();
+        for name in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"] {
+            match read(&format!("/proc/{pid}/net/{name}")) {
+                Ok(text) => tables.push((name, text)),
+                // A kernel without IPv6 has no such table.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !tables.is_empty() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.sockets = Some(Sockets::count(&tables));
+        let mounts = mount_ids(&read(&format!("/proc/{pid}/mountinfo"))?);
+        for fd in 0..3 {
+            let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
+            let kind = kind.file_type();
+            // A pipe, socket or device is on no mount of the container either, and CRIU knows how to take it.
+            if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
+                continue;
+            }
+            let info = read(&format!("/proc/{pid}/fdinfo/{fd}"))?;
+            if mount_id(&info).is_some_and(|id| !mounts.contains(&id)) {
+                let path = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?;
+                self.host_stdio.push((fd, path.display().to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in the way, worst first.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut add =
+            |severity, text: String, hint: &str| findings.push(Finding { severity, text, hint: hint.into() });
+        let missing: Vec<&str> = CAPABILITIES
+            .iter()
+            .filter(|(bit, _)| self.capabilities >> bit & 1 == 0)
+            .map(|(_, name)| *name)
+            .collect();
+        if !missing.is_empty() {
+            add(Severity::Fails, format!("{} missing", missing.join(", ")), "run as root");
+        }
+        let uses_sockets = self.sockets.is_none_or(|s| s.inet > 0);
+        if let Some(criu) =
+            self.criu.filter(|criu| *criu < CRIU_FOR_6_16 && self.refuses_passcred && uses_sockets)
+        {
+            let text = match self.sockets {
+                Some(sockets) => format!(
+                    "criu {criu} cannot dump the container's {} INET sockets on a kernel since 6.16",
+                    sockets.inet
+                ),
+                None => format!("criu {criu} cannot dump INET sockets on a kernel since 6.16"),
+            };
+            // Without a container it is not known whether it matters.
+            let severity = if self.sockets.is_some() { Severity::Fails } else { Severity::Needs };
+            add(severity, text, "install criu 4.2 or newer");
+        }
+        for (fd, path) in &self.host_stdio {
+            let text = format!("descriptor {fd} of the container is {path}, a file outside of it");
+            add(Severity::Fails, text, "start it with /dev/null, a pipe or a terminal there");
+        }
+        let established = self.sockets.map_or(0, |s| s.established);
+        if !self.lock_program && self.sockets.is_none_or(|s| s.established > 0) {
+            let severity = if established > 0 { Severity::Fails } else { Severity::Needs };
+            add(
+                severity,
+                "neither nft nor iptables-restore is there for CRIU's network lock".into(),
+                "install nftables or iptables",
+            );
+        }
+        if established > 0 {
+            let connections = if established == 1 { "connection" } else { "connections" };
+            let hint = "give --tcp-established to runc checkpoint and to runc restore";
+            add(Severity::Needs, format!("{established} established TCP {connections}"), hint);
+        }
+        findings.sort_by_key(|finding| finding.severity == Severity::Needs);
+        findings
+    }
+}
+
+/// Where a container's network lives, by its `config.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkNamespace {
+    /// The host's.
+    Host,
+    /// One of its own that ends with it: no runtime saves what is in it.
+    Own,
+    /// One that is kept at this path.
+    Path(String),
+}
+
+impl NetworkNamespace {
+    /// Reads `linux.namespaces`.
+    pub fn of(config: &Value) -> NetworkNamespace {
+        let namespaces =
+            config.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
+        let network = namespaces
+            .into_iter()
+            .flatten()
+            .find(|n| n.get("type").and_then(Value::as_str) == Some("network"));
+        match network.map(|n| n.get("path").and_then(Value::as_str).unwrap_or_default()) {
+            None => NetworkNamespace::Host,
+            Some("") => NetworkNamespace::Own,
+            Some(path) => NetworkNamespace::Path(path.into()),
+        }
+    }
+}
+
+fn read(path: &str) -> io::Result<String> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
+    let mut text = String::new();
+    fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)).map_err(named)?;
+    Ok(text)
+}
+
+fn capabilities(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The mount ids of a mountinfo: the first word of each line.
+fn mount_ids(mountinfo: &str) -> BTreeSet<u64> {
+    mountinfo.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+}
+
+/// The `mnt_id:` of a fdinfo.
+fn mount_id(fdinfo: &str) -> Option<u64> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+}
+
+/// CRIU reads SO_PASSCRED of every socket it dumps. Since Linux 6.16 the option exists for UNIX, netlink and Bluetooth only.
+fn refuses_passcred() -> io::Result<bool> {
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    match getsockopt(&fd, sockopt::PassCred) {
+        Ok(_) => Ok(false),
+        Err(nix::errno::Errno::EOPNOTSUPP) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn has_program(path: &OsStr, name: &str) -> bool {
+    std::env::split_paths(path).any(|dir| {
+        fs::metadata(dir.join(name))
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+        0: 00000000:0007 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n   \
+        1: 05004D0A:0007 C8004D0A:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1\n   \
+        2: 05004D0A:0007 C8004D0A:9C41 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0\n";
+    const UDP: &str = "  sl  local_address rem_address   st\n  0: 00000000:0035 00000000:0000 07 0\n  1: 00000000:0036 00000000:0000 01 0\n";
+
+    fn good() -> Facts {
+        Facts {
+            capabilities: u64::MAX,
+            criu: Some(Version { major: 4, minor: 2 }),
+            lock_program: true,
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn sockets_are_counted_by_their_state() {
+        let tables = [("tcp", TCP.to_owned()), ("udp", UDP.to_owned()), ("tcp6", String::new())];
+        assert_eq!(Sockets::count(&tables), Sockets { inet: 4, established: 1 });
+    }
+
+    #[test]
+    fn a_good_host_has_no_findings() {
+        assert_eq!(good().findings(), []);
+        assert_eq!(Facts { sockets: Some(Sockets { inet: 3, established: 0 }), ..good() }.findings(), []);
+    }
+
+    #[test]
+    fn an_old_criu_on_a_new_kernel_fails_only_if_there_are_sockets() {
+        let old = Facts { criu: Some(Version { major: 4, minor: 1 }), refuses_passcred: true, ..good() };
+        let with = |inet| Facts { sockets: Some(Sockets { inet, established: 0 }), ..old.clone() };
+        assert_eq!(with(0).findings(), []);
+        let findings = with(2).findings();
+        assert_eq!(findings[0].severity, Severity::Fails);
+        assert_eq!(
+            findings[0].text,
+            "criu 4.1 cannot dump the container's 2 INET sockets on a kernel since 6.16"
+        );
+        assert_eq!(old.findings()[0].severity, Severity::Needs);
+        assert_eq!(Facts { refuses_passcred: false, ..with(2) }.findings(), []);
+    }
+
+    #[test]
+    fn connections_need_the_flag_and_a_lock() {
+        let connected = Facts { sockets: Some(Sockets { inet: 2, established: 1 }), ..good() };
+        assert_eq!(connected.findings().len(), 1);
+        assert_eq!(connected.findings()[0].text, "1 established TCP connection");
+        let findings = Facts { lock_program: false, ..connected }.findings();
+        assert_eq!((findings[0].severity, findings[1].severity), (Severity::Fails, Severity::Needs));
+    }
+
+    #[test]
+    fn missing_capabilities_and_host_files_are_named() {
+        let facts = Facts { capabilities: 1 << 21, host_stdio: vec![(1, "/var/log/x".into())], ..good() };
+        let texts: Vec<String> = facts.findings().into_iter().map(|f| f.text).collect();
+        assert_eq!(texts[0], "CAP_NET_ADMIN, CAP_CHECKPOINT_RESTORE missing");
+        assert_eq!(texts[1], "descriptor 1 of the container is /var/log/x, a file outside of it");
+    }
+
+    #[test]
+    fn versions_are_read_as_criu_prints_them() {
+        for (text, version) in [
+            ("Version: 4.1.1\nGitID: v4.1.1\n", Some((4, 1))),
+            ("Version: 3.17.1\n", Some((3, 17))),
+            ("4.2", Some((4, 2))),
+            ("Version: 5\n", Some((5, 0))),
+            ("criu: not found", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                Version::parse(text),
+                version.map(|(major, minor)| Version { major, minor }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_descriptor_belongs_to_the_container_if_its_mount_does() {
+        let mounts = mount_ids("22 1 0:21 / / rw - overlay o rw\n30 22 0:5 / /proc rw - proc p rw\n");
+        assert_eq!(mount_id("pos:\t0\nflags:\t02\nmnt_id:\t22\n"), Some(22));
+        assert!(mounts.contains(&22) && !mounts.contains(&23));
+        assert_eq!(capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
+    }
+
+    #[test]
+    fn the_network_namespace_is_read_from_the_spec() {
+        let spec = |n: Value| serde_json::json!({"linux": {"namespaces": [{"type": "pid"}, n]}});
+        assert_eq!(
+            NetworkNamespace::of(&spec(serde_json::json!({"type": "network"}))),
+            NetworkNamespace::Own
+        );
+        assert_eq!(NetworkNamespace::of(&spec(serde_json::json!({"type": "mount"}))), NetworkNamespace::Host);
+        let path = spec(serde_json::json!({"type": "network", "path": "/run/netns/a"}));
+        assert_eq!(NetworkNamespace::of(&path), NetworkNamespace::Path("/run/netns/a".into()));
+        assert_eq!(NetworkNamespace::of(&Value::Null), NetworkNamespace::Host);
+    }
+
+    #[test]
+    fn this_host_and_process_can_be_read() {
+        let mut facts = Facts::of_host(None).unwrap();
+        facts.add_process(std::process::id()).unwrap();
+        assert!(facts.sockets.is_some());
+        assert!(Facts::default().add_process(u32::MAX).is_err());
+    }
+}
