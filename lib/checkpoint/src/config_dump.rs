@@ -1,1 +1,212 @@
+//! `config.dump`: the engine's configuration of the container.
+//!
+//! podman writes its whole `ContainerConfig` and identifies the image by `rootfsImageID` and `rootfsImageName`; CRI-O
+//! and containerd write nine keys and identify it by `rootfsImageRef` and `rootfsImage`. Neither reads the other's keys,
+//! so a document for both has both. Keys that are not understood stay, in their order.
 
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::member::VolumeName;
+
+/// The document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConfigDump(Map<String, Value>);
+
+/// A named volume of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedVolume {
+    /// Its name, which is also that of its member.
+    pub name: VolumeName,
+    /// Where it is mounted in the container.
+    pub destination: String,
+}
+
+impl ConfigDump {
+    /// Bytes of a document that are read. podman's have 25 KB; a pod with a thousand volumes has 1 MB.
+    pub const LIMIT: u64 = 32 << 20;
+
+    /// Reads the document. Unlike Go, which takes keys in any case, only podman's spelling is understood.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn read(json: &[u8]) -> Result<ConfigDump> {
+        match serde_json::from_slice(json) {
+            Ok(Value::Object(keys)) => Ok(ConfigDump(keys)),
+            Ok(_) => Err(Error::member("config.dump", "not a JSON object")),
+            Err(e) => Err(Error::member("config.dump", e)),
+        }
+    }
+
+    /// Writes it as podman does: indented by two, no newline at the end.
+    pub fn write(&self) -> Vec<u8> {
+        // A map of values has no way to fail.
+        serde_json::to_vec_pretty(&self.0).unwrap_or_default()
+    }
+
+    /// The text at `key`, `None` also for an empty one: Go writes `""` where nothing is set.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Sets `key`.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.into(), value.into());
+    }
+
+    /// Sets `key` unless it says something already.
+    pub fn set_default(&mut self, key: &str, value: impl Into<Value>) {
+        match self.0.get(key) {
+            None | Some(Value::Null) => self.set(key, value),
+            Some(Value::String(text)) if text.is_empty() => self.set(key, value),
+            Some(_) => {}
+        }
+    }
+
+    /// The named volumes.
+    ///
+    /// # Errors
+    /// When the list is not one, or a name is not a volume's.
+    pub fn volumes(&self) -> Result<Vec<NamedVolume>> {
+        let bad = |what: String| Error::member("config.dump", format!("namedVolumes: {what}"));
+        let list = match self.0.get("namedVolumes") {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(bad("not a list".into())),
+        };
+        let text = |volume: &Value, key: &str| volume.get(key).and_then(Value::as_str).map(str::to_owned);
+        list.iter()
+            .map(|volume| {
+                let name = text(volume, "volumeName").ok_or_else(|| bad("a volume without a name".into()))?;
+                let name = name.parse().map_err(|e| bad(format!("{name}: {e}")))?;
+                Ok(NamedVolume { name, destination: text(volume, "dest").unwrap_or_default() })
+            })
+            .collect()
+    }
+
+    /// Announces a named volume.
+    pub fn add_volume(&mut self, volume: &NamedVolume) {
+        let entry = json!({
+            "volumeName": volume.name.as_str(), "dest": volume.destination, "options": ["rprivate", "rbind"]
+        });
+        match self.0.get_mut("namedVolumes") {
+            Some(Value::Array(list)) => list.push(entry),
+            _ => self.set("namedVolumes", vec![entry]),
+        }
+    }
+
+    /// Adds `nocopy` to every named volume: podman would copy files of the image into the volume before it unpacks the
+    /// archive's, and so bring back what the container had deleted (podman `mountNamedVolume`).
+    pub fn set_nocopy(&mut self) {
+        let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };
+        for volume in list.iter_mut().filter_map(Value::as_object_mut) {
+            match volume.get_mut("options") {
+                Some(Value::Array(options)) => {
+                    // "copy" and "nocopy" together are an error for podman.
+                    options.retain(|o| o != "copy");
+                    if !options.iter().any(|o| o == "nocopy") {
+                        options.push("nocopy".into());
+                    }
+                }
+                _ => {
+                    volume.insert("options".into(), json!(["nocopy"]));
+                }
+            }
+        }
+    }
+
+    /// Fills the keys of each engine family from those of the other.
+    pub fn complete_image_keys(&mut self) {
+        for (to, from) in [
+            ("rootfsImageName", "rootfsImage"),
+            ("rootfsImage", "rootfsImageName"),
+            ("rootfsImageRef", "rootfsImageID"),
+        ] {
+            if let Some(value) = self.text(from).map(str::to_owned) {
+                self.set_default(to, value);
+            }
+        }
+        // CRI-O's reference is an ID, or a name with a digest; podman takes only an ID.
+        let id = self.text("rootfsImageRef").and_then(image_id).map(str::to_owned);
+        if let Some(id) = id {
+            self.set_default("rootfsImageID", id);
+        }
+    }
+}
+
+/// The 64 hexadecimal digits of an image's ID, with or without `sha256:`.
+pub fn image_id(text: &str) -> Option<&str> {
+    let id = text.strip_prefix("sha256:").unwrap_or(text);
+    (id.len() == 64 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn unknown_keys_their_order_and_large_numbers_survive() {
+        let text =
+            r#"{"z":1,"id":"x","a":{"q":18446744073709551615,"b":-9223372036854775808},"namedVolumes":null}"#;
+        let mut config = ConfigDump::read(text.as_bytes()).unwrap();
+        config.set("new", "y");
+        let compact = serde_json::to_string(config.keys()).unwrap();
+        assert_eq!(compact, text.replace("null}", "null,\"new\":\"y\"}"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for text in ["", "[]", "null", "{\"a\":1", "{} {}"] {
+            assert!(ConfigDump::read(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(ConfigDump::read(&[b'['; 100_000]).is_err());
+    }
+
+    #[test]
+    fn volumes_get_nocopy_once_and_lose_copy() {
+        let mut config = ConfigDump::read(
+            br#"{"namedVolumes":[{"volumeName":"a","dest":"/a","options":["ro","copy"]},{"volumeName":"b","dest":"/b"}]}"#,
+        )
+        .unwrap();
+        config.set_nocopy();
+        config.set_nocopy();
+        let options: Vec<_> = config.keys()["namedVolumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v["options"].to_string())
+            .collect();
+        assert_eq!(options, [r#"["ro","nocopy"]"#, r#"["nocopy"]"#]);
+        assert_eq!(config.volumes().unwrap()[1].destination, "/b");
+    }
+
+    #[test]
+    fn a_volume_whose_name_is_a_path_is_refused() {
+        let config = ConfigDump::read(br#"{"namedVolumes":[{"volumeName":"../x","dest":"/a"}]}"#).unwrap();
+        assert!(config.volumes().unwrap_err().to_string().contains("../x"));
+    }
+
+    #[test]
+    fn each_family_of_image_keys_is_filled_from_the_other() {
+        let podman = format!(r#"{{"rootfsImageID":"{ID}","rootfsImageName":"a:b"}}"#);
+        let crio = format!(r#"{{"rootfsImageRef":"sha256:{ID}","rootfsImage":"a:b"}}"#);
+        for text in [podman, crio] {
+            let mut config = ConfigDump::read(text.as_bytes()).unwrap();
+            config.complete_image_keys();
+            assert_eq!(config.text("rootfsImageID"), Some(ID));
+            assert_eq!(config.text("rootfsImageName"), Some("a:b"));
+            assert_eq!(config.text("rootfsImage"), Some("a:b"));
+            assert!(config.text("rootfsImageRef").unwrap().ends_with(ID));
+        }
+        let mut digest = ConfigDump::read(br#"{"rootfsImageRef":"a@sha256:12"}"#).unwrap();
+        digest.complete_image_keys();
+        assert_eq!(digest.text("rootfsImageID"), None);
+    }
+}

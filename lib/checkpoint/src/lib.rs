@@ -16,6 +16,7 @@ pub mod network_status;
 #[cfg(feature = "preflight")]
 pub mod preflight_net;
 pub mod rootfs;
+pub mod spec_dump;
 pub mod stream;
 
 pub use error::{Error, Result};

@@ -1,1 +1,0 @@
-//! The archive itself: one tar of members, written once and read in one pass.

@@ -1,0 +1,139 @@
+//! An archive to members.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+
+use tartree::{Content, Entry, Item, Kind, Limits, Reader};
+
+use super::{PARENT, PARENT_TARGET};
+use crate::compress::{Compression, Decoder};
+use crate::error::{Error, Result};
+use crate::member::Member;
+
+/// Members of one archive. CRIU writes a few files for each process; a million is an attack on the memory.
+const MEMBERS: u64 = 1 << 20;
+const BUFFER: usize = 256 << 10;
+
+/// What to do with members nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are errors.
+    Refuse,
+    /// They are given like others, if they are regular files or directories.
+    Keep,
+}
+
+/// Reads an archive in any compression. Members that are not of a known name and type, or stand twice, are errors.
+pub struct ArchiveReader<R: BufRead> {
+    reader: Reader<BufReader<Decoder<R>>>,
+    compression: Compression,
+    unknown: Unknown,
+    seen: BTreeSet<Member>,
+    first: bool,
+}
+
+impl<R: BufRead> ArchiveReader<R> {
+    /// Looks at the first bytes of `input` for its compression.
+    ///
+    /// # Errors
+    /// When the input cannot be read or is empty.
+    pub fn new(mut input: R, unknown: Unknown) -> Result<ArchiveReader<R>> {
+        let io = |source| Error::Compression { what: "archive", source };
+        if input.fill_buf().map_err(io)?.is_empty() {
+            return Err(Error::member("archive", "it is empty"));
+        }
+        let decoder = Decoder::new(input).map_err(io)?;
+        let compression = decoder.compression();
+        let limits = Limits { entries: MEMBERS, ..Limits::default() };
+        let reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits);
+        Ok(ArchiveReader { reader, compression, unknown, seen: BTreeSet::new(), first: true })
+    }
+
+    /// How the archive is compressed.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The next member's entry; its bytes are then [`content`](ArchiveReader::content). `None` at the end of the archive:
+    /// then call [`finish`](ArchiveReader::finish).
+    ///
+    /// # Errors
+    /// When the archive is cut, is none, or holds what must not be in one.
+    #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
+    pub fn next(&mut self) -> Result<Option<(Member, Entry)>> {
+        loop {
+            let item = self.reader.next().map_err(|e| self.not_an_archive(e))?;
+            let first = std::mem::take(&mut self.first);
+            match item {
+                None if first => return Err(Error::member("archive", "it has no members")),
+                None => return Ok(None),
+                Some(Item::Removal(path)) => {
+                    return Err(Error::member(path, "a removal header between members"));
+                }
+                // "tar -C DIR -c ." and "tar -c *" make these; there is nothing to do for them.
+                Some(Item::Entry(entry)) if is_passed_over(&entry) => {}
+                Some(Item::Entry(entry)) => return self.member(entry).map(Some),
+            }
+        }
+    }
+
+    /// The bytes of the member that [`next`](ArchiveReader::next) gave.
+    pub fn content(&mut self) -> Content<'_, BufReader<Decoder<R>>> {
+        self.reader.content()
+    }
+
+    /// The members so far.
+    pub fn seen(&self) -> &BTreeSet<Member> {
+        &self.seen
+    }
+
+    /// Reads the input to its end, which is where a compressed stream proves that it is whole.
+    ///
+    /// # Errors
+    /// When it is cut or its checksum is wrong.
+    pub fn finish(mut self) -> Result<()> {
+        Ok(self.reader.drain()?)
+    }
+
+    fn member(&mut self, entry: Entry) -> Result<(Member, Entry)> {
+        let member = Member::of(&entry.path);
+        let known = match &member {
+            Member::Unknown(_) if self.unknown == Unknown::Refuse => {
+                return Err(Error::member(&entry.path, "not a member of a checkpoint archive"));
+            }
+            Member::Images(path) | Member::PreImages(path) | Member::Artifacts(path) => match &entry.kind {
+                Kind::Dir => true,
+                Kind::File { .. } => !path.is_root(),
+                Kind::Symlink { target } => {
+                    matches!(member, Member::Images(_))
+                        && path.as_bytes() == PARENT
+                        && target == PARENT_TARGET
+                }
+                _ => false,
+            },
+            Member::Unknown(_) => matches!(entry.kind, Kind::Dir | Kind::File { map: None, .. }),
+            _ => matches!(entry.kind, Kind::File { map: None, .. }),
+        };
+        if !known {
+            return Err(Error::member(&entry.path, "not a regular file"));
+        }
+        if !self.seen.insert(member.clone()) {
+            return Err(Error::member(&entry.path, "stands twice in the archive"));
+        }
+        Ok((member, entry))
+    }
+
+    /// At the first header a wrong checksum means that this is something else.
+    fn not_an_archive(&self, e: tartree::Error) -> Error {
+        match e {
+            tartree::Error::Malformed { .. } if self.first => {
+                Error::member("archive", format!("not a checkpoint archive ({e})"))
+            }
+            e => Error::Tar(e),
+        }
+    }
+}
+
+fn is_passed_over(entry: &Entry) -> bool {
+    entry.kind == Kind::Dir && (entry.path.is_root() || entry.path.as_bytes() == b"volumes")
+}

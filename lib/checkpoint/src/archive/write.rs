@@ -1,0 +1,146 @@
+//! Members to an archive.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
+
+use super::PARENT_TARGET;
+use crate::error::{Error, Result};
+use crate::member::Member;
+
+/// Writes the members of an archive, one after another, through one buffer.
+///
+/// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks, so that what was not finished is no archive.
+pub struct ArchiveWriter<W> {
+    sink: Sink<W>,
+    written: BTreeSet<Member>,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    /// An archive on `out`.
+    pub fn new(out: W) -> ArchiveWriter<W> {
+        ArchiveWriter { sink: Sink::new(out), written: BTreeSet::new() }
+    }
+
+    /// The members so far.
+    pub fn written(&self) -> &BTreeSet<Member> {
+        &self.written
+    }
+
+    /// Bytes so far, before compression.
+    pub fn position(&self) -> u64 {
+        self.sink.position()
+    }
+
+    /// Writes a member whose content is `content`.
+    ///
+    /// # Errors
+    /// When it is there already, or the output does not take it.
+    pub fn small(&mut self, member: &Member, content: &[u8], mtime: Timestamp) -> Result<()> {
+        self.copy(member, content.len() as u64, member.mode(), mtime, content)
+    }
+
+    /// Writes a member of exactly `size` bytes from `input`.
+    ///
+    /// # Errors
+    /// When it is there already, the input is shorter or cannot be read, or the output does not take it.
+    pub fn copy(
+        &mut self,
+        member: &Member,
+        size: u64,
+        mode: u32,
+        mtime: Timestamp,
+        mut input: impl Read,
+    ) -> Result<()> {
+        self.header(member, &Entry::file(member.path(), size, mode, whole(mtime)))?;
+        let got = self.sink.fill(&mut input, size)?.map_err(|e| of_input(member, e))?;
+        if got < size {
+            return Err(Error::member(member, "the tar stream ends too early"));
+        }
+        Ok(self.sink.zeros(tartree::padding(size))?)
+    }
+
+    /// Writes a member from a file of the entry's length. If the file changed meanwhile, its content is cut or filled up
+    /// to that length, and the change is noticed.
+    ///
+    /// # Errors
+    /// When the member is there already, the file cannot be read, or the output does not take it.
+    pub fn file(
+        &mut self,
+        member: &Member,
+        opened: io::Result<File>,
+        mut entry: Entry,
+        ino: u64,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
+        // What is compared with the file is its own time, also its nanoseconds.
+        let read = entry.clone();
+        entry.path = member.path();
+        entry.meta =
+            Meta { mode: entry.meta.mode & 0o777, mtime: whole(entry.meta.mtime), ..Meta::default() };
+        self.header(member, &entry)?;
+        Ok(tartree::write_content(&mut self.sink, opened, &read, ino, notices)?)
+    }
+
+    /// Writes a directory.
+    ///
+    /// # Errors
+    /// When it is there already, or the output does not take it.
+    pub fn dir(&mut self, member: &Member, mode: u32, mtime: Timestamp) -> Result<()> {
+        let meta = Meta { mode, mtime: whole(mtime), ..Meta::default() };
+        self.header(member, &Entry { path: member.path(), kind: Kind::Dir, meta })
+    }
+
+    /// Writes the link from an image directory to that of its pre-dump.
+    ///
+    /// # Errors
+    /// When it is there already, or the output does not take it.
+    pub fn parent(&mut self, member: &Member, mtime: Timestamp) -> Result<()> {
+        let meta = Meta { mode: 0o777, mtime: whole(mtime), ..Meta::default() };
+        let kind = Kind::Symlink { target: PARENT_TARGET.to_vec() };
+        self.header(member, &Entry { path: member.path(), kind, meta })
+    }
+
+    /// Writes the end-of-archive blocks and gives the output back.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn finish(mut self) -> Result<W> {
+        self.sink.put(&END_OF_ARCHIVE)?;
+        Ok(self.sink.into_inner()?)
+    }
+
+    /// Makes sure that what was written is seen to be cut: it ends in the header of a member without its content.
+    /// Many readers take a tar without end-of-archive blocks for a whole one (GNU tar, Go's `archive/tar` and so podman).
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn spoil(mut self) -> Result<W> {
+        let mut header = Vec::new();
+        let path = tartree::TarPath::root().child(b".incomplete");
+        let entry = Entry::file(path, 512, 0, Timestamp::default());
+        tartree::encode(&mut header, &entry, RootName::Dot);
+        self.sink.put(&header)?;
+        Ok(self.sink.into_inner()?)
+    }
+
+    fn header(&mut self, member: &Member, entry: &Entry) -> Result<()> {
+        if !self.written.insert(member.clone()) {
+            return Err(Error::member(member, "stands twice in the archive"));
+        }
+        let mut header = Vec::new();
+        tartree::encode(&mut header, entry, RootName::Dot);
+        Ok(self.sink.put(&header)?)
+    }
+}
+
+/// Whole seconds: no reader needs more of a member, and no PAX header is needed for them.
+fn whole(mtime: Timestamp) -> Timestamp {
+    Timestamp { nsec: 0, ..mtime }
+}
+
+fn of_input(member: &Member, e: io::Error) -> Error {
+    Error::Nested { member: member.to_string(), source: tartree::Error::Stream(e) }
+}

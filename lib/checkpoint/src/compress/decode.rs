@@ -1,0 +1,79 @@
+//! A stream in any of the formats to plain bytes.
+
+use std::io::{self, BufRead, Chain, Cursor, Read};
+
+use super::Compression;
+
+/// The largest zstd window, as a power of two: 128 MiB, the limit of podman and of `zstd -d`.
+const ZSTD_WINDOW: u32 = 27;
+/// Memory for xz: what level 9 needs, twice. A header may ask for 4 GiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// Decompresses by magic; all members, frames or streams of the input, one after another.
+pub struct Decoder<R: BufRead> {
+    state: State<R>,
+    compression: Compression,
+}
+
+enum State<R: BufRead> {
+    None(Peeked<R>),
+    Gzip(flate2::bufread::MultiGzDecoder<Peeked<R>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Peeked<R>>>),
+    Xz(liblzma::bufread::XzDecoder<Peeked<R>>),
+    Bzip2(bzip2::bufread::MultiBzDecoder<Peeked<R>>),
+}
+
+impl<R: BufRead> Decoder<R> {
+    /// Looks at the first bytes of `input`.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn new(mut input: R) -> io::Result<Decoder<R>> {
+        let mut first = Vec::new();
+        input.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut first)?;
+        let compression = Compression::detect(&first);
+        let input = Cursor::new(first).chain(input);
+        let state = match compression {
+            Compression::None => State::None(input),
+            Compression::Gzip => State::Gzip(flate2::bufread::MultiGzDecoder::new(input)),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                State::Zstd(Box::new(decoder))
+            }
+            Compression::Xz => {
+                let flags = liblzma::stream::CONCATENATED;
+                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags)?;
+                State::Xz(liblzma::bufread::XzDecoder::new_stream(input, stream))
+            }
+            Compression::Bzip2 => State::Bzip2(bzip2::bufread::MultiBzDecoder::new(input)),
+        };
+        Ok(Decoder { state, compression })
+    }
+
+    /// The format that was found.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = match &mut self.state {
+            State::None(input) => return input.read(buf),
+            State::Gzip(decoder) => decoder.read(buf),
+            State::Zstd(decoder) => decoder.read(buf),
+            State::Xz(decoder) => decoder.read(buf),
+            State::Bzip2(decoder) => decoder.read(buf),
+        };
+        got.map_err(|e| match e.kind() {
+            io::ErrorKind::Interrupted => e,
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(e.kind(), format!("the {} stream ends too early", self.compression))
+            }
+            kind => io::Error::new(kind, format!("{}: {e}", self.compression)),
+        })
+    }
+}

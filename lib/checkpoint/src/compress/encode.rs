@@ -1,0 +1,146 @@
+//! Plain bytes to one of the formats.
+
+use std::io::{self, Write};
+
+use super::Compression;
+use super::members::{Format, Members};
+
+/// How to compress.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The format.
+    pub compression: Compression,
+    /// One of [`Compression::levels`]; `None` for the usual one.
+    pub level: Option<u32>,
+    /// Threads that compress, at least one.
+    pub threads: usize,
+}
+
+/// Compresses what is written to it. Dropped without [`finish`](Encoder::finish) it leaves a stream that every reader
+/// sees is cut.
+pub struct Encoder<W: Write> {
+    state: State<W>,
+}
+
+enum State<W: Write> {
+    None(W),
+    Members(Members<W>),
+    Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
+    Xz(Xz<W>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Compresses onto `out`.
+    ///
+    /// # Errors
+    /// When the codec does not take the settings.
+    pub fn new(out: W, settings: &Settings) -> io::Result<Encoder<W>> {
+        let usual = settings.compression.levels().map_or(0, |(_, usual)| usual);
+        let level = settings.level.unwrap_or(usual);
+        let threads = settings.threads.max(1);
+        let state = match settings.compression {
+            Compression::None => State::None(out),
+            Compression::Gzip => State::Members(Members::new(out, Format::Gzip, level, threads)),
+            Compression::Bzip2 => State::Members(Members::new(out, Format::Bzip2, level, threads)),
+            Compression::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(out, level as i32)?;
+                encoder.include_checksum(true)?;
+                // Also for one thread: the multi-threaded compressor gives the same bytes for any number of
+                // workers, the single-threaded one gives others.
+                encoder.multithread(u32::try_from(threads).unwrap_or(u32::MAX))?;
+                State::Zstd(Box::new(encoder))
+            }
+            Compression::Xz => {
+                let stream = liblzma::stream::MtStreamBuilder::new()
+                    .threads(u32::try_from(threads).unwrap_or(u32::MAX))
+                    .preset(level)
+                    .check(liblzma::stream::Check::Crc64)
+                    .encoder()?;
+                State::Xz(Xz(Some(liblzma::write::XzEncoder::new_stream(Gate(Some(out)), stream))))
+            }
+        };
+        Ok(Encoder { state })
+    }
+
+    /// Ends the stream and gives the output back.
+    ///
+    /// # Errors
+    /// When the output does not take the rest.
+    pub fn finish(self) -> io::Result<W> {
+        match self.state {
+            State::None(out) => Ok(out),
+            State::Members(members) => members.finish(),
+            State::Zstd(encoder) => encoder.finish(),
+            State::Xz(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.state {
+            State::None(out) => out.write(buf),
+            State::Members(members) => members.write(buf),
+            State::Zstd(encoder) => encoder.write(buf),
+            State::Xz(encoder) => encoder.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.state {
+            State::None(out) => out.flush(),
+            State::Members(members) => members.flush(),
+            State::Zstd(encoder) => encoder.flush(),
+            State::Xz(encoder) => encoder.flush(),
+        }
+    }
+}
+
+/// liblzma's encoder ends its stream when it is dropped, which would make a failed archive look complete:
+/// so its output is closed first.
+struct Xz<W: Write>(Option<liblzma::write::XzEncoder<Gate<W>>>);
+
+impl<W: Write> Xz<W> {
+    fn encoder(&mut self) -> io::Result<&mut liblzma::write::XzEncoder<Gate<W>>> {
+        self.0.as_mut().ok_or_else(closed)
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        let encoder = self.0.take().ok_or_else(closed)?;
+        encoder.finish()?.0.ok_or_else(closed)
+    }
+}
+
+impl<W: Write> Write for Xz<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.encoder()?.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder()?.flush()
+    }
+}
+
+impl<W: Write> Drop for Xz<W> {
+    fn drop(&mut self) {
+        if let Some(encoder) = &mut self.0 {
+            encoder.get_mut().0 = None;
+        }
+    }
+}
+
+struct Gate<W>(Option<W>);
+
+impl<W: Write> Write for Gate<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.as_mut().ok_or_else(closed)?.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().ok_or_else(closed)?.flush()
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the compressed stream is closed")
+}

@@ -1,0 +1,168 @@
+//! `spec.dump`: the OCI runtime spec the container ran with, as far as an archive needs it.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The document; it is carried as it is, and only looked into.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SpecDump(Map<String, Value>);
+
+/// Who ran the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// podman.
+    Podman,
+    /// CRI-O.
+    CriO,
+    /// containerd.
+    Containerd,
+    /// None of them: a runtime alone.
+    Runtime,
+}
+
+impl Engine {
+    /// Its name as checkpointctl shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Podman => "Podman",
+            Engine::CriO => "CRI-O",
+            Engine::Containerd => "containerd",
+            Engine::Runtime => "runtime",
+        }
+    }
+}
+
+/// A mount of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// Path in the container.
+    pub destination: &'a str,
+    /// `bind`, `tmpfs`, …
+    pub kind: &'a str,
+    /// Path on the host, for a bind.
+    pub source: &'a str,
+}
+
+impl SpecDump {
+    /// Bytes of a document that are read. podman's have 22 KB.
+    pub const LIMIT: u64 = 32 << 20;
+
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn read(json: &[u8]) -> Result<SpecDump> {
+        match serde_json::from_slice(json) {
+            Ok(Value::Object(keys)) => Ok(SpecDump(keys)),
+            Ok(_) => Err(Error::member("spec.dump", "not a JSON object")),
+            Err(e) => Err(Error::member("spec.dump", e)),
+        }
+    }
+
+    /// Writes it, indented by two.
+    pub fn write(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(&self.0).unwrap_or_default()
+    }
+
+    /// What is missing so that podman can read it: without `process` and `root` it panics (podman 5.4.2).
+    pub fn missing(&self) -> Option<&'static str> {
+        ["process", "root", "mounts", "linux"].into_iter().find(|key| !self.0.contains_key(*key))
+    }
+
+    /// The mounts, in their order.
+    pub fn mounts(&self) -> Vec<Mount<'_>> {
+        let list = self.0.get("mounts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        fn text<'v>(mount: &'v Value, key: &str) -> &'v str {
+            mount.get(key).and_then(Value::as_str).unwrap_or_default()
+        }
+        list.iter()
+            .map(|m| Mount {
+                destination: text(m, "destination"),
+                kind: text(m, "type"),
+                source: text(m, "source"),
+            })
+            .collect()
+    }
+
+    /// Points the mount at `destination` to `source`; gives whether there is one.
+    pub fn set_mount_source(&mut self, destination: &str, source: &str) -> bool {
+        let Some(Value::Array(list)) = self.0.get_mut("mounts") else { return false };
+        let is_there = |m: &&mut Value| m.get("destination").and_then(Value::as_str) == Some(destination);
+        let Some(Value::Object(mount)) = list.iter_mut().find(is_there) else { return false };
+        mount.insert("source".into(), source.into());
+        true
+    }
+
+    /// An annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// `uid:gid` of the first process if it is not root.
+    pub fn user(&self) -> Option<String> {
+        let user = self.0.get("process")?.get("user")?;
+        let id = |key: &str| user.get(key).and_then(Value::as_u64).unwrap_or(0);
+        (id("uid") != 0).then(|| format!("{}:{}", id("uid"), id("gid")))
+    }
+
+    /// Told as checkpointctl tells it, by `io.container.manager`; containerd does not set it, but its own annotations.
+    pub fn engine(&self) -> Engine {
+        match self.annotation("io.container.manager") {
+            Some("libpod") => Engine::Podman,
+            Some("cri-o") => Engine::CriO,
+            _ if self.annotation("io.kubernetes.cri.container-type").is_some() => Engine::Containerd,
+            _ if self.annotation("io.kubernetes.cri.container-name").is_some() => Engine::Containerd,
+            _ => Engine::Runtime,
+        }
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> SpecDump {
+        SpecDump::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_mount_is_repointed_by_its_destination() {
+        let mut spec = spec(
+            r#"{"mounts":[{"destination":"/a","source":"/x"},{"destination":"/b","type":"bind","source":"/y"}]}"#,
+        );
+        assert!(spec.set_mount_source("/b", "/z"));
+        assert!(!spec.set_mount_source("/c", "/z"));
+        assert_eq!(spec.mounts()[1], Mount { destination: "/b", kind: "bind", source: "/z" });
+        assert_eq!(spec.mounts()[0].source, "/x");
+    }
+
+    #[test]
+    fn the_user_is_named_unless_it_is_root() {
+        assert_eq!(spec(r#"{"process":{"user":{"uid":0,"gid":5}}}"#).user(), None);
+        assert_eq!(spec(r#"{"process":{"user":{"uid":7,"gid":5}}}"#).user().as_deref(), Some("7:5"));
+        assert_eq!(spec("{}").user(), None);
+    }
+
+    #[test]
+    fn the_engine_is_told_by_its_annotations() {
+        let with =
+            |key: &str, value: &str| spec(&format!(r#"{{"annotations":{{"{key}":"{value}"}}}}"#)).engine();
+        assert_eq!(with("io.container.manager", "libpod"), Engine::Podman);
+        assert_eq!(with("io.container.manager", "cri-o"), Engine::CriO);
+        assert_eq!(with("io.kubernetes.cri.container-type", "container"), Engine::Containerd);
+        assert_eq!(spec("{}").engine(), Engine::Runtime);
+        assert_eq!(spec(r#"{"mounts":5,"annotations":[],"process":7}"#).user(), None);
+    }
+
+    #[test]
+    fn what_podman_would_panic_on_is_told() {
+        assert_eq!(spec("{}").missing(), Some("process"));
+        assert_eq!(spec(r#"{"process":{},"root":{},"mounts":[],"linux":{}}"#).missing(), None);
+    }
+}
