@@ -1,1 +1,23 @@
-fn main() {}
+//! `rootfs-diff`: what changed in a container's root file system.
+
+mod apply;
+mod args;
+mod create;
+mod list;
+
+use std::process::ExitCode;
+
+use args::{Args, Verb};
+use cli::{Exit, Session};
+
+fn main() -> ExitCode {
+    cli::run(run)
+}
+
+fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
+    match args.verb {
+        Verb::Create(args) => create::run(&args, session),
+        Verb::List(args) => list::run(&args, session),
+        Verb::Apply(args) => apply::run(&args, session),
+    }
+}

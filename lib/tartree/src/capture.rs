@@ -86,6 +86,11 @@ impl Status {
         Timestamp { sec: self.raw.stx_mtime.tv_sec, nsec: self.raw.stx_mtime.tv_nsec }
     }
 
+    /// Last change of anything, which nobody can set.
+    pub fn ctime(&self) -> Timestamp {
+        Timestamp { sec: self.raw.stx_ctime.tv_sec, nsec: self.raw.stx_ctime.tv_nsec }
+    }
+
     /// Device numbers of a device.
     pub fn rdev(&self) -> (u32, u32) {
         (self.raw.stx_rdev_major, self.raw.stx_rdev_minor)

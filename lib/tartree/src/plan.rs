@@ -62,6 +62,14 @@ impl Plan {
         true
     }
 
+    /// Plans an empty file that no object of the source stands for: a reader that replaces objects removes what is at `path`.
+    pub fn add_tombstone(&mut self, path: &TarPath) {
+        self.scratch.clear();
+        encode(&mut self.scratch, &tombstone(path), RootName::Dot);
+        self.size += self.scratch.len() as u64;
+        self.records.push(&Record::Tombstone(path.clone()));
+    }
+
     /// The size of the whole tar, end-of-archive blocks included.
     pub fn tar_size(&self) -> u64 {
         self.size + END_OF_ARCHIVE.len() as u64
@@ -86,6 +94,10 @@ impl Plan {
                         sink.put(&header)?;
                     }
                 }
+                Record::Tombstone(path) => {
+                    encode(&mut scratch, &tombstone(&path), RootName::Dot);
+                    sink.put(&scratch)?;
+                }
                 Record::Entry { entry, root, ino } => {
                     encode(&mut scratch, &entry, root);
                     sink.put(&scratch)?;
@@ -98,6 +110,10 @@ impl Plan {
         }
         sink.put(&END_OF_ARCHIVE)
     }
+}
+
+fn tombstone(path: &TarPath) -> Entry {
+    Entry::file(path.clone(), 0, 0o600, Timestamp::default())
 }
 
 /// Writes the content of the file `entry` and its padding, exactly as long as the entry says. `opened` is the file, or why it

@@ -16,6 +16,8 @@ pub(crate) enum Record {
         ino: u64,
     },
     Removal(TarPath),
+    /// An empty file that stands for nothing in the source.
+    Tombstone(TarPath),
 }
 
 #[derive(Default)]
@@ -29,6 +31,10 @@ impl Records {
         match record {
             Record::Removal(path) => {
                 self.bytes.push(0);
+                self.path(path);
+            }
+            Record::Tombstone(path) => {
+                self.bytes.push(9);
                 self.path(path);
             }
             Record::Entry { entry, root, ino } => {
@@ -174,8 +180,10 @@ impl Iterator for RecordIter<'_> {
         }
         let tag = self.byte();
         let path = self.path();
-        if tag == 0 {
-            return Some(Record::Removal(path));
+        match tag {
+            0 => return Some(Record::Removal(path)),
+            9 => return Some(Record::Tombstone(path)),
+            _ => {}
         }
         let meta = self.meta();
         let ino = self.number();
@@ -220,6 +228,7 @@ mod tests {
         };
         let all = [
             Record::Removal(path("a/gone")),
+            Record::Tombstone(path("a/link")),
             entry("/", Kind::Dir),
             entry("a/b", Kind::File { size: 1 << 50, map: None }),
             entry("a/bc", Kind::File { size: 9, map: Some(SparseMap(vec![(0, 1), (5, 4)])) }),

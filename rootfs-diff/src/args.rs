@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use cli::args::{Common, OutputFile};
+use rootfs_diff::layers::{Layers, split_lowers};
+use rootfs_diff::{Options, Source};
+use tartree::{IdMap, IdMaps, TarPath};
+
+/// Bytes of a config.json that are read.
+const CONFIG_LIMIT: u64 = 16 << 20;
+
+/// What changed in a container's root file system, and putting it into effect elsewhere
+#[derive(Parser, Debug)]
+#[command(
+    name = "rootfs-diff",
+    version,
+    after_help = "Examples:\n  \
+        rootfs-diff list --rootfs /run/web/rootfs\n  \
+        rootfs-diff create --members --rootfs /run/web/rootfs | ckpt-pack --bundle . - > web.ckpt\n  \
+        rootfs-diff create --upper up --lower top:bottom --deleted deleted.files > diff.tar\n  \
+        rootfs-diff apply --rootfs /run/copy/rootfs --deleted deleted.files < diff.tar\n\n\
+        See rootfs-diff(1)."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl cli::Arguments for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Write the changes as a tar, and the deletions
+    Create(Create),
+    /// List the changes, as podman diff does
+    List(List),
+    /// Put a diff into effect in a directory
+    Apply(Apply),
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Create {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Write a member stream, as ckpt-pack reads it: the diff and its deletions
+    #[arg(long, help_heading = "Output", conflicts_with = "deleted")]
+    pub members: bool,
+    /// Write the deletions to FILE as JSON, and those whose names are not UTF-8 to FILE0
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub deleted: Option<PathBuf>,
+    /// Put the deletions also into the tar, as headers that podman carries out and others pass over
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", help_heading = "Output")]
+    pub inband_removals: bool,
+    #[command(flatten)]
+    pub ids: Ids,
+    #[command(flatten)]
+    pub output: OutputFile,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// One JSON document instead of lines
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// End each line with a NUL byte, names as they are, for xargs -0
+    #[arg(short = '0', long = "null", help_heading = "Output", conflicts_with = "json")]
+    pub null: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Apply {
+    /// The root file system to change
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: PathBuf,
+    /// Standard input is a member stream, as create --members writes it
+    #[arg(long, help_heading = "Input", conflicts_with = "deleted")]
+    pub members: bool,
+    /// Delete what FILE lists (JSON), and FILE0 if there is one
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub deleted: Option<PathBuf>,
+    /// List what would be done and do nothing
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Give everything to the user who applies, and drop setuid and setgid
+    #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
+    pub no_same_owner: bool,
+    #[command(flatten)]
+    pub ids: Ids,
+}
+
+#[derive(clap::Args, Debug)]
+#[group(skip)]
+pub struct SourceArgs {
+    /// The mount point of an overlay; its layers are read from /proc/self/mountinfo
+    #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source", conflicts_with_all = ["upper", "from"])]
+    pub rootfs: Option<PathBuf>,
+    /// The upper directory of an overlay that need not be mounted
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "lower", conflicts_with = "from")]
+    pub upper: Option<PathBuf>,
+    /// Its lower directories, topmost first, as in the mount option
+    #[arg(long, value_name = "DIR[:DIR...]", help_heading = "Source", requires = "upper")]
+    pub lower: Option<OsString>,
+    /// The overlay's marks are user.overlay.*, as in user namespaces
+    #[arg(long, help_heading = "Source", requires = "upper")]
+    pub userxattr: bool,
+    /// The tree as it was, of any storage driver
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to")]
+    pub from: Option<PathBuf>,
+    /// The tree as it is
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from")]
+    pub to: Option<PathBuf>,
+    /// Leave out PATH with all that is in it (repeatable)
+    #[arg(long, value_name = "PATH", help_heading = "What to include")]
+    pub exclude: Vec<OsString>,
+    /// Do not look below the destinations of the mounts in this config.json
+    #[arg(long, value_name = "FILE", help_heading = "What to include")]
+    pub config: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    /// Opens what is to be compared.
+    pub fn open(&self) -> anyhow::Result<Source> {
+        let source = match (&self.rootfs, &self.upper, &self.lower, &self.from, &self.to) {
+            (Some(rootfs), ..) => Source::mounted(rootfs),
+            (_, Some(upper), Some(lower), ..) => {
+                let (lowers, data_only) = split_lowers(lower.as_bytes());
+                let upper = Some(upper.clone());
+                Source::unmounted(&Layers {
+                    upper,
+                    lowers,
+                    data_only,
+                    userxattr: self.userxattr,
+                    index: false,
+                })
+            }
+            (_, _, _, Some(from), Some(to)) => Source::trees(from, to),
+            _ => {
+                return Err(cli::usage(
+                    "no source given: --rootfs MOUNTPOINT, --upper DIR --lower DIR, or --from DIR --to DIR",
+                ));
+            }
+        };
+        use rootfs_diff::source::SourceError as E;
+        source.map_err(|e| match e {
+            E::Layers(..) => cli::Hint::on(
+                e,
+                "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to DIR",
+            ),
+            E::Merge(..) => cli::Hint::on(e, "compare two trees instead: --from DIR --to DIR"),
+            e => e.into(),
+        })
+    }
+
+    /// What is left out.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let exclude = self
+            .exclude
+            .iter()
+            .map(|path| TarPath::parse(path.as_bytes()).map_err(|e| cli::usage(format!("--exclude {e}"))));
+        let exclude = exclude.collect::<anyhow::Result<Vec<_>>>()?;
+        if exclude.iter().any(TarPath::is_root) {
+            return Err(cli::usage("--exclude /: nothing would be left"));
+        }
+        let mount_points = match &self.config {
+            Some(file) => destinations(file)?,
+            None => Vec::new(),
+        };
+        Ok(Options { exclude, mount_points })
+    }
+}
+
+/// The destinations of the mounts in a config.json.
+fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
+    let name = cli::name(file);
+    let input = std::fs::File::open(file).with_context(|| name.clone())?;
+    let text = cli::read_document(input, &name, CONFIG_LIMIT)?;
+    let config: serde_json::Value = serde_json::from_slice(&text).with_context(|| name.clone())?;
+    let mounts = config.get("mounts").and_then(|mounts| mounts.as_array());
+    let destination = |mount: &serde_json::Value| {
+        let text = mount.get("destination").and_then(|d| d.as_str());
+        let text = text.with_context(|| format!("{name}: a mount without a destination"))?;
+        TarPath::parse(text.as_bytes()).with_context(|| name.clone())
+    };
+    mounts.into_iter().flatten().map(destination).collect()
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Ids {
+    /// Map user ids: CONTAINER:HOST:SIZE; the tar holds container ids (repeatable)
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub uidmap: Vec<IdMap>,
+    /// Map group ids, likewise
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub gidmap: Vec<IdMap>,
+}
+
+impl Ids {
+    pub fn maps(&self) -> IdMaps {
+        IdMaps { uid: IdMap::new(&self.uidmap), gid: IdMap::new(&self.gidmap) }
+    }
+}

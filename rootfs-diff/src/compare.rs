@@ -1,0 +1,389 @@
+//! Two trees compared: which paths need an entry, which are gone.
+//!
+//! The rules (R1 to R15) are those of a diff that stays right under podman's order, tar first and then
+//! deletions, under ours, and when it is applied twice. They are told where they are followed.
+
+use std::cell::Cell;
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+
+use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Result, RootName, Status, TarPath, Xattr};
+
+use crate::content::{attributes, same_content, same_metadata};
+use crate::links::{Candidate, Links};
+use crate::source::Source;
+use crate::tree::{is_absent, list};
+
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+/// A version header without entries: set, it removes the ACL (linux/posix_acl_xattr.h).
+const NO_ACL: &[u8] = &[2, 0, 0, 0];
+
+/// What is left out of a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Not looked at, with all that is in them.
+    pub exclude: Vec<TarPath>,
+    /// Destinations of mounts: the place itself counts, what is in it was hidden and cannot have changed.
+    pub mount_points: Vec<TarPath>,
+}
+
+/// How a path differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Not there before.
+    Added,
+    /// There before, and different now.
+    Modified,
+    /// Different only in that something in it was added, changed or removed (R4): a tar must say its times again.
+    Touched,
+}
+
+/// Takes the result, in an order in which a tar can be written.
+pub trait Changes {
+    /// A path that needs an entry; `ino` is its inode in the tree as it is.
+    fn entry(&mut self, entry: Entry, ino: u64, change: Change);
+    /// A path that is gone; it comes with what it was.
+    fn removed(&mut self, path: TarPath, was: &Status);
+    /// A directory that must be made anew, since a tar cannot take attributes away from one (R15). Its entry and
+    /// those of everything in it follow.
+    fn replaced(&mut self, path: &TarPath);
+}
+
+/// Compares the two trees of `source`.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn compare(
+    source: &mut Source,
+    options: &Options,
+    changes: &mut dyn Changes,
+    notices: &mut dyn Notices,
+) -> Result<()> {
+    let hinted = source.upper.is_some();
+    let mut compare =
+        Compare { source, options, changes, notices, links: Links::new(hinted), frames: Vec::new() };
+    compare.root()?;
+    while let Some(frame) = compare.frames.last_mut() {
+        match frame.names.pop() {
+            Some(name) => {
+                let path = frame.path.child(name.to_bytes());
+                compare.visit(path)?;
+            }
+            None => {
+                compare.frames.pop();
+            }
+        }
+    }
+    compare.links()
+}
+
+/// Where the names of a directory come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The upper directory: what is not in it has not changed.
+    Upper,
+    /// Both trees.
+    Both,
+    /// Only the new tree: the directory was not there before.
+    New,
+}
+
+struct Frame {
+    path: TarPath,
+    look: Look,
+    names: Vec<CString>,
+    /// The directory's own entry while nothing has asked for it (R4).
+    own: Pending,
+    /// New objects in it inherit an ACL unless told otherwise (R14).
+    default_acl: bool,
+}
+
+/// An entry that is wanted at most once, by whichever change comes first.
+pub(crate) type Pending = Rc<Cell<Option<(Entry, u64)>>>;
+
+struct Compare<'a> {
+    source: &'a mut Source,
+    options: &'a Options,
+    changes: &'a mut dyn Changes,
+    notices: &'a mut dyn Notices,
+    links: Links,
+    frames: Vec<Frame>,
+}
+
+/// An object as the comparison sees it.
+struct Object {
+    status: Status,
+    kind: Kind,
+    meta: Meta,
+}
+
+impl Compare<'_> {
+    /// The root always has an entry: CRIU checks its mode before it restores.
+    fn root(&mut self) -> Result<()> {
+        let path = TarPath::root();
+        let gone = || Error::Malformed { object: "/".into(), what: "not a directory".into() };
+        let status = self.source.new.status(&path)?.ok_or_else(gone)?;
+        let (kind, meta) = self.source.new.object(&path, &status)?.ok_or_else(gone)?;
+        let base = self.base(&path)?;
+        let look = if self.source.upper.is_some() { self.look_into(&path) } else { Look::Both };
+        let new = Object { status, kind, meta };
+        let same =
+            base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
+        let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
+        let entry = self.entry(path.clone(), &new, base.as_ref(), false);
+        self.changes.entry(
+            entry,
+            status.identity().ino,
+            if same { Change::Touched } else { Change::Modified },
+        );
+        self.push(path, look, Rc::default(), default_acl)
+    }
+
+    fn visit(&mut self, path: TarPath) -> Result<()> {
+        if self.options.exclude.contains(&path) {
+            return Ok(());
+        }
+        let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
+        let new = self.source.new.status(&path)?;
+        let base = if look == Look::New { None } else { self.source.base.status(&path)? };
+        let Some(status) = new else {
+            if let Some(base) = base {
+                self.removed(path, &base);
+            }
+            return Ok(());
+        };
+        if status.is_socket() {
+            if let Some(base) = base.filter(|base| !base.is_socket()) {
+                self.removed(path.clone(), &base);
+            }
+            // No tar has a form for it, and CRIU binds a socket anew when it restores its owner.
+            self.notices.notice(Notice::Skipped { path, why: "socket" });
+            return Ok(());
+        }
+        let single = status.links() == 1 && !status.is_dir();
+        if single && base.is_some_and(|base| base.links() == 1 && self.is_same_inode(&status, &base)) {
+            return Ok(());
+        }
+        let Some((kind, meta)) = self.source.new.object(&path, &status)? else { return Ok(()) };
+        let new = Object { status, kind, meta };
+        if status.is_dir() { self.directory(path, new, base) } else { self.leaf(path, new, base) }
+    }
+
+    fn directory(&mut self, path: TarPath, new: Object, base: Option<Status>) -> Result<()> {
+        let mounted = self.source.new.is_mount_point(&new.status);
+        let base = if base.is_some_and(|base| base.is_dir()) { self.base(&path)? } else { None };
+        let (added, look) = match &base {
+            None => (true, Look::New),
+            Some(base) if loses_attributes(&new.meta, &base.meta) => {
+                self.changes.replaced(&path);
+                (true, Look::New)
+            }
+            Some(_) => {
+                let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
+                (false, if look == Look::Upper { self.look_into(&path) } else { look })
+            }
+        };
+        let same =
+            base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
+        let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
+        let inherits = self.inherits();
+        let entry = self.entry(path.clone(), &new, base.as_ref(), inherits);
+        let own = Rc::new(Cell::new(Some((entry, new.status.identity().ino))));
+        if added {
+            self.touch_parent();
+        }
+        if added || (!same && !mounted) {
+            let change = if base.is_none() { Change::Added } else { Change::Modified };
+            self.emit(&own, change);
+        }
+        if mounted {
+            // Only where the mounts could not be cloned away: what is under this one cannot be seen.
+            self.notices.notice(Notice::Skipped { path, why: "something is mounted here, what is below it" });
+            return Ok(());
+        }
+        if self.options.mount_points.contains(&path) {
+            return Ok(());
+        }
+        self.push(path, look, own, default_acl)
+    }
+
+    fn leaf(&mut self, path: TarPath, new: Object, base: Option<Status>) -> Result<()> {
+        let same = match &base {
+            Some(base) if self.is_same_inode(&new.status, base) => true,
+            Some(_) => self.is_same(&path, &new)?,
+            None => false,
+        };
+        let linked = new.status.links() > 1 || base.is_some_and(|base| base.links() > 1);
+        if same && !linked {
+            return Ok(());
+        }
+        let parent = self.frames.last().map(|frame| frame.own.clone()).unwrap_or_default();
+        let inherits = self.inherits();
+        let entry = self.entry(path, &new, None, inherits);
+        let change = if base.is_some() { Change::Modified } else { Change::Added };
+        if linked {
+            let base = base.map(|base| (base.identity(), base.links()));
+            self.links.add(Candidate { entry, id: new.status.identity(), base, same, change, parent });
+        } else {
+            self.touch_parent();
+            self.changes.entry(entry, new.status.identity().ino, change);
+        }
+        Ok(())
+    }
+
+    /// Both views show the same inode, untouched: a change of anything sets the change time.
+    fn is_same_inode(&self, new: &Status, base: &Status) -> bool {
+        self.source.same_inodes
+            && new.identity().ino == base.identity().ino
+            && new.ctime() == base.ctime()
+            && new.file_type() == base.file_type()
+            && new.size() == base.size()
+    }
+
+    /// R1: a path has changed when anything of it differs. Equal size and time prove nothing about content.
+    fn is_same(&mut self, path: &TarPath, new: &Object) -> Result<bool> {
+        let Some(base) = self.base(path)? else { return Ok(false) };
+        if !same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)) {
+            return Ok(false);
+        }
+        if !matches!(new.kind, Kind::File { size, .. } if size > 0) {
+            return Ok(true);
+        }
+        let io = |source| Error::Io { object: path.to_string(), source };
+        let mut was = self.source.base.open(path).map_err(io)?;
+        let mut is = match self.source.new.open(path) {
+            Err(e) if is_absent(&e) => return Ok(false),
+            opened => opened.map_err(io)?,
+        };
+        same_content(&mut was, &mut is).map_err(io)
+    }
+
+    fn base(&mut self, path: &TarPath) -> Result<Option<Object>> {
+        let Some(status) = self.source.base.status(path)? else { return Ok(None) };
+        let object = self.source.base.object(path, &status)?;
+        Ok(object.map(|(kind, meta)| Object { status, kind, meta }))
+    }
+
+    fn removed(&mut self, path: TarPath, was: &Status) {
+        self.touch_parent();
+        self.links.removed(was);
+        self.changes.removed(path, was);
+    }
+
+    /// R4: whoever applies a change to a directory's content sets its times again afterwards.
+    fn touch_parent(&mut self) {
+        if let Some(own) = self.frames.last().map(|frame| frame.own.clone()) {
+            self.emit(&own, Change::Touched);
+        }
+    }
+
+    fn emit(&mut self, own: &Pending, change: Change) {
+        if let Some((entry, ino)) = own.take() {
+            self.changes.entry(entry, ino, change);
+        }
+    }
+
+    fn inherits(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.default_acl)
+    }
+
+    /// The entry of `new`, with R14's records: an ACL that is not there any more, or that would be inherited,
+    /// is taken away by an empty one.
+    fn entry(&self, path: TarPath, new: &Object, base: Option<&Object>, inherits: bool) -> Entry {
+        let mut meta = new.meta.clone();
+        if !matches!(new.kind, Kind::Symlink { .. }) {
+            let is_dir = matches!(new.kind, Kind::Dir);
+            for name in [ACCESS_ACL, DEFAULT_ACL] {
+                let had = base.is_some_and(|base| base.meta.xattr(name).is_some());
+                let gets = inherits && (is_dir || name == ACCESS_ACL);
+                if (had || gets) && meta.xattr(name).is_none() {
+                    meta.xattrs.push(Xattr { name: name.to_vec(), value: NO_ACL.to_vec() });
+                }
+            }
+            meta.xattrs.sort();
+        }
+        Entry { path, kind: new.kind.clone(), meta }
+    }
+
+    fn push(&mut self, path: TarPath, look: Look, own: Pending, default_acl: bool) -> Result<()> {
+        let names = match look {
+            Look::New => self.source.new.names(&path)?,
+            Look::Both => merged(self.source.new.names(&path)?, self.source.base.names(&path)?),
+            Look::Upper => match self.source.upper.as_mut() {
+                Some(upper) => {
+                    let names = list(upper, &path)?;
+                    let hidden = names.iter().filter_map(whited_out).collect();
+                    merged(names, sorted(hidden))
+                }
+                None => Vec::new(),
+            },
+        };
+        self.frames.push(Frame { path, look, names, own, default_acl });
+        Ok(())
+    }
+
+    /// How the merged directory at `path` is to be listed: from the upper directory unless that one hides what is below it or
+    /// shows something from elsewhere. Where in doubt both views are listed, which is always right.
+    fn look_into(&mut self, path: &TarPath) -> Look {
+        let marks = self.source.marks;
+        let Some(Ok(dir)) = self.source.upper.as_mut().map(|upper| upper.dir(path.as_bytes())) else {
+            return Look::Both;
+        };
+        let Ok(attributes) = xattr::list_deref(format!("/proc/self/fd/{}", dir.as_raw_fd())) else {
+            return Look::Both;
+        };
+        let hides = |name: &[u8]| {
+            let mark = marks.prefix().and_then(|prefix| name.strip_prefix(prefix));
+            // fuse-overlayfs writes its marks both as attributes and as a file, as far as it is allowed to.
+            matches!(mark, Some(b"opaque" | b"redirect")) || name == b"user.fuseoverlayfs.opaque"
+        };
+        let hidden = attributes.into_iter().any(|name| hides(name.as_bytes()));
+        let hidden = hidden || Status::at(dir, OsStr::new(".wh..wh..opq")).is_ok();
+        if hidden { Look::Both } else { Look::Upper }
+    }
+
+    /// Hard links last (R5): only now is known which names of an inode stay.
+    fn links(mut self) -> Result<()> {
+        for emission in std::mem::take(&mut self.links).resolve() {
+            self.emit(&emission.parent, Change::Touched);
+            self.changes.entry(emission.entry, emission.ino, emission.change);
+        }
+        Ok(())
+    }
+}
+
+fn has_default_acl(object: &Object) -> bool {
+    object.meta.xattr(DEFAULT_ACL).is_some()
+}
+
+/// Whether a directory has lost an attribute other than an ACL, which alone a tar can take away.
+fn loses_attributes(new: &Meta, base: &Meta) -> bool {
+    attributes(base).any(|xattr| {
+        xattr.name != ACCESS_ACL && xattr.name != DEFAULT_ACL && new.xattr(&xattr.name).is_none()
+    })
+}
+
+/// fuse-overlayfs writes a file `.wh.NAME` where it may not make a device: NAME is what it hides.
+fn whited_out(name: &CString) -> Option<CString> {
+    let hidden = name.to_bytes().strip_prefix(b".wh.")?;
+    CString::new(hidden).ok().filter(|hidden| !hidden.is_empty())
+}
+
+fn sorted(mut names: Vec<CString>) -> Vec<CString> {
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names
+}
+
+/// Both lists as one, in reverse order, each name once.
+fn merged(mut a: Vec<CString>, b: Vec<CString>) -> Vec<CString> {
+    a.extend(b);
+    let mut names = sorted(a);
+    names.dedup();
+    names
+}
+
+/// How the root is named in a diff that podman shall apply.
+pub const ROOT_NAME: RootName = RootName::Slash;

@@ -1,0 +1,164 @@
+//! `rootfs-diff create`: the changes as a tar, in the order in which podman can apply them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use checkpoint::stream::StreamWriter;
+use checkpoint::{Member, deleted};
+use cli::{Exit, Output, Session};
+use rootfs_diff::compare::ROOT_NAME;
+use rootfs_diff::{Change, Changes, compare};
+use std::io::Write;
+use tartree::{Entry, Error, IdMaps, Notice, Plan, Root, Sink, Status, Tally, TarPath, Timestamp};
+
+use crate::args::Create;
+
+pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
+    if !args.members && args.deleted.is_none() {
+        return Err(cli::Hint::on(
+            cli::usage("a diff without its deletions is not a diff"),
+            "write them to a file: --deleted FILE, or both as a member stream: --members",
+        ));
+    }
+    let options = args.source.options()?;
+    let mut source = args.source.open()?;
+    let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    let mut diff = Diff::new(args.ids.maps(), args.inband_removals);
+    compare(&mut source, &options, &mut diff, &mut tally)?;
+    let (plan, deleted, mtime) = diff.finish()?;
+    let mut root = source.into_new();
+    let mut output = Output::binary(args.output.output.as_deref())?;
+    match &args.deleted {
+        Some(file) => {
+            let lists = Lists::write(file, &deleted)?;
+            write_tar(&plan, &mut root, &mut output, &mut tally)?;
+            lists.commit()?;
+        }
+        None => {
+            let mut stream = StreamWriter::new(&mut output, "rootfs-diff");
+            stream.tar(&Member::RootfsDiff, &plan, &mut root, mtime, &mut tally)?;
+            let (json, raw) = deleted::write(&deleted);
+            for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
+                if let Some(text) = text {
+                    stream.small(&member, &text, mtime)?;
+                }
+            }
+            stream.finish(tally.changed)?;
+        }
+    }
+    output.commit()?;
+    Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+fn write_tar(
+    plan: &Plan,
+    root: &mut Root,
+    output: &mut Output,
+    tally: &mut Tally<impl FnMut(&Notice)>,
+) -> anyhow::Result<()> {
+    let mut sink = Sink::new(output);
+    plan.write(root, &mut sink, tally)?;
+    Ok(sink.flush()?)
+}
+
+/// The deletion lists beside a plain tar.
+struct Lists {
+    json: Output,
+    raw: Option<Output>,
+}
+
+impl Lists {
+    /// Always writes FILE, so that the one who applies can name it; FILE0 only when it is needed.
+    fn write(file: &Path, paths: &[TarPath]) -> anyhow::Result<Lists> {
+        let (json, raw) = deleted::write(paths);
+        let mut lists = Lists { json: Output::text(Some(file))?, raw: None };
+        lists.json.write_all(&json.unwrap_or_else(|| b"[]\n".to_vec())).with_context(|| cli::name(file))?;
+        let beside = beside(file);
+        match raw {
+            Some(raw) => {
+                let mut output = Output::text(Some(&beside))?;
+                output.write_all(&raw).with_context(|| cli::name(&beside))?;
+                lists.raw = Some(output);
+            }
+            // One of an earlier diff would be taken for part of this one.
+            None => match std::fs::remove_file(&beside) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(e).with_context(|| cli::name(&beside));
+                }
+                _ => {}
+            },
+        }
+        Ok(lists)
+    }
+
+    fn commit(self) -> anyhow::Result<()> {
+        self.json.commit()?;
+        self.raw.map_or(Ok(()), Output::commit)
+    }
+}
+
+/// FILE0, the list of names that are not UTF-8, beside FILE.
+pub fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("0");
+    name.into()
+}
+
+/// Collects the changes as a plan and a deletion list.
+struct Diff {
+    plan: Plan,
+    deleted: Vec<TarPath>,
+    ids: IdMaps,
+    inband: bool,
+    mtime: Timestamp,
+    /// The first owner that the id maps do not know.
+    failed: Option<Error>,
+}
+
+impl Diff {
+    fn new(ids: IdMaps, inband: bool) -> Diff {
+        Diff {
+            plan: Plan::new(),
+            deleted: Vec::new(),
+            ids,
+            inband,
+            mtime: Timestamp::default(),
+            failed: None,
+        }
+    }
+
+    fn finish(mut self) -> anyhow::Result<(Plan, Vec<TarPath>, Timestamp)> {
+        self.deleted.sort();
+        match self.failed {
+            Some(e) => Err(e.into()),
+            None => Ok((self.plan, self.deleted, self.mtime)),
+        }
+    }
+}
+
+impl Changes for Diff {
+    fn entry(&mut self, mut entry: Entry, ino: u64, _change: Change) {
+        if entry.path.is_root() {
+            self.mtime = entry.meta.mtime;
+        }
+        if let Err(e) = self.ids.map_to_container(&mut entry) {
+            self.failed.get_or_insert(e);
+        }
+        self.plan.add_as(entry, ino, ROOT_NAME);
+    }
+
+    fn removed(&mut self, path: TarPath, was: &Status) {
+        let inband = self.inband && self.plan.add_removal(&path);
+        if !inband && was.is_symlink() {
+            // podman from 5.8.2 resolves the last component of a deletion: a link's target would be deleted, the link would stay.
+            self.plan.add_tombstone(&path);
+        }
+        self.deleted.push(path);
+    }
+
+    fn replaced(&mut self, path: &TarPath) {
+        if !(self.inband && self.plan.add_removal(path)) {
+            self.plan.add_tombstone(path);
+        }
+    }
+}

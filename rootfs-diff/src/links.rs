@@ -1,0 +1,119 @@
+//! Which names of an inode stay as they are, which become an entry, and which a link (R6, R7).
+//!
+//! A name may stay without an entry only if nothing of it changed, the names that stay beside it share one
+//! inode of the old tree, and no other group of the new tree keeps that inode too. Every other name is a link
+//! to one that stays, or, if none stays, to the first, which is written whole.
+
+use std::collections::HashMap;
+
+use tartree::{Entry, Identity, Kind, Status};
+
+use crate::compare::{Change, Pending};
+
+/// A path that shares its inode with others, now or before.
+pub(crate) struct Candidate {
+    pub entry: Entry,
+    /// Inode in the new tree.
+    pub id: Identity,
+    /// Inode and number of names in the old one.
+    pub base: Option<(Identity, u32)>,
+    /// Nothing of it changed but, perhaps, who shares its inode.
+    pub same: bool,
+    pub change: Change,
+    /// The parent's entry, if nothing else has asked for it yet.
+    pub parent: Pending,
+}
+
+/// An entry to write.
+pub(crate) struct Emission {
+    pub entry: Entry,
+    pub ino: u64,
+    pub change: Change,
+    pub parent: Pending,
+}
+
+#[derive(Default)]
+pub(crate) struct Links {
+    candidates: Vec<Candidate>,
+    /// How many names of an old inode were looked at.
+    seen: HashMap<Identity, u32>,
+    /// Names that are not in the upper directory were not looked at: they stay and keep their inode.
+    hinted: bool,
+}
+
+impl Links {
+    pub fn new(hinted: bool) -> Links {
+        Links { hinted, ..Links::default() }
+    }
+
+    pub fn add(&mut self, candidate: Candidate) {
+        if let Some((id, _)) = candidate.base {
+            *self.seen.entry(id).or_default() += 1;
+        }
+        self.candidates.push(candidate);
+    }
+
+    pub fn removed(&mut self, was: &Status) {
+        if was.links() > 1 && !was.is_dir() {
+            *self.seen.entry(was.identity()).or_default() += 1;
+        }
+    }
+
+    /// The entries to write, each after the one it links to.
+    pub fn resolve(self) -> Vec<Emission> {
+        let Links { candidates, seen, hinted } = self;
+        // Groups in the order of their first name, names in the order they were found.
+        let mut order: Vec<Identity> = Vec::new();
+        let mut groups: HashMap<Identity, Vec<Candidate>> = HashMap::new();
+        for candidate in candidates {
+            let group = groups.entry(candidate.id).or_default();
+            if group.is_empty() {
+                order.push(candidate.id);
+            }
+            group.push(candidate);
+        }
+        let mut kept: HashMap<Identity, Identity> = HashMap::new();
+        let mut emissions = Vec::new();
+        for id in order {
+            let group = groups.remove(&id).unwrap_or_default();
+            let mut stays_on: Option<Identity> = None;
+            let mut stays = Vec::new();
+            for candidate in &group {
+                let Some((base, names)) = candidate.base.filter(|_| candidate.same) else {
+                    stays.push(false);
+                    continue;
+                };
+                // Another name of the old inode that was not looked at still has it, and is not of this group.
+                let claimed = hinted && seen.get(&base).copied().unwrap_or(0) < names;
+                let free = kept.get(&base).is_none_or(|keeper| *keeper == id);
+                let stay = !claimed && free && stays_on.is_none_or(|on| on == base);
+                if stay {
+                    stays_on = Some(base);
+                }
+                stays.push(stay);
+            }
+            if let Some(base) = stays_on {
+                kept.insert(base, id);
+            }
+            let target = stays.iter().position(|&stay| stay).unwrap_or(0);
+            let target_path =
+                group.get(target).map(|candidate| candidate.entry.path.clone()).unwrap_or_default();
+            for (at, (candidate, stay)) in group.into_iter().zip(&stays).enumerate() {
+                if *stay {
+                    continue;
+                }
+                let mut entry = candidate.entry;
+                if at != target {
+                    entry.kind = Kind::HardLink { target: target_path.clone() };
+                }
+                emissions.push(Emission {
+                    entry,
+                    ino: id.ino,
+                    change: candidate.change,
+                    parent: candidate.parent,
+                });
+            }
+        }
+        emissions
+    }
+}
