@@ -64,11 +64,8 @@ fn extract(
     let name = object();
     let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
     let mut extractor = Extractor::new(root, options.clone());
-    extract_tar(reader, &mut extractor, &mut notices, |path| {
-        session.detail(path);
-        Ok(())
-    })
-    .with_context(object)?;
+    extract_tar(reader, &mut extractor, &mut notices, |entry| session.detail(&entry.path))
+        .with_context(object)?;
     extractor.finish(&mut notices).with_context(object)
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use tartree::{Error as TarError, Extractor, Keep, Limits, Notice, Notices, Reader, TarPath};
+use tartree::{Entry, Error as TarError, Extractor, Keep, Kind, Limits, Meta, Notice, Notices, Reader, TarPath};
 
 use crate::error::{Error, Result};
 
@@ -28,9 +28,10 @@ impl RootfsApply {
     pub fn tar(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
         let mut reader = Reader::new(input, limits);
         let made = &mut self.made;
-        tartree::extract_tar(&mut reader, &mut self.extractor, notices, |path| {
-            made.add(path);
-            Ok(())
+        tartree::extract_tar(&mut reader, &mut self.extractor, notices, |entry| {
+            if !is_tombstone(entry) {
+                made.add(&entry.path);
+            }
         })
         .map_err(|source| Error::Nested { member: "rootfs-diff.tar".into(), source })
     }
@@ -66,6 +67,13 @@ impl RootfsApply {
     pub fn finish(self, notices: &mut dyn Notices) -> Result<()> {
         Ok(self.extractor.finish(notices)?)
     }
+}
+
+/// An empty file that rootfs-diff writes, without in-band removals, where a symbolic link was deleted
+/// ([`Plan::add_tombstone`](tartree::Plan::add_tombstone)): it is there to be deleted by the list. No program of podman's family lists a file it has archived.
+fn is_tombstone(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::File { size: 0, .. })
+        && entry.meta == Meta { mode: 0o600, ..Meta::default() }
 }
 
 /// The paths a tar has made, packed: the length of the name and eight bytes each.
@@ -112,7 +120,7 @@ fn components(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use std::fs;
-    use tartree::{END_OF_ARCHIVE, Entry, ExtractOptions, Kind, Meta, Root, RootName, Timestamp};
+    use tartree::{END_OF_ARCHIVE, ExtractOptions, Root, RootName, Timestamp};
 
     fn path(name: &str) -> TarPath {
         TarPath::parse(name.as_bytes()).unwrap()

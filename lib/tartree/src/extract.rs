@@ -380,7 +380,7 @@ enum Follow {
     No,
 }
 
-/// Extracts a whole tar: entries are made, removals carried out, each path is handed to `made`.
+/// Extracts a whole tar: entries are made, removals carried out, each entry is handed to `made`.
 ///
 /// # Errors
 /// At the first entry that is malformed or cannot be made. Call [`Extractor::finish`] only after success.
@@ -388,13 +388,13 @@ pub fn extract_tar<R: Read>(
     reader: &mut Reader<R>,
     extractor: &mut Extractor,
     notices: &mut dyn Notices,
-    mut made: impl FnMut(&TarPath) -> Result<()>,
+    mut made: impl FnMut(&Entry),
 ) -> Result<()> {
     while let Some(item) = reader.next()? {
         match item {
             Item::Entry(entry) => {
                 extractor.apply(&entry, &mut reader.content(), notices)?;
-                made(&entry.path)?;
+                made(&entry);
             }
             Item::Removal(path) => {
                 extractor.remove(&path, &mut |_| Keep::Remove)?;
