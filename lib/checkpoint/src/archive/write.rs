@@ -62,8 +62,8 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
-    /// Writes a member from a file of the entry's length. If the file changed meanwhile, its content is cut or filled up
-    /// to that length, and the change is noticed.
+    /// Writes a member from the file that `entry` describes as it was found. If it changed meanwhile, its content is cut or
+    /// filled up to the length it had, and the change is noticed. `mtime` is the member's.
     ///
     /// # Errors
     /// When the member is there already, the file cannot be read, or the output does not take it.
@@ -71,17 +71,14 @@ impl<W: Write> ArchiveWriter<W> {
         &mut self,
         member: &Member,
         opened: io::Result<File>,
-        mut entry: Entry,
+        entry: &Entry,
         ino: u64,
+        mtime: Timestamp,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        // What is compared with the file is its own time, also its nanoseconds.
-        let read = entry.clone();
-        entry.path = member.path();
-        entry.meta =
-            Meta { mode: entry.meta.mode & 0o777, mtime: whole(entry.meta.mtime), ..Meta::default() };
-        self.header(member, &entry)?;
-        Ok(tartree::write_content(&mut self.sink, opened, &read, ino, notices)?)
+        let meta = Meta { mode: entry.meta.mode & 0o777, mtime: whole(mtime), ..Meta::default() };
+        self.header(member, &Entry { path: member.path(), kind: entry.kind.clone(), meta })?;
+        Ok(tartree::write_content(&mut self.sink, opened, entry, ino, notices)?)
     }
 
     /// Writes a directory.

@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use checkpoint::VolumeName;
+use checkpoint::compress::Compression;
+use clap::Parser;
+use cli::args::{Common, OutputFile, name_value};
+
+/// One checkpoint archive from a CRIU image directory and member streams
+#[derive(Parser, Debug)]
+#[command(
+    name = "ckpt-pack",
+    version,
+    after_help = "Examples:\n  \
+        ckpt-pack --bundle . --ignore-rootfs --compress zstd > web.ckpt\n  \
+        { rootfs-diff create --members --rootfs rootfs\n    \
+          vol-archive create --members data=/srv/data\n  \
+        } | ckpt-pack --bundle . --rootfs-image localhost/web:1@$ID -o web.ckpt -\n\nSee ckpt-pack(1)."
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub input: Input,
+    #[command(flatten)]
+    pub include: Include,
+    #[command(flatten)]
+    pub container: Container,
+    #[command(flatten)]
+    pub compress: Compress,
+    #[command(flatten)]
+    pub output: OutputFile,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl cli::Arguments for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Input")]
+pub struct Input {
+    /// The container's bundle: config.json, and config.dump, spec.dump, network.status, … where there are any
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: PathBuf,
+    /// CRIU's images [default: BUNDLE/checkpoint]
+    #[arg(long, value_name = "DIR")]
+    pub image_path: Option<PathBuf>,
+    /// Member streams, in this order; '-' is standard input
+    #[arg(value_name = "MEMBERS|-")]
+    pub streams: Vec<PathBuf>,
+    /// A member from a file, such as volumes/data.tar=FILE (repeatable)
+    #[arg(long, value_name = "NAME=FILE", value_parser = name_value)]
+    pub member: Vec<(String, PathBuf)>,
+    /// Take member streams that were made by hand, whose end proves nothing
+    #[arg(long)]
+    pub raw_members: bool,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "What to include")]
+pub struct Include {
+    /// Pack without changes of the root file system
+    #[arg(long)]
+    pub ignore_rootfs: bool,
+    /// Pack without content of volumes
+    #[arg(long)]
+    pub ignore_volumes: bool,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Container, where the bundle has no config.dump")]
+pub struct Container {
+    /// Its ID [default: made from name and config.json]
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub id: Option<String>,
+    /// Its name [default: that of the bundle]
+    #[arg(long, value_name = "NAME", value_parser = id)]
+    pub name: Option<String>,
+    /// Its image, by name and ID; podman restores only with both
+    #[arg(long, value_name = "REF[@ID]")]
+    pub rootfs_image: Option<String>,
+    /// The runtime that dumped it [default: runc]
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+    /// Its mount at DEST is the volume NAME, for podman to make anew (repeatable)
+    #[arg(long, value_name = "NAME=DEST", value_parser = volume)]
+    pub volume: Vec<(VolumeName, String)>,
+    /// Where the podman that will restore it keeps volumes [default: /var/lib/containers/storage/volumes]
+    #[arg(long, value_name = "DIR", requires = "volume")]
+    pub volume_path: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct Compress {
+    /// Compress with none, gzip, zstd, xz or bzip2
+    #[arg(long, value_name = "FORMAT", default_value = "none")]
+    pub compress: Compression,
+    /// How hard: zstd 1 to 22, xz 0 to 9, gzip and bzip2 1 to 9
+    #[arg(long, value_name = "N")]
+    pub level: Option<u32>,
+    /// How many threads compress [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// podman's rule for IDs and names, which become file names.
+fn id(text: &str) -> Result<String, String> {
+    match text.parse::<VolumeName>() {
+        Ok(_) => Ok(text.into()),
+        Err(_) => Err("a letter or digit, then letters, digits, '_', '.' or '-' are wanted".into()),
+    }
+}
+
+fn volume(text: &str) -> Result<(VolumeName, String), String> {
+    let (name, dest) = text.split_once('=').ok_or("NAME=DEST is wanted")?;
+    if !dest.starts_with('/') {
+        return Err("DEST is an absolute path in the container".into());
+    }
+    Ok((name.parse()?, dest.into()))
+}

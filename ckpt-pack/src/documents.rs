@@ -1,0 +1,288 @@
+//! The small members: config.dump and spec.dump, taken from the bundle or made, and what else lies there.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use checkpoint::config_dump::{ConfigDump, NamedVolume, image_id};
+use checkpoint::spec_dump::SpecDump;
+use checkpoint::{Member, VolumeName};
+use cli::{Hint, Session, usage};
+use sha2::{Digest, Sha256};
+use tartree::Timestamp;
+
+use crate::args::Container;
+use crate::bundle::Bundle;
+
+/// Where podman keeps volumes when nobody told it otherwise (containers-storage.conf: graphroot).
+const VOLUME_PATH: &str = "/var/lib/containers/storage/volumes";
+
+/// config.dump and spec.dump, ready to be written.
+pub struct Documents {
+    pub config: ConfigDump,
+    pub config_bytes: Vec<u8>,
+    pub spec_bytes: Vec<u8>,
+}
+
+impl Documents {
+    /// Takes both from `files` (`--member`), else from the bundle, else makes them from config.json and the flags.
+    pub fn gather(
+        bundle: &Bundle,
+        files: &[(Member, PathBuf)],
+        flags: &Container,
+        time: Timestamp,
+        session: &Session,
+    ) -> anyhow::Result<Documents> {
+        let (mut spec, mut spec_bytes) = spec_dump(bundle, files, session)?;
+        let given = document(bundle, files, &Member::ConfigDump, ConfigDump::LIMIT)?;
+        let made = given.is_none();
+        let (mut config, source) = match given {
+            Some((bytes, name)) => {
+                refuse_flags(flags, &name)?;
+                let config = ConfigDump::read(&bytes).with_context(|| name.clone())?;
+                refuse_dependencies(&config).with_context(|| name.clone())?;
+                (config, name)
+            }
+            None => (made_config(bundle, flags, &spec, &spec_bytes)?, "config.dump".into()),
+        };
+        let volumes = config.volumes().with_context(|| source.clone())?;
+        for (name, destination) in &flags.volume {
+            let root = flags.volume_path.as_deref().unwrap_or(VOLUME_PATH).trim_end_matches('/');
+            announce(&mut spec, destination, &format!("{root}/{name}/_data"))?;
+            if !volumes.iter().any(|volume| volume.name == *name) {
+                config.add_volume(&NamedVolume { name: name.clone(), destination: destination.clone() });
+            }
+        }
+        if !flags.volume.is_empty() {
+            spec_bytes = spec.write();
+        }
+        if made {
+            for volume in podman_volumes(&spec) {
+                if !config
+                    .volumes()?
+                    .iter()
+                    .any(|v| v.name == volume.name || v.destination == volume.destination)
+                {
+                    config.add_volume(&volume);
+                }
+            }
+        }
+        config.set_nocopy();
+        config.complete_image_keys();
+        config.set_default("checkpointedTime", rfc3339(time.sec));
+        if config.text("rootfsImageID").is_none() || config.text("rootfsImageName").is_none() {
+            session.note("config.dump: without --rootfs-image REF@ID podman cannot restore the archive");
+        }
+        let config_bytes = config.write();
+        Ok(Documents { config, config_bytes, spec_bytes })
+    }
+}
+
+/// The document `member`, and the name it has in messages.
+fn document(
+    bundle: &Bundle,
+    files: &[(Member, PathBuf)],
+    member: &Member,
+    limit: u64,
+) -> anyhow::Result<Option<(Vec<u8>, String)>> {
+    if let Some((_, path)) = files.iter().find(|(m, _)| m == member) {
+        let name = cli::name(path);
+        return Ok(Some((cli::read_document(crate::bundle::open(path)?, &name, limit)?, name)));
+    }
+    let name = member.to_string();
+    Ok(bundle.document(&name, limit)?.map(|bytes| (bytes, cli::name(bundle.path(&name)))))
+}
+
+fn spec_dump(
+    bundle: &Bundle,
+    files: &[(Member, PathBuf)],
+    session: &Session,
+) -> anyhow::Result<(SpecDump, Vec<u8>)> {
+    let (bytes, name) = match document(bundle, files, &Member::SpecDump, SpecDump::LIMIT)? {
+        Some(found) => found,
+        None => {
+            let name = cli::name(bundle.path("config.json"));
+            match bundle.document("config.json", SpecDump::LIMIT)? {
+                Some(bytes) => (bytes, name),
+                None => anyhow::bail!("{name}: no such file, and no spec.dump beside it"),
+            }
+        }
+    };
+    let spec = SpecDump::read(&bytes).with_context(|| name.clone())?;
+    if let Some(key) = spec.missing() {
+        session.warn(format_args!("{name}: without {key:?} no engine restores the container"));
+    }
+    Ok((spec, bytes))
+}
+
+/// A config.dump for a container no engine has seen. These keys are enough for podman and CRI-O (and checkpointctl).
+fn made_config(
+    bundle: &Bundle,
+    flags: &Container,
+    spec: &SpecDump,
+    spec_bytes: &[u8],
+) -> anyhow::Result<ConfigDump> {
+    let name = flags.name.clone().unwrap_or_else(|| valid_name(&bundle.dir_name()));
+    let mut config = ConfigDump::default();
+    config.set("id", flags.id.clone().unwrap_or_else(|| derived_id(&name, spec_bytes)));
+    config.set("name", name);
+    if let Some(image) = &flags.rootfs_image {
+        let (reference, id) = image_parts(image)?;
+        config.set("rootfsImageName", reference);
+        if let Some(id) = id {
+            config.set("rootfsImageID", id);
+        }
+    }
+    config.set("runtime", flags.runtime.as_deref().unwrap_or("runc"));
+    // podman refuses a spec whose user is not root unless the configuration says the same ("please set User explicitly").
+    if let Some(user) = spec.user() {
+        config.set("user", user);
+    }
+    Ok(config)
+}
+
+fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
+    let given = [
+        ("--id", flags.id.is_some()),
+        ("--name", flags.name.is_some()),
+        ("--rootfs-image", flags.rootfs_image.is_some()),
+        ("--runtime", flags.runtime.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => {
+            let e = usage(format!("{flag}: {name} says it already"));
+            Err(Hint::on(e, format!("edit {name}, or remove it to have one made")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// podman exports no container that needs others, except the one that holds its pod's namespaces.
+fn refuse_dependencies(config: &ConfigDump) -> anyhow::Result<()> {
+    let dependencies = config.keys().get("Dependencies").and_then(|d| d.as_array()).map_or(0, Vec::len);
+    if dependencies > usize::from(config.text("pod").is_some()) {
+        anyhow::bail!("the container depends on {dependencies} others, which are not in the archive");
+    }
+    Ok(())
+}
+
+/// podman mounts the sources that spec.dump names, also those of volumes it has just made, and rewrites none of them
+/// (podman 5.4.2): so the mount must lead to where it makes them.
+fn announce(spec: &mut SpecDump, destination: &str, source: &str) -> anyhow::Result<()> {
+    if spec.set_mount_source(destination, source) {
+        return Ok(());
+    }
+    let binds: Vec<_> =
+        spec.mounts().iter().filter(|m| m.source.starts_with('/')).map(|m| m.destination).collect();
+    anyhow::bail!("--volume: the container has no mount at {destination}, but at: {}", binds.join(" "))
+}
+
+/// Mounts whose source is where podman keeps a volume are volumes.
+fn podman_volumes(spec: &SpecDump) -> Vec<NamedVolume> {
+    let volume = |source: &str| -> Option<VolumeName> {
+        let (rest, name) = source.strip_suffix("/_data")?.rsplit_once('/')?;
+        rest.ends_with("/volumes").then(|| name.parse().ok()).flatten()
+    };
+    let mounts = spec.mounts();
+    mounts
+        .iter()
+        .filter_map(|m| Some(NamedVolume { name: volume(m.source)?, destination: m.destination.into() }))
+        .collect()
+}
+
+/// `REF@ID` to name and ID. A digest (`name@sha256:…`) has the same form, and as an image's ID podman knows only the ID.
+fn image_parts(image: &str) -> anyhow::Result<(&str, Option<&str>)> {
+    match image.rsplit_once('@') {
+        None => Ok((image, None)),
+        Some((reference, id)) if !reference.is_empty() => match image_id(id) {
+            Some(id) => Ok((reference, Some(id))),
+            None => Err(usage(format!("--rootfs-image: {id:?} is not an image's ID, 64 hexadecimal digits"))),
+        },
+        Some(_) => Err(usage("--rootfs-image: a name is wanted before the '@'")),
+    }
+}
+
+/// An ID that is the same whenever the same container is packed again.
+fn derived_id(name: &str, spec: &[u8]) -> String {
+    let digest = Sha256::new().chain_update(name).chain_update([0]).chain_update(spec).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn valid_name(dir: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
+    let name: String = dir.chars().map(allowed).take(200).collect();
+    let name = name.trim_start_matches(['_', '.', '-']);
+    if name.is_empty() { "container".into() } else { name.into() }
+}
+
+/// Seconds since 1970 as RFC 3339, UTC (the civil-from-days algorithm of H. Hinnant).
+pub fn rfc3339(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_448_237, "2026-11-23T15:37:17Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn any_directory_gives_a_valid_name() {
+        for (dir, name) in
+            [("web", "web"), ("my web", "my-web"), ("..-x", "x"), ("", "container"), ("ü", "container")]
+        {
+            assert_eq!(valid_name(dir), name);
+            assert!(valid_name(dir).parse::<VolumeName>().is_ok());
+        }
+    }
+
+    #[test]
+    fn an_image_is_split_at_its_last_at_sign() {
+        let id = "a".repeat(64);
+        assert_eq!(image_parts(&format!("h:5/a/b:t@{id}")).unwrap(), ("h:5/a/b:t", Some(&id[..])));
+        assert_eq!(image_parts(&format!("b@sha256:{id}")).unwrap(), ("b", Some(&id[..])));
+        assert_eq!(image_parts("b:t").unwrap(), ("b:t", None));
+        assert!(image_parts("b@12").is_err());
+        assert!(image_parts("@12").is_err());
+    }
+
+    #[test]
+    fn only_podmans_own_places_are_volumes() {
+        let spec = SpecDump::read(
+            br#"{"mounts":[{"destination":"/a","source":"/x/volumes/data/_data"},{"destination":"/b","source":"/x/data/_data"},
+                {"destination":"/c","source":"/x/volumes/-/_data"},{"destination":"/d","source":"/srv/volumes/x"}]}"#,
+        )
+        .unwrap();
+        let volumes = podman_volumes(&spec);
+        assert_eq!(volumes.len(), 1);
+        assert_eq!((volumes[0].name.as_str(), volumes[0].destination.as_str()), ("data", "/a"));
+    }
+
+    #[test]
+    fn dependencies_are_refused_except_a_pods() {
+        let config = |text: &str| ConfigDump::read(text.as_bytes()).unwrap();
+        assert!(refuse_dependencies(&config(r#"{"Dependencies":["a"]}"#)).is_err());
+        assert!(refuse_dependencies(&config(r#"{"Dependencies":["a"],"pod":"p"}"#)).is_ok());
+        assert!(refuse_dependencies(&config(r#"{"Dependencies":["a","b"],"pod":"p"}"#)).is_err());
+        assert!(refuse_dependencies(&config(r#"{"Dependencies":[]}"#)).is_ok());
+    }
+}

@@ -1,0 +1,224 @@
+//! Packing: the small members, CRIU's images, then what the streams bring.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use checkpoint::Member;
+use checkpoint::archive::ArchiveWriter;
+use checkpoint::compress::{Compression, Encoder, Settings};
+use checkpoint::stream::Ending;
+use cli::{Exit, Hint, Output, Session, usage};
+use tartree::{Entry, Notice, Status, Tally, TarPath, Timestamp};
+
+use crate::args::{Args, Compress, Include};
+use crate::bundle::{self, Bundle};
+use crate::documents::Documents;
+use crate::expect;
+use crate::images::Images;
+use crate::streams::Stream;
+
+/// Members that lie in a bundle as files and are taken as they are. Those that hold data (`rootfs-diff.tar`, volumes)
+/// are not among them: one left behind by an earlier export would bring back old content (podman before 5.6).
+const BUNDLE_FILES: [&str; 9] = [
+    "network.status",
+    "stats-dump",
+    "ctr.log",
+    "bind.mounts",
+    "status",
+    "status.dump",
+    "pod.options",
+    "pod.dump",
+    "container.log",
+];
+
+pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
+    let settings = settings(&args.compress)?;
+    let files = member_files(&args.input.member)?;
+    let bundle = Bundle::open(&args.input.bundle)?;
+    let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path("checkpoint"));
+    let images = Images::open(&image_path)?;
+    let time = archive_time(images.time())?;
+    let documents = Documents::gather(&bundle, &files, &args.container, time, session)?;
+    let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
+    let streams =
+        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
+
+    let output = Output::binary(args.output.output.as_deref())?;
+    let mut packer = Packer {
+        writer: ArchiveWriter::new(Encoder::new(output, &settings)?),
+        time,
+        include: &args.include,
+        tally: Tally::new(|notice: &Notice| {
+            session.warn(format_args!("{}/{notice}", cli::name(&image_path)))
+        }),
+        session,
+    };
+    match packer.pack(&bundle, &documents, &files, images, streams) {
+        Ok(changed) => {
+            packer.writer.finish()?.finish()?.commit()?;
+            Ok(if changed { Exit::Changed } else { Exit::Done })
+        }
+        Err(e) => {
+            // Where it does not even take this, it is cut anyway.
+            let _ = packer.writer.spoil().map(|mut encoder| encoder.flush());
+            Err(e)
+        }
+    }
+}
+
+struct Packer<'a, W, N> {
+    writer: ArchiveWriter<W>,
+    /// Of every member but those of directories: the same checkpoint gives the same archive, whenever it is packed.
+    time: Timestamp,
+    include: &'a Include,
+    tally: Tally<N>,
+    session: &'a Session,
+}
+
+impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
+    /// Writes all members; gives whether something changed while it was read.
+    fn pack(
+        &mut self,
+        bundle: &Bundle,
+        documents: &Documents,
+        files: &[(Member, PathBuf)],
+        images: Images,
+        mut streams: Vec<Stream>,
+    ) -> anyhow::Result<bool> {
+        self.writer.small(&Member::ConfigDump, &documents.config_bytes, self.time)?;
+        self.writer.small(&Member::SpecDump, &documents.spec_bytes, self.time)?;
+        let (early, late): (Vec<_>, Vec<_>) = files
+            .iter()
+            .filter(|(member, _)| !matches!(member, Member::ConfigDump | Member::SpecDump))
+            .partition(|(member, _)| is_small(member));
+        for (member, path) in early {
+            self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
+        }
+        for name in BUNDLE_FILES {
+            // The network may have changed since the bundle's file was written; a stream tells what it is now.
+            if name != "network.status" || streams.is_empty() {
+                self.bundle_file(bundle, name)?;
+            }
+        }
+        images.write(&mut self.writer, &mut self.tally)?;
+        for (member, path) in late {
+            self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
+        }
+        let mut changed = 0;
+        for stream in &mut streams {
+            self.stream(stream)?;
+            changed += stream.changed(self.session);
+        }
+        self.bundle_file(bundle, "network.status")?;
+        expect::all_there(self.writer.written(), &documents.config.volumes()?, self.include, self.session)?;
+        Ok(changed + self.tally.changed > 0)
+    }
+
+    fn bundle_file(&mut self, bundle: &Bundle, name: &str) -> anyhow::Result<()> {
+        let member = Member::of(&TarPath::root().child(name.as_bytes()));
+        let Some(file) = bundle.file(name)? else { return Ok(()) };
+        if self.writer.written().contains(&member) {
+            return Ok(());
+        }
+        self.file(&member, file).with_context(|| cli::name(bundle.path(name)))
+    }
+
+    /// Writes a member from a file. Its path in notices is the member's.
+    fn file(&mut self, member: &Member, file: File) -> anyhow::Result<()> {
+        let status = Status::at(file.as_fd(), "".as_ref())?;
+        let entry = Entry::file(member.path(), status.size(), member.mode(), status.mtime());
+        let ino = status.identity().ino;
+        Ok(self.writer.file(member, Ok(file), &entry, ino, self.time, &mut self.tally)?)
+    }
+
+    fn stream(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
+        while let Some((member, entry)) = stream.next()? {
+            let ignored = match member {
+                Member::RootfsDiff | Member::DeletedFiles | Member::DeletedFiles0 => {
+                    self.include.ignore_rootfs
+                }
+                Member::Volume(_) => self.include.ignore_volumes,
+                _ => false,
+            };
+            if ignored {
+                self.session.note(format_args!("{member}: ignored"));
+                continue;
+            }
+            let size = entry.kind.data_len();
+            self.writer
+                .copy(&member, size, member.mode(), self.time, stream.content())
+                .with_context(|| stream.name().to_owned())?;
+        }
+        Ok(())
+    }
+}
+
+/// Members that a reader wants to see before the pages.
+fn is_small(member: &Member) -> bool {
+    !matches!(
+        member,
+        Member::RootfsDiff
+            | Member::DeletedFiles
+            | Member::DeletedFiles0
+            | Member::DevShm
+            | Member::Volume(_)
+    )
+}
+
+fn member_files(given: &[(String, PathBuf)]) -> anyhow::Result<Vec<(Member, PathBuf)>> {
+    let mut files: Vec<(Member, PathBuf)> = Vec::new();
+    for (name, path) in given {
+        let path_in_archive = TarPath::parse(name.as_bytes()).map_err(|e| usage(format!("--member: {e}")))?;
+        let member = Member::of(&path_in_archive);
+        match member {
+            Member::Unknown(_) => {
+                return Err(Hint::on(
+                    usage(format!("--member: {name}: not a member of a checkpoint archive")),
+                    "see FILES in ckpt-pack(1) for their names",
+                ));
+            }
+            Member::Images(_) | Member::PreImages(_) => {
+                return Err(usage(format!("--member: {name}: images come from --image-path only")));
+            }
+            _ if files.iter().any(|(m, _)| *m == member) => {
+                return Err(usage(format!("--member: {name}: given twice")));
+            }
+            member => files.push((member, path.clone())),
+        }
+    }
+    Ok(files)
+}
+
+/// The time of the checkpoint, or what SOURCE_DATE_EPOCH says instead of it.
+fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => match text.parse() {
+            Ok(sec) => Ok(Timestamp { sec, nsec: 0 }),
+            Err(_) => Err(usage(format!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds"))),
+        },
+        Err(_) => Ok(Timestamp { nsec: 0, ..dumped }),
+    }
+}
+
+fn settings(args: &Compress) -> anyhow::Result<Settings> {
+    match (args.level, args.compress.levels()) {
+        (Some(_), None) => {
+            let e = usage("--level: nothing is compressed");
+            return Err(Hint::on(e, "add --compress zstd"));
+        }
+        (Some(level), Some((range, _))) if !range.contains(&level) => {
+            let (compression, from, to) = (args.compress, range.start(), range.end());
+            return Err(usage(format!("--level: {compression} has levels {from} to {to}")));
+        }
+        _ => {}
+    }
+    let threads = match args.threads {
+        Some(threads) => usize::from(threads),
+        None if args.compress == Compression::None => 1,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok(Settings { compression: args.compress, level: args.level, threads })
+}
