@@ -22,14 +22,14 @@ use crate::validate;
 
 pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
     let live = args.netns.is_some() || args.pid.is_some();
-    let status = if live {
+    let (name, status) = if live {
         netns::status(args, &mut |warning| session.warn(warning))?
     } else {
         only_live(args)?;
         from_documents(args, session)?
     };
     if let Some(status) = &status {
-        validate::validate(status)?;
+        validate::validate(status).context(name)?;
         validate::oddities(status).into_iter().for_each(|odd| session.warn(odd));
     }
     if args.require && status.as_ref().is_none_or(|s| s.networks.is_empty()) {
@@ -66,7 +66,7 @@ fn only_live(args: &Save) -> anyhow::Result<()> {
 }
 
 /// One document after the other; those of CNI tell about one network each.
-fn from_documents(args: &Save, session: &Session) -> anyhow::Result<Option<NetworkStatus>> {
+fn from_documents(args: &Save, session: &Session) -> anyhow::Result<(String, Option<NetworkStatus>)> {
     let mut results = cni::Results::new(args);
     let mut inputs = Vec::new();
     for network in &args.network {
@@ -83,6 +83,7 @@ fn from_documents(args: &Save, session: &Session) -> anyhow::Result<Option<Netwo
         inputs.push((None, None));
     }
     let several = inputs.len() > 1;
+    let mut last = String::new();
     for (network, path) in inputs {
         let Document { name, value } = read(path, "what netavark or CNI printed")?;
         let source = match args.from {
@@ -92,7 +93,8 @@ fn from_documents(args: &Save, session: &Session) -> anyhow::Result<Option<Netwo
         if source == Source::Cni {
             results
                 .add(value, network, &mut |warning| session.warn(format_args!("{name}: {warning}")))
-                .context(name)?;
+                .with_context(|| name.clone())?;
+            last = name;
             continue;
         }
         if several {
@@ -104,13 +106,14 @@ fn from_documents(args: &Save, session: &Session) -> anyhow::Result<Option<Netwo
             ));
             return Err(Hint::on(wrong, "netstatus restore --to status --rename OLD=NEW"));
         }
-        return match source {
+        let status = match source {
             Source::Netavark => netavark::status(value),
             _ => NetworkStatus::from_value(value).map_err(Into::into),
-        }
-        .context(name);
+        };
+        return Ok((name.clone(), status.context(name)?));
     }
-    results.finish()
+    let name = if several { "the CNI results".into() } else { last };
+    Ok((name, results.finish()?))
 }
 
 /// Tells what a document is by its keys.

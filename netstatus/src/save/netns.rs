@@ -28,7 +28,7 @@ const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 ///
 /// # Errors
 /// When it cannot be entered, or an interface belongs to a network without a name.
-pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<Option<NetworkStatus>> {
+pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(String, Option<NetworkStatus>)> {
     let netns = match (&args.netns, args.pid) {
         (Some(path), _) => Netns::open(path)?,
         (None, Some(pid)) => Netns::of_process(pid)?,
@@ -36,7 +36,7 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<Optio
     };
     let own = Netns::own()?;
     if netns.is(&own)? {
-        return Ok(None);
+        return Ok((netns.name().to_owned(), None));
     }
     let mut names = given_names(args)?;
     let infos = network_info::load(&args.network_info)?;
@@ -74,7 +74,7 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<Optio
             block.dns_search_domains = dns.search;
         }
     }
-    Ok(Some(status).filter(|status| !status.networks.is_empty()))
+    Ok((netns.name().to_owned(), Some(status).filter(|status| !status.networks.is_empty())))
 }
 
 fn given_names(args: &Save) -> anyhow::Result<BTreeMap<String, String>> {

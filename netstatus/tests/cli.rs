@@ -1,0 +1,378 @@
+//! The command line of netstatus, case by case: arguments, standard input, exit status, both outputs.
+//!
+//! The numbers are those of the list of cases the tool was specified by; names without a number came later. Every
+//! refusal is checked to print nothing on standard output.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+#[path = "cli/cases.rs"]
+mod cases;
+
+use cases::{CASES, Case, Out};
+
+/// Runs the tool in the directory of the test data.
+fn netstatus(args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_netstatus"))
+        .args(args)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A tool that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn data(name: &str) -> Vec<u8> {
+    fs::read(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
+}
+
+/// What is wrong with one case, if anything.
+fn judge(case: &Case) -> Result<(), String> {
+    let stdin = match case.stdin.strip_prefix('@') {
+        Some(file) => data(file),
+        None => case.stdin.as_bytes().to_vec(),
+    };
+    let output = netstatus(case.args, &stdin);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = format!("\n{stdout}\n{stderr}");
+    if output.status.code() != Some(case.status) {
+        return Err(format!("status {:?}, not {}{told}", output.status.code(), case.status));
+    }
+    if !stderr.contains(case.stderr) || (case.stderr.is_empty() && !stderr.is_empty()) {
+        return Err(format!("stderr lacks {:?}{told}", case.stderr));
+    }
+    if stderr.contains("panicked") || stderr.contains("internal error") {
+        return Err(format!("a panic{told}"));
+    }
+    let fits = match case.stdout {
+        Out::Nothing => stdout.is_empty(),
+        Out::Is(text) => stdout == text,
+        Out::Has(text) => stdout.contains(text),
+        Out::Input => {
+            stdout.trim_end_matches('\n').as_bytes() == stdin.strip_suffix(b"\n").unwrap_or(&stdin)
+                && stdout.ends_with('\n')
+        }
+        Out::Json(text) => json_of(&output.stdout) == json_of(text.as_bytes()),
+    };
+    if fits { Ok(()) } else { Err(format!("stdout is not {:?}{told}", case.stdout)) }
+}
+
+#[test]
+fn every_case_ends_as_it_should() {
+    let wrong: Vec<String> = CASES
+        .iter()
+        .filter_map(|case| judge(case).err().map(|e| format!("{}: {:?}: {e}", case.name, case.args)))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), CASES.len(), wrong.join("\n---\n"));
+}
+
+#[test]
+fn there_are_ninety_cases_and_a_third_of_them_hostile() {
+    let refused = CASES.iter().filter(|case| case.status != 0).count();
+    assert!(CASES.len() >= 90, "{} cases", CASES.len());
+    assert!(refused >= 30, "{refused} of them hostile");
+    let mut names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), CASES.len(), "two cases have one name");
+}
+
+const RECORDED: [&str; 12] = [
+    "host", "macvlan", "nodns", "none", "one", "port", "route", "twoboth", "twoii", "twoim", "v6only",
+    "userns",
+];
+
+#[test]
+fn every_status_podman_wrote_comes_out_byte_for_byte() {
+    for name in RECORDED.iter().chain(&["aliasstatic", "nspath"]) {
+        let status = data(&format!("podman/{name}.network.status"));
+        let output = netstatus(&["save"], &status);
+        assert!(output.status.success(), "{name}");
+        assert_eq!(output.stdout, [&status[..], b"\n"].concat(), "{name}");
+    }
+}
+
+#[test]
+fn what_netavark_answered_becomes_the_status_podman_wrote() {
+    let mut compared = 0;
+    for name in RECORDED {
+        let answer = format!("podman/{name}.netavark-setup.out.json");
+        if !fs::exists(format!("{}/tests/data/{answer}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+            continue;
+        }
+        let output = netstatus(&["save"], &data(&answer));
+        let saved = json_of(&output.stdout);
+        let mut podmans = json_of(&data(&format!("podman/{name}.network.status")));
+        // podman adds the user's own --dns to the status, which netavark does not know.
+        if name == "nodns" {
+            podmans["agdnodns"].take();
+        }
+        if name != "nodns" {
+            assert_eq!(saved, podmans, "{name}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 9);
+}
+
+/// What podman gave netavark at the start of the container is what its status must turn into.
+#[test]
+fn the_status_gives_netavark_the_addresses_podman_gave_it() {
+    for name in ["one", "port", "nodns", "macvlan", "route", "twoboth", "twoii", "twoim", "v6only"] {
+        let base = format!("podman/{name}.netavark-setup.in.json");
+        let status = data(&format!("podman/{name}.network.status"));
+        let output = netstatus(&["restore", "--to", "netavark", "--base", &base], &status);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let mut restored = json_of(&output.stdout);
+        let mut recorded = json_of(&data(&base));
+        let networks = recorded["networks"].as_object_mut().unwrap();
+        for (network, entry) in networks {
+            // At the start podman left the MAC to netavark, now it is known.
+            let mac =
+                restored["networks"][network].as_object_mut().unwrap().shift_remove("static_mac").unwrap();
+            let saved = &json_of(&status)[network]["interfaces"][entry["interface_name"].as_str().unwrap()];
+            assert_eq!(mac, saved["mac_address"], "{name}");
+            entry.as_object_mut().unwrap().shift_remove("static_mac");
+        }
+        assert_eq!(restored, recorded, "{name}");
+    }
+}
+
+#[test]
+fn case_14_dual_stack_is_what_the_working_pipeline_used() {
+    let output = netstatus(
+        &["restore", "--to", "netavark", "--base", "netavark/dualstack.in.json"],
+        &data("netavark/dualstack.status.json"),
+    );
+    assert_eq!(json_of(&output.stdout), json_of(&data("netavark/dualstack.restore.in.json")));
+}
+
+#[test]
+fn case_28_a_cni_configuration_is_filled_in_as_in_the_working_pipeline() {
+    for version in ["0.4.0", "1.0.0"] {
+        let status =
+            netstatus(&["save", "--network", "agdcni"], &data(&format!("cni/result-{version}-dual.json")));
+        let base = format!("cni/conf-{version}-dual.json");
+        let output = netstatus(&["restore", "--to", "cni", "--base", &base], &status.stdout);
+        let mut expected = json_of(&data(&format!("cni/conf-{version}-dual-restore.json")));
+        expected["ipam"]["dataDir"] = json_of(&data(&base))["ipam"]["dataDir"].clone();
+        assert_eq!(
+            json_of(&output.stdout),
+            expected,
+            "{version}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn case_28b_the_result_of_the_restore_is_the_same_status() {
+    for version in ["0.4.0", "1.0.0"] {
+        let save = |name: &str| {
+            netstatus(&["save", "--network", "n"], &data(&format!("cni/result-{version}-{name}.json"))).stdout
+        };
+        assert_eq!(save("dual"), save("dual-restore"), "{version}");
+    }
+}
+
+#[test]
+fn case_43_huge_deep_and_cut_documents_are_refused_at_once() {
+    let huge = [b"{\"n\":\"".to_vec(), vec![b'x'; 2 << 20], b"\"}".to_vec()].concat();
+    let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
+    let deep_object = [b"{\"a\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat();
+    let utf16: Vec<u8> = "{\"n\":{}}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let whole = data("podman/one.network.status");
+    let mut inputs: Vec<Vec<u8>> = vec![huge, deep, deep_object, utf16, vec![0xff; 1000], vec![0; 1000]];
+    inputs.extend((0..whole.len() - 1).map(|length| whole[..length].to_vec()));
+    for input in inputs {
+        let start = Instant::now();
+        let output = netstatus(&["save"], &input);
+        assert_eq!(output.status.code(), Some(1), "{:?}", &input[..input.len().min(60)]);
+        assert!(output.stdout.is_empty());
+        assert!(output.stderr.starts_with(b"netstatus: error: standard input: "));
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn case_47_a_thousand_networks_come_out_in_order() {
+    let network = |i: usize| {
+        let (a, b) = (i / 250, i % 250 + 2);
+        json!({"interfaces": {format!("eth{i}"): {"subnets": [{"ipnet": format!("10.{a}.0.{b}/16")}],
+               "mac_address": format!("02:00:00:00:{:02x}:{:02x}", i / 256, i % 256)}}})
+    };
+    let all: serde_json::Map<String, Value> =
+        (0..1000).rev().map(|i| (format!("net{i:04}"), network(i))).collect();
+    let input = Value::Object(all).to_string();
+    let start = Instant::now();
+    let first = netstatus(&["save"], input.as_bytes());
+    assert!(first.status.success());
+    assert!(start.elapsed() < Duration::from_secs(2));
+    let names: Vec<String> = json_of(&first.stdout).as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, (0..1000).map(|i| format!("net{i:04}")).collect::<Vec<_>>());
+    assert_eq!(netstatus(&["save"], &first.stdout).stdout, first.stdout);
+    assert_eq!(
+        netstatus(&["restore", "--to", "podman"], &first.stdout)
+            .stdout
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count(),
+        1000
+    );
+}
+
+#[test]
+fn case_57_an_output_is_complete_or_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("network.status");
+    let target = path.to_str().unwrap();
+    fs::write(&path, "old").unwrap();
+    let refused = netstatus(&["save", "-o", target], b"{\"n\":5}");
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    let status = data("podman/one.network.status");
+    assert!(netstatus(&["save", "-o", target], &status).status.success());
+    assert_eq!(fs::read(&path).unwrap(), [&status[..], b"\n"].concat());
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let full = netstatus(&["save", "-o", "/dev/full"], &status);
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("/dev/full: No space left on device"));
+}
+
+#[test]
+fn case_57b_a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
+    use std::os::unix::process::ExitStatusExt;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_netstatus"))
+        .arg("save")
+        .stdin(Stdio::piped())
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"null").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(13));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_member_stream_holds_podmans_bytes_and_its_end() {
+    let status = data("podman/twoboth.network.status");
+    let output = netstatus(&["save", "--members"], &status);
+    assert!(output.status.success());
+    let mut reader =
+        checkpoint::stream::StreamReader::new(&output.stdout[..], checkpoint::stream::Ending::Proved);
+    let (member, entry) = reader.next().unwrap().unwrap();
+    assert_eq!(member, checkpoint::Member::NetworkStatus);
+    assert_eq!(entry.meta.mode & 0o7777, 0o600);
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut reader.content(), &mut content).unwrap();
+    assert_eq!(content, status);
+    assert!(reader.next().unwrap().is_none());
+    assert_eq!(netstatus(&["save", "--members"], &status).stdout, output.stdout, "same input, same bytes");
+}
+
+/// What the README's pipeline does: a container's status that is read, shown and written again stays what it was.
+#[test]
+fn save_is_its_own_inverse_for_every_form_of_input() {
+    for (args, input) in [
+        (&["save", "--network", "n"][..], "cni/result-0.3.1-ADD.json"),
+        (&["save", "--network", "n"], "cni/result-1.0.0-static.json"),
+        (&["save", "--network", "podman"], "podman/v3-array.json"),
+        (&["save"], "netavark/dualstack.status.json"),
+    ] {
+        let once = netstatus(args, &data(input));
+        assert!(once.status.success(), "{input}: {}", String::from_utf8_lossy(&once.stderr));
+        assert_eq!(netstatus(&["save"], &once.stdout).stdout, once.stdout, "{input}");
+        assert_eq!(netstatus(&["restore", "--to", "status"], &once.stdout).stdout, once.stdout, "{input}");
+    }
+}
+
+#[test]
+fn several_cni_results_become_one_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = |net: &str, ifname: &str, ip: &str, mac: &str| {
+        let path = dir.path().join(format!("{net}-c1-{ifname}"));
+        let entry = json!({"kind": "cniCacheV1", "containerId": "c1", "ifName": ifname, "networkName": net, "result": {
+            "cniVersion": "1.0.0", "interfaces": [{"name": ifname, "mac": mac, "sandbox": "/run/netns/x"}],
+            "ips": [{"interface": 0, "address": ip}]}});
+        fs::write(&path, entry.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let a = cache("b", "eth0", "10.1.0.5/24", "02:00:00:00:00:05");
+    let b = cache("a", "eth1", "10.2.0.5/24", "02:00:00:00:00:06");
+    let output = netstatus(&["save", &a, &b], b"");
+    let status = json_of(&output.stdout);
+    assert_eq!(status["b"]["interfaces"]["eth0"]["subnets"][0]["ipnet"], "10.1.0.5/24");
+    assert_eq!(status["a"]["interfaces"]["eth1"]["mac_address"], "02:00:00:00:00:06");
+    let twice = netstatus(&["save", &a, &a], b"");
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("network b: interface eth0: two results for it"));
+}
+
+#[test]
+fn networks_of_a_directory_are_read_and_a_broken_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["aggn1.json", "aggdual.json"] {
+        fs::write(dir.path().join(file), data(&format!("networks/{file}"))).unwrap();
+    }
+    fs::write(dir.path().join("netavark.lock"), "").unwrap();
+    let info = dir.path().to_str().unwrap().to_owned();
+    let args = [
+        "restore",
+        "--to",
+        "netavark",
+        "--container-id",
+        "x",
+        "--container-name",
+        "y",
+        "--network-info",
+        &info,
+    ];
+    let output = netstatus(&args, &data("podman/twoboth.network.status"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let input = json_of(&output.stdout);
+    assert_eq!(input["networks"]["aggdual"]["static_ips"], json!(["10.91.2.6", "fd91:2::6"]));
+    assert_eq!(input["network_info"]["aggn1"], json_of(&data("networks/aggn1.json")));
+    fs::write(dir.path().join("broken.json"), "{").unwrap();
+    let output = netstatus(&args, &data("podman/twoboth.network.status"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("broken.json: not valid JSON"));
+}
+
+#[test]
+fn case_58_conversions_need_no_privilege_but_entering_a_namespace_does() {
+    // Run as nobody where the tests run as root; an ordinary user is one already.
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netstatus"));
+        command.args(args).stdin(Stdio::null());
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::process::CommandExt::uid(&mut command, 65534);
+        }
+        command.output()
+    };
+    // The build directory may be closed to others; then there is nothing to see here.
+    let Ok(output) = run(&["save", "--netns", "/proc/self/ns/net"]) else { return };
+    assert_eq!(output.stdout, b"null\n", "the own namespace is not entered");
+    let empty = run(&["save"]).unwrap();
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("standard input: is empty, JSON is wanted"));
+}
