@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::bail;
+
+use crate::container::Container;
+
 /// Which hierarchy the host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -13,5 +17,103 @@ impl Version {
     /// What this host has: on v2 `/sys/fs/cgroup` is the hierarchy itself, on v1 a directory of hierarchies.
     pub fn of_host() -> Version {
         if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { Version::V2 } else { Version::V1 }
+    }
+}
+
+/// libpod's parent where none is given.
+const DEFAULT_PARENT: &str = "/libpod_parent";
+
+/// The container's cgroup path; `None` where the runtime is to choose or to make none.
+///
+/// # Errors
+/// When the manager is unknown, or a systemd parent is no slice.
+pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
+    let (parent, id) = (container.cgroup_parent.as_str(), container.id.as_str());
+    match container.cgroups_mode.as_str() {
+        "disabled" => return Ok(None),
+        "split" => return split(id).map(Some),
+        "" | "enabled" | "no-conmon" => {}
+        other => bail!("cgroups mode {other:?} is not one of enabled, disabled, no-conmon, split"),
+    }
+    if id.is_empty() {
+        bail!("a cgroup path needs the container's id: add --id ID");
+    }
+    match container.cgroup_manager.as_str() {
+        "systemd" => {
+            let slice = parent.rsplit('/').next().unwrap_or_default();
+            let slice = if slice.is_empty() { "machine.slice" } else { slice };
+            if !slice.ends_with(".slice") {
+                bail!("cgroup parent {parent}: systemd wants a slice (its name ends in .slice)");
+            }
+            Ok(Some(format!("{slice}:libpod:{id}")))
+        }
+        "" | "cgroupfs" => {
+            let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
+            Ok(Some(format!("{}/libpod-{id}", parent.trim_end_matches('/'))))
+        }
+        other => bail!("cgroup manager {other:?} is not one of cgroupfs, systemd"),
+    }
+}
+
+/// Beside the cgroup spec-gen runs in, which is the caller's unit.
+fn split(id: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup")?;
+    match own(&text) {
+        Some(own) => Ok(format!("{}/libpod-payload-{id}", own.trim_end_matches('/'))),
+        None => bail!("could not find cgroup mount in \"/proc/self/cgroup\""),
+    }
+}
+
+/// The path of the unified hierarchy, else the longest of all; the root is nobody's own.
+fn own(text: &str) -> Option<&str> {
+    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let longest = || paths().max_by_key(|path| path.len());
+    unified.filter(|p| *p != "/").or_else(longest).filter(|p| *p != "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_has_the_managers_form() {
+        #[rustfmt::skip]
+        let cases = [
+            ("cgroupfs", "/libpod_parent", "enabled", Some("/libpod_parent/libpod-ID")),
+            ("cgroupfs", "", "", Some("/libpod_parent/libpod-ID")),
+            ("", "/foo/", "no-conmon", Some("/foo/libpod-ID")),
+            ("systemd", "machine.slice", "enabled", Some("machine.slice:libpod:ID")),
+            ("systemd", "", "enabled", Some("machine.slice:libpod:ID")),
+            ("systemd", "/a/my-foo.slice", "enabled", Some("my-foo.slice:libpod:ID")),
+            ("systemd", "foo", "disabled", None),
+        ];
+        for (manager, parent, mode, expected) in cases {
+            let container = Container {
+                id: "ID".into(),
+                cgroup_manager: manager.into(),
+                cgroup_parent: parent.into(),
+                cgroups_mode: mode.into(),
+                ..Container::default()
+            };
+            assert_eq!(path(&container).unwrap().as_deref(), expected, "{manager} {parent}");
+        }
+        for (manager, parent, mode) in [("systemd", "foo", ""), ("lxc", "", ""), ("cgroupfs", "", "some")] {
+            let container = Container {
+                id: "ID".into(),
+                cgroup_manager: manager.into(),
+                cgroup_parent: parent.into(),
+                cgroups_mode: mode.into(),
+                ..Container::default()
+            };
+            assert!(path(&container).is_err(), "{manager} {parent} {mode}");
+        }
+    }
+
+    #[test]
+    fn ones_own_cgroup_is_the_unified_one_or_the_longest() {
+        assert_eq!(own("0::/user.slice/x\n"), Some("/user.slice/x"));
+        assert_eq!(own("2:cpu:/a\n1:name=systemd:/a/bb\n0::/\n"), Some("/a/bb"));
+        assert_eq!(own("1:cpu:/\n0::/\n"), None);
     }
 }

@@ -1,338 +1,497 @@
-//! The rules in their order: what podman's `generateSpec` does, as a function from a spec to a spec.
+//! The rules in their order: what podman's `generateSpec` does to the spec of a container it is about to start.
+//!
+//! A container config gets every rule. A plain spec gets the rules its flags ask for and is otherwise
+//! left as it is, so that spec-gen without flags changes nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use cli::{Exit, Hint, Output, Session, usage};
-use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::args::{Args, MountArgs};
-use crate::cgroups::Version;
-use crate::explain::Trace;
-use crate::input::{self, Kind};
-use crate::mounts::{self, Mount};
-use crate::namespaces::Mode;
-use crate::restore::{self, Targets};
+use crate::args::CheckCwd;
+use crate::flags;
+use crate::idmap::{self, IdMap};
+use crate::image_config::ImageConfig;
+use crate::mounts;
+use crate::namespaces::{self, Peer};
+use crate::options::{self, Owner};
+use crate::overlay::{self, Phase, Places};
 use crate::rootfs::Rootfs;
-use crate::spec::Spec;
-use crate::user::{self, Accounts};
-use crate::volumes::{self, Volume};
-use crate::{env, namespaces, process};
+use crate::run::Job;
+use crate::selinux;
+use crate::user::{self, Accounts, User};
+use crate::{
+    annotations, bindmap, cdi, cgroups, devices, env, hooks, masks, resources, secrets, systemd, workdir,
+};
 
-/// Reads the input, applies the rules, writes the result.
-pub fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
-    let cgroups = match args.cgroups.cgroup_version {
-        Some(1) => Version::V1,
-        Some(_) => Version::V2,
-        None => Version::of_host(),
-    };
-    let document = input::read(&args.input, cgroups, session)?;
-    let mut spec = document.spec;
-    let mut trace = Trace::new(args.what.explain, &spec);
-    if args.restore.restore {
-        if document.kind == Kind::Default {
-            return Err(usage("--restore wants the spec.dump of a checkpoint, not --new"));
-        }
-        restore(&mut spec, &args, &document.name, &mut trace, session)?;
-    } else {
-        generate(&mut spec, &args, &mut trace, session)?;
+/// Applies the rules.
+///
+/// # Errors
+/// The first rule that cannot be applied.
+pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
+    set_root(job)?;
+    if let Some(image) = image {
+        image.apply(&mut job.spec, &mut job.container).with_context(|| job.name.clone())?;
+        job.trace.because(&job.spec, || "--image-config".into());
     }
-    write(&spec, &trace, &args)?;
-    Ok(Exit::Done)
-}
-
-fn generate(spec: &mut Spec, args: &Args, trace: &mut Trace, session: &Session) -> anyhow::Result<()> {
-    let rootfs = set_root(spec, args)?;
-    trace.because(spec, || "--rootfs".into());
-
-    for (kind, mode) in namespace_flags(args) {
-        if let Some(mode) = mode {
-            namespaces::apply(spec, kind, &mode, &args.namespaces.container_pid)?;
-            trace.because(spec, || format!("--{} {mode:?}", flag_name(kind)));
-        }
-    }
-    process::apply(spec, &args.process, &args.args)?;
-    trace.because(spec, || "process flags".into());
+    flags::apply_namespaces(job)?;
+    flags::apply_process(&mut job.spec, &job.args.process, &job.args.args)?;
+    job.trace.because(&job.spec, || "process flags".into());
+    flags::to_container(&mut job.container, job.args, &job.spec)?;
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.
-    let mounts_before = spec.mounts().to_vec();
-    for destination in &args.mounts.mount_remove {
-        remove_mount(spec, destination)?;
-        trace.because(spec, || format!("--mount-remove {destination}"));
+    let mounts_before = job.spec.mounts().to_vec();
+    flags::remove_mounts(job)?;
+    let own = add_volumes(job, Phase::Bind)?;
+    flags::apply_read_only(&mut job.spec, &job.args.mounts)?;
+    job.trace.because(&job.spec, || "mount flags".into());
+
+    let user = look_up_user(job)?;
+    set_user_ids(job, user.as_ref());
+    flags::apply_security(&mut job.spec, job.args)?;
+    job.trace.because(&job.spec, || "security flags".into());
+    if job.container.all_devices {
+        devices::add_all(&mut job.spec, job.container.systemd)?;
+        job.trace.because(&job.spec, || "privileged: every device of this host".into());
     }
-    for mount in flag_mounts(&args.mounts)? {
-        mounts::put(spec, &mount);
-        trace.because(spec, || "mount flags".into());
+    flags::apply_devices(job)?;
+    set_network(job);
+    translate_options(job, &own)?;
+    set_labels(job)?;
+    bind_manager_files(job)?;
+    add_volumes(job, Phase::Overlay)?;
+    add_volumes(job, Phase::Image)?;
+    set_user(job, user.as_ref())?;
+    if job.container.systemd {
+        systemd::apply(&mut job.spec, &job.container, job.cgroups)?;
+        job.trace.because(&job.spec, || "systemd mode".into());
     }
-    for (destination, source) in bind_files(&args.mounts)? {
-        if mounts::find(spec, &destination)
-            .is_none_or(|m| destination == "/dev/shm" && mounts::kind(m) == "tmpfs")
-        {
-            let mut mount = Mount::bind(&source, &destination, &["bind", "rprivate"]);
-            if destination == "/dev/shm" {
-                mount.options.extend(["nosuid", "noexec", "nodev"].map(str::to_owned));
-            }
-            mounts::put(spec, &mount);
-            trace.because(spec, || format!("--bind-mount {destination}"));
+    add_member_groups(job, user.as_ref());
+    share_namespaces(job)?;
+    set_hostname(job)?;
+    set_annotations(job)?;
+    set_cgroups_path(job)?;
+    inject_cdi(job)?;
+    if job.container.is_libpod || *job.spec.mounts() != *mounts_before {
+        settle_mounts(job)?;
+    }
+    check_workdir(job)?;
+    resources::apply(&mut job.spec, &job.args.resources)?;
+    job.trace.because(&job.spec, || "limit flags".into());
+    inject_hooks(job)?;
+    secrets::apply(&mut job.spec, &job.container.secret_env, &job.args.process.secret_env)?;
+    job.trace.because(&job.spec, || "secrets".into());
+    if job.args.process.listen_fds {
+        secrets::listen_fds(&mut job.spec);
+        job.trace.because(&job.spec, || "--listen-fds".into());
+    }
+    if job.args.resources.default_rlimits {
+        resources::default_rlimits(&mut job.spec)?;
+        job.trace.because(&job.spec, || "--default-rlimits".into());
+    }
+    if job.container.is_libpod {
+        masks::dedup(&mut job.spec);
+        job.trace.because(&job.spec, || "a path is masked once".into());
+    }
+    if let Some(version) = &job.args.input.oci_version {
+        job.spec.set("ociVersion", version.as_str());
+        job.trace.because(&job.spec, || "--oci-version".into());
+    }
+    run_precreate(job)
+}
+
+/// Sets `root.path` and opens the tree that users and links are looked up in.
+///
+/// # Errors
+/// When `--rootfs` cannot be opened.
+pub fn set_root(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.input;
+    if let Some(dir) = &args.rootfs {
+        job.rootfs = Rootfs::open(dir)?;
+        // Relative to the user, not to the bundle the runtime will start in.
+        let path = std::path::absolute(dir).with_context(|| cli::name(dir))?;
+        job.spec.set("root.path", flags::utf8(path)?);
+    }
+    if !job.container.mount_point.is_empty() {
+        job.spec.set("root.path", job.container.mount_point.as_str());
+    }
+    if let Some(path) = &args.root_path {
+        job.spec.set("root.path", path.as_str());
+    }
+    if args.rootfs.is_none() {
+        if let Some(path) = job.spec.text("root.path") {
+            job.rootfs = Rootfs::probe(&PathBuf::from(path));
         }
     }
-    if let Some(read_only) = args.mounts.read_only {
-        spec.set("root.readonly", read_only);
-        trace.because(spec, || "--read-only".into());
+    job.trace.because(&job.spec, || "where the root file system is".into());
+    Ok(())
+}
+
+/// Adds the volumes of one phase; where they went, for the rules that touch only what we added.
+fn add_volumes(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
+    let args = &job.args.mounts;
+    let container = &job.container;
+    let maps = &container.id_maps;
+    let (uid, gid) = process_ids(job);
+    let places = Places {
+        volume: &|name| volume_dir(job, name),
+        image: &|name| args.image_mount.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone()),
+        overlays: match &args.overlay_dir {
+            Some(dir) => Some(flags::utf8(std::path::absolute(dir)?)?),
+            None if container.static_dir.is_empty() => None,
+            None => Some(format!("{}/overlay", container.static_dir)),
+        },
+        root: idmap::process_on_host(maps, 0, 0).unwrap_or((0, 0)),
+        owner: &|| idmap::process_on_host(maps, uid, gid),
+        mount_label: &container.mount_label,
+    };
+    let mut added = Vec::new();
+    let mut actions = Vec::new();
+    for (number, volume) in container.volumes.iter().enumerate().filter(|(_, v)| overlay::phase(v) == phase) {
+        added.push(overlay::mount(volume, &places, number, &mut actions)?);
     }
-    if let Some(wanted) = &args.process.user {
-        let accounts = Accounts::read(spec, &[], &rootfs)?;
-        for line in accounts.ignored() {
-            session.warn(line);
+    for mount in &added {
+        mounts::put(&mut job.spec, mount);
+        job.trace.because(&job.spec, || format!("volume at {}", mount.destination));
+    }
+    job.actions.extend(actions);
+    Ok(added.iter().map(|m| mounts::clean(&m.destination)).collect())
+}
+
+/// The directory of a named volume: by flag, or beside libpod's containers.
+pub fn volume_dir(job: &Job<'_>, name: &str) -> Option<PathBuf> {
+    let args = &job.args.mounts;
+    let given = args.volume_path.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone());
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    given
+        .or_else(|| Some(args.volume_root.as_ref()?.join(name).join("_data")))
+        .map(absolute)
+        .or_else(|| job.container.volume_dir(name))
+}
+
+fn process_ids(job: &Job<'_>) -> (u32, u32) {
+    let id = |key: &str| {
+        job.spec.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()).unwrap_or(0)
+    };
+    (id("process.user.uid"), id("process.user.gid"))
+}
+
+/// Resolves the user; `None` where nobody asks for one.
+fn look_up_user(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
+    let container = &job.container;
+    if !container.is_libpod && container.user.is_none() && container.groups.is_empty() {
+        return Ok(None);
+    }
+    let accounts = Accounts::read(&job.spec, &container.bind_map, &job.rootfs)?;
+    for line in accounts.ignored() {
+        job.session.warn(line);
+    }
+    let wanted = container.user.clone().unwrap_or_default();
+    let mut user = match accounts.look_up(&wanted) {
+        Err(_) if container.host_users.contains(&wanted) => user::on_host(&wanted)?,
+        found => found.with_context(|| format!("user {wanted}"))?,
+    };
+    for group in &container.groups {
+        // specgen turns this word into an annotation; it is nobody's name.
+        if group == "keep-groups" {
+            job.spec.annotate("run.oci.keep_original_groups", "1");
+            continue;
         }
-        let user = accounts.look_up(wanted).with_context(|| format!("--user {wanted}"))?;
-        spec.remove("process.user.additionalGids");
-        user::set(spec, &user);
-        if !wanted.contains(':') {
-            for gid in &user.groups {
-                user::add_gid(spec, *gid);
-            }
+        let gid = accounts.gid_of(group).with_context(|| format!("group {group}"))?;
+        user.extra_groups.push(gid);
+    }
+    if let Some(dir) = &job.args.process.passwd_out {
+        let dir = flags::utf8(std::path::absolute(dir)?)?;
+        let (files, actions) = accounts.with_entries(&user, &wanted, job.spec.cwd(), &dir);
+        job.container.bind_map.extend(files);
+        job.actions.extend(actions);
+    }
+    Ok(Some(user))
+}
+
+/// The ids alone, which the rules for capabilities and owners ask for; [`set_user`] does the rest in its place.
+fn set_user_ids(job: &mut Job<'_>, user: Option<&User>) {
+    let (Some(user), Some(_)) = (user, &job.container.user) else { return };
+    job.spec.set("process.user.uid", user.uid);
+    job.spec.set("process.user.gid", user.gid);
+    // The groups of the user before him are not his.
+    job.spec.remove("process.user.additionalGids");
+    let why = if user.found.is_empty() { "a number that no entry has" } else { &user.found };
+    let wanted = job.container.user.as_deref().unwrap_or_default();
+    job.trace.because(&job.spec, || format!("user {wanted}: {why}"));
+}
+
+fn set_user(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
+    if let Some(umask) = &job.container.umask {
+        let value = u32::from_str_radix(umask, 8)
+            .with_context(|| format!("umask {umask}: an octal number is wanted"))?;
+        job.spec.set("process.user.umask", value);
+        job.trace.because(&job.spec, || "umask".into());
+    }
+    let Some(user) = user else { return Ok(()) };
+    if let Some(home) = user::home(user, &job.container, job.spec.cwd(), job.args.hooks.compat) {
+        env::set_default(&mut job.spec, "HOME", &home);
+    }
+    if job.container.user.is_some() {
+        user::add_gid(&mut job.spec, user.gid);
+    }
+    for gid in &user.extra_groups {
+        user::add_gid(&mut job.spec, *gid);
+    }
+    job.trace.because(&job.spec, || "user and groups".into());
+    Ok(())
+}
+
+/// Adds the groups that list the user, unless a group was asked for; those outside the user namespace cannot be.
+fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) {
+    let Some(user) = user else { return };
+    let wanted = job.container.user.as_deref();
+    if wanted.is_some_and(|w| w.contains(':')) || wanted.is_none() && !job.container.is_libpod {
+        return;
+    }
+    for gid in &user.groups {
+        if idmap::to_host(&job.container.id_maps.gids, *gid).is_some() {
+            user::add_gid(&mut job.spec, *gid);
+        } else {
+            job.session
+                .warn(format_args!("additional gid={gid} is not present in the user namespace, left out"));
         }
-        user::set_home(spec, user.home.as_deref());
-        trace.because(spec, || format!("--user {wanted}: {}", user.found));
     }
-    if let Some(hostname) = &args.namespaces.hostname {
-        set_hostname(spec, hostname)?;
-        trace.because(spec, || "--hostname".into());
+    job.trace.because(&job.spec, || "groups that list the user".into());
+}
+
+fn set_network(job: &mut Job<'_>) {
+    if job.container.create_netns {
+        let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty());
+        namespaces::set(&mut job.spec, "network", path);
+        job.trace.because(&job.spec, || "network namespace made by the manager".into());
     }
-    if *spec.mounts() != *mounts_before {
-        settle_mounts(spec, &rootfs, trace, session)?;
+}
+
+/// Translates the manager's mount options: all mounts of a container config, else those of our flags.
+fn translate_options(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
+    let (uid, gid) = process_ids(job);
+    let is_libpod = job.container.is_libpod;
+    if is_libpod {
+        idmap::process_on_host(&job.container.id_maps, uid, gid)?;
     }
-    set_cgroups_path(spec, args);
-    trace.because(spec, || "--cgroups-path".into());
+    if job.spec.mounts().is_empty() {
+        return Ok(());
+    }
+    let owner = Owner { uid, gid, maps: &job.container.id_maps, mount_label: &job.container.mount_label };
+    for mount in job.spec.mounts_mut() {
+        if is_libpod || own.contains(&mounts::clean(mounts::destination(mount))) {
+            options::translate(mount, &owner, &mut job.actions)?;
+        }
+    }
+    job.trace.because(&job.spec, || "mount options for the manager".into());
+    Ok(())
+}
+
+/// Labels overwrite only where one is known: libpod writes an empty one over the base's.
+fn set_labels(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for (key, label) in [
+        ("process.selinuxLabel", &job.container.process_label),
+        ("linux.mountLabel", &job.container.mount_label),
+    ] {
+        if !label.is_empty() {
+            selinux::check_label(label)?;
+            job.spec.set(key, label.as_str());
+        }
+    }
+    job.trace.because(&job.spec, || "SELinux labels".into());
+    Ok(())
+}
+
+fn bind_manager_files(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let mut files = BTreeMap::new();
+    if job.container.is_libpod {
+        files = if job.container.bind_map.is_empty() {
+            bindmap::derive(&job.spec, &job.container)
+        } else {
+            BTreeMap::new()
+        };
+    } else if !job.container.shm_dir.is_empty() {
+        flags::replace_shm(&mut job.spec, &job.container.shm_dir);
+        files.insert("/dev/shm".into(), job.container.shm_dir.clone());
+    }
+    files.extend(job.container.bind_map.clone());
+    files.extend(flags::bind_files(&job.args.mounts)?);
+    let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
+    bindmap::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
+    job.trace.because(&job.spec, || "files of the manager".into());
+    Ok(())
+}
+
+/// Joins the namespaces of the containers the config names.
+fn share_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for (kind, id) in job.container.shared.clone() {
+        let peer = Peer::find(&id, &job.args.namespaces.container_pid)?;
+        namespaces::set(&mut job.spec, kind, Some(&namespaces::of_process(peer.pid, kind)));
+        // A runtime wants mappings with a user namespace; those of the owner count.
+        if kind == "user" && job.spec.list("linux.uidMappings").is_empty() {
+            let one = IdMap { container: 0, host: 0, size: 1 }.to_value();
+            job.spec.set("linux.uidMappings", json!([one]));
+            job.spec.set("linux.gidMappings", json!([one]));
+        }
+        job.trace.because(&job.spec, || format!("{kind} namespace of container {id}"));
+    }
+    Ok(())
+}
+
+/// The host name and HOSTNAME: the container's own, or that of the container or host it shares the name with.
+fn set_hostname(job: &mut Job<'_>) -> anyhow::Result<()> {
+    flags::apply_hostname(&mut job.spec, &job.args.namespaces)?;
+    job.trace.because(&job.spec, || "--hostname".into());
+    if !job.container.is_libpod {
+        return Ok(());
+    }
+    let uts = namespaces::find(&job.spec, "uts");
+    let is_own = uts.is_some_and(|n| namespaces::path(n).is_none());
+    let shared = job.container.shared.iter().find(|(kind, _)| *kind == "uts");
+    let name = if let Some((_, id)) = shared {
+        let peer = Peer::find(id, &job.args.namespaces.container_pid)?;
+        peer.hostname.unwrap_or_else(|| id.get(..12).unwrap_or(id).to_owned())
+    } else if let Some(hostname) = job.spec.text("hostname") {
+        hostname.to_owned()
+    } else if is_own {
+        job.container.short_id().to_owned()
+    } else {
+        nix::unistd::gethostname()?.to_string_lossy().into_owned()
+    };
+    if is_own && shared.is_none() {
+        job.spec.set("hostname", name.as_str());
+    } else {
+        job.spec.remove("hostname");
+    }
+    // podman sets it twice when the user has set it; the user's stays.
+    env::set_default(&mut job.spec, "HOSTNAME", &name);
+    job.trace.because(&job.spec, || "host name".into());
+    Ok(())
+}
+
+fn set_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for pair in &job.args.hooks.annotation {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(cli::usage(format!("--annotation {pair}: KEY=VALUE is wanted")));
+        };
+        job.spec.annotate(key, value);
+    }
+    job.trace.because(&job.spec, || "--annotation".into());
+    if job.container.is_libpod {
+        annotations::apply_libpod(&mut job.spec, &job.container, job.args.hooks.compat);
+    } else {
+        if let Some(signal) = job.args.hooks.stop_signal {
+            job.spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
+        }
+        if let Some(timeout) = job.args.hooks.stop_timeout {
+            let micros = timeout.saturating_mul(1_000_000);
+            job.spec.annotate("org.systemd.property.TimeoutStopUSec", format!("uint64 {micros}"));
+        }
+    }
+    job.trace.because(&job.spec, || "annotations of the manager".into());
+    Ok(())
+}
+
+/// Sets the cgroup path: as it is given, or made from id, parent and manager.
+///
+/// # Errors
+/// When these make no sense.
+pub fn set_cgroups_path(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.cgroups;
+    let made = job.container.is_libpod
+        || args.cgroup_manager.is_some()
+        || args.cgroup_parent.is_some()
+        || args.cgroups.is_some();
+    let path = match &args.cgroups_path {
+        Some(path) => Some(path.clone()).filter(|p| !p.is_empty()),
+        None if made => cgroups::path(&job.container)?,
+        None => return Ok(()),
+    };
+    match path {
+        Some(path) => job.spec.set("linux.cgroupsPath", path),
+        None => {
+            job.spec.remove("linux.cgroupsPath");
+        }
+    }
+    job.trace.because(&job.spec, || "cgroup path".into());
+    Ok(())
+}
+
+fn inject_cdi(job: &mut Job<'_>) -> anyhow::Result<()> {
+    if job.container.cdi_devices.is_empty() {
+        return Ok(());
+    }
+    let given = &job.args.devices.cdi_spec_dir;
+    let dirs = if given.is_empty() { cdi::DIRS.map(PathBuf::from).to_vec() } else { given.clone() };
+    let registry = cdi::Registry::read(&dirs);
+    registry.inject(&mut job.spec, &job.container.cdi_devices)?;
+    for fault in &registry.faults {
+        job.session.warn(fault);
+    }
+    job.trace.because(&job.spec, || format!("CDI devices {}", job.container.cdi_devices.join(" ")));
     Ok(())
 }
 
 /// What follows from a changed list of mounts.
-fn settle_mounts(
-    spec: &mut Spec,
-    rootfs: &Rootfs,
-    trace: &mut Trace,
-    session: &Session,
-) -> anyhow::Result<()> {
-    for destination in mounts::resolve_tmpfs(spec, rootfs)? {
-        session.warn(format_args!("{destination}: two tmpfs end there, the later one is kept"));
+fn settle_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for destination in mounts::resolve_tmpfs(&mut job.spec, &job.rootfs)? {
+        job.session.warn(format_args!("{destination}: two tmpfs end there, the later one is kept"));
     }
-    trace.because(spec, || "tmpfs destinations have their links resolved".into());
-    mounts::sort(spec);
-    trace.because(spec, || "parents are mounted before children".into());
-    mounts::root_propagation(spec);
-    trace.because(spec, || "mount propagation".into());
+    job.trace.because(&job.spec, || "links in the destinations of tmpfs mounts".into());
+    mounts::sort(&mut job.spec);
+    job.trace.because(&job.spec, || "parents are mounted before children".into());
+    mounts::root_propagation(&mut job.spec);
+    job.trace.because(&job.spec, || "mount propagation".into());
     Ok(())
 }
 
-fn restore(
-    spec: &mut Spec,
-    args: &Args,
-    name: &str,
-    trace: &mut Trace,
-    session: &Session,
-) -> anyhow::Result<()> {
-    set_root(spec, args)?;
-    trace.because(spec, || "--rootfs".into());
-    if !args.restore.trust_archive {
-        for dropped in restore::drop_orders(spec) {
-            session.warn(format_args!("{name}: {dropped}"));
-        }
-        trace.because(spec, || "--restore: another machine must not dictate this".into());
-    }
-    for destination in &args.mounts.mount_remove {
-        remove_mount(spec, destination)?;
-        trace.because(spec, || format!("--mount-remove {destination}"));
-    }
-    let flags = namespace_flags(args);
-    let volumes =
-        args.mounts.volume.iter().map(|v| volumes::parse_volume(v)).collect::<anyhow::Result<Vec<_>>>()?;
-    let targets = Targets {
-        volumes: &volumes,
-        namespaces: &flags,
-        has_root: args.input.rootfs.is_some() || args.input.root_path.is_some(),
-        volume_dir: &|name| volume_dir(&args.mounts, name),
-    };
-    restore::check_namespaces(spec, &targets)?;
-    let mut repointed = restore::repoint_volumes(spec, &targets)?;
-    trace.because(spec, || "--volume".into());
-    let mut files = match &args.restore.manager_files {
-        Some(dir) => restore::manager_files(spec, dir)?,
-        None => BTreeMap::new(),
-    };
-    files.retain(|destination, _| !repointed.contains(destination));
-    files.extend(bind_files(&args.mounts)?);
-    restore::replace_manager_files(spec, &files, &mut repointed, session);
-    trace.because(spec, || "files of the manager".into());
-    for (kind, mode) in &flags {
-        if let Some(mode) = mode {
-            namespaces::apply_restored(spec, kind, mode, &args.namespaces.container_pid)?;
-            trace.because(spec, || format!("--{} {mode:?}", flag_name(kind)));
-        }
-    }
-    mounts::sort(spec);
-    trace.because(spec, || "parents are mounted before children".into());
-    set_cgroups_path(spec, args);
-    trace.because(spec, || "--cgroups-path".into());
-    if args.restore.trust_archive {
+fn check_workdir(job: &Job<'_>) -> anyhow::Result<()> {
+    let asked = job.container.is_libpod || job.args.process.workdir.is_some();
+    if !asked || job.args.process.check_cwd == CheckCwd::Off {
         return Ok(());
     }
-    let foreign = restore::foreign(spec, &repointed, &targets);
-    let Some((last, others)) = foreign.split_last() else { return Ok(()) };
-    let text = |what: &str| format!("{name}: {what}: of the machine the checkpoint was made on");
-    for (what, _) in others {
-        session.error(text(what));
-    }
-    let mut hints: Vec<&str> = foreign.iter().map(|(_, hint)| hint.as_str()).collect();
-    if foreign.iter().any(|(_, hint)| hint.starts_with("--bind-mount")) {
-        hints.retain(|hint| !hint.starts_with("--bind-mount"));
-        hints.push("--manager-files DIR");
-    }
-    Err(Hint::on(anyhow::anyhow!(text(&last.0)), format!("add {}", hints.join(" "))))
-}
-
-/// Sets `root.path` and opens the tree that users and links are looked up in.
-fn set_root(spec: &mut Spec, args: &Args) -> anyhow::Result<Rootfs> {
-    let rootfs = match &args.input.rootfs {
-        Some(dir) => {
-            let rootfs = Rootfs::open(dir)?;
-            // Relative to the user, not to the bundle the runtime will start in.
-            let path = std::path::absolute(dir).with_context(|| cli::name(dir))?;
-            let Some(path) = path.to_str() else {
-                bail!("{}: not UTF-8, which config.json cannot hold", cli::name(&path));
-            };
-            spec.set("root.path", path);
-            rootfs
-        }
-        None => match spec.text("root.path") {
-            Some(path) => Rootfs::probe(&PathBuf::from(path)),
-            None => Rootfs::absent(),
-        },
-    };
-    if let Some(path) = &args.input.root_path {
-        spec.set("root.path", path.as_str());
-    }
-    Ok(rootfs)
-}
-
-fn namespace_flags(args: &Args) -> Vec<(&'static str, Option<Mode>)> {
-    let n = &args.namespaces;
-    [
-        ("user", &n.userns),
-        ("ipc", &n.ipc),
-        ("network", &n.network),
-        ("pid", &n.pid),
-        ("uts", &n.uts),
-        ("cgroup", &n.cgroupns),
-    ]
-    .into_iter()
-    .map(|(kind, mode)| (kind, mode.clone()))
-    .collect()
-}
-
-/// The flag that sets a namespace of this type.
-fn flag_name(kind: &str) -> &str {
-    match kind {
-        "user" => "userns",
-        "cgroup" => "cgroupns",
-        kind => kind,
-    }
-}
-
-fn remove_mount(spec: &mut Spec, destination: &str) -> anyhow::Result<()> {
-    if !mounts::remove(spec, destination) {
-        bail!("--mount-remove {destination}: there is no mount");
+    match workdir::check(&job.spec, &job.rootfs, job.container.create_workdir) {
+        Err(e) if job.args.process.check_cwd == CheckCwd::Warn => job.session.warn(format_args!("{e:#}")),
+        checked => checked?,
     }
     Ok(())
 }
 
-fn flag_mounts(args: &MountArgs) -> anyhow::Result<Vec<Mount>> {
-    let mut all = Vec::new();
-    for flag in &args.volume {
-        all.push(volumes::parse_volume(flag)?);
+fn inject_hooks(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.hooks;
+    flags::apply_hooks(&mut job.spec, &args.hook)?;
+    job.trace.because(&job.spec, || "--hook".into());
+    if args.hooks_dir.is_empty() {
+        return Ok(());
     }
-    for flag in &args.mount {
-        all.push(volumes::parse_mount(flag)?);
+    let (found, missing) = hooks::read(&args.hooks_dir)?;
+    for text in missing {
+        job.session.warn(text);
     }
-    for flag in &args.tmpfs {
-        all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));
+    let outcome = hooks::inject(&mut job.spec, &found, job.container.has_user_volumes, args.compat)?;
+    for file in outcome.left_out {
+        job.session.note(format_args!("{file}: a poststop hook, which is the manager's to run"));
     }
-    all.into_iter()
-        .map(|volume| match volume {
-            Volume::Mount(mount) => Ok(mount),
-            Volume::Named { name, destination, options, subpath } if subpath.is_empty() => {
-                let dir = volume_dir(args, &name).ok_or_else(|| volumes::unknown(&name))?;
-                let Some(source) = dir.to_str() else { bail!("{}: not UTF-8", cli::name(&dir)) };
-                Ok(Mount { destination, kind: "bind".into(), source: source.into(), options })
-            }
-            _ => bail!("overlay and image volumes, and subpaths, are not understood yet"),
-        })
-        .collect()
-}
-
-fn volume_dir(args: &MountArgs, name: &str) -> Option<PathBuf> {
-    let given = args.volume_path.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone());
-    given.or_else(|| Some(args.volume_root.as_ref()?.join(name).join("_data")))
-}
-
-/// `--bind-mount` and `--shm-dir` by destination.
-fn bind_files(args: &MountArgs) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut files = BTreeMap::new();
-    let shm = args.shm_dir.iter().map(|dir| ("/dev/shm".to_owned(), dir.clone()));
-    for (destination, source) in args.bind_mount.iter().cloned().chain(shm) {
-        mounts::check_destination(&destination)?;
-        let source = std::path::absolute(&source).with_context(|| cli::name(&source))?;
-        let Some(source) = source.to_str() else { bail!("{}: not UTF-8", cli::name(&source)) };
-        if files.insert(mounts::clean(&destination), source.to_owned()).is_some() {
-            return Err(usage(format!("{destination} is bound twice")));
-        }
-    }
-    Ok(files)
-}
-
-fn set_hostname(spec: &mut Spec, hostname: &str) -> anyhow::Result<()> {
-    if namespaces::find(spec, "uts").is_none_or(|n| namespaces::path(n).is_some()) {
-        return Err(Hint::on(
-            usage("--hostname needs a UTS namespace of the container's own"),
-            "add --uts private",
-        ));
-    }
-    spec.set("hostname", hostname);
-    if env::is_set(spec, "HOSTNAME") {
-        env::set(spec, "HOSTNAME", hostname);
-    }
+    job.precreate = outcome.precreate;
+    job.trace.because(&job.spec, || "--hooks-dir".into());
     Ok(())
 }
 
-fn set_cgroups_path(spec: &mut Spec, args: &Args) {
-    match args.cgroups.cgroups_path.as_deref() {
-        Some("") => {
-            spec.remove("linux.cgroupsPath");
+/// Lets precreate hooks change the finished spec.
+fn run_precreate(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for (file, hook) in std::mem::take(&mut job.precreate) {
+        if job.args.hooks.no_precreate {
+            job.session.note(format_args!("{file}: precreate hook not run"));
+            continue;
         }
-        Some(path) => spec.set("linux.cgroupsPath", path),
-        None => {}
+        let value = hooks::filter(&job.spec, &hook)?;
+        job.spec = crate::spec::Spec::new(value);
+        job.trace.because(&job.spec, || format!("precreate hook of {file}"));
     }
-}
-
-fn write(spec: &Spec, trace: &Trace, args: &Args) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    if args.what.explain {
-        for line in trace.lines() {
-            writeln!(text, "{line}")?;
-        }
-    } else if args.what.compact {
-        serde_json::to_writer(&mut text, spec.value())?;
-        text.push(b'\n');
-    } else {
-        // Tabs, as runc spec.
-        let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-        spec.value().serialize(&mut serde_json::Serializer::with_formatter(&mut text, format))?;
-        text.push(b'\n');
+    if job.spec.get("ociVersion").is_none() && job.container.is_libpod {
+        bail!("{}: spec.ociVersion: missing, a string is wanted", job.name);
     }
-    let mut output = Output::text(args.output.output.as_deref())?;
-    output.write_all(&text)?;
-    output.commit()
+    Ok(())
 }

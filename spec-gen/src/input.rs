@@ -4,19 +4,24 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use cli::{Hint, Input, Session, read_document};
-use serde_json::Value;
+use nix::unistd::{getegid, geteuid};
+use serde_json::{Map, Value};
 
 use crate::args::InputArgs;
 use crate::cgroups::Version;
+use crate::container::Container;
+use crate::image_config::ImageConfig;
 use crate::spec::Spec;
 use crate::{default, json, shape};
 
 /// podman's largest specs have some 100 KiB; what is longer by far is an attempt to fill the memory.
 const MAX_DOCUMENT: u64 = 16 << 20;
 
-/// The spec the rules start from, and where it came from.
+/// The spec the rules start from, and what came with it.
 pub struct Document {
     pub spec: Spec,
+    pub container: Container,
+    pub image: Option<ImageConfig>,
     /// Its name in messages.
     pub name: String,
     pub kind: Kind,
@@ -27,7 +32,9 @@ pub struct Document {
 pub enum Kind {
     /// An OCI runtime spec (`ociVersion`).
     Spec,
-    /// The default spec.
+    /// libpod's container config (`spec`).
+    ContainerConfig,
+    /// The default spec, perhaps with an image's config.
     Default,
 }
 
@@ -36,25 +43,71 @@ pub enum Kind {
 /// # Errors
 /// When it is not there, not JSON, or of no kind we know.
 pub fn read(args: &InputArgs, cgroups: Version, session: &Session) -> anyhow::Result<Document> {
-    if args.new {
-        let mut value = default::spec(cgroups);
-        if args.rootless {
-            default::make_rootless(&mut value, own_uid(), own_gid());
+    let mut document = match &args.image_config {
+        Some(file) => {
+            let (value, name) = read_json(Some(file), "an image config")?;
+            let image = ImageConfig::parse(&value).with_context(|| name.clone())?;
+            Document { image: Some(image), name, ..default_document(args, cgroups) }
         }
-        return Ok(Document { spec: Spec::new(value), name: "default spec".into(), kind: Kind::Default });
+        None if args.new => default_document(args, cgroups),
+        None => told_by_keys(args.container.as_deref().or(args.input.as_deref()), session)?,
+    };
+    if args.container.is_some() && document.kind != Kind::ContainerConfig {
+        bail!("{}: not a container config: the key spec is missing", document.name);
     }
-    let (value, name) = read_json(args.input.as_deref(), "a spec")?;
+    if let Some(file) = &args.state {
+        let (value, name) = read_json(Some(file), "a container state")?;
+        document.container.add_state(object(&value)?).context(name)?;
+    }
+    if let Some(id) = &args.id {
+        document.container.id = id.clone();
+    }
+    Ok(document)
+}
+
+fn default_document(args: &InputArgs, cgroups: Version) -> Document {
+    let mut value = default::spec(cgroups);
+    if args.rootless {
+        default::make_rootless(&mut value, geteuid().as_raw(), getegid().as_raw());
+    }
+    Document {
+        spec: Spec::new(value),
+        container: Container::default(),
+        image: None,
+        name: "default spec".into(),
+        kind: Kind::Default,
+    }
+}
+
+fn told_by_keys(path: Option<&Path>, session: &Session) -> anyhow::Result<Document> {
+    let (mut value, name) = read_json(path, "a spec")?;
     if value.get("ociVersion").is_some() {
         let spec = checked(value, &name, session)?;
-        return Ok(Document { spec, name, kind: Kind::Spec });
+        return Ok(Document { spec, container: Container::default(), image: None, name, kind: Kind::Spec });
     }
+    if value.get("spec").is_some_and(Value::is_object) {
+        let map = value.as_object_mut().context("an object")?;
+        let spec = map.shift_remove("spec").unwrap_or_default();
+        let container = Container::from_libpod(map).with_context(|| name.clone())?;
+        let spec = checked(spec, &format!("{name}: spec"), session)?;
+        return Ok(Document { spec, container, image: None, name, kind: Kind::ContainerConfig });
+    }
+    let hint = if value.get("config").is_some() || value.get("Config").is_some() {
+        "name an image config with --image-config FILE"
+    } else {
+        "start from a default spec with --new"
+    };
     Err(Hint::on(
-        anyhow::anyhow!("{name}: not an OCI spec: the key ociVersion is missing"),
-        "start from a default spec with --new",
+        anyhow::anyhow!("{name}: neither an OCI spec (key ociVersion) nor a container config (key spec)"),
+        hint,
     ))
 }
 
-/// Reads a JSON document from a file or standard input.
+fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
+    value.as_object().context("an object is wanted")
+}
+
+/// Reads a JSON document from a file or standard input; it is an object.
 ///
 /// # Errors
 /// When it cannot be read or is not JSON, with line and column.
@@ -70,17 +123,9 @@ pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, Stri
 }
 
 /// A spec whose keys have the types of the runtime-spec.
-pub fn checked(mut value: Value, name: &str, session: &Session) -> anyhow::Result<Spec> {
+fn checked(mut value: Value, name: &str, session: &Session) -> anyhow::Result<Spec> {
     for repaired in shape::check(&mut value).with_context(|| name.to_owned())? {
         session.warn(format_args!("{name}: {repaired}"));
     }
     Ok(Spec::new(value))
-}
-
-fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
-
-fn own_gid() -> u32 {
-    nix::unistd::getegid().as_raw()
 }

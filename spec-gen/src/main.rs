@@ -2,28 +2,50 @@
 
 #![forbid(unsafe_code)]
 
+mod actions;
+mod annotations;
 mod args;
 mod bindmap;
+mod capabilities;
+mod cdi;
 mod cgroups;
+mod compat;
+mod container;
 mod default;
+mod devices;
+mod diff;
 mod env;
 mod explain;
+mod flags;
 mod generate;
+mod hooks;
+mod idmap;
+mod image_config;
 mod input;
 mod json;
+mod masks;
 mod mounts;
 mod namespaces;
+mod options;
+mod overlay;
 mod passwd;
-mod process;
+mod resources;
 mod restore;
 mod rootfs;
+mod run;
+mod seccomp;
+mod secrets;
+mod selinux;
 mod shape;
 mod spec;
+mod systemd;
 mod user;
+mod validate;
 mod volumes;
+mod workdir;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run(generate::run)
+    cli::run(run::run)
 }

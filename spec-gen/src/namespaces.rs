@@ -1,5 +1,7 @@
 //! Namespaces: own, the host's, or another's by path.
 
+use std::fmt;
+
 use anyhow::bail;
 use cli::usage;
 use serde_json::{Value, json};
@@ -35,6 +37,17 @@ impl Mode {
             None if text == "host" => Ok(Mode::Host),
             None if matches!(text, "private" | "none" | "shareable") => Ok(Mode::Private),
             _ => Err("one of host, private, none, ns:PATH, container:ID is wanted".into()),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Host => f.write_str("host"),
+            Mode::Private => f.write_str("private"),
+            Mode::Path(path) => write!(f, "ns:{path}"),
+            Mode::Container(id) => write!(f, "container:{id}"),
         }
     }
 }
@@ -95,22 +108,59 @@ pub fn remove(spec: &mut Spec, kind: &str) {
     }
 }
 
-/// Applies one namespace flag. `peers` are the `--container-pid` pairs.
+/// Another container whose namespaces may be joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub id: String,
+    pub pid: u64,
+    pub hostname: Option<String>,
+}
+
+impl Peer {
+    /// Reads `ID=PID[,hostname=H]`.
+    ///
+    /// # Errors
+    /// With what would have been accepted.
+    pub fn parse(arg: &str) -> Result<Peer, String> {
+        const WANTED: &str = "ID=PID[,hostname=H] is wanted";
+        let (id, rest) = arg.split_once('=').ok_or(WANTED)?;
+        let (pid, hostname) = match rest.split_once(',') {
+            Some((pid, name)) => (pid, Some(name.strip_prefix("hostname=").ok_or(WANTED)?.to_owned())),
+            None => (rest, None),
+        };
+        match pid.parse() {
+            Ok(pid) if pid > 0 && !id.is_empty() => Ok(Peer { id: id.to_owned(), pid, hostname }),
+            _ => Err(WANTED.into()),
+        }
+    }
+
+    /// Finds a container by its id or a pid that stands for it.
+    ///
+    /// # Errors
+    /// When its pid was not given.
+    pub fn find(id: &str, peers: &[Peer]) -> anyhow::Result<Peer> {
+        if let Some(peer) = peers.iter().find(|peer| peer.id == id) {
+            return Ok(peer.clone());
+        }
+        match id.parse() {
+            // A short number can only be a pid; ids are hexadecimal and long.
+            Ok(pid) if id.len() <= 10 && pid > 0 => Ok(Peer { id: id.to_owned(), pid, hostname: None }),
+            _ => bail!(cli::Hint::on(
+                usage(format!("container {id}: its pid is not known")),
+                format!("add --container-pid {id}=PID"),
+            )),
+        }
+    }
+}
+
+/// Applies one namespace flag.
 ///
 /// # Errors
 /// When a container is named whose pid is not known.
-pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[(String, u64)]) -> anyhow::Result<()> {
-    match mode {
-        Mode::Host => {
-            remove(spec, kind);
-            leave_to_host(spec, kind);
-        }
-        Mode::Private => set(spec, kind, None),
-        Mode::Path(path) => set(spec, kind, Some(path)),
-        Mode::Container(id) => {
-            let pid = pid_of(id, peers)?;
-            set(spec, kind, Some(&of_process(pid, kind)));
-        }
+pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<()> {
+    apply_restored(spec, kind, mode, peers)?;
+    if *mode == Mode::Host {
+        leave_to_host(spec, kind);
     }
     // The name of a joined UTS namespace is its owner's: setting ours would rename that container too.
     if kind == "uts" && *mode != Mode::Private {
@@ -123,37 +173,14 @@ pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[(String, u64)]) 
 ///
 /// # Errors
 /// When a container is named whose pid is not known.
-pub fn apply_restored(
-    spec: &mut Spec,
-    kind: &str,
-    mode: &Mode,
-    peers: &[(String, u64)],
-) -> anyhow::Result<()> {
+pub fn apply_restored(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<()> {
     match mode {
         Mode::Host => remove(spec, kind),
         Mode::Private => set(spec, kind, None),
         Mode::Path(path) => set(spec, kind, Some(path)),
-        Mode::Container(id) => set(spec, kind, Some(&of_process(pid_of(id, peers)?, kind))),
+        Mode::Container(id) => set(spec, kind, Some(&of_process(Peer::find(id, peers)?.pid, kind))),
     }
     Ok(())
-}
-
-/// The pid of another container.
-///
-/// # Errors
-/// When it was not given.
-pub fn pid_of(id: &str, peers: &[(String, u64)]) -> anyhow::Result<u64> {
-    if let Some((_, pid)) = peers.iter().find(|(name, _)| name == id) {
-        return Ok(*pid);
-    }
-    match id.parse() {
-        // A short number can only be a pid; ids are hexadecimal and long.
-        Ok(pid) if id.len() <= 10 && pid > 0 => Ok(pid),
-        _ => bail!(cli::Hint::on(
-            usage(format!("container {id}: its pid is not known")),
-            format!("add --container-pid {id}=PID"),
-        )),
-    }
 }
 
 /// Drops what a runtime refuses without a namespace of its own.
@@ -205,8 +232,12 @@ mod tests {
 
     #[test]
     fn a_joined_namespace_needs_a_pid() {
-        assert_eq!(pid_of("web", &[("web".into(), 7)]).unwrap(), 7);
-        assert_eq!(pid_of("4711", &[]).unwrap(), 4711);
-        assert!(pid_of("web", &[]).is_err());
+        let peer = Peer::parse("web=7,hostname=w").unwrap();
+        assert_eq!(Peer::find("web", &[peer.clone()]).unwrap(), peer);
+        assert_eq!(Peer::find("4711", &[]).unwrap().pid, 4711);
+        assert!(Peer::find("web", &[]).is_err());
+        for bad in ["", "web", "web=", "=7", "web=0", "web=7,h=x"] {
+            assert!(Peer::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -7,36 +7,98 @@
 //! seccomp) stays as it was: CRIU brings the process back as it was, whatever the spec says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use cli::{Hint, Session};
 use serde_json::{Value, json};
 
-use crate::bindmap;
+use crate::actions::Action;
 use crate::mounts::{self, Mount};
 use crate::namespaces::{self, Mode};
+use crate::run::Job;
 use crate::spec::Spec;
 use crate::volumes::{self, Volume};
+use crate::{bindmap, flags, generate, resources};
 
 /// Annotations by which runtimes take orders about the host: CRIU's configuration file (runc, crun), CDI
 /// devices (containerd, CRI-O), crun's handlers, hook outputs and group inheritance.
 const DICTATES: [&str; 3] = ["org.criu.config", "cdi.", "run.oci."];
 
-/// What the flags re-point.
-pub struct Targets<'a> {
-    /// `-v SRC:DST`.
-    pub volumes: &'a [Volume],
-    /// Namespace flags by type.
-    pub namespaces: &'a [(&'static str, Option<Mode>)],
-    /// Whether `--rootfs` or `--root-path` gave the root.
-    pub has_root: bool,
-    /// `--volume-path` and `--volume-root`.
-    pub volume_dir: &'a dyn Fn(&str) -> Option<PathBuf>,
+/// Makes the spec of a checkpointed container fit for this machine.
+///
+/// # Errors
+/// Everything that names the other machine and is not re-pointed, each with the flag that would.
+pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
+    generate::set_root(job)?;
+    if !job.args.restore.trust_archive {
+        for dropped in drop_orders(&mut job.spec) {
+            job.session.warn(format_args!("{}: {dropped}", job.name));
+        }
+        job.trace.because(&job.spec, || "--restore: another machine must not dictate this".into());
+    }
+    flags::remove_mounts(job)?;
+    let args = job.args;
+    let namespaces = flags::namespaces(&args.namespaces);
+    let volumes: Vec<Volume> =
+        args.mounts.volume.iter().map(|v| volumes::parse_volume(v)).collect::<anyhow::Result<_>>()?;
+    check_namespaces(&job.spec, &namespaces)?;
+    let mut repointed = repoint_volumes(job, &volumes)?;
+    job.trace.because(&job.spec, || "--volume".into());
+    let mut files = match &args.restore.manager_files {
+        Some(dir) => manager_files(job, dir)?,
+        None => BTreeMap::new(),
+    };
+    files.retain(|destination, _| !repointed.contains(destination));
+    files.extend(std::mem::take(&mut job.container.bind_map));
+    files.extend(flags::bind_files(&args.mounts)?);
+    replace_manager_files(&mut job.spec, &files, &mut repointed, job.session);
+    job.trace.because(&job.spec, || "files of the manager".into());
+    for (kind, mode) in &namespaces {
+        if let Some(mode) = mode {
+            namespaces::apply_restored(&mut job.spec, kind, mode, &args.namespaces.container_pid)?;
+            job.trace.because(&job.spec, || format!("--{} {mode}", flags::namespace_flag(kind)));
+        }
+    }
+    if !job.container.netns.is_empty()
+        && namespaces::find(&job.spec, "network").is_some_and(|n| namespaces::path(n).is_some())
+    {
+        namespaces::set(&mut job.spec, "network", Some(&job.container.netns));
+        job.trace.because(&job.spec, || "network namespace of the state".into());
+    }
+    mounts::sort(&mut job.spec);
+    job.trace.because(&job.spec, || "parents are mounted before children".into());
+    job.container.cgroup_manager = args.cgroups.cgroup_manager.clone().unwrap_or_default();
+    job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
+    job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
+    generate::set_cgroups_path(job)?;
+    resources::apply(&mut job.spec, &args.resources)?;
+    job.trace.because(&job.spec, || "limit flags".into());
+    if args.restore.trust_archive { Ok(()) } else { refuse_foreign(job, &repointed, &namespaces) }
+}
+
+/// Reports everything that still names the other machine.
+fn refuse_foreign(
+    job: &Job<'_>,
+    repointed: &BTreeSet<String>,
+    namespaces: &[(&'static str, Option<Mode>)],
+) -> anyhow::Result<()> {
+    let found = foreign(job, repointed, namespaces);
+    let Some(((last, _), others)) = found.split_last() else { return Ok(()) };
+    let text = |what: &str| format!("{}: {what}: of the machine the checkpoint was made on", job.name);
+    for (what, _) in others {
+        job.session.error(text(what));
+    }
+    let mut hints: Vec<&str> = found.iter().map(|(_, hint)| hint.as_str()).collect();
+    if hints.iter().any(|hint| hint.starts_with("--bind-mount")) {
+        hints.retain(|hint| !hint.starts_with("--bind-mount"));
+        hints.push("--manager-files DIR --apply");
+    }
+    Err(Hint::on(anyhow::anyhow!(text(last)), format!("add {}", hints.join(" "))))
 }
 
 /// Removes hooks and annotations that give orders to the host; what was removed, for warnings.
-pub fn drop_orders(spec: &mut Spec) -> Vec<String> {
+fn drop_orders(spec: &mut Spec) -> Vec<String> {
     let mut dropped = Vec::new();
     if let Some(hooks) = spec.remove("hooks") {
         let stages = hooks.as_object().into_iter().flatten();
@@ -68,25 +130,27 @@ pub fn drop_orders(spec: &mut Spec) -> Vec<String> {
 ///
 /// # Errors
 /// When a flag names a destination where the container has no mount: CRIU would not make one.
-pub fn repoint_volumes(spec: &mut Spec, targets: &Targets<'_>) -> anyhow::Result<BTreeSet<String>> {
+fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTreeSet<String>> {
     let mut repointed = BTreeSet::new();
-    for volume in targets.volumes {
+    for volume in volumes {
         let (source, destination, options) = match volume {
             Volume::Mount(m) => (m.source.clone(), &m.destination, &m.options),
             Volume::Named { name, destination, options, .. } => {
-                let Some(dir) = (targets.volume_dir)(name) else {
+                let Some(dir) = generate::volume_dir(job, name) else {
                     return Err(volumes::unknown(name));
                 };
-                (utf8(&dir)?, destination, options)
+                (flags::utf8(dir)?, destination, options)
             }
             Volume::Overlay { destination, .. } | Volume::Image { destination, .. } => {
                 bail!("--volume at {destination}: a restored mount cannot become an overlay");
             }
         };
         let wanted = mounts::clean(destination);
-        let there: Vec<String> = spec.mounts().iter().map(|m| mounts::destination(m).to_owned()).collect();
+        let there: Vec<String> =
+            job.spec.mounts().iter().map(|m| mounts::destination(m).to_owned()).collect();
         // All of them: of two mounts at one place the second would otherwise slip through with the first.
-        for mount in spec.mounts_mut().iter_mut().filter(|m| mounts::clean(mounts::destination(m)) == wanted)
+        for mount in
+            job.spec.mounts_mut().iter_mut().filter(|m| mounts::clean(mounts::destination(m)) == wanted)
         {
             if !mounts::is_bind(mount) {
                 bail!(
@@ -116,7 +180,7 @@ pub fn repoint_volumes(spec: &mut Spec, targets: &Targets<'_>) -> anyhow::Result
 /// Puts this machine's `/etc/hosts`, `/dev/shm` and so on in the place of the old manager's files.
 ///
 /// As podman does it: the old mount goes, the new one is appended with `private`.
-pub fn replace_manager_files(
+fn replace_manager_files(
     spec: &mut Spec,
     files: &BTreeMap<String, String>,
     repointed: &mut BTreeSet<String>,
@@ -142,23 +206,45 @@ pub fn replace_manager_files(
     }
 }
 
-/// The files of `--manager-files DIR`: for each mount of a manager's file in the spec the file in DIR.
-pub fn manager_files(spec: &Spec, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let dir = std::path::absolute(dir).with_context(|| cli::name(dir))?;
+/// The files of `--manager-files DIR`: for each mount of a manager's file in the spec the file in DIR, which
+/// `--apply` makes where it is missing. CRIU wants the mount; what an empty resolv.conf says is the user's business.
+fn manager_files(job: &mut Job<'_>, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let dir = flags::utf8(std::path::absolute(dir).with_context(|| cli::name(dir))?)?;
     let mut files = BTreeMap::new();
-    for mount in spec.mounts().iter().filter(|m| mounts::is_bind(m)) {
+    for mount in job.spec.mounts().iter().filter(|m| mounts::is_bind(m)) {
         let destination = mounts::clean(mounts::destination(mount));
-        if let Some(file) = bindmap::file_name(&destination) {
-            files.insert(destination, utf8(&dir.join(file))?);
-        }
+        let Some(file) = bindmap::file_name(&destination) else { continue };
+        let path = format!("{dir}/{file}");
+        job.actions.push(match file {
+            "shm" | "notify" | "run/secrets" => {
+                let mode = if file == "shm" { 0o1777 } else { 0o755 };
+                Action::Directory { path: path.clone(), mode, uid: 0, gid: 0, like: None }
+            }
+            "hostname" => {
+                let name = job.spec.text("hostname").unwrap_or_default();
+                Action::File { path: path.clone(), content: format!("{name}\n") }
+            }
+            "hosts" => {
+                let name = job.spec.text("hostname").unwrap_or_default();
+                let content = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost {name}\n");
+                Action::File { path: path.clone(), content }
+            }
+            _ => Action::File { path: path.clone(), content: String::new() },
+        });
+        files.insert(destination, path);
     }
     Ok(files)
 }
 
 /// Everything that still names the other machine.
-pub fn foreign(spec: &Spec, repointed: &BTreeSet<String>, targets: &Targets<'_>) -> Vec<(String, String)> {
+fn foreign(
+    job: &Job<'_>,
+    repointed: &BTreeSet<String>,
+    namespaces: &[(&'static str, Option<Mode>)],
+) -> Vec<(String, String)> {
+    let (spec, input) = (&job.spec, &job.args.input);
     let mut found = Vec::new();
-    if !targets.has_root {
+    if input.rootfs.is_none() && input.root_path.is_none() && job.container.mount_point.is_empty() {
         let path = spec.text("root.path").unwrap_or_default();
         found.push((format!("root.path: {path}"), "--rootfs DIR".to_owned()));
     }
@@ -175,14 +261,13 @@ pub fn foreign(spec: &Spec, repointed: &BTreeSet<String>, targets: &Targets<'_>)
     }
     for namespace in spec.list("linux.namespaces") {
         let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
-        let given = targets.namespaces.iter().any(|(name, mode)| *name == kind && mode.is_some());
+        let given = namespaces.iter().any(|(name, mode)| *name == kind && mode.is_some())
+            || kind == "network" && !job.container.netns.is_empty();
         if let (Some(path), false) = (namespaces::path(namespace), given) {
-            let flag = match kind {
-                "user" => "userns",
-                "cgroup" => "cgroupns",
-                kind => kind,
-            };
-            found.push((format!("linux.namespaces: {kind}: {path}"), format!("--{flag} ns:PATH")));
+            found.push((
+                format!("linux.namespaces: {kind}: {path}"),
+                format!("--{} ns:PATH", flags::namespace_flag(kind)),
+            ));
         }
     }
     found
@@ -205,24 +290,17 @@ fn names_host(mount: &Value) -> bool {
 ///
 /// # Errors
 /// Names the flag that would take the path away.
-pub fn check_namespaces(spec: &Spec, targets: &Targets<'_>) -> anyhow::Result<()> {
-    for (kind, mode) in targets.namespaces {
+fn check_namespaces(spec: &Spec, namespaces: &[(&'static str, Option<Mode>)]) -> anyhow::Result<()> {
+    for (kind, mode) in namespaces {
         let had_path = namespaces::find(spec, kind).is_some_and(|n| namespaces::path(n).is_some());
         if had_path && matches!(mode, Some(Mode::Host | Mode::Private)) {
             return Err(Hint::on(
                 anyhow::anyhow!(
                     "linux.namespaces: {kind}: the container was checkpointed in a namespace given by path and can only be restored into one"
                 ),
-                format!("--{kind} ns:PATH"),
+                format!("--{} ns:PATH", flags::namespace_flag(kind)),
             ));
         }
     }
     Ok(())
-}
-
-fn utf8(path: &Path) -> anyhow::Result<String> {
-    match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => bail!("{}: not UTF-8, which config.json cannot hold", cli::name(path)),
-    }
 }

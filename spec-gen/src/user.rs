@@ -1,15 +1,19 @@
 //! Who the process is: `--user`, supplementary groups, HOME.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use cli::Hint;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::actions::Action;
+use crate::compat::Compat;
+use crate::container::Container;
+use crate::mounts;
 use crate::passwd::{self, Group, MAX_FILE, Passwd, Table};
 use crate::rootfs::{Rootfs, read_host};
 use crate::spec::Spec;
-use crate::{env, mounts};
 
 /// The largest id a look-up may give: glibc and Go treat ids as signed 32-bit in places.
 const MAX_ID: u64 = 0x7fff_ffff;
@@ -18,9 +22,10 @@ const MAX_ID: u64 = 0x7fff_ffff;
 pub struct Accounts {
     passwd: Table<Passwd>,
     passwd_name: PathBuf,
-    passwd_is_there: bool,
+    passwd_text: Option<Vec<u8>>,
     group: Table<Group>,
     group_name: PathBuf,
+    group_text: Option<Vec<u8>>,
 }
 
 /// A resolved user.
@@ -28,6 +33,8 @@ pub struct Accounts {
 pub struct User {
     pub uid: u32,
     pub gid: u32,
+    /// Groups asked for by `--group-add`.
+    pub extra_groups: Vec<u32>,
     /// Groups whose member list names the user; empty when a group was asked for.
     pub groups: Vec<u32>,
     /// The home directory; `None` when the user has no entry.
@@ -37,18 +44,26 @@ pub struct User {
 }
 
 impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: a bind mount on the
-    /// file itself wins over one on `/etc`, and that over the root file system. `volumes` are mounts that are not yet in the spec.
+    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: the manager's own copy,
+    /// a bind mount on the file, a bind mount on `/etc`, the root file system.
     ///
     /// # Errors
     /// When a file is there but cannot be read.
-    pub fn read(spec: &Spec, volumes: &[(String, PathBuf)], rootfs: &Rootfs) -> anyhow::Result<Accounts> {
-        let (passwd_name, text) = account_file(spec, volumes, rootfs, "passwd")?;
-        let passwd_is_there = text.is_some();
-        let passwd = passwd::passwd(&text.unwrap_or_default(), &passwd_name);
-        let (group_name, text) = account_file(spec, volumes, rootfs, "group")?;
-        let group = passwd::group(&text.unwrap_or_default(), &group_name);
-        Ok(Accounts { passwd, passwd_name, passwd_is_there, group, group_name })
+    pub fn read(
+        spec: &Spec,
+        bind_map: &BTreeMap<String, String>,
+        rootfs: &Rootfs,
+    ) -> anyhow::Result<Accounts> {
+        let (passwd_name, passwd_text) = account_file(spec, bind_map, rootfs, "passwd")?;
+        let (group_name, group_text) = account_file(spec, bind_map, rootfs, "group")?;
+        Ok(Accounts {
+            passwd: passwd::passwd(passwd_text.as_deref().unwrap_or_default(), &passwd_name),
+            passwd_name,
+            passwd_text,
+            group: passwd::group(group_text.as_deref().unwrap_or_default(), &group_name),
+            group_name,
+            group_text,
+        })
     }
 
     /// The lines that were passed over, for warnings.
@@ -94,13 +109,44 @@ impl Accounts {
             return Ok(entry);
         }
         let file = cli::name(&self.passwd_name);
-        if !self.passwd_is_there {
+        if self.passwd_text.is_none() {
             return Err(Hint::on(
                 anyhow::anyhow!("unable to find user {name}: there is no {file}"),
                 "name the root file system with --rootfs DIR, or give numbers: --user UID:GID",
             ));
         }
         bail!("unable to find user {name}: no matching entries in passwd file {file}")
+    }
+
+    /// Copies of both files with an entry for a user and group that have none, as libpod makes them: the files
+    /// to bind by destination, and the actions that write them.
+    pub fn with_entries(
+        &self,
+        user: &User,
+        wanted: &str,
+        cwd: &str,
+        dir: &str,
+    ) -> (BTreeMap<String, String>, Vec<Action>) {
+        let (mut files, mut actions) = (BTreeMap::new(), Vec::new());
+        let mut add = |file: &str, text: &Option<Vec<u8>>, line: String| {
+            let mut content = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
+            if !content.is_empty() && !content.ends_with('\n') {
+                content.push('\n');
+            }
+            content.push_str(&line);
+            files.insert(format!("/etc/{file}"), format!("{dir}/{file}"));
+            actions.push(Action::File { path: format!("{dir}/{file}"), content });
+        };
+        if user.home.is_none() {
+            let (uid, gid) = (user.uid, user.gid);
+            add("passwd", &self.passwd_text, format!("{uid}:*:{uid}:{gid}:container user:{cwd}:/bin/sh\n"));
+        }
+        let group = wanted.split(':').nth(1).filter(|g| !g.is_empty());
+        let is_number = group.is_some_and(|g| g.bytes().all(|b| b.is_ascii_digit()));
+        if is_number && !self.group.entries.iter().any(|g| g.gid == user.gid) {
+            add("group", &self.group_text, format!("{0}:x:{0}:{1}\n", user.gid, user.uid));
+        }
+        (files, actions)
     }
 
     /// The gid of a group given by name or number.
@@ -136,21 +182,25 @@ fn as_number(text: &str) -> anyhow::Result<Option<u32>> {
 /// The host path or the rootfs path of `/etc/NAME`, and its content if it is there.
 fn account_file(
     spec: &Spec,
-    volumes: &[(String, PathBuf)],
+    bind_map: &BTreeMap<String, String>,
     rootfs: &Rootfs,
     file: &str,
 ) -> anyhow::Result<(PathBuf, Option<Vec<u8>>)> {
     let path = format!("/etc/{file}");
+    if let Some(copy) = bind_map.get(&path).map(PathBuf::from) {
+        if let Some(text) = read_host(&copy, MAX_FILE)? {
+            return Ok((copy, Some(text)));
+        }
+    }
     // A tmpfs on /etc has no host path behind it: podman looks for the relative "tmpfs/passwd".
-    let binds = spec
-        .mounts()
-        .iter()
-        .filter(|m| mounts::is_bind(m) && mounts::source(m).starts_with('/'))
-        .map(|m| (mounts::clean(mounts::destination(m)), PathBuf::from(mounts::source(m))));
-    let all: Vec<_> = binds.chain(volumes.iter().cloned()).collect();
-    let on = |destination: &str| all.iter().rev().find(|(d, _)| d == destination).map(|(_, source)| source);
-    let host = on(&path).cloned().or_else(|| on("/etc").map(|dir| dir.join(file)));
-    match host {
+    let is_host = |m: &&Value| mounts::is_bind(m) && mounts::source(m).starts_with('/');
+    let on = |destination: &str| {
+        let mut binds = spec.mounts().iter().rev().filter(is_host);
+        binds
+            .find(|m| mounts::clean(mounts::destination(m)) == destination)
+            .map(|m| PathBuf::from(mounts::source(m)))
+    };
+    match on(&path).or_else(|| on("/etc").map(|dir| dir.join(file))) {
         Some(host) => {
             let text = read_host(&host, MAX_FILE)?;
             Ok((host, text))
@@ -159,11 +209,47 @@ fn account_file(
     }
 }
 
-/// Writes a resolved user's ids into the spec; the gid goes among the supplementary groups too, as podman has it.
-pub fn set(spec: &mut Spec, user: &User) {
-    spec.set("process.user.uid", user.uid);
-    spec.set("process.user.gid", user.gid);
-    add_gid(spec, user.gid);
+/// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
+///
+/// # Errors
+/// When the host does not know him either.
+pub fn on_host(wanted: &str) -> anyhow::Result<User> {
+    let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
+    let found = match by_id {
+        Some(uid) => nix::unistd::User::from_uid(uid)?,
+        None => nix::unistd::User::from_name(wanted)?,
+    };
+    let Some(found) = found else {
+        bail!("unable to find user {wanted}, neither in the image nor on this host")
+    };
+    Ok(User {
+        uid: found.uid.as_raw(),
+        gid: found.gid.as_raw(),
+        home: found.dir.to_str().map(str::to_owned),
+        found: "this host's users".into(),
+        ..User::default()
+    })
+}
+
+/// HOME for a user who has not set it.
+///
+/// libpod writes an entry for an unknown number into the container's passwd, with the working directory
+/// as home, and takes HOME from there. Without such an entry `/` is what login would give.
+pub fn home(user: &User, container: &Container, cwd: &str, compat: Compat) -> Option<String> {
+    let generated = || {
+        let is_number =
+            container.user.as_deref().is_some_and(|u| u.starts_with(|c: char| c.is_ascii_digit()));
+        (container.is_libpod && container.passwd && is_number && compat != Compat::Podman43)
+            .then(|| cwd.to_owned())
+    };
+    let known = user.home.clone().filter(|h| !h.is_empty());
+    let known = if user.home.is_none() { generated() } else { known };
+    match (known, compat) {
+        (Some(home), _) => Some(home),
+        (None, Compat::None) => Some("/".into()),
+        (None, Compat::Podman54) => Some(String::new()),
+        (None, Compat::Podman43) => None,
+    }
 }
 
 /// Adds a supplementary group unless it is there.
@@ -172,12 +258,6 @@ pub fn add_gid(spec: &mut Spec, gid: u32) {
     if !gids.iter().any(|g| g.as_u64() == Some(u64::from(gid))) {
         gids.push(json!(gid));
     }
-}
-
-/// Sets HOME unless the environment has it; a process without HOME gets `/`, never an empty one.
-pub fn set_home(spec: &mut Spec, home: Option<&str>) {
-    let home = home.filter(|h| !h.is_empty()).unwrap_or("/");
-    env::set_default(spec, "HOME", home);
 }
 
 #[cfg(test)]
@@ -196,7 +276,8 @@ mod tests {
         Accounts {
             passwd: passwd::passwd(PASSWD.as_bytes(), Path::new("/etc/passwd")),
             passwd_name: "/etc/passwd".into(),
-            passwd_is_there: true,
+            passwd_text: Some(PASSWD.into()),
+            group_text: Some(GROUP.into()),
             group: passwd::group(GROUP.as_bytes(), Path::new("/etc/group")),
             group_name: "/etc/group".into(),
         }

@@ -293,6 +293,19 @@ fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks a volume that came with a container config as one from a flag is checked.
+///
+/// # Errors
+/// Names the destination that is not absolute.
+pub fn check(volume: &Volume) -> anyhow::Result<()> {
+    match volume {
+        Volume::Mount(Mount { destination, .. })
+        | Volume::Named { destination, .. }
+        | Volume::Overlay { destination, .. }
+        | Volume::Image { destination, .. } => check_destination(destination),
+    }
+}
+
 /// The error for a named volume whose directory was not given.
 pub fn unknown(name: &str) -> anyhow::Error {
     cli::Hint::on(

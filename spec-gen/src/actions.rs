@@ -1,0 +1,204 @@
+//! What has to be done on the host besides the spec: listed with `--actions`, done with `--apply`.
+//!
+//! spec-gen writes nothing but its output unless it is told to. What podman does on the way (give a
+//! volume to the container's user, relabel it, make the directories of an overlay) is a list first.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::path::Path;
+
+use anyhow::Context;
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::{Gid, Uid, fchownat};
+use serde_json::{Value, json};
+
+use crate::selinux;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give a tree to an owner (`U`).
+    Chown { path: String, uid: u32, gid: u32 },
+    /// Label a tree (`z`, `Z`).
+    Relabel { path: String, label: String, shared: bool },
+    /// Make a directory, owned by an id or, with `like`, with owner and mode of another directory.
+    Directory { path: String, mode: u32, uid: u32, gid: u32, like: Option<String> },
+    /// Make a file of a container manager unless it is there.
+    File { path: String, content: String },
+}
+
+impl Action {
+    /// The JSON line.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Action::Chown { path, uid, gid } => {
+                json!({ "action": "chown", "path": path, "uid": uid, "gid": gid, "recursive": true })
+            }
+            Action::Relabel { path, label, shared } => {
+                json!({ "action": "relabel", "path": path, "label": label, "shared": shared, "recursive": true })
+            }
+            Action::Directory { path, mode, uid, gid, like } => {
+                json!({ "action": "mkdir", "path": path, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid, "like": like })
+            }
+            Action::File { path, content } => json!({ "action": "create", "path": path, "content": content }),
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What was done before the error stays done: a tree may be given away in part.
+    pub fn apply(&self) -> anyhow::Result<()> {
+        match self {
+            Action::Chown { path, uid, gid } => {
+                chown_tree(Path::new(path), *uid, *gid).with_context(|| path.clone())
+            }
+            Action::Relabel { path, label, .. } => {
+                selinux::relabel(Path::new(path), label).with_context(|| path.clone())
+            }
+            Action::Directory { path, mode, uid, gid, like } => {
+                make_directory(Path::new(path), *mode, *uid, *gid, like.as_deref())
+                    .with_context(|| path.clone())
+            }
+            Action::File { path, content } => {
+                make_file(Path::new(path), content).with_context(|| path.clone())
+            }
+        }
+    }
+}
+
+/// Directories nobody means to give to a container's user: podman's list.
+#[rustfmt::skip]
+const NOT_TO_BE_GIVEN_AWAY: [&str; 24] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib", "/lib64", "/media",
+    "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/log",
+];
+
+/// A chown of a volume, unless it would take a directory of the system.
+///
+/// # Errors
+/// Names the directory and the command for who means it.
+pub fn chown(path: &str, uid: u32, gid: u32) -> anyhow::Result<Action> {
+    let clean = crate::mounts::clean(path);
+    if NOT_TO_BE_GIVEN_AWAY.contains(&clean.as_str()) {
+        return Err(cli::Hint::on(
+            anyhow::anyhow!("chowning host path \"{clean}\" is not allowed"),
+            format!("chown -R {uid}:{gid} {clean}"),
+        ));
+    }
+    Ok(Action::Chown { path: clean, uid, gid })
+}
+
+/// Gives a tree away by descriptors: the tree may belong to somebody who puts a link to /etc in its
+/// place while we walk, so no name is looked up twice and no link is followed.
+fn chown_tree(path: &Path, uid: u32, gid: u32) -> anyhow::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_dir() {
+        return Ok(lchown(path, Some(uid), Some(gid))?);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    // A stack instead of recursion, for the depth is the tree's choice; one descriptor for each level.
+    let top = Dir::open(path, flags, Mode::empty())?;
+    fchown(&top, Some(uid), Some(gid))?;
+    let mut levels = vec![(top.as_fd().try_clone_to_owned()?, top.into_iter())];
+    while let Some((fd, entries)) = levels.last_mut() {
+        let Some(entry) = entries.next() else {
+            levels.pop();
+            continue;
+        };
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = fstatat(&*fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+            let child = Dir::from_fd(openat(&*fd, name, flags, Mode::empty())?)?;
+            fchown(&child, Some(uid), Some(gid))?;
+            levels.push((child.as_fd().try_clone_to_owned()?, child.into_iter()));
+        } else if stat.st_uid != uid || stat.st_gid != gid {
+            fchownat(
+                &*fd,
+                name,
+                Some(Uid::from_raw(uid)),
+                Some(Gid::from_raw(gid)),
+                AtFlags::AT_SYMLINK_NOFOLLOW,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32, uid: u32, gid: u32, like: Option<&str>) -> anyhow::Result<()> {
+    let (mode, uid, gid) = match like {
+        Some(like) => {
+            let meta = fs::metadata(like).with_context(|| like.to_owned())?;
+            (meta.mode() & 0o7777, meta.uid(), meta.gid())
+        }
+        None => (mode, uid, gid),
+    };
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && fs::symlink_metadata(path)?.is_dir() => {
+            return Ok(());
+        }
+        made => made?,
+    }
+    let dir = File::open(path)?;
+    fchown(&dir, Some(uid), Some(gid))?;
+    dir.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+fn make_file(path: &Path, content: &str) -> anyhow::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match File::options().write(true).create_new(true).mode(0o644).open(path) {
+        Ok(mut file) => Ok(io::Write::write_all(&mut file, content.as_bytes())?),
+        // The container's own /etc/hosts may have been put there before.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn system_directories_are_not_given_away() {
+        for path in ["/", "/srv", "/srv/", "/etc/../etc", "/var/log"] {
+            assert!(chown(path, 1000, 1000).is_err(), "{path}");
+        }
+        assert!(chown("/srv/data", 1000, 1000).is_ok());
+    }
+
+    #[test]
+    fn a_tree_changes_owner_and_a_link_out_of_it_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, outside) = (dir.path().join("tree"), dir.path().join("outside"));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::write(tree.join("a/b/f"), "").unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("f"), "").unwrap();
+        symlink(&outside, tree.join("a/link")).unwrap();
+        let own = fs::metadata(&outside).unwrap();
+        // Only root may give files away; anybody may give them to himself.
+        let (uid, gid) = if own.uid() == 0 { (12, 34) } else { (own.uid(), own.gid()) };
+        chown_tree(&tree, uid, gid).unwrap();
+        for path in ["", "a", "a/b", "a/b/f", "a/link"] {
+            let meta = fs::symlink_metadata(tree.join(path)).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (uid, gid), "{path}");
+        }
+        assert_eq!(fs::metadata(outside.join("f")).unwrap().uid(), own.uid());
+    }
+}

@@ -1,0 +1,175 @@
+//! Capabilities: `--cap-add`, `--cap-drop`, `--privileged`.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use crate::spec::Spec;
+
+/// Every capability of Linux, in the order of their numbers.
+const ALL: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+const SETS: [&str; 5] = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+
+/// Every capability with its `CAP_`.
+fn all() -> BTreeSet<String> {
+    ALL.iter().map(|name| format!("CAP_{name}")).collect()
+}
+
+/// Applies the flags. For root the sets that count are equal; for another user only what was added
+/// reaches the process, through the ambient set, as podman has it.
+///
+/// # Errors
+/// On an unknown capability, or one that is both added and dropped.
+pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result<()> {
+    if add.is_empty() && drop.is_empty() {
+        return Ok(());
+    }
+    let (add_all, add) = named("--cap-add", add)?;
+    let (drop_all, drop) = named("--cap-drop", drop)?;
+    if let Some(both) = add.intersection(&drop).next() {
+        bail!("{both} is both added and dropped");
+    }
+    let mut bounding: BTreeSet<String> = spec.texts("process.capabilities.bounding").into_iter().collect();
+    if drop_all {
+        bounding.clear();
+    }
+    if add_all {
+        bounding = all();
+    }
+    bounding.extend(add.iter().cloned());
+    bounding.retain(|c| !drop.contains(c));
+    let is_root = spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0;
+    for set in SETS {
+        let path = format!("process.capabilities.{set}");
+        let value: BTreeSet<String> = match (set, is_root) {
+            ("bounding", _) | ("effective" | "permitted", true) => bounding.clone(),
+            (_, false) if add_all => bounding.clone(),
+            (_, false) => add.clone(),
+            // Root's ambient and inheritable sets only lose: they are of no use to root.
+            (_, true) => spec.texts(&path).into_iter().filter(|c| bounding.contains(c)).collect(),
+        };
+        if value.is_empty() {
+            if spec.get(&path).is_some() {
+                spec.remove(&path);
+            }
+        } else {
+            spec.set(&path, json!(value));
+        }
+    }
+    Ok(())
+}
+
+/// Gives every capability.
+pub fn set_all(spec: &mut Spec) {
+    let all = json!(all());
+    for set in ["bounding", "effective", "permitted"] {
+        spec.set(&format!("process.capabilities.{set}"), all.clone());
+    }
+}
+
+/// The capabilities of a flag; whether `ALL` is among them.
+fn named(flag: &str, names: &[String]) -> anyhow::Result<(bool, BTreeSet<String>)> {
+    let mut set = BTreeSet::new();
+    let mut everything = false;
+    for name in names.iter().flat_map(|n| n.split(',')) {
+        let upper = name.trim().to_ascii_uppercase();
+        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if short == "ALL" {
+            everything = true;
+        } else if ALL.contains(&short) {
+            set.insert(format!("CAP_{short}"));
+        } else {
+            bail!("{flag} {name}: not a capability");
+        }
+    }
+    Ok((everything, set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(uid: u32) -> Spec {
+        let caps = ["CAP_CHOWN", "CAP_KILL"];
+        Spec::new(json!({"process": {"user": {"uid": uid}, "capabilities":
+            {"bounding": caps, "effective": caps, "permitted": caps, "ambient": caps}}}))
+    }
+
+    fn applied(uid: u32, add: &[&str], drop: &[&str]) -> Value {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let mut spec = spec(uid);
+        apply(&mut spec, &own(add), &own(drop)).unwrap();
+        spec.value()["process"]["capabilities"].clone()
+    }
+
+    #[test]
+    fn root_has_what_it_may_have() {
+        let caps = applied(0, &["net_admin", "CAP_BPF"], &["KILL"]);
+        assert_eq!(caps["bounding"], json!(["CAP_BPF", "CAP_CHOWN", "CAP_NET_ADMIN"]));
+        assert_eq!(caps["effective"], caps["bounding"]);
+        assert_eq!(caps["ambient"], json!(["CAP_CHOWN"]));
+        assert_eq!(applied(0, &[], &["ALL"]), json!({}));
+        assert_eq!(applied(0, &["CHOWN"], &["ALL"])["bounding"], json!(["CAP_CHOWN"]));
+    }
+
+    #[test]
+    fn another_user_has_what_was_added() {
+        let caps = applied(1000, &["NET_ADMIN"], &["KILL"]);
+        assert_eq!(caps["bounding"], json!(["CAP_CHOWN", "CAP_NET_ADMIN"]));
+        for set in ["effective", "permitted", "inheritable", "ambient"] {
+            assert_eq!(caps[set], json!(["CAP_NET_ADMIN"]), "{set}");
+        }
+        assert_eq!(applied(1000, &[], &["KILL"]), json!({"bounding": ["CAP_CHOWN"]}));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (add, drop) in [("FLY", "KILL"), ("KILL", "CAP_KILL")] {
+            assert!(apply(&mut spec(0), &[add.to_owned()], &[drop.to_owned()]).is_err());
+        }
+    }
+}

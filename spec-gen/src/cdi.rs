@@ -1,0 +1,416 @@
+//! Container Device Interface: devices by name (`vendor.com/gpu=0`), whose edits a vendor's file describes.
+//!
+//! One bad file must not hide itself: podman logs it at debug level and tells the user only that the
+//! device cannot be resolved (moby#47633). Here each file's fault is a warning, and an error where it counts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::devices::{self, Node};
+use crate::mounts;
+use crate::spec::Spec;
+use crate::{env, json, user};
+
+/// Where vendors put their files; the second is for what is made at boot, and wins.
+pub const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
+
+/// Versions of the format, oldest first. A file of a newer one may need edits we do not know.
+const VERSIONS: [&str; 9] = ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0"];
+const LATEST: &str = "1.1.0";
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Edits {
+    env: Vec<String>,
+    device_nodes: Vec<DeviceNode>,
+    net_devices: Vec<NetDevice>,
+    hooks: Vec<HookEdit>,
+    mounts: Vec<MountEdit>,
+    intel_rdt: Option<Map<String, Value>>,
+    additional_gids: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DeviceNode {
+    path: String,
+    host_path: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    major: Option<u64>,
+    minor: Option<u64>,
+    file_mode: Option<u32>,
+    permissions: Option<String>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NetDevice {
+    host_interface_name: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HookEdit {
+    hook_name: String,
+    path: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<String>,
+    timeout: Option<i32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MountEdit {
+    host_path: String,
+    container_path: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    options: Vec<String>,
+}
+
+/// A file: its edits for every user of one of its devices, and each device's.
+#[derive(Debug)]
+struct Vendor {
+    file: String,
+    edits: Edits,
+    devices: BTreeMap<String, Edits>,
+}
+
+/// The files found, and what was wrong with the ones that were not taken.
+#[derive(Debug, Default)]
+pub struct Registry {
+    vendors: BTreeMap<String, Vec<Vendor>>,
+    pub faults: Vec<String>,
+}
+
+/// Whether a `--device` names a CDI device and not a path.
+pub fn is_device_name(text: &str) -> bool {
+    split_name(text).is_some()
+}
+
+fn split_name(text: &str) -> Option<(&str, &str)> {
+    let (kind, device) = text.split_once('=')?;
+    let (vendor, class) = kind.split_once('/')?;
+    let word = |s: &str, extra: &str| {
+        s.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && s.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+    };
+    (word(vendor, "_-.") && word(class, "_-") && word(device, "_-.:")).then_some((kind, device))
+}
+
+impl Registry {
+    /// Reads every `.json` and `.yaml` of the directories; a missing directory is empty.
+    pub fn read(dirs: &[PathBuf]) -> Registry {
+        let mut registry = Registry::default();
+        for dir in dirs {
+            let entries = match fs::read_dir(dir) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => {
+                    registry.faults.push(format!("{}: {e}", cli::name(dir)));
+                    continue;
+                }
+            };
+            let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+            files.retain(|f| f.extension().is_some_and(|e| e == "json" || e == "yaml"));
+            files.sort();
+            for file in files {
+                match read_file(&file) {
+                    Ok((kind, vendor)) => registry.vendors.entry(kind).or_default().push(vendor),
+                    Err(e) => registry.faults.push(format!("{}: {e:#}", cli::name(&file))),
+                }
+            }
+        }
+        registry
+    }
+
+    /// The file with a device: of two the later directory's.
+    fn find(&self, kind: &str, device: &str) -> Option<(&Vendor, &Edits)> {
+        let vendors = self.vendors.get(kind)?;
+        vendors.iter().rev().find_map(|v| Some((v, v.devices.get(device)?)))
+    }
+
+    /// Applies the edits of the devices, the edits of a file once.
+    ///
+    /// # Errors
+    /// Names the devices that are in no file, with the faults of the files that could not be read.
+    pub fn inject(&self, spec: &mut Spec, names: &[String]) -> anyhow::Result<()> {
+        let mut edits = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        let mut unknown = Vec::new();
+        for name in names {
+            let found = split_name(name).and_then(|(kind, device)| self.find(kind, device));
+            let Some((vendor, device)) = found else {
+                unknown.push(name.as_str());
+                continue;
+            };
+            if !seen.contains(&vendor.file.as_str()) {
+                seen.push(&vendor.file);
+                edits.push((&vendor.file, &vendor.edits));
+            }
+            edits.push((&vendor.file, device));
+        }
+        if !unknown.is_empty() {
+            let faults =
+                if self.faults.is_empty() { String::new() } else { format!(" ({})", self.faults.join("; ")) };
+            bail!("unresolvable CDI devices {}{faults}", unknown.join(", "));
+        }
+        for (file, edits) in edits {
+            apply(spec, edits).with_context(|| file.clone())?;
+        }
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
+    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 4 << 20)?;
+    let value = if path.extension().is_some_and(|e| e == "yaml") {
+        serde_yaml_ng::from_slice(&text).context("not valid YAML")?
+    } else {
+        json::parse(&text)?
+    };
+    parse(&value, cli::name(path))
+}
+
+fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {
+    let text = |key: &str| {
+        value.get(key).and_then(Value::as_str).with_context(|| format!("{key}: missing, a string is wanted"))
+    };
+    let version = text("cdiVersion")?;
+    if version != LATEST && !VERSIONS.contains(&version) {
+        bail!("cdiVersion: {version:?} is not known, {LATEST} is the latest that is");
+    }
+    let kind = text("kind")?;
+    if split_name(&format!("{kind}=x")).is_none() {
+        bail!("kind: {kind:?}: VENDOR/CLASS is wanted");
+    }
+    let edits = edits_of(value.get("containerEdits")).context("containerEdits")?;
+    let mut devices = BTreeMap::new();
+    let list =
+        value.get("devices").and_then(Value::as_array).context("devices: missing, an array is wanted")?;
+    for (i, device) in list.iter().enumerate() {
+        let name = device.get("name").and_then(Value::as_str);
+        let name = name.with_context(|| format!("devices[{i}].name: missing, a string is wanted"))?;
+        if split_name(&format!("{kind}={name}")).is_none() {
+            bail!("devices[{i}].name: {name:?}: not a device name");
+        }
+        let edits =
+            edits_of(device.get("containerEdits")).with_context(|| format!("devices[{i}].containerEdits"))?;
+        if devices.insert(name.to_owned(), edits).is_some() {
+            bail!("devices[{i}].name: {name:?} is given twice");
+        }
+    }
+    Ok((kind.to_owned(), Vendor { file, edits, devices }))
+}
+
+fn edits_of(value: Option<&Value>) -> anyhow::Result<Edits> {
+    match value {
+        None | Some(Value::Null) => Ok(Edits::default()),
+        Some(value) => Ok(Edits::deserialize(value)?),
+    }
+}
+
+const HOOKS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
+    for entry in &edits.env {
+        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            bail!("env: {entry:?}: NAME=VALUE is wanted");
+        };
+        env::set(spec, name, value);
+    }
+    for node in &edits.device_nodes {
+        add_device(spec, node).with_context(|| format!("deviceNodes: {}", node.path))?;
+    }
+    for device in &edits.net_devices {
+        spec.object("linux.netDevices")
+            .insert(device.host_interface_name.clone(), json!({ "name": device.name }));
+    }
+    for edit in &edits.mounts {
+        mounts::check_destination(&edit.container_path)?;
+        mounts::remove(spec, &edit.container_path);
+        spec.mounts_mut().push(edit.to_value());
+    }
+    for hook in &edits.hooks {
+        if !HOOKS.contains(&hook.hook_name.as_str()) {
+            bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, HOOKS.join(", "));
+        }
+        spec.list_mut(&format!("hooks.{}", hook.hook_name)).push(hook.to_value());
+    }
+    if let Some(rdt) = &edits.intel_rdt {
+        spec.set("linux.intelRdt", Value::Object(rdt.clone()));
+    }
+    for gid in edits.additional_gids.iter().filter(|gid| **gid != 0) {
+        user::add_gid(spec, *gid);
+    }
+    Ok(())
+}
+
+impl MountEdit {
+    fn to_value(&self) -> Value {
+        let mut options = self.options.clone();
+        // A host path without a type is a bind mount, which a runtime sees by an option only.
+        if self.kind.is_none() && !options.iter().any(|o| o == "bind" || o == "rbind") {
+            options.push("rbind".into());
+        }
+        let mut mount = json!({ "destination": self.container_path, "source": self.host_path });
+        if let Some(kind) = &self.kind {
+            mount["type"] = json!(kind);
+        }
+        mounts::set_options(&mut mount, options);
+        mount
+    }
+}
+
+impl HookEdit {
+    fn to_value(&self) -> Value {
+        let mut hook = json!({ "path": self.path });
+        if !self.args.is_empty() {
+            hook["args"] = json!(self.args);
+        }
+        if !self.env.is_empty() {
+            hook["env"] = json!(self.env);
+        }
+        if let Some(timeout) = self.timeout {
+            hook["timeout"] = json!(timeout);
+        }
+        hook
+    }
+}
+
+/// Adds a device node; what the file leaves open is the host's, and its owner the process.
+fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
+    let host = node.host_path.as_deref().unwrap_or(&node.path);
+    let (mut kind, mut major, mut minor) = (node.kind.clone(), node.major, node.minor);
+    if kind.is_none() || kind.as_deref() != Some("p") && (major.is_none() || minor.is_none()) {
+        let found = Node::read(Path::new(host)).with_context(|| host.to_owned())?;
+        let Some(found) = found else { bail!("{host}: not a device node") };
+        if kind.as_deref().is_some_and(|k| k != found.kind) {
+            bail!("{host}: is of type {}, not {}", found.kind, kind.unwrap_or_default());
+        }
+        kind = Some(found.kind.to_owned());
+        major = major.or(Some(found.major));
+        minor = minor.or(Some(found.minor));
+    }
+    let kind = kind.unwrap_or_default();
+    let mut device = json!({ "path": node.path, "type": kind });
+    if kind != "p" {
+        device["major"] = json!(major);
+        device["minor"] = json!(minor);
+    }
+    if let Some(mode) = node.file_mode {
+        device["fileMode"] = json!(mode);
+    }
+    for (key, given) in [("uid", node.uid), ("gid", node.gid)] {
+        let own = spec.get(&format!("process.user.{key}")).and_then(Value::as_u64).filter(|id| *id > 0);
+        if let Some(id) = given.map(u64::from).or(own) {
+            device[key] = json!(id);
+        }
+    }
+    devices::put_value(spec, device);
+    if let (Some(major), Some(minor)) = (major, minor) {
+        devices::allow(spec, &kind, major, minor, node.permissions.as_deref().unwrap_or("rwm"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{"cdiVersion":"0.7.0","kind":"vendor.com/net","annotations":{"x":"y"},
+        "containerEdits":{"env":["CDI=1"],"additionalGids":[4321,0]},
+        "devices":[
+          {"name":"dev0","containerEdits":{"env":["FOO=cdi"],"deviceNodes":[{"path":"/dev/n","hostPath":"/dev/null","permissions":"rw"}],
+            "mounts":[{"hostPath":"/h","containerPath":"/opt/c","options":["ro"]},{"hostPath":"tmpfs","containerPath":"/t","type":"tmpfs"}],
+            "hooks":[{"hookName":"createContainer","path":"/bin/true","timeout":3}]}},
+          {"name":"dev1","containerEdits":{"env":["DEV1=1"]}}]}"#;
+
+    fn registry(name: &str, text: &str) -> Registry {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(name), text).unwrap();
+        Registry::read(&[dir.path().to_path_buf()])
+    }
+
+    #[test]
+    fn edits_of_a_file_come_once_and_before_its_devices() {
+        let mut spec = Spec::new(json!({"process": {"env": ["FOO=user"], "user": {"uid": 1000, "gid": 0}}}));
+        let names = ["vendor.com/net=dev0".to_owned(), "vendor.com/net=dev1".to_owned()];
+        registry("v.json", FILE).inject(&mut spec, &names).unwrap();
+        assert_eq!(spec.texts("process.env"), ["FOO=cdi", "CDI=1", "DEV1=1"]);
+        assert_eq!(
+            spec.list("linux.devices"),
+            [json!({"path": "/dev/n", "type": "c", "major": 1, "minor": 3, "uid": 1000})]
+        );
+        assert_eq!(spec.list("linux.resources.devices")[0]["access"], "rw");
+        assert_eq!(
+            spec.mounts()[0],
+            json!({"destination": "/opt/c", "source": "/h", "options": ["ro", "rbind"]})
+        );
+        assert_eq!(spec.mounts()[1], json!({"destination": "/t", "source": "tmpfs", "type": "tmpfs"}));
+        assert_eq!(spec.list("process.user.additionalGids"), [json!(4321)]);
+        assert_eq!(spec.list("hooks.createContainer"), [json!({"path": "/bin/true", "timeout": 3})]);
+    }
+
+    #[test]
+    fn yaml_is_read_as_json_is() {
+        let yaml = "cdiVersion: \"0.5.0\"\nkind: v.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [GPU=0]\n";
+        let mut spec = Spec::new(json!({}));
+        registry("v.yaml", yaml).inject(&mut spec, &["v.com/gpu=0".to_owned()]).unwrap();
+        assert_eq!(spec.texts("process.env"), ["GPU=0"]);
+    }
+
+    #[test]
+    fn the_fault_of_a_file_reaches_the_user() {
+        #[rustfmt::skip]
+        let cases = [
+            ("v.json", r#"{"cdiVersion":"9.0.0","kind":"v.com/x","devices":[]}"#, "cdiVersion: \"9.0.0\" is not known"),
+            ("v.json", r#"{"kind":"v.com/x","devices":[]}"#, "cdiVersion: missing"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"x","devices":[]}"#, "VENDOR/CLASS is wanted"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x"}"#, "devices: missing"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d"},{"name":"d"}]}"#, "given twice"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"env":[5]}}]}"#, "devices[0].containerEdits: invalid type"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"evn":[]}}]}"#, "unknown field `evn`"),
+            ("v.json", "{", "not valid JSON"),
+            ("v.yaml", "a: [", "not valid YAML"),
+        ];
+        for (name, text, message) in cases {
+            let registry = registry(name, text);
+            let error = registry
+                .inject(&mut Spec::new(json!({})), &["v.com/x=d".to_owned()])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with("unresolvable CDI devices v.com/x=d (") && error.contains(message),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_device_name_is_no_path() {
+        for (text, expected) in [
+            ("v.com/net=dev0", true),
+            ("/dev/x=y", false),
+            ("a/b=c:d", true),
+            ("a/b", false),
+            ("a/b=", false),
+        ] {
+            assert_eq!(is_device_name(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Device nodes and the cgroup rules that let the container use them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use nix::sys::stat::{major, minor};
+use serde_json::{Value, json};
+
+use crate::spec::Spec;
+
+const DEVICES: &str = "linux.devices";
+const RULES: &str = "linux.resources.devices";
+
+/// A device node of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `c`, `b` or `p`.
+    pub kind: &'static str,
+    pub major: u64,
+    pub minor: u64,
+    /// As `stat` has it, with the type: podman writes it so and the runtimes mask it.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Node {
+    /// Reads a device node; `None` when the file is none.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn read(path: &Path) -> io::Result<Option<Node>> {
+        let meta = fs::metadata(path)?;
+        Ok(Node::of(&meta))
+    }
+
+    fn of(meta: &fs::Metadata) -> Option<Node> {
+        let file_type = meta.file_type();
+        let kind = if file_type.is_char_device() {
+            "c"
+        } else if file_type.is_block_device() {
+            "b"
+        } else if file_type.is_fifo() {
+            "p"
+        } else {
+            return None;
+        };
+        let rdev = if kind == "p" { 0 } else { meta.rdev() };
+        Some(Node {
+            kind,
+            major: major(rdev),
+            minor: minor(rdev),
+            mode: meta.mode(),
+            uid: meta.uid(),
+            gid: meta.gid(),
+        })
+    }
+
+    fn to_value(&self, path: &str) -> Value {
+        json!({
+            "path": path, "type": self.kind, "major": self.major, "minor": self.minor,
+            "fileMode": self.mode, "uid": self.uid, "gid": self.gid
+        })
+    }
+}
+
+/// `--device SRC[:DST][:rwm]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub source: String,
+    pub destination: String,
+    pub access: String,
+}
+
+impl Wanted {
+    /// Reads podman's notation.
+    ///
+    /// # Errors
+    /// When the parts make no sense.
+    pub fn parse(flag: &str) -> anyhow::Result<Wanted> {
+        let is_access = |s: &str| !s.is_empty() && s.chars().all(|c| "rwm".contains(c));
+        let parts: Vec<&str> = flag.split(':').collect();
+        let (source, destination, access) = match parts[..] {
+            [source] => (source, source, "rwm"),
+            [source, access] if is_access(access) => (source, source, access),
+            [source, destination] => (source, destination, "rwm"),
+            [source, destination, access] if is_access(access) => (source, destination, access),
+            _ => bail!("--device {flag}: SRC[:DST][:rwm] is wanted"),
+        };
+        if !source.starts_with('/') || !destination.starts_with('/') {
+            bail!("--device {flag}: absolute paths are wanted");
+        }
+        Ok(Wanted { source: source.into(), destination: destination.into(), access: access.into() })
+    }
+}
+
+/// Adds a device, or all devices below a directory.
+///
+/// # Errors
+/// When there is none.
+pub fn add(spec: &mut Spec, wanted: &Wanted, with_rule: bool) -> anyhow::Result<()> {
+    let shown = || format!("--device {}", wanted.source);
+    let source = Path::new(&wanted.source);
+    if fs::metadata(source).with_context(shown)?.is_dir() {
+        let mut found = Vec::new();
+        walk(source, &mut found).with_context(shown)?;
+        for (path, node) in found {
+            let below = path.strip_prefix(wanted.source.as_str()).unwrap_or(&path);
+            let path = format!("{}{below}", wanted.destination.trim_end_matches('/'));
+            put(spec, &path, &node, with_rule.then_some(wanted.access.as_str()));
+        }
+        return Ok(());
+    }
+    match Node::read(source).with_context(shown)? {
+        Some(node) => {
+            put(spec, &wanted.destination, &node, with_rule.then_some(wanted.access.as_str()));
+            Ok(())
+        }
+        None => bail!("--device {}: not a device node", wanted.source),
+    }
+}
+
+fn put(spec: &mut Spec, path: &str, node: &Node, access: Option<&str>) {
+    put_value(spec, node.to_value(path));
+    if let Some(access) = access {
+        allow(spec, node.kind, node.major, node.minor, access);
+    }
+}
+
+/// Adds a device, or puts it in the place of the one at the same path.
+pub fn put_value(spec: &mut Spec, device: Value) {
+    let devices = spec.list_mut(DEVICES);
+    match devices.iter_mut().find(|d| d["path"] == device["path"]) {
+        Some(there) => *there = device,
+        None => devices.push(device),
+    }
+}
+
+/// Adds a rule to the device cgroup; a rule that is there is not doubled.
+pub fn allow(spec: &mut Spec, kind: &str, major: u64, minor: u64, access: &str) {
+    if matches!(kind, "b" | "c") {
+        let rule = json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access });
+        let rules = spec.list_mut(RULES);
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+}
+
+/// Reads `--device-cgroup-rule`: `TYPE MAJOR:MINOR ACCESS`, `*` for any number.
+///
+/// # Errors
+/// When it is anything else.
+pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+    let parts: Vec<&str> = flag.split_whitespace().collect();
+    let rule = match parts[..] {
+        [kind @ ("a" | "b" | "c"), numbers, access]
+            if access.chars().all(|c| "rwm".contains(c)) && !access.is_empty() =>
+        {
+            numbers.split_once(':').and_then(|(major, minor)| {
+                let number = |n: &str| if n == "*" { Some(-1) } else { n.parse::<u32>().ok().map(i64::from) };
+                Some(json!({ "allow": true, "type": kind, "major": number(major)?, "minor": number(minor)?, "access": access }))
+            })
+        }
+        _ => None,
+    };
+    let rule = rule.with_context(|| {
+        format!("--device-cgroup-rule {flag:?}: 'TYPE MAJOR:MINOR ACCESS' is wanted, as 'c 10:200 rwm'")
+    })?;
+    spec.list_mut(RULES).push(rule);
+    Ok(())
+}
+
+/// Adds every device of the host, for a privileged container. In systemd mode the consoles stay
+/// outside, or systemd starts a login on the host's.
+///
+/// # Errors
+/// When /dev cannot be read.
+pub fn add_all(spec: &mut Spec, systemd: bool) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    walk(Path::new("/dev"), &mut found).context("/dev")?;
+    for (path, node) in found {
+        let console = path.strip_prefix("/dev/tty").is_some_and(|n| n.parse::<u16>().is_ok());
+        if !(systemd && console) {
+            put_value(spec, node.to_value(&path));
+        }
+    }
+    spec.set(RULES, json!([{ "allow": true, "access": "rwm" }]));
+    Ok(())
+}
+
+/// The device nodes below a directory in the order of their names.
+fn walk(dir: &Path, found: &mut Vec<(String, Node)>) -> io::Result<()> {
+    // Other instances of file systems, and what belongs to other containers.
+    const SKIPPED: [&str; 6] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"];
+    let mut names: Vec<_> =
+        fs::read_dir(dir)?.map(|e| e.map(|e| e.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    for name in names {
+        let path = dir.join(&name);
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            // Devices come and go.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        if meta.is_dir() {
+            if !SKIPPED.iter().any(|s| name == *s) {
+                walk(&path, found)?;
+            }
+        } else if let (Some(node), Some(path)) = (Node::of(&meta), path.to_str()) {
+            if name != "console" {
+                found.push((path.to_owned(), node));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_in_podmans_notation() {
+        let wanted =
+            |s: &str, d: &str, a: &str| Wanted { source: s.into(), destination: d.into(), access: a.into() };
+        #[rustfmt::skip]
+        let cases = [
+            ("/dev/null", wanted("/dev/null", "/dev/null", "rwm")),
+            ("/dev/null:r", wanted("/dev/null", "/dev/null", "r")),
+            ("/dev/null:/dev/x", wanted("/dev/null", "/dev/x", "rwm")),
+            ("/dev/null:/dev/x:rw", wanted("/dev/null", "/dev/x", "rw")),
+        ];
+        for (flag, expected) in cases {
+            assert_eq!(Wanted::parse(flag).unwrap(), expected);
+        }
+        for bad in ["", "null", "/dev/null:/x:rwx", "/a:/b:r:w", "/dev/null:x"] {
+            assert!(Wanted::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_device_brings_its_rule_and_replaces_its_namesake() {
+        let mut spec = Spec::new(json!({"linux": {"devices": [{"path": "/dev/x", "type": "b"}]}}));
+        let wanted = Wanted::parse("/dev/null:/dev/x:rw").unwrap();
+        add(&mut spec, &wanted, true).unwrap();
+        add(&mut spec, &wanted, true).unwrap();
+        assert_eq!(spec.list(DEVICES).len(), 1);
+        assert_eq!(spec.list(DEVICES)[0]["minor"], 3);
+        assert_eq!(
+            spec.list(RULES),
+            [json!({"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rw"})]
+        );
+    }
+
+    #[test]
+    fn rules_are_three_fields() {
+        let mut spec = Spec::new(json!({}));
+        add_rule(&mut spec, "c 10:* rwm").unwrap();
+        assert_eq!(spec.list(RULES)[0]["minor"], -1);
+        for bad in ["", "c 10 rwm", "x 1:1 r", "c 1:1 q", "c 1:1:1 r", "c -1:1 r"] {
+            assert!(add_rule(&mut spec, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! What podman does when a container is created: flags become parts of the spec or of the container's config.
+
+use anyhow::{Context, bail};
+use cli::{Hint, usage};
+use serde_json::{Value, json};
+
+use crate::args::{Args, MountArgs, NamespaceArgs, ProcessArgs, Systemd};
+use crate::container::Container;
+use crate::devices::{self, Wanted};
+use crate::idmap::IdMap;
+use crate::mounts::{self, Mount};
+use crate::namespaces::{self, Mode};
+use crate::run::Job;
+use crate::spec::Spec;
+use crate::volumes::{self, Kind, Volume};
+use crate::{capabilities, cdi, env, input, masks, seccomp};
+
+/// Puts into the container's config what flags say that the config says too.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyhow::Result<()> {
+    let p = &args.process;
+    if let Some(user) = &p.user {
+        container.user = Some(user.clone());
+    }
+    container.groups.extend(p.group_add.iter().cloned());
+    container.host_users.extend(p.hostuser.iter().cloned());
+    if let Some(umask) = &p.umask {
+        container.umask = Some(umask.clone());
+    }
+    if p.workdir.is_some() {
+        container.create_workdir = false;
+    }
+    let volumes = flag_volumes(&args.mounts)?;
+    container.has_user_volumes |= !volumes.is_empty();
+    container.volumes.extend(volumes);
+    container.cdi_devices.extend(args.devices.device.iter().filter(|d| cdi::is_device_name(d)).cloned());
+    container.all_devices |= args.security.privileged;
+    set(&mut container.cgroup_manager, args.cgroups.cgroup_manager.as_ref());
+    set(&mut container.cgroup_parent, args.cgroups.cgroup_parent.as_ref());
+    set(&mut container.cgroups_mode, args.cgroups.cgroups.as_ref());
+    container.systemd = match args.cgroups.systemd {
+        None => container.systemd,
+        Some(Systemd::Always) => true,
+        Some(Systemd::False) => false,
+        Some(Systemd::True) => is_systemd(&spec.args()),
+    };
+    if let Some(size) = args.cgroups.shm_size_systemd {
+        container.shm_size_systemd = u64::try_from(size).context("--shm-size-systemd: a size is wanted")?;
+    }
+    set(&mut container.process_label, args.security.selinux_label.as_ref());
+    set(&mut container.mount_label, args.security.mount_label.as_ref());
+    if let Some(signal) = args.hooks.stop_signal {
+        container.stop_signal = signal;
+    }
+    if let Some(timeout) = args.hooks.stop_timeout {
+        container.stop_timeout = timeout;
+    }
+    if let Some(writable) = args.mounts.read_only_tmpfs {
+        container.read_write_tmpfs = writable;
+    }
+    if let Some(dir) = &args.mounts.shm_dir {
+        container.shm_dir = utf8(std::path::absolute(dir)?)?;
+    }
+    Ok(())
+}
+
+fn set(field: &mut String, flag: Option<&String>) {
+    if let Some(value) = flag {
+        field.clone_from(value);
+    }
+}
+
+/// Whether a command is systemd by podman's rule.
+fn is_systemd(args: &[String]) -> bool {
+    let command = args.first().map_or("", String::as_str);
+    matches!(command, "/sbin/init" | "/usr/sbin/init" | "/usr/local/sbin/init")
+        || command.rsplit('/').next() == Some("systemd")
+}
+
+fn flag_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
+    let mut all = Vec::new();
+    for flag in &args.volume {
+        all.push(volumes::parse_volume(flag)?);
+    }
+    for flag in &args.mount {
+        all.push(volumes::parse_mount(flag)?);
+    }
+    for flag in &args.tmpfs {
+        all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));
+    }
+    Ok(all)
+}
+
+/// The namespace flags and the types they set, in podman's order.
+pub fn namespaces(args: &NamespaceArgs) -> Vec<(&'static str, Option<Mode>)> {
+    let own_maps = !args.uidmap.is_empty() || !args.gidmap.is_empty();
+    let user = args.userns.clone().or(own_maps.then_some(Mode::Private));
+    let plain = [
+        ("ipc", &args.ipc),
+        ("network", &args.network),
+        ("pid", &args.pid),
+        ("uts", &args.uts),
+        ("cgroup", &args.cgroupns),
+        ("time", &args.time),
+    ];
+    std::iter::once(("user", user)).chain(plain.map(|(kind, mode)| (kind, mode.clone()))).collect()
+}
+
+/// The flag that sets a namespace of this type.
+pub fn namespace_flag(kind: &str) -> &str {
+    match kind {
+        "user" => "userns",
+        "cgroup" => "cgroupns",
+        kind => kind,
+    }
+}
+
+/// Applies the namespace flags and id mappings.
+///
+/// # Errors
+/// When a container's pid is not known, or mappings and namespace contradict each other.
+pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.namespaces;
+    for (kind, mode) in namespaces(args) {
+        let Some(mode) = mode else { continue };
+        namespaces::apply(&mut job.spec, kind, &mode, &args.container_pid)?;
+        if kind == "ipc" && mode == Mode::Host && job.container.shm_dir.is_empty() {
+            // The host's semaphores and shared memory live there.
+            job.container.shm_dir = "/dev/shm".into();
+        }
+        job.trace.because(&job.spec, || format!("--{} {mode}", namespace_flag(kind)));
+    }
+    if args.uidmap.is_empty() && args.gidmap.is_empty() {
+        return Ok(());
+    }
+    if matches!(args.userns, Some(Mode::Host | Mode::Path(_) | Mode::Container(_))) {
+        return Err(usage("--uidmap and --gidmap make a user namespace of their own: --userns says another"));
+    }
+    let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
+    let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
+    for (key, maps) in [("linux.uidMappings", uids), ("linux.gidMappings", gids)] {
+        job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
+    }
+    job.container.id_maps.uids.clone_from(uids);
+    job.container.id_maps.gids.clone_from(gids);
+    // The device cgroup cannot be set from inside a user namespace.
+    job.spec.remove("linux.resources.devices");
+    job.trace.because(&job.spec, || "--uidmap, --gidmap".into());
+    Ok(())
+}
+
+/// Applies the flags of the process that need no look-up.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply_process(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
+    if let Some(entrypoint) = &args.entrypoint {
+        let mut words = words(entrypoint)?;
+        words.extend(command.iter().cloned());
+        if words.is_empty() {
+            bail!("--entrypoint: empty, and there are no ARGS");
+        }
+        spec.set("process.args", words);
+    } else if !command.is_empty() {
+        spec.set("process.args", command.to_vec());
+    }
+    if let Some(dir) = &args.workdir {
+        if !dir.starts_with('/') {
+            bail!("--workdir {dir}: an absolute path is wanted");
+        }
+        spec.set("process.cwd", dir.as_str());
+    }
+    if let Some((width, height)) = args.console_size {
+        spec.set("process.consoleSize", json!({ "height": height, "width": width }));
+    }
+    if let Some(domain) = &args.personality {
+        spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
+    }
+    if args.unsetenv_all {
+        spec.remove("process.env");
+    }
+    for name in &args.unsetenv {
+        env::unset(spec, name);
+    }
+    for file in &args.env_file {
+        let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
+        let name = input.name().to_owned();
+        let text = cli::read_document(input, &name, 1 << 20)?;
+        env::apply_file(spec, &text, &name)?;
+    }
+    for flag in &args.env {
+        env::apply_flag(spec, flag)?;
+    }
+    if let Some(tty) = args.tty {
+        spec.set("process.terminal", tty);
+        if tty {
+            env::set_default(spec, "TERM", "xterm");
+        } else {
+            spec.remove("process.consoleSize");
+        }
+    }
+    Ok(())
+}
+
+/// One word, or a JSON array of words, as podman takes it.
+fn words(text: &str) -> anyhow::Result<Vec<String>> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text)
+            .with_context(|| format!("--entrypoint {text}: an array of strings is wanted"));
+    }
+    Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
+}
+
+/// Applies `--read-only` and the tmpfs mounts that come with it, `--shm-size`.
+///
+/// # Errors
+/// When there is no tmpfs on /dev/shm to size.
+pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> {
+    if let Some(read_only) = args.read_only {
+        spec.set("root.readonly", read_only);
+    }
+    match args.read_only_tmpfs {
+        Some(true) if spec.is_true("root.readonly") => {
+            for destination in ["/run", "/tmp", "/var/tmp"] {
+                if mounts::find(spec, destination).is_none() {
+                    mounts::put(
+                        spec,
+                        &volumes::tmpfs(destination, volumes::complete(Vec::new(), Kind::Tmpfs)?),
+                    );
+                }
+            }
+        }
+        Some(false) if spec.is_true("root.readonly") => {
+            if let Some(dev) =
+                spec.mounts_mut().iter_mut().find(|m| mounts::clean(mounts::destination(m)) == "/dev")
+            {
+                let mut options: Vec<String> = mounts::options(dev).map(str::to_owned).collect();
+                if !options.iter().any(|o| o == "ro") {
+                    options.push("ro".into());
+                    mounts::set_options(dev, options);
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some(size) = args.shm_size {
+        let is_shm = |m: &&mut Value| {
+            mounts::clean(mounts::destination(m)) == "/dev/shm" && mounts::kind(m) == "tmpfs"
+        };
+        let Some(shm) = spec.mounts_mut().iter_mut().find(is_shm) else {
+            bail!("--shm-size: there is no tmpfs on /dev/shm");
+        };
+        let mut options: Vec<String> =
+            mounts::options(shm).filter(|o| !o.starts_with("size=")).map(str::to_owned).collect();
+        options.push(format!("size={size}"));
+        mounts::set_options(shm, options);
+    }
+    if let Some(propagation) = &args.rootfs_propagation {
+        const MODES: [&str; 8] =
+            ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+        if !MODES.contains(&propagation.as_str()) {
+            return Err(usage(format!(
+                "--rootfs-propagation {propagation}: one of {} is wanted",
+                MODES.join(", ")
+            )));
+        }
+        spec.set("linux.rootfsPropagation", propagation.as_str());
+    }
+    Ok(())
+}
+
+/// Sets the host name, and HOSTNAME where the environment has it.
+///
+/// # Errors
+/// Without a UTS namespace of the container's own.
+pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<()> {
+    for (key, value) in [("hostname", &args.hostname), ("domainname", &args.domainname)] {
+        let Some(value) = value else { continue };
+        if namespaces::find(spec, "uts").is_none_or(|n| namespaces::path(n).is_some()) {
+            return Err(Hint::on(
+                usage(format!("--{key} needs a UTS namespace of the container's own")),
+                "add --uts private",
+            ));
+        }
+        spec.set(key, value.as_str());
+        if key == "hostname" && env::is_set(spec, "HOSTNAME") {
+            env::set(spec, "HOSTNAME", value);
+        }
+    }
+    Ok(())
+}
+
+/// Applies the security flags; the user is known by now, for capabilities depend on him.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply_security(spec: &mut Spec, args: &Args) -> anyhow::Result<()> {
+    let s = &args.security;
+    if s.privileged {
+        capabilities::set_all(spec);
+        for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
+            spec.remove(key);
+        }
+        spec.set("process.noNewPrivileges", false);
+        for mount in spec.mounts_mut().iter_mut() {
+            if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
+                let writable =
+                    mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
+                mounts::set_options(mount, writable);
+            }
+        }
+        spec.annotate("io.podman.annotations.privileged", "TRUE");
+    }
+    capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
+    if let Some(value) = s.no_new_privileges {
+        spec.set("process.noNewPrivileges", value);
+    }
+    match s.seccomp.as_deref() {
+        None => {}
+        Some("unconfined") => {
+            spec.remove("linux.seccomp");
+        }
+        Some(file) => {
+            let (value, name) = input::read_json(Some(file.as_ref()), "a seccomp profile")?;
+            let facts = seccomp::Facts {
+                capabilities: &spec.texts("process.capabilities.bounding"),
+                kernel: seccomp::kernel(),
+            };
+            let profile = seccomp::profile(&value, &facts).context(name)?;
+            spec.set("linux.seccomp", profile);
+        }
+    }
+    if let Some(profile) = &s.apparmor {
+        spec.set("process.apparmorProfile", profile.as_str());
+    }
+    masks::mask(spec, &s.mask);
+    masks::unmask(spec, &s.unmask);
+    Ok(())
+}
+
+/// Applies `--device` and its rules.
+///
+/// # Errors
+/// When a device is not there.
+pub fn apply_devices(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.devices;
+    let with_rule = namespaces::find(&job.spec, "user").is_none();
+    for flag in args.device.iter().filter(|d| !cdi::is_device_name(d)) {
+        devices::add(&mut job.spec, &Wanted::parse(flag)?, with_rule)?;
+    }
+    for rule in &args.device_cgroup_rule {
+        devices::add_rule(&mut job.spec, rule)?;
+    }
+    job.trace.because(&job.spec, || "--device".into());
+    Ok(())
+}
+
+/// The files of `--bind-mount` and `--shm-dir` by destination.
+///
+/// # Errors
+/// When a destination is given twice or not absolute.
+pub fn bind_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    let shm = args.shm_dir.iter().map(|dir| ("/dev/shm".to_owned(), dir.clone()));
+    for (destination, source) in args.bind_mount.iter().cloned().chain(shm) {
+        mounts::check_destination(&destination)?;
+        let destination = mounts::clean(&destination);
+        if files.iter().any(|(d, _)| *d == destination) {
+            return Err(usage(format!("{destination} is bound twice")));
+        }
+        files.push((destination, utf8(std::path::absolute(&source).with_context(|| cli::name(&source))?)?));
+    }
+    Ok(files)
+}
+
+/// Removes mounts as the flags say.
+///
+/// # Errors
+/// When there is no mount to remove.
+pub fn remove_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
+    if job.args.mounts.mount_remove_all {
+        job.spec.set("mounts", json!([]));
+        job.trace.because(&job.spec, || "--mount-remove-all".into());
+    }
+    for destination in &job.args.mounts.mount_remove {
+        if !mounts::remove(&mut job.spec, destination) {
+            bail!("--mount-remove {destination}: there is no mount");
+        }
+        job.trace.because(&job.spec, || format!("--mount-remove {destination}"));
+    }
+    Ok(())
+}
+
+/// `--hook STAGE:PATH[,ARG...]`.
+///
+/// # Errors
+/// When the stage is unknown or the path not absolute.
+pub fn apply_hooks(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
+    const STAGES: [&str; 6] =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    for flag in flags {
+        let parsed =
+            flag.split_once(':').filter(|(stage, path)| STAGES.contains(stage) && path.starts_with('/'));
+        let Some((stage, command)) = parsed else {
+            return Err(usage(format!(
+                "--hook {flag}: STAGE:PATH[,ARG...] is wanted, STAGE one of {}",
+                STAGES.join(", ")
+            )));
+        };
+        let words: Vec<&str> = command.split(',').collect();
+        let mut hook = json!({ "path": words[0] });
+        if words.len() > 1 {
+            hook["args"] = json!(words);
+        }
+        spec.list_mut(&format!("hooks.{stage}")).push(hook);
+    }
+    Ok(())
+}
+
+/// A path as config.json can hold it.
+///
+/// # Errors
+/// When it is not UTF-8.
+pub fn utf8(path: impl Into<std::path::PathBuf>) -> anyhow::Result<String> {
+    let path = path.into().into_os_string();
+    path.into_string()
+        .map_err(|p| anyhow::anyhow!("{}: not UTF-8, which config.json cannot hold", cli::name(p)))
+}
+
+/// A bind mount for a file of the manager in place of the tmpfs `runc spec` has on /dev/shm.
+pub fn replace_shm(spec: &mut Spec, dir: &str) {
+    let is_tmpfs = mounts::find(spec, "/dev/shm").is_some_and(|m| mounts::kind(m) == "tmpfs");
+    if is_tmpfs {
+        mounts::put(spec, &Mount::bind(dir, "/dev/shm", &["bind", "rprivate", "nosuid", "noexec", "nodev"]));
+    }
+}

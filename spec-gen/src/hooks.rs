@@ -1,0 +1,458 @@
+//! Hooks of `--hooks-dir`: which files apply, and where each stage goes.
+//!
+//! The format is that of podman's oci-hooks(5), 1.0.0 and the older one without a version.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::compat::Compat;
+use crate::json as strict;
+use crate::shape;
+use crate::spec::Spec;
+
+/// A hook file that was read.
+pub struct Hook {
+    /// The file, for messages.
+    pub file: String,
+    /// The runtime-spec's hook object.
+    hook: Value,
+    when: When,
+    stages: Vec<String>,
+}
+
+#[derive(Default)]
+struct When {
+    always: Option<bool>,
+    bind_mounts: Option<bool>,
+    annotations: Vec<(Regex, Regex)>,
+    commands: Vec<Regex>,
+    /// The older format: one condition suffices.
+    any: bool,
+}
+
+const STAGES: [&str; 7] =
+    ["precreate", "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Current {
+    #[serde(rename = "version")]
+    _version: String,
+    hook: Program,
+    when: CurrentWhen,
+    stages: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Program {
+    path: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<String>,
+    timeout: Option<i32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CurrentWhen {
+    always: Option<bool>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    commands: Vec<String>,
+    #[serde(rename = "hasBindMounts")]
+    has_bind_mounts: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Old {
+    #[serde(rename = "version")]
+    _version: Option<String>,
+    hook: String,
+    #[serde(default)]
+    arguments: Vec<String>,
+    #[serde(default, alias = "stage")]
+    stages: Vec<String>,
+    #[serde(default, alias = "cmd")]
+    cmds: Vec<String>,
+    #[serde(default, alias = "annotation")]
+    annotations: Vec<String>,
+    hasbindmounts: Option<bool>,
+}
+
+/// Reads the hooks of the directories; a file in a later directory replaces one of the same name. A
+/// hook whose program is not there is left out with a warning: podman leaves it out without one.
+///
+/// # Errors
+/// Names the file and what is wrong in it.
+pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for dir in dirs {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e).with_context(|| cli::name(dir)),
+        };
+        for entry in entries {
+            let path = entry.with_context(|| cli::name(dir))?.path();
+            if path.extension().is_some_and(|e| e == "json") {
+                files.insert(cli::name(path.file_name().unwrap_or_default()), path);
+            }
+        }
+    }
+    let mut named: Vec<(String, PathBuf)> = files.into_iter().collect();
+    named.sort_by_key(|(name, _)| name.to_lowercase());
+    let (mut hooks, mut missing) = (Vec::new(), Vec::new());
+    for (_, path) in named {
+        let shown = cli::name(&path);
+        let hook = read_file(&path).with_context(|| shown.clone())?;
+        let program = hook.hook["path"].as_str().unwrap_or_default();
+        if Path::new(program).exists() {
+            hooks.push(hook);
+        } else {
+            missing.push(format!("{shown}: {program}: no such file, the hook is left out"));
+        }
+    }
+    Ok((hooks, missing))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Hook> {
+    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 1 << 20)?;
+    parse(strict::parse(&text)?, cli::name(path))
+}
+
+fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
+    let version = match value.get("version") {
+        None => "0.1.0".to_owned(),
+        Some(Value::String(version)) => version.clone(),
+        Some(other) => bail!("version: a string is wanted, not {}", shape::describe(other)),
+    };
+    let (program, when, stages) = match version.as_str() {
+        "1.0.0" => {
+            let c: Current = serde_json::from_value(value)?;
+            let when = When {
+                always: c.when.always,
+                bind_mounts: c.when.has_bind_mounts,
+                annotations: pairs(c.when.annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())))?,
+                commands: regexes(&c.when.commands, "when.commands")?,
+                any: false,
+            };
+            (c.hook, when, c.stages)
+        }
+        "0.1.0" => old(value)?,
+        other => bail!("version {other:?} is not one of 1.0.0, 0.1.0"),
+    };
+    if program.path.is_empty() {
+        bail!("hook.path: missing");
+    }
+    if !program.path.starts_with('/') {
+        bail!("hook.path: {}: an absolute path is wanted", program.path);
+    }
+    if stages.is_empty() {
+        bail!("stages: missing");
+    }
+    if let Some(unknown) = stages.iter().find(|s| !STAGES.contains(&s.as_str())) {
+        bail!("stages: {unknown:?} is not one of {}", STAGES.join(", "));
+    }
+    if when.always.is_none()
+        && when.bind_mounts.is_none()
+        && when.annotations.is_empty()
+        && when.commands.is_empty()
+    {
+        bail!("when: there is no condition");
+    }
+    Ok(Hook { file, hook: program.into_value(), when, stages })
+}
+
+fn old(value: Value) -> anyhow::Result<(Program, When, Vec<String>)> {
+    // The keys of the older format may hold one string or a list of them.
+    let mut value = value;
+    for key in ["stage", "stages", "cmd", "cmds", "annotation", "annotations", "arguments"] {
+        if let Some(one @ Value::String(_)) = value.get(key) {
+            value[key] = json!([one]);
+        }
+    }
+    let o: Old = serde_json::from_value(value)?;
+    let any_value = o.annotations.iter().map(|v| (".*", v.as_str()));
+    let when = When {
+        always: None,
+        bind_mounts: o.hasbindmounts,
+        annotations: pairs(any_value)?,
+        commands: regexes(&o.cmds, "cmds")?,
+        any: true,
+    };
+    let mut args = o.arguments;
+    if !args.is_empty() {
+        args.insert(0, o.hook.clone());
+    }
+    Ok((Program { path: o.hook, args, env: Vec::new(), timeout: None }, when, o.stages))
+}
+
+impl Program {
+    fn into_value(self) -> Value {
+        let mut hook = Map::new();
+        hook.insert("path".into(), json!(self.path));
+        if !self.args.is_empty() {
+            hook.insert("args".into(), json!(self.args));
+        }
+        if !self.env.is_empty() {
+            hook.insert("env".into(), json!(self.env));
+        }
+        if let Some(timeout) = self.timeout {
+            hook.insert("timeout".into(), json!(timeout));
+        }
+        Value::Object(hook)
+    }
+}
+
+fn regexes(patterns: &[String], key: &str) -> anyhow::Result<Vec<Regex>> {
+    patterns
+        .iter()
+        .map(|p| Regex::new(p).with_context(|| format!("{key}: {p:?}: not a regular expression")))
+        .collect()
+}
+
+fn pairs<'a>(patterns: impl Iterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Vec<(Regex, Regex)>> {
+    let regex =
+        |p: &str| Regex::new(p).with_context(|| format!("annotations: {p:?}: not a regular expression"));
+    patterns.map(|(key, value)| Ok((regex(key)?, regex(value)?))).collect()
+}
+
+impl When {
+    fn matches(&self, spec: &Spec, has_bind_mounts: bool) -> anyhow::Result<bool> {
+        let mut matched = false;
+        let mut conditions: Vec<bool> = Vec::new();
+        conditions.extend(self.always);
+        conditions.extend(self.bind_mounts.map(|wanted| wanted && has_bind_mounts));
+        for (key, value) in &self.annotations {
+            let annotations = spec.get("annotations").and_then(Value::as_object).into_iter().flatten();
+            let hit =
+                |(k, v): (&String, &Value)| key.is_match(k) && v.as_str().is_some_and(|v| value.is_match(v));
+            conditions.push(annotations.map(hit).any(|hit| hit));
+        }
+        for condition in conditions {
+            match (condition, self.any) {
+                (true, true) => return Ok(true),
+                (true, false) => matched = true,
+                (false, false) => return Ok(false),
+                (false, true) => {}
+            }
+        }
+        if self.commands.is_empty() {
+            return Ok(matched);
+        }
+        let args = spec.args();
+        let Some(command) = args.first() else {
+            bail!("process.args: empty, and the hook asks for the command");
+        };
+        Ok(self.commands.iter().any(|c| c.is_match(command)))
+    }
+}
+
+/// What the hooks did with the spec.
+#[derive(Default)]
+pub struct Outcome {
+    /// Programs to run on the finished spec.
+    pub precreate: Vec<(String, Value)>,
+    /// poststop hooks that were left to the manager.
+    pub left_out: Vec<String>,
+}
+
+/// Adds the hooks that match to their stages.
+///
+/// # Errors
+/// When a hook asks for the command and there is none.
+pub fn inject(
+    spec: &mut Spec,
+    hooks: &[Hook],
+    has_bind_mounts: bool,
+    compat: Compat,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut matched = Vec::new();
+    for hook in hooks {
+        if hook.when.matches(spec, has_bind_mounts).with_context(|| hook.file.clone())? {
+            matched.push(hook);
+        }
+    }
+    for hook in matched {
+        spec.object("hooks");
+        for stage in &hook.stages {
+            let stage = match stage.as_str() {
+                "precreate" => {
+                    outcome.precreate.push((hook.file.clone(), hook.hook.clone()));
+                    continue;
+                }
+                // podman runs them itself when it cleans up; a bare runtime is on its own.
+                "poststop" if compat != Compat::None => {
+                    outcome.left_out.push(hook.file.clone());
+                    continue;
+                }
+                // The runtime-spec deprecates prestart; podman 5 puts it where runtimes run it anyway.
+                "prestart" if compat != Compat::Podman43 => "createRuntime",
+                stage => stage,
+            };
+            spec.list_mut(&format!("hooks.{stage}")).push(hook.hook.clone());
+        }
+    }
+    Ok(outcome)
+}
+
+/// Runs a precreate hook: the spec on its standard input, the new spec on its standard output.
+///
+/// # Errors
+/// When it cannot be started, fails, takes too long, or writes no spec.
+pub fn filter(spec: &Spec, hook: &Value) -> anyhow::Result<Value> {
+    let path = hook["path"].as_str().unwrap_or_default();
+    filter_by(path, hook, spec).with_context(|| format!("precreate hook {path}"))
+}
+
+fn filter_by(path: &str, hook: &Value, spec: &Spec) -> anyhow::Result<Value> {
+    let texts = |key: &str| -> Vec<&str> {
+        hook.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    };
+    let args = texts("args");
+    let mut command = Command::new(path);
+    if let Some((name, rest)) = args.split_first() {
+        use std::os::unix::process::CommandExt;
+        command.arg0(name).args(rest);
+    }
+    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    for entry in texts("env") {
+        if let Some((name, value)) = entry.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    let mut child = command.spawn()?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let text = serde_json::to_vec(spec.value())?;
+    let writer = std::thread::spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&text)));
+    let reader = std::thread::spawn(move || {
+        let mut output = Vec::new();
+        stdout.map_or(Ok(0), |stdout| stdout.take(MAX_FILTERED + 1).read_to_end(&mut output)).map(|_| output)
+    });
+    let timeout = hook.get("timeout").and_then(Value::as_u64).map(Duration::from_secs);
+    let status = wait(&mut child, timeout)?;
+    // A filter that does not read its input ends before we have written it all: its status counts.
+    let _ = writer.join();
+    let output = reader.join().map_err(|_| anyhow::anyhow!("reading its output went wrong"))??;
+    if !status.success() {
+        bail!("{status}");
+    }
+    if output.len() as u64 > MAX_FILTERED {
+        bail!("its output is longer than {MAX_FILTERED} bytes");
+    }
+    let mut value = strict::parse(&output).context("output")?;
+    shape::check(&mut value).context("output")?;
+    if value.get("ociVersion").is_none() {
+        bail!("output: not an OCI spec: the key ociVersion is missing");
+    }
+    Ok(value)
+}
+
+const MAX_FILTERED: u64 = 16 << 20;
+
+fn wait(
+    child: &mut std::process::Child,
+    timeout: Option<Duration>,
+) -> anyhow::Result<std::process::ExitStatus> {
+    let Some(timeout) = timeout else { return Ok(child.wait()?) };
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if start.elapsed() >= timeout {
+            child.kill()?;
+            child.wait()?;
+            bail!("still running after {} s, killed", timeout.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec::new(json!({"process": {"args": ["/bin/sh"]}, "annotations": {"com.x": "yes"}}))
+    }
+
+    fn matches(hook: Value, binds: bool) -> bool {
+        parse(hook, "h".into()).unwrap().when.matches(&spec(), binds).unwrap()
+    }
+
+    #[test]
+    fn conditions_of_the_current_format_must_all_hold() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"always": true}), false, true),
+            (json!({"always": false, "commands": ["sh$"]}), false, false),
+            (json!({"hasBindMounts": true}), true, true),
+            (json!({"hasBindMounts": true}), false, false),
+            (json!({"hasBindMounts": false}), false, false),
+            (json!({"annotations": {"^com\\.x$": "^y"}}), false, true),
+            (json!({"annotations": {"^com\\.x$": "^n"}, "always": true}), false, false),
+            (json!({"commands": [".*/nosuch$"], "always": true}), false, false),
+            (json!({"commands": ["nosuch", "bin"]}), false, true),
+        ];
+        for (when, binds, expected) in cases {
+            let hook = json!({"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": when, "stages": ["prestart"]});
+            assert_eq!(matches(hook, binds), expected, "{when}");
+        }
+    }
+
+    #[test]
+    fn one_condition_of_the_older_format_suffices() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"hook": "/bin/true", "stage": "prestart", "cmd": "nosuch", "hasbindmounts": true}), true, true),
+            (json!({"hook": "/bin/true", "stages": ["prestart"], "cmds": ["sh$"], "annotations": ["no"]}), false, true),
+            (json!({"hook": "/bin/true", "stages": ["prestart"], "annotations": ["no", "^yes$"]}), false, true),
+            (json!({"hook": "/bin/true", "stages": ["prestart"], "annotations": ["no"]}), false, false),
+        ];
+        for (hook, binds, expected) in cases {
+            assert_eq!(matches(hook.clone(), binds), expected, "{hook}");
+        }
+    }
+
+    #[test]
+    fn a_bad_hook_file_is_named_by_its_fault() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"version": "2.0.0"}), "version \"2.0.0\" is not one of"),
+            (json!({"version": 1}), "version: a string is wanted"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": []}), "stages: missing"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": ["now"]}), "\"now\" is not one of"),
+            (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "an absolute path is wanted"),
+            (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "missing field `path`"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"commands": ["("]}, "stages": ["prestart"]}), "\"(\": not a regular expression"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "there is no condition"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"allways": true}, "stages": ["prestart"]}), "unknown field `allways`"),
+        ];
+        for (hook, message) in cases {
+            let error = parse(hook, "h".into()).err().map(|e| format!("{e:#}")).unwrap_or_default();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_hangs_is_killed() {
+        let hook = json!({"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 0});
+        let start = Instant::now();
+        let error = format!("{:#}", filter(&spec(), &hook).unwrap_err());
+        assert!(error.contains("killed") && start.elapsed() < Duration::from_secs(30), "{error}");
+    }
+}

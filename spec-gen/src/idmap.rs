@@ -1,0 +1,152 @@
+//! User namespace id mappings.
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+/// One range: `size` ids from `container` on inside are those from `host` on outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    pub container: u32,
+    pub host: u32,
+    pub size: u32,
+}
+
+impl IdMap {
+    /// Reads podman's `CONTAINER:HOST:SIZE`; without SIZE one id.
+    ///
+    /// # Errors
+    /// When it is not two or three numbers, or the range runs past the last id.
+    pub fn parse(text: &str) -> Result<IdMap, String> {
+        IdMap::from_fields(text.split(':'))
+            .ok_or_else(|| "CONTAINER:HOST:SIZE is wanted, three numbers".into())
+    }
+
+    /// A range from its numbers in text; `None` when they are none, or leave the range of ids.
+    pub fn from_fields<'a>(fields: impl Iterator<Item = &'a str>) -> Option<IdMap> {
+        let numbers: Option<Vec<u32>> = fields.map(|f| f.parse().ok()).collect();
+        let (container, host, size) = match numbers?[..] {
+            [container, host] => (container, host, 1),
+            [container, host, size] => (container, host, size),
+            _ => return None,
+        };
+        let map = IdMap { container, host, size };
+        (size > 0 && map.fits()).then_some(map)
+    }
+
+    /// Whether both ends stay below the id that means "none".
+    fn fits(self) -> bool {
+        container_end(self) <= u64::from(u32::MAX)
+            && u64::from(self.host) + u64::from(self.size) <= u64::from(u32::MAX)
+    }
+
+    /// The mapping as the runtime-spec writes it.
+    pub fn to_value(self) -> Value {
+        json!({ "containerID": self.container, "hostID": self.host, "size": self.size })
+    }
+}
+
+fn container_end(map: IdMap) -> u64 {
+    u64::from(map.container) + u64::from(map.size)
+}
+
+/// The mappings of a user namespace; empty when the container has none of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    pub uids: Vec<IdMap>,
+    pub gids: Vec<IdMap>,
+}
+
+/// The host id of a container id; without mappings they are equal.
+pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
+    if maps.is_empty() {
+        return Some(id);
+    }
+    let map = maps.iter().find(|m| id >= m.container && u64::from(id) < container_end(**m))?;
+    map.host.checked_add(id - map.container)
+}
+
+/// The ids of the process on the host.
+///
+/// # Errors
+/// When the user namespace does not hold them.
+pub fn process_on_host(maps: &IdMaps, uid: u32, gid: u32) -> anyhow::Result<(u32, u32)> {
+    let show = |maps: &[IdMap]| {
+        maps.iter().map(|m| format!("{}:{}:{}", m.container, m.host, m.size)).collect::<Vec<_>>().join(" ")
+    };
+    let host_uid = to_host(&maps.uids, uid)
+        .with_context(|| format!("the container's id mappings ({}) don't map UID {uid}", show(&maps.uids)))?;
+    let host_gid = to_host(&maps.gids, gid)
+        .with_context(|| format!("the container's id mappings ({}) don't map GID {gid}", show(&maps.gids)))?;
+    Ok((host_uid, host_gid))
+}
+
+/// What `idmap[=uids=C-H-S#C-H-S;gids=…]` asks for on a mount; a kind that is not named has the container's mappings.
+/// `@C-H-S` gives H as an id of the container.
+///
+/// # Errors
+/// On anything else.
+pub fn of_mount(option: &str, container: &IdMaps) -> anyhow::Result<IdMaps> {
+    let mut maps = container.clone();
+    let Some(list) = option.strip_prefix("idmap=") else { return Ok(maps) };
+    for part in list.split(';').filter(|p| !p.is_empty()) {
+        match part.split_once('=') {
+            Some(("uids", ranges)) => maps.uids = ranges_of(ranges, &container.uids)?,
+            Some(("gids", ranges)) => maps.gids = ranges_of(ranges, &container.gids)?,
+            _ => bail!("{option}: uids=C-H-S or gids=C-H-S is wanted"),
+        }
+    }
+    Ok(maps)
+}
+
+fn ranges_of(ranges: &str, container: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
+    ranges
+        .split('#')
+        .filter(|r| !r.is_empty())
+        .map(|range| {
+            let relative = range.starts_with('@');
+            let mut map = IdMap::from_fields(range.trim_start_matches('@').split('-'))
+                .with_context(|| format!("{range}: C-H-S is wanted, three numbers"))?;
+            if relative {
+                map.host = to_host(container, map.host).with_context(|| {
+                    format!("{range}: could not find a user namespace mapping for {}", map.host)
+                })?;
+            }
+            Ok(map)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAP: IdMap = IdMap { container: 0, host: 100_000, size: 65_536 };
+
+    #[test]
+    fn ids_are_translated_inside_the_ranges_only() {
+        assert_eq!(to_host(&[MAP], 1000), Some(101_000));
+        assert_eq!(to_host(&[MAP], 65_535), Some(165_535));
+        assert_eq!(to_host(&[MAP], 65_536), None);
+        assert_eq!(to_host(&[], 7), Some(7));
+    }
+
+    #[test]
+    fn ranges_past_the_last_id_are_refused() {
+        assert_eq!(IdMap::parse("0:100000:65536"), Ok(MAP));
+        for bad in ["", "0", "0:1:2:3", "0:1:0", "4294967295:0:2", "0:4294967290:10", "-1:0:1", "a:b:c"] {
+            assert!(IdMap::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn idmap_options_take_the_containers_maps_where_nothing_is_said() {
+        let container = IdMaps { uids: vec![MAP], gids: vec![MAP] };
+        assert_eq!(of_mount("idmap", &container).unwrap(), container);
+        let maps = of_mount("idmap=uids=0-1-10#10-11-10;gids=@0-1-5", &container).unwrap();
+        assert_eq!(maps.uids.len(), 2);
+        assert_eq!(maps.gids, [IdMap { container: 0, host: 100_001, size: 5 }]);
+        for bad in ["idmap=x=0-0-1", "idmap=uids=0", "idmap=gids=@0-99999-1"] {
+            assert!(of_mount(bad, &container).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `--image-config`: an image's defaults for the process, in OCI's form or Docker's.
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::container::Container;
+use crate::env;
+use crate::mounts;
+use crate::shape::describe;
+use crate::spec::Spec;
+use crate::volumes;
+
+/// What an image says beyond its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    pub env: Vec<String>,
+    pub entrypoint: Vec<String>,
+    pub cmd: Vec<String>,
+    pub workdir: String,
+    pub user: String,
+    pub stop_signal: String,
+    pub volumes: Vec<String>,
+    pub labels: Vec<(String, String)>,
+}
+
+impl ImageConfig {
+    /// Reads an image config (`config` holds the keys), `docker inspect`'s form of it (`Config`), or the keys alone.
+    ///
+    /// # Errors
+    /// Names the key that has another type, with its path.
+    pub fn parse(document: &Value) -> anyhow::Result<ImageConfig> {
+        let inner = ["config", "Config"].iter().find_map(|key| Some((*key, document.get(*key)?)));
+        let (path, keys) = match inner {
+            Some((_, Value::Null)) => return Ok(ImageConfig::default()),
+            Some((key, value)) => (format!("{key}."), value),
+            None => (String::new(), document),
+        };
+        let known = [
+            "Env",
+            "Cmd",
+            "Entrypoint",
+            "WorkingDir",
+            "User",
+            "Volumes",
+            "Labels",
+            "StopSignal",
+            "ExposedPorts",
+        ];
+        if inner.is_none() && !known.iter().any(|key| keys.get(*key).is_some()) {
+            bail!("not an image config: the key config is missing");
+        }
+        let fail = |key: &str, wanted: &str, found: &Value| {
+            anyhow::anyhow!("{path}{key}: {wanted} is wanted, not {}", describe(found))
+        };
+        if !keys.is_object() {
+            return Err(fail("", "an object", keys));
+        }
+        let get = |key: &str| keys.get(key).filter(|v| !v.is_null());
+        let text = |key: &str| match get(key) {
+            None => Ok(String::new()),
+            Some(value) => value.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string", value)),
+        };
+        let texts = |key: &str| -> anyhow::Result<Vec<String>> {
+            let Some(value) = get(key) else { return Ok(Vec::new()) };
+            let list = value.as_array().ok_or_else(|| fail(key, "an array", value))?;
+            list.iter()
+                .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string in the array", v)))
+                .collect()
+        };
+        let object = |key: &str| match get(key) {
+            None => Ok(None),
+            Some(value) => value.as_object().map(Some).ok_or_else(|| fail(key, "an object", value)),
+        };
+        let mut labels = Vec::new();
+        for (key, value) in object("Labels")?.into_iter().flatten() {
+            let value = value.as_str().ok_or_else(|| fail("Labels", "a string for each label", value))?;
+            labels.push((key.clone(), value.to_owned()));
+        }
+        Ok(ImageConfig {
+            env: texts("Env")?,
+            entrypoint: texts("Entrypoint")?,
+            cmd: texts("Cmd")?,
+            workdir: text("WorkingDir")?,
+            user: text("User")?,
+            stop_signal: text("StopSignal")?,
+            volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| path.clone()).collect(),
+            labels,
+        })
+    }
+
+    /// Puts the image's defaults into a spec; what they leave open is the caller's.
+    ///
+    /// # Errors
+    /// When a variable has no name, or a path is not absolute.
+    pub fn apply(&self, spec: &mut Spec, container: &mut Container) -> anyhow::Result<()> {
+        for entry in &self.env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            if name.is_empty() {
+                bail!("Env: {entry:?}: no name stands before the '='");
+            }
+            env::set(spec, name, value);
+        }
+        let args: Vec<&String> = self.entrypoint.iter().chain(&self.cmd).collect();
+        if !args.is_empty() {
+            spec.set("process.args", args.into_iter().cloned().collect::<Vec<_>>());
+        }
+        if !self.workdir.is_empty() {
+            // Docker takes a relative one from the root.
+            spec.set("process.cwd", mounts::clean(&self.workdir));
+            container.create_workdir = true;
+        }
+        if !self.user.is_empty() {
+            container.user = Some(self.user.clone());
+        }
+        if !self.stop_signal.is_empty() {
+            spec.annotate("org.opencontainers.image.stopSignal", self.stop_signal.as_str());
+        }
+        for (key, value) in &self.labels {
+            spec.annotate(key, value.as_str());
+        }
+        for volume in &self.volumes {
+            mounts::check_destination(volume).context("Volumes")?;
+            // Without a manager nobody keeps them: what is written there is gone with the container.
+            let options = volumes::complete(Vec::new(), volumes::Kind::Tmpfs)?;
+            if mounts::find(spec, volume).is_none() {
+                mounts::put(spec, &volumes::tmpfs(volume, options));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn oci_and_docker_say_the_same() {
+        let keys = json!({"Env": ["A=1"], "Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "alice",
+            "Volumes": {"/v": {}}, "StopSignal": "SIGTERM", "Labels": {"k": "v"}});
+        let oci = ImageConfig::parse(&json!({"architecture": "amd64", "config": keys})).unwrap();
+        assert_eq!(oci, ImageConfig::parse(&json!({"Config": keys})).unwrap());
+        assert_eq!(oci, ImageConfig::parse(&keys).unwrap());
+        let (mut spec, mut container) =
+            (Spec::new(json!({"process": {"env": ["A=0"], "args": ["sh"]}})), Container::default());
+        oci.apply(&mut spec, &mut container).unwrap();
+        assert_eq!(spec.args(), ["/e", "c"]);
+        assert_eq!((spec.cwd(), spec.texts("process.env")), ("/w", vec!["A=1".to_owned()]));
+        assert_eq!(container.user.as_deref(), Some("alice"));
+        assert_eq!(mounts::kind(&spec.mounts()[0]), "tmpfs");
+    }
+
+    #[test]
+    fn wrong_types_are_named_with_their_path() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"config": {"Env": "A=1"}}), "config.Env: an array is wanted, not the string \"A=1\""),
+            (json!({"config": {"Cmd": [1]}}), "config.Cmd: a string in the array is wanted, not the number 1"),
+            (json!({"config": {"Volumes": []}}), "config.Volumes: an object is wanted, not an array"),
+            (json!({"config": 5}), "config.: an object is wanted"),
+            (json!({"layers": []}), "not an image config"),
+        ];
+        for (document, message) in cases {
+            let error = ImageConfig::parse(&document).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        assert_eq!(ImageConfig::parse(&json!({"config": null})).unwrap(), ImageConfig::default());
+    }
+}

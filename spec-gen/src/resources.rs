@@ -1,0 +1,183 @@
+//! Limits: cgroup resources, rlimits, sysctls.
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::args::ResourceArgs;
+use crate::spec::Spec;
+
+/// Bytes of a size with a unit: `512m`, `1g`; `-1` is no limit where that has a meaning.
+///
+/// # Errors
+/// When it is no such number.
+pub fn bytes(text: &str) -> Result<i64, String> {
+    let lower = text.to_ascii_lowercase();
+    let number = lower.trim_end_matches("ib").trim_end_matches('b');
+    let (number, shift) = match number.chars().last() {
+        Some('k') => (&number[..number.len() - 1], 10),
+        Some('m') => (&number[..number.len() - 1], 20),
+        Some('g') => (&number[..number.len() - 1], 30),
+        Some('t') => (&number[..number.len() - 1], 40),
+        _ => (number, 0),
+    };
+    let value: i64 = number.parse().map_err(|_| "a number with k, m, g or t is wanted".to_owned())?;
+    value.checked_mul(1 << shift).ok_or_else(|| "more than 63 bits hold".into())
+}
+
+/// Applies the flags.
+///
+/// # Errors
+/// Names the flag whose value makes no sense.
+pub fn apply(spec: &mut Spec, args: &ResourceArgs) -> anyhow::Result<()> {
+    let mut put = |path: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            spec.set(&format!("linux.resources.{path}"), value);
+        }
+    };
+    put("memory.limit", args.memory.map(Value::from));
+    put("memory.reservation", args.memory_reservation.map(Value::from));
+    // podman's rule: as much swap as memory.
+    let swap = args.memory_swap.or(args.memory.filter(|m| *m > 0).map(|m| m.saturating_mul(2)));
+    put("memory.swap", swap.map(Value::from));
+    put("memory.swappiness", args.memory_swappiness.map(Value::from));
+    put("memory.disableOOMKiller", args.oom_kill_disable.then_some(Value::Bool(true)));
+    put("cpu.shares", args.cpu_shares.map(Value::from));
+    if let Some(cpus) = args.cpus {
+        if args.cpu_period.is_some() || args.cpu_quota.is_some() {
+            return Err(cli::usage("--cpus says the same as --cpu-period and --cpu-quota"));
+        }
+        put("cpu.period", Some(json!(100_000)));
+        // The flag's parser has bounded it.
+        put("cpu.quota", Some(json!((cpus * 100_000.0).round() as i64)));
+    }
+    put("cpu.period", args.cpu_period.map(Value::from));
+    put("cpu.quota", args.cpu_quota.map(Value::from));
+    put("cpu.realtimePeriod", args.cpu_rt_period.map(Value::from));
+    put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(Value::from));
+    put("cpu.cpus", args.cpuset_cpus.clone().map(Value::from));
+    put("cpu.mems", args.cpuset_mems.clone().map(Value::from));
+    put("pids.limit", args.pids_limit.map(Value::from));
+    put("blockIO.weight", args.blkio_weight.map(Value::from));
+    for limit in &args.hugetlb {
+        let (size, value) =
+            limit.split_once('=').with_context(|| format!("--hugetlb {limit}: SIZE=BYTES is wanted"))?;
+        let value = bytes(value)
+            .ok()
+            .filter(|v| *v >= 0)
+            .with_context(|| format!("--hugetlb {limit}: SIZE=BYTES is wanted"))?;
+        let list = spec.list_mut("linux.resources.hugepageLimits");
+        list.retain(|l| l["pageSize"] != size);
+        list.push(json!({ "pageSize": size, "limit": value }));
+    }
+    for pair in &args.cgroup_conf {
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("--cgroup-conf {pair}: KEY=VALUE is wanted"))?;
+        spec.object("linux.resources.unified").insert(key.into(), json!(value));
+    }
+    for pair in &args.sysctl {
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("--sysctl {pair}: KEY=VALUE is wanted"))?;
+        spec.object("linux.sysctl").insert(key.into(), json!(value));
+    }
+    for limit in &args.ulimit {
+        let (kind, soft, hard) = ulimit(limit).with_context(|| format!("--ulimit {limit}"))?;
+        let list = spec.list_mut("process.rlimits");
+        let value = json!({ "type": kind, "hard": hard, "soft": soft });
+        match list.iter_mut().find(|l| l["type"] == kind.as_str()) {
+            Some(there) => *there = value,
+            None => list.push(value),
+        }
+    }
+    if let Some(adj) = args.oom_score_adj {
+        spec.set("process.oomScoreAdj", adj);
+    }
+    Ok(())
+}
+
+const RLIMITS: [&str; 16] = [
+    "AS",
+    "CORE",
+    "CPU",
+    "DATA",
+    "FSIZE",
+    "LOCKS",
+    "MEMLOCK",
+    "MSGQUEUE",
+    "NICE",
+    "NOFILE",
+    "NPROC",
+    "RSS",
+    "RTPRIO",
+    "RTTIME",
+    "SIGPENDING",
+    "STACK",
+];
+
+/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit.
+fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
+    let (name, limits) = text.split_once('=').context("NAME=SOFT[:HARD] is wanted")?;
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
+    if !RLIMITS.contains(&short) {
+        bail!("{name} is not one of {}", RLIMITS.join(" ").to_lowercase());
+    }
+    let number = |n: &str| match n {
+        "-1" | "unlimited" => Ok(u64::MAX),
+        n => n.parse().with_context(|| format!("{n}: a number, -1 or unlimited is wanted")),
+    };
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if soft > hard {
+        bail!("the soft limit is above the hard one");
+    }
+    Ok((format!("RLIMIT_{short}"), soft, hard))
+}
+
+/// podman's limits where none are given: a million files and processes, or what spec-gen itself may have.
+pub fn default_rlimits(spec: &mut Spec) -> anyhow::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit};
+    const WANTED: u64 = 1_048_576;
+    for (kind, resource) in
+        [("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE), ("RLIMIT_NPROC", Resource::RLIMIT_NPROC)]
+    {
+        let list = spec.list("process.rlimits");
+        if !list.iter().any(|l| l["type"] == kind) {
+            let (_, own) = getrlimit(resource)?;
+            let limit = WANTED.min(own);
+            spec.list_mut("process.rlimits").push(json!({ "type": kind, "hard": limit, "soft": limit }));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_an_end() {
+        for (text, expected) in [
+            ("0", 0),
+            ("512", 512),
+            ("10m", 10 << 20),
+            ("1G", 1 << 30),
+            ("2kb", 2048),
+            ("1MiB", 1 << 20),
+            ("-1", -1),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "m", "1x", "9223372036854775807k", "1.5g", "é"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ulimits_are_named_as_in_the_shell() {
+        assert_eq!(ulimit("nofile=10:20").unwrap(), ("RLIMIT_NOFILE".into(), 10, 20));
+        assert_eq!(ulimit("RLIMIT_CORE=unlimited").unwrap(), ("RLIMIT_CORE".into(), u64::MAX, u64::MAX));
+        for bad in ["nofile", "nofile=", "x=1", "core=2:1", "core=-2"] {
+            assert!(ulimit(bad).is_err(), "{bad}");
+        }
+    }
+}

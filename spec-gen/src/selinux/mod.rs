@@ -1,0 +1,11 @@
+//! SELinux, behind the cargo feature `selinux`; without it the same functions say so.
+
+#[cfg(feature = "selinux")]
+mod with;
+#[cfg(not(feature = "selinux"))]
+mod without;
+
+#[cfg(feature = "selinux")]
+pub use with::{check_label, relabel};
+#[cfg(not(feature = "selinux"))]
+pub use without::{check_label, relabel};

@@ -1,0 +1,118 @@
+//! Systemd mode: what systemd as the container's first process expects to find mounted.
+
+use anyhow::bail;
+use serde_json::json;
+
+use crate::cgroups::Version;
+use crate::container::Container;
+use crate::mounts::{self, Mount};
+use crate::spec::Spec;
+use crate::{env, namespaces};
+
+/// Tmpfs mounts systemd wants, in podman's order.
+const TMPFS: [&str; 4] = ["/run", "/run/lock", "/tmp", "/var/log/journal"];
+
+/// Prepares the spec for systemd.
+///
+/// # Errors
+/// On cgroup v1 with a cgroup namespace: systemd's hierarchy cannot be given to the container then.
+pub fn apply(spec: &mut Spec, container: &Container, cgroups: Version) -> anyhow::Result<()> {
+    if !container.id.is_empty() {
+        let uuid: String = container.id.chars().take(32).collect();
+        env::set_default(spec, "container_uuid", &uuid);
+    }
+    for destination in TMPFS {
+        if mounts::find(spec, destination).is_none() {
+            let mut options = vec!["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"];
+            let size = format!("size={}", container.shm_size_systemd);
+            if container.shm_size_systemd != 0 {
+                options.push(&size);
+            }
+            spec.mounts_mut().push(json!({
+                "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options
+            }));
+        }
+    }
+    match cgroups {
+        Version::V2 => unified(spec),
+        Version::V1 => named_hierarchy(spec)?,
+    }
+    Ok(())
+}
+
+/// cgroup v2: the container's own tree, writable.
+fn unified(spec: &mut Spec) {
+    mounts::remove(spec, "/sys/fs/cgroup");
+    let mount = if namespaces::find(spec, "cgroup").is_some() {
+        Mount {
+            destination: "/sys/fs/cgroup".into(),
+            kind: "cgroup".into(),
+            source: "cgroup".into(),
+            options: vec!["private".into(), "rw".into()],
+        }
+    } else {
+        Mount::bind("/sys/fs/cgroup", "/sys/fs/cgroup", &["bind", "private", "rw"])
+    };
+    spec.mounts_mut().push(mount.to_value());
+}
+
+/// cgroup v1: systemd's named hierarchy. `release_agent` in it is a program the kernel starts as root on the host.
+fn named_hierarchy(spec: &mut Spec) -> anyhow::Result<()> {
+    const HIERARCHY: &str = "/sys/fs/cgroup/systemd";
+    let has_mount = mounts::find(spec, HIERARCHY).is_some();
+    if namespaces::find(spec, "cgroup").is_some() {
+        if has_mount {
+            return Ok(());
+        }
+        bail!("cgroup namespace is not supported with cgroup v1 and systemd mode");
+    }
+    if !has_mount {
+        spec.mounts_mut().push(Mount::bind(HIERARCHY, HIERARCHY, &["bind", "rprivate"]).to_value());
+    }
+    let agent = json!("/sys/fs/cgroup/systemd/release_agent");
+    let masked = spec.list_mut("linux.maskedPaths");
+    if !masked.contains(&agent) {
+        masked.push(agent);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn cgroup_mounts(spec: &Spec) -> Vec<&Value> {
+        spec.mounts().iter().filter(|m| mounts::destination(m).starts_with("/sys/fs/cgroup")).collect()
+    }
+
+    #[test]
+    fn cgroup_v2_replaces_the_read_only_tree() {
+        let old = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"]});
+        for (namespaces, kind, options) in [
+            (json!([{"type": "cgroup"}]), "cgroup", json!(["private", "rw"])),
+            (json!([]), "bind", json!(["bind", "private", "rw"])),
+        ] {
+            let mut spec = Spec::new(json!({"mounts": [old], "linux": {"namespaces": namespaces}}));
+            apply(&mut spec, &Container::default(), Version::V2).unwrap();
+            let mounts = cgroup_mounts(&spec);
+            assert_eq!(mounts.len(), 1);
+            assert_eq!((mounts::kind(mounts[0]), &mounts[0]["options"]), (kind, &options));
+        }
+    }
+
+    #[test]
+    fn cgroup_v1_gets_the_named_hierarchy_with_its_agent_masked() {
+        let mut spec = Spec::new(json!({"mounts": [{"destination": "/run", "type": "bind"}]}));
+        let container =
+            Container { shm_size_systemd: 10_485_760, id: "ab".repeat(32), ..Container::default() };
+        apply(&mut spec, &container, Version::V1).unwrap();
+        assert_eq!(spec.mounts().len(), 5);
+        assert_eq!(spec.mounts()[1]["options"][5], "size=10485760");
+        assert_eq!(spec.texts("linux.maskedPaths"), ["/sys/fs/cgroup/systemd/release_agent"]);
+        assert_eq!(spec.texts("process.env"), ["container_uuid=abababababababababababababababab"]);
+        let mut spec = Spec::new(json!({"linux": {"namespaces": [{"type": "cgroup"}]}}));
+        assert!(apply(&mut spec, &Container::default(), Version::V1).is_err());
+    }
+}

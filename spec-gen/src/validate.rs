@@ -1,0 +1,219 @@
+//! `--validate`: the result against the runtime-spec, by oci-spec's types and by the rules types cannot hold.
+
+use std::collections::BTreeSet;
+
+use cli::Session;
+use serde_json::Value;
+
+use crate::mounts;
+use crate::namespaces;
+use crate::spec::Spec;
+
+/// Checks the spec; each fault is reported with its JSON path.
+///
+/// # Errors
+/// When there is a fault.
+pub fn check(spec: &Spec, name: &str, session: &Session) -> anyhow::Result<()> {
+    let faults = faults(spec);
+    let Some((last, others)) = faults.split_last() else { return Ok(()) };
+    for fault in others {
+        session.error(format_args!("{name}: {fault}"));
+    }
+    anyhow::bail!("{name}: {last}")
+}
+
+fn faults(spec: &Spec) -> Vec<String> {
+    let mut faults = Vec::new();
+    // Through text: oci-spec's capabilities are read from strings a Value would have to lend.
+    let text = spec.value().to_string();
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    if let Err(e) = serde_path_to_error::deserialize::<_, oci_spec::runtime::Spec>(&mut reader) {
+        let reason = e.inner().to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        faults.push(format!("{}: {reason}", e.path()));
+    }
+    top_level(spec, &mut faults);
+    process(spec, &mut faults);
+    mount_list(spec, &mut faults);
+    namespace_list(spec, &mut faults);
+    linux(spec, &mut faults);
+    hooks(spec, &mut faults);
+    faults
+}
+
+fn top_level(spec: &Spec, faults: &mut Vec<String>) {
+    match spec.text("ociVersion") {
+        None => faults.push("ociVersion: missing".into()),
+        Some(version) => {
+            let core = version.split(['-', '+']).next().unwrap_or_default();
+            let numbers: Vec<&str> = core.split('.').collect();
+            if numbers.len() != 3 || numbers.iter().any(|n| n.parse::<u32>().is_err()) {
+                faults.push(format!("ociVersion: {version:?} is no semantic version"));
+            }
+        }
+    }
+    if spec.text("root.path").is_none() {
+        faults.push("root.path: missing".into());
+    }
+    if spec.get("annotations").and_then(Value::as_object).is_some_and(|a| a.contains_key("")) {
+        faults.push("annotations: a key is empty".into());
+    }
+}
+
+fn process(spec: &Spec, faults: &mut Vec<String>) {
+    if spec.get("process").is_none() {
+        return;
+    }
+    if spec.list("process.args").is_empty() {
+        faults.push("process.args: empty, there is nothing to start".into());
+    }
+    match spec.text("process.cwd") {
+        Some(cwd) if cwd.starts_with('/') => {}
+        Some(cwd) => faults.push(format!("process.cwd: {cwd:?} is not absolute")),
+        None => faults.push("process.cwd: missing".into()),
+    }
+    for (i, entry) in spec.texts("process.env").iter().enumerate() {
+        if !entry.contains('=') || entry.starts_with('=') {
+            faults.push(format!("process.env[{i}]: {entry:?} is not NAME=VALUE"));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (i, limit) in spec.list("process.rlimits").iter().enumerate() {
+        let kind = limit.get("type").and_then(Value::as_str).unwrap_or_default();
+        if !seen.insert(kind) {
+            faults.push(format!("process.rlimits[{i}].type: {kind} is there twice"));
+        }
+        let number = |key: &str| limit.get(key).and_then(Value::as_u64);
+        if number("soft") > number("hard") {
+            faults.push(format!("process.rlimits[{i}].soft: above the hard limit"));
+        }
+    }
+}
+
+fn mount_list(spec: &Spec, faults: &mut Vec<String>) {
+    for (i, mount) in spec.mounts().iter().enumerate() {
+        if !mounts::destination(mount).starts_with('/') {
+            faults.push(format!("mounts[{i}].destination: {:?} is not absolute", mounts::destination(mount)));
+        }
+        if mounts::is_bind(mount) && mounts::source(mount).is_empty() {
+            faults.push(format!("mounts[{i}].source: missing, and the mount is a bind mount"));
+        }
+        if mount.get("uidMappings").is_some() != mount.get("gidMappings").is_some() {
+            faults.push(format!("mounts[{i}]: uidMappings and gidMappings only come together"));
+        }
+    }
+}
+
+fn namespace_list(spec: &Spec, faults: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for (i, namespace) in spec.list("linux.namespaces").iter().enumerate() {
+        let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
+        if !namespaces::TYPES.iter().any(|(name, _)| *name == kind) {
+            faults.push(format!("linux.namespaces[{i}].type: {kind:?} is no namespace"));
+        }
+        if !seen.insert(kind) {
+            faults.push(format!("linux.namespaces[{i}].type: {kind} is there twice"));
+        }
+        if namespaces::path(namespace).is_some_and(|p| !p.starts_with('/')) {
+            faults.push(format!("linux.namespaces[{i}].path: not absolute"));
+        }
+    }
+    let needs = [
+        ("hostname", "uts"),
+        ("domainname", "uts"),
+        ("linux.uidMappings", "user"),
+        ("linux.gidMappings", "user"),
+        ("linux.timeOffsets", "time"),
+    ];
+    for (key, kind) in needs {
+        let empty = spec.get(key).is_none_or(|v| v.as_array().is_some_and(Vec::is_empty) || v == "");
+        if !empty && !seen.contains(kind) {
+            faults.push(format!("{key}: needs a namespace of type {kind}"));
+        }
+    }
+}
+
+fn linux(spec: &Spec, faults: &mut Vec<String>) {
+    if let Some(mode) = spec.text("linux.rootfsPropagation") {
+        let known =
+            ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+        if !known.contains(&mode) {
+            faults.push(format!("linux.rootfsPropagation: {mode:?} is not one of {}", known.join(", ")));
+        }
+    }
+    for key in ["linux.maskedPaths", "linux.readonlyPaths"] {
+        for (i, path) in spec.texts(key).iter().enumerate().filter(|(_, p)| !p.starts_with('/')) {
+            faults.push(format!("{key}[{i}]: {path:?} is not absolute"));
+        }
+    }
+    for (i, device) in spec.list("linux.devices").iter().enumerate() {
+        let text = |key: &str| device.get(key).and_then(Value::as_str).unwrap_or_default();
+        if !text("path").starts_with('/') {
+            faults.push(format!("linux.devices[{i}].path: {:?} is not absolute", text("path")));
+        }
+        if text("type") != "p" && (device.get("major").is_none() || device.get("minor").is_none()) {
+            faults.push(format!("linux.devices[{i}]: major and minor are missing"));
+        }
+    }
+}
+
+fn hooks(spec: &Spec, faults: &mut Vec<String>) {
+    for (stage, list) in spec.get("hooks").and_then(Value::as_object).into_iter().flatten() {
+        for (i, hook) in list.as_array().into_iter().flatten().enumerate() {
+            if !hook.get("path").and_then(Value::as_str).is_some_and(|p| p.starts_with('/')) {
+                faults.push(format!("hooks.{stage}[{i}].path: not absolute"));
+            }
+            if hook.get("timeout").and_then(Value::as_i64).is_some_and(|t| t <= 0) {
+                faults.push(format!("hooks.{stage}[{i}].timeout: not above 0"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::cgroups::Version;
+    use crate::default;
+
+    use super::*;
+
+    #[test]
+    fn the_default_spec_is_sound() {
+        for version in [Version::V1, Version::V2] {
+            assert_eq!(faults(&Spec::new(default::spec(version))), Vec::<String>::new());
+        }
+        let mut rootless = default::spec(Version::V2);
+        default::make_rootless(&mut rootless, 1000, 1000);
+        assert_eq!(faults(&Spec::new(rootless)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_fault_has_its_path() {
+        #[rustfmt::skip]
+        let cases = [
+            ("ociVersion", json!("one"), "ociVersion: \"one\" is no semantic version"),
+            ("root", json!({}), "root.path: missing"),
+            ("process.cwd", json!("rel"), "process.cwd: \"rel\" is not absolute"),
+            ("process.args", json!([]), "process.args: empty"),
+            ("process.env", json!(["A"]), "process.env[0]: \"A\" is not NAME=VALUE"),
+            ("process.capabilities.bounding", json!(["CAP_FLY"]), "process.capabilities.bounding"),
+            ("process.rlimits", json!([{"type": "RLIMIT_FOO", "soft": 1, "hard": 1}]), "process.rlimits[0].type"),
+            ("process.rlimits", json!([{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]), "process.rlimits[0].soft: above"),
+            ("mounts", json!([{"destination": "x"}]), "mounts[0].destination: \"x\" is not absolute"),
+            ("linux.namespaces", json!([{"type": "uts"}, {"type": "uts"}]), "linux.namespaces[1].type: uts is there twice"),
+            ("linux.namespaces", json!([{"type": "pid"}]), "hostname: needs a namespace of type uts"),
+            ("linux.rootfsPropagation", json!("open"), "linux.rootfsPropagation: \"open\" is not one of"),
+            ("linux.devices", json!([{"path": "/dev/x", "type": "c"}]), "linux.devices[0]: major and minor are missing"),
+            ("linux.resources.pids", json!({"limit": "many"}), "linux.resources.pids.limit"),
+            ("hooks", json!({"prestart": [{"path": "x", "timeout": 0}]}), "hooks.prestart[0].path: not absolute"),
+        ];
+        for (path, value, fault) in cases {
+            let mut spec = Spec::new(default::spec(Version::V1));
+            spec.set(path, value);
+            let faults = faults(&spec);
+            assert!(faults.iter().any(|f| f.starts_with(fault)), "{path}: {faults:?}");
+        }
+    }
+}
