@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Result, RootName, Status, TarPath, Xattr};
 
+use crate::aliases::Aliases;
 use crate::content::{attributes, same_content, same_metadata};
 use crate::links::{Candidate, Links};
 use crate::source::Source;
@@ -63,8 +64,15 @@ pub fn compare(
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let hinted = source.upper.is_some();
-    let mut compare =
-        Compare { source, options, changes, notices, links: Links::new(hinted), frames: Vec::new() };
+    let mut compare = Compare {
+        source,
+        options,
+        changes,
+        notices,
+        links: Links::new(hinted),
+        aliases: Aliases::default(),
+        frames: Vec::new(),
+    };
     compare.root()?;
     while let Some(frame) = compare.frames.last_mut() {
         match frame.names.pop() {
@@ -110,6 +118,7 @@ struct Compare<'a> {
     changes: &'a mut dyn Changes,
     notices: &'a mut dyn Notices,
     links: Links,
+    aliases: Aliases,
     frames: Vec<Frame>,
 }
 
@@ -225,6 +234,9 @@ impl Compare<'_> {
         let entry = self.entry(path, &new, None, inherits);
         let change = if base.is_some() { Change::Modified } else { Change::Added };
         if linked {
+            if let Some(base) = base.filter(|_| self.source.is_indexed(&entry.path)) {
+                self.aliases.add(base.identity(), &entry, new.status.identity(), same);
+            }
             let base = base.map(|base| (base.identity(), base.links()));
             self.links.add(Candidate { entry, id: new.status.identity(), base, same, change, parent });
         } else {
@@ -347,6 +359,9 @@ impl Compare<'_> {
 
     /// Hard links last (R5): only now is known which names of an inode stay.
     fn links(mut self) -> Result<()> {
+        for alias in std::mem::take(&mut self.aliases).find(self.source)? {
+            self.links.add(alias);
+        }
         for emission in std::mem::take(&mut self.links).resolve() {
             self.emit(&emission.parent, Change::Touched);
             self.changes.entry(emission.entry, emission.ino, emission.change);

@@ -4,6 +4,7 @@
 //! a merged view, never from the upper directory, so that redirects, metacopy, escaped attributes and
 //! whiteouts of any form need not be understood here. The upper directory only tells where to look.
 
+mod aliases;
 pub mod compare;
 mod content;
 pub mod layers;

@@ -1,5 +1,6 @@
 //! The two views that are compared: the tree as it was, and as it is.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,7 +13,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
-use tartree::Root;
+use tartree::{Root, TarPath};
 
 use crate::layers::{Layers, LayersError};
 use crate::mountinfo;
@@ -42,6 +43,8 @@ pub struct Source {
     /// The upper directory, unless everything must be looked at.
     pub(crate) upper: Option<Root>,
     pub(crate) marks: Marks,
+    /// Not mounted: the merged view lacks what an index would add, see [`Aliases`](crate::aliases::Aliases).
+    pub(crate) without_index: bool,
     /// Two views of the same layers: equal inode number and change time mean the same inode.
     pub(crate) same_inodes: bool,
 }
@@ -64,7 +67,7 @@ impl Source {
         let found = Layers::of(mount).map_err(layers)?;
         let upper = found.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
         let merged = without_submounts(&real).map_err(open)?;
-        Source::of_layers(&found, &upper, merged)
+        Source::of_layers(&found, &upper, merged, false)
     }
 
     /// An overlay of these layers that need not be mounted.
@@ -76,7 +79,7 @@ impl Source {
         let mut names = vec![upper.clone()];
         names.extend(layers.lowers.iter().cloned());
         let merged = merge(&names, layers)?;
-        Source::of_layers(layers, &upper, Root::new(merged))
+        Source::of_layers(layers, &upper, Root::new(merged), true)
     }
 
     /// Two plain trees, of any storage driver.
@@ -91,11 +94,17 @@ impl Source {
             new: Tree::new(open(to)?, marks),
             upper: None,
             marks,
+            without_index: false,
             same_inodes: false,
         })
     }
 
-    fn of_layers(layers: &Layers, upper: &Path, merged: Root) -> Result<Source, SourceError> {
+    fn of_layers(
+        layers: &Layers,
+        upper: &Path,
+        merged: Root,
+        without_index: bool,
+    ) -> Result<Source, SourceError> {
         let open = |path: &Path| Root::open(path).map_err(|e| SourceError::Open(path.into(), e));
         let base = match &layers.lowers[..] {
             // overlayfs wants two layers, and a single one without data-only layers is its own view.
@@ -110,7 +119,22 @@ impl Source {
             new: Tree::new(merged, marks),
             upper,
             marks,
+            without_index,
             same_inodes: true,
+        })
+    }
+
+    /// Whether the upper file at `path` was a hard link when it was copied up under `index=on`, in a view that does not know the index.
+    pub(crate) fn is_indexed(&mut self, path: &TarPath) -> bool {
+        let (true, Some(prefix), Some(upper)) =
+            (self.without_index, self.marks.prefix(), self.upper.as_mut())
+        else {
+            return false;
+        };
+        let name = [prefix, b"nlink"].concat();
+        upper.parent(path).is_ok_and(|(dir, file)| {
+            let file = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(file);
+            matches!(xattr::get(file, OsStr::from_bytes(&name)), Ok(Some(_)))
         })
     }
 

@@ -1,0 +1,8 @@
+//! What the tests share.
+//!
+//! Nothing here uses the code under test: a comparator built on the same walk would share its blind spots.
+
+pub mod compare;
+pub mod host;
+
+pub use compare::{Options, differences};
