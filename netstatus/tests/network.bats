@@ -1,0 +1,457 @@
+# A container keeps its addresses and its connections: real runc and CRIU, two "hosts" and a client on one LAN.
+#
+# Everything lives in network namespaces of the test: lan (a switch), client, hostA and hostB, and the container's own,
+# ctrA and ctrB. The container echoes what it is sent on TCP port 7. One connection of the client stays open while the
+# container is checkpointed on hostA and restored on hostB; a line is sent while it is down.
+#
+# Needed: root, a Debian 13 system with runc, netavark, nft, iptables, busybox, jq; netstatus in PATH. A CRIU that can
+# dump TCP here: NEWER_CRIU names the directory of one, made by newer-criu beside this file. CNI_PATH: bridge, host-local.
+
+bats_require_minimum_version 1.5.0
+
+ip=10.77.0.5 ip6=fd77::5 mac=02:77:00:00:00:05
+
+setup_file() {
+    if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
+    export NETAVARK=${NETAVARK:-$(command -v netavark || echo /usr/lib/podman/netavark)}
+    export CNI_PATH=${CNI_PATH:-/usr/lib/cni}
+    image=$BATS_FILE_TMPDIR/image
+    export image
+    mkdir -p "$image"/{bin,etc,proc,dev,sys,tmp}
+    cp "$(command -v busybox)" "$image/bin/busybox"
+    local name
+    for name in sh nc cat sleep; do ln -s busybox "$image/bin/$name"; done
+    echo root:x:0:0:root:/:/bin/sh >"$image/etc/passwd"
+}
+
+setup() {
+    dir=$BATS_TEST_TMPDIR
+    id=net-$BATS_TEST_NUMBER-$$
+    local name
+    for name in lan client hostA hostB; do
+        ip netns add $name
+        ip -n $name link set lo up
+    done
+    ip -n lan link add lan0 type bridge forward_delay 0
+    ip -n lan link set lan0 up
+    for name in client hostA hostB; do
+        ip -n lan link add port-$name type veth peer name up0 netns $name
+        ip -n lan link set port-$name master lan0 up
+        ip -n $name link set up0 up
+    done
+    ip -n client addr add 10.77.0.200/24 dev up0
+    ip -n client addr add fd77::200/64 dev up0 nodad
+    ip netns add ctrA
+    ip netns add ctrB
+}
+
+teardown() {
+    exec 8>&- 9>&-
+    [ -z "${client:-}" ] || kill "$client" 2>/dev/null || true
+    runc delete -f "$id" 2>/dev/null || true
+    local name
+    for name in $(ip netns list | cut -d' ' -f1); do ip netns del "$name" || true; done
+}
+
+# on NETNS CMD...: runs CMD on one of the hosts.
+on() {
+    nsenter --net="/run/netns/$1" -- "${@:2}"
+}
+
+# needs_tcp_dump: this kernel and CRIU can dump a TCP socket.
+needs_tcp_dump() {
+    local version
+    version=$(criu --version | sed -n 's/^Version: //p')
+    if [ "$(printf '%s\n' 4.2 "$version" | sort -V | head -n 1)" = 4.2 ]; then return 0; fi
+    case $(uname -r) in
+    [0-5].* | 6.[0-9].* | 6.1[0-5].*) return 0 ;;
+    esac
+    if [ -n "${CI:-}" ]; then
+        echo "criu $version cannot dump TCP on kernel $(uname -r): set NEWER_CRIU, or run this in the VM" >&2
+        return 1
+    fi
+    skip "not run: criu $version cannot dump TCP on kernel $(uname -r)"
+}
+
+# bridge NETNS: a bridge br0 with the uplink as port.
+bridge() {
+    ip -n "$1" link add br0 type bridge forward_delay 0
+    ip -n "$1" link set br0 up
+    ip -n "$1" link set up0 master br0
+}
+
+# bundle DIR NETNS: a bundle of the echo server in this namespace.
+bundle() {
+    mkdir -p "$1"
+    cp -a "$image" "$1/rootfs"
+    (cd "$1" && runc spec)
+    jq --arg netns "/run/netns/$2" '
+        .process.args = ["/bin/nc", "-ll", "-p", "7", "-e", "/bin/cat"] | .process.terminal = false
+        | .root.readonly = false | (.linux.namespaces[] | select(.type == "network")).path = $netns' \
+        "$1/config.json" >"$1/config.new"
+    mv "$1/config.new" "$1/config.json"
+}
+
+start() {
+    runc --log "$dir/runc.log" run -d --bundle "$1" "$id" </dev/null >/dev/null 2>&1 || {
+        cat "$dir/runc.log"
+        return 1
+    }
+}
+
+# connect ADDRESS: the client's one connection; lines go in by descriptor 9.
+connect() {
+    mkfifo "$dir/to"
+    : >"$dir/from"
+    on client busybox nc "$1" 7 <"$dir/to" >"$dir/from" 2>"$dir/client.log" &
+    client=$!
+    exec 9>"$dir/to"
+    say before
+    echoed before
+}
+
+# say LINE: fails when the connection is gone. In a shell of its own, which SIGPIPE may end.
+say() {
+    (echo "$1" >&9) 2>/dev/null
+}
+
+# echoed LINE [TENTHS]: waits for LINE to come back.
+echoed() {
+    local i
+    for ((i = 0; i < ${2:-150}; i++)); do
+        if grep -qx "$1" "$dir/from"; then return 0; fi
+        sleep 0.1
+    done
+    echo "'$1' did not come back" >&2
+    return 1
+}
+
+checkpoint() {
+    runc checkpoint --tcp-established --image-path "$dir/checkpoint" --work-path "$dir/work" "$id" || {
+        grep Error "$dir/work/dump.log" >&2
+        return 1
+    }
+}
+
+restore() {
+    runc --log "$dir/restore.err" restore -d --tcp-established --bundle "$1" --image-path "$dir/checkpoint" \
+        --work-path "$dir/work" "$id" </dev/null >/dev/null 2>&1 || {
+        cat "$dir/restore.err" >&2
+        grep Error "$dir/work/restore.log" >&2
+        return 1
+    }
+}
+
+# resets NETNS: how many TCP segments with RST were sent there.
+resets() {
+    on "$1" awk '/^Tcp:/ { if (seen) print $column; else for (i = 1; i <= NF; i++) if ($i == "OutRsts") column = i; seen = 1 }' /proc/net/snmp
+}
+
+# identity NETNS: MAC and addresses of eth0.
+identity() {
+    ip -n "$1" -j addr show dev eth0 | jq -c '.[0] | [.address, (.addr_info[] | "\(.local)/\(.prefixlen)")]'
+}
+
+netavark_network() {
+    cat <<'JSON'
+{"name": "agdnet", "id": "0000000000000000000000000000000000000000000000000000000000000001", "driver": "bridge",
+ "network_interface": "br0", "internal": false, "dns_enabled": false, "ipv6_enabled": true,
+ "subnets": [{"subnet": "10.77.0.0/24", "gateway": "10.77.0.1"}, {"subnet": "fd77::/64", "gateway": "fd77::1"}],
+ "ipam_options": {"driver": "host-local"}}
+JSON
+}
+
+# netavark_start: hostA sets the network of ctrA up; its input is $dir/opts.json, its answer $dir/netavark.json.
+netavark_start() {
+    jq -n --argjson info "$(netavark_network)" '{container_id: ("0" * 64), container_name: "web",
+        networks: {agdnet: {interface_name: "eth0", static_ips: ["10.77.0.5", "fd77::5"]}}, network_info: {agdnet: $info}}' \
+        >"$dir/opts.json"
+    mkdir -p "$dir/nvA" "$dir/nvB"
+    on hostA "$NETAVARK" --config "$dir/nvA" setup /run/netns/ctrA <"$dir/opts.json" >"$dir/netavark.json"
+    ip -n hostA link set up0 master br0
+}
+
+netavark_stop() {
+    on hostA "$NETAVARK" --config "$dir/nvA" teardown /run/netns/ctrA <"$dir/opts.json"
+    ip netns del ctrA
+}
+
+# netavark_restore: hostB sets the network of ctrB up from network.status.
+netavark_restore() {
+    netstatus restore --to netavark --base "$dir/opts.json" <"$dir/network.status" |
+        on hostB "$NETAVARK" --config "$dir/nvB" setup /run/netns/ctrB >"$dir/netavark.B.json"
+    ip -n hostB link set up0 master br0
+}
+
+move_bundle() {
+    bundle "$dir/B" ctrB
+}
+
+# over_netavark ADDRESS GAP [hold]: the whole way, with GAP seconds between the network and the restore.
+over_netavark() {
+    netavark_start
+    netstatus save <"$dir/netavark.json" >"$dir/network.status"
+    bundle "$dir/A" ctrA
+    start "$dir/A"
+    connect "$1"
+    identity ctrA >"$dir/identity"
+    checkpoint
+    say during
+    netavark_stop
+    move_bundle
+    if [ "${3:-}" = hold ]; then netstatus hold --netns /run/netns/ctrB; fi
+    netavark_restore
+    sleep "$2"
+    restore "$dir/B"
+    if [ "${3:-}" = hold ]; then netstatus release --netns /run/netns/ctrB --announce; fi
+}
+
+@test "netavark: addresses, MAC and an open connection survive a move, also with 4 s between network and restore" {
+    needs_tcp_dump
+    over_netavark $ip 4 hold
+    echoed during
+    say after
+    echoed after
+    [ "$(identity ctrB)" = "$(cat "$dir/identity")" ]
+    diff <(netstatus save <"$dir/netavark.B.json") "$dir/network.status"
+    [ "$(resets ctrB)" = 0 ]
+}
+
+@test "netavark: without hold the same connection dies, although every program ends with 0" {
+    needs_tcp_dump
+    over_netavark $ip 4
+    say after || true
+    run ! echoed after 40
+    [ "$(resets ctrB)" -ge 1 ]
+}
+
+@test "netavark: an IPv6 connection survives" {
+    needs_tcp_dump
+    over_netavark $ip6 1 hold
+    echoed during
+    say after
+    echoed after
+    [ "$(resets ctrB)" = 0 ]
+}
+
+# plain_start: a veth into a bridge of hostA, by ip(8) alone.
+plain_start() {
+    bridge hostA
+    bridge hostB
+    ip -n ctrA link set lo up
+    ip -n hostA link add vctr type veth peer name eth0 address $mac netns ctrA
+    ip -n hostA link set vctr master br0 up
+    ip -n ctrA addr add $ip/24 dev eth0
+    ip -n ctrA addr add $ip6/64 dev eth0 nodad
+    ip -n ctrA link set eth0 up
+    ip -n ctrA route add default via 10.77.0.200
+}
+
+# plain_move STATUS-FILTER...: from the live namespace on hostA to ctrB, up to and including the hold.
+plain_move() {
+    plain_start
+    bundle "$dir/A" ctrA
+    start "$dir/A"
+    connect $ip
+    on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
+    checkpoint
+    say during
+    ip netns del ctrA
+    move_bundle
+    netstatus hold --netns /run/netns/ctrB
+}
+
+@test "veth and bridge: save from the live namespace, apply to an empty one, the connection lives on" {
+    needs_tcp_dump
+    plain_move
+    on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/network.status"
+    netstatus check --netns /run/netns/ctrB <"$dir/network.status"
+    sleep 4
+    restore "$dir/B"
+    netstatus release --netns /run/netns/ctrB --announce
+    echoed during
+    say after
+    echoed after
+    [ "$(resets ctrB)" = 0 ]
+    # What the new namespace has is what the old one had.
+    diff <(on hostB netstatus save --netns /run/netns/ctrB --network eth0=web) "$dir/network.status"
+}
+
+@test "ip -batch: the lines set the namespace up, twice, and the connection lives on" {
+    needs_tcp_dump
+    plain_move
+    ip -n hostB link add vctr type veth peer name eth0 netns ctrB
+    ip -n hostB link set vctr master br0 up
+    netstatus restore --to ip-batch <"$dir/network.status" >"$dir/batch"
+    ip -n ctrB -batch - <"$dir/batch"
+    ip -n ctrB -batch - <"$dir/batch"
+    netstatus check --netns /run/netns/ctrB <"$dir/network.status"
+    restore "$dir/B"
+    netstatus release --netns /run/netns/ctrB --announce
+    echoed during
+    say after
+    echoed after
+}
+
+@test "a new MAC: peers keep the old one until the address is announced" {
+    needs_tcp_dump
+    plain_move
+    netstatus restore --to status --mac web=02:77:00:00:00:99 <"$dir/network.status" >"$dir/new.status"
+    on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/new.status"
+    restore "$dir/B"
+    # The client believes its old neighbour entry: nothing arrives.
+    on client ip neigh replace $ip lladdr $mac dev up0 nud reachable
+    netstatus release --netns /run/netns/ctrB
+    run ! echoed during 15
+    netstatus release --netns /run/netns/ctrB --announce
+    echoed during
+    say after
+    echoed after
+    [ "$(on client ip neigh show $ip | awk '{print $5}')" = 02:77:00:00:00:99 ]
+}
+
+@test "hold by iptables, where there is no nft, keeps the connection as well" {
+    needs_tcp_dump
+    command -v iptables-restore
+    mkdir "$dir/bin"
+    local name
+    for name in iptables ip6tables iptables-restore ip6tables-restore; do
+        ln -s "$(command -v $name)" "$dir/bin/$name"
+    done
+    without_nft() { PATH=$dir/bin "$(command -v netstatus)" "$@"; }
+    plain_start
+    bundle "$dir/A" ctrA
+    start "$dir/A"
+    connect $ip
+    on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
+    checkpoint
+    say during
+    ip netns del ctrA
+    move_bundle
+    without_nft hold --netns /run/netns/ctrB
+    on ctrB iptables-save | grep -q NETSTATUS_HOLD
+    on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/network.status"
+    sleep 4
+    restore "$dir/B"
+    without_nft release --netns /run/netns/ctrB --announce
+    echoed during
+    say after
+    echoed after
+    [ "$(resets ctrB)" = 0 ]
+}
+
+cni() { # cni HOST ADD|DEL CTR CONF
+    on "$1" env CNI_COMMAND="$2" CNI_CONTAINERID=web CNI_NETNS="/run/netns/$3" CNI_IFNAME=eth0 CNI_PATH="$CNI_PATH" \
+        "$CNI_PATH/bridge" <"$4"
+}
+
+cni_conf() { # cni_conf VERSION DATADIR
+    jq -n --arg version "$1" --arg data "$2" '{cniVersion: $version, name: "web", type: "bridge", bridge: "br0",
+        isGateway: true, ipMasq: false, hairpinMode: true, capabilities: {ips: true, mac: true},
+        ipam: {type: "host-local", dataDir: $data, ranges: [
+            [{subnet: "10.77.0.0/24", rangeStart: "10.77.0.10", gateway: "10.77.0.1"}], [{subnet: "fd77::/64", gateway: "fd77::1"}]],
+            routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}]}}'
+}
+
+over_cni() {
+    needs_tcp_dump
+    if [ ! -x "$CNI_PATH/bridge" ]; then
+        [ -z "${CI:-}" ] || { echo "$CNI_PATH/bridge: not there" >&2 && return 1; }
+        skip "not run: no CNI plugins in $CNI_PATH"
+    fi
+    ip -n ctrA link set lo up
+    cni_conf "$1" "$dir/ipamA" >"$dir/A.conf"
+    cni hostA ADD ctrA "$dir/A.conf" >"$dir/A.result"
+    ip -n hostA link set up0 master br0
+    netstatus save --network web <"$dir/A.result" >"$dir/network.status"
+    bundle "$dir/A" ctrA
+    start "$dir/A"
+    connect "$(jq -r '.ips[0].address | split("/")[0]' "$dir/A.result")"
+    identity ctrA >"$dir/identity"
+    checkpoint
+    say during
+    cni hostA DEL ctrA "$dir/A.conf"
+    ip netns del ctrA
+    move_bundle
+    ip -n ctrB link set lo up
+    netstatus hold --netns /run/netns/ctrB
+    cni_conf "$1" "$dir/ipamB" | netstatus restore --to cni --base /dev/stdin "$dir/network.status" >"$dir/B.conf"
+    cni hostB ADD ctrB "$dir/B.conf" >"$dir/B.result"
+    ip -n hostB link set up0 master br0
+    sleep 4
+    restore "$dir/B"
+    netstatus release --netns /run/netns/ctrB --announce
+    echoed during
+    say after
+    echoed after
+    [ "$(resets ctrB)" = 0 ]
+    diff <(netstatus save --network web <"$dir/B.result") "$dir/network.status"
+    [ "$(identity ctrB | jq -c 'map(select(startswith("fe80") | not))')" = "$(jq -c 'map(select(startswith("fe80") | not))' <"$dir/identity")" ]
+}
+
+@test "CNI 1.0.0, bridge and host-local: addresses, MAC and connection survive" {
+    over_cni 1.0.0
+}
+
+@test "CNI 0.4.0, bridge and host-local: addresses, MAC and connection survive" {
+    over_cni 0.4.0
+}
+
+@test "check --probe tells that the old host still has the address, and when it has let go" {
+    plain_start
+    on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
+    netstatus hold --netns /run/netns/ctrB
+    # The same MAC on both hosts: what a restore with a kept MAC looks like while the old container is still there.
+    netstatus restore --to status --ignore-static-ip <"$dir/network.status" >"$dir/link.status"
+    on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/link.status"
+    run -1 netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
+    [[ $output = *"10.77.0.5: in use elsewhere, by $mac"* ]]
+    [[ $output = *"fd77::5: in use elsewhere, by $mac"* ]]
+    ip netns del ctrA
+    netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
+}
+
+@test "hold lets nothing through but the loopback, release lets all through, both twice, by nft and by iptables" {
+    plain_start
+    reaches() { on client busybox ping -c 1 -W 1 "$1" >/dev/null; }
+    reaches $ip && reaches $ip6
+    mkdir "$dir/bin"
+    local name tool path
+    tool=$(command -v netstatus)
+    for name in iptables ip6tables iptables-restore ip6tables-restore; do
+        ln -s "$(command -v $name)" "$dir/bin/$name"
+    done
+    ip -n ctrA link set lo up
+    for path in "$PATH" "$dir/bin"; do
+        PATH=$path "$tool" hold --netns /run/netns/ctrA
+        PATH=$path "$tool" hold --netns /run/netns/ctrA
+        run ! reaches $ip
+        run ! reaches $ip6
+        on ctrA busybox ping -c 1 -W 1 127.0.0.1
+        on ctrA busybox ping -c 1 -W 1 ::1
+        PATH=$path "$tool" release --netns /run/netns/ctrA
+        reaches $ip && reaches $ip6
+        PATH=$path run -0 "$tool" release -v --netns /run/netns/ctrA
+        [[ $output = *"was not held"* ]]
+    done
+    PATH=/nonexistent run -1 "$tool" hold --netns /run/netns/ctrA
+    [[ $output = *"neither nft nor iptables-restore is in PATH"* ]]
+}
+
+@test "release tells of the lock CRIU leaves when a restore fails, and removes it when asked" {
+    on ctrA iptables-restore -n <<'RULES'
+*filter
+:CRIU - [0:0]
+-I INPUT -j CRIU
+-I OUTPUT -j CRIU
+-A CRIU -j DROP
+COMMIT
+RULES
+    on ctrA nft add table inet CRIU-77
+    run -0 netstatus release --netns /run/netns/ctrA
+    [[ $output = *"warning: /run/netns/ctrA: CRIU's network lock is still there (table inet CRIU-77, iptables chain CRIU)"* ]]
+    run -0 netstatus release --netns /run/netns/ctrA --remove-criu-lock
+    [ -z "$output" ]
+    run ! on ctrA iptables -C INPUT -j CRIU
+    [ -z "$(on ctrA nft list tables | grep CRIU)" ]
+}
