@@ -18,6 +18,7 @@ pub mod preflight_net;
 pub mod rootfs;
 pub mod spec_dump;
 pub mod stream;
+mod whiteout;
 
 pub use error::{Error, Result};
 pub use member::{Member, VolumeName};

@@ -5,9 +5,12 @@
 
 use std::io::Read;
 
-use tartree::{Entry, Error as TarError, Extractor, Keep, Kind, Limits, Meta, Notice, Notices, Reader, TarPath};
+use tartree::{
+    Entry, Error as TarError, Extractor, Item, Keep, Kind, Limits, Meta, Notice, Notices, Reader, TarPath,
+};
 
 use crate::error::{Error, Result};
+use crate::whiteout::Whiteout;
 
 /// Applies a diff to the root of an [`Extractor`].
 pub struct RootfsApply {
@@ -34,6 +37,42 @@ impl RootfsApply {
             }
         })
         .map_err(|source| Error::Nested { member: "rootfs-diff.tar".into(), source })
+    }
+
+    /// Applies an OCI image layer, which is what containerd stores as `rootfs-diff.tar`: a file `.wh.NAME` deletes NAME, and
+    /// `.wh..wh..opq` all that was in its directory (image-spec, layer.md: "Whiteouts"). They delete nothing that
+    /// the layer itself makes, wherever in it they stand.
+    ///
+    /// # Errors
+    /// At the first entry that is malformed or cannot be made or deleted; what was applied before it stays.
+    pub fn layer(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
+        let nested = |source| Error::Nested { member: "rootfs-diff.tar".into(), source };
+        let mut reader = Reader::new(input, limits);
+        let (mut whiteouts, mut opaque) = (Vec::new(), Vec::new());
+        while let Some(item) = reader.next().map_err(nested)? {
+            let Item::Entry(entry) = item else { continue };
+            match Whiteout::of(&entry.path) {
+                Some(Whiteout::File(path)) => whiteouts.push(path),
+                Some(Whiteout::Opaque(dir)) => opaque.push(dir),
+                Some(Whiteout::Reserved) => {}
+                None => {
+                    self.extractor.apply(&entry, &mut reader.content(), notices).map_err(nested)?;
+                    self.made.add(&entry.path);
+                }
+            }
+        }
+        self.delete(&whiteouts, notices)?;
+        opaque.iter().try_for_each(|dir| self.empty(dir))
+    }
+
+    /// Deletes what is in `dir`, except what the tar has made.
+    fn empty(&mut self, dir: &TarPath) -> Result<()> {
+        let made = &self.made;
+        let mut keep = |path: &TarPath| {
+            if path == dir || made.has_at_or_below(path) { Keep::KeepEmpty } else { Keep::Remove }
+        };
+        self.extractor.remove(dir, &mut keep)?;
+        Ok(())
     }
 
     /// Deletes the listed paths, except what the tar has made. A path whose parent is a symbolic link is left alone and noticed:
@@ -72,8 +111,7 @@ impl RootfsApply {
 /// An empty file that rootfs-diff writes, without in-band removals, where a symbolic link was deleted
 /// ([`Plan::add_tombstone`](tartree::Plan::add_tombstone)): it is there to be deleted by the list. No program of podman's family lists a file it has archived.
 fn is_tombstone(entry: &Entry) -> bool {
-    matches!(entry.kind, Kind::File { size: 0, .. })
-        && entry.meta == Meta { mode: 0o600, ..Meta::default() }
+    matches!(entry.kind, Kind::File { size: 0, .. }) && entry.meta == Meta { mode: 0o600, ..Meta::default() }
 }
 
 /// The paths a tar has made, packed: the length of the name and eight bytes each.
@@ -170,6 +208,27 @@ mod tests {
             fs::read_dir(dir.path().join("d")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["n"]);
         assert!(!dir.path().join("g").exists());
+    }
+
+    /// containerd's form. The order in a layer is not given: a whiteout may stand before or behind what it spares.
+    #[test]
+    fn whiteouts_of_a_layer_delete_what_the_layer_does_not_make() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("d/sub")).unwrap();
+        fs::create_dir_all(dir.path().join("e/sub")).unwrap();
+        for name in ["d/old", "d/sub/old", "e/old", "e/sub/old", "gone", "stays"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let extractor = Extractor::new(Root::open(dir.path()).unwrap(), ExtractOptions::default());
+        let mut apply = RootfsApply::new(extractor);
+        let mut notices = |notice: Notice| panic!("{notice}");
+        let layer = tar(&["d/", "d/new", "d/.wh..wh..opq", ".wh.gone", "e/.wh.sub", "e/sub/", "e/sub/new"]);
+        apply.layer(&layer[..], Limits::default(), &mut notices).unwrap();
+        apply.finish(&mut notices).unwrap();
+        let mut left: Vec<_> =
+            ["d/old", "d/sub", "d/new", "e/old", "e/sub/old", "e/sub/new", "gone", "stays"].to_vec();
+        left.retain(|name| dir.path().join(name).exists());
+        assert_eq!(left, ["d/new", "e/old", "e/sub/new", "stays"]);
     }
 
     #[test]

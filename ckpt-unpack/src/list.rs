@@ -1,0 +1,46 @@
+//! `--list`: the members.
+
+use std::io::{BufWriter, Write};
+
+use anyhow::Context;
+use cli::{Exit, Output, Session};
+use serde_json::json;
+use tartree::{Entry, Kind};
+
+use crate::args::Args;
+use crate::source::Source;
+
+pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
+    let mut source = Source::open(args)?;
+    let name = source.name().to_owned();
+    let mut out = BufWriter::new(Output::text(None)?);
+    let mut members = Vec::new();
+    let mut reader = source.reader_of_all()?;
+    let compression = reader.compression();
+    while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
+        if args.output.json {
+            members.push(json!({
+                "name": member.to_string(), "type": kind(&entry), "size": entry.kind.data_len(),
+                "mode": format!("{:04o}", entry.meta.mode), "mtime": entry.meta.mtime.sec,
+            }));
+        } else {
+            let slash = if entry.kind == Kind::Dir { "/" } else { "" };
+            writeln!(out, "{:>12} {member}{slash}", entry.kind.data_len())?;
+        }
+    }
+    reader.finish().with_context(|| name)?;
+    if args.output.json {
+        let list = json!({ "schema": 1, "compression": compression.name(), "members": members });
+        writeln!(out, "{list:#}")?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn kind(entry: &Entry) -> &'static str {
+    match entry.kind {
+        Kind::Dir => "directory",
+        Kind::Symlink { .. } => "symlink",
+        _ => "file",
+    }
+}

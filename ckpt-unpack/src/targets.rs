@@ -1,0 +1,127 @@
+//! What lies outside the bundle: the root file system and the directories of volumes.
+
+use std::fs::DirBuilder;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use checkpoint::compress::{Compression, Decoder};
+use checkpoint::rootfs::RootfsApply;
+use checkpoint::{Member, deleted};
+use cli::Session;
+use tartree::{ExtractOptions, Extractor, Limits, Notice, Reader, Root};
+
+use crate::args::Args;
+
+const BUFFER: usize = 256 << 10;
+
+/// All of them.
+pub struct Targets<'a> {
+    rootfs: Option<(RootfsApply, &'a Path)>,
+    /// Those that were written to, as far as it is not undone by an error.
+    touched: Vec<PathBuf>,
+    session: &'a Session,
+}
+
+impl<'a> Targets<'a> {
+    /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
+    pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
+        let rootfs = match &args.output.rootfs {
+            Some(dir) => {
+                let root = Root::open(dir).with_context(|| cli::name(dir))?;
+                let extractor = Extractor::new(root, ExtractOptions::default());
+                Some((RootfsApply::new(extractor), dir.as_path()))
+            }
+            None => None,
+        };
+        for dir in args.output.volume.iter().map(|(_, dir)| dir).chain(&args.output.shm) {
+            let parent = match dir.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            let meta = dir.metadata().or_else(|_| parent.metadata()).with_context(|| cli::name(parent))?;
+            if !meta.is_dir() {
+                anyhow::bail!("{}: not a directory", cli::name(dir));
+            }
+        }
+        Ok(Targets { rootfs, touched: Vec::new(), session })
+    }
+
+    /// Applies a member to the root file system.
+    pub fn apply(&mut self, member: &Member, content: impl Read) -> anyhow::Result<()> {
+        let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
+        let (name, session) = (cli::name(*dir), self.session);
+        let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+        self.touched.push(dir.to_path_buf());
+        match member {
+            Member::DeletedFiles | Member::DeletedFiles0 => {
+                let list = deletions(member, content)?;
+                apply.delete(&list, &mut notices).with_context(|| name.clone())
+            }
+            _ => {
+                let decoder = decoder(content).with_context(|| member.to_string())?;
+                let is_layer = decoder.compression() != Compression::None;
+                let input = BufReader::with_capacity(BUFFER, decoder);
+                if is_layer {
+                    session.note(format_args!("{member}: an OCI layer, its whiteouts are deletions"));
+                    apply.layer(input, Limits::default(), &mut notices)
+                } else {
+                    apply.tar(input, Limits::default(), &mut notices)
+                }
+                .with_context(|| name.clone())
+            }
+        }
+    }
+
+    /// Extracts a member into `dir`, making its last component where it is missing.
+    pub fn extract(&mut self, member: &Member, dir: &Path, content: impl Read) -> anyhow::Result<()> {
+        let object = || cli::name(dir);
+        match DirBuilder::new().mode(0o700).create(dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.with_context(object)?,
+        }
+        let root = Root::open(dir).with_context(object)?;
+        self.touched.push(dir.to_owned());
+        let (name, session) = (object(), self.session);
+        let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+        let mut extractor = Extractor::new(root, ExtractOptions::default());
+        let decoder = decoder(content).with_context(|| member.to_string())?;
+        let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), Limits::default());
+        tartree::extract_tar(&mut reader, &mut extractor, &mut notices, |entry| {
+            session.detail(format_args!("{name}/{}", entry.path));
+        })
+        .with_context(|| member.to_string())?;
+        extractor.finish(&mut notices).with_context(object)
+    }
+
+    /// Sets the metadata of the root file system's directories, when nothing else will change them.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        let Some((apply, dir)) = self.rootfs.take() else { return Ok(()) };
+        let (name, session) = (cli::name(dir), self.session);
+        let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+        apply.finish(&mut notices).with_context(|| name.clone())
+    }
+
+    /// Tells what an error has left half done.
+    pub fn tell_state(&self) {
+        let mut touched: Vec<_> = self.touched.iter().collect();
+        touched.dedup();
+        for dir in touched {
+            self.session.error(format_args!(
+                "{}: holds part of the checkpoint, start again from what it was before",
+                cli::name(dir)
+            ));
+        }
+    }
+}
+
+fn decoder<R: Read>(content: R) -> io::Result<Decoder<BufReader<R>>> {
+    Decoder::new(BufReader::with_capacity(BUFFER, content))
+}
+
+/// Reads a deletion list.
+pub fn deletions(member: &Member, content: impl Read) -> anyhow::Result<Vec<tartree::TarPath>> {
+    let bytes = cli::read_document(content, &member.to_string(), deleted::LIMIT)?;
+    Ok(if *member == Member::DeletedFiles0 { deleted::read0(&bytes)? } else { deleted::read(&bytes)? })
+}

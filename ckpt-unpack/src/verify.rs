@@ -1,0 +1,137 @@
+//! `--verify`: is the whole archive sound? Also what runs before an archive that can be read twice touches anything.
+
+use std::collections::BTreeSet;
+use std::io::{BufReader, Read};
+
+use anyhow::Context;
+use checkpoint::config_dump::{ConfigDump, NamedVolume};
+use checkpoint::spec_dump::SpecDump;
+use checkpoint::{Member, VolumeName, deleted};
+use cli::{Exit, Session};
+use tartree::{Limits, Reader, TarPath};
+
+use crate::args::Args;
+use crate::source::Source;
+
+const BUFFER: usize = 256 << 10;
+/// Bytes of a document that are read: as many as a deletion list may have, which is the longest of them.
+pub const DOCUMENT: u64 = deleted::LIMIT;
+
+pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
+    let mut source = Source::open(args)?;
+    let name = source.name().to_owned();
+    let mut problems = 0u64;
+    let mut problem = |e: anyhow::Error| {
+        problems += 1;
+        session.error(format_args!("{name}: {e:#}"));
+        Ok(())
+    };
+    match scan(&mut source, &mut |_| Ok(()), &mut problem) {
+        Ok(contents) => {
+            for what in contents.missing(false) {
+                problem(anyhow::anyhow!(what))?;
+            }
+            for volume in contents.missing_volumes() {
+                session.warn(format_args!(
+                    "{name}: volumes/{volume}.tar: not in the archive, config.dump announces it"
+                ));
+            }
+        }
+        // What comes after this cannot be read.
+        Err(e) => problem(e)?,
+    }
+    Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// What an archive was found to hold.
+pub struct Contents {
+    pub members: BTreeSet<Member>,
+    pub volumes: Vec<NamedVolume>,
+}
+
+impl Contents {
+    /// What no engine restores without.
+    pub fn missing(&self, without_config: bool) -> Vec<String> {
+        let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
+        let dumped = self.members.iter().any(|m| matches!(m, Member::Images(_)));
+        let is_pre = !dumped && self.members.iter().any(|m| matches!(m, Member::PreImages(_)));
+        let inventory = if is_pre { "pre-checkpoint/inventory.img" } else { "checkpoint/inventory.img" };
+        let mut wanted = vec![inventory];
+        if !without_config {
+            wanted.extend(["config.dump", "spec.dump"]);
+        }
+        wanted.retain(|name| !self.members.contains(&file(name)));
+        wanted.iter().map(|name| format!("{name}: not in the archive")).collect()
+    }
+
+    /// Volumes that config.dump announces and the archive does not hold, as after `--ignore-volumes`.
+    pub fn missing_volumes(&self) -> Vec<&VolumeName> {
+        let names = self.volumes.iter().map(|v| &v.name);
+        names.filter(|name| !self.members.contains(&Member::Volume((*name).clone()))).collect()
+    }
+}
+
+/// Reads the whole archive. Every member is shown to `member`, whose error ends the scan. A problem in one member is
+/// given to `problem`, which may end it too; one that makes the rest unreadable is the result.
+pub fn scan(
+    source: &mut Source,
+    member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
+    problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+) -> anyhow::Result<Contents> {
+    let mut volumes = Vec::new();
+    let mut reader = source.reader()?;
+    while let Some((found, _)) = reader.next()? {
+        member(&found)?;
+        match check(&found, &mut reader.content())
+            .and_then(|config| Ok(config.map(|c| c.volumes()).transpose()?))
+        {
+            Ok(named) => volumes.extend(named.into_iter().flatten()),
+            Err(e) => problem(e)?,
+        }
+    }
+    let members = reader.seen().clone();
+    reader.finish()?;
+    Ok(Contents { members, volumes })
+}
+
+/// Reads the content of one member as far as it must be of some form. Gives config.dump when it is that.
+fn check(member: &Member, content: &mut impl Read) -> anyhow::Result<Option<ConfigDump>> {
+    match member {
+        Member::RootfsDiff | Member::Volume(_) | Member::DevShm => {
+            nested(content).with_context(|| member.to_string())?;
+            Ok(None)
+        }
+        _ if member.is_document() => {
+            document(member, &cli::read_document(content, &member.to_string(), DOCUMENT)?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Checks a document. Gives config.dump when it is that.
+pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDump>> {
+    match member {
+        Member::ConfigDump => return Ok(Some(ConfigDump::read(bytes)?)),
+        Member::SpecDump => {
+            SpecDump::read(bytes)?;
+        }
+        Member::NetworkStatus => {
+            serde_json::from_slice::<serde_json::Value>(bytes).with_context(|| member.to_string())?;
+        }
+        Member::DeletedFiles => {
+            deleted::read(bytes)?;
+        }
+        Member::DeletedFiles0 => {
+            deleted::read0(bytes)?;
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn nested(content: &mut impl Read) -> anyhow::Result<()> {
+    let decoder = checkpoint::compress::Decoder::new(BufReader::with_capacity(BUFFER, content))?;
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), Limits::default());
+    while reader.next()?.is_some() {}
+    Ok(reader.drain()?)
+}
