@@ -320,6 +320,9 @@ fn bind_manager_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     files.extend(flags::bind_files(&job.args.mounts)?);
     let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
     bindmap::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
+    if job.container.sdnotify_container {
+        env::set(&mut job.spec, "NOTIFY_SOCKET", "/run/notify/notify.sock");
+    }
     job.trace.because(&job.spec, || "files of the manager".into());
     Ok(())
 }

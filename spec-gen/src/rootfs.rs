@@ -51,6 +51,7 @@ impl Rootfs {
     /// The name of a path in the container, for messages.
     pub fn name_of(&self, path: &str) -> PathBuf {
         match &self.dir {
+            Some(dir) if path == "/" => dir.clone(),
             Some(dir) => dir.join(path.trim_start_matches('/')),
             None => PathBuf::from(path),
         }
