@@ -6,10 +6,12 @@ mod create;
 mod request;
 mod transaction;
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context, bail};
 use checkpoint::network_status::{Mac, NetworkStatus};
 use cli::{Exit, Hint, Session};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressScope;
@@ -24,6 +26,8 @@ use crate::restore::ip::{DefaultRoute, Link as Wanted, default_routes, links};
 use crate::state::{Link, State};
 use transaction::{Side, Transaction};
 
+const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
+
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     create::check_flags(args)?;
     let (_, status) = read_status(args.file.as_deref())?;
@@ -33,7 +37,8 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         session.note("the container had no network, nothing is to be done");
         return Ok(Exit::Done);
     };
-    let mut transaction = Transaction::new(Netlink::open(&netns)?, Netlink::open(&Netns::own()?)?);
+    let transaction = Transaction::new(Netlink::open(&netns)?, Netlink::open(&Netns::own()?)?);
+    let mut transaction = transaction.with_context(|| netns.name().to_owned())?;
     let done = Job { args, netns: &netns, infos: &infos }.carry_out(&status, &mut transaction);
     match done {
         Ok(()) => {
@@ -73,6 +78,11 @@ impl Job<'_> {
         }
         let before = transaction.state(Side::Inside)?;
         if let Some(lo) = before.links.iter().find(|link| link.loopback && !link.up) {
+            if before.addresses_of(lo).next().is_none() {
+                // The kernel gives it when the link comes up and leaves it when the link goes down.
+                let own = request::address(lo.index, &LOOPBACK);
+                transaction.remember(Side::Inside, "lo: 127.0.0.1", RouteNetlinkMessage::DelAddress(own));
+            }
             transaction.change(
                 Side::Inside,
                 "lo: up",
@@ -164,6 +174,8 @@ impl Job<'_> {
                 )?;
             }
         }
+        // With a primary address its secondaries have gone, if the kernel is so set: what is there now counts.
+        let before = if self.args.flush { &transaction.state(Side::Inside)? } else { before };
         for ipnet in ipnets {
             if before.addresses_of(link).any(|a| a.ipnet == ipnet) {
                 continue;

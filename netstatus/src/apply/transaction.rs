@@ -3,10 +3,13 @@
 use std::io;
 
 use anyhow::Context;
+use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressScope;
 
+use super::request;
 use crate::netlink::{Netlink, errno};
-use crate::state::State;
+use crate::state::{Address, Route, State};
 
 /// Where a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +31,17 @@ struct Undo {
 pub struct Transaction {
     inside: Netlink,
     outside: Netlink,
+    /// What was inside before the first change.
+    before: State,
     undo: Vec<Undo>,
 }
 
 impl Transaction {
-    pub fn new(inside: Netlink, outside: Netlink) -> Transaction {
-        Transaction { inside, outside, undo: Vec::new() }
+    /// # Errors
+    /// When the container's namespace cannot be read.
+    pub fn new(mut inside: Netlink, outside: Netlink) -> io::Result<Transaction> {
+        let before = State::read(&mut inside)?;
+        Ok(Transaction { inside, outside, before, undo: Vec::new() })
     }
 
     /// How many changes were made.
@@ -82,6 +90,41 @@ impl Transaction {
                 Err(e) if matches!(errno(&e), Some(libc::ENODEV | libc::EADDRNOTAVAIL | libc::ESRCH)) => {}
                 Err(e) => failures.push(format!("{what}: could not be taken back: {e}")),
                 Ok(()) => {}
+            }
+        }
+        failures.extend(self.put_back());
+        failures
+    }
+
+    /// Puts back what the kernel took by itself: with the last address of a subnet go the routes through it, with a
+    /// primary address its secondaries, with a link that goes down its IPv6 addresses.
+    fn put_back(&mut self) -> Vec<String> {
+        let now = match State::read(&mut self.inside) {
+            Ok(now) => now,
+            Err(e) => return vec![e.to_string()],
+        };
+        let mut failures = Vec::new();
+        let lost = |a: &&Address| {
+            a.scope == AddressScope::Universe
+                && !now.addresses.iter().any(|b| (b.index, b.ipnet) == (a.index, a.ipnet))
+        };
+        for address in self.before.addresses.iter().filter(lost) {
+            let message = request::address(address.index, &address.ipnet);
+            if let Err(e) = self.inside.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE) {
+                failures.push(format!("address {}: could not be put back: {e}", address.ipnet));
+            }
+        }
+        let same = |a: &Route, b: &Route| {
+            (a.index, a.destination, a.family, a.gateway, a.metric)
+                == (b.index, b.destination, b.family, b.gateway, b.metric)
+        };
+        for route in
+            self.before.routes.iter().filter(|r| !r.by_kernel && !now.routes.iter().any(|n| same(r, n)))
+        {
+            if let Err(e) =
+                self.inside.change(RouteNetlinkMessage::NewRoute(route.message.clone()), NLM_F_CREATE)
+            {
+                failures.push(format!("a route: could not be put back: {e}"));
             }
         }
         failures

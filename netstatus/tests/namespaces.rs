@@ -1,0 +1,604 @@
+//! Live network namespaces: what is read from them, set in them, compared and asked. Each test makes its own.
+//!
+//! Needed: root and ip(8). Without them the tests say so and pass, on CI (CI=true) they fail.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A network namespace that lives as long as this value.
+struct Netns {
+    holder: Child,
+    path: String,
+}
+
+impl Netns {
+    fn new() -> Netns {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "sh", "-c", "echo; exec sleep 600"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The line says that the namespace is there.
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        let path = format!("/proc/{}/ns/net", holder.id());
+        Netns { holder, path }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path)).arg("--").arg(program);
+        command
+    }
+
+    /// Runs lines of ip(8) here.
+    fn ip(&self, lines: &str) -> &Netns {
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let output = self.command("ip").args(line.split_whitespace()).output().unwrap();
+            assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        self
+    }
+
+    fn ip_json(&self, args: &str) -> Value {
+        let output = self.command("ip").arg("-j").args(args.split_whitespace()).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// netstatus as a program of this namespace, as on a host.
+    fn netstatus(&self, args: &[&str], stdin: &str) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_netstatus"));
+        run(command.args(args), stdin)
+    }
+
+    /// Links and addresses, to see that nothing changed. Counters of time are left out, and the link-local addresses
+    /// the kernel gives and takes by itself.
+    fn picture(&self) -> BTreeMap<String, Vec<String>> {
+        let links = self.ip_json("addr show");
+        let of_link = |link: &Value| {
+            let mut facts =
+                vec![link["address"].to_string(), link["mtu"].to_string(), link["flags"].to_string()];
+            for a in link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] != "link") {
+                facts.push(format!("{}/{}", a["local"], a["prefixlen"]));
+            }
+            (link["ifname"].as_str().unwrap().to_owned(), facts)
+        };
+        let mut picture: BTreeMap<String, Vec<String>> =
+            links.as_array().unwrap().iter().map(of_link).collect();
+        picture.insert(
+            "route".into(),
+            vec![self.ip_json("route show").to_string(), self.ip_json("-6 route show default").to_string()],
+        );
+        picture
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn run(command: &mut Command, stdin: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn good(output: Output) -> String {
+    assert!(output.status.success(), "{}", told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(output: Output, message: &str) {
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(message), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+/// Whether namespaces can be made here.
+fn possible() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    let ip = Command::new("ip").arg("-V").output().is_ok();
+    if root && ip {
+        return true;
+    }
+    let missing = if root { "ip(8) is missing" } else { "root is needed" };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+    eprintln!("not run: {missing}");
+    false
+}
+
+/// A host with a bridge.
+fn host() -> Netns {
+    let host = Netns::new();
+    host.ip("link set lo up
+             link add br0 type bridge forward_delay 0
+             link set br0 up
+             addr add 10.77.0.1/24 dev br0");
+    host
+}
+
+/// A container on the bridge of `host`, by a veth called `port`.
+fn plug(host: &Netns, container: &Netns, port: &str, mac: &str) {
+    host.ip(&format!(
+        "link add {port} type veth peer name eth0 address {mac} netns {}
+         link set {port} master br0 up",
+        container.pid()
+    ));
+}
+
+const MAC: &str = "02:77:00:00:00:05";
+
+/// The status of the container most tests make.
+const STATUS: &str = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"},
+    {"ipnet":"fd77::5/64","gateway":"fd77::1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
+
+#[test]
+fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", MAC);
+    host.ip(&format!(
+        "link add mp0 type veth peer name mp1
+         link set mp0 up
+         link set mp1 up
+         link add link mp0 name eth1 address 02:77:00:00:01:05 netns {} type macvlan mode bridge",
+        container.pid()
+    ));
+    container.ip("link set lo up
+                  addr add 10.77.0.5/24 dev eth0
+                  addr add 10.77.0.6/24 dev eth0
+                  addr add 192.0.2.7/32 dev eth0
+                  addr add fd77::5/64 dev eth0 nodad
+                  link set eth0 mtu 1400 up
+                  route add default via 10.77.0.1 metric 100
+                  route add default via fd77::1 metric 100
+                  route add 198.51.100.0/24 via 10.77.0.254 metric 5
+                  route add blackhole 203.0.113.0/24
+                  link set eth1 up
+                  addr add 10.78.0.5/24 dev eth1
+                  link add br9 type bridge
+                  link set br9 up
+                  addr add 10.79.0.1/24 dev br9
+                  link add v8 type veth peer name v9
+                  addr add 10.80.0.1/24 dev v8");
+    let output =
+        host.netstatus(&["save", "--netns", &container.path, "--network", "eth1=second", "--extended"], "");
+    let warnings = told(&output);
+    assert!(warnings.contains("interface br9: has addresses but is left out (bridge)"), "{warnings}");
+    assert!(warnings.contains("interface v8: has addresses but is left out (down)"), "{warnings}");
+    let status: Value = serde_json::from_str(&good(output)).unwrap();
+    // The network is called after the bridge of the host.
+    let eth0 = &status["br0"]["interfaces"]["eth0"];
+    let mut subnets: Vec<String> =
+        eth0["subnets"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    subnets.sort();
+    assert_eq!(
+        subnets,
+        [
+            r#"{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"}"#,
+            r#"{"ipnet":"10.77.0.6/24","gateway":"10.77.0.1"}"#,
+            r#"{"ipnet":"192.0.2.7/32"}"#,
+            r#"{"ipnet":"fd77::5/64","gateway":"fd77::1"}"#
+        ]
+    );
+    assert_eq!(eth0["mac_address"], MAC);
+    assert_eq!(eth0["x-netstatus"]["mtu"], 1400);
+    assert_eq!(eth0["x-netstatus"]["parent"], "br0");
+    let routes = eth0["x-netstatus"]["routes"].as_array().unwrap();
+    assert!(
+        routes.iter().any(|r| r["dst"] == "198.51.100.0/24" && r["gw"] == "10.77.0.254" && r["metric"] == 5)
+    );
+    assert_eq!(status["second"]["interfaces"]["eth1"]["mac_address"], "02:77:00:00:01:05");
+    assert_eq!(status["second"]["interfaces"]["eth1"]["x-netstatus"]["kind"], "macvlan");
+    assert_eq!(status.as_object().unwrap().len(), 2);
+    // By process, and one interface alone, whatever its kind.
+    let pid = container.pid().to_string();
+    let only = good(
+        host.netstatus(&["save", "-q", "--pid", &pid, "--interface", "br9", "--network", "br9=inner"], ""),
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(&only).unwrap()["inner"]["interfaces"]["br9"]["subnets"][0]["ipnet"],
+        "10.79.0.1/24"
+    );
+}
+
+#[test]
+fn the_network_is_named_by_the_hosts_own_description() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", MAC);
+    container.ip("addr add 10.77.0.5/24 dev eth0
+                  link set eth0 up");
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bridge: &str, subnet: &str| {
+        let text = format!(
+            r#"{{"name":"{name}","driver":"bridge","network_interface":"{bridge}","subnets":[{{"subnet":"{subnet}"}}]}}"#
+        );
+        fs::write(dir.path().join(format!("{name}.json")), text).unwrap();
+    };
+    let path = dir.path().to_str().unwrap();
+    let name = || {
+        let text = good(host.netstatus(&["save", "--netns", &container.path, "--network-info", path], ""));
+        serde_json::from_str::<Value>(&text).unwrap().as_object().unwrap().keys().next().unwrap().clone()
+    };
+    write("other", "br7", "10.78.0.0/24");
+    assert_eq!(name(), "br0");
+    write("bysubnet", "br8", "10.77.0.0/24");
+    assert_eq!(name(), "bysubnet");
+    write("bybridge", "br0", "10.99.0.0/24");
+    assert_eq!(name(), "bybridge");
+    // From outside the host nothing is known of the bridge.
+    let elsewhere = Netns::new();
+    refused(
+        elsewhere.netstatus(&["save", "--netns", &container.path], ""),
+        "interface eth0: the name of its network is not known\nhint: --network eth0=NAME",
+    );
+    refused(
+        host.netstatus(&["save", "--netns", &container.path, "--network", "eth7=x"], ""),
+        "interface eth7: --network names it, but it is not saved",
+    );
+    refused(
+        host.netstatus(&["save", "--netns", &container.path, "--interface", "eth7"], ""),
+        "interface eth7: not in the namespace",
+    );
+}
+
+#[test]
+fn dns_comes_from_the_resolv_conf_that_is_named() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", MAC);
+    container.ip("addr add 10.77.0.5/24 dev eth0
+                  link set eth0 up");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("resolv.conf");
+    fs::write(&file, "nameserver 127.0.0.1\nnameserver 10.77.0.53\nsearch a.test b.test\n").unwrap();
+    let text = good(
+        host.netstatus(&["save", "--netns", &container.path, "--resolv-conf", file.to_str().unwrap()], ""),
+    );
+    let status: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status["br0"]["dns_server_ips"], serde_json::json!(["10.77.0.53"]));
+    assert_eq!(status["br0"]["dns_search_domains"], serde_json::json!(["a.test", "b.test"]));
+    // A container's own file: a symlink that would lead out of it.
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/real"), "nameserver 10.77.0.99\n").unwrap();
+    std::os::unix::fs::symlink("/../../etc/real", root.join("etc/resolv.conf")).unwrap();
+    let mut inside = container.command("perl");
+    inside.args(["-e", "chroot shift; $| = 1; print \"\\n\"; sleep 600"]).arg(&root);
+    let mut process = inside.stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let pid = process.id().to_string();
+    let output = host.netstatus(&["save", "--pid", &pid, "--resolv-conf=container"], "");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let status: Value = serde_json::from_str(&good(output)).unwrap();
+    assert_eq!(status["br0"]["dns_server_ips"], serde_json::json!(["10.77.0.99"]));
+}
+
+#[test]
+fn case_49_the_hosts_own_network_is_null() {
+    if !possible() {
+        return;
+    }
+    let host = host();
+    let pid = host.pid().to_string();
+    assert_eq!(good(host.netstatus(&["save", "--pid", &pid], "")), "null\n");
+    assert_eq!(good(host.netstatus(&["save", "--netns", &host.path], "")), "null\n");
+    refused(host.netstatus(&["save", "--require", "--pid", &pid], ""), "no networks");
+    // An own namespace without a network is none as well.
+    let empty = Netns::new();
+    assert_eq!(good(host.netstatus(&["save", "--netns", &empty.path], "")), "null\n");
+}
+
+#[test]
+fn case_51_what_is_saved_is_applied_and_saved_again_the_same() {
+    if !possible() {
+        return;
+    }
+    let (host, first, second) = (host(), Netns::new(), Netns::new());
+    let apply = |to: &Netns, status: &str| {
+        good(host.netstatus(&["apply", "--netns", &to.path, "--create", "veth", "--bridge", "br0"], status))
+    };
+    apply(&first, STATUS);
+    first.ip("addr add 10.77.0.6/24 dev eth0
+              route add 198.51.100.0/24 via 10.77.0.254 dev eth0 metric 5
+              link set eth0 mtu 1300");
+    let saved =
+        good(host.netstatus(&["save", "--netns", &first.path, "--network", "eth0=web", "--extended"], ""));
+    drop(first);
+    apply(&second, &saved);
+    assert_eq!(
+        good(host.netstatus(&["save", "--netns", &second.path, "--network", "eth0=web", "--extended"], "")),
+        saved
+    );
+    // And it works: the host reaches the container, by both families.
+    host.ip("addr add fd77::1/64 dev br0 nodad");
+    for ip in ["10.77.0.5", "fd77::5"] {
+        let answered = (0..20).any(|_| {
+            let ping = host.command("ping").args(["-c", "1", "-W", "1", ip]).output();
+            ping.is_ok_and(|output| output.status.success())
+        });
+        let pinging = host.command("ping").arg("-V").output().is_ok_and(|o| o.status.success());
+        assert!(answered || !pinging, "{ip} does not answer");
+    }
+}
+
+#[test]
+fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", "02:77:00:00:00:99");
+    let before = container.picture();
+    let two = STATUS.replace("}}}}", r#"},"eth1":{"subnets":[{"ipnet":"10.78.0.5/24"}]}}}}"#);
+    refused(
+        host.netstatus(&["apply", "--netns", &container.path], &two),
+        "interface eth1: not there\nhint: make it: --create veth --bridge BRIDGE",
+    );
+    assert_eq!(container.picture(), before);
+    refused(
+        host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br7"], &two),
+        "br7: no such interface on this host",
+    );
+    refused(
+        host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "v0"], &two),
+        "v0: not a bridge",
+    );
+    assert_eq!(container.picture(), before);
+}
+
+#[test]
+fn case_53_a_second_apply_changes_nothing() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    let apply = || {
+        told(&host.netstatus(
+            &["apply", "-v", "--netns", &container.path, "--create", "veth", "--bridge", "br0"],
+            STATUS,
+        ))
+    };
+    assert!(apply().contains(" changes"));
+    let before = container.picture();
+    assert!(apply().contains(" 0 changes"));
+    assert_eq!(container.picture(), before);
+    // What somebody took away comes back.
+    container.ip("addr del 10.77.0.5/24 dev eth0
+                  link set eth0 address 02:77:00:00:00:98");
+    apply();
+    assert_eq!(container.picture(), before);
+}
+
+#[test]
+fn a_failing_apply_takes_back_what_it_did() {
+    if !possible() {
+        return;
+    }
+    let (host, there, empty) = (host(), Netns::new(), Netns::new());
+    plug(&host, &there, "v0", "02:77:00:00:00:99");
+    there.ip("addr add 10.77.0.44/24 dev eth0
+              link set eth0 up
+              route add default via 10.77.0.254");
+    let status = STATUS.replace(
+        r#""mac_address""#,
+        r#""x-netstatus":{"mtu":1400,"routes":[{"dst":"198.51.100.0/24","gw":"10.99.0.254"}]},"mac_address""#,
+    );
+    let before = there.picture();
+    refused(
+        host.netstatus(&["apply", "--flush", "--netns", &there.path], &status),
+        "eth0: route to 198.51.100.0/24: Network is unreachable (os error 101): Nexthop has invalid gateway",
+    );
+    assert_eq!(there.picture(), before);
+    let (before, ports) = (empty.picture(), host.ip_json("link show").as_array().unwrap().len());
+    refused(
+        host.netstatus(&["apply", "--netns", &empty.path, "--create", "veth", "--bridge", "br0"], &status),
+        "eth0: route to",
+    );
+    assert_eq!(empty.picture(), before);
+    assert_eq!(host.ip_json("link show").as_array().unwrap().len(), ports, "no veth is left over");
+}
+
+#[test]
+fn flush_removes_other_addresses_and_other_gateways_give_way() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", MAC);
+    container.ip("addr add 10.77.0.44/24 dev eth0
+                  addr add fd77::44/64 dev eth0 nodad
+                  link set eth0 up
+                  route add default via 10.77.0.254");
+    good(host.netstatus(&["apply", "--netns", &container.path], STATUS));
+    let addresses = container.picture()["eth0"].join(" ");
+    assert!(addresses.contains("10.77.0.44") && addresses.contains("10.77.0.5"), "{addresses}");
+    let gateways = container.ip_json("route show default");
+    assert_eq!(gateways.as_array().unwrap().len(), 1);
+    assert_eq!(gateways[0]["gateway"], "10.77.0.1");
+    good(host.netstatus(&["apply", "--flush", "--netns", &container.path], STATUS));
+    let addresses = container.picture()["eth0"].join(" ");
+    assert!(!addresses.contains("10.77.0.44") && !addresses.contains("fd77::44"), "{addresses}");
+    assert!(addresses.contains("10.77.0.5") && addresses.contains("fd77::5"), "{addresses}");
+}
+
+#[test]
+fn a_macvlan_is_made_on_the_parent() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    host.ip("link add mp0 type veth peer name mp1
+             link set mp0 up
+             link set mp1 up");
+    let apply = ["apply", "--netns", &container.path, "--create", "macvlan", "--parent", "mp0"];
+    good(host.netstatus(&apply, STATUS));
+    let link = container.ip_json("-d link show dev eth0");
+    assert_eq!(link[0]["linkinfo"]["info_kind"], "macvlan");
+    assert_eq!(link[0]["linkinfo"]["info_data"]["mode"], "bridge");
+    assert_eq!(link[0]["address"], MAC);
+    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+}
+
+#[test]
+fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    let status = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"192.0.2.7/32","gateway":"10.77.0.1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
+    good(
+        host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br0"], status),
+    );
+    let route = container.ip_json("route show default");
+    assert_eq!((&route[0]["gateway"], &route[0]["flags"][0]), (&"10.77.0.1".into(), &"onlink".into()));
+    let saved: Value =
+        serde_json::from_str(&good(host.netstatus(&["save", "-q", "--netns", &container.path], ""))).unwrap();
+    assert_eq!(
+        saved["br0"]["interfaces"]["eth0"]["subnets"][0].to_string(),
+        r#"{"ipnet":"192.0.2.7/32","gateway":"10.77.0.1"}"#
+    );
+}
+
+#[test]
+fn case_30_the_batch_of_ip_can_run_twice() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", "02:77:00:00:00:99");
+    let batch = good(host.netstatus(&["restore", "--to", "ip-batch"], STATUS));
+    for _ in 0..2 {
+        good(run(container.command("ip").args(["-batch", "-"]), &batch));
+        good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+    }
+}
+
+#[test]
+fn case_54_check_names_every_difference() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    let check = || host.netstatus(&["check", "--netns", &container.path], STATUS);
+    refused(check(), "standard input: interface eth0: not there");
+    plug(&host, &container, "v0", "02:77:00:00:00:99");
+    let text = told(&check());
+    for part in [
+        "interface eth0: is down",
+        "interface eth0: MAC is 02:77:00:00:00:99, the status says 02:77:00:00:00:05",
+        "interface eth0: address 10.77.0.5/24 is not there",
+        "interface eth0: no default route via fd77::1",
+        "does not fit, for 6 reasons",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    good(host.netstatus(&["apply", "--netns", &container.path], STATUS));
+    assert_eq!(good(check()), "");
+    container.ip("addr del 10.77.0.5/24 dev eth0
+                  addr add 10.77.0.5/16 dev eth0
+                  route add default via 10.77.0.1 metric 100");
+    refused(check(), "interface eth0: address is 10.77.0.5/16, the status says 10.77.0.5/24");
+    // Without a carrier duplicate address detection does not end.
+    host.ip("link set v0 down");
+    container.ip("addr del fd77::5/64 dev eth0
+                  addr add fd77::5/64 dev eth0");
+    refused(check(), "interface eth0: address fd77::5/64 is tentative, no socket can be bound to it yet");
+}
+
+#[test]
+fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
+    if !possible() {
+        return;
+    }
+    let (host, old, new) = (host(), Netns::new(), Netns::new());
+    good(host.netstatus(&["apply", "--netns", &old.path, "--create", "veth", "--bridge", "br0"], STATUS));
+    plug(&host, &new, "v1", MAC);
+    let probe = || host.netstatus(&["check", "--probe", "--netns", &new.path], STATUS);
+    refused(probe(), "interface eth0: is down, nothing can be asked");
+    new.ip("link set eth0 up");
+    let output = probe();
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for ip in ["10.77.0.5", "fd77::5"] {
+        assert!(text.contains(&format!("{ip}: in use elsewhere, by {MAC}")), "{text}");
+    }
+    drop(old);
+    // The kernel takes a namespace apart when it finds the time.
+    assert!((0..10).any(|_| probe().status.success()), "{}", told(&probe()));
+}
+
+#[test]
+fn an_announcement_corrects_what_the_neighbours_believe() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    good(
+        host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br0"], STATUS),
+    );
+    host.ip("addr add fd77::1/64 dev br0 nodad
+             neigh replace 10.77.0.5 lladdr 02:77:00:00:00:99 dev br0 nud stale
+             neigh replace fd77::5 lladdr 02:77:00:00:00:99 dev br0 nud stale");
+    let believed = |ip: &str| host.ip_json(&format!("neigh show {ip}"))[0]["lladdr"].clone();
+    assert_eq!(believed("10.77.0.5"), "02:77:00:00:00:99");
+    let output = host.netstatus(&["release", "-v", "--announce", "--netns", &container.path], "");
+    // Two addresses of the status, and the link-local one.
+    assert!(told(&output).contains("was not held"), "{}", told(&output));
+    assert!(told(&output).contains(" addresses announced"), "{}", told(&output));
+    assert_eq!(believed("10.77.0.5"), MAC);
+    assert_eq!(believed("fd77::5"), MAC);
+}
+
+#[test]
+fn case_58_another_namespace_is_closed_to_ordinary_users() {
+    use std::os::unix::process::CommandExt;
+    if !possible() {
+        return;
+    }
+    let container = Netns::new();
+    // Where an ordinary user can reach it: the build directory may be closed to others.
+    let dir = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let tool: PathBuf = dir.path().join("netstatus");
+    fs::copy(env!("CARGO_BIN_EXE_netstatus"), &tool).unwrap();
+    let as_nobody =
+        |args: &[&str], stdin: &str| run(Command::new(&tool).args(args).uid(65534).gid(65534), stdin);
+    refused(
+        as_nobody(&["save", "--netns", &container.path], ""),
+        &format!("{}: Permission denied", container.path),
+    );
+    assert_eq!(
+        good(as_nobody(&["restore", "--to", "podman", "--ignore-static-mac"], STATUS)),
+        "--network=web:ip=10.77.0.5,ip6=fd77::5,interface_name=eth0\n"
+    );
+}
