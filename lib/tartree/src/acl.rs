@@ -2,6 +2,10 @@
 //!
 //! Binary form: linux/posix_acl_xattr.h, version 2, little endian.
 
+use std::fmt::Write as _;
+
+use crate::entry::Xattr;
+
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
 pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
@@ -56,6 +60,42 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
+/// PAX key and text for an attribute that is an ACL, with numeric ids; `None` for others, and for an ACL without entries.
+pub(crate) fn record(xattr: &Xattr) -> Option<(&'static [u8], String)> {
+    let key: &[u8] = match &xattr.name[..] {
+        ACCESS => b"SCHILY.acl.access",
+        DEFAULT => b"SCHILY.acl.default",
+        _ => return None,
+    };
+    to_text(&xattr.value).map(|text| (key, text))
+}
+
+fn to_text(value: &[u8]) -> Option<String> {
+    let (version, entries) = value.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*version) != VERSION || entries.is_empty() || entries.len() % 8 != 0 {
+        return None;
+    }
+    let mut text = String::new();
+    for entry in entries.chunks_exact(8) {
+        let [tag_low, tag_high, perm, _, id @ ..] = entry else { return None };
+        let (name, has_id) = match u16::from_le_bytes([*tag_low, *tag_high]) {
+            USER_OBJ => ("user", false),
+            USER => ("user", true),
+            GROUP_OBJ => ("group", false),
+            GROUP => ("group", true),
+            MASK => ("mask", false),
+            OTHER => ("other", false),
+            _ => return None,
+        };
+        let id = if has_id { u32::from_le_bytes(id.try_into().ok()?).to_string() } else { String::new() };
+        let bit = |mask, letter| if perm & mask != 0 { letter } else { '-' };
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{name}:{id}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'));
+    }
+    Some(text)
+}
+
 fn permissions(text: &str) -> Option<u16> {
     // GNU tar pads with an "effective" comment after a tab or '#'.
     let text = text.split(['#', '\t', ' ']).next()?;
@@ -88,6 +128,15 @@ mod tests {
         ] {
             assert_eq!(from_text(text.as_bytes()).unwrap(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn text_is_the_inverse_of_its_reader() {
+        let text = "user::rw-,user:1000:r--,group::r--,group:4294967294:rwx,mask::r--,other::---";
+        assert_eq!(to_text(&from_text(text.as_bytes()).unwrap()).unwrap(), text);
+        assert_eq!(to_text(&[2, 0, 0, 0]), None);
+        assert_eq!(to_text(&[1, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255]), None);
+        assert_eq!(to_text(&[2, 0, 0, 0, 1, 0, 6]), None);
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl Block {
             return Ok(None);
         }
         let block = Block(header);
-        let stored = block.octal(&block.0.as_old().cksum, "checksum")?;
+        let not_a_tar =
+            || Error::malformed("tar header", "wrong checksum, this is not a tar or it is damaged");
+        let stored = block.octal(&block.0.as_old().cksum, "checksum").map_err(|_| not_a_tar())?;
         let field = 148..156;
         let unsigned: i64 = bytes.iter().map(|&b| i64::from(b)).sum::<i64>();
         // Old Sun tars summed signed chars.
@@ -91,7 +93,7 @@ impl Block {
             sum - bytes[field.clone()].iter().map(|&b| wide(b)).sum::<i64>() + 8 * 32
         };
         if stored != without(unsigned, i64::from) && stored != without(signed, |b| i64::from(b as i8)) {
-            return Err(Error::malformed("tar header", "wrong checksum, this is not a tar or it is damaged"));
+            return Err(not_a_tar());
         }
         Ok(Some(block))
     }

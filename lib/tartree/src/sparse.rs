@@ -8,10 +8,13 @@ use crate::entry::SparseMap;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
-/// The text of a map in form 1.0, padded to blocks.
-pub(crate) fn map_text(map: &SparseMap) -> Vec<u8> {
-    let mut text = format!("{}\n", map.0.len()).into_bytes();
-    for (offset, len) in &map.0 {
+/// The text of the map of a file of `size` bytes in form 1.0, padded to blocks.
+pub(crate) fn map_text(map: &SparseMap, size: u64) -> Vec<u8> {
+    // A hole at the end is closed by an empty segment, as GNU tar does: libarchive cuts the file there otherwise.
+    let open_end = map.0.last().is_none_or(|(offset, len)| offset + len < size);
+    let end = open_end.then_some((size, 0));
+    let mut text = format!("{}\n", map.0.len() + usize::from(open_end)).into_bytes();
+    for (offset, len) in map.0.iter().chain(&end) {
         text.extend_from_slice(format!("{offset}\n{len}\n").as_bytes());
     }
     text.resize(text.len().next_multiple_of(BLOCK), 0);
@@ -103,10 +106,16 @@ mod tests {
 
     #[test]
     fn map_text_is_the_inverse_of_its_reader() {
-        for count in [0u64, 1, 2, 60, 100] {
+        for count in [0u64, 1, 2, 60, 99] {
             let map = SparseMap((0..count).map(|i| (i * 10_000_000_000, i + 1)).collect());
-            let text = map_text(&map);
-            assert_eq!(read(&text).unwrap(), (map.0, text.len() as u64));
+            let end = map.0.last().map_or(0, |(offset, len)| offset + len);
+            let text = map_text(&map, end);
+            if count > 0 {
+                assert_eq!(read(&text).unwrap(), (map.0.clone(), text.len() as u64));
+            }
+            let text = map_text(&map, end + 1);
+            let closed = [map.0, vec![(end + 1, 0)]].concat();
+            assert_eq!(read(&text).unwrap(), (closed, text.len() as u64));
         }
     }
 

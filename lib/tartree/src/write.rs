@@ -3,7 +3,7 @@
 use crate::block::{self, BLOCK, Fields, MAX_ID, MAX_SIZE};
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::path::TarPath;
-use crate::{pax, sparse};
+use crate::{acl, pax, sparse};
 
 /// Two blocks of zeros.
 pub const END_OF_ARCHIVE: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
@@ -23,7 +23,7 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
         _ => b"",
     };
     let map = match &entry.kind {
-        Kind::File { map: Some(map), .. } => Some(sparse::map_text(map)),
+        Kind::File { map: Some(map), size } => Some(sparse::map_text(map, *size)),
         _ => None,
     };
     let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
@@ -169,6 +169,10 @@ fn extended(
         pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
     }
     for xattr in &meta.xattrs {
+        // bsdtar and `GNU tar --acls` restore ACLs from their text alone, podman from the attribute alone.
+        if let Some((key, text)) = acl::record(xattr) {
+            pax::push(records, key, text.as_bytes());
+        }
         pax::push_xattr(records, xattr);
     }
     shown

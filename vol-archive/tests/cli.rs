@@ -1,0 +1,230 @@
+//! The built binary: messages, exit statuses, and what is left behind when it fails.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
+
+fn run(args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(TOOL)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // The tool may stop reading before the end.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+#[track_caller]
+fn fails(output: &Output, status: i32, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+}
+
+fn succeeds(output: Output) -> Vec<u8> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn volume() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    fs::write(dir.path().join("d/f"), "content").unwrap();
+    symlink("d/f", dir.path().join("l")).unwrap();
+    dir
+}
+
+fn path(dir: &Path) -> &str {
+    dir.to_str().unwrap()
+}
+
+#[test]
+fn usage_mistakes_are_status_2_and_say_what_to_do() {
+    for (args, message) in [
+        (&["create"][..], "no directory given"),
+        (&["create", "a", "b"], "--members NAME=DIR"),
+        (&["create", "--members"], "--members needs NAME=DIR"),
+        (&["create", "--members", "/srv/data"], "NAME=DIR is wanted"),
+        (&["create", "--members", "../x=/srv"], "a volume's name is"),
+        (&["create", "--members", "a=/tmp", "a=/srv"], "given twice"),
+        (&["create", "--members", "a="], "no directory behind"),
+        (&["create", "--uidmap", "0:0", "/tmp"], "CONTAINER:HOST:SIZE"),
+        (&["create", "--exclude", "../x", "/tmp"], "name with '..'"),
+        (&["extract", "--shm", "/tmp"], "--members"),
+        (&["frobnicate"], "unrecognized subcommand"),
+    ] {
+        fails(&run(args, b""), 2, message);
+    }
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    fails(
+        &run(&["create", "/nonexistent/volume"], b""),
+        1,
+        "vol-archive: error: /nonexistent/volume: No such file",
+    );
+}
+
+#[test]
+fn what_is_not_a_tar_is_refused_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let garbage = vec![b'x'; 4096];
+    fails(&run(&["extract", path(dir.path())], &garbage), 1, "this is not a tar");
+    fails(&run(&["extract", path(dir.path())], b""), 1, "ends too early");
+    fails(&run(&["list"], &garbage), 1, "this is not a tar");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let volume = volume();
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let dir = tempfile::tempdir().unwrap();
+    for cut in [0, 100, 512, 1000, 1536, tar.len() - 1024] {
+        fails(&run(&["extract", path(dir.path())], &tar[..cut]), 1, "ends too early");
+    }
+    succeeds(run(&["extract", path(dir.path())], &tar));
+}
+
+#[test]
+fn a_failed_create_leaves_nothing_under_the_final_name() {
+    let volume = volume();
+    let out = volume.path().join("d/out.tar");
+    let args =
+        ["create", "--members", "-o", path(&out), &format!("a={}", path(volume.path())), "b=/nonexistent"];
+    fails(&run(&args, b""), 1, "/nonexistent");
+    assert_eq!(fs::read_dir(volume.path().join("d")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
+    use std::os::unix::process::ExitStatusExt;
+    let volume = tempfile::tempdir().unwrap();
+    fs::write(volume.path().join("big"), vec![b'x'; 4 << 20]).unwrap();
+    let mut child = Command::new(TOOL)
+        .args(["create", path(volume.path())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(13));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn volumes_of_a_stream_go_to_their_directories() {
+    let (a, b, shm) = (volume(), tempfile::tempdir().unwrap(), volume());
+    let members = ["create", "--members", "--shm", path(shm.path())];
+    let (one, two) = (format!("a={}", path(a.path())), format!("b={}", path(b.path())));
+    let stream = succeeds(run(&[&members[..], &[&one, &two]].concat(), b""));
+    let out = tempfile::tempdir().unwrap();
+    let at = |name: &str| out.path().join(name);
+    let (one, two) = (format!("a={}", path(&at("a"))), format!("b={}", path(&at("b"))));
+    let shm = at("shm");
+    let args = ["extract", "--members", "--shm", path(&shm)];
+    fails(&run(&[&args[..], &[&one]].concat(), &stream), 1, "hint: add b=DIR");
+    succeeds(run(&[&args[..], &[&one, &two]].concat(), &stream));
+    assert_eq!(fs::read(at("a").join("d/f")).unwrap(), b"content");
+    assert_eq!(fs::read_link(at("shm").join("l")).unwrap(), Path::new("d/f"));
+    assert_eq!(fs::read_dir(at("b")).unwrap().count(), 0);
+    let three = format!("c={}", path(&at("c")));
+    fails(&run(&[&args[..], &[&one, &two, &three]].concat(), &stream), 1, "volumes/c.tar: not in the stream");
+}
+
+#[test]
+fn replace_empties_the_directory_first() {
+    let volume = volume();
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let out = tempfile::tempdir().unwrap();
+    fs::create_dir_all(out.path().join("old/deep")).unwrap();
+    succeeds(run(&["extract", path(out.path())], &tar));
+    assert!(out.path().join("old/deep").exists());
+    succeeds(run(&["extract", "--replace", path(out.path())], &tar));
+    assert!(!out.path().join("old").exists());
+    assert!(out.path().join("d/f").exists());
+}
+
+#[test]
+fn excluded_paths_are_left_out() {
+    let volume = volume();
+    let tar = succeeds(run(&["create", "--exclude", "/d/f", path(volume.path())], b""));
+    let listing = String::from_utf8(succeeds(run(&["list"], &tar))).unwrap();
+    assert!(
+        listing.contains(" d/\n") && listing.contains(" l -> d/f\n") && listing.lines().count() == 3,
+        "{listing}"
+    );
+}
+
+#[test]
+fn the_list_is_a_json_document_too() {
+    let volume = volume();
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let list: serde_json::Value = serde_json::from_slice(&succeeds(run(&["list", "--json"], &tar))).unwrap();
+    let paths: Vec<_> = list.as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["", "d", "d/f", "l"]);
+    assert_eq!(list[2]["size"], 7);
+    assert_eq!(list[3]["target"], "d/f");
+    let empty = [0u8; 1024];
+    assert_eq!(succeeds(run(&["list", "--json"], &empty)), b"[]\n");
+}
+
+#[test]
+fn the_same_tree_gives_the_same_bytes_whatever_order_it_was_made_in() {
+    let make = |names: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let touch =
+            Command::new("find").arg(dir.path()).args(["-exec", "touch", "-d", "@1.25", "{}", "+"]).status();
+        assert!(touch.unwrap().success());
+        succeeds(run(&["create", path(dir.path())], b""))
+    };
+    assert_eq!(make(&["a", "b", "c", "d"]), make(&["d", "b", "a", "c"]));
+}
+
+#[test]
+fn ids_are_translated_both_ways() {
+    if !harness::host::is_root() {
+        return;
+    }
+    use std::os::unix::fs::{MetadataExt, chown};
+    let volume = volume();
+    for name in ["", "d", "d/f"] {
+        chown(volume.path().join(name), Some(100_005), Some(200_007)).unwrap();
+    }
+    let maps = [
+        "--uidmap",
+        "0:100000:100",
+        "--gidmap",
+        "0:200000:100",
+        "--gidmap",
+        "100:0:1",
+        "--uidmap",
+        "100:0:1",
+    ];
+    let tar = succeeds(run(&[&["create"], &maps[..], &[path(volume.path())]].concat(), b""));
+    let listing = String::from_utf8(succeeds(run(&["list"], &tar))).unwrap();
+    assert!(listing.contains(" 5:7 7 "), "{listing}");
+    let out = tempfile::tempdir().unwrap();
+    succeeds(run(&[&["extract"], &maps[..], &[path(out.path())]].concat(), &tar));
+    let meta = fs::metadata(out.path().join("d/f")).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (100_005, 200_007));
+    fails(&run(&["create", "--uidmap", "0:1:1", path(volume.path())], b""), 1, "is not in the id map");
+}

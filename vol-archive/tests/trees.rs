@@ -1,0 +1,229 @@
+//! Trees with everything on them, through the built binary and back, compared in everything that can be seen.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Options, differences, host};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
+
+fn sh(dir: &Path, script: &str) {
+    let output = Command::new("sh").args(["-euc", script]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// One of everything.
+fn plant(dir: &Path) {
+    let at = |name: &[u8]| dir.join(OsStr::from_bytes(name));
+    fs::create_dir_all(at(b"d\xff/e e")).unwrap();
+    fs::write(at(b"d\xff/e e/\n\x1b[31m"), "odd name").unwrap();
+    fs::write(at(&[b'z'; 255]), "long name").unwrap();
+    let deep = vec!["n".repeat(100); 30].join("/");
+    fs::create_dir_all(dir.join(&deep)).unwrap();
+    fs::write(dir.join(&deep).join("f"), "deep").unwrap();
+    fs::write(at(b"f"), "hello").unwrap();
+    fs::hard_link(at(b"f"), at(b"hard")).unwrap();
+    symlink("x".repeat(3000), at(b"long link")).unwrap();
+    symlink(OsStr::from_bytes(b"/\xfe\n"), at(b"odd link")).unwrap();
+    fs::hard_link(at(b"odd link"), at(b"hard link to a link")).unwrap();
+    fs::write(at(b"suid"), "").unwrap();
+    fs::write(at(b"block sized"), vec![7; 1024]).unwrap();
+    let mut sparse = File::create(at(b"sparse")).unwrap();
+    for offset in [0, 1 << 20, 5 << 20] {
+        sparse.seek(SeekFrom::Start(offset)).unwrap();
+        sparse.write_all(b"data").unwrap();
+    }
+    sparse.set_len(10 << 20).unwrap();
+    File::create(at(b"hole")).unwrap().set_len(100 << 20).unwrap();
+    // More than 2 segments of map than fit into a block of text.
+    let mut many = File::create(at(b"many holes")).unwrap();
+    for i in 0..200 {
+        many.seek(SeekFrom::Start(i << 16)).unwrap();
+        many.write_all(&[1; 4096]).unwrap();
+    }
+    xattr::set(at(b"f"), "user.binary", b"\n\0=\xff12 size=0\n").unwrap();
+    xattr::set(at(b"f"), "user.a=b%25", b"name with an equals sign").unwrap();
+    xattr::set(at(b"f"), "user.empty", b"").unwrap();
+    xattr::set(at(b"d\xff"), "user.dir", b"x").unwrap();
+    sh(
+        dir,
+        "mkfifo fifo; mkdir mode000 sticky acl; echo x > mode000/f; echo x > acl/f
+         chmod 1777 sticky; chmod 0 mode000
+         touch -h -d '1960-06-06 06:06:06.5' f 'odd link'; touch -d '2400-01-01 00:00:00.000000001' sticky
+         touch -d @0 suid; touch -d @-0.5 'block sized'",
+    );
+    if nix_is_root() {
+        sh(
+            dir,
+            "mknod null c 1 3; mknod disk b 259 300000; chown 3000000:4000000000 suid; chmod 6755 suid
+             setfacl -m u:1000:rw,g:2000000000:r f; setfacl -d -m g:55:rx acl; setfacl -m u:5:x acl; setfacl -b acl/f
+             setcap cap_net_raw+ep 'block sized'; setfattr -h -n trusted.link -v x 'odd link'; setfattr -n trusted.t -v y .
+             setfattr -n security.selinux -v 'system_u:object_r:container_file_t:s0:c1,c2' f",
+        );
+    } else {
+        fs::set_permissions(at(b"mode000"), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+fn nix_is_root() -> bool {
+    host::is_root()
+}
+
+#[track_caller]
+fn assert_same(a: &Path, b: &Path, ignore: &[&str]) {
+    let options = Options { ignore: ignore.iter().map(|&kind| kind.to_owned()).collect() };
+    let found = differences(a, b, &options).unwrap();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Writes `source` with `from`, reads it into a fresh directory with `to`, both shell commands; `$SRC`, `$DST`, `$TOOL` are set.
+fn through(source: &Path, from: &str, to: &str) -> tempfile::TempDir {
+    let out = tempfile::tempdir().unwrap();
+    let script = format!("set -euo pipefail; {from} | {to}");
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .env("SRC", source)
+        .env("DST", out.path())
+        .env("TOOL", TOOL)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    out
+}
+
+#[test]
+fn everything_survives() {
+    let source = tempfile::tempdir().unwrap();
+    plant(source.path());
+    let _socket = UnixListener::bind(source.path().join("socket")).unwrap();
+    let out = through(source.path(), "$TOOL create $SRC 2>/dev/null", "$TOOL extract $DST");
+    assert_same(source.path(), out.path(), &["socket"]);
+    // Once more into what is there.
+    let script = "$TOOL create $SRC 2>/dev/null | $TOOL extract $DST";
+    sh(
+        source.path(),
+        &format!("SRC='{}' DST='{}' TOOL='{TOOL}'; {script}", source.path().display(), out.path().display()),
+    );
+    assert_same(source.path(), out.path(), &["socket"]);
+    // And again as a member of a stream.
+    let from = "$TOOL create --members v=$SRC 2>/dev/null";
+    let out = through(source.path(), from, "$TOOL extract --members v=$DST");
+    assert_same(source.path(), out.path(), &["socket"]);
+}
+
+#[test]
+fn a_socket_is_named_and_left_out() {
+    let source = tempfile::tempdir().unwrap();
+    let _socket = UnixListener::bind(source.path().join("app.sock")).unwrap();
+    let output = Command::new(TOOL).args(["create"]).arg(source.path()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success());
+    assert!(stderr.contains("app.sock: socket, not archived"), "{stderr}");
+}
+
+/// What a peer cannot express is named here; `docs/interop.md` has the table.
+#[test]
+fn peers_read_what_is_written() {
+    if !host::is_root() {
+        return;
+    }
+    let source = tempfile::tempdir().unwrap();
+    plant(source.path());
+    let gnu = "tar --xattrs --xattrs-include='*' --acls --numeric-owner --warning=no-unknown-keyword --warning=no-timestamp -C $DST -xpf -";
+    let out = through(source.path(), "$TOOL create $SRC", gnu);
+    assert_same(source.path(), out.path(), &["xattr:user.a=b%25"]);
+    // libarchive reads fractions of a second before 1970 in the wrong direction; what it makes of holes depends on the file system.
+    let out = through(source.path(), "$TOOL create $SRC", "bsdtar --numeric-owner -C $DST -xpf -");
+    assert_same(source.path(), out.path(), &["mtime", "sparse", "xattr:user.empty", "xattr:trusted.link"]);
+    // Python's tarfile knows neither attributes nor holes nor nanoseconds.
+    let python = "python3 -c 'import sys, tarfile; t = tarfile.open(fileobj=sys.stdin.buffer, mode=\"r|\"); t.extractall(sys.argv[1], numeric_owner=True)' $DST";
+    let out = through(source.path(), "$TOOL create $SRC", python);
+    assert_same(source.path(), out.path(), &["mtime", "xattr", "sparse", "links"]);
+}
+
+#[test]
+fn what_peers_write_is_read() {
+    if !host::is_root() {
+        return;
+    }
+    let source = tempfile::tempdir().unwrap();
+    plant(source.path());
+    let gnu = |more: &str| {
+        format!("tar --xattrs --xattrs-include='*' --acls --numeric-owner {more} -C $SRC -cf - .")
+    };
+    for form in [
+        "--format=posix",
+        "--format=posix -S",
+        "--format=posix -S --sparse-version=0.0",
+        "--format=posix -S --sparse-version=0.1",
+    ] {
+        let out = through(source.path(), &gnu(form), "$TOOL extract $DST");
+        let ignore: &[&str] = if form.contains("-S") { &[] } else { &["sparse"] };
+        assert_same(source.path(), out.path(), ignore);
+    }
+    let out =
+        through(source.path(), "tar --format=gnu -S --numeric-owner -C $SRC -cf - .", "$TOOL extract $DST");
+    assert_same(source.path(), out.path(), &["mtime", "xattr", "mode"]);
+}
+
+/// A tree in use: files grow, shrink, vanish and become something else while they are read.
+#[test]
+fn a_live_tree_gives_a_valid_archive_and_status_3() {
+    let source = tempfile::tempdir().unwrap();
+    let dir = source.path();
+    for i in 0..40 {
+        fs::write(dir.join(format!("f{i:02}")), vec![b'x'; 3 << 20]).unwrap();
+    }
+    let mut child = Command::new(TOOL)
+        .args(["create", dir.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The plan is made before the first byte is written, and the pipe is full soon after it.
+    let mut stdout = child.stdout.take().unwrap();
+    let mut tar = vec![0; 1];
+    std::io::Read::read_exact(&mut stdout, &mut tar).unwrap();
+    File::options().append(true).open(dir.join("f30")).unwrap().write_all(b"more").unwrap();
+    File::options().write(true).open(dir.join("f31")).unwrap().set_len(1000).unwrap();
+    fs::remove_file(dir.join("f32")).unwrap();
+    fs::remove_file(dir.join("f33")).unwrap();
+    fs::create_dir(dir.join("f33")).unwrap();
+    fs::remove_file(dir.join("f34")).unwrap();
+    symlink("/etc/passwd", dir.join("f34")).unwrap();
+    fs::write(dir.join("new"), vec![b'y'; 3 << 20]).unwrap();
+    fs::rename(dir.join("new"), dir.join("f35")).unwrap();
+    sh(dir, "rm f36; mkfifo f36");
+    let started = Instant::now();
+    std::io::Read::read_to_end(&mut stdout, &mut tar).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(20), "it waited for a FIFO");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    for line in [
+        "f30: grew",
+        "f31: shrank",
+        "f32: vanished",
+        "f33: ",
+        "f34: vanished",
+        "f35: was replaced",
+        "f36: changed its type",
+    ] {
+        assert!(stderr.contains(line), "no {line:?} in {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("tar");
+    fs::write(&file, &tar).unwrap();
+    for reader in [format!("'{TOOL}' list tar | wc -l"), "tar -tf tar | wc -l".into()] {
+        let counted = Command::new("sh").args(["-c", &reader]).current_dir(out.path()).output().unwrap();
+        assert_eq!(String::from_utf8(counted.stdout).unwrap().trim(), "41", "{reader}");
+    }
+}
