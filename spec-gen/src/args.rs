@@ -604,7 +604,7 @@ fn umask(arg: &str) -> Result<String, String> {
 
 fn cpus(arg: &str) -> Result<f64, String> {
     match arg.parse::<f64>() {
-        Ok(n) if n >= 0.01 && n <= 1e6 => Ok(n),
+        Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
         _ => Err("a number from 0.01 on is wanted".into()),
     }
 }

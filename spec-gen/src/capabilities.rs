@@ -54,9 +54,15 @@ const ALL: [&str; 41] = [
 
 const SETS: [&str; 5] = ["bounding", "effective", "permitted", "inheritable", "ambient"];
 
-/// Every capability with its `CAP_`.
+/// Every capability that spec-gen itself could pass on: a runtime started from here refuses any other.
 fn all() -> BTreeSet<String> {
-    ALL.iter().map(|name| format!("CAP_{name}")).collect()
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    of_mask(own.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX))
+}
+
+fn of_mask(mask: u64) -> BTreeSet<String> {
+    ALL.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, name)| format!("CAP_{name}")).collect()
 }
 
 /// Applies the flags. For root the sets that count are equal; for another user only what was added
@@ -164,6 +170,12 @@ mod tests {
             assert_eq!(caps[set], json!(["CAP_NET_ADMIN"]), "{set}");
         }
         assert_eq!(applied(1000, &[], &["KILL"]), json!({"bounding": ["CAP_CHOWN"]}));
+    }
+
+    #[test]
+    fn the_bits_of_a_mask_are_the_kernels() {
+        assert_eq!(of_mask(1 | 1 << 40), ["CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"].map(str::to_owned).into());
+        assert_eq!(of_mask(u64::MAX).len(), 41);
     }
 
     #[test]

@@ -236,10 +236,10 @@ impl When {
         conditions.extend(self.always);
         conditions.extend(self.bind_mounts.map(|wanted| wanted && has_bind_mounts));
         for (key, value) in &self.annotations {
-            let annotations = spec.get("annotations").and_then(Value::as_object).into_iter().flatten();
+            let mut annotations = spec.get("annotations").and_then(Value::as_object).into_iter().flatten();
             let hit =
                 |(k, v): (&String, &Value)| key.is_match(k) && v.as_str().is_some_and(|v| value.is_match(v));
-            conditions.push(annotations.map(hit).any(|hit| hit));
+            conditions.push(annotations.any(hit));
         }
         for condition in conditions {
             match (condition, self.any) {

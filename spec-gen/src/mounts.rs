@@ -170,7 +170,7 @@ pub fn sort(spec: &mut Spec) {
 /// A mount that must be visible on the host side needs a root file system that lets it through.
 pub fn root_propagation(spec: &mut Spec) {
     let mut found = None;
-    for option in spec.mounts().iter().flat_map(|m| options(m)) {
+    for option in spec.mounts().iter().flat_map(options) {
         match (option, found) {
             ("shared" | "rshared", _) => found = Some("shared"),
             ("slave" | "rslave", None) => found = Some("rslave"),

@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_joined_namespace_needs_a_pid() {
         let peer = Peer::parse("web=7,hostname=w").unwrap();
-        assert_eq!(Peer::find("web", &[peer.clone()]).unwrap(), peer);
+        assert_eq!(Peer::find("web", std::slice::from_ref(&peer)).unwrap(), peer);
         assert_eq!(Peer::find("4711", &[]).unwrap().pid, 4711);
         assert!(Peer::find("web", &[]).is_err());
         for bad in ["", "web", "web=", "=7", "web=0", "web=7,h=x"] {
