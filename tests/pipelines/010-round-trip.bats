@@ -15,44 +15,6 @@ teardown() {
     teardown_containers
 }
 
-# The pipeline of the README with this runtime; a container's network is in the demo.
-round_trip() {
-    local runtime=$1 before
-    shared_memory "$here/shm"
-    make_bundle "$here" "$bind_shm"
-    start "$runtime" "$here" web
-    checkpoint "$runtime" "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
-
-    {
-        rootfs-diff create --members --rootfs "$here/rootfs"
-        vol-archive create --members data="$here/data" --shm "$here/shm"
-    } | ckpt-pack --bundle "$here" --compress zstd - >web.ckpt
-
-    overlay "$there"
-    shared_memory "$there/shm"
-    mkdir "$there/data"
-    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
-    same_tree "$here/rootfs" "$there/rootfs"
-    same_tree "$here/data" "$there/data"
-    same_tree "$here/shm" "$there/shm"
-
-    # Nothing of the old place is left for the restore to lean on.
-    umount "$here/rootfs" "$here/shm"
-    rm -r "$here"
-    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --shm-dir "$there/shm" \
-        <"$there/bundle/spec.dump" >"$there/bundle/config.json"
-    restore "$runtime" "$there/bundle" web
-    counted_past "$there/rootfs/tmp/counter" "$before"
-    [ "$("$runtime" exec web cat /app/settings /app/cache/new /data/file /dev/shm/file /scratch/file)" = "\
-changed
-fresh
-in the volume
-in shared memory
-in a tmpfs" ]
-    run ! "$runtime" exec web ls /app/deleted
-}
-
 # bats test_tags=vm
 @test "runc: a container on an overlay with volume and shared memory goes through the README pipeline" {
     round_trip runc

@@ -22,7 +22,9 @@ setup_file() {
 }
 
 setup() {
-    cd "$BATS_TEST_TMPDIR"
+    # A directory of its own: bats keeps files in the one above.
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
 }
 
 # refused STATUS PATTERN COMMAND...: COMMAND ends with this status and says something that matches PATTERN.
@@ -138,12 +140,21 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: the bundle is there already" {
+@test "ckpt-unpack: the bundle holds another checkpoint" {
+    mkdir -p web/checkpoint
+    echo mine >web/config.dump
+    refused 1 '^ckpt-unpack: error: .*web' ckpt-unpack --bundle web <"$good"
+    [ "$(cat web/config.dump)" = mine ]
+    [ "$(ls -A web web/checkpoint)" = $'web:\ncheckpoint\nconfig.dump\n\nweb/checkpoint:' ]
+}
+
+@test "ckpt-unpack: a bundle that was there keeps what it had when the archive is bad" {
     mkdir web
     echo mine >web/file
-    refused 1 '^ckpt-unpack: error: .*web' ckpt-unpack --bundle web <"$good"
+    head -c 250000 "$good" >cut.in
+    refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <cut.in
     [ "$(cat web/file)" = mine ]
-    [ "$(ls web)" = file ]
+    [ "$(ls -A web)" = file ]
 }
 
 @test "rootfs-diff: a directory that is not an overlay" {

@@ -4,6 +4,8 @@
 bats_require_minimum_version 1.5.0
 
 tests=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+# shellcheck source=tests/pipelines/tree.bash
+source "$tests/pipelines/tree.bash"
 
 # build_image: the root file system all containers of one test file start from, in $image.
 build_image() {
@@ -89,20 +91,42 @@ counted_past() {
     return 1
 }
 
-# fingerprint DIR: everything a tree holds, one line per fact, for a comparison with diff.
-fingerprint() (
-    cd "$1"
-    # The size and the link count of a directory belong to the file system it is on, not to the tree.
-    find . -xdev -type d -printf '%P/ %y %m %U:%G %T@\n' -o \
-        -printf '%P %y %m %U:%G %T@ %n %s %l\n' | LC_ALL=C sort
-    find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
-    getfattr -R -h -d -m - . 2>/dev/null
-    true
-)
+# round_trip RUNTIME [JQ-FILTER]: the pipeline of the README, from $here to $there; a container's network is in the demo.
+round_trip() {
+    local runtime=$1 before
+    shared_memory "$here/shm"
+    make_bundle "$here" "$bind_shm | ${2:-.}"
+    start "$runtime" "$here" web
+    checkpoint "$runtime" "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
 
-# same_tree A B: both directories hold the same.
-same_tree() {
-    diff <(fingerprint "$1") <(fingerprint "$2")
+    {
+        rootfs-diff create --members --rootfs "$here/rootfs"
+        vol-archive create --members data="$here/data" --shm "$here/shm"
+    } | ckpt-pack --bundle "$here" --compress zstd - >web.ckpt
+
+    overlay "$there"
+    shared_memory "$there/shm"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
+    same_tree "$here/rootfs" "$there/rootfs"
+    same_tree "$here/data" "$there/data"
+    same_tree "$here/shm" "$there/shm"
+
+    # Nothing of the old place is left for the restore to lean on.
+    umount "$here/rootfs" "$here/shm"
+    rm -r "$here"
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --shm-dir "$there/shm" \
+        <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore "$runtime" "$there/bundle" web
+    counted_past "$there/rootfs/tmp/counter" "$before"
+    [ "$("$runtime" exec web cat /app/settings /app/cache/new /data/file /dev/shm/file /scratch/file)" = "\
+changed
+fresh
+in the volume
+in shared memory
+in a tmpfs" ]
+    run ! "$runtime" exec web ls /app/deleted
 }
 
 # teardown_containers: kills what is left and unmounts what this test mounted.

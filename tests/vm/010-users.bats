@@ -1,0 +1,34 @@
+# A container of an ordinary user: CRIU needs CAP_SYS_RESOURCE to read its limits, which not every test host has.
+
+# bats file_tags=vm
+
+load ../pipelines/helpers
+
+setup_file() {
+    build_image
+    chown -R 1000:1000 "$image/app"
+}
+
+setup() {
+    here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
+    mkdir -p "$here/data"
+    chown 1000:1000 "$here/data"
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    teardown_containers
+}
+
+uid_1000='.process.user = {uid: 1000, gid: 1000}'
+
+@test "runc: a container of uid 1000 goes through the README pipeline" {
+    round_trip runc "$uid_1000"
+    [ "$(stat -c %u:%g "$there/rootfs/app/settings" "$there/data/file")" = $'1000:1000\n1000:1000' ]
+    [ "$(runc exec web id -u)" = 1000 ]
+}
+
+@test "crun: a container of uid 1000 goes through the README pipeline" {
+    round_trip crun "$uid_1000"
+    [ "$(stat -c %u:%g "$there/rootfs/app/settings" "$there/data/file")" = $'1000:1000\n1000:1000' ]
+}
