@@ -6,7 +6,8 @@ MANDIR        ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share
 DESTDIR       ?=
 CARGO         ?= cargo
-FEATURES      ?=
+# Labels need libselinux's headers and libclang to build; without them the tools say so when a label is asked for.
+FEATURES      ?= $(shell tests/features)
 
 TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -20,8 +21,7 @@ build: ## build the six tools with optimisation, into target/release
 	$(CARGO) build --release --workspace --features "$(FEATURES)"
 
 .PHONY: check
-check: ## everything a change must pass: lint, unit and command line tests, pipelines with real runc, criu and podman
-	@tests/prerequisites
+check: prerequisites ## everything a change must pass: lint, unit and command line tests, pipelines with real runc, criu and podman
 	@tests/check
 
 .PHONY: test
@@ -30,10 +30,19 @@ test: ## unit and command line tests only; needs no root and no runtime
 	$(CARGO) test --workspace --features "$(FEATURES)"
 
 .PHONY: pipelines
-pipelines: ## end-to-end tests only, with real runc, crun, criu and podman
-	@tests/prerequisites
+pipelines: prerequisites ## end-to-end tests only, with real runc, crun, criu and podman
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/pipelines/run
+
+.PHONY: vm
+vm: prerequisites ## the tests that need another kernel, in an emulated machine
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/vm/check
+
+# A target of its own: FEATURES is looked up after it has installed what is missing.
+.PHONY: prerequisites
+prerequisites:
+	@tests/prerequisites all
 
 .PHONY: lint
 lint: ## formatting and clippy
@@ -42,7 +51,7 @@ lint: ## formatting and clippy
 
 .PHONY: demo
 demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command
-	@tests/prerequisites
+	@tests/prerequisites demo
 	$(CARGO) build --release --workspace --features "$(FEATURES)"
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
