@@ -62,7 +62,11 @@ fn all() -> BTreeSet<String> {
 }
 
 fn of_mask(mask: u64) -> BTreeSet<String> {
-    ALL.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, name)| format!("CAP_{name}")).collect()
+    ALL.iter()
+        .enumerate()
+        .filter(|(bit, _)| mask >> bit & 1 == 1)
+        .map(|(_, name)| format!("CAP_{name}"))
+        .collect()
 }
 
 /// Applies the flags. For root the sets that count are equal; for another user only what was added

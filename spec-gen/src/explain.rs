@@ -61,11 +61,11 @@ fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>)
 
 /// Elements are told apart by what they are, so that one inserted at the front is one change.
 fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<String>) {
-    let same = |a: &Value, b: &Value| match (key_of(a), key_of(b)) {
+    let same = |a: &Value, b: &Value| match (key_of(path, a), key_of(path, b)) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
     };
-    let label = |v: &Value| match key_of(v) {
+    let label = |v: &Value| match key_of(path, v) {
         Some(key) => format!("{path}[{key}]"),
         None => path.to_owned(),
     };
@@ -81,7 +81,7 @@ fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<Str
     let order = |list: &[Value], other: &[Value]| -> Vec<String> {
         list.iter()
             .filter(|v| other.iter().any(|o| same(v, o)))
-            .map(|v| key_of(v).unwrap_or_else(|| v.to_string()))
+            .map(|v| key_of(path, v).unwrap_or_else(|| v.to_string()))
             .collect()
     };
     if order(old, new) != order(new, old) {
@@ -90,11 +90,14 @@ fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<Str
 }
 
 /// What tells an element of a list apart: a mount by its destination, a variable by its name.
-fn key_of(value: &Value) -> Option<String> {
+fn key_of(path: &str, value: &Value) -> Option<String> {
+    let key = match path {
+        "mounts" => "destination",
+        "linux.namespaces" | "process.rlimits" => "type",
+        _ => "path",
+    };
     match value {
-        Value::Object(map) => {
-            ["destination", "path", "type"].iter().find_map(|k| map.get(*k)?.as_str()).map(str::to_owned)
-        }
+        Value::Object(map) => map.get(key).and_then(Value::as_str).map(str::to_owned),
         Value::String(s) => s.split_once('=').map(|(name, _)| name.to_owned()),
         _ => None,
     }

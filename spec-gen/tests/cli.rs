@@ -1,0 +1,623 @@
+//! The command as a user meets it: results, messages, exit statuses, and what is left on disk.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    /// A directory with a small root file system in it.
+    fn new() -> Dir {
+        let dir = Dir(tempfile::tempdir().unwrap());
+        for path in ["rootfs/etc", "rootfs/data", "rootfs/home/alice", "hooks", "cdi"] {
+            fs::create_dir_all(dir.path(path)).unwrap();
+        }
+        dir.write(
+            "rootfs/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\n# c\nalice:x:1000:1000::/home/alice:/bin/sh\n",
+        );
+        dir.write("rootfs/etc/group", "root:x:0:\nwheel:x:10:alice\n");
+        dir
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    /// Runs spec-gen here with `input` on its standard input.
+    fn run(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_spec-gen"))
+            .args(args)
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command line that is refused is not read to.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// The spec that comes out; the run must succeed and print no error.
+    fn spec(&self, args: &[&str], input: &str) -> Value {
+        let output = self.run(args, input);
+        assert!(output.status.success(), "{args:?}: {}", message(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const SPEC: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/"},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"mount"}]}}"#;
+
+fn spec_with(path: &str, value: Value) -> String {
+    let mut spec: Value = serde_json::from_str(SPEC).unwrap();
+    *spec
+        .pointer_mut(path.rsplit_once('/').unwrap().0)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .entry(path.rsplit_once('/').unwrap().1)
+        .or_insert(Value::Null) = value;
+    spec.to_string()
+}
+
+#[test]
+fn without_flags_nothing_changes() {
+    let dir = Dir::new();
+    let mut seen = 0;
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden")).unwrap() {
+        let case: Value = serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
+        if let Some(spec) = case.get("expected") {
+            let text = format!("{spec}\n");
+            let output = dir.run(&["--compact"], &text);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), text);
+            seen += 1;
+        }
+    }
+    assert!(seen > 90);
+}
+
+#[test]
+fn unknown_keys_order_and_64_bits_survive_changes() {
+    let dir = Dir::new();
+    let text = r#"{"x-first":{"b":1,"a":[18446744073709551615,-9223372036854775808,1.5]},"ociVersion":"1.2.0","process":{"cwd":"/","args":["sh"],"user":{"uid":0,"gid":0,"x-u":true},"rlimits":[{"type":"RLIMIT_CORE","hard":18446744073709551615,"soft":0}]},"linux":{"resources":{"x-pids":9007199254740993}}}"#;
+    let output = dir.run(&["--compact", "-e", "A=1", "-w", "/data"], text);
+    let expected = text
+        .replace("\"cwd\":\"/\"", "\"cwd\":\"/data\"")
+        .replace("}]},\"linux\"", "}],\"env\":[\"A=1\"]},\"linux\"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{expected}\n"));
+}
+
+#[test]
+fn same_input_same_bytes() {
+    let dir = Dir::new();
+    dir.write("cdi/v.json", r#"{"cdiVersion":"0.6.0","kind":"v.com/d","devices":[{"name":"a","containerEdits":{"env":["X=1"]}},{"name":"b","containerEdits":{"env":["Y=1"]}}]}"#);
+    let args = [
+        "--new",
+        "--rootfs",
+        "rootfs",
+        "--user",
+        "alice",
+        "--group-add",
+        "wheel",
+        "-v",
+        "/srv/a:/a:U",
+        "-v",
+        "/srv/b:/b",
+        "--tmpfs",
+        "/t",
+        "--device",
+        "v.com/d=a",
+        "--device",
+        "v.com/d=b",
+        "--cdi-spec-dir",
+        "cdi",
+        "--cap-add",
+        "NET_ADMIN",
+        "--sysctl",
+        "net.a=1",
+        "--sysctl",
+        "net.b=2",
+        "--annotation",
+        "k=v",
+        "--bind-mount",
+        "/etc/hosts=h",
+        "--bind-mount",
+        "/etc/hostname=n",
+        "--systemd=always",
+        "--id",
+        "0123456789ab",
+        "-q",
+    ];
+    let first = dir.run(&args, "");
+    assert!(first.status.success(), "{}", message(&first));
+    for _ in 0..100 {
+        assert_eq!(dir.run(&args, "").stdout, first.stdout);
+    }
+}
+
+#[test]
+fn what_was_generated_once_stays_as_it_is() {
+    let dir = Dir::new();
+    let flags = [
+        "--rootfs",
+        "rootfs",
+        "--user",
+        "alice",
+        "-e",
+        "A=1",
+        "-v",
+        "/srv/a:/a",
+        "--tmpfs",
+        "/t",
+        "--device",
+        "/dev/null:/dev/x",
+        "--mask",
+        "/x",
+    ];
+    let once = dir.run(&[&["--new"], &flags[..]].concat(), "");
+    let twice = dir.run(&flags, std::str::from_utf8(&once.stdout).unwrap());
+    assert_eq!(String::from_utf8_lossy(&twice.stdout), String::from_utf8_lossy(&once.stdout));
+}
+
+#[test]
+fn malformed_input_is_named_and_gives_no_output() {
+    let dir = Dir::new();
+    let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
+    #[rustfmt::skip]
+    let cases: Vec<(String, &str)> = vec![
+        ("".into(), "empty, a JSON document is wanted"),
+        (" \n".into(), "empty, a JSON document is wanted"),
+        ("{".into(), "EOF while parsing an object at line 1 column 1"),
+        ("{\"ociVersion\":\"1.2.0\"\n\"a\"}".into(), "line 2 column 1"),
+        ("not json".into(), "line 1 column 2"),
+        ("\u{0}".into(), "not valid JSON"),
+        ("[]".into(), "a spec is wanted, not an array"),
+        ("null".into(), "a spec is wanted, not null"),
+        ("5".into(), "a spec is wanted, not the number 5"),
+        ("{}".into(), "neither an OCI spec (key ociVersion) nor a container config (key spec)"),
+        (r#"{"config":{}}"#.into(), "neither an OCI spec"),
+        (r#"{"ociVersion":"1.2.0"}{}"#.into(), "trailing characters at line 1 column 23"),
+        (r#"{"ociVersion":"1.2.0","a":1,"a":2}"#.into(), "the key \"a\" is given twice at line 1"),
+        (r#"{"ociVersion":"1.2.0","a":1e999}"#.into(), "number out of range"),
+        (deep, "recursion limit exceeded"),
+        (r#"{"ociVersion":5}"#.into(), "ociVersion: a string is wanted, not the number 5"),
+        (spec_with("/process", json!([])), "process: an object is wanted, not an array"),
+        (spec_with("/process/args", json!("sh")), "process.args: an array is wanted, not the string \"sh\""),
+        (spec_with("/process/args", json!(["sh", null])), "process.args[1]: a string is wanted, not null"),
+        (spec_with("/process/env", json!({"A": 1})), "process.env: an array is wanted, not an object"),
+        (spec_with("/process/env", json!([1])), "process.env[0]: a string is wanted"),
+        (spec_with("/process/cwd", json!(1)), "process.cwd: a string is wanted"),
+        (spec_with("/process/terminal", json!("yes")), "process.terminal: true or false is wanted"),
+        (spec_with("/process/user/uid", json!("0")), "process.user.uid: an integer from 0 to 4294967295 is wanted, not the string \"0\""),
+        (spec_with("/process/user/uid", json!(-1)), "process.user.uid: an integer from 0 to 4294967295"),
+        (spec_with("/process/user/gid", json!(4294967296u64)), "process.user.gid: an integer from 0 to 4294967295"),
+        (spec_with("/process/user/additionalGids", json!([1.5])), "process.user.additionalGids[0]: an integer"),
+        (spec_with("/process/rlimits", json!([{"type": "RLIMIT_CORE", "hard": -1}])), "process.rlimits[0].hard: an integer from 0 to 18446744073709551615"),
+        (spec_with("/process/capabilities", json!({"bounding": "ALL"})), "process.capabilities.bounding: an array is wanted"),
+        (spec_with("/root", json!("rootfs")), "root: an object is wanted"),
+        (spec_with("/mounts", json!({})), "mounts: an array is wanted"),
+        (spec_with("/mounts", json!([{"source": "/x"}])), "mounts[0].destination: missing"),
+        (spec_with("/mounts", json!([{"destination": "/x", "options": "ro"}])), "mounts[0].options: an array is wanted"),
+        (spec_with("/mounts", json!(["/x"])), "mounts[0]: an object is wanted, not the string \"/x\""),
+        (spec_with("/annotations", json!({"a": 1})), "annotations.a: a string is wanted"),
+        (spec_with("/hooks", json!([])), "hooks: an object is wanted"),
+        (spec_with("/hooks", json!({"prestart": [{}]})), "hooks.prestart[0].path: missing"),
+        (spec_with("/linux/namespaces", json!([{}])), "linux.namespaces[0].type: missing"),
+        (spec_with("/linux/devices", json!([{"path": "/dev/x", "type": "c", "major": "1"}])), "linux.devices[0].major: an integer"),
+        (spec_with("/linux/maskedPaths", json!([1])), "linux.maskedPaths[0]: a string is wanted"),
+        (spec_with("/linux/sysctl", json!({"a": 1})), "linux.sysctl.a: a string is wanted"),
+        (spec_with("/linux/resources", json!({"pids": {"limit": 1e30}})), "linux.resources.pids.limit: an integer"),
+        (r#"{"spec":{"process":{"env":5}}}"#.into(), "spec: process.env: an array is wanted"),
+        (r#"{"spec":{},"user":5}"#.into(), "user: a string is wanted, not the number 5"),
+        (r#"{"spec":{},"id":"a","namedVolumes":[{"dest":"rel"}]}"#.into(), "rel: a mount's destination must be an absolute path"),
+        (r#"{"spec":{},"umask":"0999","id":"a"}"#.into(), "umask 0999: an octal number is wanted"),
+    ];
+    assert!(cases.len() >= 40);
+    for (input, text) in cases {
+        let output = dir.run(&["-o", "config.json"], &input);
+        let found = message(&output);
+        assert_eq!(output.status.code(), Some(1), "{input}: {found}");
+        assert!(
+            found.starts_with("spec-gen: error: standard input: ") || found.contains("umask"),
+            "{input}: {found}"
+        );
+        assert!(found.contains(text), "{input}: {found}");
+        assert!(output.stdout.is_empty() && !Path::new(&dir.path("config.json")).exists(), "{input}");
+    }
+}
+
+#[test]
+fn hostile_surroundings_are_named_and_give_no_output() {
+    let dir = Dir::new();
+    for (link, target) in [("loop", "loop"), ("a", "b"), ("b", "a")] {
+        symlink(target, dir.path(&format!("rootfs/{link}"))).unwrap();
+    }
+    fs::create_dir_all(dir.path("loops/etc")).unwrap();
+    symlink("passwd", dir.path("loops/etc/passwd")).unwrap();
+    fs::create_dir_all(dir.path("fifo/etc")).unwrap();
+    nix::unistd::mkfifo(dir.path("fifo/etc/passwd").as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir_all(dir.path("large/etc")).unwrap();
+    fs::File::create(dir.path("large/etc/passwd")).unwrap().set_len(1 << 40).unwrap();
+    fs::create_dir_all(dir.path("host/etc")).unwrap();
+    symlink("/etc/group", dir.path("host/etc/passwd")).unwrap();
+    dir.write("rootfs/file", "");
+    for (name, text) in [
+        (
+            "regex",
+            r#"{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"commands":["("]},"stages":["prestart"]}"#,
+        ),
+        (
+            "stage",
+            r#"{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},"stages":["never"]}"#,
+        ),
+        ("json", "{"),
+        ("version", r#"{"version":"3.0.0"}"#),
+    ] {
+        fs::create_dir(dir.path(&format!("hooks-{name}"))).unwrap();
+        dir.write(&format!("hooks-{name}/h.json"), text);
+    }
+    dir.write("cdi/v.json", r#"{"cdiVersion":"9.9.9","kind":"v.com/d","devices":[]}"#);
+    dir.write("image.json", r#"{"config":{"Env":[7]}}"#);
+    dir.write("seccomp.json", r#"{"syscalls":[]}"#);
+    dir.write("env", "A=1\n=2\n");
+    dir.write("state.json", r#"{"bindMounts":{"/x":5}}"#);
+    #[rustfmt::skip]
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--new", "--rootfs", "nowhere"], 1, "nowhere: No such file or directory"),
+        (&["--new", "--rootfs", "image.json"], 1, "image.json: Not a directory"),
+        (&["--new", "--rootfs", "rootfs", "--user", "bob"], 1, "unable to find user bob: no matching entries in passwd file rootfs/etc/passwd"),
+        (&["--new", "--rootfs", "rootfs", "--user", "# c"], 1, "unable to find user # c"),
+        (&["--new", "--rootfs", "rootfs", "--user", "alice:nogroup"], 1, "unable to find group nogroup"),
+        (&["--new", "--rootfs", "rootfs", "--user", "9999999999"], 1, "uids and gids must be in range 0-2147483647"),
+        (&["--new", "--rootfs", "rootfs", "--group-add", "nogroup"], 1, "unable to find group nogroup"),
+        (&["--new", "--rootfs", "loops", "--user", "root"], 1, "loops/etc/passwd: Too many levels of symbolic links"),
+        (&["--new", "--rootfs", "fifo", "--user", "root"], 1, "fifo/etc/passwd: not a regular file"),
+        (&["--new", "--rootfs", "large", "--user", "root"], 1, "large/etc/passwd: longer than 16777216 bytes"),
+        (&["--new", "--rootfs", "host", "--user", "root"], 1, "unable to find user root: there is no host/etc/passwd"),
+        (&["--new", "--rootfs", "rootfs", "--tmpfs", "/loop/x"], 1, "too many levels of symbolic links"),
+        (&["--new", "--rootfs", "rootfs", "--tmpfs", "/a"], 1, "too many levels of symbolic links"),
+        (&["--new", "--rootfs", "rootfs", "-w", "/nowhere"], 1, "workdir \"/nowhere\" does not exist in rootfs"),
+        (&["--new", "--rootfs", "rootfs", "-w", "/file"], 1, "workdir \"/file\" exists, but is not a directory"),
+        (&["--new", "-w", "rel"], 1, "--workdir rel: an absolute path is wanted"),
+        (&["--new", "--hooks-dir", "hooks-regex"], 1, "hooks-regex/h.json: when.commands: \"(\": not a regular expression"),
+        (&["--new", "--hooks-dir", "hooks-stage"], 1, "hooks-stage/h.json: stages: \"never\" is not one of"),
+        (&["--new", "--hooks-dir", "hooks-json"], 1, "hooks-json/h.json: not valid JSON"),
+        (&["--new", "--hooks-dir", "hooks-version"], 1, "hooks-version/h.json: version \"3.0.0\" is not one of"),
+        (&["--new", "--device", "v.com/d=x", "--cdi-spec-dir", "cdi"], 1, "cdi/v.json: cdiVersion: \"9.9.9\" is not known"),
+        (&["--new", "--device", "/dev/nowhere"], 1, "--device /dev/nowhere: No such file or directory"),
+        (&["--new", "--device", "/etc/passwd"], 1, "--device /etc/passwd: not a device node"),
+        (&["--image-config", "image.json"], 1, "image.json: config.Env: a string in the array is wanted, not the number 7"),
+        (&["--new", "--seccomp", "seccomp.json"], 1, "seccomp.json: defaultAction: missing"),
+        (&["--new", "--env-file", "env"], 1, "env:2: --env =2: no name stands before the '='"),
+        (&["--new", "--state", "state.json"], 1, "state.json: bindMounts./x: a string is wanted"),
+        (&["--new", "-v", "vol:/x"], 1, "volume vol: its directory is not known"),
+        (&["--new", "-v", "/a:/x:O"], 1, "there is no directory for what the container writes"),
+        (&["--new", "-v", "/srv:/x:U"], 1, "/x: chowning host path \"/srv\" is not allowed"),
+        (&["--new", "-v", "/a:/x:ro,rw"], 1, "--volume /a:/x:ro,rw: more than one option"),
+        (&["--new", "--cap-add", "FLY"], 1, "--cap-add FLY: not a capability"),
+        (&["--new", "--ulimit", "core=2:1"], 1, "--ulimit core=2:1: the soft limit is above the hard one"),
+        (&["--new", "--pid", "container:web"], 2, "container web: its pid is not known"),
+        (&["--new", "--network", "slirp"], 2, "one of host, private, none, ns:PATH, container:ID is wanted"),
+        (&["--new", "--uts", "host", "--hostname", "x"], 2, "--hostname needs a UTS namespace"),
+        (&["--new", "--umask", "0999"], 2, "1 to 4 octal digits are wanted"),
+        (&["--new", "-i", "x"], 2, "cannot be used with"),
+        (&["--new", "--restore"], 2, "cannot be used with"),
+        (&["--restore", "--user", "x"], 2, "cannot be used with"),
+        (&["--trust-archive"], 2, "required"),
+        (&["-i", "nowhere"], 1, "nowhere: No such file or directory"),
+        (&["-i", "rootfs"], 1, "rootfs: is a directory"),
+        (&["--new", "-o", "no/where"], 1, "no/where: No such file or directory"),
+    ];
+    for (args, status, text) in cases {
+        let output = dir.run(args, "");
+        let found = message(&output);
+        assert_eq!(output.status.code(), Some(*status), "{args:?}: {found}");
+        assert!(found.contains(text), "{args:?}: {found}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_restored_spec_takes_no_orders_from_its_archive() {
+    let dir = Dir::new();
+    let spec = json!({
+        "ociVersion": "1.2.0", "root": {"path": "/other/rootfs"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro"]},
+            {"destination": "/data/", "type": "bind", "source": "/", "options": ["rbind"]},
+            {"destination": "/etc/hosts", "type": "bind", "source": "/run/hosts", "options": ["bind"]},
+            {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "ro"]},
+            {"destination": "/none", "type": "none", "source": "/root", "options": ["rbind"]},
+            {"destination": "/o", "type": "overlay", "source": "overlay", "options": ["lowerdir=/etc"]},
+        ],
+        "annotations": {"org.criu.config": "/tmp/evil", "cdi.k8s.io/x": "v.com/d=a", "run.oci.handler": "x", "mine": "kept"},
+        "hooks": {"poststop": [{"path": "/bin/evil"}]},
+        "linux": {"namespaces": [{"type": "network", "path": "/proc/7/ns/net"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}, {"type": "pid"}],
+            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/evil.sock"}}
+    })
+    .to_string();
+    let output = dir.run(&["--restore"], &spec);
+    let found = message(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    for text in [
+        "root.path: /other/rootfs: of the machine",
+        "mounts: /data: /srv/data: of",
+        "mounts: /data/: /: of",
+        "mounts: /etc/hosts: /run/hosts: of",
+        "mounts: /none: /root: of",
+        "mounts: /o: overlay directories: of",
+        "network: /proc/7/ns/net: of",
+        "ipc: /proc/7/ns/ipc: of",
+        "warning: standard input: hooks.poststop: /bin/evil: dropped",
+        "org.criu.config: dropped",
+        "cdi.k8s.io/x: dropped",
+        "run.oci.handler: dropped",
+        "listenerPath: dropped",
+        "hint: add --rootfs DIR -v DIR:/data",
+    ] {
+        assert!(found.contains(text), "{text} is not in\n{found}");
+    }
+    assert!(!found.contains("/sys:"), "{found}");
+
+    let flags = [
+        "--restore",
+        "--rootfs",
+        "rootfs",
+        "-v",
+        "/here/data:/data",
+        "-v",
+        "/here/hosts:/etc/hosts",
+        "--mount-remove",
+        "/none",
+        "--mount-remove",
+        "/o",
+        "--network",
+        "ns:/run/netns/web",
+        "--ipc",
+        "ns:/proc/1/ns/ipc",
+        "-q",
+    ];
+    let restored = dir.spec(&flags, &spec);
+    assert_eq!(restored["root"]["path"], dir.path("rootfs"));
+    assert!(restored.get("hooks").is_none());
+    assert_eq!(restored["annotations"], json!({"mine": "kept"}));
+    let sources: Vec<&str> =
+        restored["mounts"].as_array().unwrap().iter().map(|m| m["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["proc", "/here/data", "/here/data", "/sys", "/here/hosts"]);
+    assert_eq!(restored["mounts"][1]["options"], json!(["rbind", "ro"]));
+    assert_eq!(
+        restored["linux"]["namespaces"],
+        json!([
+        {"type": "network", "path": "/run/netns/web"}, {"type": "ipc", "path": "/proc/1/ns/ipc"}, {"type": "pid"}])
+    );
+
+    // Sorting apart, trust changes nothing; and a path, once there, cannot go.
+    let trusted = dir.spec(&["--restore", "--trust-archive", "-q"], &spec);
+    assert_eq!(trusted["hooks"], json!({"poststop": [{"path": "/bin/evil"}]}));
+    assert_eq!(trusted["annotations"]["org.criu.config"], "/tmp/evil");
+    let output = dir.run(&["--restore", "--trust-archive", "--network", "private"], &spec);
+    assert!(message(&output).contains("can only be restored into one"), "{}", message(&output));
+    // A mount that CRIU does not know would not be made.
+    let output = dir.run(&["--restore", "--trust-archive", "-v", "/a:/new"], &spec);
+    assert!(
+        message(&output).contains("the checkpointed container has no mount there"),
+        "{}",
+        message(&output)
+    );
+}
+
+#[test]
+fn files_of_the_old_manager_come_from_one_directory() {
+    let dir = Dir::new();
+    let bind = |destination: &str| json!({"destination": destination, "type": "bind", "source": "/old/userdata/x", "options": ["bind", "rprivate"]});
+    let mounts =
+        ["/dev/shm", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"].map(bind);
+    let spec = json!({
+        "ociVersion": "1.2.0", "hostname": "web", "root": {"path": "/old"},
+        "mounts": mounts,
+    })
+    .to_string();
+    let flags = ["--restore", "--rootfs", "rootfs", "--manager-files", "files", "--shm-dir", "shm"];
+    let restored = dir.spec(&[&flags[..], &["--actions", "list"]].concat(), &spec);
+    assert!(!Path::new(&dir.path("files")).exists(), "nothing is made without --apply");
+    assert_eq!(fs::read_to_string(dir.path("list")).unwrap().lines().count(), 5);
+    let applied = dir.spec(&[&flags[..], &["--apply"]].concat(), &spec);
+    assert_eq!(applied, restored);
+    assert_eq!(fs::read_to_string(dir.path("files/hostname")).unwrap(), "web\n");
+    for mount in applied["mounts"].as_array().unwrap() {
+        let (destination, source) =
+            (mount["destination"].as_str().unwrap(), mount["source"].as_str().unwrap());
+        if destination == "/dev/shm" {
+            assert_eq!(source, dir.path("shm"));
+        } else {
+            assert!(source.starts_with(&dir.path("files/")) && Path::new(source).is_file(), "{source}");
+        }
+    }
+}
+
+#[test]
+fn explain_names_path_change_and_reason() {
+    let dir = Dir::new();
+    let output = dir
+        .run(&["--explain", "--rootfs", "rootfs", "--user", "alice", "--network", "ns:/run/netns/web"], SPEC);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "process.user.uid: 0 -> 1000 (user alice: rootfs/etc/passwd:3)",
+        "process.env: [\"HOME=/home/alice\"] (user and groups)",
+        "linux.namespaces[network]: added {\"type\":\"network\",\"path\":\"/run/netns/web\"} (--network ns:/run/netns/web)",
+    ] {
+        assert!(lines.lines().any(|l| l == line), "{line} is not in\n{lines}");
+    }
+    assert_eq!(dir.run(&["--explain"], SPEC).stdout, b"");
+}
+
+#[test]
+fn diff_is_unified_and_empty_without_a_change() {
+    let dir = Dir::new();
+    let output = dir.run(&["--diff", "-w", "/data"], SPEC);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("--- standard input\n+++ config.json\n@@"), "{text}");
+    assert!(text.contains("-\t\t\"cwd\": \"/\"") && text.contains("+\t\t\"cwd\": \"/data\""), "{text}");
+    assert_eq!(dir.run(&["--diff"], SPEC).stdout, b"");
+}
+
+#[test]
+fn actions_are_listed_or_done_and_never_silent() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path("own")).unwrap();
+    let volume = format!("{}:/x:U", dir.path("own"));
+    let uid = nix::unistd::geteuid().to_string();
+    let flags = ["--new", "--user", &uid, "-v", &volume];
+    let output = dir.run(&flags, "");
+    assert!(
+        message(&output).contains("not done without --apply: {\"action\":\"chown\""),
+        "{}",
+        message(&output)
+    );
+    let output = dir.run(&[&flags[..], &["--actions", "list"]].concat(), "");
+    assert_eq!(message(&output), "");
+    let list: Value = serde_json::from_str(&fs::read_to_string(dir.path("list")).unwrap()).unwrap();
+    assert_eq!(
+        (list["action"].as_str(), list["path"].as_str()),
+        (Some("chown"), Some(dir.path("own").as_str()))
+    );
+    assert!(dir.run(&[&flags[..], &["--apply"]].concat(), "").status.success());
+}
+
+#[test]
+fn validate_reports_every_fault_with_its_path() {
+    let dir = Dir::new();
+    let bad = r#"{"ociVersion":"1","root":{},"process":{"user":{"uid":0,"gid":0},"args":[],"cwd":"x"},"hostname":"h"}"#;
+    let output = dir.run(&["--validate"], bad);
+    let found = message(&output);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    for text in [
+        "ociVersion: \"1\"",
+        "root.path: missing",
+        "process.args: empty",
+        "process.cwd: \"x\"",
+        "hostname: needs",
+    ] {
+        assert!(found.contains(&format!("spec-gen: error: standard input: {text}")), "{found}");
+    }
+    assert!(dir.run(&["--validate"], SPEC).status.success());
+}
+
+#[test]
+fn the_output_file_is_complete_or_as_it_was() {
+    let dir = Dir::new();
+    dir.write("config.json", "old");
+    assert!(!dir.run(&["-o", "config.json", "--user", "bob"], SPEC).status.success());
+    assert_eq!(fs::read_to_string(dir.path("config.json")).unwrap(), "old");
+    assert!(dir.run(&["-o", "config.json"], SPEC).status.success());
+    assert_eq!(
+        serde_json::from_str::<Value>(&fs::read_to_string(dir.path("config.json")).unwrap()).unwrap(),
+        serde_json::from_str::<Value>(SPEC).unwrap()
+    );
+}
+
+#[test]
+fn oci_runtime_tools_names_are_understood() {
+    let dir = Dir::new();
+    let spec = dir.spec(
+        &[
+            "--process-cwd",
+            "/data",
+            "--rootfs-readonly",
+            "--linux-pids-limit",
+            "7",
+            "--rootfs-path",
+            "r",
+            "--linux-cgroups-path",
+            "/x",
+            "--label",
+            "a=b",
+        ],
+        SPEC,
+    );
+    assert_eq!(spec["process"]["cwd"], "/data");
+    assert_eq!(spec["root"], json!({"path": "r", "readonly": true}));
+    assert_eq!(spec["linux"]["resources"]["pids"]["limit"], 7);
+    assert_eq!(spec["linux"]["cgroupsPath"], "/x");
+    assert_eq!(spec["annotations"], json!({"a": "b"}));
+}
+
+#[test]
+fn compat_keeps_what_somebody_may_count_on() {
+    let dir = Dir::new();
+    dir.write("hooks/h.json", r#"{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},"stages":["prestart","poststop"]}"#);
+    let config = r#"{"id":"0123456789abcdef","user":"77","passwd":false,"createdTime":"2026-01-01T00:00:00Z","stopSignal":15,"stopTimeout":10,
+        "spec":{"ociVersion":"1.2.0","process":{"args":["sh"],"cwd":"/"},"linux":{"namespaces":[{"type":"uts"}]}}}"#;
+    let spec =
+        |compat: &str| dir.spec(&["--rootfs", "rootfs", "--hooks-dir", "hooks", "--compat", compat], config);
+    let home = |spec: &Value| {
+        spec["process"]["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|e| e.as_str()?.strip_prefix("HOME=").map(str::to_owned))
+    };
+    let stages = |spec: &Value| spec["hooks"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let ours = spec("none");
+    assert_eq!(
+        (home(&ours), stages(&ours)),
+        (Some("/".into()), vec!["createRuntime".to_owned(), "poststop".into()])
+    );
+    let new = spec("podman-5.4");
+    assert_eq!((home(&new), stages(&new)), (Some(String::new()), vec!["createRuntime".to_owned()]));
+    let old = spec("podman-4.3");
+    assert_eq!((home(&old), stages(&old)), (None, vec!["prestart".to_owned()]));
+    assert_eq!(old["annotations"]["io.kubernetes.cri-o.Created"], "2026-01-01T00:00:00Z");
+    assert!(old["annotations"].get("org.systemd.property.KillSignal").is_none());
+    assert_eq!(new["annotations"]["org.systemd.property.TimeoutStopUSec"], "uint64 10000000");
+}
+
+#[test]
+fn a_run_takes_milliseconds() {
+    let dir = Dir::new();
+    let base: Value = serde_json::from_str(
+        &fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden/base.json")).unwrap(),
+    )
+    .unwrap();
+    dir.write("spec.json", &base["expected"].to_string());
+    let best = (0..20)
+        .map(|_| {
+            let start = std::time::Instant::now();
+            assert!(
+                dir.run(&["-i", "spec.json", "--rootfs", "rootfs", "--user", "alice", "-v", "/a:/b"], "")
+                    .status
+                    .success()
+            );
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    // 10 ms is what the optimised program may take; this one is not optimised and shares the machine.
+    assert!(best.as_millis() < 50, "{best:?}");
+}
+
+#[test]
+fn help_is_grouped_and_has_an_example() {
+    let dir = Dir::new();
+    let help = String::from_utf8(dir.run(&["--help"], "").stdout).unwrap();
+    for text in ["Input:", "Process:", "Mounts:", "Namespaces:", "Restore:", "Examples:", "See spec-gen(1)."]
+    {
+        assert!(help.contains(text), "{text}");
+    }
+}
