@@ -11,7 +11,14 @@ use ipnet::IpNet;
 
 /// Save and restore the network status of a container
 #[derive(Parser, Debug)]
-#[command(name = "netstatus", version, after_help = "See netstatus(1).", disable_help_subcommand = true)]
+#[command(name = "netstatus", version, disable_help_subcommand = true)]
+#[command(after_help = "\
+Example, on the host a container moves to:
+  ip netns add web; netstatus hold --netns /run/netns/web
+  netstatus restore --to netavark --base opts.json < network.status | netavark setup /run/netns/web
+  runc restore …
+  netstatus release --netns /run/netns/web --announce
+See netstatus(1).")]
 pub struct Args {
     #[command(subcommand)]
     pub verb: Verb,
@@ -36,7 +43,7 @@ pub enum Verb {
     Release(Release),
 }
 
-/// Write network.status from what netavark or a CNI plugin printed
+/// Write network.status from what netavark or CNI printed, or from a live namespace
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +52,7 @@ Examples:
   netstatus save --members --netns /run/netns/web --network eth0=web | ckpt-pack --bundle B - > web.ckpt
 See netstatus(1).")]
 pub struct Save {
-    /// What netavark or CNI printed, a libcni cache file, or a network.status (standard input)
+    /// What netavark or CNI printed, a libcni cache file, podman 3's array, or a network.status (standard input)
     #[arg(value_name = "FILE", help_heading = "Input")]
     pub files: Vec<PathBuf>,
 
@@ -117,7 +124,7 @@ pub enum Source {
 #[command(after_help = "\
 Examples:
   netstatus restore --to netavark --base opts.json < network.status | netavark setup /run/netns/web
-  netstatus restore --to podman < network.status | xargs podman run -d IMAGE
+  podman run -d $(netstatus restore --to podman < network.status) IMAGE
   netstatus restore --to ip-batch < network.status | ip -n web -batch -
 See netstatus(1).")]
 pub struct Restore {

@@ -259,7 +259,7 @@ fn case_57_an_output_is_complete_or_absent() {
 #[test]
 fn case_57b_a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
     use std::os::unix::process::ExitStatusExt;
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
     let mut child = Command::new(env!("CARGO_BIN_EXE_netstatus"))
         .arg("save")

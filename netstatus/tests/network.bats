@@ -478,7 +478,7 @@ migrate_in() {
         cat "$dir/restore.err" >&2
         return 1
     }
-    netstatus release --netns /run/netns/ctrB --announce &
+    netstatus release --netns /run/netns/ctrB
 }
 
 @test "migration: one pipe carries a container with its files, addresses and open connection to another host" {
@@ -503,6 +503,7 @@ migrate_in() {
     set -o pipefail
     migrate_out | migrate_in
     end=$(date +%s%N)
+    netstatus release --netns /run/netns/ctrB --announce
     say during
     echoed during
     echo "# downtime $(((end - begin) / 1000000)) ms" >&3
