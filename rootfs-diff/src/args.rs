@@ -53,6 +53,9 @@ pub enum Verb {
 pub struct Create {
     #[command(flatten)]
     pub source: SourceArgs,
+    /// What is written: podman's diff, or a layer of an OCI image, where deletions are whiteouts
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Podman, help_heading = "Output")]
+    pub format: Format,
     /// Write a member stream, as ckpt-pack reads it: the diff and its deletions
     #[arg(long, help_heading = "Output", conflicts_with = "deleted")]
     pub members: bool,
@@ -69,6 +72,15 @@ pub struct Create {
     pub output: OutputFile,
 }
 
+/// The form of a diff.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A tar, and a list of deletions
+    Podman,
+    /// An image layer (image-spec 1.1, "layer.md")
+    Oci,
+}
+
 #[derive(clap::Args, Debug)]
 pub struct List {
     #[command(flatten)]
@@ -79,6 +91,9 @@ pub struct List {
     /// End each line with a NUL byte, names as they are, for xargs -0
     #[arg(short = '0', long = "null", help_heading = "Output", conflicts_with = "json")]
     pub null: bool,
+    /// Show what changed in text files, as a unified diff
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "null"])]
+    pub patch: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -179,7 +194,7 @@ impl SourceArgs {
             Some(file) => destinations(file)?,
             None => Vec::new(),
         };
-        Ok(Options { exclude, mount_points })
+        Ok(Options { exclude, mount_points, self_contained: false })
     }
 }
 

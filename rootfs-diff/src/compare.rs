@@ -29,6 +29,8 @@ pub struct Options {
     pub exclude: Vec<TarPath>,
     /// Destinations of mounts: the place itself counts, what is in it was hidden and cannot have changed.
     pub mount_points: Vec<TarPath>,
+    /// No link to a file that has not changed: an image layer is unpacked where such a file is not.
+    pub self_contained: bool,
 }
 
 /// How a path differs.
@@ -69,7 +71,7 @@ pub fn compare(
         options,
         changes,
         notices,
-        links: Links::new(hinted),
+        links: Links::new(hinted, options.self_contained),
         aliases: Aliases::default(),
         frames: Vec::new(),
     };

@@ -11,9 +11,13 @@ use rootfs_diff::{Change, Changes, compare};
 use std::io::Write;
 use tartree::{Entry, Error, IdMaps, Notice, Plan, Root, Sink, Status, Tally, TarPath, Timestamp};
 
-use crate::args::Create;
+use crate::args::{Create, Format};
+use crate::oci_layer;
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
+    if args.format == Format::Oci {
+        return oci_layer::run(args, session);
+    }
     if !args.members && args.deleted.is_none() {
         return Err(cli::Hint::on(
             cli::usage("a diff without its deletions is not a diff"),
@@ -50,7 +54,8 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
 
-fn write_tar(
+/// Writes the planned tar of `root`.
+pub fn write_tar(
     plan: &Plan,
     root: &mut Root,
     output: &mut Output,

@@ -39,11 +39,13 @@ pub(crate) struct Links {
     seen: HashMap<Identity, u32>,
     /// Names that are not in the upper directory were not looked at: they stay and keep their inode.
     hinted: bool,
+    /// A group is written whole or not at all.
+    whole: bool,
 }
 
 impl Links {
-    pub fn new(hinted: bool) -> Links {
-        Links { hinted, ..Links::default() }
+    pub fn new(hinted: bool, whole: bool) -> Links {
+        Links { hinted, whole, ..Links::default() }
     }
 
     pub fn add(&mut self, candidate: Candidate) {
@@ -61,7 +63,7 @@ impl Links {
 
     /// The entries to write, each after the one it links to.
     pub fn resolve(self) -> Vec<Emission> {
-        let Links { candidates, seen, hinted } = self;
+        let Links { candidates, seen, hinted, whole } = self;
         // Groups in the order of their first name, names in the order they were found.
         let mut order: Vec<Identity> = Vec::new();
         let mut groups: HashMap<Identity, Vec<Candidate>> = HashMap::new();
@@ -91,6 +93,10 @@ impl Links {
                     stays_on = Some(base);
                 }
                 stays.push(stay);
+            }
+            if whole && stays.contains(&false) {
+                stays.fill(false);
+                stays_on = None;
             }
             if let Some(base) = stays_on {
                 kept.insert(base, id);

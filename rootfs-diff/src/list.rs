@@ -8,6 +8,7 @@ use serde_json::json;
 use tartree::{Entry, Notice, Status, TarPath};
 
 use crate::args::List;
+use crate::patch;
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     let options = args.source.options()?;
@@ -16,7 +17,9 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     compare(&mut source, &options, &mut lines, &mut |notice: Notice| session.warn(notice))?;
     lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();
-    if args.json {
+    if args.patch {
+        patch::write(&mut text, &mut source, &lines.0)?;
+    } else if args.json {
         let list: Vec<_> = lines.0.iter().map(|(kind, path)| document(*kind, path)).collect();
         serde_json::to_writer_pretty(&mut text, &list)?;
         text.push(b'\n');

@@ -4,6 +4,8 @@ mod apply;
 mod args;
 mod create;
 mod list;
+mod oci_layer;
+mod patch;
 
 use std::process::ExitCode;
 

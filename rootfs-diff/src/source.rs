@@ -138,6 +138,22 @@ impl Source {
         })
     }
 
+    /// The regular file at `path` in the tree as it was.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_old(&mut self, path: &TarPath) -> io::Result<fs::File> {
+        self.base.open(path)
+    }
+
+    /// The regular file at `path` in the tree as it is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_new(&mut self, path: &TarPath) -> io::Result<fs::File> {
+        self.new.open(path)
+    }
+
     /// The tree as it is; the content of a diff is read from it.
     pub fn into_new(self) -> Root {
         self.new.into_root()

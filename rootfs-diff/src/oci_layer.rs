@@ -1,0 +1,82 @@
+//! `rootfs-diff create --format oci`: the changes as one layer of an OCI image.
+//!
+//! image-spec 1.1, "layer.md": a deletion is an empty file `.wh.NAME` beside where NAME was; an empty file
+//! `.wh..wh..opq` in a directory hides everything that lower layers have in it. A layer is unpacked into a
+//! directory of its own, so it has no links to files that are not in it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use cli::{Exit, Output, Session};
+use rootfs_diff::{Change, Changes, Options, compare};
+use tartree::{Entry, Error, IdMaps, Notice, Plan, Status, Tally, TarPath};
+
+use crate::args::Create;
+use crate::create::write_tar;
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
+    if args.members || args.deleted.is_some() {
+        return Err(cli::usage(
+            "an OCI layer holds its deletions: --members and --deleted do not go with --format oci",
+        ));
+    }
+    let options = Options { self_contained: true, ..args.source.options()? };
+    let mut source = args.source.open()?;
+    let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    let mut layer = Layer { plan: Plan::new(), ids: args.ids.maps(), opaque: None, failed: None };
+    compare(&mut source, &options, &mut layer, &mut tally)?;
+    if let Some(e) = layer.failed {
+        return Err(e.into());
+    }
+    let mut output = Output::binary(args.output.output.as_deref())?;
+    write_tar(&layer.plan, &mut source.into_new(), &mut output, &mut tally)?;
+    output.commit()?;
+    Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+struct Layer {
+    plan: Plan,
+    ids: IdMaps,
+    /// A directory whose old content must not show through; its marker follows its entry.
+    opaque: Option<TarPath>,
+    /// The first thing that cannot stand in a layer.
+    failed: Option<Error>,
+}
+
+impl Layer {
+    fn fail(&mut self, e: Error) {
+        self.failed.get_or_insert(e);
+    }
+}
+
+impl Changes for Layer {
+    fn entry(&mut self, mut entry: Entry, ino: u64, _change: Change) {
+        let is_mark = entry.path.split().is_some_and(|(_, name)| name.as_bytes().starts_with(WHITEOUT));
+        if is_mark {
+            let what = "a name that begins with '.wh.' means a deletion in an OCI layer".into();
+            self.fail(Error::Unsupported { object: entry.path.to_string(), what });
+            return;
+        }
+        if let Err(e) = self.ids.map_to_container(&mut entry) {
+            self.fail(e);
+        }
+        let opaque = self.opaque.take_if(|path| *path == entry.path);
+        self.plan.add(entry, ino);
+        if let Some(path) = opaque {
+            self.plan.add_tombstone(&path.child(OPAQUE));
+        }
+    }
+
+    fn removed(&mut self, path: TarPath, _was: &Status) {
+        if let (Some(parent), Some((_, name))) = (path.parent(), path.split()) {
+            self.plan.add_tombstone(&parent.child(&[WHITEOUT, OsStr::as_bytes(name)].concat()));
+        }
+    }
+
+    fn replaced(&mut self, path: &TarPath) {
+        self.opaque = Some(path.clone());
+    }
+}

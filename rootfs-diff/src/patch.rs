@@ -1,0 +1,67 @@
+//! `rootfs-diff list --patch`: what changed inside text files.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use rootfs_diff::Source;
+use similar::TextDiff;
+use tartree::TarPath;
+
+/// Bytes of a file that are still compared line by line; beyond that a patch is nothing to read.
+const LIMIT: u64 = 4 << 20;
+
+/// Appends a unified diff of every changed regular file; files that are not text are only named.
+pub fn write(out: &mut Vec<u8>, source: &mut Source, changes: &[(char, TarPath)]) -> anyhow::Result<()> {
+    for (kind, path) in changes {
+        let old = if *kind == 'A' { Side::Absent } else { Side::read(source.open_old(path)) };
+        let new = if *kind == 'D' { Side::Absent } else { Side::read(source.open_new(path)) };
+        let name = path.as_bytes().escape_ascii();
+        let (old, new) = match (&old, &new) {
+            (Side::Absent, Side::Absent) => continue,
+            (Side::Binary, _) | (_, Side::Binary) => {
+                out.extend_from_slice(format!("Binary files a/{name} and b/{name} differ\n").as_bytes());
+                continue;
+            }
+            (old, new) => (old.text(), new.text()),
+        };
+        if old == new {
+            continue;
+        }
+        let header =
+            |absent: bool, side: char| if absent { "/dev/null".into() } else { format!("{side}/{name}") };
+        let diff = TextDiff::from_lines(old, new);
+        let mut unified = diff.unified_diff();
+        unified.header(&header(*kind == 'A', 'a'), &header(*kind == 'D', 'b')).to_writer(&mut *out)?;
+    }
+    Ok(())
+}
+
+/// A file on one side of a change.
+enum Side {
+    /// Not there, or not a regular file: a directory's changes are no text.
+    Absent,
+    Binary,
+    Text(Vec<u8>),
+}
+
+impl Side {
+    fn read(file: io::Result<File>) -> Side {
+        let Ok(file) = file else { return Side::Absent };
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Side::Absent;
+        }
+        let mut text = Vec::new();
+        match file.take(LIMIT + 1).read_to_end(&mut text) {
+            Ok(_)
+                if text.len() as u64 <= LIMIT && !text.contains(&0) && std::str::from_utf8(&text).is_ok() =>
+            {
+                Side::Text(text)
+            }
+            _ => Side::Binary,
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        if let Side::Text(text) = self { text } else { b"" }
+    }
+}

@@ -1,0 +1,251 @@
+//! The built binary: messages, exit statuses, listings, layers, and what is left behind when it fails.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
+
+fn run(args: &[&str], input: &[u8]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("input");
+    fs::write(&file, input).unwrap();
+    let input = Stdio::from(fs::File::open(&file).unwrap());
+    Command::new(TOOL).args(args).stdin(input).output().unwrap()
+}
+
+#[track_caller]
+fn fails(output: &Output, status: i32, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+}
+
+#[track_caller]
+fn succeeds(output: Output) -> Vec<u8> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Two trees: `from` and `to`.
+struct Trees(tempfile::TempDir);
+
+impl Trees {
+    fn new() -> Trees {
+        let trees = Trees(tempfile::tempdir().unwrap());
+        for tree in ["from", "to"] {
+            fs::create_dir_all(trees.at(tree).join("etc")).unwrap();
+            fs::create_dir_all(trees.at(tree).join("gone/deep")).unwrap();
+            fs::write(trees.at(tree).join("etc/conf"), "one\ntwo\nthree\n").unwrap();
+            fs::write(trees.at(tree).join("etc/same"), "same\n").unwrap();
+            fs::write(trees.at(tree).join("bin"), b"\0\x01").unwrap();
+        }
+        // Of one age, so that only what is changed below differs.
+        let script = "find from to -depth -exec touch -h -d @1000000000.5 {} +";
+        assert!(
+            Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success()
+        );
+        fs::write(trees.at("to").join("etc/conf"), "one\n2\nthree\n").unwrap();
+        fs::write(trees.at("to").join("bin"), b"\0\x02").unwrap();
+        fs::write(trees.at("to").join("etc/new"), "new\n").unwrap();
+        fs::remove_dir_all(trees.at("to").join("gone")).unwrap();
+        trees
+    }
+
+    fn at(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).display().to_string()
+    }
+
+    fn args<'a>(&self, verb: &'a str, from: &'a str, to: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        [&[verb, "--from", from, "--to", to], more].concat()
+    }
+
+    fn run(&self, verb: &str, more: &[&str]) -> Output {
+        run(&self.args(verb, &self.text("from"), &self.text("to"), more), b"")
+    }
+}
+
+#[test]
+fn usage_mistakes_are_status_2_and_say_what_to_do() {
+    for (args, message) in [
+        (&["create", "--rootfs", "/"][..], "a diff without its deletions is not a diff"),
+        (&["create", "--members"], "no source given"),
+        (&["list", "--upper", "/tmp"], "--lower"),
+        (&["list", "--rootfs", "/", "--from", "/", "--to", "/"], "cannot be used with"),
+        (&["create", "--members", "--deleted", "x", "--rootfs", "/"], "cannot be used with"),
+        (
+            &["create", "--format", "oci", "--members", "--from", "/tmp", "--to", "/tmp"],
+            "holds its deletions",
+        ),
+        (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "/"], "nothing would be left"),
+        (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "a/../b"], "name with '..'"),
+        (&["apply"], "--rootfs"),
+    ] {
+        fails(&run(args, b""), 2, message);
+    }
+}
+
+#[test]
+fn what_is_no_overlay_is_said_with_another_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&["list", "--rootfs", dir.path().to_str().unwrap()], b"");
+    fails(&output, 1, "not an overlay mount");
+    fails(&output, 1, "hint: name the layers");
+    fails(&run(&["list", "--rootfs", "/nonexistent"], b""), 1, "/nonexistent: No such file");
+    fails(&run(&["list", "--from", "/nonexistent", "--to", "/"], b""), 1, "/nonexistent: No such file");
+}
+
+#[test]
+fn changes_are_listed_as_podman_diff_lists_them() {
+    let trees = Trees::new();
+    let text = String::from_utf8(succeeds(trees.run("list", &[]))).unwrap();
+    assert_eq!(text, "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n");
+    let null = succeeds(trees.run("list", &["-0", "--exclude", "/etc"]));
+    assert_eq!(null, b"C /\0C /bin\0D /gone\0");
+    let json: serde_json::Value = serde_json::from_slice(&succeeds(trees.run("list", &["--json"]))).unwrap();
+    assert_eq!(json[4]["change"], "added");
+    assert_eq!(json[4]["path"], "/etc/new");
+}
+
+#[test]
+fn a_patch_shows_what_changed_in_text_files() {
+    let trees = Trees::new();
+    let text = String::from_utf8(succeeds(trees.run("list", &["--patch"]))).unwrap();
+    assert_eq!(
+        text,
+        "Binary files a/bin and b/bin differ\n\
+         --- a/etc/conf\n+++ b/etc/conf\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\
+         --- /dev/null\n+++ b/etc/new\n@@ -0,0 +1 @@\n+new\n"
+    );
+    // It is a patch that patch(1) could apply: nothing but the change, and no name leads out.
+    let same = run(&trees.args("list", &trees.text("to"), &trees.text("to"), &["--patch"]), b"");
+    assert!(succeeds(same).is_empty());
+}
+
+#[test]
+fn a_layer_holds_whiteouts_and_no_list() {
+    let trees = Trees::new();
+    let layer = succeeds(trees.run("create", &["--format", "oci"]));
+    fs::write(trees.at("layer"), layer).unwrap();
+    let listing = Command::new("tar").args(["-tf", &trees.text("layer")]).output().unwrap();
+    let names = String::from_utf8(listing.stdout).unwrap();
+    assert_eq!(names, "./\nbin\netc/\netc/conf\netc/new\n.wh.gone\n");
+    fs::write(trees.at("to").join("etc/.wh.x"), "").unwrap();
+    fails(&trees.run("create", &["--format", "oci"]), 1, "etc/.wh.x: a name that begins with '.wh.'");
+}
+
+#[test]
+fn a_hard_link_in_a_layer_needs_nothing_outside_it() {
+    let trees = Trees::new();
+    fs::hard_link(trees.at("to").join("etc/same"), trees.at("to").join("link")).unwrap();
+    let list = |args: &[&str]| {
+        let tar = succeeds(trees.run("create", args));
+        fs::write(trees.at("tar"), tar).unwrap();
+        let listing = Command::new("tar").args(["-tPf", &trees.text("tar")]).output().unwrap();
+        String::from_utf8(listing.stdout).unwrap()
+    };
+    let deleted = trees.text("deleted");
+    // podman's diff links to the file of the base; a layer carries it.
+    assert!(!list(&["--deleted", &deleted]).contains("etc/same"));
+    assert!(list(&["--format", "oci"]).contains("etc/same"));
+}
+
+#[test]
+fn a_failed_create_leaves_nothing_under_the_final_name() {
+    let trees = Trees::new();
+    let out = trees.text("out");
+    let deleted = trees.text("deleted");
+    let args = ["-o", &out, "--deleted", &deleted, "--uidmap", "0:4000000000:1"];
+    fails(&trees.run("create", &args), 1, "is not in the id map");
+    assert!(!trees.at("out").exists() && !trees.at("deleted").exists());
+}
+
+#[test]
+fn the_archive_is_for_its_owner_only() {
+    let trees = Trees::new();
+    succeeds(trees.run("create", &["-o", &trees.text("out"), "--deleted", &trees.text("deleted")]));
+    assert_eq!(fs::metadata(trees.at("out")).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_dry_run_lists_and_changes_nothing() {
+    let trees = Trees::new();
+    let stream = succeeds(trees.run("create", &["--members"]));
+    let target = trees.text("from");
+    let shown = succeeds(run(&["apply", "--members", "--dry-run", "--rootfs", &target], &stream));
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("remove /gone\n") && shown.contains("set /etc/new\n"), "{shown}");
+    assert!(trees.at("from").join("gone/deep").exists() && !trees.at("from").join("etc/new").exists());
+}
+
+#[test]
+fn bad_input_is_refused_with_its_name() {
+    let trees = Trees::new();
+    let stream = succeeds(trees.run("create", &["--members"]));
+    let target = trees.text("from");
+    let apply = ["apply", "--members", "--rootfs", &target];
+    fails(&run(&apply, b"not a tar"), 1, "ends too early");
+    fails(&run(&apply, &[b'x'; 2048]), 1, "this is not a tar");
+    fails(&run(&apply, b""), 1, "rootfs-diff.tar: not in the stream");
+    fails(&run(&apply, &stream[..stream.len() - 1024]), 1, "ends too early");
+    fails(&run(&["apply", "--rootfs", "/nonexistent"], &stream), 1, "/nonexistent: No such file");
+    let list = trees.text("list");
+    for (json, message) in
+        [(r#"["/../etc"]"#, "'..'"), (r#"["/"]"#, "the root itself"), ("{", "EOF"), ("[1]", "invalid type")]
+    {
+        fs::write(trees.at("list"), json).unwrap();
+        fails(&run(&["apply", "--rootfs", &target, "--deleted", &list], b""), 1, message);
+    }
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let trees = Trees::new();
+    let (target, outside) = (trees.at("from"), trees.at("outside"));
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir(trees.at("to").join("d")).unwrap();
+    fs::write(trees.at("to").join("d/f"), "x").unwrap();
+    let stream = succeeds(trees.run("create", &["--members", "--exclude", "d"]));
+    succeeds(run(&["apply", "--members", "--rootfs", target.to_str().unwrap()], &stream));
+    let stream =
+        succeeds(run(&trees.args("create", &trees.text("from"), &trees.text("to"), &["--members"]), b""));
+    // The directory entry replaces the link; what follows goes into the directory.
+    symlink(&outside, target.join("d")).unwrap();
+    succeeds(run(&["apply", "--members", "--rootfs", target.to_str().unwrap()], &stream));
+    assert!(target.join("d/f").exists());
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn modes_are_no_obstacle() {
+    let trees = Trees::new();
+    let etc = trees.at("from").join("etc");
+    fs::set_permissions(etc.join("conf"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&etc, fs::Permissions::from_mode(0)).unwrap();
+    if !harness::host::is_root() {
+        return;
+    }
+    let stream = succeeds(trees.run("create", &["--members"]));
+    succeeds(run(&["apply", "--members", "--rootfs", &trees.text("from")], &stream));
+    assert_eq!(fs::read(etc.join("conf")).unwrap(), b"one\n2\nthree\n");
+    assert_eq!(fs::metadata(&etc).unwrap().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn destinations_of_mounts_are_not_looked_into() {
+    let trees = Trees::new();
+    fs::create_dir(trees.at("to").join("data")).unwrap();
+    fs::write(trees.at("to").join("data/hidden"), "").unwrap();
+    fs::write(trees.at("config.json"), r#"{"mounts":[{"destination":"/data","type":"bind"}]}"#).unwrap();
+    let text =
+        String::from_utf8(succeeds(trees.run("list", &["--config", &trees.text("config.json")]))).unwrap();
+    assert!(text.contains("A /data\n") && !text.contains("hidden"), "{text}");
+    fs::write(trees.at("config.json"), r#"{"mounts":[{"type":"bind"}]}"#).unwrap();
+    fails(&trees.run("list", &["--config", &trees.text("config.json")]), 1, "a mount without a destination");
+    assert!(Path::new(&trees.text("config.json")).exists());
+}
