@@ -196,7 +196,7 @@ fn bad_input_is_refused_with_its_name() {
     fails(&run(&["apply", "--rootfs", "/nonexistent"], &stream), 1, "/nonexistent: No such file");
     let list = trees.text("list");
     for (json, message) in
-        [(r#"["/../etc"]"#, "'..'"), (r#"["/"]"#, "the root itself"), ("{", "EOF"), ("[1]", "invalid type")]
+        [(r#"["/../etc"]"#, "'..'"), (r#"["/"]"#, "the root itself"), ("{", "invalid type: map"), ("[", "EOF"), ("[1]", "invalid type")]
     {
         fs::write(trees.at("list"), json).unwrap();
         fails(&run(&["apply", "--rootfs", &target, "--deleted", &list], b""), 1, message);
@@ -225,8 +225,8 @@ fn nothing_is_written_through_a_link() {
 fn modes_are_no_obstacle() {
     let trees = Trees::new();
     let etc = trees.at("from").join("etc");
-    fs::set_permissions(etc.join("conf"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(&etc, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(etc.join("conf"), fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(&etc, fs::Permissions::from_mode(0o0)).unwrap();
     if !harness::host::is_root() {
         return;
     }
