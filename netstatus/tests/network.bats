@@ -98,6 +98,14 @@ start() {
         cat "$dir/runc.log"
         return 1
     }
+    # "run -d" returns before the server listens (state 0A).
+    local i
+    for ((i = 0; i < 150; i++)); do
+        if runc exec "$id" cat /proc/net/tcp /proc/net/tcp6 | grep -q ':0007 [0-9A-F:]* 0A '; then return 0; fi
+        sleep 0.1
+    done
+    echo "the container does not listen" >&2
+    return 1
 }
 
 # connect ADDRESS: the client's one connection; lines go in by descriptor 9.
