@@ -195,9 +195,13 @@ fn bad_input_is_refused_with_its_name() {
     fails(&run(&apply, &stream[..stream.len() - 1024]), 1, "ends too early");
     fails(&run(&["apply", "--rootfs", "/nonexistent"], &stream), 1, "/nonexistent: No such file");
     let list = trees.text("list");
-    for (json, message) in
-        [(r#"["/../etc"]"#, "'..'"), (r#"["/"]"#, "the root itself"), ("{", "invalid type: map"), ("[", "EOF"), ("[1]", "invalid type")]
-    {
+    for (json, message) in [
+        (r#"["/../etc"]"#, "'..'"),
+        (r#"["/"]"#, "the root itself"),
+        ("{", "invalid type: map"),
+        ("[", "EOF"),
+        ("[1]", "invalid type"),
+    ] {
         fs::write(trees.at("list"), json).unwrap();
         fails(&run(&["apply", "--rootfs", &target, "--deleted", &list], b""), 1, message);
     }

@@ -4,5 +4,6 @@
 
 pub mod compare;
 pub mod host;
+pub mod manual;
 
 pub use compare::{Options, differences};
