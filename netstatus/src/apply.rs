@@ -63,7 +63,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn carry_out(&self, status: &NetworkStatus, transaction: &mut Transaction) -> anyhow::Result<()> {
         let wanted = links(status, self.infos);
-        let before = transaction.state(Side::Inside)?;
+        let before = transaction.inside()?;
         let missing: Vec<&&str> = wanted.keys().filter(|name| before.link(name).is_none()).collect();
         if let (Some(name), None) = (missing.first(), self.args.create) {
             return Err(Hint::on(
@@ -76,7 +76,7 @@ impl Job<'_> {
                 create::link(self.args, self.netns, self.infos, name, wanted, transaction)?;
             }
         }
-        let before = transaction.state(Side::Inside)?;
+        let before = transaction.inside()?;
         if let Some(lo) = before.links.iter().find(|link| link.loopback && !link.up) {
             if before.addresses_of(lo).next().is_none() {
                 // The kernel gives it when the link comes up and leaves it when the link goes down.
@@ -96,7 +96,7 @@ impl Job<'_> {
             self.link(link, wanted, &before, transaction).with_context(|| format!("interface {name}"))?;
         }
         // What came up has brought routes of its own with it.
-        let before = transaction.state(Side::Inside)?;
+        let before = transaction.inside()?;
         for route in default_routes(&wanted) {
             let Some(link) = before.link(route.interface) else { continue };
             let extension = wanted
@@ -175,7 +175,7 @@ impl Job<'_> {
             }
         }
         // With a primary address its secondaries have gone, if the kernel is so set: what is there now counts.
-        let before = if self.args.flush { &transaction.state(Side::Inside)? } else { before };
+        let before = if self.args.flush { &transaction.inside()? } else { before };
         for ipnet in ipnets {
             if before.addresses_of(link).any(|a| a.ipnet == ipnet) {
                 continue;

@@ -73,12 +73,7 @@ impl State {
     /// # Errors
     /// The kernel's.
     pub fn read(netlink: &mut Netlink) -> io::Result<State> {
-        let mut state = State::default();
-        for answer in netlink.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
-            if let RouteNetlinkMessage::NewLink(message) = answer {
-                state.links.push(link(message));
-            }
-        }
+        let mut state = State::read_links(netlink)?;
         for answer in netlink.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
             if let RouteNetlinkMessage::NewAddress(message) = answer {
                 state.addresses.extend(address(&message));
@@ -88,9 +83,27 @@ impl State {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
             for answer in netlink.dump(RouteNetlinkMessage::GetRoute(request))? {
-                if let RouteNetlinkMessage::NewRoute(message) = answer {
-                    state.routes.extend(route(message));
+                match answer {
+                    // A kernel without IPv6 answers the question for it with all it has.
+                    RouteNetlinkMessage::NewRoute(message) if message.header.address_family == family => {
+                        state.routes.extend(route(message));
+                    }
+                    _ => {}
                 }
+            }
+        }
+        Ok(state)
+    }
+
+    /// Reads the links alone: of a host with its many routes nothing else is of interest.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn read_links(netlink: &mut Netlink) -> io::Result<State> {
+        let mut state = State::default();
+        for answer in netlink.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
+            if let RouteNetlinkMessage::NewLink(message) = answer {
+                state.links.push(link(message));
             }
         }
         Ok(state)

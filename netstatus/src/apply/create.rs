@@ -54,7 +54,7 @@ pub fn link(
             "interface {name}: --create needs {flag}, or --network-info that names it"
         )));
     };
-    let outside = transaction.state(Side::Outside)?;
+    let outside = transaction.outside()?;
     let Some(outer_link) = outside.link(&outer) else {
         return Err(Hint::on(
             anyhow!("interface {name}: {outer}: no such interface on this host"),
@@ -104,7 +104,7 @@ pub fn link(
         None,
     )?;
     // Deleting one end of a pair deletes the other; the inner one has the name that is known.
-    let Some(made) = transaction.state(Side::Inside)?.link(name).map(|link| link.index) else {
+    let Some(made) = transaction.inside()?.link(name).map(|link| link.index) else {
         bail!("{what}: it did not appear in {}", netns.name());
     };
     let mut gone = LinkMessage::default();

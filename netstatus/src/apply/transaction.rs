@@ -49,12 +49,20 @@ impl Transaction {
         self.undo.len()
     }
 
-    /// What a side has now.
+    /// What the container's namespace has now.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn state(&mut self, side: Side) -> io::Result<State> {
-        State::read(self.netlink(side))
+    pub fn inside(&mut self) -> io::Result<State> {
+        State::read(&mut self.inside)
+    }
+
+    /// The links of the caller's namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn outside(&mut self) -> io::Result<State> {
+        State::read_links(&mut self.outside)
     }
 
     /// Makes a change and remembers how to take it back.

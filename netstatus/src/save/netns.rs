@@ -43,7 +43,7 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(Stri
     let mut netlink = Netlink::open(&netns)?;
     let inside = State::read(&mut netlink).with_context(|| netns.name().to_owned())?;
     let own_id = state::netnsid(&mut netlink, &own).with_context(|| netns.name().to_owned())?;
-    let outside = State::read(&mut Netlink::open(&own)?).with_context(|| own.name().to_owned())?;
+    let outside = State::read_links(&mut Netlink::open(&own)?).with_context(|| own.name().to_owned())?;
     let view = View { inside: &inside, outside: &outside, own_id };
 
     let mut status = NetworkStatus::default();
