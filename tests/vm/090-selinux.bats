@@ -1,0 +1,98 @@
+# SELinux labels, with Debian's policy loaded. The last file of the lane: a policy cannot be unloaded.
+# Permissive: labels are real and checked by the policy, and a bare test machine need not be allowed everything.
+
+# bats file_tags=vm
+
+load ../pipelines/helpers
+
+label=system_u:object_r:container_file_t:s0:c1,c2
+shared=system_u:object_r:container_file_t:s0
+process=system_u:system_r:container_t:s0:c1,c2
+
+setup_file() {
+    # Loads the policy and mounts its file system; SELINUX=permissive stands in /etc/selinux/config.
+    selinuxenabled || load_policy -i
+    build_image
+}
+
+setup() {
+    [ "$(getenforce)" = Permissive ]
+    here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
+    # Labels are kept by the disk; the /tmp of this machine got its own from mount.
+    work=$(mktemp -d /var/tmp/selinux.XXXXXX)
+    cd "$work"
+}
+
+teardown() {
+    teardown_containers
+    cd /
+    rm -rf "$work"
+}
+
+label_of() {
+    getfattr --only-values --no-dereference -n security.selinux "$1" | tr -d '\0'
+}
+
+@test "spec-gen --apply labels a :Z volume for this container and a :z volume for all, with everything in it" {
+    mkdir -p private/sub common
+    touch private/sub/file common/file
+    spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" -v "$PWD/common:/common:z" --apply >config.json
+    for path in private private/sub private/sub/file; do
+        [ "$(label_of $path)" = "$label" ]
+    done
+    for path in common common/file; do
+        [ "$(label_of $path)" = "$shared" ]
+    done
+    jq -e --arg label "$label" '.linux.mountLabel == $label' config.json
+    jq -e '[.mounts[].options[]?] | index("z") == null and index("Z") == null' config.json
+}
+
+@test "spec-gen without --apply labels nothing and tells what is to be done" {
+    mkdir private
+    before=$(label_of private)
+    spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" --actions actions >config.json
+    [ "$(label_of private)" = "$before" ]
+    grep "$PWD/private" actions | grep -q "$label"
+}
+
+@test "spec-gen refuses a label the policy does not know" {
+    mkdir private
+    run --separate-stderr spec-gen --new --mount-label 'system_u:object_r:no_such_t:s0' -v "$PWD/private:/private:Z" --apply
+    printf '%s\n' "$stderr"
+    [ "$status" = 1 ]
+    [ -z "$output" ]
+    grep -q no_such_t <<<"$stderr"
+}
+
+@test "labels of a volume go through an archive and back" {
+    mkdir -p volume/sub copy
+    touch volume/sub/file
+    chcon -R "$label" volume
+    chcon "$shared" volume/sub/file
+    vol-archive create volume | vol-archive extract copy
+    for path in . sub sub/file; do
+        [ "$(label_of copy/$path)" = "$(label_of volume/$path)" ]
+    done
+}
+
+@test "runc: a labelled container comes back with its labels" {
+    chcon -R "$label" "$image"
+    make_bundle "$here" ".process.selinuxLabel = \"$process\" | .linux.mountLabel = \"$label\""
+    start runc "$here" web
+    pid=$(runc list -f json | jq '.[0].pid')
+    [ "$(tr -d '\0' <"/proc/$pid/attr/current")" = "$process" ]
+    checkpoint runc "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
+    { rootfs-diff create --members --rootfs "$here/rootfs"; vol-archive create --members data="$here/data"; } |
+        ckpt-pack --bundle "$here" -o web.ckpt -
+
+    overlay "$there"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" <web.ckpt
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --selinux-label "$process" --mount-label "$label" \
+        <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore runc "$there/bundle" web
+    counted_past "$there/rootfs/tmp/counter" "$before"
+    pid=$(runc list -f json | jq '.[0].pid')
+    [ "$(tr -d '\0' <"/proc/$pid/attr/current")" = "$process" ]
+}
