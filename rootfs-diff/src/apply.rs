@@ -10,7 +10,7 @@ use checkpoint::{Member, deleted};
 use cli::{Exit, Input, Session};
 use tartree::{ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
-use crate::args::Apply;
+use crate::args::{Apply, id_maps};
 use crate::create::beside;
 
 const BUFFER: usize = 256 << 10;
@@ -28,7 +28,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         Target::Show
     } else {
         let root = Root::open(&args.rootfs).with_context(object)?;
-        let options = ExtractOptions { ids: args.ids.maps(), no_same_owner: args.no_same_owner };
+        let options = ExtractOptions { ids: id_maps(&args.ids), no_same_owner: args.no_same_owner };
         Target::Root(Box::new(RootfsApply::new(Extractor::new(root, options))))
     };
     if args.members {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use cli::args::{Common, OutputFile};
+use cli::args::{Common, IdRange, Ids, OutputFile};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
@@ -213,18 +213,8 @@ fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
     mounts.into_iter().flatten().map(destination).collect()
 }
 
-#[derive(clap::Args, Debug)]
-pub struct Ids {
-    /// Map user ids: CONTAINER:HOST:SIZE; the tar holds container ids (repeatable)
-    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
-    pub uidmap: Vec<IdMap>,
-    /// Map group ids, likewise
-    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
-    pub gidmap: Vec<IdMap>,
-}
-
-impl Ids {
-    pub fn maps(&self) -> IdMaps {
-        IdMaps { uid: IdMap::new(&self.uidmap), gid: IdMap::new(&self.gidmap) }
-    }
+/// The id maps of the command line.
+pub fn id_maps(ids: &Ids) -> IdMaps {
+    let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
+    IdMaps { uid: map(&ids.uidmap), gid: map(&ids.gidmap) }
 }

@@ -11,7 +11,7 @@ use rootfs_diff::{Change, Changes, compare};
 use std::io::Write;
 use tartree::{Entry, Error, IdMaps, Notice, Plan, Root, Sink, Status, Tally, TarPath, Timestamp};
 
-use crate::args::{Create, Format};
+use crate::args::{Create, Format, id_maps};
 use crate::oci_layer;
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
@@ -27,7 +27,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let options = args.source.options()?;
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
-    let mut diff = Diff::new(args.ids.maps(), args.inband_removals);
+    let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally)?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut root = source.into_new();

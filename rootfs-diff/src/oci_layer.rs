@@ -11,7 +11,7 @@ use cli::{Exit, Output, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Plan, Status, Tally, TarPath};
 
-use crate::args::Create;
+use crate::args::{Create, id_maps};
 use crate::create::write_tar;
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -26,7 +26,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let options = Options { self_contained: true, ..args.source.options()? };
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
-    let mut layer = Layer { plan: Plan::new(), ids: args.ids.maps(), opaque: None, failed: None };
+    let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids), opaque: None, failed: None };
     compare(&mut source, &options, &mut layer, &mut tally)?;
     if let Some(e) = layer.failed {
         return Err(e.into());

@@ -9,12 +9,12 @@ use checkpoint::stream::StreamWriter;
 use cli::{Exit, Output, Session};
 use tartree::{IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit, Walk};
 
-use crate::args::Create;
+use crate::args::{Create, id_maps};
 use crate::volume::{Operands, operands};
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
-    let scope = Scope { exclude, one_file_system: args.one_file_system, ids: args.ids.maps() };
+    let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids) };
     let operands = operands(&args.operands, &args.members)?;
     let mut output = Output::binary(args.output.output.as_deref())?;
     let changed = match operands {

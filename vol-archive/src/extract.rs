@@ -12,11 +12,11 @@ use tartree::{
     ExtractOptions, Extractor, Keep, Limits, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
 };
 
-use crate::args::Extract;
+use crate::args::{Extract, id_maps};
 use crate::volume::{Operands, none_left, operands, take};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
-    let options = ExtractOptions { ids: args.ids.maps(), no_same_owner: args.no_same_owner };
+    let options = ExtractOptions { ids: id_maps(&args.ids), no_same_owner: args.no_same_owner };
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
     let input = BufReader::with_capacity(256 << 10, Input::open(None, what)?);

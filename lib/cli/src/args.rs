@@ -1,6 +1,7 @@
 //! Flags that have the same name and meaning in every tool.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Flags of every tool; flatten it into the tool's own arguments.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -22,6 +23,44 @@ pub struct OutputFile {
     pub output: Option<PathBuf>,
 }
 
+/// Whose files they are; flatten it into the arguments of a tool that archives or extracts them.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Ids {
+    /// Map user ids: CONTAINER:HOST:SIZE; the tar holds container ids (repeatable)
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub uidmap: Vec<IdRange>,
+    /// Map group ids, likewise
+    #[arg(long, value_name = "C:H:S", help_heading = "Ownership")]
+    pub gidmap: Vec<IdRange>,
+}
+
+/// A range of ids as podman's `--uidmap` has it, container id first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// First id in the container.
+    pub container: u32,
+    /// First id on the host.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+impl FromStr for IdRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<IdRange, String> {
+        let numbers: Vec<u32> = text
+            .split(':')
+            .map(|n| n.parse().map_err(|_| format!("{n:?} is not an id")))
+            .collect::<Result<_, _>>()?;
+        match numbers[..] {
+            [_, _, 0] => Err("a range of size 0".into()),
+            [container, host, size] => Ok(IdRange { container, host, size }),
+            _ => Err("CONTAINER:HOST:SIZE is wanted".into()),
+        }
+    }
+}
+
 /// Splits the `NAME=VALUE` of a repeatable flag at the first `=`.
 ///
 /// # Errors
@@ -38,6 +77,14 @@ pub fn name_value(arg: &str) -> Result<(String, PathBuf), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bad_id_ranges_are_refused() {
+        for text in ["", "1", "1:2", "1:2:3:4", "a:b:c", "0:0:0", "-1:0:1"] {
+            assert!(text.parse::<IdRange>().is_err(), "{text:?}");
+        }
+        assert_eq!("0:100000:5".parse(), Ok(IdRange { container: 0, host: 100_000, size: 5 }));
+    }
 
     #[test]
     fn pairs_split_at_the_first_equals_sign() {

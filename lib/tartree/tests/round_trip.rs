@@ -4,7 +4,8 @@ use std::io::Read;
 
 use proptest::prelude::*;
 use tartree::{
-    END_OF_ARCHIVE, Entry, Item, Kind, Limits, Meta, Reader, RootName, SparseMap, TarPath, Timestamp, Xattr, encode, padding,
+    END_OF_ARCHIVE, Entry, Item, Kind, Limits, Meta, Reader, RootName, SparseMap, TarPath, Timestamp, Xattr,
+    encode, padding,
 };
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -31,7 +32,8 @@ fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
         name.splice(0..0, b"user.".iter().copied());
         name
     });
-    let one = (name, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(|(name, value)| Xattr { name, value });
+    let one = (name, proptest::collection::vec(any::<u8>(), 0..200))
+        .prop_map(|(name, value)| Xattr { name, value });
     proptest::collection::vec(one, 0..4).prop_map(|mut all| {
         all.sort();
         all.dedup_by(|a, b| a.name == b.name);
@@ -43,8 +45,13 @@ fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
 
 fn meta() -> impl Strategy<Value = Meta> {
     let id = prop_oneof![0..70_000u32, 0..u32::MAX];
-    (0..0o10000u32, id.clone(), id, time(), xattrs())
-        .prop_map(|(mode, uid, gid, mtime, xattrs)| Meta { mode, uid, gid, mtime, xattrs })
+    (0..0o10000u32, id.clone(), id, time(), xattrs()).prop_map(|(mode, uid, gid, mtime, xattrs)| Meta {
+        mode,
+        uid,
+        gid,
+        mtime,
+        xattrs,
+    })
 }
 
 fn map() -> impl Strategy<Value = (u64, SparseMap)> {
