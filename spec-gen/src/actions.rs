@@ -5,18 +5,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::Path;
 
 use anyhow::Context;
-use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid, fchownat};
 use serde_json::{Value, json};
 
-use crate::selinux;
+use crate::{selinux, tree};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,44 +90,20 @@ pub fn chown(path: &str, uid: u32, gid: u32) -> anyhow::Result<Action> {
     Ok(Action::Chown { path: clean, uid, gid })
 }
 
-/// Gives a tree away by descriptors: the tree may belong to somebody who puts a link to /etc in its
-/// place while we walk, so no name is looked up twice and no link is followed.
+/// Gives a tree away; links in it and not what they lead to.
 fn chown_tree(path: &Path, uid: u32, gid: u32) -> anyhow::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if !meta.is_dir() {
-        return Ok(lchown(path, Some(uid), Some(gid))?);
+    lchown(path, Some(uid), Some(gid))?;
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    // A stack instead of recursion, for the depth is the tree's choice; one descriptor for each level.
-    let top = Dir::open(path, flags, Mode::empty())?;
-    fchown(&top, Some(uid), Some(gid))?;
-    let mut levels = vec![(top.as_fd().try_clone_to_owned()?, top.into_iter())];
-    while let Some((fd, entries)) = levels.last_mut() {
-        let Some(entry) = entries.next() else {
-            levels.pop();
-            continue;
-        };
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
+    let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    tree::walk(path, &mut |dir, name, stat| {
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            let shown = || name.to_string_lossy().into_owned();
+            fchownat(dir, name, user, group, AtFlags::AT_SYMLINK_NOFOLLOW).with_context(shown)?;
         }
-        let stat = fstatat(&*fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-            let child = Dir::from_fd(openat(&*fd, name, flags, Mode::empty())?)?;
-            fchown(&child, Some(uid), Some(gid))?;
-            levels.push((child.as_fd().try_clone_to_owned()?, child.into_iter()));
-        } else if stat.st_uid != uid || stat.st_gid != gid {
-            fchownat(
-                &*fd,
-                name,
-                Some(Uid::from_raw(uid)),
-                Some(Gid::from_raw(gid)),
-                AtFlags::AT_SYMLINK_NOFOLLOW,
-            )?;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn make_directory(path: &Path, mode: u32, uid: u32, gid: u32, like: Option<&str>) -> anyhow::Result<()> {

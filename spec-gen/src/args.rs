@@ -152,6 +152,10 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "COMMAND", hide_short_help = true)]
     pub entrypoint: Option<String>,
 
+    /// Start ARGS under this init, bound to /run/podman-init
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub init_path: Option<PathBuf>,
+
     /// Working directory
     #[arg(short, long, value_name = "DIR", alias = "process-cwd")]
     pub workdir: Option<String>,
@@ -353,6 +357,10 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "SRC[:DST][:rwm]")]
     pub device: Vec<String>,
 
+    /// Add NVIDIA GPUs through CDI: all, or one by its name
+    #[arg(long, value_name = "GPU", hide_short_help = true)]
+    pub gpus: Vec<String>,
+
     /// Allow devices: 'TYPE MAJOR:MINOR ACCESS'
     #[arg(long, value_name = "RULE", hide_short_help = true)]
     pub device_cgroup_rule: Vec<String>,
@@ -440,6 +448,22 @@ pub struct ResourceArgs {
     /// Block I/O weight
     #[arg(long, value_name = "10-1000", value_parser = clap::value_parser!(u16).range(10..=1000), alias = "linux-blkio-weight", hide_short_help = true)]
     pub blkio_weight: Option<u16>,
+
+    /// Bytes a second read from a device
+    #[arg(long, value_name = "DEVICE:SIZE", hide_short_help = true)]
+    pub device_read_bps: Vec<String>,
+
+    /// Bytes a second written to a device
+    #[arg(long, value_name = "DEVICE:SIZE", hide_short_help = true)]
+    pub device_write_bps: Vec<String>,
+
+    /// Reads a second from a device
+    #[arg(long, value_name = "DEVICE:N", hide_short_help = true)]
+    pub device_read_iops: Vec<String>,
+
+    /// Writes a second to a device
+    #[arg(long, value_name = "DEVICE:N", hide_short_help = true)]
+    pub device_write_iops: Vec<String>,
 
     /// Limit of huge pages of a size, as 2MB=64m
     #[arg(long, value_name = "SIZE=BYTES", hide_short_help = true)]

@@ -49,6 +49,9 @@ pub struct Container {
     pub shm_size_systemd: u64,
     /// Every device of the host.
     pub all_devices: bool,
+    pub privileged: bool,
+    /// A user namespace whose mappings the manager chose.
+    pub auto_userns: bool,
     pub cdi_devices: Vec<String>,
     pub cgroup_manager: String,
     pub cgroup_parent: String,
@@ -107,6 +110,7 @@ impl Container {
             image_hostname: c.flag("useImageHostname")?.unwrap_or(false),
             systemd: c.flag("systemd")?.unwrap_or(false),
             shm_size_systemd: c.number("shmSizeSystemd")?,
+            privileged: c.flag("privileged")?.unwrap_or(false),
             all_devices: c.flag("mountAllDevices")?.unwrap_or(false),
             cdi_devices: c.texts("cdiDevices")?,
             cgroup_manager: c.text("cgroupManager")?,
@@ -131,6 +135,9 @@ impl Container {
             container.cgroups_mode = "disabled".into();
         }
         container.id_maps = id_maps(&c)?;
+        if let Some(options) = c.object("idMappingsOptions")? {
+            container.auto_userns = Keys(options).flag("AutoUserNs")?.unwrap_or(false);
+        }
         for (key, kind) in SHARED {
             let id = c.text(key)?;
             if !id.is_empty() {

@@ -75,16 +75,20 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The lines of an `--env-file`: as `-e`, blank lines and `#` comments passed over.
+/// Calls `apply` with number and content of each line of an `--env-file`; blank lines and `#` comments are passed over.
 ///
 /// # Errors
 /// Names the line.
-pub fn apply_file(spec: &mut Spec, text: &[u8], name: &str) -> anyhow::Result<()> {
+pub fn apply_file(
+    text: &[u8],
+    name: &str,
+    apply: &mut dyn FnMut(usize, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let text = std::str::from_utf8(text).with_context(|| name.to_owned())?;
     for (i, line) in text.lines().enumerate() {
         let line = line.trim_start();
         if !line.is_empty() && !line.starts_with('#') {
-            apply_flag(spec, line).with_context(|| format!("{name}:{}", i + 1))?;
+            apply(i + 1, line).with_context(|| format!("{name}:{}", i + 1))?;
         }
     }
     Ok(())
@@ -115,7 +119,8 @@ mod tests {
     #[test]
     fn env_files_name_the_bad_line() {
         let mut spec = spec(&[]);
-        let error = apply_file(&mut spec, b"# c\nA=1\n\n=x\n", "f").unwrap_err();
+        let error =
+            apply_file(b"# c\nA=1\n\n=x\n", "f", &mut |_, line| apply_flag(&mut spec, line)).unwrap_err();
         assert_eq!(format!("{error:#}"), "f:4: --env =x: no name stands before the '='");
     }
 }

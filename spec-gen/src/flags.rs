@@ -35,6 +35,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     let volumes = flag_volumes(&args.mounts)?;
     container.has_user_volumes |= !volumes.is_empty();
     container.volumes.extend(volumes);
+    container.cdi_devices.extend(args.devices.gpus.iter().map(|gpu| format!("nvidia.com/gpu={gpu}")));
     container.cdi_devices.extend(args.devices.device.iter().filter(|d| cdi::is_device_name(d)).cloned());
     container.all_devices |= args.security.privileged;
     set(&mut container.cgroup_manager, args.cgroups.cgroup_manager.as_ref());
@@ -155,43 +156,47 @@ pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Names the flag that makes no sense.
-pub fn apply_process(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
-    if let Some(entrypoint) = &args.entrypoint {
-        let mut words = words(entrypoint)?;
-        words.extend(command.iter().cloned());
-        if words.is_empty() {
-            bail!("--entrypoint: empty, and there are no ARGS");
-        }
-        spec.set("process.args", words);
-    } else if !command.is_empty() {
-        spec.set("process.args", command.to_vec());
-    }
+pub fn apply_process(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let (args, command) = (&job.args.process, &job.args.args);
+    let Job { spec, trace, .. } = job;
+    set_command(spec, args, command)?;
+    trace.because(spec, || "--entrypoint, ARGS".into());
     if let Some(dir) = &args.workdir {
         if !dir.starts_with('/') {
             bail!("--workdir {dir}: an absolute path is wanted");
         }
         spec.set("process.cwd", dir.as_str());
+        trace.because(spec, || format!("--workdir {dir}"));
     }
     if let Some((width, height)) = args.console_size {
         spec.set("process.consoleSize", json!({ "height": height, "width": width }));
+        trace.because(spec, || "--console-size".into());
     }
     if let Some(domain) = &args.personality {
         spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
+        trace.because(spec, || "--personality".into());
     }
     if args.unsetenv_all {
         spec.remove("process.env");
+        trace.because(spec, || "--unsetenv-all".into());
     }
     for name in &args.unsetenv {
         env::unset(spec, name);
+        trace.because(spec, || format!("--unsetenv {name}"));
     }
     for file in &args.env_file {
         let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
         let name = input.name().to_owned();
         let text = cli::read_document(input, &name, 1 << 20)?;
-        env::apply_file(spec, &text, &name)?;
+        env::apply_file(&text, &name, &mut |line, flag| {
+            env::apply_flag(spec, flag)?;
+            trace.because(spec, || format!("--env-file: {name}:{line}"));
+            Ok(())
+        })?;
     }
     for flag in &args.env {
         env::apply_flag(spec, flag)?;
+        trace.because(spec, || format!("--env {flag}"));
     }
     if let Some(tty) = args.tty {
         spec.set("process.terminal", tty);
@@ -200,7 +205,29 @@ pub fn apply_process(spec: &mut Spec, args: &ProcessArgs, command: &[String]) ->
         } else {
             spec.remove("process.consoleSize");
         }
+        trace.because(spec, || format!("--tty={tty}"));
     }
+    Ok(())
+}
+
+fn set_command(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
+    let mut words = match &args.entrypoint {
+        Some(entrypoint) => words(entrypoint)?,
+        None if command.is_empty() => return Ok(()),
+        None => Vec::new(),
+    };
+    words.extend(command.iter().cloned());
+    if words.is_empty() {
+        bail!("--entrypoint: empty, and there are no ARGS");
+    }
+    if let Some(init) = &args.init_path {
+        // The path podman has it at; images cannot bring it.
+        const INIT: &str = "/run/podman-init";
+        words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
+        let source = utf8(std::path::absolute(init)?)?;
+        mounts::put(spec, &Mount::bind(&source, INIT, &["bind", "ro", "private"]));
+    }
+    spec.set("process.args", words);
     Ok(())
 }
 
@@ -296,26 +323,18 @@ pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<(
 ///
 /// # Errors
 /// Names the flag that makes no sense.
-pub fn apply_security(spec: &mut Spec, args: &Args) -> anyhow::Result<()> {
-    let s = &args.security;
+pub fn apply_security(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let s = &job.args.security;
+    let Job { spec, trace, .. } = job;
     if s.privileged {
-        capabilities::set_all(spec);
-        for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
-            spec.remove(key);
-        }
-        spec.set("process.noNewPrivileges", false);
-        for mount in spec.mounts_mut().iter_mut() {
-            if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
-                let writable =
-                    mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
-                mounts::set_options(mount, writable);
-            }
-        }
-        spec.annotate("io.podman.annotations.privileged", "TRUE");
+        make_privileged(spec);
+        trace.because(spec, || "--privileged".into());
     }
     capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
+    trace.because(spec, || "--cap-add, --cap-drop".into());
     if let Some(value) = s.no_new_privileges {
         spec.set("process.noNewPrivileges", value);
+        trace.because(spec, || "--no-new-privileges".into());
     }
     match s.seccomp.as_deref() {
         None => {}
@@ -332,12 +351,33 @@ pub fn apply_security(spec: &mut Spec, args: &Args) -> anyhow::Result<()> {
             spec.set("linux.seccomp", profile);
         }
     }
+    trace.because(spec, || "--seccomp".into());
     if let Some(profile) = &s.apparmor {
         spec.set("process.apparmorProfile", profile.as_str());
+        trace.because(spec, || "--apparmor".into());
     }
     masks::mask(spec, &s.mask);
+    trace.because(spec, || "--mask".into());
     masks::unmask(spec, &s.unmask);
+    trace.because(spec, || "--unmask".into());
     Ok(())
+}
+
+/// Takes away what keeps a container from the host, as podman does.
+fn make_privileged(spec: &mut Spec) {
+    capabilities::set_all(spec);
+    for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
+        spec.remove(key);
+    }
+    spec.set("process.noNewPrivileges", false);
+    for mount in spec.mounts_mut().iter_mut() {
+        if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
+            let writable =
+                mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
+            mounts::set_options(mount, writable);
+        }
+    }
+    spec.annotate("io.podman.annotations.privileged", "TRUE");
 }
 
 /// Applies `--device` and its rules.

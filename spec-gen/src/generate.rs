@@ -36,8 +36,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         job.trace.because(&job.spec, || "--image-config".into());
     }
     flags::apply_namespaces(job)?;
-    flags::apply_process(&mut job.spec, &job.args.process, &job.args.args)?;
-    job.trace.because(&job.spec, || "process flags".into());
+    flags::apply_process(job)?;
     flags::to_container(&mut job.container, job.args, &job.spec)?;
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.
@@ -49,8 +48,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
 
     let user = look_up_user(job)?;
     set_user_ids(job, user.as_ref());
-    flags::apply_security(&mut job.spec, job.args)?;
-    job.trace.because(&job.spec, || "security flags".into());
+    flags::apply_security(job)?;
     if job.container.all_devices {
         devices::add_all(&mut job.spec, job.container.systemd)?;
         job.trace.because(&job.spec, || "privileged: every device of this host".into());
@@ -69,6 +67,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     }
     add_member_groups(job, user.as_ref());
     share_namespaces(job)?;
+    set_auto_userns(job);
     set_hostname(job)?;
     set_annotations(job)?;
     set_cgroups_path(job)?;
@@ -77,8 +76,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         settle_mounts(job)?;
     }
     check_workdir(job)?;
-    resources::apply(&mut job.spec, &job.args.resources)?;
-    job.trace.because(&job.spec, || "limit flags".into());
+    resources::apply(&mut job.spec, &job.args.resources, &mut job.trace)?;
     inject_hooks(job)?;
     secrets::apply(&mut job.spec, &job.container.secret_env, &job.args.process.secret_env)?;
     job.trace.because(&job.spec, || "secrets".into());
@@ -91,8 +89,8 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         job.trace.because(&job.spec, || "--default-rlimits".into());
     }
     if job.container.is_libpod {
-        masks::dedup(&mut job.spec);
-        job.trace.because(&job.spec, || "a path is masked once".into());
+        masks::of_libpod(&mut job.spec, job.container.privileged, job.args.hooks.compat);
+        job.trace.because(&job.spec, || "paths that are always masked, once".into());
     }
     if let Some(version) = &job.args.input.oci_version {
         job.spec.set("ociVersion", version.as_str());
@@ -341,6 +339,18 @@ fn share_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
         job.trace.because(&job.spec, || format!("{kind} namespace of container {id}"));
     }
     Ok(())
+}
+
+/// Gives the container a user namespace with the mappings the manager chose for it.
+fn set_auto_userns(job: &mut Job<'_>) {
+    let maps = &job.container.id_maps;
+    if job.container.auto_userns && !maps.uids.is_empty() && !job.container.shares("user") {
+        namespaces::set(&mut job.spec, "user", None);
+        for (key, maps) in [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)] {
+            job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
+        }
+        job.trace.because(&job.spec, || "automatic user namespace".into());
+    }
 }
 
 /// The host name and HOSTNAME: the container's own, or that of the container or host it shares the name with.

@@ -39,6 +39,7 @@ mod selinux;
 mod shape;
 mod spec;
 mod systemd;
+mod tree;
 mod user;
 mod validate;
 mod volumes;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::compat::Compat;
 use crate::spec::Spec;
 
 const MASKED: &str = "linux.maskedPaths";
@@ -30,18 +31,22 @@ pub fn unmask(spec: &mut Spec, values: &[String]) {
     }
 }
 
-/// Drops paths that are listed twice: podman 5 lists powercap twice.
-pub fn dedup(spec: &mut Spec) {
-    let list = spec.list(MASKED);
+/// What podman masks in every container that masks anything: the energy counters, by which a process can
+/// tell what others compute (CVE-2020-8694). podman 5 lists the path twice; each path is listed once here.
+pub fn of_libpod(spec: &mut Spec, privileged: bool, compat: Compat) {
+    if spec.list(MASKED).is_empty() {
+        return;
+    }
+    if !privileged && compat != Compat::Podman43 {
+        spec.list_mut(MASKED).push(json!("/sys/devices/virtual/powercap"));
+    }
     let mut once: Vec<Value> = Vec::new();
-    for path in list {
+    for path in spec.list(MASKED) {
         if !once.contains(path) {
             once.push(path.clone());
         }
     }
-    if once.len() < list.len() {
-        spec.set(MASKED, once);
-    }
+    spec.set(MASKED, once);
 }
 
 /// Shell patterns with `*` and `?`, neither of which matches a slash.

@@ -1,9 +1,13 @@
 //! Limits: cgroup resources, rlimits, sysctls.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::args::ResourceArgs;
+use crate::devices::Node;
+use crate::explain::Trace;
 use crate::spec::Spec;
 
 /// Bytes of a size with a unit: `512m`, `1g`; `-1` is no limit where that has a meaning.
@@ -28,56 +32,68 @@ pub fn bytes(text: &str) -> Result<i64, String> {
 ///
 /// # Errors
 /// Names the flag whose value makes no sense.
-pub fn apply(spec: &mut Spec, args: &ResourceArgs) -> anyhow::Result<()> {
-    let mut put = |path: &str, value: Option<Value>| {
+pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
+    let mut put = |path: &str, value: Option<Value>, flag: &str| {
         if let Some(value) = value {
             spec.set(&format!("linux.resources.{path}"), value);
+            trace.because(spec, || flag.to_owned());
         }
     };
-    put("memory.limit", args.memory.map(Value::from));
-    put("memory.reservation", args.memory_reservation.map(Value::from));
+    put("memory.limit", args.memory.map(Value::from), "--memory");
+    put("memory.reservation", args.memory_reservation.map(Value::from), "--memory-reservation");
     // podman's rule: as much swap as memory.
     let swap = args.memory_swap.or(args.memory.filter(|m| *m > 0).map(|m| m.saturating_mul(2)));
-    put("memory.swap", swap.map(Value::from));
-    put("memory.swappiness", args.memory_swappiness.map(Value::from));
-    put("memory.disableOOMKiller", args.oom_kill_disable.then_some(Value::Bool(true)));
-    put("cpu.shares", args.cpu_shares.map(Value::from));
+    put("memory.swap", swap.map(Value::from), "--memory-swap, or twice --memory");
+    put("memory.swappiness", args.memory_swappiness.map(Value::from), "--memory-swappiness");
+    put("memory.disableOOMKiller", args.oom_kill_disable.then_some(Value::Bool(true)), "--oom-kill-disable");
+    put("cpu.shares", args.cpu_shares.map(Value::from), "--cpu-shares");
     if let Some(cpus) = args.cpus {
         if args.cpu_period.is_some() || args.cpu_quota.is_some() {
             return Err(cli::usage("--cpus says the same as --cpu-period and --cpu-quota"));
         }
-        put("cpu.period", Some(json!(100_000)));
+        put("cpu.period", Some(json!(100_000)), "--cpus");
         // The flag's parser has bounded it.
-        put("cpu.quota", Some(json!((cpus * 100_000.0).round() as i64)));
+        put("cpu.quota", Some(json!((cpus * 100_000.0).round() as i64)), "--cpus");
     }
-    put("cpu.period", args.cpu_period.map(Value::from));
-    put("cpu.quota", args.cpu_quota.map(Value::from));
-    put("cpu.realtimePeriod", args.cpu_rt_period.map(Value::from));
-    put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(Value::from));
-    put("cpu.cpus", args.cpuset_cpus.clone().map(Value::from));
-    put("cpu.mems", args.cpuset_mems.clone().map(Value::from));
-    put("pids.limit", args.pids_limit.map(Value::from));
-    put("blockIO.weight", args.blkio_weight.map(Value::from));
+    put("cpu.period", args.cpu_period.map(Value::from), "--cpu-period");
+    put("cpu.quota", args.cpu_quota.map(Value::from), "--cpu-quota");
+    put("cpu.realtimePeriod", args.cpu_rt_period.map(Value::from), "--cpu-rt-period");
+    put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(Value::from), "--cpu-rt-runtime");
+    put("cpu.cpus", args.cpuset_cpus.clone().map(Value::from), "--cpuset-cpus");
+    put("cpu.mems", args.cpuset_mems.clone().map(Value::from), "--cpuset-mems");
+    put("pids.limit", args.pids_limit.map(Value::from), "--pids-limit");
+    put("blockIO.weight", args.blkio_weight.map(Value::from), "--blkio-weight");
+    for (key, flag, rates) in [
+        ("throttleReadBpsDevice", "--device-read-bps", &args.device_read_bps),
+        ("throttleWriteBpsDevice", "--device-write-bps", &args.device_write_bps),
+        ("throttleReadIOPSDevice", "--device-read-iops", &args.device_read_iops),
+        ("throttleWriteIOPSDevice", "--device-write-iops", &args.device_write_iops),
+    ] {
+        for rate in rates {
+            let limit = throttle(rate).with_context(|| format!("{flag} {rate}"))?;
+            spec.list_mut(&format!("linux.resources.blockIO.{key}")).push(limit);
+            trace.because(spec, || flag.to_owned());
+        }
+    }
     for limit in &args.hugetlb {
-        let (size, value) =
-            limit.split_once('=').with_context(|| format!("--hugetlb {limit}: SIZE=BYTES is wanted"))?;
-        let value = bytes(value)
-            .ok()
-            .filter(|v| *v >= 0)
-            .with_context(|| format!("--hugetlb {limit}: SIZE=BYTES is wanted"))?;
+        let wanted = || format!("--hugetlb {limit}: SIZE=BYTES is wanted");
+        let (size, value) = limit.split_once('=').with_context(wanted)?;
+        let value = bytes(value).ok().filter(|v| *v >= 0).with_context(wanted)?;
         let list = spec.list_mut("linux.resources.hugepageLimits");
         list.retain(|l| l["pageSize"] != size);
         list.push(json!({ "pageSize": size, "limit": value }));
+        trace.because(spec, || format!("--hugetlb {limit}"));
     }
-    for pair in &args.cgroup_conf {
-        let (key, value) =
-            pair.split_once('=').with_context(|| format!("--cgroup-conf {pair}: KEY=VALUE is wanted"))?;
-        spec.object("linux.resources.unified").insert(key.into(), json!(value));
-    }
-    for pair in &args.sysctl {
-        let (key, value) =
-            pair.split_once('=').with_context(|| format!("--sysctl {pair}: KEY=VALUE is wanted"))?;
-        spec.object("linux.sysctl").insert(key.into(), json!(value));
+    for (path, flag, pairs) in [
+        ("linux.resources.unified", "--cgroup-conf", &args.cgroup_conf),
+        ("linux.sysctl", "--sysctl", &args.sysctl),
+    ] {
+        for pair in pairs {
+            let (key, value) =
+                pair.split_once('=').with_context(|| format!("{flag} {pair}: KEY=VALUE is wanted"))?;
+            spec.object(path).insert(key.into(), json!(value));
+            trace.because(spec, || format!("{flag} {pair}"));
+        }
     }
     for limit in &args.ulimit {
         let (kind, soft, hard) = ulimit(limit).with_context(|| format!("--ulimit {limit}"))?;
@@ -87,11 +103,24 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs) -> anyhow::Result<()> {
             Some(there) => *there = value,
             None => list.push(value),
         }
+        trace.because(spec, || format!("--ulimit {limit}"));
     }
     if let Some(adj) = args.oom_score_adj {
         spec.set("process.oomScoreAdj", adj);
+        trace.because(spec, || "--oom-score-adj".into());
     }
     Ok(())
+}
+
+/// Reads `DEVICE:RATE`.
+fn throttle(text: &str) -> anyhow::Result<Value> {
+    let parsed =
+        text.rsplit_once(':').and_then(|(path, rate)| Some((path, bytes(rate).ok().filter(|r| *r >= 0)?)));
+    let (path, rate) = parsed.context("DEVICE:RATE is wanted")?;
+    match Node::read(Path::new(path)).with_context(|| path.to_owned())? {
+        Some(node) => Ok(json!({ "major": node.major, "minor": node.minor, "rate": rate })),
+        None => bail!("{path}: not a device node"),
+    }
 }
 
 const RLIMITS: [&str; 16] = [

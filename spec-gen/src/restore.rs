@@ -72,8 +72,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
     job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
     generate::set_cgroups_path(job)?;
-    resources::apply(&mut job.spec, &args.resources)?;
-    job.trace.because(&job.spec, || "limit flags".into());
+    resources::apply(&mut job.spec, &args.resources, &mut job.trace)?;
     if args.restore.trust_archive { Ok(()) } else { refuse_foreign(job, &repointed, &namespaces) }
 }
 

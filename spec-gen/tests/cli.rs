@@ -621,3 +621,20 @@ fn help_is_grouped_and_has_an_example() {
         assert!(help.contains(text), "{text}");
     }
 }
+
+#[test]
+fn the_default_spec_is_that_of_runc() {
+    let dir = Dir::new();
+    let recorded = |name: &str| -> Value {
+        serde_json::from_str(
+            &fs::read_to_string(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+        )
+        .unwrap()
+    };
+    assert_eq!(dir.spec(&["--new", "--cgroup-version", "1"], ""), recorded("runc-spec.json"));
+    let mut rootless = recorded("runc-spec-rootless.json");
+    // It was recorded as root.
+    rootless["linux"]["uidMappings"][0]["hostID"] = json!(nix::unistd::geteuid().as_raw());
+    rootless["linux"]["gidMappings"][0]["hostID"] = json!(nix::unistd::getegid().as_raw());
+    assert_eq!(dir.spec(&["--new", "--rootless", "--cgroup-version", "1"], ""), rootless);
+}

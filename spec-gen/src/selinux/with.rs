@@ -1,10 +1,14 @@
 //! SELinux through libselinux.
 
-use std::ffi::CString;
-use std::path::Path;
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use selinux::SecurityContext;
+
+use crate::tree;
 
 /// Whether this host enforces or permits by SELinux.
 fn is_enabled() -> bool {
@@ -37,15 +41,16 @@ pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
     check_label(label)?;
     let text = CString::new(label).context("a label cannot hold a NUL byte")?;
     let context = SecurityContext::from_c_str(&text, false);
-    let mut todo = vec![path.to_path_buf()];
-    while let Some(path) = todo.pop() {
-        // The link itself and not what it leads to: the tree may not be ours.
-        context.set_for_path(&path, false, false).with_context(|| cli::name(path.as_os_str()))?;
-        if path.symlink_metadata()?.is_dir() {
-            for entry in path.read_dir().with_context(|| cli::name(path.as_os_str()))? {
-                todo.push(entry?.path());
-            }
-        }
+    context.set_for_path(path, false, false)?;
+    if !path.symlink_metadata()?.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    tree::walk(path, &mut |dir, name, _| {
+        // The directory is pinned by its descriptor and the last component is not followed: there is no lsetfileconat.
+        let object = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+            .join(OsStr::from_bytes(name.to_bytes()));
+        context
+            .set_for_path(&object, false, false)
+            .with_context(|| cli::name(OsStr::from_bytes(name.to_bytes())))
+    })
 }
