@@ -20,6 +20,8 @@ use cli::args::{Common, OutputFile, name_value};
 )]
 pub struct Args {
     #[command(flatten)]
+    pub verb: Verb,
+    #[command(flatten)]
     pub input: Input,
     #[command(flatten)]
     pub include: Include,
@@ -27,6 +29,10 @@ pub struct Args {
     pub container: Container,
     #[command(flatten)]
     pub compress: Compress,
+    #[command(flatten)]
+    pub image: Image,
+    #[command(flatten)]
+    pub check: Check,
     #[command(flatten)]
     pub output: OutputFile,
     #[command(flatten)]
@@ -40,12 +46,27 @@ impl cli::Arguments for Args {
 }
 
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Instead of packing")]
+#[group(multiple = false)]
+pub struct Verb {
+    /// Tell whether this host can checkpoint a container
+    #[arg(long)]
+    pub check: bool,
+    /// Make an empty dump.log in the bundle, for CRIU to write to
+    #[arg(long)]
+    pub prepare: bool,
+    /// Remove from the bundle what a finished export no longer needs
+    #[arg(long)]
+    pub cleanup: bool,
+}
+
+#[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Input")]
 pub struct Input {
     /// The container's bundle: config.json, and config.dump, spec.dump, network.status, … where there are any
-    #[arg(short, long, value_name = "DIR")]
-    pub bundle: PathBuf,
-    /// CRIU's images [default: BUNDLE/checkpoint]
+    #[arg(short, long, value_name = "DIR", required_unless_present = "check")]
+    pub bundle: Option<PathBuf>,
+    /// CRIU's images [default: BUNDLE/checkpoint, with --pre-checkpoint BUNDLE/pre-checkpoint]
     #[arg(long, value_name = "DIR")]
     pub image_path: Option<PathBuf>,
     /// Member streams, in this order; '-' is standard input
@@ -68,6 +89,12 @@ pub struct Include {
     /// Pack without content of volumes
     #[arg(long)]
     pub ignore_volumes: bool,
+    /// Pack the images of a pre-dump, of a container that runs on
+    #[arg(long, conflicts_with = "with_previous")]
+    pub pre_checkpoint: bool,
+    /// The images need those of a pre-dump, which travel in another archive
+    #[arg(long)]
+    pub with_previous: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -82,6 +109,9 @@ pub struct Container {
     /// Its image, by name and ID; podman restores only with both
     #[arg(long, value_name = "REF[@ID]")]
     pub rootfs_image: Option<String>,
+    /// What "runc state" printed: its name, and when it was created
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
     /// The runtime that dumped it [default: runc]
     #[arg(long, value_name = "NAME")]
     pub runtime: Option<String>,
@@ -105,6 +135,53 @@ pub struct Compress {
     /// How many threads compress [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct Image {
+    /// Write a checkpoint archive, or an OCI image whose layer is one (into a file only)
+    #[arg(long, value_name = "FORMAT", default_value = "archive")]
+    pub format: Format,
+    /// The image's name
+    #[arg(long, value_name = "REF")]
+    pub tag: Option<String>,
+    /// One more annotation of the image (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = annotation)]
+    pub annotation: Vec<(String, String)>,
+    /// Print what CRIU measured, as JSON: on standard output with -o, else on standard error
+    #[arg(long)]
+    pub print_stats: bool,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Host")]
+pub struct Check {
+    /// CRIU
+    #[arg(long, value_name = "PROGRAM", default_value = "criu")]
+    pub criu: String,
+    /// With --check: the container is in a pod
+    #[arg(long, requires = "check")]
+    pub pod: bool,
+    /// With --check: look also at the container of this process
+    #[arg(long, value_name = "PID", requires = "check")]
+    pub pid: Option<u32>,
+    /// With --prepare: the SELinux label of the container's files
+    #[arg(long, value_name = "LABEL", requires = "prepare")]
+    pub mount_label: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Archive,
+    Oci,
+}
+
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("K=V is wanted".into()),
+    }
 }
 
 /// podman's rule for IDs and names, which become file names.

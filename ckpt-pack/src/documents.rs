@@ -1,6 +1,6 @@
 //! The small members: config.dump and spec.dump, taken from the bundle or made, and what else lies there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::config_dump::{ConfigDump, NamedVolume, image_id};
@@ -21,6 +21,8 @@ pub struct Documents {
     pub config: ConfigDump,
     pub config_bytes: Vec<u8>,
     pub spec_bytes: Vec<u8>,
+    /// Who ran the container.
+    pub engine: &'static str,
 }
 
 impl Documents {
@@ -73,7 +75,7 @@ impl Documents {
             session.note("config.dump: without --rootfs-image REF@ID podman cannot restore the archive");
         }
         let config_bytes = config.write();
-        Ok(Documents { config, config_bytes, spec_bytes })
+        Ok(Documents { config, config_bytes, spec_bytes, engine: spec.engine().name() })
     }
 }
 
@@ -121,7 +123,9 @@ fn made_config(
     spec: &SpecDump,
     spec_bytes: &[u8],
 ) -> anyhow::Result<ConfigDump> {
-    let name = flags.name.clone().unwrap_or_else(|| valid_name(&bundle.dir_name()));
+    let state = flags.state.as_deref().map(runtime_state).transpose()?.unwrap_or_default();
+    let name = flags.name.clone().or(state.id).unwrap_or_else(|| bundle.dir_name());
+    let name = valid_name(&name);
     let mut config = ConfigDump::default();
     config.set("id", flags.id.clone().unwrap_or_else(|| derived_id(&name, spec_bytes)));
     config.set("name", name);
@@ -132,6 +136,9 @@ fn made_config(
             config.set("rootfsImageID", id);
         }
     }
+    if let Some(created) = state.created {
+        config.set("createdTime", created);
+    }
     config.set("runtime", flags.runtime.as_deref().unwrap_or("runc"));
     // podman refuses a spec whose user is not root unless the configuration says the same ("please set User explicitly").
     if let Some(user) = spec.user() {
@@ -140,11 +147,25 @@ fn made_config(
     Ok(config)
 }
 
+/// What `runc state` and `crun state` print (runtime-spec, runtime.md: "State").
+#[derive(Default, serde::Deserialize)]
+struct RuntimeState {
+    id: Option<String>,
+    created: Option<String>,
+}
+
+fn runtime_state(path: &Path) -> anyhow::Result<RuntimeState> {
+    let name = cli::name(path);
+    let bytes = cli::read_document(crate::bundle::open(path)?, &name, 1 << 20)?;
+    serde_json::from_slice(&bytes).with_context(|| name)
+}
+
 fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
     let given = [
         ("--id", flags.id.is_some()),
         ("--name", flags.name.is_some()),
         ("--rootfs-image", flags.rootfs_image.is_some()),
+        ("--state", flags.state.is_some()),
         ("--runtime", flags.runtime.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {

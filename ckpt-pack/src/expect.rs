@@ -16,11 +16,12 @@ pub fn all_there(
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut missing: Vec<(Member, String)> = Vec::new();
-    if !include.ignore_rootfs {
+    // A pre-checkpoint is memory only: its container runs on, and goes on to write.
+    if !include.ignore_rootfs && !include.pre_checkpoint {
         let hint = "put rootfs-diff create --members into the pipe, or use --ignore-rootfs";
         missing.push((Member::RootfsDiff, hint.into()));
     }
-    if !include.ignore_volumes {
+    if !include.ignore_volumes && !include.pre_checkpoint {
         missing.extend(volumes.iter().map(|volume| {
             let hint =
                 format!("add {}=DIR to vol-archive create --members, or use --ignore-volumes", volume.name);

@@ -11,31 +11,51 @@ use tartree::{Kind, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 
 const INVENTORY: &str = "inventory.img";
 
+/// What the images are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump {
+    /// All of a container.
+    Whole,
+    /// What changed since a pre-dump, whose images must be beside these when they are restored.
+    SincePrevious,
+    /// Memory of a container that runs on.
+    Pre,
+}
+
 /// An image directory that holds a dump.
 pub struct Images {
     root: Root,
     name: String,
+    dump: Dump,
     /// When CRIU wrote its inventory, the last image of a dump.
     time: Timestamp,
 }
 
 impl Images {
     /// Opens the directory and looks for CRIU's inventory, without which nothing can be restored.
-    pub fn open(path: &Path) -> anyhow::Result<Images> {
+    pub fn open(path: &Path, dump: Dump) -> anyhow::Result<Images> {
         let name = cli::name(path);
         let no_dump = |e: anyhow::Error| {
-            Hint::on(e, format!("dump the container first: runc checkpoint --image-path {name} ID"))
+            let pre = if dump == Dump::Pre { "--pre-dump " } else { "" };
+            Hint::on(e, format!("dump the container first: runc checkpoint {pre}--image-path {name} ID"))
         };
         let root = Root::open(path).with_context(|| name.clone()).map_err(no_dump)?;
-        let inventory = Status::at(root.fd(), INVENTORY.as_ref())
-            .with_context(|| format!("{name}/{INVENTORY}"))
-            .map_err(no_dump)?;
-        Ok(Images { root, name, time: inventory.mtime() })
+        let time = match Status::at(root.fd(), INVENTORY.as_ref()) {
+            Ok(inventory) => inventory.mtime(),
+            // Only a full dump is restored by itself.
+            Err(_) if dump == Dump::Pre => Status::at(root.fd(), "".as_ref()).with_context(|| name.clone())?.mtime(),
+            Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
+        };
+        Ok(Images { root, name, dump, time })
     }
 
     /// When the dump was complete.
     pub fn time(&self) -> Timestamp {
         self.time
+    }
+
+    fn member(&self, path: TarPath) -> Member {
+        if self.dump == Dump::Pre { Member::PreImages(path) } else { Member::Images(path) }
     }
 
     /// Writes the directory, mode 0700 (0600, as podman writes it, keeps others than root out: checkpointctl #153), and
@@ -46,11 +66,10 @@ impl Images {
         notices: &mut dyn Notices,
     ) -> anyhow::Result<()> {
         let name = self.name.clone();
-        let mut walk =
-            Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).with_context(|| name.clone())?;
+        let mut walk = Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).with_context(|| name.clone())?;
         while let Some(found) = walk.next(notices).with_context(|| name.clone())? {
             let mut entry = found.entry;
-            let member = Member::Images(entry.path.clone());
+            let member = self.member(entry.path.clone());
             // A second name of a file is one more file: the archive has no links.
             if let Kind::HardLink { .. } = entry.kind {
                 entry.kind = Kind::File { size: found.status.size(), map: None };
@@ -58,20 +77,25 @@ impl Images {
             match &entry.kind {
                 Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
                 Kind::File { .. } => {
-                    let opened =
-                        self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
-                    let ino = found.status.identity().ino;
-                    let mtime = entry.meta.mtime;
-                    writer
-                        .file(&member, opened, &entry, ino, mtime, notices)
-                        .with_context(|| name.clone())?;
+                    let opened = self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
+                    let (ino, mtime) = (found.status.identity().ino, entry.meta.mtime);
+                    writer.file(&member, opened, &entry, ino, mtime, notices).with_context(|| name.clone())?;
                 }
-                Kind::Symlink { .. } if entry.path.as_bytes() == PARENT => {
-                    let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
-                    return Err(Hint::on(e, "pack both with --with-previous, or dump without --parent-path"));
-                }
+                Kind::Symlink { .. } if entry.path.as_bytes() == PARENT => match self.dump {
+                    // Written below, relative whatever it is here: an absolute one leads nowhere on the other
+                    // machine, and CRIU then restores without a word what it has (CRIU #116, #1387).
+                    Dump::SincePrevious => {}
+                    Dump::Pre => anyhow::bail!("{name}/parent: a chain of pre-dumps, only one can be packed"),
+                    Dump::Whole => {
+                        let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
+                        return Err(Hint::on(e, "pack both: with --pre-checkpoint that, with --with-previous this"));
+                    }
+                },
                 _ => anyhow::bail!("{name}/{}: not a regular file", entry.path),
             }
+        }
+        if self.dump == Dump::SincePrevious {
+            writer.parent(&self.member(TarPath::root().child(PARENT)), self.time)?;
         }
         Ok(())
     }

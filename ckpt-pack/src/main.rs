@@ -2,15 +2,20 @@
 
 mod args;
 mod bundle;
+mod check;
 mod documents;
 mod expect;
 mod images;
 mod pack;
+mod prepare;
 mod streams;
+mod target;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::Args;
+use bundle::Bundle;
 use cli::{Exit, Session};
 
 fn main() -> ExitCode {
@@ -18,5 +23,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
-    pack::run(&args, session)
+    if args.verb.check {
+        return check::run(&args.check, args.container.runtime.as_deref(), session);
+    }
+    // clap demands it for all but --check.
+    let bundle = Bundle::open(args.input.bundle.as_deref().unwrap_or(Path::new(".")))?;
+    if args.verb.prepare {
+        prepare::prepare(&bundle, args.check.mount_label.as_deref())
+    } else if args.verb.cleanup {
+        prepare::cleanup(&bundle, session)
+    } else {
+        pack::run(&args, &bundle, session)
+    }
 }

@@ -3,22 +3,25 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::ArchiveWriter;
-use checkpoint::compress::{Compression, Encoder, Settings};
+use checkpoint::compress::{Compression, Settings};
+use checkpoint::stats::Stats;
 use checkpoint::stream::Ending;
 use cli::{Exit, Hint, Output, Session, usage};
+use serde_json::json;
 use tartree::{Entry, Notice, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Args, Compress, Include};
 use crate::bundle::{self, Bundle};
 use crate::documents::Documents;
 use crate::expect;
-use crate::images::Images;
+use crate::images::{Dump, Images};
 use crate::streams::Stream;
+use crate::target::{self, Target};
 
 /// Members that lie in a bundle as files and are taken as they are. Those that hold data (`rootfs-diff.tar`, volumes)
 /// are not among them: one left behind by an earlier export would bring back old content (podman before 5.6).
@@ -34,39 +37,74 @@ const BUNDLE_FILES: [&str; 9] = [
     "container.log",
 ];
 
-pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let settings = settings(&args.compress)?;
     let files = member_files(&args.input.member)?;
-    let bundle = Bundle::open(&args.input.bundle)?;
-    let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path("checkpoint"));
-    let images = Images::open(&image_path)?;
+    let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
+        (true, _) => Dump::Pre,
+        (_, true) => Dump::SincePrevious,
+        _ => Dump::Whole,
+    };
+    let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
+    let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
+    let images = Images::open(&image_path, dump)?;
     let time = archive_time(images.time())?;
-    let documents = Documents::gather(&bundle, &files, &args.container, time, session)?;
+    let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
-    let streams =
-        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
+    let streams = args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
 
     let output = Output::binary(args.output.output.as_deref())?;
+    let target = Target::new(output, &settings, args.image.format, time)?;
     let mut packer = Packer {
-        writer: ArchiveWriter::new(Encoder::new(output, &settings)?),
+        writer: ArchiveWriter::new(target),
         time,
         include: &args.include,
-        tally: Tally::new(|notice: &Notice| {
-            session.warn(format_args!("{}/{notice}", cli::name(&image_path)))
-        }),
+        tally: Tally::new(|notice: &Notice| session.warn(format_args!("{}/{notice}", cli::name(&image_path)))),
         session,
     };
-    match packer.pack(&bundle, &documents, &files, images, streams) {
+    match packer.pack(bundle, &image_path, &documents, &files, images, streams) {
         Ok(changed) => {
-            packer.writer.finish()?.finish()?.commit()?;
+            let runtime = args.container.runtime.as_deref();
+            packer
+                .writer
+                .finish()?
+                .finish(|| target::describe(&documents, &args.image, &args.check.criu, runtime, time))?;
+            if args.image.print_stats {
+                print_stats(bundle, &image_path, &documents, args)?;
+            }
             Ok(if changed { Exit::Changed } else { Exit::Done })
         }
         Err(e) => {
             // Where it does not even take this, it is cut anyway.
-            let _ = packer.writer.spoil().map(|mut encoder| encoder.flush());
+            let _ = packer.writer.spoil().map(|mut target| target.flush());
             Err(e)
         }
     }
+}
+
+/// What podman prints with the same flag, as far as it is known here: how long the runtime took is not.
+fn print_stats(bundle: &Bundle, image_path: &Path, documents: &Documents, args: &Args) -> anyhow::Result<()> {
+    let Some((file, name)) = stats_dump(bundle, image_path)? else {
+        anyhow::bail!("{}: no such file, CRIU writes it into its --work-path", cli::name(bundle.path("stats-dump")));
+    };
+    let stats = Stats::read(&name, &cli::read_document(file, &name, Stats::LIMIT)?)?;
+    let id = documents.config.text("id").unwrap_or_default();
+    let json = json!({ "container_statistics": [{ "Id": id, "criu_statistics": stats.to_json() }] });
+    // Standard output may be the archive.
+    match args.output.output.as_deref().is_some_and(|path| path != Path::new("-")) {
+        true => writeln!(std::io::stdout(), "{json:#}")?,
+        false => writeln!(std::io::stderr(), "{json:#}")?,
+    }
+    Ok(())
+}
+
+/// CRIU's figures, where its work path was the bundle, or not set and so the image directory.
+fn stats_dump(bundle: &Bundle, image_path: &Path) -> anyhow::Result<Option<(File, String)>> {
+    if let Some(file) = bundle.file("stats-dump")? {
+        return Ok(Some((file, cli::name(bundle.path("stats-dump")))));
+    }
+    let path = image_path.join("stats-dump");
+    Ok(if path.is_file() { Some((bundle::open(&path)?, cli::name(&path))) } else { None })
 }
 
 struct Packer<'a, W, N> {
@@ -83,6 +121,7 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
     fn pack(
         &mut self,
         bundle: &Bundle,
+        image_path: &Path,
         documents: &Documents,
         files: &[(Member, PathBuf)],
         images: Images,
@@ -101,6 +140,11 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
             // The network may have changed since the bundle's file was written; a stream tells what it is now.
             if name != "network.status" || streams.is_empty() {
                 self.bundle_file(bundle, name)?;
+            }
+        }
+        if !self.writer.written().contains(&Member::StatsDump) {
+            if let Some((file, name)) = stats_dump(bundle, image_path)? {
+                self.file(&Member::StatsDump, file).with_context(|| name)?;
             }
         }
         images.write(&mut self.writer, &mut self.tally)?;

@@ -11,12 +11,24 @@ pub mod compress;
 pub mod config_dump;
 pub mod deleted;
 mod error;
+#[cfg(feature = "preflight")]
+pub mod host;
+#[cfg(feature = "archive")]
+pub mod image;
 mod member;
 pub mod network_status;
+#[cfg(feature = "archive")]
+pub mod oci;
+#[cfg(feature = "preflight")]
+pub mod preflight;
 #[cfg(feature = "preflight")]
 pub mod preflight_net;
+#[cfg(feature = "archive")]
+pub mod process_tree;
 pub mod rootfs;
 pub mod spec_dump;
+#[cfg(feature = "archive")]
+pub mod stats;
 pub mod stream;
 mod whiteout;
 

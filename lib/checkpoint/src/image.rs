@@ -1,0 +1,185 @@
+//! CRIU's image files: a magic, then protobuf messages with their lengths (criu/include/image.h, criu/images/*.proto).
+//!
+//! Only the fields that are shown are declared. Field numbers are CRIU's contract with its own older images and never change.
+
+use prost::Message;
+
+use crate::error::{Error, Result};
+
+/// Before the magic of the kind, since images of version 2.
+const COMMON_MAGIC: u32 = 0x5456_4319;
+/// The same for images that CRIU writes for its callers, such as `stats-dump`.
+const SERVICE_MAGIC: u32 = 0x5510_5940;
+
+/// The messages of the image `name`.
+///
+/// # Errors
+/// When it is cut, or not of these messages.
+pub fn messages<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<Vec<M>> {
+    payloads(name, bytes)?
+        .into_iter()
+        .map(|payload| M::decode(payload).map_err(|e| Error::member(name, format!("not a CRIU image: {e}"))))
+        .collect()
+}
+
+/// The messages as bytes, for images whose first message is of another kind than the others.
+///
+/// # Errors
+/// When it is cut.
+pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
+    let cut = || Error::member(name, "a CRIU image that ends too early");
+    let (magic, mut rest) = number(bytes).ok_or_else(cut)?;
+    if magic == COMMON_MAGIC || magic == SERVICE_MAGIC {
+        (_, rest) = number(rest).ok_or_else(cut)?;
+    }
+    let mut payloads = Vec::new();
+    while !rest.is_empty() {
+        let (size, after) = number(rest).ok_or_else(cut)?;
+        // The size is only compared, never allocated (go-criu panics here).
+        let (payload, after) = usize::try_from(size).ok().and_then(|size| after.split_at_checked(size)).ok_or_else(cut)?;
+        payloads.push(payload);
+        rest = after;
+    }
+    Ok(payloads)
+}
+
+fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*number), rest))
+}
+
+/// A process of the tree (pstree.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PstreeEntry {
+    /// Its PID in the container.
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// Its parent's; 0 for the first.
+    #[prost(uint32, tag = "2")]
+    pub ppid: u32,
+    /// Its threads' IDs, its own first.
+    #[prost(uint32, repeated, packed = "false", tag = "5")]
+    pub threads: Vec<u32>,
+}
+
+/// A process (core.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct CoreEntry {
+    /// What belongs to the process and not to a thread.
+    #[prost(message, optional, tag = "3")]
+    pub tc: Option<TaskCoreEntry>,
+}
+
+/// State and name of a process (core.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct TaskCoreEntry {
+    /// 1 alive, 2 dead, 3 stopped, 6 zombie.
+    #[prost(uint32, tag = "1")]
+    pub task_state: u32,
+    /// The name in /proc/PID/comm.
+    #[prost(bytes = "vec", tag = "6")]
+    pub comm: Vec<u8>,
+}
+
+/// Which tables a process uses (core.proto, `task_kobj_ids_entry`).
+#[derive(Clone, PartialEq, Message)]
+pub struct TaskIds {
+    /// The number of its `fdinfo` image.
+    #[prost(uint32, tag = "2")]
+    pub files_id: u32,
+}
+
+/// The memory of a process (mm.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct MmEntry {
+    /// Where its arguments start.
+    #[prost(uint64, tag = "8")]
+    pub arg_start: u64,
+    /// Where they end.
+    #[prost(uint64, tag = "9")]
+    pub arg_end: u64,
+}
+
+/// First message of a pagemap (pagemap.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PagemapHead {
+    /// The number of the `pages` image.
+    #[prost(uint32, tag = "1")]
+    pub pages_id: u32,
+}
+
+/// A run of pages (pagemap.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PagemapEntry {
+    /// Its address.
+    #[prost(uint64, tag = "1")]
+    pub vaddr: u64,
+    /// How many pages, up to CRIU 4.0.
+    #[prost(uint32, tag = "2")]
+    pub compat_nr_pages: u32,
+    /// They are in the images of the pre-dump.
+    #[prost(bool, tag = "3")]
+    pub in_parent: bool,
+    /// 1 in the parent, 2 lazy, 4 present.
+    #[prost(uint32, optional, tag = "4")]
+    pub flags: Option<u32>,
+    /// How many pages, since CRIU 4.1.
+    #[prost(uint64, tag = "5")]
+    pub nr_pages: u64,
+}
+
+impl PagemapEntry {
+    /// How many pages.
+    pub fn pages(&self) -> u64 {
+        self.nr_pages.max(u64::from(self.compat_nr_pages))
+    }
+
+    /// Whether they are in the `pages` image.
+    pub fn is_present(&self) -> bool {
+        self.flags.map_or(!self.in_parent, |flags| flags & 4 != 0)
+    }
+}
+
+/// A file descriptor (fdinfo.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct FdinfoEntry {
+    /// The kind of file: 1 regular, 2 pipe, 4 IP socket, 5 UNIX socket, 10 packet socket, 13 netlink socket, …
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+    /// Its number.
+    #[prost(uint32, tag = "4")]
+    pub fd: u32,
+}
+
+impl FdinfoEntry {
+    /// Whether it is a socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.kind, 4 | 5 | 10 | 13)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// pstree.img of a busybox shell (PID 1) and its sleep (PID 15), by CRIU 4.1.1.
+    const PSTREE: &[u8] = b"\x19\x43\x56\x54\x30\x30\x27\x50\x0a\0\0\0\x08\x01\x10\0\x18\x01\x20\x01\x28\x01\
+        \x0a\0\0\0\x08\x0f\x10\x01\x18\x01\x20\x01\x28\x0f";
+
+    #[test]
+    fn a_real_image_is_read() {
+        let tree: Vec<PstreeEntry> = messages("pstree.img", PSTREE).unwrap();
+        assert_eq!(tree.iter().map(|p| (p.pid, p.ppid)).collect::<Vec<_>>(), [(1, 0), (15, 1)]);
+        assert_eq!(tree[1].threads, [15]);
+    }
+
+    #[test]
+    fn every_cut_is_an_error_or_shorter() {
+        for cut in 0..PSTREE.len() {
+            let read = messages::<PstreeEntry>("pstree.img", &PSTREE[..cut]);
+            assert!(read.is_err() || read.unwrap().len() < 2, "{cut}");
+        }
+        let lying = [&PSTREE[..8], &[0xff; 4], &[0; 16]].concat();
+        assert!(messages::<PstreeEntry>("pstree.img", &lying).is_err());
+    }
+}
