@@ -2,6 +2,7 @@
 //!
 //! CRIU needs one of the two programs as well, so a host that can restore TCP connections has one.
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
@@ -33,8 +34,6 @@ table inet netstatus_hold {
 }
 ";
 
-const NFT_RELEASE: &str = "delete table inet netstatus_hold\n";
-
 /// What iptables-restore and ip6tables-restore are given.
 fn iptables_hold(family: Family) -> String {
     let mut text = String::from("*filter\n:NETSTATUS_HOLD_IN - [0:0]\n:NETSTATUS_HOLD_OUT - [0:0]\n");
@@ -53,6 +52,9 @@ fn iptables_hold(family: Family) -> String {
     text
 }
 
+/// Wait for the lock of another iptables, and add to the rules that are there.
+const RESTORE: &[&str] = &["-w", "--noflush"];
+
 const IPTABLES_RELEASE: &str = "\
 *filter
 :NETSTATUS_HOLD_IN - [0:0]
@@ -67,7 +69,7 @@ COMMIT
 /// How CRIU itself takes back its lock (criu, net.c: iptables_network_unlock_internal).
 const CRIU_UNLOCK: &str = "*filter\n:CRIU - [0:0]\n-D INPUT -j CRIU\n-D OUTPUT -j CRIU\n-X CRIU\nCOMMIT\n";
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Inet,
     Inet6,
@@ -76,6 +78,10 @@ enum Family {
 impl Family {
     fn iptables(self) -> &'static str {
         if self == Family::Inet { "iptables" } else { "ip6tables" }
+    }
+
+    fn filter_table(self) -> &'static str {
+        if self == Family::Inet { "ip filter" } else { "ip6 filter" }
     }
 
     fn restore(self) -> &'static str {
@@ -96,15 +102,15 @@ pub fn hold(netns: &Netns) -> anyhow::Result<()> {
                 return Ok(());
             }
             for (done, family) in FAMILIES.into_iter().enumerate() {
-                if hangs_in(family, "NETSTATUS_HOLD_IN")? {
+                if hangs_in(family, "NETSTATUS_HOLD_IN") {
                     continue;
                 }
-                let held = feed(family.restore(), &["-w", "--noflush"], &iptables_hold(family))
+                let held = feed(family.restore(), RESTORE, &iptables_hold(family))
                     .and_then(|ran| ran.ok_or_else(no_program));
                 if let Err(error) = held {
                     if done > 0 {
                         // Half a hold would look like one.
-                        feed(Family::Inet.restore(), &["-w", "--noflush"], IPTABLES_RELEASE)?;
+                        feed(Family::Inet.restore(), RESTORE, IPTABLES_RELEASE)?;
                     }
                     return Err(error);
                 }
@@ -121,81 +127,101 @@ pub fn hold(netns: &Netns) -> anyhow::Result<()> {
 pub fn release(netns: &Netns) -> anyhow::Result<bool> {
     netns
         .within(|| {
-            let mut held = false;
-            if tables()?.is_some_and(|tables| tables.iter().any(|t| t == &format!("inet {TABLE}"))) {
-                feed("nft", &["-f", "-"], NFT_RELEASE)?;
-                held = true;
+            let rules = Rules::read()?;
+            let hold = format!("inet {TABLE}");
+            let table = rules.tables.contains(&hold);
+            if table {
+                feed("nft", &["-f", "-"], &format!("delete table {hold}\n"))?;
             }
-            for family in FAMILIES {
-                if hangs_in(family, "NETSTATUS_HOLD_IN")? {
-                    feed(family.restore(), &["-w", "--noflush"], IPTABLES_RELEASE)?;
-                    held = true;
-                }
+            for family in rules.with_chain("NETSTATUS_HOLD_IN") {
+                feed(family.restore(), RESTORE, IPTABLES_RELEASE)?;
             }
-            Ok(held)
+            Ok(table || !rules.with_chain("NETSTATUS_HOLD_IN").is_empty())
         })
         .with_context(|| netns.name().to_owned())
 }
 
-/// The network locks CRIU left in the namespace, which happens when a restore fails.
+/// The network locks CRIU left in the namespace, which happens when a restore fails; removes them if `remove`.
 ///
 /// # Errors
 /// When a program refuses.
-pub fn criu_locks(netns: &Netns) -> anyhow::Result<Vec<String>> {
+pub fn criu_locks(netns: &Netns, remove: bool) -> anyhow::Result<Vec<String>> {
     netns
         .within(|| {
-            let tables = tables()?.unwrap_or_default().into_iter();
-            let mut locks: Vec<String> =
-                tables.filter(|t| t.starts_with("inet CRIU-")).map(|t| format!("table {t}")).collect();
-            for family in FAMILIES {
-                if hangs_in(family, "CRIU")? {
-                    locks.push(format!("{} chain CRIU", family.iptables()));
+            let rules = Rules::read()?;
+            let mut locks = Vec::new();
+            for table in rules.tables.iter().filter(|t| t.starts_with("inet CRIU-")) {
+                if remove {
+                    feed("nft", &["-f", "-"], &format!("delete table {table}\n"))?;
                 }
+                locks.push(format!("table {table}"));
+            }
+            for family in rules.with_chain("CRIU") {
+                if remove {
+                    feed(family.restore(), RESTORE, CRIU_UNLOCK)?;
+                }
+                locks.push(format!("{} chain CRIU", family.iptables()));
             }
             Ok(locks)
         })
         .with_context(|| netns.name().to_owned())
 }
 
-/// Removes the network locks CRIU left.
-///
-/// # Errors
-/// When a program refuses.
-pub fn remove_criu_locks(netns: &Netns) -> anyhow::Result<()> {
-    netns
-        .within(|| {
-            for table in tables()?.unwrap_or_default().iter().filter(|t| t.starts_with("inet CRIU-")) {
-                feed("nft", &["-f", "-"], &format!("delete table {table}\n"))?;
+/// The tables and chains of a namespace. One run of nft tells of those of iptables too, unless that is the old one:
+/// the namespace is waiting to be released, and each program costs it ten milliseconds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rules {
+    /// `FAMILY NAME` of the nftables tables.
+    tables: Vec<String>,
+    /// Chains by table, those of the tables `ip filter` and `ip6 filter` being iptables'.
+    chains: Vec<(String, String)>,
+    /// Whether iptables has to be asked itself.
+    ask_iptables: bool,
+}
+
+impl Rules {
+    /// Of the namespace of the calling thread.
+    fn read() -> anyhow::Result<Rules> {
+        let listed = feed("nft", &["-t", "list", "ruleset"], "")?;
+        let legacy = ["ip_tables_names", "ip6_tables_names"].iter().any(|name| {
+            fs::read(format!("/proc/thread-self/net/{name}")).is_ok_and(|names| !names.is_empty())
+        });
+        let ask_iptables = listed.is_none() || legacy;
+        Ok(Rules { ask_iptables, ..Rules::parse(&listed.unwrap_or_default()) })
+    }
+
+    fn parse(ruleset: &str) -> Rules {
+        let mut rules = Rules::default();
+        for line in ruleset.lines() {
+            let Some(line) = line.strip_suffix('{').map(str::trim_end) else { continue };
+            if let Some(table) = line.strip_prefix("table ") {
+                rules.tables.push(table.to_owned());
+            } else if let (Some(chain), Some(table)) =
+                (line.trim_start().strip_prefix("chain "), rules.tables.last())
+            {
+                rules.chains.push((table.clone(), chain.to_owned()));
             }
-            for family in FAMILIES {
-                if hangs_in(family, "CRIU")? {
-                    feed(family.restore(), &["-w", "--noflush"], CRIU_UNLOCK)?;
-                }
-            }
-            Ok(())
-        })
-        .with_context(|| netns.name().to_owned())
+        }
+        rules
+    }
+
+    /// The families of iptables in which `chain` is there.
+    fn with_chain(&self, chain: &str) -> Vec<Family> {
+        let listed = |family: Family| {
+            self.chains.iter().any(|(table, name)| table == family.filter_table() && name == chain)
+        };
+        FAMILIES.into_iter().filter(|f| listed(*f) || (self.ask_iptables && hangs_in(*f, chain))).collect()
+    }
 }
 
 fn no_program() -> anyhow::Error {
     Hint::on(anyhow!("neither nft nor iptables-restore is in PATH"), "install nftables or iptables")
 }
 
-/// The nftables tables, as `FAMILY NAME`; None without nft.
-fn tables() -> anyhow::Result<Option<Vec<String>>> {
-    let listed = feed("nft", &["list", "tables"], "")?;
-    let names =
-        |text: String| text.lines().filter_map(|l| l.strip_prefix("table ")).map(str::to_owned).collect();
-    Ok(listed.map(names))
-}
-
-/// Whether `chain` hangs in INPUT.
-fn hangs_in(family: Family, chain: &str) -> anyhow::Result<bool> {
-    match run(Command::new(family.iptables()).args(["-w", "-C", "INPUT", "-j", chain]), "") {
-        Ok(output) => Ok(output.status.success()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).context(family.iptables()),
-    }
+/// Whether `chain` hangs in INPUT; not so without iptables.
+fn hangs_in(family: Family, chain: &str) -> bool {
+    let asked = run(Command::new(family.iptables()).args(["-w", "-C", "INPUT", "-j", chain]), "");
+    asked.is_ok_and(|output| output.status.success())
 }
 
 /// Runs `program` with `text` on its standard input and returns what it prints; None if there is no such program.
@@ -223,4 +249,28 @@ fn run(command: &mut Command, text: &str) -> io::Result<std::process::Output> {
         }
     }
     child.wait_with_output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_and_chains_are_read_from_a_ruleset() {
+        let ruleset = "# Warning: table ip filter is managed by iptables-nft, do not touch!\n\
+            table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\
+            \t\tcounter packets 0 bytes 0 jump CRIU\n\t}\n\n\tchain CRIU {\n\t\tcounter packets 0 bytes 0 drop\n\t}\n}\n\
+            table inet CRIU-77 {\n}\ntable inet netstatus_hold {\n\tchain in {\n\t\ticmpv6 type { 1, 2 } accept\n\t}\n}\n";
+        let rules = Rules::parse(ruleset);
+        assert_eq!(rules.tables, ["ip filter", "inet CRIU-77", "inet netstatus_hold"]);
+        assert!(rules.with_chain("CRIU") == [Family::Inet]);
+        assert!(rules.with_chain("in").is_empty());
+        assert_eq!(Rules::parse(""), Rules::default());
+    }
+
+    #[test]
+    fn only_ipv6_lets_neighbour_discovery_through() {
+        assert!(!iptables_hold(Family::Inet).contains("icmpv6"));
+        assert_eq!(iptables_hold(Family::Inet6).matches("--icmpv6-type").count(), 4);
+    }
 }

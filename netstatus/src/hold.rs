@@ -24,19 +24,15 @@ pub fn release(args: &Release, session: &Session) -> anyhow::Result<Exit> {
     if !firewall::release(&netns)? {
         session.note(format_args!("{}: was not held", netns.name()));
     }
-    let locks = firewall::criu_locks(&netns)?;
-    if args.remove_criu_lock && !locks.is_empty() {
-        firewall::remove_criu_locks(&netns)?;
-    } else if !locks.is_empty() {
+    let locks = firewall::criu_locks(&netns, args.remove_criu_lock)?;
+    if !locks.is_empty() && !args.remove_criu_lock {
         session.warn(format_args!(
             "{}: CRIU's network lock is still there ({})",
             netns.name(),
             locks.join(", ")
         ));
-        session.hint(format_args!(
-            "after a failed restore: netstatus release --netns {} --remove-criu-lock",
-            netns.name()
-        ));
+        let again = format!("netstatus release --netns {} --remove-criu-lock", netns.name());
+        session.hint(format_args!("after a failed restore: {again}"));
     }
     if args.announce {
         let announced = announce::announce(&netns)?;

@@ -102,22 +102,32 @@ fn chosen<'a>(args: &Save, inside: &'a State, warn: &mut dyn FnMut(String)) -> a
     }
     let mut chosen = Vec::new();
     for link in inside.links.iter().filter(|link| !link.loopback) {
-        let why_not = match &link.kind {
-            Some(kind) if !KINDS.contains(&kind.as_str()) => kind.as_str(),
-            _ if !link.up => "down",
-            _ => {
-                chosen.push(link);
-                continue;
-            }
+        let Some(why_not) = left_out(link) else {
+            chosen.push(link);
+            continue;
         };
         if inside.addresses_of(link).any(|a| a.scope == AddressScope::Universe) {
+            let name = &link.name;
             warn(format!(
-                "interface {}: has addresses but is left out ({why_not}); --interface {0} saves it",
-                link.name
+                "interface {name}: has addresses but is left out ({why_not}); --interface {name} saves it"
             ));
         }
     }
     Ok(chosen)
+}
+
+/// Why an interface is no part of a network of the host.
+fn left_out(link: &Link) -> Option<&str> {
+    match &link.kind {
+        Some(kind) if !KINDS.contains(&kind.as_str()) => Some(kind),
+        // A container may have containers of its own, and VLANs on its interface.
+        _ if link.controller.is_some() => Some("port of a bridge inside"),
+        Some(_) if link.other_end.is_some() && link.other_netnsid.is_none() => {
+            Some("its other end is inside too")
+        }
+        _ if !link.up => Some("down"),
+        _ => None,
+    }
 }
 
 fn interface(link: &Link, inside: &State, warn: &mut dyn FnMut(String)) -> NetInterface {
