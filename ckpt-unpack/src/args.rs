@@ -13,13 +13,13 @@ use cli::args::{Common, name_value};
     version,
     after_help = "Examples:\n  \
         ckpt-unpack --bundle web --rootfs rootfs --volume data=/srv/data < web.ckpt\n  \
-        ckpt-unpack --list < web.ckpt\n  \
+        ckpt-unpack --show < web.ckpt\n  \
         ssh host cat web.ckpt | ckpt-unpack --verify\n\nSee ckpt-unpack(1)."
 )]
 pub struct Args {
     #[command(flatten)]
     pub verb: Verb,
-    /// The archive [default: standard input]
+    /// The archive, or an OCI image of one (file or directory) [default: standard input]
     #[arg(value_name = "ARCHIVE", help_heading = "Input")]
     pub archive: Option<PathBuf>,
     /// Keep members nobody knows in the bundle, instead of refusing the archive
@@ -29,6 +29,8 @@ pub struct Args {
     pub output: Output,
     #[command(flatten)]
     pub include: Include,
+    #[command(flatten)]
+    pub host: Host,
     #[command(flatten)]
     pub common: Common,
 }
@@ -40,18 +42,29 @@ impl cli::Arguments for Args {
 }
 
 #[derive(clap::Args, Debug)]
-#[group(multiple = false, required = true)]
 pub struct Verb {
     /// The bundle to make; one that is there may hold anything but members
-    #[arg(short, long, value_name = "DIR", help_heading = "What to do")]
+    #[arg(short, long, value_name = "DIR", help_heading = "What to do", required_unless_present_any = OTHERS)]
     pub bundle: Option<PathBuf>,
     /// List the members
-    #[arg(long, help_heading = "What to do")]
+    #[arg(long, help_heading = "What to do", conflicts_with_all = ["verify", "bundle"])]
     pub list: bool,
     /// Read the whole archive and tell what is wrong with it; writes nothing
-    #[arg(long, help_heading = "What to do")]
+    #[arg(long, help_heading = "What to do", conflicts_with = "bundle")]
     pub verify: bool,
+    /// Tell of container, image, sizes, network, processes, statistics and mounts
+    #[arg(long, help_heading = "What to do", conflicts_with_all = ["list", "verify", "bundle"])]
+    pub show: bool,
+    /// Tell whether this host can restore a container
+    #[arg(long, help_heading = "What to do", conflicts_with_all = ["list", "verify", "show", "bundle"])]
+    pub check: bool,
+    /// Remove from the bundle what a finished restore no longer needs
+    #[arg(long, help_heading = "What to do", requires = "bundle", conflicts_with_all = ["list", "verify", "show", "check"])]
+    pub cleanup: bool,
 }
+
+/// Verbs that need no bundle.
+const OTHERS: [&str; 4] = ["list", "verify", "show", "check"];
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
@@ -65,9 +78,15 @@ pub struct Output {
     /// Extract the content of /dev/shm into DIR [default: it stays a file in the bundle]
     #[arg(long, value_name = "DIR", requires = "bundle")]
     pub shm: Option<PathBuf>,
-    /// One JSON document instead of lines
+    /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
+    #[arg(long, value_name = "LABEL", requires = "bundle")]
+    pub mount_label: Option<String>,
+    /// With --list or --show: one JSON document instead of lines
     #[arg(long)]
     pub json: bool,
+    /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
+    #[arg(long, requires = "bundle")]
+    pub print_stats: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -82,6 +101,23 @@ pub struct Include {
     /// Without volumes
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
+    /// The archive of the pre-checkpoint that this one needs
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub previous: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Host, with --check")]
+pub struct Host {
+    /// CRIU
+    #[arg(long, value_name = "PROGRAM", default_value = "criu", requires = "check")]
+    pub criu: String,
+    /// The runtime that is to restore
+    #[arg(long, value_name = "NAME", default_value = "runc", requires = "check")]
+    pub runtime: String,
+    /// The container is in a pod
+    #[arg(long, requires = "check")]
+    pub pod: bool,
 }
 
 fn volume(text: &str) -> Result<(VolumeName, PathBuf), String> {

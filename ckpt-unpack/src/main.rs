@@ -1,8 +1,10 @@
 //! `ckpt-unpack`: a checkpoint archive to a bundle, a root file system and volumes, or to what it tells of itself.
 
 mod args;
+mod host;
 mod list;
 mod place;
+mod show;
 mod source;
 mod staging;
 mod targets;
@@ -19,11 +21,21 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
-    if args.verb.list {
-        list::run(&args, session)
-    } else if args.verb.verify {
-        verify::run(&args, session)
-    } else {
-        unpack::run(&args, session)
-    }
+    let verb = &args.verb;
+    let done = match &verb.bundle {
+        _ if verb.list => list::run(&args, session),
+        _ if verb.verify => verify::run(&args, session),
+        _ if verb.show => show::run(&args, session),
+        _ if verb.check => host::check(&args.host, session),
+        Some(bundle) if verb.cleanup => {
+            if args.output.print_stats {
+                host::print_stats(bundle)?;
+            }
+            host::cleanup(bundle, session)
+        }
+        Some(bundle) => unpack::run(&args, bundle, session),
+        // clap demands one of them.
+        None => Ok(Exit::Usage),
+    };
+    done.map_err(source::explain)
 }

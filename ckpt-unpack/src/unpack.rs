@@ -1,24 +1,23 @@
 //! Unpacking: members to the bundle, the root file system and volumes, in one pass.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::ArchiveReader;
-use cli::{Exit, Session};
+use cli::{Exit, Hint, Session};
 use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath};
 
 use crate::args::Args;
+use crate::host;
 use crate::place::{Place, all_volumes_there, no_volume_twice, place};
-use crate::source::Source;
+use crate::source::{Members, Source};
 use crate::staging::{self, Staging};
 use crate::targets::Targets;
 use crate::verify::{self, Contents};
 
-pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let Some(bundle) = &args.verb.bundle else { return Ok(Exit::Usage) };
+pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     no_volume_twice(args)?;
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();
@@ -39,17 +38,26 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         parents: BTreeSet::new(),
         session,
     };
+    if let Some(previous) = &args.include.previous {
+        let mut source = Source::open_path(Some(previous), args.keep_unknown)?;
+        unpack.previous(source.reader()?).with_context(|| cli::name(previous))?;
+    }
     let unpacked = source
         .reader()
         .and_then(|reader| unpack.members(reader))
         .and_then(|()| unpack.targets.finish())
         .with_context(|| name.clone())
         .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::name(bundle)))
+        .and_then(|()| args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label)))
         .and_then(|()| staging.commit());
     if unpacked.is_err() {
         unpack.targets.tell_state();
     }
-    unpacked.map(|()| Exit::Done)
+    unpacked?;
+    if args.output.print_stats {
+        host::print_stats(bundle)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Reads the whole archive before anything is touched.
@@ -86,7 +94,35 @@ struct Unpack<'a> {
 }
 
 impl Unpack<'_> {
-    fn members(&mut self, mut reader: ArchiveReader<impl BufRead>) -> anyhow::Result<()> {
+    /// Takes the images of a pre-dump from their own archive, and nothing else of it.
+    fn previous(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
+        while let Some((member, entry)) = reader.next()? {
+            if let Member::PreImages(_) = member {
+                staging::is_free(self.bundle, &member)?;
+                self.file(&member, entry, reader.content())?;
+                self.contents.members.insert(member);
+            } else {
+                self.session.note(format_args!("{member}: of the pre-checkpoint, left out"));
+            }
+        }
+        if self.contents.members.is_empty() {
+            anyhow::bail!("not the archive of a pre-checkpoint, it has no pre-checkpoint/");
+        }
+        Ok(reader.finish()?)
+    }
+
+    /// Images since a pre-dump are worth nothing without it, and CRIU takes a link that leads nowhere for a full dump (CRIU #1387).
+    fn has_its_previous(&self) -> anyhow::Result<()> {
+        let parent = TarPath::root().child(b"checkpoint/parent");
+        let there = self.contents.members.iter().any(|m| matches!(m, Member::PreImages(_)));
+        if self.contents.members.contains(&Member::of(&parent)) && !there && !self.bundle.join("pre-checkpoint").is_dir() {
+            let e = anyhow::anyhow!("{parent}: the images need those of a pre-checkpoint");
+            return Err(Hint::on(e, "add --previous FILE, the archive of the pre-checkpoint"));
+        }
+        Ok(())
+    }
+
+    fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
         while let Some((member, entry)) = reader.next()? {
             match place(&member, self.args)? {
                 Place::Nowhere => self.session.note(format_args!("{member}: left out, as asked")),
@@ -103,6 +139,7 @@ impl Unpack<'_> {
             self.contents.members.insert(member);
         }
         contents_fit(&self.contents, self.args)?;
+        self.has_its_previous()?;
         if !self.args.include.ignore_volumes {
             for volume in self.contents.missing_volumes() {
                 self.session

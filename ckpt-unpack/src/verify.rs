@@ -55,8 +55,8 @@ impl Contents {
         let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
         let dumped = self.members.iter().any(|m| matches!(m, Member::Images(_)));
         let is_pre = !dumped && self.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        let inventory = if is_pre { "pre-checkpoint/inventory.img" } else { "checkpoint/inventory.img" };
-        let mut wanted = vec![inventory];
+        // A pre-dump is never restored by itself, so that not every engine gives it an inventory.
+        let mut wanted = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
         if !without_config {
             wanted.extend(["config.dump", "spec.dump"]);
         }

@@ -1,0 +1,107 @@
+//! `--check` before a restore, `--cleanup` after it, and the log CRIU writes during it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::preflight::{Question, ask};
+use checkpoint::preflight_net::Severity;
+use checkpoint::stats::Stats;
+use cli::{Exit, Hint, Session};
+use nix::libc;
+use serde_json::json;
+use xattr::FileExt;
+
+use crate::args::Host;
+
+/// Can this host restore a container?
+pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
+    let answer = ask(&Question { criu: &args.criu, runtime: &args.runtime, pod: args.pod, pid: None })?;
+    for line in &answer.good {
+        session.note(line);
+    }
+    let mut exit = Exit::Done;
+    for finding in &answer.findings {
+        match finding.severity {
+            Severity::Fails => {
+                session.error(&finding.text);
+                exit = Exit::Failed;
+            }
+            Severity::Needs => session.warn(&finding.text),
+        }
+        session.hint(&finding.hint);
+    }
+    Ok(exit)
+}
+
+/// What podman deletes after a restore (libpod `Container.restore`). config.json, config.dump and spec.dump stay.
+const RESTORED: [&str; 12] = [
+    "checkpoint",
+    "deleted.files",
+    "deleted.files0",
+    "devshm-checkpoint.tar",
+    "dump.log",
+    "network.status",
+    "pre-checkpoint",
+    "restore.log",
+    "rootfs-diff.tar",
+    "stats-dump",
+    "stats-restore",
+    "volumes",
+];
+
+/// Removes what a finished restore no longer needs.
+pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
+    let meta = fs::metadata(bundle).with_context(|| cli::name(bundle))?;
+    if !meta.is_dir() {
+        anyhow::bail!("{}: not a directory", cli::name(bundle));
+    }
+    for name in RESTORED {
+        let path = bundle.join(name);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(e) => Err(e),
+        };
+        match removed {
+            Ok(()) => session.note(format_args!("{}: removed", cli::name(&path))),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e).with_context(|| cli::name(&path)),
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints what CRIU measured, of the restore if there was one, else of the dump.
+pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
+    let found = ["stats-restore", "stats-dump"].into_iter().find(|name| bundle.join(name).is_file());
+    let Some(name) = found else {
+        let e = anyhow::anyhow!("{}: neither stats-restore nor stats-dump is in it", cli::name(bundle));
+        return Err(Hint::on(e, "give the runtime the bundle as --work-path"));
+    };
+    let path = bundle.join(name);
+    let object = cli::name(&path);
+    let file = fs::File::open(&path).with_context(|| object.clone())?;
+    let stats = Stats::read(&object, &cli::read_document(file, &object, Stats::LIMIT)?)?;
+    let config = fs::File::open(bundle.join("config.dump")).ok();
+    let config = config.and_then(|file| cli::read_document(file, "config.dump", 1 << 25).ok());
+    let config = config.and_then(|bytes| checkpoint::config_dump::ConfigDump::read(&bytes).ok()).unwrap_or_default();
+    let id = config.text("id").unwrap_or_default();
+    let json = json!({ "container_statistics": [{ "Id": id, "criu_statistics": stats.to_json() }] });
+    writeln!(std::io::stdout(), "{json:#}")?;
+    Ok(())
+}
+
+/// Makes an empty `restore.log` with the container's label: CRIU writes to it from inside the container.
+pub fn labelled_log(dir: &Path, label: &str) -> anyhow::Result<()> {
+    let path = dir.join("restore.log");
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(&path).with_context(|| "restore.log")?;
+    let value = [label.as_bytes(), b"\0"].concat();
+    file.set_xattr("security.selinux", &value)
+        .with_context(|| format!("restore.log: label {label}"))
+        .map_err(|e| Hint::on(e, "leave --mount-label out where SELinux is not enabled"))
+}
