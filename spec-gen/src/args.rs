@@ -56,7 +56,7 @@ pub struct Args {
     pub common: Common,
 
     /// The command to run in the container
-    #[arg(last = true, value_name = "ARGS", conflicts_with = "restore")]
+    #[arg(last = true, value_name = "ARGS", conflicts_with = "restore", help_heading = "Process")]
     pub args: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ pub struct InputArgs {
     pub input: Option<PathBuf>,
 
     /// libpod's state of the container: mountpoint, files it binds, network namespace
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
 
     /// Root file system: becomes root.path, and users and links are looked up in it
@@ -88,7 +88,7 @@ pub struct InputArgs {
     pub rootfs: Option<PathBuf>,
 
     /// Write PATH as root.path, as it stands
-    #[arg(long, value_name = "PATH", alias = "rootfs-path")]
+    #[arg(long, value_name = "PATH", alias = "rootfs-path", hide_short_help = true)]
     pub root_path: Option<String>,
 
     /// The container's id
@@ -196,7 +196,7 @@ pub struct MountArgs {
     pub volume: Vec<String>,
 
     /// Mount, in podman's long notation
-    #[arg(long, value_name = "type=TYPE,...", conflicts_with = "restore")]
+    #[arg(long, value_name = "type=TYPE,...", conflicts_with = "restore", hide_short_help = true)]
     pub mount: Vec<String>,
 
     /// Mount an empty tmpfs
@@ -204,7 +204,7 @@ pub struct MountArgs {
     pub tmpfs: Vec<String>,
 
     /// Root file system read-only; --read-only=false writable
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true, hide_short_help = true)]
     pub read_only: Option<bool>,
 
     /// With --read-only: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable
@@ -256,7 +256,7 @@ pub struct MountArgs {
 #[command(next_help_heading = "Namespaces")]
 pub struct NamespaceArgs {
     /// Host name
-    #[arg(long, value_name = "NAME", conflicts_with = "restore")]
+    #[arg(long, value_name = "NAME", conflicts_with = "restore", hide_short_help = true)]
     pub hostname: Option<String>,
 
     /// NIS domain name
@@ -272,19 +272,19 @@ pub struct NamespaceArgs {
     pub pid: Option<Mode>,
 
     /// IPC namespace: as --network
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
+    #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub ipc: Option<Mode>,
 
     /// UTS namespace (host name): as --network
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
+    #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub uts: Option<Mode>,
 
     /// User namespace: as --network
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
+    #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub userns: Option<Mode>,
 
     /// Cgroup namespace: as --network
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
+    #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub cgroupns: Option<Mode>,
 
     /// Time namespace: as --network
@@ -309,7 +309,7 @@ pub struct NamespaceArgs {
 #[group(id = "security-flags", multiple = true, conflicts_with = "restore")]
 pub struct SecurityArgs {
     /// All capabilities, all devices, nothing masked
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub privileged: bool,
 
     /// Add a capability, or ALL
@@ -354,7 +354,7 @@ pub struct SecurityArgs {
 #[group(id = "device-flags", multiple = true, conflicts_with = "restore")]
 pub struct DeviceArgs {
     /// Add a device of the host, or a CDI device by name (vendor.com/class=name)
-    #[arg(long, value_name = "SRC[:DST][:rwm]")]
+    #[arg(long, value_name = "SRC[:DST][:rwm]", hide_short_help = true)]
     pub device: Vec<String>,
 
     /// Add NVIDIA GPUs through CDI: all, or one by its name
@@ -374,7 +374,7 @@ pub struct DeviceArgs {
 #[command(next_help_heading = "Limits")]
 pub struct ResourceArgs {
     /// Memory limit
-    #[arg(short, long, value_name = "SIZE", value_parser = bytes, alias = "linux-mem-limit")]
+    #[arg(short, long, value_name = "SIZE", value_parser = bytes, alias = "linux-mem-limit", hide_short_help = true)]
     pub memory: Option<i64>,
 
     /// Memory and swap together; -1 unlimited
@@ -398,7 +398,7 @@ pub struct ResourceArgs {
     pub oom_score_adj: Option<i32>,
 
     /// Number of CPUs
-    #[arg(long, value_name = "N", value_parser = cpus)]
+    #[arg(long, value_name = "N", value_parser = cpus, hide_short_help = true)]
     pub cpus: Option<f64>,
 
     /// Relative weight
@@ -442,7 +442,13 @@ pub struct ResourceArgs {
     pub cpuset_mems: Option<String>,
 
     /// Number of processes; -1 unlimited
-    #[arg(long, value_name = "N", allow_hyphen_values = true, alias = "linux-pids-limit")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        alias = "linux-pids-limit",
+        hide_short_help = true
+    )]
     pub pids_limit: Option<i64>,
 
     /// Block I/O weight
@@ -496,7 +502,7 @@ pub struct ResourceArgs {
 #[command(next_help_heading = "Cgroups")]
 pub struct CgroupArgs {
     /// Cgroup path, as the runtime wants it; empty removes it
-    #[arg(long, value_name = "PATH", alias = "linux-cgroups-path")]
+    #[arg(long, value_name = "PATH", alias = "linux-cgroups-path", hide_short_help = true)]
     pub cgroups_path: Option<String>,
 
     /// Form of the cgroup path made from --id and --cgroup-parent
@@ -581,7 +587,7 @@ pub struct RestoreArgs {
     pub manager_files: Option<PathBuf>,
 
     /// Keep hooks, host paths and namespace paths the archive brings: it can then do anything root can
-    #[arg(long, requires = "restore")]
+    #[arg(long, requires = "restore", hide_short_help = true)]
     pub trust_archive: bool,
 }
 

@@ -638,3 +638,20 @@ fn the_default_spec_is_that_of_runc() {
     rootless["linux"]["gidMappings"][0]["hostID"] = json!(nix::unistd::getegid().as_raw());
     assert_eq!(dir.spec(&["--new", "--rootless", "--cgroup-version", "1"], ""), rootless);
 }
+
+#[test]
+fn the_manual_page_has_every_option() {
+    let dir = Dir::new();
+    let help = String::from_utf8(dir.run(&["--help"], "").stdout).unwrap();
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../man/spec-gen.1"))
+        .unwrap()
+        .replace('\\', "");
+    let mut options = 0;
+    for line in help.lines().map(str::trim_start).filter(|l| l.starts_with('-')) {
+        let Some(name) = line.split_whitespace().find(|w| w.starts_with("--")) else { continue };
+        let name = name.split(['=', '[', '.', ',']).next().unwrap();
+        assert!(page.contains(name), "{name} is not in spec-gen.1");
+        options += 1;
+    }
+    assert!(options > 100, "{options}");
+}
