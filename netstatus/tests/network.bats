@@ -444,6 +444,29 @@ over_cni() {
     [[ $output = *"neither nft nor iptables-restore is in PATH"* ]]
 }
 
+@test "ckpt-pack --check tells beforehand whether the system's own CRIU can dump the container's connection" {
+    command -v /usr/sbin/criu
+    plain_start
+    bundle "$dir/A" ctrA
+    start "$dir/A"
+    connect $ip
+    local pid
+    pid=$(runc state "$id" | jq .pid)
+    run ckpt-pack --check --criu /usr/sbin/criu --pid "$pid"
+    [[ $output = *" established TCP connection"*"hint: give --tcp-established to runc checkpoint and to runc restore"* ]]
+    PATH=/usr/sbin:$PATH
+    if [[ $output = *"INET sockets on a kernel since 6.16"* ]]; then
+        [ "$status" = 1 ]
+        run ! checkpoint
+        # The container goes on, and so does its connection.
+        say after
+        echoed after
+    else
+        [ "$status" = 0 ]
+        checkpoint
+    fi
+}
+
 @test "release tells of the lock CRIU leaves when a restore fails, and removes it when asked" {
     on ctrA iptables-restore -n <<'RULES'
 *filter
