@@ -101,6 +101,20 @@ impl Status {
         FileType::from_raw_mode(u32::from(self.raw.stx_mode))
     }
 
+    /// Whether it is of this kind; a hard link may be of any.
+    pub fn is(&self, kind: &Kind) -> bool {
+        let wanted = match kind {
+            Kind::Dir => FileType::Directory,
+            Kind::File { .. } => FileType::RegularFile,
+            Kind::Symlink { .. } => FileType::Symlink,
+            Kind::Char { .. } => FileType::CharacterDevice,
+            Kind::Block { .. } => FileType::BlockDevice,
+            Kind::Fifo => FileType::Fifo,
+            Kind::HardLink { .. } => return true,
+        };
+        self.file_type() == wanted
+    }
+
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.file_type() == FileType::Directory

@@ -7,9 +7,9 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
@@ -47,7 +47,7 @@ pub struct Extractor {
     root: Root,
     options: ExtractOptions,
     /// Directories whose metadata is set at the end, in archive order.
-    dirs: Vec<DirMeta>,
+    dirs: Vec<Deferred>,
     /// The parent that was asked last, and whether it hands down a default ACL.
     inherits: Option<(Vec<u8>, bool)>,
     buffer: Box<[u8]>,
@@ -56,9 +56,8 @@ pub struct Extractor {
     disowned: Option<(TarPath, u64)>,
 }
 
-struct DirMeta {
-    path: TarPath,
-    meta: Meta,
+struct Deferred {
+    entry: Entry,
     /// Made here below a directory with a default ACL: what it inherited goes unless the entry has it.
     inherited: bool,
 }
@@ -152,14 +151,15 @@ impl Extractor {
     /// When one of them cannot be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
         let dirs = std::mem::take(&mut self.dirs);
-        for DirMeta { path, meta, inherited } in dirs.iter().rev() {
+        for Deferred { entry, inherited } in dirs.iter().rev() {
+            let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,
                 // Replaced by a later entry, or removed by the deletion list.
                 Err(e) if crate::walk::is_gone(&e) => continue,
                 Err(e) => return Err(Error::io(path, e)),
             };
-            self.finish_dir(&fd, path, meta, *inherited, notices)?;
+            self.finish_pinned(&fd, entry, *inherited, notices)?;
         }
         if let Some((path, count)) = self.disowned.take() {
             let what =
@@ -170,7 +170,7 @@ impl Extractor {
     }
 
     fn defer(&mut self, entry: &Entry, inherited: bool) {
-        self.dirs.push(DirMeta { path: entry.path.clone(), meta: entry.meta.clone(), inherited });
+        self.dirs.push(Deferred { entry: entry.clone(), inherited });
     }
 
     /// Runs `make`; where something is in the way, deals with it and runs it again. Gives whether it was made.
@@ -273,54 +273,50 @@ impl Extractor {
         let owned = self.own(path, &entry.meta, |uid, gid| fchown(file, uid, gid))?;
         let proc = proc_path(file.as_fd(), OsStr::new(""));
         if inherited {
-            drop_inherited_acl(&proc, Follow::Yes, &entry.meta);
+            drop_inherited_acl(&proc, &entry.meta);
         }
-        set_xattrs(&proc, Follow::Yes, path, &entry.meta, notices)?;
+        set_xattrs(&proc, path, &entry.meta, notices)?;
         fchmod(file, mode_of(&entry.meta, owned)).map_err(|e| Error::io(path, e))?;
         futimens(file, &TimeSpec::UTIME_OMIT, &timespec(entry.meta.mtime)).map_err(|e| Error::io(path, e))
     }
 
-    /// Metadata of a link, device or FIFO, through its directory and name: it must not be opened.
+    /// Metadata of a link, device or FIFO. It must not be opened for reading, so an `O_PATH` descriptor stands for it; once
+    /// that is held, nobody can put another object in its place.
     fn finish_node(&mut self, entry: &Entry, notices: &mut dyn Notices) -> Result<()> {
-        let (path, meta) = (&entry.path, &entry.meta);
+        let path = &entry.path;
         let inherited = self.inherits_acl(path)?;
-        let is_link = matches!(entry.kind, Kind::Symlink { .. });
         let (dir, name) = self.root.parent(path).map_err(|e| Error::io(path, e))?;
-        let dir = dir.try_clone_to_owned().map_err(|e| Error::io(path, e))?;
-        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
-        let owned = self.own(path, meta, |uid, gid| fchownat(&dir, name, uid, gid, flags))?;
-        let proc = proc_path(dir.as_fd(), name);
-        if inherited && !is_link {
-            drop_inherited_acl(&proc, Follow::No, meta);
+        let node = openat(dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|e| Error::io(path, e))?;
+        let status = Status::at(node.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
+        if !status.is(&entry.kind) {
+            return Err(Error::malformed(path, "something else took its place while it was made"));
         }
-        set_xattrs(&proc, Follow::No, path, meta, notices)?;
-        if !is_link {
-            // An O_PATH descriptor pins the node, so that chmod through /proc cannot be led astray by a link.
-            let node =
-                openat(&dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
-                    .map_err(|e| Error::io(path, e))?;
-            chmod_pinned(&node, mode_of(meta, owned)).map_err(|e| Error::io(path, e))?;
-        }
-        let mtime = timespec(meta.mtime);
-        utimensat(&dir, name, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)
-            .map_err(|e| Error::io(path, e))
+        self.finish_pinned(&node, entry, inherited, notices)
     }
 
-    fn finish_dir(
+    /// Metadata through an `O_PATH` descriptor.
+    fn finish_pinned(
         &mut self,
         fd: &OwnedFd,
-        path: &TarPath,
-        meta: &Meta,
+        entry: &Entry,
         inherited: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
+        let (path, meta) = (&entry.path, &entry.meta);
+        let is_link = matches!(entry.kind, Kind::Symlink { .. });
         let owned = self.own(path, meta, |uid, gid| fchownat(fd, "", uid, gid, AtFlags::AT_EMPTY_PATH))?;
+        // The magic link leads to the very object, and not on from there where that is a link itself.
         let proc = proc_path(fd.as_fd(), OsStr::new(""));
-        if inherited {
-            drop_inherited_acl(&proc, Follow::Yes, meta);
+        if inherited && !is_link {
+            drop_inherited_acl(&proc, meta);
         }
-        set_xattrs(&proc, Follow::Yes, path, meta, notices)?;
-        chmod_pinned(fd, mode_of(meta, owned)).map_err(|e| Error::io(path, e))?;
+        set_xattrs(&proc, path, meta, notices)?;
+        if !is_link {
+            // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
+            fchmodat(AT_FDCWD, &proc, mode_of(meta, owned), FchmodatFlags::FollowSymlink)
+                .map_err(|e| Error::io(path, e))?;
+        }
         let mtime = timespec(meta.mtime);
         utimensat(AT_FDCWD, &proc, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::FollowSymlink)
             .map_err(|e| Error::io(path, e))
@@ -372,14 +368,6 @@ enum Existing {
     KeepDir,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Follow {
-    /// The path is `/proc/self/fd/N`, a magic link to the object itself.
-    Yes,
-    /// The path ends in the object's name.
-    No,
-}
-
 /// Extracts a whole tar: entries are made, removals carried out, each entry is handed to `made`.
 ///
 /// # Errors
@@ -409,43 +397,26 @@ fn mode_of(meta: &Meta, owned: bool) -> Mode {
     Mode::from_bits_truncate(if owned { meta.mode } else { meta.mode & 0o1777 })
 }
 
-fn chmod_pinned(fd: &OwnedFd, mode: Mode) -> nix::Result<()> {
-    // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
-    let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    fchmodat(AT_FDCWD, &path, mode, FchmodatFlags::FollowSymlink)
-}
-
 fn timespec(t: Timestamp) -> TimeSpec {
     TimeSpec::new(t.sec, i64::from(t.nsec))
 }
 
-fn drop_inherited_acl(proc: &std::path::Path, follow: Follow, meta: &Meta) {
+/// `proc` is the object's entry in `/proc/self/fd`.
+fn drop_inherited_acl(proc: &Path, meta: &Meta) {
     for name in [acl::ACCESS, acl::DEFAULT] {
         if meta.xattr(name).is_none() {
-            let name = OsStr::from_bytes(name);
             // It fails where there is none, which is what is wanted.
-            let _ = match follow {
-                Follow::Yes => xattr::remove_deref(proc, name),
-                Follow::No => xattr::remove(proc, name),
-            };
+            let _ = xattr::remove_deref(proc, OsStr::from_bytes(name));
         }
     }
 }
 
-fn set_xattrs(
-    proc: &std::path::Path,
-    follow: Follow,
-    path: &TarPath,
-    meta: &Meta,
-    notices: &mut dyn Notices,
-) -> Result<()> {
+/// Sets the attributes of the object whose entry in `/proc/self/fd` is `proc`.
+fn set_xattrs(proc: &Path, path: &TarPath, meta: &Meta, notices: &mut dyn Notices) -> Result<()> {
     for attribute in &meta.xattrs {
-        let name = OsStr::from_bytes(&attribute.name);
-        let set = match follow {
-            Follow::Yes => xattr::set_deref(proc, name, &attribute.value),
-            Follow::No => xattr::set(proc, name, &attribute.value),
+        let Err(e) = xattr::set_deref(proc, OsStr::from_bytes(&attribute.name), &attribute.value) else {
+            continue;
         };
-        let Err(e) = set else { continue };
         match e.raw_os_error().map(Errno::from_raw) {
             // The file system has none, the namespace is not ours to set, or the policy does not know the label.
             Some(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::ERANGE) => {
