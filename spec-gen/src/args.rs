@@ -204,11 +204,11 @@ pub struct MountArgs {
     pub tmpfs: Vec<String>,
 
     /// Root file system read-only; --read-only=false writable
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only: Option<bool>,
 
     /// With --read-only: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only_tmpfs: Option<bool>,
 
     /// Bind a file a container manager makes (/etc/hosts, ...), unless there is a mount
@@ -220,7 +220,7 @@ pub struct MountArgs {
     pub shm_dir: Option<PathBuf>,
 
     /// Size of a tmpfs on /dev/shm
-    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true, conflicts_with = "restore")]
     pub shm_size: Option<i64>,
 
     /// Host directory of a named volume
@@ -232,11 +232,11 @@ pub struct MountArgs {
     pub volume_root: Option<PathBuf>,
 
     /// Where the tree of an image is mounted, for image volumes
-    #[arg(long, value_name = "IMAGE=DIR", value_parser = cli::args::name_value, hide_short_help = true)]
+    #[arg(long, value_name = "IMAGE=DIR", value_parser = cli::args::name_value, hide_short_help = true, conflicts_with = "restore")]
     pub image_mount: Vec<(String, PathBuf)>,
 
     /// Directory for what containers write to overlay volumes
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    #[arg(long, value_name = "DIR", hide_short_help = true, conflicts_with = "restore")]
     pub overlay_dir: Option<PathBuf>,
 
     /// Remove the mount at DST
@@ -248,7 +248,13 @@ pub struct MountArgs {
     pub mount_remove_all: bool,
 
     /// How mounts pass between host and root file system: private, slave, shared, ...
-    #[arg(long, value_name = "MODE", alias = "linux-rootfs-propagation", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        alias = "linux-rootfs-propagation",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
     pub rootfs_propagation: Option<String>,
 }
 
@@ -306,26 +312,37 @@ pub struct NamespaceArgs {
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Security")]
-#[group(id = "security-flags", multiple = true, conflicts_with = "restore")]
 pub struct SecurityArgs {
     /// All capabilities, all devices, nothing masked
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, hide_short_help = true, conflicts_with = "restore")]
     pub privileged: bool,
 
     /// Add a capability, or ALL
-    #[arg(long, value_name = "CAP", alias = "process-cap-add", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "CAP",
+        alias = "process-cap-add",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
     pub cap_add: Vec<String>,
 
     /// Drop a capability, or ALL
-    #[arg(long, value_name = "CAP", alias = "process-cap-drop", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "CAP",
+        alias = "process-cap-drop",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
     pub cap_drop: Vec<String>,
 
     /// Programs gain no privileges; =false: they may
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub no_new_privileges: Option<bool>,
 
     /// Seccomp profile, or unconfined
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, value_name = "FILE", hide_short_help = true, conflicts_with = "restore")]
     pub seccomp: Option<String>,
 
     /// AppArmor profile
@@ -341,11 +358,17 @@ pub struct SecurityArgs {
     pub mount_label: Option<String>,
 
     /// Hide a path
-    #[arg(long, value_name = "PATH[:PATH]", alias = "linux-masked-paths", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "PATH[:PATH]",
+        alias = "linux-masked-paths",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
     pub mask: Vec<String>,
 
     /// Show a path that is hidden or read-only; ALL for all
-    #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true)]
+    #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
     pub unmask: Vec<String>,
 }
 
@@ -526,7 +549,7 @@ pub struct CgroupArgs {
     pub systemd: Option<Systemd>,
 
     /// Size of each of systemd's tmpfs mounts
-    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true, conflicts_with = "restore")]
     pub shm_size_systemd: Option<i64>,
 }
 
@@ -561,7 +584,7 @@ pub struct HookArgs {
     pub hook: Vec<String>,
 
     /// Do not run precreate hooks, which may change the spec
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, hide_short_help = true, conflicts_with = "restore")]
     pub no_precreate: bool,
 
     /// Behave as this podman in annotations, hooks and HOME
@@ -688,6 +711,8 @@ mod tests {
             &["--device", "/dev/null"],
             &["--tmpfs", "/t"],
             &["--hostname", "x"],
+            &["--read-only"],
+            &["--seccomp", "x"],
             &["--", "sh"],
         ] {
             let line = ["spec-gen", "--restore"].iter().chain(flags);

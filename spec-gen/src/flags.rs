@@ -352,14 +352,46 @@ pub fn apply_security(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
     }
     trace.because(spec, || "--seccomp".into());
-    if let Some(profile) = &s.apparmor {
-        spec.set("process.apparmorProfile", profile.as_str());
-        trace.because(spec, || "--apparmor".into());
-    }
     masks::mask(spec, &s.mask);
     trace.because(spec, || "--mask".into());
     masks::unmask(spec, &s.unmask);
     trace.because(spec, || "--unmask".into());
+    Ok(())
+}
+
+/// Applies the flags that a restored container's spec takes too: labels of this machine, annotations, version.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let Job { spec, trace, args, .. } = job;
+    let s = &args.security;
+    for (key, flag, value) in [
+        ("process.apparmorProfile", "--apparmor", &s.apparmor),
+        ("process.selinuxLabel", "--selinux-label", &s.selinux_label),
+        ("linux.mountLabel", "--mount-label", &s.mount_label),
+        ("ociVersion", "--oci-version", &args.input.oci_version),
+    ] {
+        if let Some(value) = value {
+            spec.set(key, value.as_str());
+            trace.because(spec, || flag.to_owned());
+        }
+    }
+    for pair in &args.hooks.annotation {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(usage(format!("--annotation {pair}: KEY=VALUE is wanted")));
+        };
+        spec.annotate(key, value);
+        trace.because(spec, || format!("--annotation {pair}"));
+    }
+    if let Some(signal) = args.hooks.stop_signal {
+        spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
+    }
+    if let Some(timeout) = args.hooks.stop_timeout {
+        let micros = timeout.saturating_mul(1_000_000);
+        spec.annotate("org.systemd.property.TimeoutStopUSec", format!("uint64 {micros}"));
+    }
+    trace.because(spec, || "--stop-signal, --stop-timeout".into());
     Ok(())
 }
 

@@ -92,10 +92,6 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         masks::of_libpod(&mut job.spec, job.container.privileged, job.args.hooks.compat);
         job.trace.because(&job.spec, || "paths that are always masked, once".into());
     }
-    if let Some(version) = &job.args.input.oci_version {
-        job.spec.set("ociVersion", version.as_str());
-        job.trace.because(&job.spec, || "--oci-version".into());
-    }
     run_precreate(job)
 }
 
@@ -385,25 +381,11 @@ fn set_hostname(job: &mut Job<'_>) -> anyhow::Result<()> {
 }
 
 fn set_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
-    for pair in &job.args.hooks.annotation {
-        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(cli::usage(format!("--annotation {pair}: KEY=VALUE is wanted")));
-        };
-        job.spec.annotate(key, value);
-    }
-    job.trace.because(&job.spec, || "--annotation".into());
+    flags::set_labels_and_annotations(job)?;
     if job.container.is_libpod {
         annotations::apply_libpod(&mut job.spec, &job.container, job.args.hooks.compat);
-    } else {
-        if let Some(signal) = job.args.hooks.stop_signal {
-            job.spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
-        }
-        if let Some(timeout) = job.args.hooks.stop_timeout {
-            let micros = timeout.saturating_mul(1_000_000);
-            job.spec.annotate("org.systemd.property.TimeoutStopUSec", format!("uint64 {micros}"));
-        }
+        job.trace.because(&job.spec, || "annotations of the manager".into());
     }
-    job.trace.because(&job.spec, || "annotations of the manager".into());
     Ok(())
 }
 

@@ -36,6 +36,9 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
             job.session.warn(format_args!("{}: {dropped}", job.name));
         }
         job.trace.because(&job.spec, || "--restore: another machine must not dictate this".into());
+        for device in block_devices(&job.spec) {
+            job.session.warn(format_args!("{}: linux.devices: {device}: a disk of this host", job.name));
+        }
     }
     flags::remove_mounts(job)?;
     let args = job.args;
@@ -72,6 +75,8 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
     job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
     generate::set_cgroups_path(job)?;
+    // Labels and profiles are this machine's; what the process may do besides is in the checkpoint.
+    flags::set_labels_and_annotations(job)?;
     resources::apply(&mut job.spec, &args.resources, &mut job.trace)?;
     if args.restore.trust_archive { Ok(()) } else { refuse_foreign(job, &repointed, &namespaces) }
 }
@@ -122,6 +127,13 @@ fn drop_orders(spec: &mut Spec) -> Vec<String> {
         dropped.push("linux.seccomp.listenerPath: dropped".into());
     }
     dropped
+}
+
+/// The block devices the container may use: on this machine the same numbers are another disk.
+fn block_devices(spec: &Spec) -> Vec<String> {
+    let text = |d: &Value, key: &str| d.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let disks = spec.list("linux.devices").iter().filter(|d| text(d, "type") == "b");
+    disks.map(|d| text(d, "path")).collect()
 }
 
 /// Points the mounts at the directories of this machine. A mount keeps its destination, which CRIU knows
