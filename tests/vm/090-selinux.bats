@@ -75,23 +75,39 @@ label_of() {
     done
 }
 
+@test "ckpt-pack --prepare and ckpt-unpack --mount-label make the logs that a confined CRIU may write" {
+    mkdir -p bundle/checkpoint
+    (cd bundle && runc spec)
+    echo inventory >bundle/checkpoint/inventory.img
+    ckpt-pack --prepare --bundle bundle --mount-label "$label"
+    [ "$(stat -c '%s %a' bundle/dump.log)" = '0 600' ]
+    [ "$(label_of bundle/dump.log)" = "$label" ]
+    ckpt-pack --bundle bundle --ignore-rootfs | ckpt-unpack --bundle web --mount-label "$label"
+    [ "$(stat -c '%s %a' web/restore.log)" = '0 600' ]
+    [ "$(label_of web/restore.log)" = "$label" ]
+}
+
 @test "runc: a labelled container comes back with its labels" {
     chcon -R "$label" "$image"
     make_bundle "$here" ".process.selinuxLabel = \"$process\" | .linux.mountLabel = \"$label\""
     start runc "$here" web
     pid=$(runc list -f json | jq '.[0].pid')
     [ "$(tr -d '\0' <"/proc/$pid/attr/current")" = "$process" ]
+    ckpt-pack --prepare --bundle "$here" --mount-label "$label"
     checkpoint runc "$here" web
+    [ "$(label_of "$here/dump.log")" = "$label" ]
     before=$(cat "$here/rootfs/tmp/counter")
     { rootfs-diff create --members --rootfs "$here/rootfs"; vol-archive create --members data="$here/data"; } |
         ckpt-pack --bundle "$here" -o web.ckpt -
 
     overlay "$there"
     mkdir "$there/data"
-    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" <web.ckpt
-    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --selinux-label "$process" --mount-label "$label" \
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" \
+        --mount-label "$label" <web.ckpt
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" \
         <"$there/bundle/spec.dump" >"$there/bundle/config.json"
     restore runc "$there/bundle" web
+    [ "$(label_of "$there/bundle/restore.log")" = "$label" ]
     counted_past "$there/rootfs/tmp/counter" "$before"
     pid=$(runc list -f json | jq '.[0].pid')
     [ "$(tr -d '\0' <"/proc/$pid/attr/current")" = "$process" ]

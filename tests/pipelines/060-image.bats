@@ -1,0 +1,132 @@
+# A checkpoint as an OCI image: podman loads ours and revives the container, and ours take apart podman's.
+
+load helpers
+
+setup_file() {
+    build_image
+    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
+    export store
+    tar -C "$image" -c . | podman_ import - localhost/image
+    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
+    export image_id
+}
+
+setup() {
+    here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    podman_ rm -fa -t0
+    podman_ volume rm -fa
+    teardown_containers
+}
+
+podman_() {
+    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
+        --events-backend none --runtime runc "$@"
+}
+
+# pack_here OPTION...: packs the checkpointed container in $here with its volume.
+pack_here() {
+    {
+        rootfs-diff create --members --rootfs "$here/rootfs"
+        vol-archive create --members data="$here/data"
+    } | ckpt-pack --bundle "$here" --name web --rootfs-image "localhost/image:latest@$image_id" \
+        --volume data=/data --volume-path "$(podman_ info --format '{{.Store.VolumePath}}')" "$@" -
+}
+
+# revived BEFORE: podman's container web counts on from BEFORE and has its files.
+revived() {
+    [ "$(podman_ exec web cat /tmp/counter)" -ge "$1" ]
+    sleep 0.5
+    [ "$(podman_ exec web cat /tmp/counter)" -gt "$1" ]
+    [ "$(podman_ exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
+    run ! podman_ exec web ls /app/deleted
+}
+
+@test "podman loads the image and revives the container" {
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
+    pack_here --format oci --compress gzip --tag localhost/web:1 -o web.tar
+    umount "$here/rootfs"
+    rm -r "$here"
+    podman_ load -i web.tar
+    podman_ container restore localhost/web:1
+    revived "$before"
+    podman_ rmi -f localhost/web:1
+}
+
+@test "podman pulls the image as an oci-archive, its layer in zstd" {
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
+    pack_here --format oci --compress zstd --tag localhost/web:2 >web.tar
+    umount "$here/rootfs"
+    podman_ pull "oci-archive:$PWD/web.tar"
+    podman_ container restore localhost/web:2
+    revived "$before"
+    podman_ rmi -f localhost/web:2
+}
+
+@test "podman's checkpoint image is taken apart, and plain runc restores it" {
+    podman_ run -d --name web --network none -v data:/data localhost/image /bin/sh -c '
+        echo changed > /app/new; echo "in the volume" > /data/file
+        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; sleep 0.1; done'
+    sleep 1
+    podman_ container checkpoint --create-image localhost/ckpt web
+    podman_ save --format oci-archive -o web.tar localhost/ckpt
+    podman_ save --format docker-archive -o docker.tar localhost/ckpt
+    podman_ rm -f -t0 web
+    mkdir layout
+    tar -C layout -xf web.tar
+    ckpt-unpack --list <web.tar >listed
+    for form in layout docker.tar; do
+        ckpt-unpack --list "$form" >other
+        diff listed other
+    done
+    # A pipe cannot be read in the order an image needs.
+    run --separate-stderr bash -c 'cat web.tar | ckpt-unpack --bundle piped'
+    [ "$status" = 1 ]
+    grep -q 'hint: .*from a file' <<<"$stderr"
+    [ ! -e piped ]
+
+    overlay "$there"
+    shared_memory "$there/shm"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" layout
+    before=$(cat "$there/rootfs/tmp/counter")
+    touch "$there"/{hosts,hostname,containerenv}
+    chmod 0555 "$there/rootfs"
+    spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
+        -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" \
+        -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    mkfifo out
+    cat out >output &
+    runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
+        </dev/null >out 2>&1 || { cat output; grep Error "$there/bundle/restore.log"; false; }
+    counted_past "$there/rootfs/tmp/counter" "$before"
+    [ "$(runc exec web cat /app/new /data/file)" = $'changed\nin the volume' ]
+    ckpt-unpack --print-stats --cleanup --bundle "$there/bundle" | jq -e '.container_statistics[0].criu_statistics.restore_time > 0'
+    [ "$(ls "$there/bundle")" = $'config.dump\nconfig.json\nspec.dump' ]
+}
+
+@test "podman imports gzip, zstd, xz and bzip2" {
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(cat "$here/rootfs/tmp/counter")
+    for format in gzip zstd xz bzip2; do
+        pack_here --compress "$format" -o "web.$format"
+    done
+    umount "$here/rootfs"
+    for format in gzip zstd xz bzip2; do
+        podman_ container restore --import "web.$format"
+        revived "$before"
+        podman_ rm -fa -t0
+        podman_ volume rm -fa
+    done
+}
