@@ -120,8 +120,8 @@ pub struct Apply {
 #[derive(clap::Args, Debug)]
 #[group(skip)]
 pub struct SourceArgs {
-    /// The mount point of an overlay; its layers are read from /proc/self/mountinfo
-    #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source", conflicts_with_all = ["upper", "from"])]
+    /// The mount point of an overlay; its layers are read from /proc/self/mountinfo, or given by --upper and --lower
+    #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source", conflicts_with = "from")]
     pub rootfs: Option<PathBuf>,
     /// The upper directory of an overlay that need not be mounted
     #[arg(long, value_name = "DIR", help_heading = "Source", requires = "lower", conflicts_with = "from")]
@@ -149,19 +149,16 @@ pub struct SourceArgs {
 impl SourceArgs {
     /// Opens what is to be compared.
     pub fn open(&self) -> anyhow::Result<Source> {
+        let layers = |upper: &PathBuf, lower: &OsString| {
+            let (lowers, data_only) = split_lowers(lower.as_bytes());
+            Layers { upper: Some(upper.clone()), lowers, data_only, userxattr: self.userxattr, index: false }
+        };
         let source = match (&self.rootfs, &self.upper, &self.lower, &self.from, &self.to) {
-            (Some(rootfs), ..) => Source::mounted(rootfs),
-            (_, Some(upper), Some(lower), ..) => {
-                let (lowers, data_only) = split_lowers(lower.as_bytes());
-                let upper = Some(upper.clone());
-                Source::unmounted(&Layers {
-                    upper,
-                    lowers,
-                    data_only,
-                    userxattr: self.userxattr,
-                    index: false,
-                })
+            (Some(rootfs), Some(upper), Some(lower), ..) => {
+                Source::mounted_from(rootfs, &layers(upper, lower))
             }
+            (Some(rootfs), ..) => Source::mounted(rootfs),
+            (_, Some(upper), Some(lower), ..) => Source::unmounted(&layers(upper, lower)),
             (_, _, _, Some(from), Some(to)) => Source::trees(from, to),
             _ => {
                 return Err(cli::usage(
@@ -173,7 +170,7 @@ impl SourceArgs {
         source.map_err(|e| match e {
             E::Layers(..) => cli::Hint::on(
                 e,
-                "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to DIR",
+                "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to MOUNTPOINT",
             ),
             E::Merge(..) => cli::Hint::on(e, "compare two trees instead: --from DIR --to DIR"),
             e => e.into(),

@@ -70,6 +70,18 @@ impl Source {
         Source::of_layers(&found, &upper, merged, false)
     }
 
+    /// The overlay that is mounted at `mount_point` and does not tell its layers, such as a fuse-overlayfs.
+    ///
+    /// # Errors
+    /// When a view cannot be made.
+    pub fn mounted_from(mount_point: &Path, layers: &Layers) -> Result<Source, SourceError> {
+        let upper = layers.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
+        let merged = without_submounts(mount_point).map_err(|e| SourceError::Open(mount_point.into(), e))?;
+        let source = Source::of_layers(layers, &upper, merged, false)?;
+        // A file system in user space numbers inodes as it likes.
+        Ok(Source { same_inodes: false, ..source })
+    }
+
     /// An overlay of these layers that need not be mounted.
     ///
     /// # Errors

@@ -158,7 +158,13 @@ struct Sequence {
 
 fn sequence() -> impl Strategy<Value = Sequence> {
     let steps = |n| proptest::collection::vec(step(), 0..n);
-    let options = prop_oneof![Just(""), Just(",redirect_dir=on"), Just(",metacopy=on"), Just(",index=on")];
+    let options = prop_oneof![
+        Just(""),
+        Just(",redirect_dir=on"),
+        Just(",metacopy=on"),
+        Just(",index=on"),
+        Just(",userxattr")
+    ];
     (steps(40), proptest::option::weighted(0.2, steps(20)), steps(25), options, 0..4u8).prop_map(
         |(lower, second, changes, options, source)| Sequence { lower, second, changes, options, source },
     )
@@ -216,6 +222,7 @@ fn check(sequence: &Sequence) -> Result<(), String> {
     let (base_text, merged_text, upper) = (text("base"), text("m"), text("u"));
     let source = match sequence.source {
         0 => vec!["--from", &base_text, "--to", &merged_text],
+        1 if sequence.options == ",userxattr" => vec!["--upper", &upper, "--lower", &lowers, "--userxattr"],
         1 => vec!["--upper", &upper, "--lower", &lowers],
         _ => vec!["--rootfs", &merged_text],
     };

@@ -1,0 +1,126 @@
+//! What is mounted inside a root file system is not part of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::{Options, differences, host};
+use nix::mount::{MsFlags, mount};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
+
+struct Overlay(tempfile::TempDir);
+
+impl Overlay {
+    fn new(options: &str) -> Overlay {
+        let overlay = Overlay(tempfile::tempdir().unwrap());
+        for name in ["lower/data", "lower/etc", "lower/proc", "upper", "work", "m", "elsewhere"] {
+            fs::create_dir_all(overlay.0.path().join(name)).unwrap();
+        }
+        fs::write(overlay.0.path().join("lower/etc/hosts"), "").unwrap();
+        let age = "find lower -depth -exec touch -h -d @1000000000.5 {} +";
+        assert!(
+            Command::new("sh").args(["-c", age]).current_dir(overlay.0.path()).status().unwrap().success()
+        );
+        let text = |name| overlay.0.path().join(name).display().to_string();
+        let data = format!(
+            "lowerdir={},upperdir={},workdir={}{options}",
+            text("lower"),
+            text("upper"),
+            text("work")
+        );
+        mount(
+            Some("overlay"),
+            &overlay.0.path().join("m"),
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(&data[..]),
+        )
+        .unwrap();
+        overlay
+    }
+
+    fn at(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn bind(&self, from: &str, to: &str) {
+        mount(Some(&self.at(from)), &self.at(to), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    }
+
+    fn list(&self) -> String {
+        let output = Command::new(TOOL).args(["list", "--rootfs"]).arg(self.at("m")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn what_is_under_a_mount_counts_and_not_what_is_on_it() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let overlay = Overlay::new("");
+    fs::create_dir(overlay.at("m/new")).unwrap();
+    fs::write(overlay.at("m/data/under"), "").unwrap();
+    fs::write(overlay.at("elsewhere/hidden"), "").unwrap();
+    mount(Some("tmpfs"), &overlay.at("m/new"), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    fs::write(overlay.at("m/new/hidden"), "").unwrap();
+    overlay.bind("elsewhere", "m/data");
+    overlay.bind("elsewhere/hidden", "m/etc/hosts");
+    mount(Some("proc"), &overlay.at("m/proc"), Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
+    fs::write(overlay.at("m/etc/changed"), "").unwrap();
+    assert_eq!(overlay.list(), "C /\nC /data\nA /data/under\nC /etc\nA /etc/changed\nA /new\n");
+}
+
+/// A rootless overlay writes its deletions as files where it may not make devices.
+#[test]
+fn files_that_hide_others_are_understood() {
+    if !host::is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["lower/d", "lower/o/old", "upper/o", "merged/o", "merged/d", "target"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    // What fuse-overlayfs leaves in upper, and shows merged: d/gone deleted, o removed and made again.
+    fs::write(at("lower/d/gone"), "").unwrap();
+    fs::write(at("lower/d/stays"), "").unwrap();
+    fs::create_dir_all(at("upper/d")).unwrap();
+    fs::write(at("upper/d/.wh.gone"), "").unwrap();
+    fs::write(at("upper/o/.wh..wh..opq"), "").unwrap();
+    for tree in ["upper", "merged"] {
+        fs::write(at(tree).join("o/new"), "new").unwrap();
+    }
+    fs::write(at("merged/d/stays"), "").unwrap();
+    let copy = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").args(["-a", "-T"]).arg(from).arg(to).status().unwrap().success());
+    };
+    let touch = "find lower upper merged -depth -exec touch -h -d @1000000000.5 {} +";
+    assert!(Command::new("sh").args(["-c", touch]).current_dir(dir.path()).status().unwrap().success());
+    copy(&at("lower"), &at("target"));
+    let stream = at("stream");
+    let output = Command::new(TOOL)
+        .args(["create", "--members", "-o"])
+        .arg(&stream)
+        .arg("--rootfs")
+        .arg(at("merged"))
+        .arg("--upper")
+        .arg(at("upper"))
+        .arg("--lower")
+        .arg(at("lower"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let apply = Command::new(TOOL)
+        .args(["apply", "--members", "--rootfs"])
+        .arg(at("target"))
+        .stdin(fs::File::open(&stream).unwrap())
+        .output()
+        .unwrap();
+    assert!(apply.status.success(), "{}", String::from_utf8_lossy(&apply.stderr));
+    let found = differences(&at("merged"), &at("target"), &Options::default()).unwrap();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

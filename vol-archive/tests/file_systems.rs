@@ -1,0 +1,77 @@
+//! The same tree gives the same bytes on every file system.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::host;
+
+const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
+
+fn succeeds(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn sh(dir: &Path, script: &str) {
+    succeeds(Command::new("sh").args(["-euc", script]).current_dir(dir));
+}
+
+/// Names in an order that no hash keeps, holes aligned to every block size, links, attributes.
+fn plant(dir: &Path) {
+    for i in [7u32, 300, 12, 99, 1, 250, 33] {
+        fs::write(dir.join(format!("name-{i}")), vec![b'x'; i as usize * 50]).unwrap();
+    }
+    fs::create_dir_all(dir.join("d/e")).unwrap();
+    fs::hard_link(dir.join("name-7"), dir.join("d/link")).unwrap();
+    std::os::unix::fs::symlink("../name-7", dir.join("d/e/symlink")).unwrap();
+    xattr::set(dir.join("name-99"), "user.z", b"1").unwrap();
+    xattr::set(dir.join("name-99"), "user.a", b"2").unwrap();
+    sh(
+        dir,
+        "truncate -s 8M sparse; dd if=/dev/urandom of=sparse bs=1M seek=3 count=1 conv=notrunc status=none
+         cp --sparse=never /dev/null empty; chmod 640 name-1; mkfifo fifo",
+    );
+    fs::write(dir.join("sparse-seed"), "").unwrap();
+}
+
+#[test]
+fn the_same_bytes_on_ext4_xfs_btrfs_and_tmpfs() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let scratch = tempfile::tempdir().unwrap();
+    let source = scratch.path().join("source");
+    fs::create_dir(&source).unwrap();
+    plant(&source);
+    sh(scratch.path(), "find source -depth -exec touch -h -d '2021-03-04 05:06:07.123456789' {} +");
+    let expected = succeeds(Command::new(TOOL).arg("create").arg(&source));
+    for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        let (image, mounted) = (scratch.path().join(kind), scratch.path().join(format!("{kind}.mounted")));
+        fs::create_dir(&mounted).unwrap();
+        let make = match kind {
+            "tmpfs" => format!("mount -t tmpfs tmpfs '{}'", mounted.display()),
+            _ => {
+                let program =
+                    Command::new("sh").args(["-c", &format!("command -v mkfs.{kind}")]).output().unwrap();
+                if !host::can(&format!("needs mkfs.{kind}"), program.status.success()) {
+                    continue;
+                }
+                format!(
+                    "truncate -s 512M '{0}'; mkfs.{kind} -q '{0}'; mount -o loop '{0}' '{1}'",
+                    image.display(),
+                    mounted.display()
+                )
+            }
+        };
+        sh(scratch.path(), &make);
+        let tree = mounted.join("tree");
+        fs::create_dir(&tree).unwrap();
+        sh(scratch.path(), &format!("cp -a --sparse=always -T source '{}'", tree.display()));
+        let found = succeeds(Command::new(TOOL).arg("create").arg(&tree));
+        sh(scratch.path(), &format!("umount '{}'", mounted.display()));
+        assert!(found == expected, "{kind} gives other bytes");
+    }
+}
