@@ -32,6 +32,9 @@ pub fn run(args: &Check, session: &Session) -> anyhow::Result<Exit> {
     let mut wrong = Vec::new();
     if !args.network_info.is_empty() {
         wrong.extend(unsuitable(&status, &infos, &mut |w| session.warn(w)));
+        let own = Netns::own()?;
+        let host = State::read_links(&mut Netlink::open(&own)?).with_context(|| own.name().to_owned())?;
+        wrong.extend(parents_missing(&status, &infos, &host));
     }
     if let Some(path) = &args.netns {
         let netns = Netns::open(path)?;
@@ -74,6 +77,19 @@ fn unsuitable(status: &NetworkStatus, infos: &NetworkInfos, warn: &mut dyn FnMut
         let one = NetworkStatus { networks: [(name.clone(), block.clone())].into() };
         if let Err(e) = netavark::input(&one, None, infos, &options, warn) {
             wrong.push(format!("{e:#}"));
+        }
+    }
+    wrong
+}
+
+/// The parents of macvlan and ipvlan networks that this host does not have; a bridge is made by netavark.
+fn parents_missing(status: &NetworkStatus, infos: &NetworkInfos, host: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, info) in infos.iter().filter(|(name, _)| status.networks.contains_key(*name)) {
+        let parent =
+            info.network_interface.as_deref().filter(|_| info.driver == "macvlan" || info.driver == "ipvlan");
+        if let Some(parent) = parent.filter(|parent| host.link(parent).is_none()) {
+            wrong.push(format!("network {name}: {}: no interface {parent} on this host", info.driver));
         }
     }
     wrong

@@ -1,5 +1,7 @@
 //! The network status of a container: saved before a checkpoint, set up again before a restore.
 
+#![deny(unsafe_code)]
+
 mod announce;
 mod apply;
 mod args;

@@ -61,6 +61,7 @@ impl AsFd for PacketSocket {
     }
 }
 
+#[expect(unsafe_code, reason = "nix cannot build a link-layer address")]
 fn bind(fd: BorrowedFd<'_>, ifindex: u32, ethertype: u16) -> io::Result<()> {
     let index = libc::c_int::try_from(ifindex).map_err(io::Error::other)?;
     let address = libc::sockaddr_ll {

@@ -1048,6 +1048,12 @@ pub const CASES: &[Case] = &[
         "@podman/one.network.status",
         "network aggn1: no network info; known: aggdual\nnetstatus: error: standard input: does not fit\n",
     ),
+    bad(
+        "54e the parent of a macvlan is not on this host",
+        &["check", "--network-info", "none.json"],
+        r#"{"agdmvnone":{"interfaces":{"eth0":{"mac_address":"7a:00:00:00:00:05"}}}}"#,
+        "network agdmvnone: macvlan: no interface mp0 on this host",
+    ),
     ok("54c null fits everywhere", &["check"], "null", Nothing),
     bad(
         "54d check reads as strictly",
