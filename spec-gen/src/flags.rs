@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use cli::{Hint, usage};
 use serde_json::{Value, json};
 
-use crate::args::{Args, MountArgs, NamespaceArgs, ProcessArgs, Systemd};
+use crate::args::{Args, MountArgs, NamespaceArgs, Systemd};
 use crate::container::Container;
 use crate::devices::{self, Wanted};
 use crate::idmap::IdMap;
@@ -13,7 +13,7 @@ use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::volumes::{self, Kind, Volume};
-use crate::{capabilities, cdi, env, input, masks, seccomp};
+use crate::{cdi, env};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -152,94 +152,6 @@ pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies the flags of the process that need no look-up.
-///
-/// # Errors
-/// Names the flag that makes no sense.
-pub fn apply_process(job: &mut Job<'_>) -> anyhow::Result<()> {
-    let (args, command) = (&job.args.process, &job.args.args);
-    let Job { spec, trace, .. } = job;
-    set_command(spec, args, command)?;
-    trace.because(spec, || "--entrypoint, ARGS".into());
-    if let Some(dir) = &args.workdir {
-        if !dir.starts_with('/') {
-            bail!("--workdir {dir}: an absolute path is wanted");
-        }
-        spec.set("process.cwd", dir.as_str());
-        trace.because(spec, || format!("--workdir {dir}"));
-    }
-    if let Some((width, height)) = args.console_size {
-        spec.set("process.consoleSize", json!({ "height": height, "width": width }));
-        trace.because(spec, || "--console-size".into());
-    }
-    if let Some(domain) = &args.personality {
-        spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
-        trace.because(spec, || "--personality".into());
-    }
-    if args.unsetenv_all {
-        spec.remove("process.env");
-        trace.because(spec, || "--unsetenv-all".into());
-    }
-    for name in &args.unsetenv {
-        env::unset(spec, name);
-        trace.because(spec, || format!("--unsetenv {name}"));
-    }
-    for file in &args.env_file {
-        let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
-        let name = input.name().to_owned();
-        let text = cli::read_document(input, &name, 1 << 20)?;
-        env::apply_file(&text, &name, &mut |line, flag| {
-            env::apply_flag(spec, flag)?;
-            trace.because(spec, || format!("--env-file: {name}:{line}"));
-            Ok(())
-        })?;
-    }
-    for flag in &args.env {
-        env::apply_flag(spec, flag)?;
-        trace.because(spec, || format!("--env {flag}"));
-    }
-    if let Some(tty) = args.tty {
-        spec.set("process.terminal", tty);
-        if tty {
-            env::set_default(spec, "TERM", "xterm");
-        } else {
-            spec.remove("process.consoleSize");
-        }
-        trace.because(spec, || format!("--tty={tty}"));
-    }
-    Ok(())
-}
-
-fn set_command(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
-    let mut words = match &args.entrypoint {
-        Some(entrypoint) => words(entrypoint)?,
-        None if command.is_empty() => return Ok(()),
-        None => Vec::new(),
-    };
-    words.extend(command.iter().cloned());
-    if words.is_empty() {
-        bail!("--entrypoint: empty, and there are no ARGS");
-    }
-    if let Some(init) = &args.init_path {
-        // The path podman has it at; images cannot bring it.
-        const INIT: &str = "/run/podman-init";
-        words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
-        let source = utf8(std::path::absolute(init)?)?;
-        mounts::put(spec, &Mount::bind(&source, INIT, &["bind", "ro", "private"]));
-    }
-    spec.set("process.args", words);
-    Ok(())
-}
-
-/// One word, or a JSON array of words, as podman takes it.
-fn words(text: &str) -> anyhow::Result<Vec<String>> {
-    if text.starts_with('[') {
-        return serde_json::from_str(text)
-            .with_context(|| format!("--entrypoint {text}: an array of strings is wanted"));
-    }
-    Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
-}
-
 /// Applies `--read-only` and the tmpfs mounts that come with it, `--shm-size`.
 ///
 /// # Errors
@@ -319,46 +231,6 @@ pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<(
     Ok(())
 }
 
-/// Applies the security flags; the user is known by now, for capabilities depend on him.
-///
-/// # Errors
-/// Names the flag that makes no sense.
-pub fn apply_security(job: &mut Job<'_>) -> anyhow::Result<()> {
-    let s = &job.args.security;
-    let Job { spec, trace, .. } = job;
-    if s.privileged {
-        make_privileged(spec);
-        trace.because(spec, || "--privileged".into());
-    }
-    capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
-    trace.because(spec, || "--cap-add, --cap-drop".into());
-    if let Some(value) = s.no_new_privileges {
-        spec.set("process.noNewPrivileges", value);
-        trace.because(spec, || "--no-new-privileges".into());
-    }
-    match s.seccomp.as_deref() {
-        None => {}
-        Some("unconfined") => {
-            spec.remove("linux.seccomp");
-        }
-        Some(file) => {
-            let (value, name) = input::read_json(Some(file.as_ref()), "a seccomp profile")?;
-            let facts = seccomp::Facts {
-                capabilities: &spec.texts("process.capabilities.bounding"),
-                kernel: seccomp::kernel(),
-            };
-            let profile = seccomp::profile(&value, &facts).context(name)?;
-            spec.set("linux.seccomp", profile);
-        }
-    }
-    trace.because(spec, || "--seccomp".into());
-    masks::mask(spec, &s.mask);
-    trace.because(spec, || "--mask".into());
-    masks::unmask(spec, &s.unmask);
-    trace.because(spec, || "--unmask".into());
-    Ok(())
-}
-
 /// Applies the flags that a restored container's spec takes too: labels of this machine, annotations, version.
 ///
 /// # Errors
@@ -393,23 +265,6 @@ pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     trace.because(spec, || "--stop-signal, --stop-timeout".into());
     Ok(())
-}
-
-/// Takes away what keeps a container from the host, as podman does.
-fn make_privileged(spec: &mut Spec) {
-    capabilities::set_all(spec);
-    for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
-        spec.remove(key);
-    }
-    spec.set("process.noNewPrivileges", false);
-    for mount in spec.mounts_mut().iter_mut() {
-        if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
-            let writable =
-                mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
-            mounts::set_options(mount, writable);
-        }
-    }
-    spec.annotate("io.podman.annotations.privileged", "TRUE");
 }
 
 /// Applies `--device` and its rules.

@@ -1,0 +1,99 @@
+//! The process: command, directory, environment, terminal.
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use crate::args::ProcessArgs;
+use crate::env;
+use crate::flags::utf8;
+use crate::mounts::{self, Mount};
+use crate::run::Job;
+use crate::spec::Spec;
+
+/// Applies the flags of the process that need no look-up.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let (args, command) = (&job.args.process, &job.args.args);
+    let Job { spec, trace, .. } = job;
+    set_command(spec, args, command)?;
+    trace.because(spec, || "--entrypoint, ARGS".into());
+    if let Some(dir) = &args.workdir {
+        if !dir.starts_with('/') {
+            bail!("--workdir {dir}: an absolute path is wanted");
+        }
+        spec.set("process.cwd", dir.as_str());
+        trace.because(spec, || format!("--workdir {dir}"));
+    }
+    if let Some((width, height)) = args.console_size {
+        spec.set("process.consoleSize", json!({ "height": height, "width": width }));
+        trace.because(spec, || "--console-size".into());
+    }
+    if let Some(domain) = &args.personality {
+        spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
+        trace.because(spec, || "--personality".into());
+    }
+    if args.unsetenv_all {
+        spec.remove("process.env");
+        trace.because(spec, || "--unsetenv-all".into());
+    }
+    for name in &args.unsetenv {
+        env::unset(spec, name);
+        trace.because(spec, || format!("--unsetenv {name}"));
+    }
+    for file in &args.env_file {
+        let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
+        let name = input.name().to_owned();
+        let text = cli::read_document(input, &name, 1 << 20)?;
+        env::apply_file(&text, &name, &mut |line, flag| {
+            env::apply_flag(spec, flag)?;
+            trace.because(spec, || format!("--env-file: {name}:{line}"));
+            Ok(())
+        })?;
+    }
+    for flag in &args.env {
+        env::apply_flag(spec, flag)?;
+        trace.because(spec, || format!("--env {flag}"));
+    }
+    if let Some(tty) = args.tty {
+        spec.set("process.terminal", tty);
+        if tty {
+            env::set_default(spec, "TERM", "xterm");
+        } else {
+            spec.remove("process.consoleSize");
+        }
+        trace.because(spec, || format!("--tty={tty}"));
+    }
+    Ok(())
+}
+
+fn set_command(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
+    let mut words = match &args.entrypoint {
+        Some(entrypoint) => words(entrypoint)?,
+        None if command.is_empty() => return Ok(()),
+        None => Vec::new(),
+    };
+    words.extend(command.iter().cloned());
+    if words.is_empty() {
+        bail!("--entrypoint: empty, and there are no ARGS");
+    }
+    if let Some(init) = &args.init_path {
+        // The path podman has it at; images cannot bring it.
+        const INIT: &str = "/run/podman-init";
+        words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
+        let source = utf8(std::path::absolute(init)?)?;
+        mounts::put(spec, &Mount::bind(&source, INIT, &["bind", "ro", "private"]));
+    }
+    spec.set("process.args", words);
+    Ok(())
+}
+
+/// One word, or a JSON array of words, as podman takes it.
+fn words(text: &str) -> anyhow::Result<Vec<String>> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text)
+            .with_context(|| format!("--entrypoint {text}: an array of strings is wanted"));
+    }
+    Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
+}

@@ -1,0 +1,64 @@
+//! What the process may do: `--privileged`, capabilities, seccomp, masked paths.
+
+use anyhow::Context;
+
+use crate::run::Job;
+use crate::spec::Spec;
+use crate::{capabilities, input, masks, mounts, seccomp};
+
+/// Applies the security flags; the user is known by now, for capabilities depend on him.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let s = &job.args.security;
+    let Job { spec, trace, .. } = job;
+    if s.privileged {
+        make_privileged(spec);
+        trace.because(spec, || "--privileged".into());
+    }
+    capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
+    trace.because(spec, || "--cap-add, --cap-drop".into());
+    if let Some(value) = s.no_new_privileges {
+        spec.set("process.noNewPrivileges", value);
+        trace.because(spec, || "--no-new-privileges".into());
+    }
+    match s.seccomp.as_deref() {
+        None => {}
+        Some("unconfined") => {
+            spec.remove("linux.seccomp");
+        }
+        Some(file) => {
+            let (value, name) = input::read_json(Some(file.as_ref()), "a seccomp profile")?;
+            let facts = seccomp::Facts {
+                capabilities: &spec.texts("process.capabilities.bounding"),
+                kernel: seccomp::kernel(),
+            };
+            let profile = seccomp::profile(&value, &facts).context(name)?;
+            spec.set("linux.seccomp", profile);
+        }
+    }
+    trace.because(spec, || "--seccomp".into());
+    masks::mask(spec, &s.mask);
+    trace.because(spec, || "--mask".into());
+    masks::unmask(spec, &s.unmask);
+    trace.because(spec, || "--unmask".into());
+    Ok(())
+}
+
+/// Takes away what keeps a container from the host, as podman does.
+fn make_privileged(spec: &mut Spec) {
+    capabilities::set_all(spec);
+    for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
+        spec.remove(key);
+    }
+    spec.set("process.noNewPrivileges", false);
+    for mount in spec.mounts_mut().iter_mut() {
+        if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
+            let writable =
+                mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
+            mounts::set_options(mount, writable);
+        }
+    }
+    spec.annotate("io.podman.annotations.privileged", "TRUE");
+}
