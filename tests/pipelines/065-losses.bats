@@ -31,7 +31,8 @@ change() (
     rm -r was-dir && echo 'a file' >was-dir
     rm -r was-dir-too && ln -s dir was-dir-too
     rm was-file && mkdir was-file && echo inside >was-file/x
-    chmod 4750 chmod && chown 1000:1001 chmod
+    # In this order: to give a file away takes its setuid bit.
+    chown 1000:1001 chmod && chmod 4750 chmod
     chmod 1770 mode
     chown 1234:1235 shut
     rm $'not-utf8-\xff'
