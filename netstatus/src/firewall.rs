@@ -133,10 +133,11 @@ pub fn release(netns: &Netns) -> anyhow::Result<bool> {
             if table {
                 feed("nft", &["-f", "-"], &format!("delete table {hold}\n"))?;
             }
-            for family in rules.with_chain("NETSTATUS_HOLD_IN") {
+            let families = rules.with_chain("NETSTATUS_HOLD_IN");
+            for family in &families {
                 feed(family.restore(), RESTORE, IPTABLES_RELEASE)?;
             }
-            Ok(table || !rules.with_chain("NETSTATUS_HOLD_IN").is_empty())
+            Ok(table || !families.is_empty())
         })
         .with_context(|| netns.name().to_owned())
 }

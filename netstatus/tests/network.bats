@@ -467,8 +467,9 @@ over_cni() {
     fi
 }
 
-@test "release tells of the lock CRIU leaves when a restore fails, and removes it when asked" {
-    on ctrA iptables-restore -n <<'RULES'
+# criu_lock IPTABLES-RESTORE: the rules CRIU locks a namespace with (criu, net.c).
+criu_lock() {
+    on ctrA "$1" -n <<'RULES'
 *filter
 :CRIU - [0:0]
 -I INPUT -j CRIU
@@ -476,6 +477,10 @@ over_cni() {
 -A CRIU -j DROP
 COMMIT
 RULES
+}
+
+@test "release tells of the lock CRIU leaves when a restore fails, and removes it when asked" {
+    criu_lock iptables-restore
     on ctrA nft add table inet CRIU-77
     run -0 netstatus release --netns /run/netns/ctrA
     [[ $output = *"warning: /run/netns/ctrA: CRIU's network lock is still there (table inet CRIU-77, iptables chain CRIU)"* ]]
@@ -483,6 +488,28 @@ RULES
     [ -z "$output" ]
     run ! on ctrA iptables -C INPUT -j CRIU
     [ -z "$(on ctrA nft list tables | grep CRIU)" ]
+}
+
+@test "the rules of the old iptables, which nft does not see, are found and removed as well" {
+    command -v iptables-legacy-restore
+    mkdir "$dir/bin"
+    local name
+    for name in iptables ip6tables; do
+        ln -s "$(command -v $name-legacy)" "$dir/bin/$name"
+        ln -s "$(command -v $name-legacy-restore)" "$dir/bin/$name-restore"
+    done
+    on ctrA iptables-legacy -S >/dev/null || skip "not run: the kernel has no ip_tables"
+    tool=$(command -v netstatus)
+    PATH=$dir/bin "$tool" hold --netns /run/netns/ctrA
+    criu_lock iptables-legacy-restore
+    # nft is there, but iptables is the old one.
+    PATH=$dir/bin:$PATH
+    run -0 netstatus release -v --netns /run/netns/ctrA
+    [[ $output != *"was not held"* ]]
+    [[ $output = *"(iptables chain CRIU)"* ]]
+    run -0 netstatus release --netns /run/netns/ctrA --remove-criu-lock
+    [ "$(on ctrA iptables-legacy -S)" = $'-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT' ]
+    [ "$(on ctrA ip6tables-legacy -S)" = $'-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT' ]
 }
 
 # The migration of the README: two functions of the six tools with a pipe between them, in the place of ssh.
