@@ -3,13 +3,13 @@
 PREFIX        ?= /usr/local
 BINDIR        ?= $(PREFIX)/bin
 MANDIR        ?= $(PREFIX)/share/man
-COMPLETIONDIR ?= $(PREFIX)/share
 DESTDIR       ?=
 CARGO         ?= cargo
 # Labels need libselinux's headers and libclang to build; without them the tools say so when a label is asked for.
 FEATURES      ?= $(shell tests/features)
 
 TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
+PAGES  := $(notdir $(wildcard man/*.[1-8]))
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export CARGO FEATURES
 
@@ -49,6 +49,14 @@ lint: ## formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 
+.PHONY: man
+man: ## check the manual pages
+	mandoc -T lint -W warning $(addprefix man/,$(PAGES))
+
+.PHONY: bench
+bench: build ## time the tools beside GNU tar and bsdtar
+	TOOLS_BIN="$(TARGET)/release" tests/bench/run
+
 .PHONY: demo
 demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command
 	@tests/prerequisites demo
@@ -56,15 +64,21 @@ demo: ## checkpoint a running container to one file and restore it elsewhere, sh
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
 .PHONY: install
-install: build ## install tools, man pages and completions below PREFIX (default /usr/local), under DESTDIR
+install: build ## install tools and manual pages below PREFIX (default /usr/local), under DESTDIR
 	for tool in $(TOOLS); do \
 	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	done
+	for page in $(PAGES); do \
+	    install -D -m644 "man/$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
 	done
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	for tool in $(TOOLS); do \
 	    rm -f "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	done
+	for page in $(PAGES); do \
+	    rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
 	done
 
 .PHONY: clean
