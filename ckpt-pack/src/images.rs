@@ -43,7 +43,9 @@ impl Images {
         let time = match Status::at(root.fd(), INVENTORY.as_ref()) {
             Ok(inventory) => inventory.mtime(),
             // Only a full dump is restored by itself.
-            Err(_) if dump == Dump::Pre => Status::at(root.fd(), "".as_ref()).with_context(|| name.clone())?.mtime(),
+            Err(_) if dump == Dump::Pre => {
+                Status::at(root.fd(), "".as_ref()).with_context(|| name.clone())?.mtime()
+            }
             Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
         };
         Ok(Images { root, name, dump, time })
@@ -66,7 +68,8 @@ impl Images {
         notices: &mut dyn Notices,
     ) -> anyhow::Result<()> {
         let name = self.name.clone();
-        let mut walk = Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).with_context(|| name.clone())?;
+        let mut walk =
+            Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).with_context(|| name.clone())?;
         while let Some(found) = walk.next(notices).with_context(|| name.clone())? {
             let mut entry = found.entry;
             let member = self.member(entry.path.clone());
@@ -77,9 +80,12 @@ impl Images {
             match &entry.kind {
                 Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
                 Kind::File { .. } => {
-                    let opened = self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
+                    let opened =
+                        self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
                     let (ino, mtime) = (found.status.identity().ino, entry.meta.mtime);
-                    writer.file(&member, opened, &entry, ino, mtime, notices).with_context(|| name.clone())?;
+                    writer
+                        .file(&member, opened, &entry, ino, mtime, notices)
+                        .with_context(|| name.clone())?;
                 }
                 Kind::Symlink { .. } if entry.path.as_bytes() == PARENT => match self.dump {
                     // Written below, relative whatever it is here: an absolute one leads nowhere on the other
@@ -88,7 +94,10 @@ impl Images {
                     Dump::Pre => anyhow::bail!("{name}/parent: a chain of pre-dumps, only one can be packed"),
                     Dump::Whole => {
                         let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
-                        return Err(Hint::on(e, "pack both: with --pre-checkpoint that, with --with-previous this"));
+                        return Err(Hint::on(
+                            e,
+                            "pack both: with --pre-checkpoint that, with --with-previous this",
+                        ));
                     }
                 },
                 _ => anyhow::bail!("{name}/{}: not a regular file", entry.path),

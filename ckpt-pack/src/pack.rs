@@ -51,7 +51,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let time = archive_time(images.time())?;
     let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
-    let streams = args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
+    let streams =
+        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
 
     let output = Output::binary(args.output.output.as_deref())?;
     let target = Target::new(output, &settings, args.image.format, time)?;
@@ -59,7 +60,9 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         writer: ArchiveWriter::new(target),
         time,
         include: &args.include,
-        tally: Tally::new(|notice: &Notice| session.warn(format_args!("{}/{notice}", cli::name(&image_path)))),
+        tally: Tally::new(|notice: &Notice| {
+            session.warn(format_args!("{}/{notice}", cli::name(&image_path)))
+        }),
         session,
     };
     match packer.pack(bundle, &image_path, &documents, &files, images, streams) {
@@ -85,7 +88,10 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
 /// What podman prints with the same flag, as far as it is known here: how long the runtime took is not.
 fn print_stats(bundle: &Bundle, image_path: &Path, documents: &Documents, args: &Args) -> anyhow::Result<()> {
     let Some((file, name)) = stats_dump(bundle, image_path)? else {
-        anyhow::bail!("{}: no such file, CRIU writes it into its --work-path", cli::name(bundle.path("stats-dump")));
+        anyhow::bail!(
+            "{}: no such file, CRIU writes it into its --work-path",
+            cli::name(bundle.path("stats-dump"))
+        );
     };
     let stats = Stats::read(&name, &cli::read_document(file, &name, Stats::LIMIT)?)?;
     let id = documents.config.text("id").unwrap_or_default();

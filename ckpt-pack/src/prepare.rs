@@ -16,7 +16,12 @@ pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
     let path = bundle.path("dump.log");
     let object = || cli::name(&path);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(&path).with_context(object)?;
     if let Some(label) = label {
         // The kernel takes the label with its final NUL, as libselinux writes it.

@@ -22,18 +22,28 @@ pub enum Target {
 }
 
 impl Target {
-    pub fn new(output: Output, settings: &Settings, format: Format, time: Timestamp) -> anyhow::Result<Target> {
+    pub fn new(
+        output: Output,
+        settings: &Settings,
+        format: Format,
+        time: Timestamp,
+    ) -> anyhow::Result<Target> {
         if format == Format::Archive {
             return Ok(Target::Archive(Encoder::new(output, settings)?));
         }
         if matches!(settings.compression, Compression::Xz | Compression::Bzip2) {
-            return Err(usage("--format oci: layers of images are compressed with gzip or zstd, or not at all"));
+            return Err(usage(
+                "--format oci: layers of images are compressed with gzip or zstd, or not at all",
+            ));
         }
         let mut file = File::from(output.as_fd().try_clone_to_owned().context("output")?);
         let appends = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL)
             .is_ok_and(|flags| flags & libc::O_APPEND != 0);
         if appends || !file.metadata().with_context(|| output.name().to_owned())?.is_file() {
-            let e = usage(format!("{}: an image is written into a file only, its first name is known last", output.name()));
+            let e = usage(format!(
+                "{}: an image is written into a file only, its first name is known last",
+                output.name()
+            ));
             return Err(Hint::on(e, "use -o FILE"));
         }
         let start = file.stream_position().with_context(|| output.name().to_owned())?;
@@ -69,7 +79,13 @@ impl Write for Target {
 }
 
 /// What the image says of the container and of this host.
-pub fn describe(documents: &Documents, image: &Image, criu: &str, runtime: Option<&str>, time: Timestamp) -> Description {
+pub fn describe(
+    documents: &Documents,
+    image: &Image,
+    criu: &str,
+    runtime: Option<&str>,
+    time: Timestamp,
+) -> Description {
     let config = &documents.config;
     let named = config.text("runtime").unwrap_or("runc");
     // A bundle may come from another machine, so only a name that was given here, or is well known, is run.

@@ -70,22 +70,22 @@ const OTHERS: [&str; 4] = ["list", "verify", "show", "check"];
 #[command(next_help_heading = "Output")]
 pub struct Output {
     /// Apply the changes to the root file system DIR [default: they stay files in the bundle]
-    #[arg(long, value_name = "DIR", requires = "bundle")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OTHERS)]
     pub rootfs: Option<PathBuf>,
     /// Extract the volume NAME into DIR (repeatable) [default: volumes stay files in the bundle]
-    #[arg(long, value_name = "NAME=DIR", value_parser = volume, requires = "bundle")]
+    #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with_all = OTHERS)]
     pub volume: Vec<(VolumeName, PathBuf)>,
     /// Extract the content of /dev/shm into DIR [default: it stays a file in the bundle]
-    #[arg(long, value_name = "DIR", requires = "bundle")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OTHERS)]
     pub shm: Option<PathBuf>,
     /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
-    #[arg(long, value_name = "LABEL", requires = "bundle")]
+    #[arg(long, value_name = "LABEL", conflicts_with_all = OTHERS)]
     pub mount_label: Option<String>,
     /// With --list or --show: one JSON document instead of lines
     #[arg(long)]
     pub json: bool,
     /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
-    #[arg(long, requires = "bundle")]
+    #[arg(long, conflicts_with_all = OTHERS)]
     pub print_stats: bool,
 }
 
@@ -102,7 +102,7 @@ pub struct Include {
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
     /// The archive of the pre-checkpoint that this one needs
-    #[arg(long, value_name = "FILE", requires = "bundle")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OTHERS)]
     pub previous: Option<PathBuf>,
 }
 

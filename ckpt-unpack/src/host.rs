@@ -87,7 +87,8 @@ pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
     let stats = Stats::read(&object, &cli::read_document(file, &object, Stats::LIMIT)?)?;
     let config = fs::File::open(bundle.join("config.dump")).ok();
     let config = config.and_then(|file| cli::read_document(file, "config.dump", 1 << 25).ok());
-    let config = config.and_then(|bytes| checkpoint::config_dump::ConfigDump::read(&bytes).ok()).unwrap_or_default();
+    let config =
+        config.and_then(|bytes| checkpoint::config_dump::ConfigDump::read(&bytes).ok()).unwrap_or_default();
     let id = config.text("id").unwrap_or_default();
     let json = json!({ "container_statistics": [{ "Id": id, "criu_statistics": stats.to_json() }] });
     writeln!(std::io::stdout(), "{json:#}")?;

@@ -40,7 +40,16 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         let size = entry.kind.data_len();
         found.take(&member, size, &mut reader.content(), session).with_context(|| name.clone())?;
     }
-    reader.finish().with_context(|| name)?;
+    reader.finish().with_context(|| name.clone())?;
+    // An archive in another order has the pages before what tells where in them the command lines are.
+    if found.images.lacks_cmdlines() && source.can_rewind() {
+        let mut reader = source.reader_of_all()?;
+        while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
+            if let Member::Images(path) = member {
+                found.cmdlines(&path.to_string(), entry.kind.data_len(), &mut reader.content())?;
+            }
+        }
+    }
     let mut out = BufWriter::new(Output::text(None)?);
     match args.output.json {
         true => writeln!(out, "{:#}", found.json())?,
@@ -51,13 +60,21 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
 }
 
 impl Found {
-    fn take(&mut self, member: &Member, size: u64, content: &mut impl Read, session: &Session) -> anyhow::Result<()> {
+    fn take(
+        &mut self,
+        member: &Member,
+        size: u64,
+        content: &mut impl Read,
+        session: &Session,
+    ) -> anyhow::Result<()> {
         let object = member.to_string();
         let mut document = || cli::read_document(&mut *content, &object, DOCUMENT);
         match member {
             Member::ConfigDump => self.config = ConfigDump::read(&document()?)?,
             Member::SpecDump => self.spec = SpecDump::read(&document()?)?,
-            Member::NetworkStatus => self.network = NetworkStatus::parse(&document()?).with_context(|| object.clone())?,
+            Member::NetworkStatus => {
+                self.network = NetworkStatus::parse(&document()?).with_context(|| object.clone())?
+            }
             Member::StatsDump => self.stats = Some(Stats::read(&object, &document()?)?),
             Member::Images(path) => self.image(path, size, content, session)?,
             _ => {}
@@ -72,7 +89,13 @@ impl Found {
         Ok(())
     }
 
-    fn image(&mut self, path: &TarPath, size: u64, content: &mut impl Read, session: &Session) -> anyhow::Result<()> {
+    fn image(
+        &mut self,
+        path: &TarPath,
+        size: u64,
+        content: &mut impl Read,
+        session: &Session,
+    ) -> anyhow::Result<()> {
         let name = path.to_string();
         if name.starts_with("pages-") {
             self.pages += size;
@@ -88,8 +111,14 @@ impl Found {
             }
             return Ok(());
         }
-        let (parts, pages) = self.images.parts(&name);
-        let mut ranges: Vec<_> = parts.iter().filter_map(|part| Some((part.range(size, pages)?, *part))).collect();
+        self.cmdlines(&name, size, content)
+    }
+
+    /// Reads the command lines from an image of pages.
+    fn cmdlines(&mut self, name: &str, size: u64, content: &mut impl Read) -> anyhow::Result<()> {
+        let (parts, pages) = self.images.parts(name);
+        let mut ranges: Vec<_> =
+            parts.iter().filter_map(|part| Some((part.range(size, pages)?, *part))).collect();
         ranges.sort_by_key(|((start, _), _)| *start);
         let mut position = 0;
         for ((start, len), part) in ranges {
@@ -131,9 +160,12 @@ impl Found {
         let interfaces = self.interfaces();
         let first = interfaces.first();
         let processes = self.images.processes();
-        let mounts: Vec<_> = self.spec.mounts().iter().map(|m| {
-            json!({ "destination": m.destination, "type": m.kind, "source": m.source })
-        }).collect();
+        let mounts: Vec<_> = self
+            .spec
+            .mounts()
+            .iter()
+            .map(|m| json!({ "destination": m.destination, "type": m.kind, "source": m.source }))
+            .collect();
         json!({
             "schema": 1,
             "container_name": self.config_text(&["name"]),
@@ -185,7 +217,7 @@ impl Found {
         if let Some(Value::Object(figures)) = self.stats.map(Stats::to_json) {
             writeln!(out, "CRIU, times in microseconds")?;
             for (name, value) in figures {
-                writeln!(out, "{value:>14} {name}")?;
+                writeln!(out, "{:>14} {name}", value.to_string())?;
             }
         }
         writeln!(out, "Processes")?;
@@ -193,7 +225,13 @@ impl Found {
         write_tree(out, &processes, 0, 1)?;
         writeln!(out, "Mounts")?;
         for mount in self.spec.mounts() {
-            writeln!(out, "  {} {} {}", cli::name(mount.destination), cli::name(mount.kind), cli::name(mount.source))?;
+            writeln!(
+                out,
+                "  {} {} {}",
+                cli::name(mount.destination),
+                cli::name(mount.kind),
+                cli::name(mount.source)
+            )?;
         }
         Ok(())
     }
@@ -218,9 +256,14 @@ fn children(all: &[Process], parent: u32, depth: usize) -> Vec<Value> {
 fn write_tree(out: &mut impl Write, all: &[Process], parent: u32, depth: usize) -> io::Result<()> {
     for p in all.iter().filter(|p| p.ppid == parent && depth < DEEPEST) {
         let command = if p.cmdline.is_empty() { p.command.clone() } else { p.cmdline.join(" ") };
-        let command: String = command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
+        let command: String =
+            command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
         let indent = "  ".repeat(depth);
-        writeln!(out, "{indent}{} {command} ({}, {} open files, {} sockets)", p.pid, p.state, p.files, p.sockets)?;
+        writeln!(
+            out,
+            "{indent}{} {command} ({}, {} open files, {} sockets)",
+            p.pid, p.state, p.files, p.sockets
+        )?;
         write_tree(out, all, p.pid, depth + 1)?;
     }
     Ok(())

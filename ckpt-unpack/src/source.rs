@@ -106,12 +106,14 @@ impl Source {
 /// Adds what helps when an image comes by a pipe: its parts do not come in the order they are needed.
 pub fn explain(e: anyhow::Error) -> anyhow::Error {
     let text = format!("{e:#}");
-    let is_image = ["oci-layout: ", "blobs/", "index.json: ", "manifest.json: "];
-    if is_image.iter().any(|name| text.contains(name)) && text.ends_with("not a member of a checkpoint archive") {
-        return Hint::on(e, "an OCI image is read from a file, not from a pipe: ckpt-unpack … < FILE");
-    }
-    if text.ends_with("not a member of a checkpoint archive") {
-        return Hint::on(e, "--keep-unknown takes it as a file of the bundle");
-    }
-    e
+    let Some(rest) = text.strip_suffix(": not a member of a checkpoint archive") else { return e };
+    let name = rest.rsplit(": ").next().unwrap_or_default();
+    let of_image = tartree::TarPath::parse(name.as_bytes()).is_ok_and(|path| is_layout(&path));
+    Hint::on(
+        e,
+        match of_image {
+            true => "an OCI image is read from a file, not from a pipe: use < FILE",
+            false => "--keep-unknown takes it as a file of the bundle",
+        },
+    )
 }

@@ -48,7 +48,9 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| unpack.targets.finish())
         .with_context(|| name.clone())
         .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::name(bundle)))
-        .and_then(|()| args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label)))
+        .and_then(|()| {
+            args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
+        })
         .and_then(|()| staging.commit());
     if unpacked.is_err() {
         unpack.targets.tell_state();
@@ -115,7 +117,10 @@ impl Unpack<'_> {
     fn has_its_previous(&self) -> anyhow::Result<()> {
         let parent = TarPath::root().child(b"checkpoint/parent");
         let there = self.contents.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        if self.contents.members.contains(&Member::of(&parent)) && !there && !self.bundle.join("pre-checkpoint").is_dir() {
+        if self.contents.members.contains(&Member::of(&parent))
+            && !there
+            && !self.bundle.join("pre-checkpoint").is_dir()
+        {
             let e = anyhow::anyhow!("{parent}: the images need those of a pre-checkpoint");
             return Err(Hint::on(e, "add --previous FILE, the archive of the pre-checkpoint"));
         }

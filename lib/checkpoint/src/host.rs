@@ -14,15 +14,15 @@ pub const MIN_CRIU_POD: u32 = 31_600;
 /// # Errors
 /// A short reason, for a message behind the program's name.
 pub fn output(program: &str, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| if e.kind() == std::io::ErrorKind::NotFound { "not found".into() } else { e.to_string() })?;
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|e| {
+        if e.kind() == std::io::ErrorKind::NotFound { "not found".into() } else { e.to_string() }
+    })?;
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     match output.status.success() {
         true => Ok(text[0].clone()),
-        false => Err(text.into_iter().rev().find(|t| !t.is_empty()).unwrap_or_else(|| output.status.to_string())),
+        false => {
+            Err(text.into_iter().rev().find(|t| !t.is_empty()).unwrap_or_else(|| output.status.to_string()))
+        }
     }
 }
 

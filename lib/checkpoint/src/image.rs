@@ -36,7 +36,8 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
     while !rest.is_empty() {
         let (size, after) = number(rest).ok_or_else(cut)?;
         // The size is only compared, never allocated (go-criu panics here).
-        let (payload, after) = usize::try_from(size).ok().and_then(|size| after.split_at_checked(size)).ok_or_else(cut)?;
+        let (payload, after) =
+            usize::try_from(size).ok().and_then(|size| after.split_at_checked(size)).ok_or_else(cut)?;
         payloads.push(payload);
         rest = after;
     }

@@ -67,15 +67,21 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
         return None;
     };
     let shown = shown(number);
-    let (least, what) = if question.pod { (MIN_CRIU_POD, "a pod's container") } else { (MIN_CRIU, "a container") };
+    let (least, what) =
+        if question.pod { (MIN_CRIU_POD, "a pod's container") } else { (MIN_CRIU, "a container") };
     if number < least {
-        answer.fails(format!("{name} {shown}: {what} needs {} or newer", self::shown(least)), "install a newer criu");
+        answer.fails(
+            format!("{name} {shown}: {what} needs {} or newer", self::shown(least)),
+            "install a newer criu",
+        );
     } else {
         answer.good.push(format!("{name} {shown}"));
     }
     match output(name, &["check"]) {
         Ok(_) => answer.good.push(format!("{name} check: the kernel has what it needs")),
-        Err(e) => answer.fails(format!("{name} check: {}", first_line(&e)), format!("{name} check -v4 tells more")),
+        Err(e) => {
+            answer.fails(format!("{name} check: {}", first_line(&e)), format!("{name} check -v4 tells more"))
+        }
     }
     if output(name, &["check", "--feature", "mem_dirty_track"]).is_err() {
         let text = "the kernel does not track memory: no --pre-checkpoint, no --with-previous";
@@ -89,7 +95,8 @@ fn runtime(question: &Question<'_>, answer: &mut Answer) {
     let name = question.runtime;
     match output(name, &["checkpoint", "--help"]) {
         Ok(_) => answer.good.push(format!("{name}: can checkpoint")),
-        Err(e) => answer.fails(format!("{name}: cannot checkpoint: {}", first_line(&e)), "name another with --runtime"),
+        Err(e) => answer
+            .fails(format!("{name}: cannot checkpoint: {}", first_line(&e)), "name another with --runtime"),
     }
     if !question.pod {
         return;
@@ -99,7 +106,10 @@ fn runtime(question: &Question<'_>, answer: &mut Answer) {
     if said.contains("flag needs an argument") || said.contains("requires an argument") {
         answer.good.push(format!("{name}: can restore into a pod"));
     } else {
-        answer.fails(format!("{name}: cannot restore into a pod"), "a runtime with restore --lsm-mount-context is needed");
+        answer.fails(
+            format!("{name}: cannot restore into a pod"),
+            "a runtime with restore --lsm-mount-context is needed",
+        );
     }
 }
 

@@ -87,7 +87,8 @@ impl Images {
                 let Some((head, runs)) = payloads.split_first() else { return Ok(()) };
                 let bad = |e| crate::Error::member(name, format!("not a CRIU image: {e}"));
                 let head = PagemapHead::decode(*head).map_err(bad)?;
-                let runs: std::result::Result<_, _> = runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
+                let runs: std::result::Result<_, _> =
+                    runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
                 self.pagemap.insert(n, (head.pages_id, runs.map_err(bad)?));
             }
             _ => {}
@@ -99,7 +100,8 @@ impl Images {
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
         let maps: Vec<_> = self.pagemap.iter().filter(|(_, (id, _))| *id == pages_id).collect();
-        let total = maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
+        let total =
+            maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
         let total = total.fold(0, u64::saturating_add);
         (maps.iter().filter_map(|(pid, (_, runs))| self.part(**pid, runs)).collect(), total)
     }
@@ -117,6 +119,13 @@ impl Images {
             first_page = first_page.checked_add(run.pages())?;
         }
         None
+    }
+
+    /// Whether some were not found that a second reading of the pages would give.
+    pub fn lacks_cmdlines(&self) -> bool {
+        self.pagemap
+            .iter()
+            .any(|(pid, (_, runs))| !self.cmdline.contains_key(pid) && self.part(*pid, runs).is_some())
     }
 
     /// Takes the arguments at `part`.
@@ -168,7 +177,8 @@ impl Part {
 /// `core-15.img` to kind and number.
 fn number(name: &str) -> Option<(&'static str, u32)> {
     let (kind, n) = name.strip_suffix(".img")?.rsplit_once('-')?;
-    let kind = ["core", "ids", "mm", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
+    let kind =
+        ["core", "ids", "mm", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
     Some((kind, n.parse().ok()?))
 }
 
@@ -178,7 +188,12 @@ mod tests {
 
     #[test]
     fn arguments_are_found_by_the_present_pages_before_them() {
-        let run = |vaddr, pages, flags| PagemapEntry { vaddr, compat_nr_pages: pages, flags: Some(flags), ..Default::default() };
+        let run = |vaddr, pages, flags| PagemapEntry {
+            vaddr,
+            compat_nr_pages: pages,
+            flags: Some(flags),
+            ..Default::default()
+        };
         let mut images = Images::default();
         images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020 });
         images.pagemap.insert(7, (1, vec![run(0x1000, 2, 4), run(0x5000, 3, 1), run(0x9000, 1, 4)]));

@@ -107,10 +107,12 @@ mod tests {
 
     #[test]
     fn what_criu_writes_is_read() {
-        let dump = DumpStats { freezing_time: 300, frozen_time: 70_000, pages_scanned: 99, ..DumpStats::default() };
+        let dump =
+            DumpStats { freezing_time: 300, frozen_time: 70_000, pages_scanned: 99, ..DumpStats::default() };
         let payload = StatsEntry { dump: Some(dump), restore: None }.encode_to_vec();
         let size = (payload.len() as u32).to_le_bytes();
-        let file = [&0x5510_5940u32.to_le_bytes()[..], &0x5709_3306u32.to_le_bytes(), &size, &payload].concat();
+        let file =
+            [&0x5510_5940u32.to_le_bytes()[..], &0x5709_3306u32.to_le_bytes(), &size, &payload].concat();
         assert_eq!(Stats::read("stats-dump", &file).unwrap(), Stats::Dump(dump));
         for cut in 0..file.len() {
             assert!(Stats::read("stats-dump", &file[..cut]).is_err(), "{cut}");

@@ -33,8 +33,11 @@ pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 16] = [
     ("pod.name", [None, None, Some("pod.name")]),
 ];
 
-const FAMILIES: [&str; 3] =
-    ["io.podman.annotations.checkpoint.", "io.kubernetes.cri-o.annotations.checkpoint.", "org.criu.checkpoint."];
+const FAMILIES: [&str; 3] = [
+    "io.podman.annotations.checkpoint.",
+    "io.kubernetes.cri-o.annotations.checkpoint.",
+    "org.criu.checkpoint.",
+];
 
 /// The annotations of all families for `fact` (a name in [`ANNOTATIONS`]).
 pub fn annotations(fact: &str) -> impl Iterator<Item = String> {

@@ -87,7 +87,8 @@ impl Layout {
                 }
                 // docker names a layer by its own digest and links to it from the place where it used to be.
                 Kind::Symlink { target } => {
-                    let target = target.rsplit(|&b| b == b'/').next().and_then(|name| TarPath::parse(name).ok());
+                    let target =
+                        target.rsplit(|&b| b == b'/').next().and_then(|name| TarPath::parse(name).ok());
                     links.extend(target.map(|target| (entry.path, target)));
                 }
                 _ => {}
@@ -179,7 +180,9 @@ impl Layout {
         let mut bytes = Vec::new();
         blob.file.take(blob.size).read_to_end(&mut bytes).map_err(io)?;
         match digest {
-            Some(digest) if super::sha256(&bytes) != digest => Err(Error::member(name, "its SHA-256 is not its name")),
+            Some(digest) if super::sha256(&bytes) != digest => {
+                Err(Error::member(name, "its SHA-256 is not its name"))
+            }
             _ => Ok(Some(bytes)),
         }
     }

@@ -173,7 +173,8 @@ mod tests {
 
     fn layout(compression: Compression, content: &[u8]) -> File {
         let settings = Settings { compression, level: None, threads: 1 };
-        let mut writer = LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings, Timestamp::default()).unwrap();
+        let mut writer =
+            LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings, Timestamp::default()).unwrap();
         writer.write_all(content).unwrap();
         let names = annotations("runtime.name").map(|name| (name, "runc".to_owned()));
         let description = Description {
@@ -211,7 +212,11 @@ mod tests {
     #[test]
     fn a_layer_of_8_gibibytes_needs_all_the_room_and_a_smaller_one_leaves_a_file() {
         let mut header = Vec::new();
-        tartree::encode(&mut header, &entry_for(&format!("blobs/sha256/{}", "a".repeat(64)), 8 << 30, Timestamp::default()), RootName::Dot);
+        tartree::encode(
+            &mut header,
+            &entry_for(&format!("blobs/sha256/{}", "a".repeat(64)), 8 << 30, Timestamp::default()),
+            RootName::Dot,
+        );
         assert_eq!(header.len(), ROOM);
         let mut small = Vec::new();
         member(&mut small, "oci-layout", LAYOUT, Timestamp::default()).unwrap();

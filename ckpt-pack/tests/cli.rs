@@ -1,0 +1,385 @@
+//! The binary as a user runs it: what it packs, what it refuses, and what it leaves behind.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveReader, Unknown};
+use checkpoint::stream::StreamWriter;
+use serde_json::{Value, json};
+use tartree::{Entry, TarPath, Timestamp};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+struct Run {
+    status: i32,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Place {
+    /// A place with a bundle `web`.
+    fn new() -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(place.path("web/checkpoint")).unwrap();
+        place.write("web/checkpoint/inventory.img", "inventory");
+        place.write("web/checkpoint/pages-1.img", "pages");
+        let spec = json!({
+            "ociVersion": "1.2.0", "process": { "user": { "uid": 7, "gid": 8 } }, "root": {}, "linux": {},
+            "mounts": [{ "destination": "/data", "type": "bind", "source": "/srv/data" }],
+        });
+        place.write("web/config.json", spec.to_string());
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        self.run_with(args, b"")
+    }
+
+    fn run_with(&self, args: &[&str], input: &[u8]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+        command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1").env_remove("SOURCE_DATE_EPOCH");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let bytes = input.to_vec();
+        // The tool may have given up before the end.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Run { status: output.status.code().unwrap_or(-1), stdout: output.stdout, stderr }
+    }
+
+    /// Packs with these arguments, which must succeed silently.
+    fn pack(&self, args: &[&str], input: &[u8]) -> Vec<(Member, Entry, Vec<u8>)> {
+        let run = self.run_with(&[&["--bundle", "web"], args].concat(), input);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+        members(&run.stdout)
+    }
+}
+
+fn members(archive: &[u8]) -> Vec<(Member, Entry, Vec<u8>)> {
+    let mut reader = ArchiveReader::new(archive, Unknown::Refuse).unwrap();
+    let mut all = Vec::new();
+    while let Some((member, entry)) = reader.next().unwrap() {
+        let mut content = Vec::new();
+        reader.content().read_to_end(&mut content).unwrap();
+        all.push((member, entry, content));
+    }
+    reader.finish().unwrap();
+    all
+}
+
+fn names(all: &[(Member, Entry, Vec<u8>)]) -> Vec<String> {
+    all.iter().map(|(member, ..)| member.to_string()).collect()
+}
+
+fn json_of(all: &[(Member, Entry, Vec<u8>)], wanted: &Member) -> Value {
+    serde_json::from_slice(&all.iter().find(|(member, ..)| member == wanted).unwrap().2).unwrap()
+}
+
+fn stream(members: &[(&str, &[u8])], changed: u64) -> Vec<u8> {
+    let mut writer = StreamWriter::new(Vec::new(), "producer");
+    for (name, content) in members {
+        let member = Member::of(&TarPath::parse(name.as_bytes()).unwrap());
+        writer.small(&member, content, Timestamp { sec: 5, nsec: 0 }).unwrap();
+    }
+    writer.finish(changed).unwrap()
+}
+
+const DIFF: (&str, &[u8]) = ("rootfs-diff.tar", b"diff");
+
+#[test]
+fn small_members_come_first_then_the_images_then_the_streams() {
+    let place = Place::new();
+    place.write("web/ctr.log", "log");
+    place.write("web/stats-dump", "stats");
+    let two =
+        [stream(&[DIFF, ("deleted.files", b"[]")], 0), stream(&[("network.status", b"null")], 0)].concat();
+    let all = place.pack(&["-"], &two);
+    assert_eq!(
+        names(&all),
+        [
+            "config.dump",
+            "spec.dump",
+            "stats-dump",
+            "ctr.log",
+            "checkpoint",
+            "checkpoint/inventory.img",
+            "checkpoint/pages-1.img",
+            "rootfs-diff.tar",
+            "deleted.files",
+            "network.status",
+        ]
+    );
+    assert_eq!(all[4].1.meta.mode, 0o700);
+    assert_eq!(all[1].2, fs::read(place.path("web/config.json")).unwrap());
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_bytes_in_any_compression_and_mode_0600() {
+    let place = Place::new();
+    for format in ["none", "gzip", "zstd", "xz", "bzip2"] {
+        let args = ["--bundle", "web", "--compress", format, "-o", "web.ckpt", "-"];
+        assert_eq!(place.run_with(&args, &stream(&[DIFF], 0)).status, 0);
+        let first = fs::read(place.path("web.ckpt")).unwrap();
+        assert_eq!(place.run_with(&[&args[..], &["--threads", "3"]].concat(), &stream(&[DIFF], 0)).status, 0);
+        assert!(first == fs::read(place.path("web.ckpt")).unwrap(), "{format}");
+        assert_eq!(members(&first).len(), 6, "{format}");
+        assert_eq!(fs::metadata(place.path("web.ckpt")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn config_dump_is_made_for_both_families_of_engines() {
+    let place = Place::new();
+    let id = "a".repeat(64);
+    place.write(
+        "state.json",
+        json!({ "id": "shop", "created": "2026-11-23T10:00:00Z", "pid": 1 }).to_string(),
+    );
+    let image = format!("localhost/web:1@sha256:{id}");
+    let args = [
+        "--ignore-rootfs",
+        "--ignore-volumes",
+        "--state",
+        "state.json",
+        "--rootfs-image",
+        &image,
+        "--volume",
+        "data=/data",
+    ];
+    let all = place.pack(&args, b"");
+    let config = json_of(&all, &Member::ConfigDump);
+    let expected = json!({
+        "name": "shop", "rootfsImageName": "localhost/web:1", "rootfsImage": "localhost/web:1",
+        "rootfsImageID": id, "rootfsImageRef": id, "createdTime": "2026-11-23T10:00:00Z", "runtime": "runc", "user": "7:8",
+        "namedVolumes": [{ "volumeName": "data", "dest": "/data", "options": ["rprivate", "rbind", "nocopy"] }],
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&config[key], value, "{key}");
+    }
+    assert_eq!(config["id"].as_str().unwrap().len(), 64);
+    let spec = json_of(&all, &Member::SpecDump);
+    assert_eq!(spec["mounts"][0]["source"], "/var/lib/containers/storage/volumes/data/_data");
+    assert_eq!(spec["process"]["user"]["uid"], 7);
+}
+
+#[test]
+fn config_dump_of_the_bundle_keeps_what_it_says() {
+    let place = Place::new();
+    let config = r#"{"zeta":18446744073709551615,"id":"x","namedVolumes":[{"volumeName":"v","dest":"/v","options":["ro"]}],"runtime":"crun"}"#;
+    place.write("web/config.dump", config);
+    let all = place.pack(&["--ignore-rootfs", "--ignore-volumes"], b"");
+    let written = String::from_utf8(all[0].2.clone()).unwrap();
+    assert!(written.starts_with("{\n  \"zeta\": 18446744073709551615,\n  \"id\": \"x\""), "{written}");
+    assert_eq!(json_of(&all, &Member::ConfigDump)["namedVolumes"][0]["options"], json!(["ro", "nocopy"]));
+    let run = place.run(&["--bundle", "web", "--ignore-rootfs", "--name", "other"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("--name: web/config.dump says it already"), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_announced_and_does_not_come_is_named() {
+    let place = Place::new();
+    let run = place.run(&["--bundle", "web", "--volume", "data=/data", "-o", "web.ckpt"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("error: rootfs-diff.tar: missing"), "{}", run.stderr);
+    assert!(run.stderr.contains("error: volumes/data.tar: missing"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: add data=DIR to vol-archive create"), "{}", run.stderr);
+    assert!(!place.path("web.ckpt").exists());
+    let both = stream(&[DIFF, ("volumes/data.tar", b"x")], 0);
+    assert_eq!(place.run_with(&["--bundle", "web", "--volume", "data=/data", "-"], &both).status, 0);
+}
+
+#[test]
+fn a_failure_on_standard_output_leaves_no_archive_that_a_reader_takes_for_whole() {
+    let place = Place::new();
+    for format in ["none", "gzip", "zstd", "xz", "bzip2"] {
+        let run = place.run(&["--bundle", "web", "--compress", format]);
+        assert_eq!(run.status, 1);
+        let read = ArchiveReader::new(&run.stdout[..], Unknown::Keep).and_then(|mut reader| {
+            while reader.next()?.is_some() {}
+            reader.finish()
+        });
+        assert!(read.is_err(), "{format}");
+    }
+    // Go and GNU tar need no end-of-archive blocks, so what they get must end in the middle of a member.
+    let run = place.run(&["--bundle", "web"]);
+    let mut tar = Command::new("tar")
+        .arg("-t")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    tar.stdin.take().unwrap().write_all(&run.stdout).unwrap();
+    assert!(!tar.wait().unwrap().success());
+}
+
+#[test]
+fn files_of_an_earlier_export_are_not_packed() {
+    let place = Place::new();
+    place.write("web/rootfs-diff.tar", "stale");
+    place.write("web/deleted.files", "[]");
+    fs::create_dir(place.path("web/volumes")).unwrap();
+    place.write("web/volumes/v.tar", "stale");
+    place.write("web/network.status", "null");
+    let all = place.pack(&["-"], &stream(&[DIFF, ("network.status", b"{}")], 0));
+    let content = |name: &str| &all.iter().find(|(m, ..)| m.to_string() == name).unwrap().2;
+    assert_eq!(content("rootfs-diff.tar"), b"diff");
+    assert_eq!(content("network.status"), b"{}");
+    assert_eq!(all.len(), 7);
+}
+
+#[test]
+fn streams_that_cannot_be_trusted_are_refused() {
+    let place = Place::new();
+    let good = stream(&[DIFF], 0);
+    let double = [good.clone(), stream(&[DIFF], 0)].concat();
+    let unknown = stream(&[DIFF, ("surprise", b"")], 0);
+    for (bytes, message) in [
+        (&good[..1024], "producer"),
+        (&good[..good.len() - 2048], ""),
+        (b"noise", ""),
+        (b"", "it is empty"),
+        (&double, "rootfs-diff.tar: stands twice"),
+        (&unknown, "surprise: not a member"),
+    ] {
+        let run = place.run_with(&["--bundle", "web", "-o", "web.ckpt", "-"], bytes);
+        assert_eq!(run.status, 1, "{message}");
+        assert!(run.stderr.starts_with("ckpt-pack: error: standard input: "), "{}", run.stderr);
+        if message != "producer" {
+            assert!(run.stderr.contains(message), "{message}: {}", run.stderr);
+        }
+        assert!(!place.path("web.ckpt").exists());
+    }
+}
+
+#[test]
+fn a_change_that_a_producer_saw_is_passed_on_as_status_3() {
+    let place = Place::new();
+    let run = place.run_with(&["--bundle", "web", "-"], &stream(&[DIFF], 2));
+    assert_eq!(run.status, 3);
+    assert!(run.stderr.contains("standard input: 2 objects changed while producer read"), "{}", run.stderr);
+    assert_eq!(members(&run.stdout).len(), 6);
+}
+
+#[test]
+fn pre_checkpoints_and_what_follows_them() {
+    let place = Place::new();
+    fs::create_dir(place.path("web/pre-checkpoint")).unwrap();
+    place.write("web/pre-checkpoint/pages-1.img", "pre");
+    let all = place.pack(&["--pre-checkpoint"], b"");
+    assert_eq!(names(&all)[2..], ["pre-checkpoint", "pre-checkpoint/pages-1.img"]);
+    std::os::unix::fs::symlink("/somewhere/else", place.path("web/checkpoint/parent")).unwrap();
+    let run = place.run(&["--bundle", "web", "--ignore-rootfs"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("--with-previous"), "{}", run.stderr);
+    let all = place.pack(&["--with-previous", "--ignore-rootfs"], b"");
+    let link = &all.iter().find(|(m, ..)| m.to_string() == "checkpoint/parent").unwrap().1.kind;
+    assert_eq!(*link, tartree::Kind::Symlink { target: b"../pre-checkpoint".to_vec() });
+}
+
+#[test]
+fn mistakes_are_told_before_anything_is_written() {
+    let place = Place::new();
+    place.write("web/bad.dump", "[]");
+    fs::create_dir(place.path("empty")).unwrap();
+    for (args, status, message) in [
+        (&["--bundle", "nowhere"][..], 1, "nowhere: No such file"),
+        (&["--bundle", "empty"], 1, "empty/checkpoint: No such file"),
+        (&["--bundle", "web/config.json"], 1, "web/config.json: not a directory"),
+        (&["--bundle", "web", "--image-path", "empty"], 1, "empty/inventory.img: No such file"),
+        (
+            &["--bundle", "web", "--member", "config.dump=web/bad.dump"],
+            1,
+            "web/bad.dump: config.dump: not a JSON object",
+        ),
+        (&["--bundle", "web", "--member", "surprise=x"], 2, "surprise: not a member"),
+        (&["--bundle", "web", "--member", "checkpoint/x=x"], 2, "--image-path"),
+        (&["--bundle", "web", "--volume", "v=/nowhere"], 1, "no mount at /nowhere, but at: /data"),
+        (&["--bundle", "web", "--volume", "v=nowhere"], 2, "absolute path"),
+        (&["--bundle", "web", "--level", "3"], 2, "nothing is compressed"),
+        (&["--bundle", "web", "--compress", "gzip", "--level", "10"], 2, "gzip has levels 1 to 9"),
+        (&["--bundle", "web", "--compress", "lz4"], 2, "none, gzip, zstd, xz or bzip2"),
+        (&["--bundle", "web", "--id", "a/b"], 2, "a letter or digit"),
+        (&["--bundle", "web", "--rootfs-image", "x@12"], 2, "64 hexadecimal digits"),
+        (&["--bundle", "web", "--format", "oci", "--compress", "xz"], 2, "gzip or zstd"),
+        (&["--bundle", "web", "--pre-checkpoint", "--with-previous"], 2, "cannot be used with"),
+        (&["-o", "x"], 2, "--bundle"),
+    ] {
+        let mut args = args.to_vec();
+        if args[0] != "-o" {
+            args.extend(["--ignore-rootfs", "--ignore-volumes", "--output", "web.ckpt"]);
+        }
+        let run = place.run(&args);
+        assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
+        assert!(!place.path("web.ckpt").exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_container_that_needs_others_is_refused() {
+    let place = Place::new();
+    place.write("web/config.dump", r#"{"id":"x","Dependencies":["y"]}"#);
+    let run = place.run(&["--bundle", "web", "--ignore-rootfs"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("web/config.dump: the container depends on 1 others"), "{}", run.stderr);
+}
+
+#[test]
+fn an_image_needs_a_file_and_has_the_annotations_of_every_engine() {
+    let place = Place::new();
+    let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci"];
+    let run = place.run(&args);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("hint: use -o FILE"), "{}", run.stderr);
+    let run =
+        place.run(&[&args[..], &["-o", "image.tar", "--annotation", "note=x", "--tag", "web:1"]].concat());
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let layout = checkpoint::oci::Layout::of_tar(&fs::File::open(place.path("image.tar")).unwrap()).unwrap();
+    let image = layout.image(Some("web:1")).unwrap();
+    for (name, value) in [
+        ("io.podman.annotations.checkpoint.name", "web"),
+        ("io.podman.annotations.checkpoint.runtime.name", "runc"),
+        ("io.kubernetes.cri-o.annotations.checkpoint.name", "web"),
+        ("org.criu.checkpoint.container.name", "web"),
+        ("note", "x"),
+    ] {
+        assert_eq!(image.annotations.get(name).map(String::as_str), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn prepare_and_cleanup_touch_what_they_should() {
+    let place = Place::new();
+    assert_eq!(place.run(&["--prepare", "--bundle", "web"]).status, 0);
+    assert_eq!(fs::metadata(place.path("web/dump.log")).unwrap().permissions().mode() & 0o777, 0o600);
+    for name in ["config.dump", "rootfs-diff.tar", "deleted.files", "mine"] {
+        place.write(&format!("web/{name}"), "");
+    }
+    assert_eq!(place.run(&["--cleanup", "--bundle", "web"]).status, 0);
+    let left = |dir: &Path| {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left(&place.path("web")), ["checkpoint", "config.json", "mine"]);
+}

@@ -1,0 +1,444 @@
+//! The binary as a user runs it: what it makes of good and bad archives, and what it leaves behind.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use checkpoint::Member;
+use checkpoint::archive::ArchiveWriter;
+use checkpoint::compress::{Compression, Encoder, Settings};
+use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, RootName, TarPath, Timestamp};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+struct Run {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(self.dir.path())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"));
+        command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// With the archive as a file on standard input, which can be read twice.
+    fn run(&self, args: &[&str], archive: &[u8]) -> Run {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(archive).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        ended(self.command(args).stdin(file).output().unwrap())
+    }
+
+    /// With the archive through a pipe.
+    fn run_piped(&self, args: &[&str], archive: &[u8]) -> Run {
+        let mut command = self.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let bytes = archive.to_vec();
+        // The tool may have given up before the end.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let run = ended(child.wait_with_output().unwrap());
+        writer.join().unwrap();
+        run
+    }
+}
+
+fn ended(output: Output) -> Run {
+    Run {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn path(name: &str) -> TarPath {
+    TarPath::parse(name.as_bytes()).unwrap()
+}
+
+fn file(name: &str, content: &[u8]) -> (Entry, Vec<u8>) {
+    (
+        Entry::file(path(name), content.len() as u64, 0o644, Timestamp { sec: 1_700_000_000, nsec: 0 }),
+        content.to_vec(),
+    )
+}
+
+fn other(name: &str, kind: Kind) -> (Entry, Vec<u8>) {
+    (Entry { path: path(name), kind, meta: Meta { mode: 0o755, ..Meta::default() } }, Vec::new())
+}
+
+fn tar(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (entry, content) in entries {
+        tartree::encode(&mut bytes, entry, RootName::Dot);
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len() + tartree::padding(content.len() as u64) as usize, 0);
+    }
+    bytes.extend_from_slice(&END_OF_ARCHIVE);
+    bytes
+}
+
+/// Members every archive has, then `more`.
+fn archive(more: &[(Entry, Vec<u8>)]) -> Vec<u8> {
+    let mut entries = vec![
+        file("config.dump", br#"{"id":"x","namedVolumes":[]}"#),
+        file("spec.dump", b"{}"),
+        other("checkpoint", Kind::Dir),
+        file("checkpoint/inventory.img", b"inventory"),
+        file("checkpoint/pages-1.img", &vec![7; 300_000]),
+    ];
+    entries.extend_from_slice(more);
+    tar(&entries)
+}
+
+fn diff() -> Vec<u8> {
+    tar(&[file("etc/new", b"new\n"), file("etc/again/x", b"x\n")])
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let settings = Settings { compression: Compression::Gzip, level: None, threads: 1 };
+    let mut encoder = Encoder::new(Vec::new(), &settings).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn rootfs(place: &Place) {
+    fs::create_dir_all(place.path("rootfs/etc/again")).unwrap();
+    for name in ["rootfs/etc/gone", "rootfs/etc/stays", "rootfs/etc/again/old"] {
+        fs::write(place.path(name), "old\n").unwrap();
+    }
+}
+
+#[test]
+fn a_bundle_is_private_whatever_the_archive_says() {
+    let place = Place::new();
+    let mut hostile = file("checkpoint/setuid.img", b"x");
+    hostile.0.meta.mode = 0o6777;
+    let run = place.run(&["--bundle", "web"], &archive(&[hostile, file("checkpoint/sub/x.img", b"")]));
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(names(&place.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    for dir in ["web", "web/checkpoint", "web/checkpoint/sub"] {
+        assert_eq!(mode(dir), 0o700, "{dir}");
+    }
+    for file in ["web/config.dump", "web/checkpoint/setuid.img"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn diff_and_deletions_reach_the_root_file_system_in_either_order() {
+    let deletions = file("deleted.files", br#"["/etc/gone","/etc/again"]"#);
+    for members in [
+        [file("rootfs-diff.tar", &diff()), deletions.clone()],
+        [deletions.clone(), file("rootfs-diff.tar", &diff())],
+    ] {
+        let place = Place::new();
+        rootfs(&place);
+        let run = place.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], &archive(&members));
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+        assert_eq!(names(&place.path("rootfs/etc")), ["again", "new", "stays"]);
+        assert_eq!(names(&place.path("rootfs/etc/again")), ["x"]);
+        assert_eq!(names(&place.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
+    }
+}
+
+#[test]
+fn containerds_layer_with_whiteouts_is_applied() {
+    let place = Place::new();
+    rootfs(&place);
+    let layer =
+        tar(&[file("etc/.wh.gone", b""), file("etc/again/.wh..wh..opq", b""), file("etc/again/x", b"x\n")]);
+    let run = place
+        .run(&["--bundle", "web", "--rootfs", "rootfs"], &archive(&[file("rootfs-diff.tar", &gzip(&layer))]));
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(names(&place.path("rootfs/etc")), ["again", "stays"]);
+    assert_eq!(names(&place.path("rootfs/etc/again")), ["x"]);
+}
+
+#[test]
+fn volumes_go_into_their_directories_and_a_forgotten_one_is_named_before_anything_is_touched() {
+    let volume = tar(&[file("data", b"data\n")]);
+    let bytes = archive(&[file("volumes/a.tar", &volume), file("volumes/b.tar", &volume)]);
+    let place = Place::new();
+    let run = place.run(&["--bundle", "web", "--volume", "a=va"], &bytes);
+    assert_eq!(run.status, 1);
+    assert!(
+        run.stderr.contains("volumes/b.tar: no directory given for this volume\nhint: add --volume b=DIR"),
+        "{}",
+        run.stderr
+    );
+    assert!(place.names().is_empty());
+    let run =
+        place.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb", "--volume", "c=vc"], &bytes);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("--volume c: the archive has no such volume, it has: a b"), "{}", run.stderr);
+    assert!(place.names().is_empty());
+    let run = place.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb"], &bytes);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(fs::read(place.path("vb/data")).unwrap(), b"data\n");
+    let run = place.run(&["--bundle", "web2", "--ignore-volumes"], &bytes);
+    assert_eq!(run.status, 0);
+    assert!(!place.path("web2/volumes").exists());
+}
+
+#[test]
+fn a_bundle_that_is_there_takes_members_beside_what_it_has_but_never_over_it() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("web/rootfs")).unwrap();
+    let bytes = archive(&[file("network.status", b"null")]);
+    assert_eq!(place.run(&["--bundle", "web"], &bytes).status, 0);
+    assert_eq!(
+        names(&place.path("web")),
+        ["checkpoint", "config.dump", "network.status", "rootfs", "spec.dump"]
+    );
+    fs::create_dir(place.path("other")).unwrap();
+    fs::write(place.path("other/network.status"), "mine").unwrap();
+    for run in [place.run(&["--bundle", "other"], &bytes), place.run_piped(&["--bundle", "other"], &bytes)] {
+        assert_eq!(run.status, 1);
+        assert!(run.stderr.contains("other/network.status: is there already\nhint: "), "{}", run.stderr);
+        assert_eq!(names(&place.path("other")), ["network.status"]);
+        assert_eq!(fs::read(place.path("other/network.status")).unwrap(), b"mine");
+    }
+}
+
+#[test]
+fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
+    let link = |target: &str| Kind::Symlink { target: target.into() };
+    let hard = Kind::HardLink { target: path("spec.dump") };
+    for (member, message) in [
+        (file("surprise", b""), "surprise: not a member"),
+        (file("config.dump", b"{}"), "config.dump: stands twice"),
+        (other("checkpoint", Kind::Dir), "checkpoint: stands twice"),
+        (other("ctr.log", link("/etc/passwd")), "ctr.log: not a regular file"),
+        (other("checkpoint/parent", link("/etc")), "checkpoint/parent: not a regular file"),
+        (other("checkpoint/x.img", link("../pre-checkpoint")), "checkpoint/x.img: not a regular file"),
+        (other("dump.log", Kind::Fifo), "dump.log: not a regular file"),
+        (other("checkpoint/null", Kind::Char { major: 1, minor: 3 }), "checkpoint/null: not a regular file"),
+        (other("stats-dump", hard), "stats-dump: not a regular file"),
+        (other("network.status", Kind::Dir), "network.status: not a regular file"),
+        (file("artifacts", b""), "artifacts: not a regular file"),
+        (file("network.status", b"{"), "network.status: "),
+        (file("deleted.files", br#"["/../x"]"#), "deleted.files: "),
+        (file("deleted.files", br#"["/"]"#), "deleted.files: "),
+        (file("rootfs-diff.tar", b"no tar"), "rootfs-diff.tar: "),
+        (file("volumes/a.tar", &diff()[..700]), "volumes/a.tar: "),
+    ] {
+        let name = member.0.path.to_string();
+        let bytes = archive(&[member]);
+        let place = Place::new();
+        let run = place.run(&["--bundle", "web"], &bytes);
+        assert_eq!(run.status, 1, "{name}");
+        assert!(run.stderr.contains(message), "{name}: {}", run.stderr);
+        assert!(place.names().is_empty(), "{name}");
+        // It is also told by --verify, which reads on.
+        assert_eq!(place.run(&["--verify"], &bytes).status, 1, "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_member_is_kept_when_asked_for() {
+    let place = Place::new();
+    let run = place.run(&["--bundle", "web", "--keep-unknown", "-v"], &archive(&[file("new/member", b"x")]));
+    assert_eq!(run.status, 0);
+    assert!(run.stderr.contains("new/member: not a known member, kept in the bundle"), "{}", run.stderr);
+    assert_eq!(fs::read(place.path("web/new/member")).unwrap(), b"x");
+}
+
+#[test]
+fn the_root_file_system_is_untouched_until_a_file_has_proved_complete() {
+    let whole = archive(&[file("rootfs-diff.tar", &diff()), file("ctr.log", b"log")]);
+    // Behind the diff, and in a compressed archive in its last bytes.
+    let cut = &whole[..whole.len() - END_OF_ARCHIVE.len() - 512];
+    let packed = gzip(&whole);
+    for bytes in [cut, &packed[..packed.len() - 4]] {
+        let place = Place::new();
+        rootfs(&place);
+        let run = place.run(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
+        assert_eq!(run.status, 1);
+        assert_eq!(names(&place.path("rootfs/etc")), ["again", "gone", "stays"]);
+        assert_eq!(place.names(), ["rootfs"]);
+        let run = place.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
+        assert_eq!(run.status, 1);
+        assert!(run.stderr.contains("rootfs: holds part of the checkpoint"), "{}", run.stderr);
+        assert_eq!(place.names(), ["rootfs"]);
+    }
+}
+
+#[test]
+fn an_archive_without_what_every_engine_needs_is_refused() {
+    for missing in ["config.dump", "spec.dump", "checkpoint/inventory.img"] {
+        let mut entries =
+            vec![file("config.dump", b"{}"), file("spec.dump", b"{}"), file("checkpoint/inventory.img", b"")];
+        entries.retain(|(entry, _)| entry.path != path(missing));
+        let bytes = tar(&entries);
+        let place = Place::new();
+        for run in [place.run(&["--bundle", "web"], &bytes), place.run_piped(&["--bundle", "web"], &bytes)] {
+            assert_eq!(run.status, 1);
+            assert!(run.stderr.contains(&format!("{missing}: not in the archive")), "{}", run.stderr);
+        }
+        assert!(place.names().is_empty());
+    }
+    let place = Place::new();
+    let bytes = tar(&[file("checkpoint/inventory.img", b"")]);
+    assert_eq!(place.run(&["--bundle", "web", "--without-config"], &bytes).status, 0);
+    assert_eq!(names(&place.path("web")), ["checkpoint"]);
+}
+
+#[test]
+fn images_since_a_pre_checkpoint_are_unpacked_with_it_only() {
+    let mut main = ArchiveWriter::new(Vec::new());
+    let time = Timestamp::default();
+    for (name, content) in
+        [("config.dump", &b"{}"[..]), ("spec.dump", b"{}"), ("checkpoint/inventory.img", b"")]
+    {
+        main.small(&Member::of(&path(name)), content, time).unwrap();
+    }
+    main.parent(&Member::of(&path("checkpoint/parent")), time).unwrap();
+    let main = main.finish().unwrap();
+    let place = Place::new();
+    let run = place.run(&["--bundle", "web"], &main);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("hint: add --previous FILE"), "{}", run.stderr);
+    assert!(place.names().is_empty());
+    fs::write(
+        place.path("pre.ckpt"),
+        tar(&[file("config.dump", b"{}"), file("pre-checkpoint/pages-1.img", b"pages")]),
+    )
+    .unwrap();
+    let run = place.run(&["--bundle", "web", "--previous", "pre.ckpt"], &main);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(fs::read(place.path("web/checkpoint/parent/pages-1.img")).unwrap(), b"pages");
+}
+
+#[test]
+fn members_are_listed_by_line_and_as_json() {
+    let place = Place::new();
+    let run = place.run_piped(&["--list"], &gzip(&archive(&[])));
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(run.stdout.lines().nth(3).unwrap(), "           9 checkpoint/inventory.img");
+    let run = place.run(&["--list", "--json"], &gzip(&archive(&[])));
+    let list: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(list["compression"], "gzip");
+    assert_eq!(list["members"][2]["type"], "directory");
+    assert_eq!(list["members"][4]["size"], 300_000);
+}
+
+#[test]
+fn verify_tells_every_problem_on_its_own_line() {
+    let place = Place::new();
+    let bytes = tar(&[file("config.dump", b"["), file("spec.dump", b"1"), file("rootfs-diff.tar", b"x")]);
+    let run = place.run(&["--verify"], &bytes);
+    assert_eq!(run.status, 1);
+    let lines: Vec<_> =
+        run.stderr.lines().map(|l| l.rsplit("input: ").next().unwrap().split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["config.dump", "spec.dump", "rootfs-diff.tar", "checkpoint/inventory.img"]);
+    assert_eq!(place.run(&["--verify"], &archive(&[])).status, 0);
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    let place = Place::new();
+    for (args, message) in [
+        (&[][..], "--bundle"),
+        (&["--list", "--verify"], "cannot be used with"),
+        (&["--bundle", "web", "--volume", "a=1", "--volume", "a=2"], "given twice"),
+        (&["--bundle", "web", "--volume", "../a=1"], "volume's name"),
+        (&["--rootfs", "x", "--list"], "cannot be used with"),
+        (&["--bundle", "web", "--ignore-rootfs", "--rootfs", "x"], "cannot be used with"),
+    ] {
+        let run = place.run(args, &archive(&[]));
+        assert_eq!(run.status, 2, "{args:?}");
+        assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
+    }
+    let run = place.run(&["--bundle", "web", "--rootfs", "nowhere"], &archive(&[]));
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("nowhere: No such file"), "{}", run.stderr);
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_killed_unpack_leaves_no_bundle_and_one_told_to_end_leaves_nothing() {
+    let bytes = archive(&[]);
+    for (signal, left) in [("-KILL", 1), ("-TERM", 0)] {
+        let place = Place::new();
+        let mut command = place.command(&["--bundle", "web"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&bytes[..200_000]).unwrap();
+        // Until it has begun to write.
+        while !place.names().iter().any(|name| place.path(name).join("checkpoint").exists()) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(place.names().len(), left, "{signal}");
+        assert!(!place.path("web").exists());
+    }
+}
+
+#[test]
+fn podmans_archives_are_shown() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let show = |name: &str| -> serde_json::Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"))
+            .args(["--show", "--json"])
+            .arg(data.join(name))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let bridge = show("g06-bridge.tar.xz");
+    assert_eq!(bridge["engine"], "Podman");
+    assert_eq!(bridge["ip"], "10.88.0.2/16");
+    assert_eq!(bridge["mac"], "ce:10:58:bb:f4:34");
+    assert_eq!(bridge["process_tree"][0]["children"][0]["cmdline"], "sleep 0.1");
+    assert_eq!(bridge["process_tree"][0]["open_files"], 3);
+    assert_eq!(bridge["statistics"]["pages_written"], 34);
+    // Its pages stand before the images that tell where in them the arguments are.
+    let unordered = show("g23-handmade-from-runc.tar.xz");
+    assert_eq!(unordered["process_tree"][0]["children"][0]["cmdline"], "sleep 0.2");
+    assert_eq!(show("g22-image.oci.tar")["container_name"], "c");
+}
+
+#[test]
+fn an_image_that_was_changed_is_refused() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g22-image.oci.tar");
+    let mut bytes = Vec::new();
+    fs::File::open(data).unwrap().read_to_end(&mut bytes).unwrap();
+    let place = Place::new();
+    assert_eq!(place.run(&["--verify"], &bytes).status, 0);
+    // In the middle of the layer, the largest blob.
+    bytes[30_000] ^= 1;
+    let run = place.run(&["--bundle", "web"], &bytes);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("SHA-256"), "{}", run.stderr);
+    assert!(place.names().is_empty());
+}
