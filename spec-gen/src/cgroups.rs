@@ -55,6 +55,14 @@ pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// A path that libpod made for one container, made for another: the same parent, manager and form.
+pub fn with_id(path: &str, id: &str) -> Option<String> {
+    let at = ["/libpod-", ":libpod:"].iter().find_map(|form| Some(path.rfind(form)? + form.len()))?;
+    let old = &path[at..];
+    let is_id = old.len() == 64 && old.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| format!("{}{id}", &path[..at]))
+}
+
 /// Beside the cgroup spec-gen runs in, which is the caller's unit.
 fn split(id: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string("/proc/self/cgroup")?;
@@ -107,6 +115,21 @@ mod tests {
                 ..Container::default()
             };
             assert!(path(&container).is_err(), "{manager} {parent} {mode}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_keeps_parent_and_form() {
+        let old = "ab".repeat(32);
+        #[rustfmt::skip]
+        let cases = [
+            (format!("/p/libpod-{old}"), Some("/p/libpod-NEW".to_owned())),
+            (format!("my-foo.slice:libpod:{old}"), Some("my-foo.slice:libpod:NEW".to_owned())),
+            ("/p/libpod-web".to_owned(), None),
+            ("/web".to_owned(), None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(with_id(&path, "NEW"), expected, "{path}");
         }
     }
 

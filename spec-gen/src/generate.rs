@@ -318,7 +318,13 @@ pub fn set_cgroups_path(job: &mut Job<'_>) -> anyhow::Result<()> {
     let path = match &args.cgroups_path {
         Some(path) => Some(path.clone()).filter(|p| !p.is_empty()),
         None if made => cgroups::path(&job.container)?,
-        None => return Ok(()),
+        None => {
+            let (old, id) = (job.spec.text("linux.cgroupsPath"), job.args.input.id.as_deref());
+            match old.zip(id).and_then(|(old, id)| cgroups::with_id(old, id)) {
+                Some(path) => Some(path),
+                None => return Ok(()),
+            }
+        }
     };
     match path {
         Some(path) => job.spec.set("linux.cgroupsPath", path),

@@ -452,6 +452,65 @@ fn files_of_the_old_manager_come_from_one_directory() {
 }
 
 #[test]
+fn a_restored_container_takes_its_new_id_and_state() {
+    let dir = Dir::new();
+    let old = "ab".repeat(32);
+    let spec = json!({
+        "ociVersion": "1.2.0", "root": {"path": "/old"},
+        "mounts": [{"destination": "/etc/hosts", "type": "bind", "source": "/old/userdata/hosts"}],
+        "linux": {"cgroupsPath": format!("/p/libpod-{old}"), "namespaces": [{"type": "network", "path": "/run/netns/old"}]}
+    })
+    .to_string();
+    dir.write(
+        "state.json",
+        r#"{"mountPoint":"/new","netns":"/run/netns/new","bindMounts":{"/etc/hosts":"/new/userdata/hosts"}}"#,
+    );
+    let restored = dir.spec(&["--restore", "--state", "state.json", "--id", "NEW"], &spec);
+    assert_eq!(restored["root"]["path"], "/new");
+    assert_eq!(restored["mounts"][0]["source"], "/new/userdata/hosts");
+    assert_eq!(restored["linux"]["cgroupsPath"], "/p/libpod-NEW");
+    assert_eq!(restored["linux"]["namespaces"][0]["path"], "/run/netns/new");
+    let restored = dir.spec(
+        &[
+            "--restore",
+            "--state",
+            "state.json",
+            "--id",
+            "NEW",
+            "--cgroup-manager",
+            "systemd",
+            "--cgroup-parent",
+            "a.slice",
+        ],
+        &spec,
+    );
+    assert_eq!(restored["linux"]["cgroupsPath"], "a.slice:libpod:NEW");
+}
+
+#[test]
+fn an_unknown_user_gets_entries_in_copies_and_not_in_the_image() {
+    let dir = Dir::new();
+    let before = fs::read(dir.path("rootfs/etc/passwd")).unwrap();
+    let flags = ["--new", "--rootfs", "rootfs", "--user", "4242:4343", "--passwd-out", "accounts", "--apply"];
+    let spec = dir.spec(&flags, "");
+    let sources: Vec<&str> = spec["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["source"].as_str())
+        .filter(|s| s.contains("/accounts/"))
+        .collect();
+    assert_eq!(sources, [dir.path("accounts/group"), dir.path("accounts/passwd")]);
+    let passwd = fs::read_to_string(dir.path("accounts/passwd")).unwrap();
+    assert!(
+        passwd.starts_with("root:") && passwd.ends_with("4242:*:4242:4343:container user:/:/bin/sh\n"),
+        "{passwd}"
+    );
+    assert!(fs::read_to_string(dir.path("accounts/group")).unwrap().ends_with("4343:x:4343:4242\n"));
+    assert_eq!(fs::read(dir.path("rootfs/etc/passwd")).unwrap(), before);
+}
+
+#[test]
 fn explain_names_path_change_and_reason() {
     let dir = Dir::new();
     let output = dir
