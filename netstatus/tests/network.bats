@@ -612,5 +612,12 @@ migrate_in() {
     on hostA netstatus save -q --pid "$(podman inspect -f '{{.State.Pid}}' pod)" --network eth0=agdpod >"$dir/live"
     jq -e '.agdpod.interfaces.eth0.mac_address == "02:91:00:00:00:77"
         and ([.agdpod.interfaces.eth0.subnets[].ipnet] == ["10.91.1.77/24", "fd91:1::77/64"])' "$dir/live"
-    podman rm -f -t 0 pod
+    # A copy beside it, by the options of podman run.
+    # shellcheck disable=SC2046  # each option is one word
+    podman run -d --name copy $(netstatus restore --to podman --ip agdpod=10.91.1.78,fd91:1::78 \
+        --mac agdpod=02:91:00:00:00:78 --ifname agdpod=data0 <"$dir/live") localhost/bb sh -c 'while :; do sleep 0.2; done'
+    on hostA netstatus save -q --pid "$(podman inspect -f '{{.State.Pid}}' copy)" --network data0=agdpod >"$dir/copy"
+    jq -e '.agdpod.interfaces.data0.mac_address == "02:91:00:00:00:78"
+        and ([.agdpod.interfaces.data0.subnets[].ipnet] == ["10.91.1.78/24", "fd91:1::78/64"])' "$dir/copy"
+    podman rm -f -t 0 pod copy
 }
