@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use checkpoint::VolumeName;
 use clap::Parser;
-use cli::args::{Common, name_value};
+use cli::args::{Common, IdRange, Ids, name_value};
+use tartree::{ExtractOptions, IdMap, IdMaps};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
 #[derive(Parser, Debug)]
@@ -29,6 +30,8 @@ pub struct Args {
     pub output: Output,
     #[command(flatten)]
     pub include: Include,
+    #[command(flatten)]
+    pub ownership: Ownership,
     #[command(flatten)]
     pub host: Host,
     #[command(flatten)]
@@ -104,6 +107,24 @@ pub struct Include {
     /// The archive of the pre-checkpoint that this one needs
     #[arg(long, value_name = "FILE", conflicts_with_all = OTHERS)]
     pub previous: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Ownership")]
+pub struct Ownership {
+    #[command(flatten)]
+    pub ids: Ids,
+    /// Give all files outside the bundle to the user who unpacks, and drop setuid and setgid
+    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "list", "verify", "show", "check"])]
+    pub no_same_owner: bool,
+}
+
+impl Ownership {
+    pub fn options(&self) -> ExtractOptions {
+        let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
+        let ids = IdMaps { uid: map(&self.ids.uidmap), gid: map(&self.ids.gidmap) };
+        ExtractOptions { ids, no_same_owner: self.no_same_owner }
+    }
 }
 
 #[derive(clap::Args, Debug)]

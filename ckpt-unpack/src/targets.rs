@@ -19,6 +19,7 @@ const BUFFER: usize = 256 << 10;
 /// All of them.
 pub struct Targets<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
+    options: ExtractOptions,
     /// Those that were written to, as far as it is not undone by an error.
     touched: Vec<PathBuf>,
     session: &'a Session,
@@ -27,10 +28,11 @@ pub struct Targets<'a> {
 impl<'a> Targets<'a> {
     /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
     pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
+        let options = args.ownership.options();
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::name(dir))?;
-                let extractor = Extractor::new(root, ExtractOptions::default());
+                let extractor = Extractor::new(root, options.clone());
                 Some((RootfsApply::new(extractor), dir.as_path()))
             }
             None => None,
@@ -45,7 +47,7 @@ impl<'a> Targets<'a> {
                 anyhow::bail!("{}: not a directory", cli::name(dir));
             }
         }
-        Ok(Targets { rootfs, touched: Vec::new(), session })
+        Ok(Targets { rootfs, options, touched: Vec::new(), session })
     }
 
     /// Applies a member to the root file system.
@@ -85,7 +87,7 @@ impl<'a> Targets<'a> {
         self.touched.push(dir.to_owned());
         let (name, session) = (object(), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-        let mut extractor = Extractor::new(root, ExtractOptions::default());
+        let mut extractor = Extractor::new(root, self.options.clone());
         let decoder = decoder(content).with_context(|| member.to_string())?;
         let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), Limits::default());
         tartree::extract_tar(&mut reader, &mut extractor, &mut notices, |entry| {

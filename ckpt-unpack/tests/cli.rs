@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -335,6 +335,32 @@ fn images_since_a_pre_checkpoint_are_unpacked_with_it_only() {
     let run = place.run(&["--bundle", "web", "--previous", "pre.ckpt"], &main);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     assert_eq!(fs::read(place.path("web/checkpoint/parent/pages-1.img")).unwrap(), b"pages");
+}
+
+#[test]
+fn owners_are_mapped_or_left_out_as_asked() {
+    let mut owned = file("owned", b"");
+    (owned.0.meta.uid, owned.0.meta.gid, owned.0.meta.mode) = (5, 6, 0o4755);
+    let bytes = archive(&[file("volumes/a.tar", &tar(&[owned]))]);
+    let place = Place::new();
+    let base = ["--bundle", "web", "--volume", "a=va"];
+    let run = place.run(&[&base[..], &["--no-same-owner"]].concat(), &bytes);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let meta = fs::metadata(place.path("va/owned")).unwrap();
+    let me = fs::metadata(place.path("va")).unwrap();
+    assert_eq!((meta.uid(), meta.permissions().mode() & 0o7777), (me.uid(), 0o755));
+    // An id in no range has no owner here.
+    let run = Place::new().run(&[&base[..], &["--uidmap", "0:100000:5"]].concat(), &bytes);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("volumes/a.tar: owned: uid 5 is not in the id map"), "{}", run.stderr);
+    if me.uid() == 0 {
+        let place = Place::new();
+        let run =
+            place.run(&[&base[..], &["--uidmap", "0:100000:50", "--gidmap", "0:200000:50"]].concat(), &bytes);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+        let meta = fs::metadata(place.path("va/owned")).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (100_005, 200_006));
+    }
 }
 
 #[test]

@@ -109,7 +109,8 @@ setup() {
     [ "$(cat file)" = changed ]
     [ "$(cat replaced)" = other ]
     [ "$(stat -c '%a %u:%g' chmod)" = '4750 1000:1001' ]
-    [ "$(cat links/one links/two)" = $'changed\nchanged' ]
+    # On an overlay without index=on a write parts the names of an inode; what counts is what the container had.
+    [ "$(cat links/one links/two)" = "$(cat "$here"/rootfs/fix/links/{one,two})" ]
 }
 
 @test "L5: a changed file whose path is a directory on the host" {
