@@ -53,10 +53,10 @@ pub struct Verb {
     #[arg(long)]
     pub check: bool,
     /// Make an empty dump.log in the bundle, for CRIU to write to
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub prepare: bool,
     /// Remove from the bundle what a finished export no longer needs
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub cleanup: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Input {
     #[arg(long, value_name = "NAME=FILE", value_parser = name_value)]
     pub member: Vec<(String, PathBuf)>,
     /// Take member streams that were made by hand, whose end proves nothing
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub raw_members: bool,
 }
 
@@ -90,10 +90,10 @@ pub struct Include {
     #[arg(long)]
     pub ignore_volumes: bool,
     /// Pack the images of a pre-dump, of a container that runs on
-    #[arg(long, conflicts_with = "with_previous")]
+    #[arg(long, conflicts_with = "with_previous", hide_short_help = true)]
     pub pre_checkpoint: bool,
     /// The images need those of a pre-dump, which travel in another archive
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub with_previous: bool,
 }
 
@@ -101,7 +101,7 @@ pub struct Include {
 #[command(next_help_heading = "Container, where the bundle has no config.dump")]
 pub struct Container {
     /// Its ID [default: made from name and config.json]
-    #[arg(long, value_name = "ID", value_parser = id)]
+    #[arg(long, value_name = "ID", value_parser = id, hide_short_help = true)]
     pub id: Option<String>,
     /// Its name [default: that of the bundle]
     #[arg(long, value_name = "NAME", value_parser = id)]
@@ -110,16 +110,16 @@ pub struct Container {
     #[arg(long, value_name = "REF[@ID]")]
     pub rootfs_image: Option<String>,
     /// What "runc state" printed: its name, and when it was created
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
     /// The runtime that dumped it [default: runc]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub runtime: Option<String>,
     /// Its mount at DEST is the volume NAME, for podman to make anew (repeatable)
     #[arg(long, value_name = "NAME=DEST", value_parser = volume)]
     pub volume: Vec<(VolumeName, String)>,
     /// Where the podman that will restore it keeps volumes [default: /var/lib/containers/storage/volumes]
-    #[arg(long, value_name = "DIR", requires = "volume")]
+    #[arg(long, value_name = "DIR", requires = "volume", hide_short_help = true)]
     pub volume_path: Option<String>,
 }
 
@@ -130,10 +130,10 @@ pub struct Compress {
     #[arg(long, value_name = "FORMAT", default_value = "none")]
     pub compress: Compression,
     /// How hard: zstd 1 to 22, xz 0 to 9, gzip and bzip2 1 to 9
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     pub level: Option<u32>,
     /// How many threads compress [default: one for each CPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub threads: Option<u16>,
 }
 
@@ -144,13 +144,13 @@ pub struct Image {
     #[arg(long, value_name = "FORMAT", default_value = "archive")]
     pub format: Format,
     /// The image's name
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", hide_short_help = true)]
     pub tag: Option<String>,
     /// One more annotation of the image (repeatable)
-    #[arg(long, value_name = "K=V", value_parser = annotation)]
+    #[arg(long, value_name = "K=V", value_parser = annotation, hide_short_help = true)]
     pub annotation: Vec<(String, String)>,
     /// Print what CRIU measured, as JSON: on standard output with -o, else on standard error
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub print_stats: bool,
 }
 
@@ -158,16 +158,16 @@ pub struct Image {
 #[command(next_help_heading = "Host")]
 pub struct Check {
     /// CRIU
-    #[arg(long, value_name = "PROGRAM", default_value = "criu")]
+    #[arg(long, value_name = "PROGRAM", default_value = "criu", hide_short_help = true)]
     pub criu: String,
     /// With --check: the container is in a pod
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", hide_short_help = true)]
     pub pod: bool,
     /// With --check: look also at the container of this process
-    #[arg(long, value_name = "PID", requires = "check")]
+    #[arg(long, value_name = "PID", requires = "check", hide_short_help = true)]
     pub pid: Option<u32>,
     /// With --prepare: the SELinux label of the container's files
-    #[arg(long, value_name = "LABEL", requires = "prepare")]
+    #[arg(long, value_name = "LABEL", requires = "prepare", hide_short_help = true)]
     pub mount_label: Option<String>,
 }
 

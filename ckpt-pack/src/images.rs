@@ -20,6 +20,8 @@ pub enum Dump {
     SincePrevious,
     /// Memory of a container that runs on.
     Pre,
+    /// Not CRIU's, but podman's own: files of other programs for the container.
+    Artifacts,
 }
 
 /// An image directory that holds a dump.
@@ -43,7 +45,7 @@ impl Images {
         let time = match Status::at(root.fd(), INVENTORY.as_ref()) {
             Ok(inventory) => inventory.mtime(),
             // Only a full dump is restored by itself.
-            Err(_) if dump == Dump::Pre => {
+            Err(_) if matches!(dump, Dump::Pre | Dump::Artifacts) => {
                 Status::at(root.fd(), "".as_ref()).with_context(|| name.clone())?.mtime()
             }
             Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
@@ -57,7 +59,11 @@ impl Images {
     }
 
     fn member(&self, path: TarPath) -> Member {
-        if self.dump == Dump::Pre { Member::PreImages(path) } else { Member::Images(path) }
+        match self.dump {
+            Dump::Pre => Member::PreImages(path),
+            Dump::Artifacts => Member::Artifacts(path),
+            Dump::Whole | Dump::SincePrevious => Member::Images(path),
+        }
     }
 
     /// Writes the directory, mode 0700 (0600, as podman writes it, keeps others than root out: checkpointctl #153), and
@@ -87,19 +93,23 @@ impl Images {
                         .file(&member, opened, &entry, ino, mtime, notices)
                         .with_context(|| name.clone())?;
                 }
-                Kind::Symlink { .. } if entry.path.as_bytes() == PARENT => match self.dump {
-                    // Written below, relative whatever it is here: an absolute one leads nowhere on the other
-                    // machine, and CRIU then restores without a word what it has (CRIU #116, #1387).
-                    Dump::SincePrevious => {}
-                    Dump::Pre => anyhow::bail!("{name}/parent: a chain of pre-dumps, only one can be packed"),
-                    Dump::Whole => {
-                        let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
-                        return Err(Hint::on(
-                            e,
-                            "pack both: with --pre-checkpoint that, with --with-previous this",
-                        ));
+                Kind::Symlink { .. } if entry.path.as_bytes() == PARENT && self.dump != Dump::Artifacts => {
+                    match self.dump {
+                        // Written below, relative whatever it is here: an absolute one leads nowhere on the other
+                        // machine, and CRIU then restores without a word what it has (CRIU #116, #1387).
+                        Dump::SincePrevious => {}
+                        Dump::Pre => {
+                            anyhow::bail!("{name}/parent: a chain of pre-dumps, only one can be packed")
+                        }
+                        Dump::Whole | Dump::Artifacts => {
+                            let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
+                            return Err(Hint::on(
+                                e,
+                                "pack both: with --pre-checkpoint that, with --with-previous this",
+                            ));
+                        }
                     }
-                },
+                }
                 _ => anyhow::bail!("{name}/{}: not a regular file", entry.path),
             }
         }

@@ -25,7 +25,7 @@ use crate::target::{self, Target};
 
 /// Members that lie in a bundle as files and are taken as they are. Those that hold data (`rootfs-diff.tar`, volumes)
 /// are not among them: one left behind by an earlier export would bring back old content (podman before 5.6).
-const BUNDLE_FILES: [&str; 9] = [
+const BUNDLE_FILES: [&str; 10] = [
     "network.status",
     "stats-dump",
     "ctr.log",
@@ -35,6 +35,7 @@ const BUNDLE_FILES: [&str; 9] = [
     "pod.options",
     "pod.dump",
     "container.log",
+    "io.kubernetes.cri-o.LogPath",
 ];
 
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
@@ -152,6 +153,10 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
             if let Some((file, name)) = stats_dump(bundle, image_path)? {
                 self.file(&Member::StatsDump, file).with_context(|| name)?;
             }
+        }
+        let artifacts = bundle.path("artifacts");
+        if artifacts.is_dir() {
+            Images::open(&artifacts, Dump::Artifacts)?.write(&mut self.writer, &mut self.tally)?;
         }
         images.write(&mut self.writer, &mut self.tally)?;
         for (member, path) in late {

@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(value_name = "ARCHIVE", help_heading = "Input")]
     pub archive: Option<PathBuf>,
     /// Keep members nobody knows in the bundle, instead of refusing the archive
-    #[arg(long, help_heading = "Input")]
+    #[arg(long, help_heading = "Input", hide_short_help = true)]
     pub keep_unknown: bool,
     #[command(flatten)]
     pub output: Output,
@@ -62,7 +62,7 @@ pub struct Verb {
     #[arg(long, help_heading = "What to do", conflicts_with_all = ["list", "verify", "show", "bundle"])]
     pub check: bool,
     /// Remove from the bundle what a finished restore no longer needs
-    #[arg(long, help_heading = "What to do", requires = "bundle", conflicts_with_all = ["list", "verify", "show", "check"])]
+    #[arg(long, help_heading = "What to do", requires = "bundle", conflicts_with_all = ["list", "verify", "show", "check"], hide_short_help = true)]
     pub cleanup: bool,
 }
 
@@ -82,13 +82,13 @@ pub struct Output {
     #[arg(long, value_name = "DIR", conflicts_with_all = OTHERS)]
     pub shm: Option<PathBuf>,
     /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
-    #[arg(long, value_name = "LABEL", conflicts_with_all = OTHERS)]
+    #[arg(long, value_name = "LABEL", conflicts_with_all = OTHERS, hide_short_help = true)]
     pub mount_label: Option<String>,
     /// With --list or --show: one JSON document instead of lines
     #[arg(long)]
     pub json: bool,
     /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
-    #[arg(long, conflicts_with_all = OTHERS)]
+    #[arg(long, conflicts_with_all = OTHERS, hide_short_help = true)]
     pub print_stats: bool,
 }
 
@@ -96,7 +96,7 @@ pub struct Output {
 #[command(next_help_heading = "What to include")]
 pub struct Include {
     /// Without config.dump and spec.dump
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub without_config: bool,
     /// Without the changes of the root file system
     #[arg(long, conflicts_with = "rootfs")]
@@ -105,7 +105,7 @@ pub struct Include {
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
     /// The archive of the pre-checkpoint that this one needs
-    #[arg(long, value_name = "FILE", conflicts_with_all = OTHERS)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OTHERS, hide_short_help = true)]
     pub previous: Option<PathBuf>,
 }
 
@@ -115,7 +115,7 @@ pub struct Ownership {
     #[command(flatten)]
     pub ids: Ids,
     /// Give all files outside the bundle to the user who unpacks, and drop setuid and setgid
-    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "list", "verify", "show", "check"])]
+    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "list", "verify", "show", "check"], hide_short_help = true)]
     pub no_same_owner: bool,
 }
 
@@ -131,13 +131,13 @@ impl Ownership {
 #[command(next_help_heading = "Host, with --check")]
 pub struct Host {
     /// CRIU
-    #[arg(long, value_name = "PROGRAM", default_value = "criu", requires = "check")]
+    #[arg(long, value_name = "PROGRAM", default_value = "criu", requires = "check", hide_short_help = true)]
     pub criu: String,
     /// The runtime that is to restore
-    #[arg(long, value_name = "NAME", default_value = "runc", requires = "check")]
+    #[arg(long, value_name = "NAME", default_value = "runc", requires = "check", hide_short_help = true)]
     pub runtime: String,
     /// The container is in a pod
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", hide_short_help = true)]
     pub pod: bool,
 }
 

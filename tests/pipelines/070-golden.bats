@@ -34,8 +34,7 @@ by_tar() {
         ckpt-pack --bundle bundle --ignore-volumes --ignore-rootfs "${members[@]}" -o again.ckpt
         by_tar "$archive" first
         by_tar again.ckpt second
-        # podman's empty directory, and what is added for the other family of engines.
-        rmdir first/artifacts 2>/dev/null || true
+        # What is added for the other family of engines.
         for dump in first/config.dump second/config.dump; do
             jq -S 'del(.rootfsImage, .rootfsImageRef, .checkpointedTime) | del(.namedVolumes[]?.options)' $dump >$dump.new
             mv $dump.new $dump

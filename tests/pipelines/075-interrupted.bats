@@ -88,7 +88,7 @@ teardown() {
     grep -q 'rootfs: holds part of the checkpoint' <<<"$stderr"
     grep -q 'small/data: holds part of the checkpoint' <<<"$stderr"
     [ ! -e web ]
-    [ -z "$(ls -A | grep -v -e '^rootfs$' -e '^small$')" ]
+    [ -z "$(ls -A | grep -v -e '^rootfs$' -e '^small$' -e '^separate-stderr')" ]
 }
 
 @test "a reader that goes away ends ckpt-pack by SIGPIPE, silently, in every format" {
