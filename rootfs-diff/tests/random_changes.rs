@@ -3,14 +3,14 @@
 //! 1,000 sequences; more with PROPTEST_CASES.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use harness::{Options, differences, host};
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, makedev, mknod, utimensat};
 use nix::sys::time::TimeSpec;
@@ -92,11 +92,12 @@ fn take(root: &Path, step: &Step) {
     let attribute = |n: &u8| format!("{}.x{n}", if *n == 2 { "trusted" } else { "user" });
     let _: Result<(), Box<dyn std::error::Error>> = (|| {
         match step {
-            Step::Write(a, content) => fs::write(at(a), vec![*content; usize::from(*content) * 3])?,
-            Step::Append(a) => File::options().append(true).open(at(a))?.write_all(b"+")?,
-            Step::Sparse(a) => {
-                File::options().write(true).create(true).truncate(false).open(at(a))?.set_len(300_000)?
+            Step::Write(a, content) => {
+                let bytes = vec![*content; usize::from(*content) * 3];
+                file().create(true).truncate(true).open(at(a))?.write_all(&bytes)?;
             }
+            Step::Append(a) => file().append(true).open(at(a))?.write_all(b"+")?,
+            Step::Sparse(a) => file().create(true).open(at(a))?.set_len(300_000)?,
             Step::Mkdir(a) => fs::create_dir(at(a))?,
             Step::Symlink(a, b) => symlink(path(Path::new("/"), *b), at(a))?,
             Step::Link(a, b) => fs::hard_link(at(a), at(b))?,
@@ -109,7 +110,7 @@ fn take(root: &Path, step: &Step) {
             Step::Recreate(a) => {
                 fs::remove_dir_all(at(a))?;
                 fs::create_dir(at(a))?;
-                fs::write(at(a).join("b"), "new")?;
+                file().create(true).open(at(a).join("b"))?.write_all(b"new")?;
             }
             Step::Chmod(a, mode) => fs::set_permissions(at(a), fs::Permissions::from_mode(u32::from(*mode)))?,
             Step::Chown(a, id) => lchown(at(a), Some(u32::from(*id)), Some(1 << 22))?,
@@ -130,6 +131,13 @@ fn take(root: &Path, step: &Step) {
         }
         Ok(())
     })();
+}
+
+/// For writing, and not waiting for a reader where a FIFO stands.
+fn file() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    options
 }
 
 fn age(path: &Path, sec: i64, nsec: i64) -> nix::Result<()> {
