@@ -635,7 +635,7 @@ pub struct WhatArgs {
     pub actions: Option<PathBuf>,
 
     /// Do it: chown, relabel, make overlay directories
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, hide_short_help = true, conflicts_with = "what")]
     pub apply: bool,
 
     /// Write no line breaks

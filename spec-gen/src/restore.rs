@@ -263,10 +263,14 @@ fn foreign(
         let destination = mounts::destination(mount);
         if !repointed.contains(&mounts::clean(destination)) && names_host(mount) {
             let hint = match bindmap::file_name(&mounts::clean(destination)) {
+                _ if !mounts::is_bind(mount) => format!("--mount-remove {destination}"),
                 Some(_) => format!("--bind-mount {destination}=FILE"),
                 None => format!("-v DIR:{destination}"),
             };
-            let what = if mounts::is_bind(mount) { mounts::source(mount) } else { "overlay directories" };
+            let what = match mounts::kind(mount) {
+                _ if mounts::is_bind(mount) => mounts::source(mount).to_owned(),
+                kind => format!("{kind} of {}", mounts::source(mount)),
+            };
             found.push((format!("mounts: {destination}: {what}"), hint));
         }
     }
@@ -284,17 +288,20 @@ fn foreign(
     found
 }
 
-/// Whether a mount reaches into the host's files. The kernel's own trees bound where they belong
-/// (rootless /sys, systemd's cgroup tree) are the same on every host.
+/// File systems with nothing of the host's behind them.
+const OF_THE_KERNEL: [&str; 8] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "sysfs", "tmpfs"];
+
+/// Whether a mount reaches into the host's files: a bind mount, an overlay over its directories, a disk, a
+/// server. The kernel's own trees bound where they belong (rootless /sys, systemd's cgroup tree) are the
+/// same on every host.
 fn names_host(mount: &Value) -> bool {
+    if !mounts::is_bind(mount) {
+        return !OF_THE_KERNEL.contains(&mounts::kind(mount));
+    }
     let (source, destination) =
         (mounts::clean(mounts::source(mount)), mounts::clean(mounts::destination(mount)));
-    let kernels_own = source == destination
-        && (mounts::is_below(&source, "/sys/fs/cgroup")
-            || source == "/sys" && mounts::options(mount).any(|o| o == "ro"));
-    let overlay =
-        mounts::kind(mount) == "overlay" || mounts::options(mount).any(|o| o.starts_with("lowerdir="));
-    (mounts::is_bind(mount) && !kernels_own) || overlay
+    let read_only_sys = source == "/sys" && mounts::options(mount).any(|o| o == "ro");
+    !(source == destination && (mounts::is_below(&source, "/sys/fs/cgroup") || read_only_sys))
 }
 
 /// A namespace given by path at the dump must be given by path again: CRIU has its name in the images, not its content.

@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -32,9 +31,6 @@ impl Rootfs {
     /// When it cannot be opened; it was named by the user, so it must be there.
     pub fn open(dir: &Path) -> anyhow::Result<Rootfs> {
         let root = Root::open(dir).map_err(io_error).with_context(|| name(dir))?;
-        if !root.as_fd().try_clone_to_owned().map(File::from)?.metadata()?.is_dir() {
-            bail!("{}: not a directory", name(dir));
-        }
         Ok(Rootfs { dir: Some(dir.to_path_buf()), root: Some(root) })
     }
 

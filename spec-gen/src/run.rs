@@ -82,8 +82,8 @@ fn finish(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {
     } else {
         render(job.spec.value(), what)?
     };
+    // An output that cannot be written is found before anything is done, and written after: who has it, has it all.
     let mut output = Output::text(job.args.output.output.as_deref())?;
-    output.write_all(text.as_bytes())?;
     if let Some(file) = &what.actions {
         let mut list = Output::text(Some(file))?;
         for action in &job.actions {
@@ -101,6 +101,7 @@ fn finish(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {
             job.session.warn(format_args!("not done without --apply: {}", action.to_value()));
         }
     }
+    output.write_all(text.as_bytes())?;
     output.commit()
 }
 

@@ -344,6 +344,7 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
             {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "ro"]},
             {"destination": "/none", "type": "none", "source": "/root", "options": ["rbind"]},
             {"destination": "/o", "type": "overlay", "source": "overlay", "options": ["lowerdir=/etc"]},
+            {"destination": "/disk", "type": "ext4", "source": "/dev/sda1"},
         ],
         "annotations": {"org.criu.config": "/tmp/evil", "cdi.k8s.io/x": "v.com/d=a", "run.oci.handler": "x", "mine": "kept"},
         "hooks": {"poststop": [{"path": "/bin/evil"}]},
@@ -361,7 +362,8 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
         "mounts: /data/: /: of",
         "mounts: /etc/hosts: /run/hosts: of",
         "mounts: /none: /root: of",
-        "mounts: /o: overlay directories: of",
+        "mounts: /o: overlay of overlay: of",
+        "mounts: /disk: ext4 of /dev/sda1: of",
         "network: /proc/7/ns/net: of",
         "ipc: /proc/7/ns/ipc: of",
         "warning: standard input: hooks.poststop: /bin/evil: dropped",
@@ -385,6 +387,8 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
         "/here/hosts:/etc/hosts",
         "--mount-remove",
         "/none",
+        "--mount-remove",
+        "/disk",
         "--mount-remove",
         "/o",
         "--network",
@@ -557,6 +561,16 @@ fn actions_are_listed_or_done_and_never_silent() {
         (Some("chown"), Some(dir.path("own").as_str()))
     );
     assert!(dir.run(&[&flags[..], &["--apply"]].concat(), "").status.success());
+}
+
+#[test]
+fn an_action_that_fails_leaves_no_output() {
+    let dir = Dir::new();
+    let volume = format!("{}:/x:O", dir.path("nowhere"));
+    let flags = ["--new", "-v", &volume, "--overlay-dir", "overlays", "--apply"];
+    let output = dir.run(&flags, "");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(message(&output).contains("nowhere: No such file or directory"), "{}", message(&output));
 }
 
 #[test]
