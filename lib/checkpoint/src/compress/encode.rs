@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use super::Compression;
 use super::members::{Format, Members};
 
+/// Data that one thread compresses at a time. Zstandard raises it where a level's window needs more.
+const ZSTD_JOB: u32 = 2 << 20;
+
 /// How to compress.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +51,8 @@ impl<W: Write> Encoder<W> {
                 // Also for one thread: the multi-threaded compressor gives the same bytes for any number of
                 // workers, the single-threaded one gives others.
                 encoder.multithread(u32::try_from(threads).unwrap_or(u32::MAX))?;
+                // Each worker holds a job and its result; the library's own choice is 8 MiB and more.
+                encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
                 State::Zstd(Box::new(encoder))
             }
             Compression::Xz => {
