@@ -371,6 +371,10 @@ pub struct SecurityArgs {
     /// Show a path that is hidden or read-only; ALL for all
     #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
     pub unmask: Vec<String>,
+
+    /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, no-new-privileges, ...
+    #[arg(long, value_name = "OPT", conflicts_with = "restore", hide_short_help = true)]
+    pub security_opt: Vec<String>,
 }
 
 #[derive(Debug, Group)]

@@ -244,10 +244,14 @@ pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
         ("linux.mountLabel", "--mount-label", &s.mount_label),
         ("ociVersion", "--oci-version", &args.input.oci_version),
     ] {
-        if let Some(value) = value {
-            spec.set(key, value.as_str());
-            trace.because(spec, || flag.to_owned());
+        match value.as_deref() {
+            None => {}
+            Some("") => {
+                spec.remove(key);
+            }
+            Some(value) => spec.set(key, value),
         }
+        trace.because(spec, || flag.to_owned());
     }
     for pair in &args.hooks.annotation {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {

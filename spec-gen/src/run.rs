@@ -14,7 +14,7 @@ use crate::explain::Trace;
 use crate::input::{self, Kind};
 use crate::rootfs::Rootfs;
 use crate::spec::Spec;
-use crate::{diff, generate, restore, validate};
+use crate::{diff, generate, restore, security, validate};
 
 /// What the rules work on.
 pub struct Job<'a> {
@@ -36,7 +36,8 @@ pub struct Job<'a> {
 ///
 /// # Errors
 /// Nothing is written then, and no action was done, unless an action failed.
-pub fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
+pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
+    security::sort_options(&mut args.security)?;
     let cgroups = match args.cgroups.cgroup_version {
         Some(1) => Version::V1,
         Some(_) => Version::V2,

@@ -2,9 +2,40 @@
 
 use anyhow::Context;
 
+use crate::args::SecurityArgs;
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::{capabilities, input, masks, mounts, seccomp};
+
+/// Sorts podman's `--security-opt` into the flags that say the same.
+///
+/// # Errors
+/// On an option that is none of them.
+pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
+    for option in std::mem::take(&mut args.security_opt) {
+        let (key, value) = option.split_once(['=', ':']).unwrap_or((&option, ""));
+        match (key, value) {
+            ("no-new-privileges", "" | "true") => args.no_new_privileges = Some(true),
+            ("no-new-privileges", "false") => args.no_new_privileges = Some(false),
+            ("label", "disable") => {
+                args.selinux_label = Some(String::new());
+                args.mount_label = Some(String::new());
+            }
+            ("label", _) => {
+                let error = cli::usage(format!(
+                    "--security-opt {option}: what the whole label is, only the manager knows"
+                ));
+                return Err(cli::Hint::on(error, "give it with --selinux-label and --mount-label"));
+            }
+            ("seccomp", value) if !value.is_empty() => args.seccomp = Some(value.to_owned()),
+            ("apparmor", value) if !value.is_empty() => args.apparmor = Some(value.to_owned()),
+            ("mask", value) if !value.is_empty() => args.mask.push(value.to_owned()),
+            ("unmask", value) if !value.is_empty() => args.unmask.push(value.to_owned()),
+            _ => return Err(cli::usage(format!("--security-opt {option}: not an option"))),
+        }
+    }
+    Ok(())
+}
 
 /// Applies the security flags; the user is known by now, for capabilities depend on him.
 ///

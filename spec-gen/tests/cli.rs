@@ -632,6 +632,34 @@ fn oci_runtime_tools_names_are_understood() {
 }
 
 #[test]
+fn security_options_of_podman_are_understood() {
+    let dir = Dir::new();
+    dir.write("p.json", r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
+    let opt = |o: &'static str| ["--security-opt", o];
+    let flags: Vec<&str> = [
+        "seccomp=p.json",
+        "apparmor=unconfined",
+        "mask=/a:/b",
+        "unmask=/b",
+        "no-new-privileges",
+        "label=disable",
+    ]
+    .into_iter()
+    .flat_map(opt)
+    .collect();
+    let labelled = spec_with("/process/selinuxLabel", json!("a:b:c:s0"));
+    let spec = dir.spec(&flags, &labelled);
+    assert_eq!(spec["linux"]["seccomp"], json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}));
+    assert_eq!(spec["process"]["apparmorProfile"], "unconfined");
+    assert_eq!(spec["linux"]["maskedPaths"], json!(["/a"]));
+    assert_eq!(spec["process"]["noNewPrivileges"], true);
+    assert!(spec["process"].get("selinuxLabel").is_none());
+    for bad in ["x", "seccomp=", "label=type:x", "no-new-privileges=maybe"] {
+        assert_eq!(dir.run(&["--security-opt", bad], SPEC).status.code(), Some(2), "{bad}");
+    }
+}
+
+#[test]
 fn compat_keeps_what_somebody_may_count_on() {
     let dir = Dir::new();
     dir.write("hooks/h.json", r#"{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},"stages":["prestart","poststop"]}"#);
