@@ -71,6 +71,7 @@ impl Session {
     }
 
     fn line(&self, kind: &str, colour: &str, text: &dyn fmt::Display) {
+        let text = &plain(text);
         if self.colour {
             self.put(&format!("{}: \x1b[{colour}m{kind}:\x1b[0m {}", self.tool, Clean(text)));
         } else {
@@ -86,6 +87,24 @@ impl Session {
     pub(crate) fn close(&self) {
         let _ = std::io::stderr().flush();
     }
+}
+
+/// The text without the numbers that Rust puts behind the kernel's words: "No such file or directory (os error 2)".
+fn plain(text: &dyn fmt::Display) -> String {
+    let text = text.to_string();
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part[digits..].strip_prefix(')') {
+            Some(rest) if digits > 0 => plain.push_str(rest),
+            _ => {
+                plain.push_str(" (os error ");
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
 }
 
 /// A text with control characters written as escapes, so that a name from an archive
@@ -134,6 +153,14 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(Clean(&"a\nb\x1b[31m\u{9b}é").to_string(), "a\\nb\\x1b[31m\\x9bé");
+    }
+
+    #[test]
+    fn the_kernels_words_stand_without_its_numbers() {
+        let shown = |text: &str| plain(&text);
+        assert_eq!(shown("/x: No such file (os error 2): really"), "/x: No such file: really");
+        assert_eq!(shown("a (os error 2) (os error 13)"), "a");
+        assert_eq!(shown("a (os error x) (os error 5"), "a (os error x) (os error 5");
     }
 
     #[test]
