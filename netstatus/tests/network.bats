@@ -589,7 +589,8 @@ migrate_in() {
     mkdir "$dir/networks"
     bridge hostA
     # podman sets its network up in the namespace it is called from: that of hostA.
-    podman() { on hostA "${podman[@]}" "$@"; }
+    # Not with the descriptor of the results: what podman leaves running for a moment would keep the run from ending.
+    podman() { on hostA "${podman[@]}" "$@" 3>&-; }
     tar -C "$image" -c . | podman import --change CMD=/bin/sh - localhost/bb
     podman network create --disable-dns --subnet 10.91.1.0/24 --subnet fd91:1::/64 --ipv6 agdpod
     # A loop: one long sleep returns early when CRIU interrupts it.
