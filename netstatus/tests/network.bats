@@ -112,7 +112,7 @@ start() {
 connect() {
     mkfifo "$dir/to"
     : >"$dir/from"
-    on client busybox nc "$1" 7 <"$dir/to" >"$dir/from" 2>"$dir/client.log" &
+    on client busybox nc "$1" 7 <"$dir/to" >"$dir/from" 2>"$dir/client.log" 3>&- &
     client=$!
     exec 9>"$dir/to"
     say before
@@ -528,7 +528,7 @@ migrate_out() {
 migrate_in() {
     local bundle=$images/B
     ckpt-unpack --bundle "$bundle" --rootfs "$dir/rootfs"
-    spec-gen --restore --rootfs "$dir/rootfs" --network ns:/run/netns/ctrB <"$bundle/spec.dump" >"$bundle/config.json" &
+    spec-gen --restore --rootfs "$dir/rootfs" --network ns:/run/netns/ctrB <"$bundle/spec.dump" >"$bundle/config.json" 3>&- &
     netstatus restore --to netavark --base "$dir/opts.json" <"$bundle/network.status" |
         on hostB "$NETAVARK" --config "$dir/nvB" setup /run/netns/ctrB >"$dir/netavark.B.json"
     ip -n hostB link set up0 master br0
