@@ -27,6 +27,11 @@ impl Bundle {
         real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of `name` in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -1,7 +1,6 @@
 //! `--prepare` and `--cleanup`: the bundle before a dump and after its export.
 
-use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::Context;
@@ -48,18 +47,6 @@ const EXPORTED: [&str; 8] = [
 
 /// Removes what a finished export no longer needs.
 pub fn cleanup(bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
-    for name in EXPORTED {
-        let path = bundle.path(name);
-        let removed = match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(e) => Err(e),
-        };
-        match removed {
-            Ok(()) => session.note(format_args!("{}: removed", cli::name(&path))),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e).with_context(|| cli::name(&path)),
-        }
-    }
+    cli::remove_from(bundle.dir(), &EXPORTED, session)?;
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
 //! `--check` before a restore, `--cleanup` after it, and the log CRIU writes during it.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -58,19 +58,7 @@ pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     if !meta.is_dir() {
         anyhow::bail!("{}: not a directory", cli::name(bundle));
     }
-    for name in RESTORED {
-        let path = bundle.join(name);
-        let removed = match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(e) => Err(e),
-        };
-        match removed {
-            Ok(()) => session.note(format_args!("{}: removed", cli::name(&path))),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e).with_context(|| cli::name(&path)),
-        }
-    }
+    cli::remove_from(bundle, &RESTORED, session)?;
     Ok(Exit::Done)
 }
 

@@ -10,6 +10,7 @@ mod exit;
 mod input;
 pub mod message;
 mod output;
+mod remove;
 pub mod signal;
 
 pub use args::Common;
@@ -17,3 +18,4 @@ pub use exit::{Arguments, Exit, Hint, Usage, run, usage};
 pub use input::{Input, read_document};
 pub use message::{Session, name};
 pub use output::Output;
+pub use remove::remove_from;
