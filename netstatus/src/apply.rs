@@ -3,6 +3,7 @@
 //! A second run changes nothing. When a step fails, those before it are taken back in reverse order.
 
 mod create;
+mod rename;
 mod request;
 mod transaction;
 
@@ -19,7 +20,7 @@ use netlink_packet_route::address::AddressScope;
 use crate::args::Apply;
 use crate::document::read_status;
 use crate::extension::Extension;
-use crate::netlink::{Netlink, errno};
+use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info;
 use crate::restore::ip::{DefaultRoute, Link as Wanted, default_routes, links};
@@ -39,7 +40,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     };
     let transaction = Transaction::new(Netlink::open(&netns)?, Netlink::open(&Netns::own()?)?);
     let mut transaction = transaction.with_context(|| netns.name().to_owned())?;
-    let done = Job { args, netns: &netns, infos: &infos }.carry_out(&status, &mut transaction);
+    let done = Job { args, netns: &netns, infos: &infos, session }.carry_out(&status, &mut transaction);
     match done {
         Ok(()) => {
             session.note(format_args!("{}: {} changes", netns.name(), transaction.len()));
@@ -58,11 +59,13 @@ struct Job<'a> {
     args: &'a Apply,
     netns: &'a Netns,
     infos: &'a network_info::NetworkInfos,
+    session: &'a Session,
 }
 
 impl Job<'_> {
     fn carry_out(&self, status: &NetworkStatus, transaction: &mut Transaction) -> anyhow::Result<()> {
         let wanted = links(status, self.infos);
+        rename::links(&self.args.from_if, &wanted, transaction)?;
         let before = transaction.inside()?;
         let missing: Vec<&&str> = wanted.keys().filter(|name| before.link(name).is_none()).collect();
         if let (Some(name), None) = (missing.first(), self.args.create) {
@@ -140,8 +143,13 @@ impl Job<'_> {
         before: &State,
         transaction: &mut Transaction,
     ) -> anyhow::Result<()> {
-        if let Some(mac) = wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
-            set_mac(link, mac, before, transaction)?;
+        match wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
+            Some(mac) if link.shares_mac() => self.session.warn(format_args!(
+                "interface {}: MAC {mac} left out: an ipvlan has the MAC of its parent",
+                link.name
+            )),
+            Some(mac) => set_mac(link, mac, before, transaction)?,
+            None => {}
         }
         if let Some(mtu) = Extension::of(wanted.interface)?.mtu.filter(|mtu| *mtu != link.mtu) {
             let undo = (request::mtu(link.index, link.mtu), 0);
@@ -196,32 +204,9 @@ impl Job<'_> {
 }
 
 fn set_mac(link: &Link, mac: &Mac, before: &State, transaction: &mut Transaction) -> anyhow::Result<()> {
-    let what = format!("MAC {mac}");
-    let undo = || Some((request::mac(link.index, &link.mac), 0));
     let set = request::mac(link.index, mac.bytes());
-    let Err(error) = transaction.change(Side::Inside, &what, set.clone(), 0, undo()) else {
-        return Ok(());
-    };
-    // Some drivers take a new MAC only while the link is down; going down would cost it its addresses and routes.
-    let busy = error.downcast_ref::<std::io::Error>().and_then(errno) == Some(libc::EBUSY);
-    if !busy || !link.up || before.addresses_of(link).any(|a| a.scope == AddressScope::Universe) {
-        return Err(error);
-    }
-    transaction.change(
-        Side::Inside,
-        "down",
-        request::up(link.index, false),
-        0,
-        Some((request::up(link.index, true), 0)),
-    )?;
-    transaction.change(Side::Inside, &what, set, 0, undo())?;
-    transaction.change(
-        Side::Inside,
-        "up",
-        request::up(link.index, true),
-        0,
-        Some((request::up(link.index, false), 0)),
-    )
+    let undo = request::mac(link.index, &link.mac);
+    transaction.change_even_down(link, before, &format!("MAC {mac}"), &set, undo)
 }
 
 /// A default route through the same gateway is right whatever its metric; one through another gateway gives way.

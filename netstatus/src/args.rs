@@ -1,13 +1,17 @@
 //! The command line.
 
+mod value;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use checkpoint::network_status::{Mac, cidr};
+use checkpoint::network_status::Mac;
 use clap::{Parser, Subcommand, ValueEnum};
 use cli::Common;
 use cli::args::OutputFile;
-use ipnet::IpNet;
+
+pub use value::{PortMapping, Wanted};
+use value::{ips, mac, major, net_mac, pair, publish};
 
 /// Save and restore the network status of a container
 #[derive(Parser, Debug)]
@@ -147,17 +151,8 @@ pub struct Restore {
     #[command(flatten)]
     pub change: Change,
 
-    /// container_id for netavark (else that of --base)
-    #[arg(long, value_name = "ID", help_heading = "Output")]
-    pub container_id: Option<String>,
-
-    /// container_name for netavark (else that of --base)
-    #[arg(long, value_name = "NAME", help_heading = "Output")]
-    pub container_name: Option<String>,
-
-    /// Release of netavark to write for; from 2 on a subnet may have several addresses
-    #[arg(long, value_name = "VERSION", default_value = "1", value_parser = major, help_heading = "Output")]
-    pub netavark_version: u32,
+    #[command(flatten)]
+    pub netavark: Netavark,
 
     /// The interface that a CNI configuration is for, when the network has several
     #[arg(long, value_name = "IF", help_heading = "Output")]
@@ -187,6 +182,10 @@ pub struct Apply {
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub netns: PathBuf,
 
+    /// Interface NOW of the namespace becomes IF of the status, if it is not yet; repeatable
+    #[arg(long, value_name = "NOW=IF", value_parser = pair, help_heading = "Target")]
+    pub from_if: Vec<(String, String)>,
+
     /// Make an interface that is not there
     #[arg(long, value_name = "KIND", help_heading = "Target")]
     pub create: Option<Kind>,
@@ -199,7 +198,7 @@ pub struct Apply {
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     pub host_if: Option<String>,
 
-    /// Interface of this host for --create macvlan (else that of --network-info)
+    /// Interface of this host for --create macvlan and ipvlan (else that of --network-info)
     #[arg(long, value_name = "IF", help_heading = "Target")]
     pub parent: Option<String>,
 
@@ -292,6 +291,41 @@ pub enum Kind {
     Veth,
     /// A macvlan in bridge mode
     Macvlan,
+    /// An ipvlan in L2 mode, with the MAC of its parent
+    Ipvlan,
+}
+
+/// What netavark is told and no status knows.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "For netavark (each else as in --base)")]
+pub struct Netavark {
+    /// container_id
+    #[arg(long, value_name = "ID")]
+    pub container_id: Option<String>,
+
+    /// container_name
+    #[arg(long, value_name = "NAME")]
+    pub container_name: Option<String>,
+
+    /// container_hostname, a name in netavark's DNS (netavark >= 1.14)
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+
+    /// Published port, as podman has it: [IP:]HOST:CONTAINER[/PROTOCOL], ranges too; repeatable
+    #[arg(long, value_name = "[IP:]HOST:CTR[/PROTO]", value_parser = publish)]
+    pub publish: Vec<PortMapping>,
+
+    /// Another name of the container on network NET; repeatable
+    #[arg(long, value_name = "NET=NAME", value_parser = pair)]
+    pub alias: Vec<(String, String)>,
+
+    /// Server that netavark's DNS asks for other names; repeatable
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<IpAddr>,
+
+    /// Release of netavark to write for; from 2 on a subnet may have several addresses
+    #[arg(long, value_name = "VERSION", default_value = "1", value_parser = major)]
+    pub netavark_version: u32,
 }
 
 /// What a restore may change of the status.
@@ -344,52 +378,6 @@ pub enum Form {
     Status,
 }
 
-/// An address from the command line, with or without its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    Bare(IpAddr),
-    WithPrefix(IpNet),
-}
-
-impl Wanted {
-    pub fn addr(&self) -> IpAddr {
-        match self {
-            Wanted::Bare(ip) => *ip,
-            Wanted::WithPrefix(net) => net.addr(),
-        }
-    }
-}
-
-fn pair(arg: &str) -> Result<(String, String), String> {
-    match arg.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("NAME=VALUE is wanted".into()),
-    }
-}
-
-fn mac(arg: &str) -> Result<Mac, String> {
-    arg.parse().map_err(|_| "not a MAC address".into())
-}
-
-fn net_mac(arg: &str) -> Result<(String, Mac), String> {
-    let (net, value) = pair(arg)?;
-    Ok((net, mac(&value)?))
-}
-
-fn ips(arg: &str) -> Result<(String, Vec<Wanted>), String> {
-    let (net, list) = pair(arg)?;
-    let wanted = |text: &str| match text.parse() {
-        Ok(ip) => Ok(Wanted::Bare(ip)),
-        Err(_) => cidr(text).map(Wanted::WithPrefix).map_err(|e| e.to_string()),
-    };
-    Ok((net, list.split(',').map(wanted).collect::<Result<_, _>>()?))
-}
-
-fn major(arg: &str) -> Result<u32, String> {
-    let first = arg.split('.').next().unwrap_or_default();
-    first.parse().map_err(|_| "a version such as 1.14.0 is wanted".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,17 +386,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn addresses_are_read_with_and_without_prefix() {
-        let (net, list) = ips("n1=10.1.0.9,fd00::9/64").unwrap();
-        assert_eq!(net, "n1");
-        assert_eq!(
-            list,
-            [Wanted::Bare("10.1.0.9".parse().unwrap()), Wanted::WithPrefix("fd00::9/64".parse().unwrap())]
-        );
-        assert!(ips("n1=10.1.0.9,").is_err());
-        assert!(ips("10.1.0.9").is_err());
     }
 }

@@ -7,7 +7,7 @@ use checkpoint::network_status::NetworkStatus;
 use cli::{Exit, Session, usage};
 use netlink_packet_route::address::AddressFlags;
 
-use crate::args::Check;
+use crate::args::{Check, Netavark};
 use crate::document::read_status;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
@@ -71,7 +71,12 @@ fn addresses(wanted: &Wanted<'_>) -> Vec<IpAddr> {
 
 /// What netavark would stumble over, for each network.
 fn unsuitable(status: &NetworkStatus, infos: &NetworkInfos, warn: &mut dyn FnMut(String)) -> Vec<String> {
-    let options = netavark::Options { container_id: Some("-"), container_name: Some("-"), major: 1 };
+    let options = Netavark {
+        container_id: Some("-".into()),
+        container_name: Some("-".into()),
+        netavark_version: 1,
+        ..Netavark::default()
+    };
     let mut wrong = Vec::new();
     for (name, block) in &status.networks {
         let one = NetworkStatus { networks: [(name.clone(), block.clone())].into() };
@@ -121,7 +126,8 @@ fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> 
     if !link.up {
         wrong.push("is down".to_owned());
     }
-    if let Some(mac) = wanted.interface.mac_address.as_ref().filter(|mac| mac.bytes() != link.mac) {
+    let mac = wanted.interface.mac_address.as_ref().filter(|_| !link.shares_mac());
+    if let Some(mac) = mac.filter(|mac| mac.bytes() != link.mac) {
         let is = checkpoint::network_status::Mac::from_bytes(&link.mac)
             .map_or("none".into(), |mac| mac.to_string());
         wrong.push(format!("MAC is {is}, the status says {mac}"));

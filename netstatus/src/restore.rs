@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, to_bytes};
 use cli::{Exit, Output, Session, usage};
 
-use crate::args::{Form, Restore};
+use crate::args::{Form, Netavark, Restore};
 use crate::document::{read, read_status};
 use crate::network_info::{self, NetworkInfos};
 use crate::validate;
@@ -64,14 +64,7 @@ fn form(
     };
     Ok(match args.to {
         Form::Status => [to_bytes(Some(networks)), b"\n".to_vec()].concat(),
-        Form::Netavark => {
-            let options = netavark::Options {
-                container_id: args.container_id.as_deref(),
-                container_name: args.container_name.as_deref(),
-                major: args.netavark_version,
-            };
-            json(&netavark::input(networks, base, infos, &options, warn)?)
-        }
+        Form::Netavark => json(&netavark::input(networks, base, infos, &args.netavark, warn)?),
         Form::Cni => json(&cni::configuration(networks, base, args.interface.as_deref(), warn)?),
         Form::CniArgs => cni::arguments(networks)?.into_bytes(),
         Form::Podman => podman::options(networks, if args.null { '\0' } else { '\n' })?.into_bytes(),
@@ -87,8 +80,17 @@ fn check_flags(args: &Restore) -> anyhow::Result<()> {
             Ok(())
         }
     };
-    let container = args.container_id.is_some() || args.container_name.is_some();
-    only_for(container, "--container-id, --container-name", &[Form::Netavark], "netavark")?;
+    let Netavark { container_id, container_name, hostname, publish, alias, dns, .. } = &args.netavark;
+    for (given, flag) in [
+        (container_id.is_some(), "--container-id"),
+        (container_name.is_some(), "--container-name"),
+        (hostname.is_some(), "--hostname"),
+        (!publish.is_empty(), "--publish"),
+        (!alias.is_empty(), "--alias"),
+        (!dns.is_empty(), "--dns"),
+    ] {
+        only_for(given, flag, &[Form::Netavark], "netavark")?;
+    }
     only_for(args.base.is_some(), "--base", &[Form::Netavark, Form::Cni], "netavark and cni")?;
     only_for(args.interface.is_some(), "--interface", &[Form::Cni], "cni")?;
     only_for(args.null, "--null", &[Form::Podman], "podman")

@@ -67,6 +67,13 @@ pub struct Route {
     pub message: RouteMessage,
 }
 
+impl Link {
+    /// Whether it has the MAC of its parent and takes no other.
+    pub fn shares_mac(&self) -> bool {
+        self.kind.as_deref() == Some("ipvlan")
+    }
+}
+
 impl State {
     /// Reads the namespace.
     ///

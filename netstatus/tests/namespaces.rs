@@ -473,6 +473,62 @@ fn a_macvlan_is_made_on_the_parent() {
 }
 
 #[test]
+fn an_ipvlan_is_made_with_the_mac_of_its_parent() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    host.ip("link add mp0 address 02:77:00:00:00:01 type veth peer name mp1
+             link set mp0 up
+             link set mp1 up");
+    let apply = ["apply", "--netns", &container.path, "--create", "ipvlan", "--parent", "mp0"];
+    let output = host.netstatus(&apply, STATUS);
+    assert!(told(&output).contains("MAC 02:77:00:00:00:05 left out: an ipvlan has the MAC of its parent"));
+    good(output);
+    let link = container.ip_json("-d link show dev eth0");
+    assert_eq!(link[0]["linkinfo"]["info_kind"], "ipvlan");
+    assert_eq!(link[0]["address"], "02:77:00:00:00:01");
+    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+    let saved =
+        good(host.netstatus(&["save", "-q", "--netns", &container.path, "--network", "eth0=web"], ""));
+    assert!(saved.contains("10.77.0.5/24") && saved.contains("fd77::5/64"), "{saved}");
+}
+
+#[test]
+fn an_interface_gets_the_name_it_has_in_the_status() {
+    if !possible() {
+        return;
+    }
+    let (host, container) = (host(), Netns::new());
+    plug(&host, &container, "v0", "02:77:00:00:00:99");
+    container.ip("link set eth0 name tmp0
+                  link set tmp0 up");
+    let apply =
+        |pair: &str| host.netstatus(&["apply", "-v", "--netns", &container.path, "--from-if", pair], STATUS);
+    let before = container.picture();
+    refused(apply("tmp7=eth0"), "interface tmp7: not there");
+    let output = apply("tmp0=eth7");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("--from-if tmp0=eth7: the status has no interface eth7"));
+    // Renamed, then a later step fails: it has its old name again.
+    let spoilt = STATUS.replace(
+        r#""mac_address""#,
+        r#""x-netstatus":{"routes":[{"dst":"198.51.100.0/24","gw":"10.99.0.254"}]},"mac_address""#,
+    );
+    refused(
+        host.netstatus(&["apply", "--netns", &container.path, "--from-if", "tmp0=eth0"], &spoilt),
+        "eth0: route to",
+    );
+    assert_eq!(container.picture(), before);
+    good(apply("tmp0=eth0"));
+    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+    // A second time there is nothing to do.
+    assert!(told(&apply("tmp0=eth0")).contains(" 0 changes"));
+    container.ip("link add tmp0 type dummy");
+    refused(apply("tmp0=eth0"), "interface tmp0: cannot become eth0, which is there too");
+}
+
+#[test]
 fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
     if !possible() {
         return;

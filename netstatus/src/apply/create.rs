@@ -1,4 +1,4 @@
-//! Making an interface that is not there: a veth pair into a bridge of the caller, or a macvlan.
+//! Making an interface that is not there: a veth pair into a bridge of the caller, a macvlan or an ipvlan.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -7,7 +7,8 @@ use cli::{Hint, usage};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage, MacVlanMode,
 };
 
 use super::transaction::{Side, Transaction};
@@ -21,12 +22,12 @@ const ANY_VETH: &str = "veth%d";
 
 pub fn check_flags(args: &Apply) -> anyhow::Result<()> {
     let veth = args.create == Some(Kind::Veth);
-    let macvlan = args.create == Some(Kind::Macvlan);
+    let on_parent = matches!(args.create, Some(Kind::Macvlan | Kind::Ipvlan));
     if (args.bridge.is_some() || args.host_if.is_some()) && !veth {
         return Err(usage("--bridge and --host-if are for --create veth"));
     }
-    if args.parent.is_some() && !macvlan {
-        return Err(usage("--parent is for --create macvlan"));
+    if args.parent.is_some() && !on_parent {
+        return Err(usage("--parent is for --create macvlan and ipvlan"));
     }
     Ok(())
 }
@@ -46,7 +47,7 @@ pub fn link(
     let kind = args.create.ok_or_else(|| anyhow!("interface {name}: not there"))?;
     let (flag, given) = match kind {
         Kind::Veth => ("--bridge", &args.bridge),
-        Kind::Macvlan => ("--parent", &args.parent),
+        Kind::Macvlan | Kind::Ipvlan => ("--parent", &args.parent),
     };
     let described = infos.get(wanted.network).and_then(|info| info.network_interface.clone());
     let Some(outer) = given.clone().or(described) else {
@@ -66,9 +67,8 @@ pub fn link(
     }
     let mut inner =
         vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::NetNsFd(netns.as_fd().as_raw_fd())];
-    inner.extend(
-        wanted.interface.mac_address.as_ref().map(|mac| LinkAttribute::Address(mac.bytes().to_vec())),
-    );
+    let mac = wanted.interface.mac_address.as_ref().filter(|_| kind != Kind::Ipvlan);
+    inner.extend(mac.map(|mac| LinkAttribute::Address(mac.bytes().to_vec())));
     let mut message = LinkMessage::default();
     match kind {
         Kind::Veth => {
@@ -86,16 +86,25 @@ pub fn link(
                 ]),
             ];
         }
-        Kind::Macvlan => {
+        Kind::Macvlan | Kind::Ipvlan => {
+            let (kind, data) = if kind == Kind::Macvlan {
+                (InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)]))
+            } else {
+                (InfoKind::IpVlan, InfoData::IpVlan(vec![InfoIpVlan::Mode(IpVlanMode::L2)]))
+            };
             message.attributes = inner;
             message.attributes.push(LinkAttribute::Link(outer_link.index));
-            message.attributes.push(LinkAttribute::LinkInfo(vec![
-                LinkInfo::Kind(InfoKind::MacVlan),
-                LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)])),
-            ]));
+            message
+                .attributes
+                .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]));
         }
     }
-    let what = format!("interface {name}: making a {}", if kind == Kind::Veth { "veth" } else { "macvlan" });
+    let made = match kind {
+        Kind::Veth => "a veth",
+        Kind::Macvlan => "a macvlan",
+        Kind::Ipvlan => "an ipvlan",
+    };
+    let what = format!("interface {name}: making {made}");
     transaction.change(
         Side::Outside,
         &what,

@@ -34,6 +34,11 @@ pub fn mac(index: u32, bytes: &[u8]) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(link(index, vec![LinkAttribute::Address(bytes.to_vec())]))
 }
 
+/// Sets the name.
+pub fn name(index: u32, name: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::SetLink(link(index, vec![LinkAttribute::IfName(name.to_owned())]))
+}
+
 /// Sets the MTU.
 pub fn mtu(index: u32, mtu: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(link(index, vec![LinkAttribute::Mtu(mtu)]))

@@ -9,7 +9,7 @@ use netlink_packet_route::address::AddressScope;
 
 use super::request;
 use crate::netlink::{Netlink, errno};
-use crate::state::{Address, Route, State};
+use crate::state::{Address, Link, Route, State};
 
 /// Where a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,34 @@ impl Transaction {
             self.undo.push(Undo { side, what: what.to_owned(), request, flags });
         }
         Ok(())
+    }
+
+    /// Makes a change to a link inside, taking the link down for it where the kernel says it is busy: some drivers take
+    /// a MAC only then, kernels before 6.2 a name. Going down costs a link its addresses and routes, so one that
+    /// has any stays up.
+    ///
+    /// # Errors
+    /// The kernel's, after `what`.
+    pub fn change_even_down(
+        &mut self,
+        link: &Link,
+        before: &State,
+        what: &str,
+        request: &RouteNetlinkMessage,
+        undo: RouteNetlinkMessage,
+    ) -> anyhow::Result<()> {
+        let undo = Some((undo, 0));
+        let Err(error) = self.change(Side::Inside, what, request.clone(), 0, undo.clone()) else {
+            return Ok(());
+        };
+        let busy = error.downcast_ref::<io::Error>().and_then(errno) == Some(libc::EBUSY);
+        if !busy || !link.up || before.addresses_of(link).any(|a| a.scope == AddressScope::Universe) {
+            return Err(error);
+        }
+        let set = |up: bool| request::up(link.index, up);
+        self.change(Side::Inside, "down", set(false), 0, Some((set(true), 0)))?;
+        self.change(Side::Inside, what, request.clone(), 0, undo)?;
+        self.change(Side::Inside, "up", set(true), 0, Some((set(false), 0)))
     }
 
     /// Remembers how to take back a change that was made already.

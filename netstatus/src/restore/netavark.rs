@@ -9,18 +9,11 @@ use std::net::IpAddr;
 use anyhow::{Context, anyhow, bail};
 use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, object, take_object};
 use cli::{Hint, usage};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{plain, the_interface};
+use crate::args::{Netavark, PortMapping};
 use crate::network_info::{NetworkInfo, NetworkInfos};
-
-/// What the status does not say.
-pub struct Options<'a> {
-    pub container_id: Option<&'a str>,
-    pub container_name: Option<&'a str>,
-    /// The first number of netavark's version.
-    pub major: u32,
-}
 
 /// Makes the input, from `base` if there is one: its other keys, and what its networks have besides addresses, stay.
 ///
@@ -30,24 +23,11 @@ pub fn input(
     status: &NetworkStatus,
     base: Option<Value>,
     infos: &NetworkInfos,
-    options: &Options<'_>,
+    options: &Netavark,
     warn: &mut dyn FnMut(String),
 ) -> anyhow::Result<Value> {
     let mut out = object(base.unwrap_or_else(|| Map::new().into())).map_err(|e| e.within("--base"))?;
-    for (key, given) in [("container_id", options.container_id), ("container_name", options.container_name)] {
-        match given {
-            Some(text) => {
-                out.insert(key.into(), text.into());
-            }
-            None if out.get(key).is_some_and(Value::is_string) => {}
-            None => {
-                return Err(usage(format!(
-                    "netavark needs a {key}: give --{} or --base",
-                    key.replace('_', "-")
-                )));
-            }
-        }
-    }
+    about_the_container(&mut out, options)?;
     let mut before = take_object(&mut out.clone(), "networks").map_err(|e| e.within("--base"))?;
     let (mut networks, mut network_info) = (Map::new(), Map::new());
     for (name, block) in &status.networks {
@@ -65,12 +45,17 @@ pub fn input(
         };
         let entry = take_object(&mut before, name).map_err(|e| e.within("--base: networks"))?;
         let (ifname, interface) = the_interface(block, "netavark").map_err(of_network)?;
-        let entry = network(entry, ifname, interface, info, options.major, &mut |w| {
+        let entry = network(entry, ifname, interface, info, options.netavark_version, &mut |w| {
             warn(format!("network {name}: {w}"))
         });
-        networks.insert(name.clone(), Value::Object(entry.with_context(|| format!("network {name}"))?));
+        let mut entry = entry.with_context(|| format!("network {name}"))?;
+        aliases(&mut entry, name, &options.alias).map_err(of_network)?;
+        networks.insert(name.clone(), Value::Object(entry));
         network_info.insert(name.clone(), Value::Object(info.value.clone()));
         gateways(name, block, info, warn);
+    }
+    if let Some((name, _)) = options.alias.iter().find(|(name, _)| !networks.contains_key(name)) {
+        bail!("network {name}: --alias is for it, but the status does not have it");
     }
     for name in before.keys() {
         warn(format!("network {name}: in --base but not in the status, left out"));
@@ -78,6 +63,81 @@ pub fn input(
     out.insert("networks".into(), Value::Object(networks));
     out.insert("network_info".into(), Value::Object(network_info));
     Ok(Value::Object(out))
+}
+
+/// What the status does not know: names, published ports, DNS servers. What the command line gives takes the place of
+/// what --base has.
+fn about_the_container(out: &mut Map<String, Value>, options: &Netavark) -> anyhow::Result<()> {
+    for (key, given) in [("container_id", &options.container_id), ("container_name", &options.container_name)]
+    {
+        match given {
+            Some(text) => {
+                out.insert(key.into(), text.as_str().into());
+            }
+            None if out.get(key).is_some_and(Value::is_string) => {}
+            None => {
+                return Err(usage(format!(
+                    "netavark needs a {key}: give --{} or --base",
+                    key.replace('_', "-")
+                )));
+            }
+        }
+    }
+    if let Some(hostname) = &options.hostname {
+        plain(hostname, "--hostname")?;
+        out.insert("container_hostname".into(), hostname.as_str().into());
+    }
+    if !options.publish.is_empty() {
+        out.insert("port_mappings".into(), port_mappings(&options.publish)?);
+    }
+    if !options.dns.is_empty() {
+        let servers = options.dns.iter().map(|ip| Value::from(ip.to_string())).collect();
+        out.insert("dns_servers".into(), servers);
+    }
+    Ok(())
+}
+
+/// netavark wants all five keys of each.
+fn port_mappings(published: &[PortMapping]) -> Result<Value, Malformed> {
+    let overlap = |a: &PortMapping, b: &PortMapping| {
+        let end = |m: &PortMapping| u32::from(m.host_port) + u32::from(m.range);
+        a.protocol == b.protocol
+            && (a.host_ip == b.host_ip || a.host_ip.is_none() || b.host_ip.is_none())
+            && u32::from(a.host_port) < end(b)
+            && u32::from(b.host_port) < end(a)
+    };
+    for (i, mapping) in published.iter().enumerate() {
+        if published.iter().take(i).any(|earlier| overlap(earlier, mapping)) {
+            let PortMapping { host_port, protocol, .. } = mapping;
+            return Err(Malformed::new(format!(
+                "--publish: port {host_port}/{protocol} of the host is given twice"
+            )));
+        }
+    }
+    let object = |m: &PortMapping| {
+        json!({"container_port": m.container_port, "host_ip": m.host_ip.map_or(String::new(), |ip| ip.to_string()),
+               "host_port": m.host_port, "protocol": m.protocol, "range": m.range})
+    };
+    Ok(published.iter().map(object).collect())
+}
+
+/// The aliases the command line gives for this network, in place of those of --base.
+fn aliases(
+    entry: &mut Map<String, Value>,
+    network: &str,
+    given: &[(String, String)],
+) -> Result<(), Malformed> {
+    let mut names = Vec::new();
+    for (_, alias) in given.iter().filter(|(name, _)| name == network) {
+        plain(alias, "--alias")?;
+        if !names.contains(alias) {
+            names.push(alias.clone());
+        }
+    }
+    if !names.is_empty() {
+        entry.insert("aliases".into(), names.into());
+    }
+    Ok(())
 }
 
 fn network(

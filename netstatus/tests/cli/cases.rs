@@ -132,6 +132,52 @@ macro_rules! cni {
 const TWO_INTERFACES: &str = r#"{"n1":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24"}],"mac_address":"02:00:00:00:00:05"},
     "eth9":{"subnets":[{"ipnet":"10.1.0.6/24"}],"mac_address":"02:00:00:00:00:06"}}}}"#;
 
+const ONE: &str = "@podman/one.network.status";
+
+/// What netavark is told besides networks, in the order of the flags.
+const ABOUT_ONE: &str = r#"{
+  "container_id": "x",
+  "container_name": "y",
+  "container_hostname": "web-1.test",
+  "port_mappings": [
+    {
+      "container_port": 80,
+      "host_ip": "",
+      "host_port": 8080,
+      "protocol": "tcp",
+      "range": 1
+    },
+    {
+      "container_port": 53,
+      "host_ip": "::1",
+      "host_port": 5300,
+      "protocol": "udp",
+      "range": 2
+    }
+  ],
+  "dns_servers": [
+    "192.0.2.53",
+    "2001:db8::53"
+  ],
+  "networks": {"#;
+
+const PORT_REPLACED: &str = r#""port_mappings": [
+    {
+      "container_port": 90,
+      "host_ip": "127.0.0.1",
+      "host_port": 9000,
+      "protocol": "sctp",
+      "range": 1
+    }
+  ],"#;
+
+/// --publish with this value.
+macro_rules! publish {
+    ($value:literal) => {
+        ["restore", "--to", "netavark", "--publish", $value]
+    };
+}
+
 const DUAL: &str = "@netavark/dualstack.status.json";
 const TO_NETAVARK: &[&str] = &["restore", "--to", "netavark", "--base", "netavark/dualstack.in.json"];
 
@@ -555,6 +601,143 @@ pub const CASES: &[Case] = &[
         &["restore", "--to", "netavark", "--base", "podman/host.network.status"],
         DUAL,
         "--base: an object is wanted, not null",
+    ),
+    ok(
+        "14i what no status knows, from the command line",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--network-info",
+            "networks/aggn1.json",
+            "--container-id",
+            "x",
+            "--container-name",
+            "y",
+            "--hostname",
+            "web-1.test",
+            "--publish",
+            "8080:80",
+            "--publish",
+            "[::1]:5300-5301:53-54/udp",
+            "--alias",
+            "aggn1=db",
+            "--alias",
+            "aggn1=cache",
+            "--dns",
+            "192.0.2.53",
+            "--dns",
+            "2001:db8::53",
+        ],
+        ONE,
+        Has(ABOUT_ONE),
+    ),
+    ok(
+        "14j the command line takes the place of --base",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--base",
+            "podman/port.netavark-setup.in.json",
+            "--publish",
+            "127.0.0.1:9000:90/sctp",
+            "--alias",
+            "aggn1=only",
+        ],
+        "@podman/port.network.status",
+        Has(PORT_REPLACED),
+    ),
+    ok(
+        "14v an alias too",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--base",
+            "podman/port.netavark-setup.in.json",
+            "--alias",
+            "aggn1=only",
+        ],
+        "@podman/port.network.status",
+        Has("\"aliases\": [\n        \"only\"\n      ]"),
+    ),
+    usage(
+        "14k a port without that of the host",
+        &publish!("80"),
+        ONE,
+        "[IP:]HOST:CONTAINER[/PROTOCOL] is wanted",
+    ),
+    usage("14l port 0", &publish!("0:80"), ONE, "\"0\": a port is wanted"),
+    usage(
+        "14m ranges of different lengths",
+        &publish!("80-82:80-81"),
+        ONE,
+        "3 ports of the host for 2 of the container",
+    ),
+    usage("14n an IPv6 address without brackets", &publish!("::1:80:80"), ONE, "is wanted"),
+    usage("14o a protocol without ports", &publish!("80:80/icmp"), ONE, "tcp, udp or sctp is wanted"),
+    bad(
+        "14p a port of the host twice",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--base",
+            "podman/one.netavark-setup.in.json",
+            "--publish",
+            "80-90:80-90",
+            "--publish",
+            "127.0.0.1:85:1",
+        ],
+        ONE,
+        "--publish: port 85/tcp of the host is given twice",
+    ),
+    bad(
+        "14q an alias for a network that is not there",
+        &["restore", "--to", "netavark", "--base", "podman/one.netavark-setup.in.json", "--alias", "n7=db"],
+        ONE,
+        "network n7: --alias is for it, but the status does not have it",
+    ),
+    bad(
+        "14r an alias with a space",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--base",
+            "podman/one.netavark-setup.in.json",
+            "--alias",
+            "aggn1=a b",
+        ],
+        ONE,
+        "only letters, digits",
+    ),
+    bad(
+        "14s a hostname for the shell",
+        &[
+            "restore",
+            "--to",
+            "netavark",
+            "--base",
+            "podman/one.netavark-setup.in.json",
+            "--hostname",
+            "$(id)",
+        ],
+        ONE,
+        "only letters, digits",
+    ),
+    usage(
+        "14t --publish for podman",
+        &["restore", "--to", "podman", "--publish", "80:80"],
+        ONE,
+        "--publish is for --to netavark",
+    ),
+    usage(
+        "14u --dns is no name",
+        &["restore", "--to", "netavark", "--dns", "dns.test"],
+        ONE,
+        "invalid value 'dns.test'",
     ),
     // restore: what is changed
     ok(
