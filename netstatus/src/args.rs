@@ -231,6 +231,10 @@ pub struct Check {
     #[arg(long, value_name = "FILE|DIR", help_heading = "What to check")]
     pub network_info: Vec<PathBuf>,
 
+    /// Look again for up to so many seconds: after a CNI plugin IPv6 addresses are tentative for a while
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=3600), help_heading = "What to check")]
+    pub wait: Option<u64>,
+
     /// Ask on the wire, from inside the namespace, whether another host has an address
     #[arg(long, help_heading = "What to check")]
     pub probe: bool,
@@ -262,6 +266,10 @@ pub struct Hold {
     /// The container's network namespace, best still empty
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub netns: PathBuf,
+
+    /// Answer no neighbour either: the addresses can be set up while another host still has them
+    #[arg(long, help_heading = "What to do")]
+    pub silent: bool,
 }
 
 /// Let packets pass again

@@ -1,6 +1,9 @@
 //! `netstatus check`: can the status be restored here, is it in place, is it free?
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use checkpoint::network_status::NetworkStatus;
@@ -18,9 +21,15 @@ use crate::restore::netavark;
 use crate::state::{Link, State};
 use crate::validate;
 
+/// How often a namespace is looked at while it settles.
+const INTERVAL: Duration = Duration::from_millis(20);
+
 pub fn run(args: &Check, session: &Session) -> anyhow::Result<Exit> {
     if args.probe && args.netns.is_none() {
         return Err(usage("--probe needs --netns: the question is asked from inside"));
+    }
+    if args.wait.is_some() && (args.probe || args.netns.is_none()) {
+        return Err(usage("--wait is for comparing with --netns"));
     }
     let (name, status) = read_status(args.file.as_deref())?;
     let infos = network_info::load(&args.network_info)?;
@@ -52,7 +61,7 @@ pub fn run(args: &Check, session: &Session) -> anyhow::Result<Exit> {
             let used = probe::in_use(&netns, &questions)?;
             wrong.extend(used.into_iter().map(|(ip, mac)| format!("{ip}: in use elsewhere, by {mac}")));
         } else {
-            wrong.extend(differences(&wanted, &state));
+            wrong.extend(settled(&netns, &wanted, state, Duration::from_secs(args.wait.unwrap_or(0)))?);
         }
     }
     for text in &wrong {
@@ -100,8 +109,28 @@ fn parents_missing(status: &NetworkStatus, infos: &NetworkInfos, host: &State) -
     wrong
 }
 
+/// The differences that are left when there are none, or the time is over: an IPv6 address is tentative for a second or
+/// two after a CNI plugin has set it, or netavark on an ipvlan, and no socket can be restored on it till then.
+fn settled(
+    netns: &Netns,
+    wanted: &BTreeMap<&str, Wanted<'_>>,
+    mut state: State,
+    wait: Duration,
+) -> anyhow::Result<Vec<String>> {
+    let begin = Instant::now();
+    let mut netlink = Netlink::open(netns)?;
+    loop {
+        let wrong = differences(wanted, &state);
+        if wrong.is_empty() || begin.elapsed() >= wait {
+            return Ok(wrong);
+        }
+        thread::sleep(INTERVAL);
+        state = State::read(&mut netlink).with_context(|| netns.name().to_owned())?;
+    }
+}
+
 /// What a namespace lacks of what the status says.
-fn differences(wanted: &std::collections::BTreeMap<&str, Wanted<'_>>, state: &State) -> Vec<String> {
+fn differences(wanted: &BTreeMap<&str, Wanted<'_>>, state: &State) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, wanted) in wanted {
         match state.link(name) {

@@ -1,6 +1,7 @@
 //! The rules of `hold`, by nft or by iptables-restore, inside a namespace.
 //!
-//! CRIU needs one of the two programs as well, so a host that can restore TCP connections has one.
+//! CRIU needs one of the two programs as well, so a host that can restore TCP connections has one. To release, nft is not
+//! needed.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,29 +11,44 @@ use anyhow::{Context, anyhow, bail};
 use cli::Hint;
 
 use crate::netns::Netns;
+use crate::nftables::{Nftables, Table};
 
-/// The nftables table of `hold`, in the family inet.
-pub const TABLE: &str = "netstatus_hold";
+/// The nftables tables of `hold`: one in the family inet, a silent one in arp as well.
+const TABLE: &str = "netstatus_hold";
 
-/// In one transaction the old table goes, if there is one, and the new one comes: no packet passes between the two.
-/// Priority -400 stands before connection tracking and everything else. ARP is no part of inet: peers can resolve the
-/// address while it is held, and so can ND.
-const NFT_HOLD: &str = "\
-add table inet netstatus_hold
-delete table inet netstatus_hold
-table inet netstatus_hold {
-  chain in {
-    type filter hook input priority -400; policy drop;
-    iifname \"lo\" accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-  }
-  chain out {
-    type filter hook output priority -400; policy drop;
-    oifname \"lo\" accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-  }
+/// Whether a held namespace still answers who has its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbours {
+    /// Peers can resolve the addresses while nothing else passes.
+    Answered,
+    /// Nobody learns that the namespace is there: another host still has its addresses.
+    Silent,
 }
-";
+
+/// In one transaction the old tables go, if they are there, and the new ones come: no packet passes between the two.
+/// Priority -400 stands before connection tracking and everything else. ARP is no part of inet.
+fn nft_hold(neighbours: Neighbours) -> String {
+    let mut text = String::from("add table inet netstatus_hold\ndelete table inet netstatus_hold\n");
+    let nd = match neighbours {
+        Neighbours::Answered => "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept;",
+        Neighbours::Silent => "",
+    };
+    text.push_str("table inet netstatus_hold {\n");
+    for (chain, hook, lo) in [("in", "input", "iifname"), ("out", "output", "oifname")] {
+        text.push_str(&format!(
+            "chain {chain} {{ type filter hook {hook} priority -400; policy drop; {lo} \"lo\" accept; {nd} }}\n"
+        ));
+    }
+    text.push_str("}\n");
+    if neighbours == Neighbours::Silent {
+        text.push_str(
+            "add table arp netstatus_hold\ndelete table arp netstatus_hold\ntable arp netstatus_hold {\n\
+             chain in { type filter hook input priority -400; policy drop; }\n\
+             chain out { type filter hook output priority -400; policy drop; }\n}\n",
+        );
+    }
+    text
+}
 
 /// What iptables-restore and ip6tables-restore are given.
 fn iptables_hold(family: Family) -> String {
@@ -80,8 +96,8 @@ impl Family {
         if self == Family::Inet { "iptables" } else { "ip6tables" }
     }
 
-    fn filter_table(self) -> &'static str {
-        if self == Family::Inet { "ip filter" } else { "ip6 filter" }
+    fn nft(self) -> &'static str {
+        if self == Family::Inet { "ip" } else { "ip6" }
     }
 
     fn restore(self) -> &'static str {
@@ -91,15 +107,29 @@ impl Family {
 
 const FAMILIES: [Family; 2] = [Family::Inet, Family::Inet6];
 
-/// Drops everything but the loopback interface and neighbour discovery; a second time changes nothing.
+/// Drops everything but the loopback interface and neighbour discovery, or that too; a second time changes nothing, and
+/// the last of several decides about the neighbours.
 ///
 /// # Errors
 /// When neither program is there, or it refuses.
-pub fn hold(netns: &Netns) -> anyhow::Result<()> {
+pub fn hold(netns: &Netns, neighbours: Neighbours) -> anyhow::Result<()> {
     netns
         .within(|| {
-            if feed("nft", &["-f", "-"], NFT_HOLD)?.is_some() {
+            if feed("nft", &["-f", "-"], &nft_hold(neighbours))?.is_some() {
+                if neighbours == Neighbours::Answered {
+                    let mut nftables = Nftables::open()?;
+                    let silent = |table: &Table| table.family == "arp" && table.name == TABLE;
+                    let silent: Vec<Table> = nftables.tables()?.into_iter().filter(silent).collect();
+                    nftables.delete(&silent)?;
+                }
                 return Ok(());
+            }
+            if neighbours == Neighbours::Silent {
+                // iptables has no ARP, and arptables nothing that could be told from the user's own.
+                return Err(Hint::on(
+                    anyhow!("nft is not in PATH, and --silent needs it"),
+                    "install nftables",
+                ));
             }
             for (done, family) in FAMILIES.into_iter().enumerate() {
                 if hangs_in(family, "NETSTATUS_HOLD_IN") {
@@ -120,96 +150,71 @@ pub fn hold(netns: &Netns) -> anyhow::Result<()> {
         .with_context(|| netns.name().to_owned())
 }
 
-/// Takes the rules of `hold` away; false if there were none.
-///
-/// # Errors
-/// When a program refuses.
-pub fn release(netns: &Netns) -> anyhow::Result<bool> {
-    netns
-        .within(|| {
-            let rules = Rules::read()?;
-            let hold = format!("inet {TABLE}");
-            let table = rules.tables.contains(&hold);
-            if table {
-                feed("nft", &["-f", "-"], &format!("delete table {hold}\n"))?;
-            }
-            let families = rules.with_chain("NETSTATUS_HOLD_IN");
-            for family in &families {
-                feed(family.restore(), RESTORE, IPTABLES_RELEASE)?;
-            }
-            Ok(table || !families.is_empty())
-        })
-        .with_context(|| netns.name().to_owned())
+/// What `release` met.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// Whether the namespace was held.
+    pub held: bool,
+    /// The network locks of CRIU that are still there, which happens when a restore fails; or were, if asked to remove.
+    pub locks: Vec<String>,
 }
 
-/// The network locks CRIU left in the namespace, which happens when a restore fails; removes them if `remove`.
+/// Takes the rules of `hold` away, and CRIU's locks if `remove_locks`.
 ///
 /// # Errors
-/// When a program refuses.
-pub fn criu_locks(netns: &Netns, remove: bool) -> anyhow::Result<Vec<String>> {
-    netns
-        .within(|| {
-            let rules = Rules::read()?;
-            let mut locks = Vec::new();
-            for table in rules.tables.iter().filter(|t| t.starts_with("inet CRIU-")) {
-                if remove {
-                    feed("nft", &["-f", "-"], &format!("delete table {table}\n"))?;
-                }
-                locks.push(format!("table {table}"));
+/// The kernel's, and when a program refuses.
+pub fn release(netns: &Netns, remove_locks: bool) -> anyhow::Result<Released> {
+    let job = || {
+        let mut nftables = Nftables::open().context("netfilter")?;
+        let tables = nftables.tables().context("netfilter")?;
+        let hold: Vec<Table> = tables.iter().filter(|t| t.name == TABLE).cloned().collect();
+        nftables.delete(&hold).context("netfilter")?;
+        let chains = if tables.iter().any(|t| t.name == "filter") { nftables.chains()? } else { Vec::new() };
+        let rules = Rules { chains, ask_iptables: old_iptables() };
+        let families = rules.with_chain("NETSTATUS_HOLD_IN");
+        for family in &families {
+            feed(family.restore(), RESTORE, IPTABLES_RELEASE)?.ok_or_else(no_program)?;
+        }
+        let mut released = Released { held: !hold.is_empty() || !families.is_empty(), locks: Vec::new() };
+        let criu = |t: &&Table| t.family == "inet" && t.name.starts_with("CRIU-");
+        let locks: Vec<Table> = tables.iter().filter(criu).cloned().collect();
+        if remove_locks {
+            nftables.delete(&locks).context("netfilter")?;
+        }
+        released.locks.extend(locks.iter().map(|table| format!("table inet {}", table.name)));
+        for family in rules.with_chain("CRIU") {
+            if remove_locks {
+                feed(family.restore(), RESTORE, CRIU_UNLOCK)?.ok_or_else(no_program)?;
             }
-            for family in rules.with_chain("CRIU") {
-                if remove {
-                    feed(family.restore(), RESTORE, CRIU_UNLOCK)?;
-                }
-                locks.push(format!("{} chain CRIU", family.iptables()));
-            }
-            Ok(locks)
-        })
-        .with_context(|| netns.name().to_owned())
+            released.locks.push(format!("{} chain CRIU", family.iptables()));
+        }
+        Ok(released)
+    };
+    netns.within(job).with_context(|| netns.name().to_owned())
 }
 
-/// The tables and chains of a namespace. One run of nft tells of those of iptables too, unless that is the old one:
-/// the namespace is waiting to be released, and each program costs it ten milliseconds.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Whether there may be rules of the old iptables, which nf_tables does not know.
+fn old_iptables() -> bool {
+    let names = ["ip_tables_names", "ip6_tables_names"];
+    names
+        .iter()
+        .any(|name| fs::read(format!("/proc/thread-self/net/{name}")).is_ok_and(|names| !names.is_empty()))
+}
+
+/// The chains of a namespace, those of iptables being in its tables called `filter`.
+#[derive(Debug, Default)]
 struct Rules {
-    /// `FAMILY NAME` of the nftables tables.
-    tables: Vec<String>,
-    /// Chains by table, those of the tables `ip filter` and `ip6 filter` being iptables'.
-    chains: Vec<(String, String)>,
+    chains: Vec<(Table, String)>,
     /// Whether iptables has to be asked itself.
     ask_iptables: bool,
 }
 
 impl Rules {
-    /// Of the namespace of the calling thread.
-    fn read() -> anyhow::Result<Rules> {
-        let listed = feed("nft", &["-t", "list", "ruleset"], "")?;
-        let legacy = ["ip_tables_names", "ip6_tables_names"].iter().any(|name| {
-            fs::read(format!("/proc/thread-self/net/{name}")).is_ok_and(|names| !names.is_empty())
-        });
-        let ask_iptables = listed.is_none() || legacy;
-        Ok(Rules { ask_iptables, ..Rules::parse(&listed.unwrap_or_default()) })
-    }
-
-    fn parse(ruleset: &str) -> Rules {
-        let mut rules = Rules::default();
-        for line in ruleset.lines() {
-            let Some(line) = line.strip_suffix('{').map(str::trim_end) else { continue };
-            if let Some(table) = line.strip_prefix("table ") {
-                rules.tables.push(table.to_owned());
-            } else if let (Some(chain), Some(table)) =
-                (line.trim_start().strip_prefix("chain "), rules.tables.last())
-            {
-                rules.chains.push((table.clone(), chain.to_owned()));
-            }
-        }
-        rules
-    }
-
     /// The families of iptables in which `chain` is there.
     fn with_chain(&self, chain: &str) -> Vec<Family> {
         let listed = |family: Family| {
-            self.chains.iter().any(|(table, name)| table == family.filter_table() && name == chain)
+            let in_filter = |table: &Table| table.family == family.nft() && table.name == "filter";
+            self.chains.iter().any(|(table, name)| in_filter(table) && name == chain)
         };
         FAMILIES.into_iter().filter(|f| listed(*f) || (self.ask_iptables && hangs_in(*f, chain))).collect()
     }
@@ -257,16 +262,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_and_chains_are_read_from_a_ruleset() {
-        let ruleset = "# Warning: table ip filter is managed by iptables-nft, do not touch!\n\
-            table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\
-            \t\tcounter packets 0 bytes 0 jump CRIU\n\t}\n\n\tchain CRIU {\n\t\tcounter packets 0 bytes 0 drop\n\t}\n}\n\
-            table inet CRIU-77 {\n}\ntable inet netstatus_hold {\n\tchain in {\n\t\ticmpv6 type { 1, 2 } accept\n\t}\n}\n";
-        let rules = Rules::parse(ruleset);
-        assert_eq!(rules.tables, ["ip filter", "inet CRIU-77", "inet netstatus_hold"]);
-        assert!(rules.with_chain("CRIU") == [Family::Inet]);
-        assert!(rules.with_chain("in").is_empty());
-        assert_eq!(Rules::parse(""), Rules::default());
+    fn the_chains_of_iptables_are_those_of_its_filter_tables() {
+        let chain = |family, table: &str, name: &str| (Table { family, name: table.into() }, name.to_owned());
+        let chains =
+            vec![chain("ip", "filter", "CRIU"), chain("ip6", "nat", "CRIU"), chain("inet", "filter", "CRIU")];
+        let rules = Rules { chains, ask_iptables: false };
+        assert_eq!(rules.with_chain("CRIU"), [Family::Inet]);
+        assert_eq!(rules.with_chain("in"), []);
+    }
+
+    #[test]
+    fn a_silent_hold_answers_no_neighbour() {
+        let (answered, silent) = (nft_hold(Neighbours::Answered), nft_hold(Neighbours::Silent));
+        assert!(answered.contains("nd-neighbor") && !answered.contains("arp"));
+        assert!(!silent.contains("nd-neighbor") && silent.contains("table arp"));
     }
 
     #[test]

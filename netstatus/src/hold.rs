@@ -3,28 +3,29 @@
 //! Between "the address is up" and "CRIU has its sockets back" the kernel answers a peer's retransmission with RST:
 //! the connection is dead while every program ends with 0. CRIU's own lock comes too late, after it has forked the
 //! tree. So the still empty namespace is held before anything is set up in it, and released after the restore.
+//! Held silently, it can be set up even while the old host has the addresses: that time is then no downtime.
 
 use cli::{Exit, Session};
 
 use crate::announce;
 use crate::args::{Hold, Release};
-use crate::firewall;
+use crate::firewall::{self, Neighbours, Released};
 use crate::netns::Netns;
 
 pub fn run(args: &Hold, session: &Session) -> anyhow::Result<Exit> {
     let netns = Netns::open(&args.netns)?;
     not_the_callers(&netns)?;
-    firewall::hold(&netns)?;
+    firewall::hold(&netns, if args.silent { Neighbours::Silent } else { Neighbours::Answered })?;
     session.note(format_args!("{}: held", netns.name()));
     Ok(Exit::Done)
 }
 
 pub fn release(args: &Release, session: &Session) -> anyhow::Result<Exit> {
     let netns = Netns::open(&args.netns)?;
-    if !firewall::release(&netns)? {
+    let Released { held, locks } = firewall::release(&netns, args.remove_criu_lock)?;
+    if !held {
         session.note(format_args!("{}: was not held", netns.name()));
     }
-    let locks = firewall::criu_locks(&netns, args.remove_criu_lock)?;
     if !locks.is_empty() && !args.remove_criu_lock {
         session.warn(format_args!(
             "{}: CRIU's network lock is still there ({})",

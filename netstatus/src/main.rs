@@ -14,6 +14,7 @@ mod hold;
 mod netlink;
 mod netns;
 mod network_info;
+mod nftables;
 mod packet;
 mod probe;
 mod restore;

@@ -473,28 +473,6 @@ fn a_macvlan_is_made_on_the_parent() {
 }
 
 #[test]
-fn an_ipvlan_is_made_with_the_mac_of_its_parent() {
-    if !possible() {
-        return;
-    }
-    let (host, container) = (host(), Netns::new());
-    host.ip("link add mp0 address 02:77:00:00:00:01 type veth peer name mp1
-             link set mp0 up
-             link set mp1 up");
-    let apply = ["apply", "--netns", &container.path, "--create", "ipvlan", "--parent", "mp0"];
-    let output = host.netstatus(&apply, STATUS);
-    assert!(told(&output).contains("MAC 02:77:00:00:00:05 left out: an ipvlan has the MAC of its parent"));
-    good(output);
-    let link = container.ip_json("-d link show dev eth0");
-    assert_eq!(link[0]["linkinfo"]["info_kind"], "ipvlan");
-    assert_eq!(link[0]["address"], "02:77:00:00:00:01");
-    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
-    let saved =
-        good(host.netstatus(&["save", "-q", "--netns", &container.path, "--network", "eth0=web"], ""));
-    assert!(saved.contains("10.77.0.5/24") && saved.contains("fd77::5/64"), "{saved}");
-}
-
-#[test]
 fn an_interface_gets_the_name_it_has_in_the_status() {
     if !possible() {
         return;
@@ -524,7 +502,7 @@ fn an_interface_gets_the_name_it_has_in_the_status() {
     good(host.netstatus(&["check", "--netns", &container.path], STATUS));
     // A second time there is nothing to do.
     assert!(told(&apply("tmp0=eth0")).contains(" 0 changes"));
-    container.ip("link add tmp0 type dummy");
+    container.ip("link add tmp0 type bridge");
     refused(apply("tmp0=eth0"), "interface tmp0: cannot become eth0, which is there too");
 }
 
