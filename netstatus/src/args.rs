@@ -68,11 +68,11 @@ pub struct Save {
     #[arg(long, value_name = "NAME[=FILE]|IF=NAME", help_heading = "Input")]
     pub network: Vec<String>,
 
-    /// Interface of a CNI 0.2.0 result, which does not name it
+    /// Interface of a CNI result that does not name it (0.2.0, Calico)
     #[arg(long, value_name = "IF", help_heading = "Input")]
     pub ifname: Option<String>,
 
-    /// MAC of a CNI 0.2.0 result, which does not tell it
+    /// MAC of a CNI result that does not tell it
     #[arg(long, value_name = "MAC", value_parser = mac, help_heading = "Input")]
     pub mac: Option<Mac>,
 

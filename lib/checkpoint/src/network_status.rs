@@ -208,7 +208,7 @@ fn status_block(value: Value) -> Result<StatusBlock, Malformed> {
         let domain = string(&value).map_err(|e| e.within("dns_search_domains"))?;
         block.dns_search_domains.push(domain.to_owned());
     }
-    block.unknown = keys;
+    block.unknown = foreign(keys, &["interfaces", "dns_server_ips", "dns_search_domains"])?;
     Ok(block)
 }
 
@@ -221,7 +221,7 @@ fn net_interface(value: Value) -> Result<NetInterface, Malformed> {
     if let Some(value) = keys.shift_remove("mac_address") {
         interface.mac_address = Mac::from_value(&value).map_err(|e| e.within("mac_address"))?;
     }
-    interface.unknown = keys;
+    interface.unknown = foreign(keys, &["subnets", "mac_address"])?;
     Ok(interface)
 }
 
@@ -235,7 +235,22 @@ fn net_address(value: Value) -> Result<NetAddress, Malformed> {
         None | Some(Value::Null) => None,
         Some(value) => Some(address(&value).map_err(|e| e.within("gateway"))?),
     };
-    Ok(NetAddress { ipnet, gateway, unknown: keys })
+    let unknown = foreign(keys, &["ipnet", "gateway"]).map_err(|e| e.within("subnets"))?;
+    Ok(NetAddress { ipnet, gateway, unknown })
+}
+
+/// The keys that are left, if none of them is a known one in other letters: Go's reader does not tell `Interfaces` from
+/// `interfaces` and takes the last of the two, so podman would configure what every check here has passed over.
+///
+/// # Errors
+/// Names such a key.
+fn foreign(keys: Map<String, Value>, known: &[&str]) -> Result<Map<String, Value>, Malformed> {
+    // encoding/json folds as strings.EqualFold does: also the Kelvin sign to k, and the long s to s.
+    let fold = |key: &str| key.to_lowercase().to_uppercase();
+    match keys.keys().find_map(|key| Some((key, known.iter().find(|known| fold(known) == fold(key))?))) {
+        Some((key, known)) => Err(Malformed::new(format!("key {key:?} would be {known} to other readers"))),
+        None => Ok(keys),
+    }
 }
 
 /// Reads `ADDRESS/PREFIX`: the prefix is mandatory, leading zeros, a zone and an IPv4-mapped address are refused.
@@ -397,6 +412,18 @@ mod tests {
                 r#"network n: dns_server_ips: "banana": not an IP address"#,
             ),
             (r#"{"n":5}"#, "network n: an object is wanted, not a number"),
+            (
+                r#"{"n":{"interfaces":{},"Interfaces":{"eth0":{}}}}"#,
+                r#"network n: key "Interfaces" would be interfaces to other readers"#,
+            ),
+            (
+                r#"{"n":{"interfaces":{"eth0":{"\u017fubnets":[]}}}}"#,
+                "network n: interface eth0: key \"\u{17f}ubnets\" would be subnets to other readers",
+            ),
+            (
+                r#"{"n":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24","GATEWAY":"10.1.0.1"}]}}}}"#,
+                r#"network n: interface eth0: subnets: key "GATEWAY" would be gateway to other readers"#,
+            ),
             ("5", "not a network status, but a number"),
         ] {
             assert_eq!(NetworkStatus::parse(text.as_bytes()).unwrap_err().to_string(), message, "{text}");

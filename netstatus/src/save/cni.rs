@@ -71,8 +71,8 @@ impl Results {
                 Ok(())
             }
             Value::Object(mut map) if map.get("kind").is_some_and(Value::is_string) => {
-                match map.get("kind").and_then(Value::as_str) {
-                    Some("cniCacheV1") => {}
+                match map.get("kind").and_then(Value::as_str).unwrap_or_default() {
+                    "cniCacheV1" => {}
                     kind => bail!("kind {kind:?} is not that of a libcni cache file"),
                 }
                 let text = |key: &str| match map.get(key) {
@@ -136,7 +136,9 @@ impl Results {
             .map_err(|e| e.within("cniVersion"))?
         {
             "0.1.0" | "0.2.0" => old_result(keys, &self.missing, ifname)?,
-            version if version.starts_with("0.") || version.starts_with("1.") => result(keys, ifname, warn)?,
+            version if version.starts_with("0.") || version.starts_with("1.") => {
+                result(keys, &self.missing, ifname.or_else(|| self.missing.ifname.clone()), warn)?
+            }
             version => bail!("CNI version {version:?} is not known"),
         };
         match self.status.networks.entry(name) {
@@ -158,9 +160,10 @@ impl Results {
 /// A result since CNI 0.3.0.
 fn result(
     mut keys: Map<String, Value>,
+    missing: &Missing,
     ifname: Option<String>,
     warn: &mut dyn FnMut(String),
-) -> Result<StatusBlock, Malformed> {
+) -> anyhow::Result<StatusBlock> {
     let mut block = StatusBlock::default();
     dns(&mut keys, &mut block)?;
     let interfaces = take_array(&mut keys, "interfaces")?;
@@ -168,12 +171,10 @@ fn result(
     let mut at_index = Vec::new();
     for value in interfaces {
         let (name, interface) = sandbox_interface(value).map_err(|e| e.within("interfaces"))?;
-        if let Some(interface) = interface {
-            if interface.mac_address.is_none() {
-                warn(format!("interface {name}: the result has no MAC"));
-            }
+        if let Some(mut interface) = interface {
+            give_mac(&name, &mut interface, missing, warn);
             if block.interfaces.insert(name.clone(), interface).is_some() {
-                return Err(Malformed::new(format!("interface {name} stands twice in the result")));
+                bail!("interface {name} stands twice in the result");
             }
             at_index.push(Some(name));
         } else {
@@ -181,21 +182,27 @@ fn result(
         }
     }
     let only = match (block.interfaces.len(), ifname) {
+        // Plugins that do not plug into a bridge (Calico) tell the host's side only.
         (0, Some(ifname)) => {
-            block.interfaces.insert(ifname.clone(), NetInterface::default());
+            let mut interface = NetInterface::default();
+            give_mac(&ifname, &mut interface, missing, warn);
+            block.interfaces.insert(ifname.clone(), interface);
             Some(ifname)
         }
         (1, _) => block.interfaces.keys().next().cloned(),
         (_, ifname) => ifname.filter(|name| block.interfaces.contains_key(name)),
     };
     let routes = default_routes(take_array(&mut keys, "routes")?)?;
+    let mut hosts = Vec::new();
     for (i, value) in take_array(&mut keys, "ips")?.into_iter().enumerate() {
         let place = |e: Malformed| e.within(format!("ips[{i}]"));
         let (index, mut address) = ip(value).map_err(place)?;
         let owner = match index {
             Some(index) => match usize::try_from(index).ok().and_then(|index| at_index.get(index)) {
                 Some(owner) => owner.clone(),
-                None => return Err(place(Malformed::new(format!("interface index {index} out of range")))),
+                None => {
+                    return Err(place(Malformed::new(format!("interface index {index} out of range"))).into());
+                }
             },
             None => Some(
                 only.clone()
@@ -203,7 +210,10 @@ fn result(
             ),
         };
         // An address of the host's side (the bridge as gateway) is none of the container's.
-        let Some(owner) = owner else { continue };
+        let Some(owner) = owner else {
+            hosts.push(address.ipnet.to_string());
+            continue;
+        };
         // The static plugin leaves the gateway out and gives a route instead.
         let in_subnet = |gateway: &&IpAddr| address.ipnet.contains(*gateway);
         address.gateway = address.gateway.or_else(|| routes.iter().find(in_subnet).copied());
@@ -212,9 +222,25 @@ fn result(
         }
     }
     if block.interfaces.is_empty() {
-        return Err(Malformed::new("no interface with a sandbox, so none in the container"));
+        return Err(Hint::on(
+            anyhow::anyhow!("no interface with a sandbox, so none in the container"),
+            "give --ifname IF if it is one of a plugin that does not tell",
+        ));
+    }
+    if !hosts.is_empty() && block.interfaces.values().all(|interface| interface.subnets.is_empty()) {
+        warn(format!("{}: given to interfaces of the host, the container has no address", hosts.join(", ")));
     }
     Ok(block)
+}
+
+/// The MAC of the command line, for an interface that the result tells none of.
+fn give_mac(name: &str, interface: &mut NetInterface, missing: &Missing, warn: &mut dyn FnMut(String)) {
+    if interface.mac_address.is_none() {
+        interface.mac_address.clone_from(&missing.mac);
+        if missing.mac.is_none() {
+            warn(format!("interface {name}: the result has no MAC"));
+        }
+    }
 }
 
 /// A result of CNI 0.1.0 or 0.2.0: one address of each family, no interface, no MAC.

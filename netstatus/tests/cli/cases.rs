@@ -419,7 +419,28 @@ pub const CASES: &[Case] = &[
         "11b another kind",
         SAVE,
         r#"{"kind":"cniCacheV9","result":{}}"#,
-        "is not that of a libcni cache file",
+        "kind \"cniCacheV9\" is not that of a libcni cache file",
+    ),
+    warns(
+        "11d a cache file of a plugin that tells the host's side only",
+        SAVE,
+        r#"{"kind":"cniCacheV1","containerId":"c","config":"","ifName":"eth0","networkName":"k8s-pod-network","result":
+            {"cniVersion":"0.3.1","interfaces":[{"name":"cali1234"}],"ips":[{"version":"4","address":"192.0.2.5/32"}]}}"#,
+        Json(r#"{"k8s-pod-network":{"interfaces":{"eth0":{"subnets":[{"ipnet":"192.0.2.5/32"}]}}}}"#),
+        "interface eth0: the result has no MAC",
+    ),
+    ok(
+        "11e such a result alone, with what it lacks",
+        &["save", "-q", "--network", "n1", "--ifname", "eth0", "--mac", "02:00:00:00:00:05"],
+        r#"{"cniVersion":"1.0.0","interfaces":[{"name":"cali1234"}],"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}"#,
+        Json(A),
+    ),
+    warns(
+        "11f every address is the host's",
+        &["save", "--network", "n1", "--ifname", "eth0", "--mac", "02:00:00:00:00:05"],
+        r#"{"cniVersion":"1.0.0","interfaces":[{"name":"br0"}],"ips":[{"interface":0,"address":"10.1.0.1/24"}]}"#,
+        Json(r#"{"n1":{"interfaces":{"eth0":{"mac_address":"02:00:00:00:00:05"}}}}"#),
+        "10.1.0.1/24: given to interfaces of the host, the container has no address",
     ),
     bad(
         "11c a cache file without its network",
@@ -738,6 +759,12 @@ pub const CASES: &[Case] = &[
         &["restore", "--to", "netavark", "--dns", "dns.test"],
         ONE,
         "invalid value 'dns.test'",
+    ),
+    bad(
+        "45b a known key in other letters",
+        SAVE,
+        r#"{"n1":{"Interfaces":{"eth0":{"mac_address":"02:00:00:00:00:05"}}}}"#,
+        "network n1: key \"Interfaces\" would be interfaces to other readers",
     ),
     // restore: what is changed
     ok(
