@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::network_status::{self, NetworkStatus};
+use checkpoint::json;
+use checkpoint::network_status::NetworkStatus;
 use cli::{Input, read_document};
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ pub fn read(path: Option<&Path>, what: &str) -> anyhow::Result<Document> {
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let bytes = read_document(input, &name, LIMIT)?;
-    let value = network_status::document(&bytes).with_context(|| name.clone())?;
+    let value = json::document(&bytes).with_context(|| name.clone())?;
     Ok(Document { name, value })
 }
 

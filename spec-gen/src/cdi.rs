@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::devices::{self, Node};
 use crate::mounts;
 use crate::spec::Spec;
-use crate::{env, json, user};
+use crate::{env, user};
 
 /// Where vendors put their files; the second is for what is made at boot, and wins.
 pub const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -180,7 +180,7 @@ fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
     let value = if path.extension().is_some_and(|e| e == "yaml") {
         serde_yaml_ng::from_slice(&text).context("not valid YAML")?
     } else {
-        json::parse(&text)?
+        checkpoint::json::document(&text)?
     };
     parse(&value, cli::name(path))
 }

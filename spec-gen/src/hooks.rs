@@ -15,7 +15,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::compat::Compat;
-use crate::json as strict;
 use crate::shape;
 use crate::spec::Spec;
 
@@ -129,7 +128,7 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
 
 fn read_file(path: &Path) -> anyhow::Result<Hook> {
     let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 1 << 20)?;
-    parse(strict::parse(&text)?, cli::name(path))
+    parse(checkpoint::json::document(&text)?, cli::name(path))
 }
 
 fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
@@ -353,7 +352,7 @@ fn filter_by(path: &str, hook: &Value, spec: &Spec) -> anyhow::Result<Value> {
     if output.len() as u64 > MAX_FILTERED {
         bail!("its output is longer than {MAX_FILTERED} bytes");
     }
-    let mut value = strict::parse(&output).context("output")?;
+    let mut value = checkpoint::json::document(&output).context("output")?;
     shape::check(&mut value).context("output")?;
     if value.get("ociVersion").is_none() {
         bail!("output: not an OCI spec: the key ociVersion is missing");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use checkpoint::json;
 use cli::{Hint, Input, Session, read_document};
 use nix::unistd::{getegid, geteuid};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use crate::cgroups::Version;
 use crate::container::Container;
 use crate::image_config::ImageConfig;
 use crate::spec::Spec;
-use crate::{default, json, shape};
+use crate::{default, shape};
 
 /// podman's largest specs have some 100 KiB; what is longer by far is an attempt to fill the memory.
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -115,7 +116,7 @@ pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, Stri
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let text = read_document(input, &name, MAX_DOCUMENT)?;
-    let value = json::parse(&text).with_context(|| name.clone())?;
+    let value = json::document(&text).with_context(|| name.clone())?;
     if !value.is_object() {
         bail!("{name}: {what} is wanted, not {}", shape::describe(&value));
     }

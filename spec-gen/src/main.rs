@@ -23,7 +23,6 @@ mod identity;
 mod idmap;
 mod image_config;
 mod input;
-mod json;
 mod masks;
 mod mounts;
 mod namespaces;

@@ -179,8 +179,8 @@ fn malformed_input_is_named_and_gives_no_output() {
     let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     #[rustfmt::skip]
     let cases: Vec<(String, &str)> = vec![
-        ("".into(), "empty, a JSON document is wanted"),
-        (" \n".into(), "empty, a JSON document is wanted"),
+        ("".into(), "is empty, JSON is wanted"),
+        (" \n".into(), "is empty, JSON is wanted"),
         ("{".into(), "EOF while parsing an object at line 1 column 1"),
         ("{\"ociVersion\":\"1.2.0\"\n\"a\"}".into(), "line 2 column 1"),
         ("not json".into(), "line 1 column 2"),
@@ -191,7 +191,7 @@ fn malformed_input_is_named_and_gives_no_output() {
         ("{}".into(), "neither an OCI spec (key ociVersion) nor a container config (key spec)"),
         (r#"{"config":{}}"#.into(), "neither an OCI spec"),
         (r#"{"ociVersion":"1.2.0"}{}"#.into(), "trailing characters at line 1 column 23"),
-        (r#"{"ociVersion":"1.2.0","a":1,"a":2}"#.into(), "the key \"a\" is given twice at line 1"),
+        (r#"{"ociVersion":"1.2.0","a":1,"a":2}"#.into(), "duplicate key \"a\" at line 1"),
         (r#"{"ociVersion":"1.2.0","a":1e999}"#.into(), "number out of range"),
         (deep, "recursion limit exceeded"),
         (r#"{"ociVersion":5}"#.into(), "ociVersion: a string is wanted, not the number 5"),

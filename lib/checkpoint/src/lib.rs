@@ -15,6 +15,7 @@ mod error;
 pub mod host;
 #[cfg(feature = "archive")]
 pub mod image;
+pub mod json;
 mod member;
 pub mod network_status;
 #[cfg(feature = "archive")]

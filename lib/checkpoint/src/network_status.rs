@@ -13,7 +13,6 @@
 //! Reading is strict where Go is lenient: podman takes a status it cannot read for no status at all, logs that
 //! at level Info and restores the container with another address. Unknown keys survive.
 
-mod json;
 mod mac;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-pub use json::document;
+use crate::json;
+
 pub use mac::Mac;
 
 /// All networks of one container by name.
@@ -114,7 +114,7 @@ impl NetworkStatus {
     /// When the bytes are not one JSON document with unique keys, or a known key has a value of the wrong kind.
     /// Whether an address can be used is not judged here.
     pub fn parse(bytes: &[u8]) -> Result<Option<NetworkStatus>, Malformed> {
-        NetworkStatus::from_value(document(bytes)?)
+        NetworkStatus::from_value(json::document(bytes).map_err(|e| Malformed::new(e.to_string()))?)
     }
 
     /// The same for a document that is read already.
