@@ -54,8 +54,9 @@ man: ## check the manual pages
 	mandoc -T lint -W warning $(addprefix man/,$(PAGES))
 
 .PHONY: bench
-bench: build ## time the tools beside GNU tar and bsdtar
-	TOOLS_BIN="$(TARGET)/release" tests/bench/run
+bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (ten minutes; BENCH=--quick: one); writes docs/benchmarks.md
+	@tests/prerequisites bench
+	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 
 .PHONY: demo
 demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command

@@ -1,0 +1,152 @@
+"""What the bench shows: ratios first, then what they were taken from."""
+
+import os
+import platform
+from html import escape
+from typing import NamedTuple
+
+OURS = "ckpt-tools"
+MIB = 1 << 20
+
+
+class Measured(NamedTuple):
+    """Medians of one contender."""
+
+    wall: float
+    cpu: float
+    memory: float
+    written: float
+    out: float
+
+
+class Result(NamedTuple):
+    """One workload. `targets` are the largest ratios of ours to a peer that are good enough; `cpu` tells that they
+    are of processor time and not of the clock."""
+
+    name: str
+    medians: dict
+    targets: dict
+    cpu: bool
+
+    def time(self, who):
+        return self.medians[who].cpu if self.cpu else self.medians[who].wall
+
+    def ratio(self, who):
+        return self.time(OURS) / max(self.time(who), 1e-6)
+
+    def target(self, who):
+        return self.targets.get("limit" if who.startswith("limit") else who)
+
+    def verdict(self, who):
+        target = self.target(who)
+        if target is None:
+            return ""
+        return f"<= {target:.2f} {'met' if self.ratio(who) <= target else 'missed'}"
+
+    def others(self):
+        return [who for who in self.medians if who != OURS]
+
+
+def show(result):
+    """Prints one workload."""
+    ours = result.medians[OURS]
+    unit = "CPU" if result.cpu else "clock"
+    print(f"== {result.name}: {result.time(OURS):.3f} s of {unit}, {ours.cpu:.3f} s CPU, {ours.memory / MIB:.0f} MiB")
+    for who in result.others():
+        m = result.medians[who]
+        print(
+            f"   {result.ratio(who):5.2f} of {who:<42} {result.time(who):.3f} s  CPU {m.cpu:.3f} s"
+            f"  {m.memory / MIB:.0f} MiB  written {m.written / MIB:.0f}  out {m.out / MIB:.0f}  {result.verdict(who)}"
+        )
+    print(f"         {'':<45} ours: written {ours.written / MIB:.0f}  out {ours.out / MIB:.0f}", flush=True)
+
+
+def ratios(results):
+    """The table of ratios: one line for each workload."""
+    peers = list(dict.fromkeys(who for r in results for who in r.others() if not who.startswith("limit")))
+    yield "| workload | " + " | ".join(peers) + " | limit |"
+    yield "|---|" + "---|" * (len(peers) + 1)
+    for r in results:
+        limit = next((who for who in r.others() if who.startswith("limit")), None)
+
+        def cell(who):
+            if who is None or who not in r.medians:
+                return ""
+            target = f" (≤ {r.target(who):.2f})" if r.target(who) is not None else ""
+            text = f"{r.ratio(who):.2f}"
+            return (f"**{text}**" if r.target(who) is not None and r.ratio(who) > r.target(who) else text) + target
+
+        limited = f"{cell(limit)} of {limit.removeprefix('limit: ')}" if limit else ""
+        name = r.name + (" (CPU)" if r.cpu else "")
+        yield f"| {name} | " + " | ".join(cell(who) for who in peers) + f" | {limited} |"
+
+
+def details(results):
+    """The table of what was measured."""
+    yield "| workload | who | seconds | CPU seconds | peak MiB | MiB written to disk | MiB out |"
+    yield "|---|---|---|---|---|---|---|"
+    for r in results:
+        for who, m in r.medians.items():
+            yield (
+                f"| {r.name} | {who} | {m.wall:.3f} | {m.cpu:.3f} | {m.memory / MIB:.1f}"
+                f" | {m.written / MIB:.0f} | {m.out / MIB:.0f} |"
+            )
+
+
+def plot(results):
+    """A bar for each contender of each workload, as long as it took; the slowest of a workload is full width."""
+    width, label, bar, gap = 900, 250, 13, 24
+    rows, y = [], 34
+    for r in results:
+        slowest = max(r.time(who) for who in r.medians)
+        rows.append(f'<text class="h" x="8" y="{y}">{escape(r.name)}{" (CPU time)" if r.cpu else ""}</text>')
+        y += 7
+        for who in r.medians:
+            kind = "ours" if who == OURS else "limit" if who.startswith("limit") else "peer"
+            length = max(1, round(r.time(who) / slowest * (width - label - 130)))
+            beside = "" if who == OURS else f", ours is {r.ratio(who):.2f} of it"
+            rows.append(f'<text x="{label - 6}" y="{y + bar - 3}" text-anchor="end">{escape(who[:42])}</text>')
+            rows.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{length}" height="{bar - 2}"/>')
+            rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.time(who):.3f} s{beside}</text>')
+            y += bar
+        y += gap
+    style = (
+        "text{font:10px sans-serif;fill:#444}.h{font:bold 12px sans-serif;fill:#222}"
+        ".ours{fill:#2a6f97}.peer{fill:#b8b8b8}.limit{fill:#8fb996}"
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y}" width="{width}" height="{y}">'
+    ground = f'<rect width="{width}" height="{y}" fill="#fff"/>'
+    return "\n".join([head, f"<style>{style}</style>", ground, *rows, "</svg>", ""])
+
+
+def write(docs, results, runs, quick):
+    """Writes the table and the plot."""
+    size = "a fifth of the data" if quick else "all data"
+    text = [
+        "# Benchmarks",
+        "",
+        "<!-- Written by `make bench`; not edited by hand. -->",
+        "",
+        f"Made by `make bench`: medians of {runs} rounds in one run, all contenders taking turns, {size}, warm cache;",
+        f"Linux {platform.release().split('-')[0]}, {os.cpu_count()} processors. Only the ratios mean something on another machine.",
+        "",
+        "Every number is the time of ckpt-tools divided by the other's: 0.50 is half the time. In brackets what we",
+        "aim at; **bold** where that is missed. The tools keep all metadata everywhere; GNU tar does with",
+        "`--xattrs --acls --numeric-owner -S`. containers/storage is the archiver that podman calls, driven by the calls",
+        "podman makes (`tests/bench/go/main.go`). The limit is a program that does the least with which the work can",
+        "be done, and loses what a tar needs (`tests/bench/limits.c`).",
+        "",
+        *ratios(results),
+        "",
+        "![The same as bars](benchmarks.svg)",
+        "",
+        "## What was measured",
+        "",
+        "Memory is the largest of the processes of a pipeline. Bytes on disk are those the kernel charges to the",
+        "contender; what goes to a pipe or to tmpfs is not on disk.",
+        "",
+        *details(results),
+        "",
+    ]
+    (docs / "benchmarks.md").write_text("\n".join(text))
+    (docs / "benchmarks.svg").write_text(plot(results))
