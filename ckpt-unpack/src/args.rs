@@ -23,9 +23,9 @@ pub struct Args {
     /// The archive, or an OCI image of one (file or directory) [default: standard input]
     #[arg(value_name = "ARCHIVE", help_heading = "Input")]
     pub archive: Option<PathBuf>,
-    /// Keep members nobody knows in the bundle, instead of refusing the archive
+    /// Refuse an archive with members nobody knows [default: they become files of the bundle]
     #[arg(long, help_heading = "Input", hide_short_help = true)]
-    pub keep_unknown: bool,
+    pub refuse_unknown: bool,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]

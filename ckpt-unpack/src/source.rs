@@ -1,28 +1,33 @@
 //! The archive as it comes in: a file or pipe, or the layer of an OCI image.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Take};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::archive::{ArchiveReader, Unknown};
+use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
+use checkpoint::compress::{Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
 use cli::{Hint, Input};
 use tartree::{Item, Limits, Reader};
 
 use crate::args::Args;
+use crate::staging;
 
 const BUFFER: usize = 256 << 10;
+/// Compressed bytes in which the first entry must be found; bzip2 needs the most, a block of 900 kB.
+const HEAD: u64 = 4 << 20;
 
 /// Members of an archive that is being read.
-pub type Members<'a> = ArchiveReader<BufReader<Take<&'a File>>>;
+pub type Members<'a> = ArchiveReader<BufReader<Take<Chain<Cursor<Vec<u8>>, &'a File>>>>;
 
 /// An open archive.
 pub struct Source {
     file: File,
     name: String,
     unknown: Unknown,
+    /// What was read of a pipe to look at it.
+    head: Vec<u8>,
     /// Where the archive starts, if the input can be read twice.
     start: Option<u64>,
     /// How long it is at most.
@@ -32,12 +37,18 @@ pub struct Source {
 impl Source {
     /// Opens the operand, or standard input.
     pub fn open(args: &Args) -> anyhow::Result<Source> {
-        Source::open_path(args.archive.as_deref(), args.keep_unknown)
+        let place = args.verb.bundle.as_deref().map(staging::place_for);
+        Source::open_path(args.archive.as_deref(), args.refuse_unknown, place.as_deref())
     }
 
-    /// Opens `path`; `None` and `-` are standard input.
-    pub fn open_path(path: Option<&Path>, keep_unknown: bool) -> anyhow::Result<Source> {
-        let unknown = if keep_unknown { Unknown::Keep } else { Unknown::Refuse };
+    /// Opens `path`; `None` and `-` are standard input. An image that comes by a pipe, or compressed, is copied to an
+    /// unnamed file in `place`: its parts come in any order.
+    pub fn open_path(
+        path: Option<&Path>,
+        refuse_unknown: bool,
+        place: Option<&Path>,
+    ) -> anyhow::Result<Source> {
+        let unknown = if refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
         if let Some(dir) = path.filter(|path| path.is_dir()) {
             let name = cli::name(dir);
             let image = Layout::of_dir(dir).image(None).with_context(|| name.clone())?;
@@ -49,29 +60,37 @@ impl Source {
         // A device can be sought too, but not all of them to where they were.
         let regular = file.metadata().with_context(|| name.clone())?.is_file();
         let start = if regular { file.stream_position().ok() } else { None };
-        let source = Source { file, name, unknown, start, size: u64::MAX };
-        match start {
-            Some(0) if source.is_image() => {
-                let layout = Layout::of_tar(&source.file).with_context(|| source.name.clone())?;
-                let image = layout.image(None).with_context(|| source.name.clone())?;
-                Source::of_layer(image.layer, source.name, unknown)
-            }
-            _ => Ok(source),
+        let (head, is_image) = look(&file).with_context(|| name.clone())?;
+        if let Some(start) = start {
+            file.seek(SeekFrom::Start(start)).with_context(|| name.clone())?;
         }
+        let head = if start.is_some() { Vec::new() } else { head };
+        let source = Source { file, name, unknown, head, start, size: u64::MAX };
+        if is_image { source.into_layer(place) } else { Ok(source) }
+    }
+
+    /// The layer of the image that the source is.
+    fn into_layer(self, place: Option<&Path>) -> anyhow::Result<Source> {
+        let name = self.name;
+        let layout = || -> anyhow::Result<Layout> {
+            let input = BufReader::with_capacity(BUFFER, Cursor::new(self.head).chain(&self.file));
+            let mut decoder = Decoder::new(input)?;
+            if self.start == Some(0) && decoder.compression() == Compression::None {
+                return Ok(Layout::of_tar(&self.file)?);
+            }
+            let mut whole = cli::spool(place)?;
+            io::copy(&mut decoder, &mut whole)?;
+            Ok(Layout::of_tar(&whole)?)
+        };
+        let layer =
+            layout().and_then(|layout| Ok(layout.image(None)?.layer)).with_context(|| name.clone())?;
+        Source::of_layer(layer, name, self.unknown)
     }
 
     fn of_layer(mut layer: Blob, name: String, unknown: Unknown) -> anyhow::Result<Source> {
         layer.prove().with_context(|| name.clone())?;
         let Blob { file, offset, size, .. } = layer;
-        Ok(Source { file, name, unknown, start: Some(offset), size })
-    }
-
-    /// Whether the file's first entry is one of an image. Anything else about it is told when it is read.
-    fn is_image(&self) -> bool {
-        let mut head = [0; 4096];
-        let Ok(got) = self.file.read_at(&mut head, 0) else { return false };
-        let first = Reader::new(&head[..got], Limits::default()).next();
-        matches!(first, Ok(Some(Item::Entry(entry))) if is_layout(&entry.path))
+        Ok(Source { file, name, unknown, head: Vec::new(), start: Some(offset), size })
     }
 
     /// The name for messages.
@@ -89,31 +108,50 @@ impl Source {
         self.reader_with(self.unknown)
     }
 
-    /// Reads it, and members nobody knows as well.
+    /// Reads it to be looked at, whatever the names of its members.
     pub fn reader_of_all(&mut self) -> anyhow::Result<Members<'_>> {
-        self.reader_with(Unknown::Keep)
+        self.reader_with(Unknown::Show)
     }
 
     fn reader_with(&mut self, unknown: Unknown) -> anyhow::Result<Members<'_>> {
         if let Some(start) = self.start {
             self.file.seek(SeekFrom::Start(start)).with_context(|| self.name.clone())?;
         }
-        let input = BufReader::with_capacity(BUFFER, (&self.file).take(self.size));
+        let head = Cursor::new(std::mem::take(&mut self.head));
+        let input = BufReader::with_capacity(BUFFER, head.chain(&self.file).take(self.size));
         ArchiveReader::new(input, unknown).with_context(|| self.name.clone())
     }
 }
 
-/// Adds what helps when an image comes by a pipe: its parts do not come in the order they are needed.
+/// Reads as far as the first entry; gives what was read, and whether that entry is one of an image. Anything else about the
+/// input is told when it is read.
+fn look(file: &File) -> io::Result<(Vec<u8>, bool)> {
+    let mut recorder = Recorder { file, read: Vec::new() };
+    let first = Decoder::new(BufReader::new((&mut recorder).take(HEAD)))
+        .map(|decoder| Reader::new(BufReader::new(decoder), Limits::default()).next());
+    let is_image = matches!(first, Ok(Ok(Some(Item::Entry(entry)))) if is_layout(&entry.path));
+    Ok((recorder.read, is_image))
+}
+
+/// Keeps what is read.
+struct Recorder<'a> {
+    file: &'a File,
+    read: Vec<u8>,
+}
+
+impl Read for Recorder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(buf)?;
+        self.read.extend_from_slice(&buf[..got]);
+        Ok(got)
+    }
+}
+
+/// Adds what helps when a member that nobody knows is refused.
 pub fn explain(e: anyhow::Error) -> anyhow::Error {
-    let text = format!("{e:#}");
-    let Some(rest) = text.strip_suffix(": not a member of a checkpoint archive") else { return e };
-    let name = rest.rsplit(": ").next().unwrap_or_default();
-    let of_image = tartree::TarPath::parse(name.as_bytes()).is_ok_and(|path| is_layout(&path));
-    Hint::on(
-        e,
-        match of_image {
-            true => "an OCI image is read from a file, not from a pipe: use < FILE",
-            false => "--keep-unknown takes it as a file of the bundle",
-        },
-    )
+    let refused = |e: &(dyn std::error::Error + 'static)| matches!(e.downcast_ref(), Some(checkpoint::Error::Member { what, .. }) if what == UNKNOWN);
+    match e.chain().any(refused) {
+        true => Hint::on(e, "without --refuse-unknown it becomes a file of the bundle"),
+        false => e,
+    }
 }

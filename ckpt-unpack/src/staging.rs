@@ -39,11 +39,7 @@ impl Staging {
             is_free(bundle, &Member::of(&TarPath::root().child(name)))?;
         }
         let name = bundle.file_name().unwrap_or(OsStr::new("bundle")).to_owned();
-        let place = match bundle.parent() {
-            _ if existing => bundle.to_owned(),
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        let place = place_for(bundle);
         let mut prefix = OsString::from(if existing { "" } else { "." });
         prefix.push(if existing { OsStr::new(".ckpt-unpack-") } else { &name });
         if !existing {
@@ -99,6 +95,15 @@ impl Drop for Staging {
             // The error that led here is the one to tell.
             let _ = fs::remove_dir_all(&self.dir);
         }
+    }
+}
+
+/// Where a bundle's data may lie until it is whole: in the bundle that is there, else beside its place.
+pub fn place_for(bundle: &Path) -> PathBuf {
+    match bundle.parent() {
+        _ if bundle.is_dir() => bundle.into(),
+        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+        _ => PathBuf::from("."),
     }
 }
 

@@ -39,7 +39,8 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         session,
     };
     if let Some(previous) = &args.include.previous {
-        let mut source = Source::open_path(Some(previous), args.keep_unknown)?;
+        let mut source =
+            Source::open_path(Some(previous), args.refuse_unknown, Some(&staging::place_for(bundle)))?;
         unpack.previous(source.reader()?).with_context(|| cli::name(previous))?;
     }
     let unpacked = source

@@ -233,7 +233,19 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
     let link = |target: &str| Kind::Symlink { target: target.into() };
     let hard = Kind::HardLink { target: path("spec.dump") };
     for (member, message) in [
-        (file("surprise", b""), "surprise: not a member"),
+        (file("config.json", b"{}"), "config.json: a file that engines keep in the bundle"),
+        (other("attach", Kind::Fifo), "attach: a file that engines keep in the bundle"),
+        (file("restore.log", b""), "restore.log: a file that engines keep in the bundle"),
+        (file("rootfs/etc/shadow", b""), "rootfs/etc/shadow: a file that engines keep in the bundle"),
+        (other("secrets", Kind::Dir), "secrets: a file that engines keep in the bundle"),
+        (other("surprise", link("/etc")), "surprise: not a regular file"),
+        (other("surprise", Kind::Fifo), "surprise: not a regular file"),
+        (file("volumes/a/b.tar", b""), "volumes/a/b.tar: not the tar of a volume"),
+        (file("ctr.log/x", b""), "ctr.log/x: below a member that is a file"),
+        (
+            file("checkpoint/pages-1.img/x", b""),
+            "checkpoint/pages-1.img/x: below checkpoint/pages-1.img, which is a file",
+        ),
         (file("config.dump", b"{}"), "config.dump: stands twice"),
         (other("checkpoint", Kind::Dir), "checkpoint: stands twice"),
         (other("ctr.log", link("/etc/passwd")), "ctr.log: not a regular file"),
@@ -263,12 +275,50 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn an_unknown_member_is_kept_when_asked_for() {
+fn an_unknown_member_is_kept_in_the_bundle_and_named_unless_it_is_to_be_refused() {
+    let mut setuid = file("new/member", b"x");
+    setuid.0.meta.mode = 0o6777;
+    let bytes = archive(&[setuid, other("empty", Kind::Dir)]);
     let place = Place::new();
-    let run = place.run(&["--bundle", "web", "--keep-unknown", "-v"], &archive(&[file("new/member", b"x")]));
-    assert_eq!(run.status, 0);
-    assert!(run.stderr.contains("new/member: not a known member, kept in the bundle"), "{}", run.stderr);
-    assert_eq!(fs::read(place.path("web/new/member")).unwrap(), b"x");
+    for run in
+        [place.run(&["--bundle", "web", "-v"], &bytes), place.run_piped(&["--bundle", "piped", "-v"], &bytes)]
+    {
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        assert!(run.stderr.contains("new/member: not a known member, kept in the bundle"), "{}", run.stderr);
+    }
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    for bundle in ["web", "piped"] {
+        assert_eq!(fs::read(place.path(&format!("{bundle}/new/member"))).unwrap(), b"x");
+        let modes = ["", "/new", "/empty", "/new/member"].map(|name| mode(&format!("{bundle}{name}")));
+        assert_eq!(modes, [0o700, 0o700, 0o700, 0o600]);
+    }
+    assert_eq!(place.run(&["--verify"], &bytes).status, 0);
+    for args in [&["--bundle", "no", "--refuse-unknown"][..], &["--verify", "--refuse-unknown"]] {
+        let run = place.run(args, &bytes);
+        assert_eq!(run.status, 1);
+        assert!(run.stderr.contains("new/member: not a member of a checkpoint archive"), "{}", run.stderr);
+    }
+    assert_eq!(place.names(), ["piped", "web"]);
+}
+
+#[test]
+fn a_file_and_members_below_it_are_refused_whichever_comes_first() {
+    for order in [["a", "a/b"], ["a/b", "a"], ["a/b/c", "a"]] {
+        let bytes = archive(&order.map(|name| file(name, b"")));
+        let place = Place::new();
+        for run in [place.run(&["--bundle", "web"], &bytes), place.run_piped(&["--bundle", "web"], &bytes)] {
+            assert_eq!(run.status, 1, "{order:?}");
+            assert!(
+                run.stderr.contains("which is a file") || run.stderr.contains("members lie below it"),
+                "{}",
+                run.stderr
+            );
+        }
+        assert!(place.names().is_empty(), "{order:?}");
+    }
+    // Names that only begin alike are no concern.
+    let bytes = archive(&[file("a.b", b""), file("a/b", b""), file("ab", b""), other("a", Kind::Dir)]);
+    assert_eq!(Place::new().run(&["--bundle", "web"], &bytes).status, 0);
 }
 
 #[test]
@@ -467,4 +517,43 @@ fn an_image_that_was_changed_is_refused() {
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("SHA-256"), "{}", run.stderr);
     assert!(place.names().is_empty());
+}
+
+#[test]
+fn an_image_is_read_from_a_pipe_whatever_the_order_of_its_blobs() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g22-image.oci.tar");
+    let image = fs::read(data).unwrap();
+    let mut parts: Vec<(Entry, Vec<u8>)> = Vec::new();
+    let mut reader = tartree::Reader::new(&image[..], tartree::Limits::default());
+    while let Some(item) = reader.next().unwrap() {
+        let tartree::Item::Entry(entry) = item else { continue };
+        let mut content = Vec::new();
+        reader.content().read_to_end(&mut content).unwrap();
+        parts.push((entry, content));
+    }
+    let backwards: Vec<_> = parts.iter().rev().cloned().collect();
+    let place = Place::new();
+    let listed = place.run(&["--list"], &image);
+    assert_eq!(listed.status, 0);
+    assert!(listed.stdout.contains(" config.dump\n"), "{}", listed.stdout);
+    for (n, bytes) in [image.clone(), tar(&parts), tar(&backwards), gzip(&tar(&backwards))].iter().enumerate()
+    {
+        let run = place.run_piped(&["--list"], bytes);
+        assert_eq!(
+            (run.status, run.stdout.as_str(), run.stderr.as_str()),
+            (0, listed.stdout.as_str(), ""),
+            "{n}"
+        );
+        assert_eq!(place.run_piped(&["--verify"], bytes).status, 0);
+        assert!(place.run_piped(&["--show"], bytes).stdout.contains("Engine        Podman"));
+        let run = place.run_piped(&["--bundle", &format!("web{n}")], bytes);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+        assert!(place.path(&format!("web{n}/checkpoint/inventory.img")).exists());
+    }
+    // A cut one is none, and leaves nothing.
+    let names = place.names();
+    let run = place.run_piped(&["--bundle", "cut"], &image[..image.len() / 2]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.starts_with("ckpt-unpack: error: standard input: "), "{}", run.stderr);
+    assert_eq!(place.names(), names);
 }

@@ -87,6 +87,46 @@ const FOREIGN: [&str; 7] = [
     "io.kubernetes.cri-o.LogPath",
 ];
 
+/// What engines, runtimes and shims have in a bundle, or under the name of what is restored from it: a member of such a
+/// name would be taken for theirs. podman's are in libpod/container_internal_common.go and oci_conmon_common.go (its
+/// `userdata` is the bundle), containerd's in core/runtime/v2/bundle.go and pkg/shim.
+const OF_THE_BUNDLE: [&str; 30] = [
+    // The runtime's.
+    "config.json",
+    "rootfs",
+    // CRIU's, in its work path.
+    "restore.log",
+    "stats-restore",
+    // podman's and CRI-O's.
+    "attach",
+    "conmon-pidfile",
+    "conmon.pid",
+    "ctl",
+    "exit",
+    "group",
+    "hostname",
+    "hosts",
+    "oci-log",
+    "passwd",
+    "pidfile",
+    "resolv.conf",
+    "run",
+    "secrets",
+    "shm",
+    "userdata",
+    "winsz",
+    // containerd's.
+    "address",
+    "bootstrap.json",
+    "init.pid",
+    "log",
+    "log.json",
+    "options.json",
+    "runtime",
+    "shim-binary-path",
+    "work",
+];
+
 const FIXED: [(&str, Member); 10] = [
     ("config.dump", Member::ConfigDump),
     ("spec.dump", Member::SpecDump),
@@ -152,6 +192,22 @@ impl Member {
         }
     }
 
+    /// Why a bundle must not get a member of this name although nothing else is wrong with it; `None` for all known members and
+    /// for unknown ones that are in nobody's way.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let Member::Unknown(path) = self else { return None };
+        let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
+        let is = |names: &[&str]| names.iter().any(|name| name.as_bytes() == top);
+        match () {
+            () if is(&OF_THE_BUNDLE) => Some("a file that engines keep in the bundle, not a member"),
+            () if top == b"volumes" => Some("not the tar of a volume"),
+            () if is(&FOREIGN) || FIXED.iter().any(|(name, _)| name.as_bytes() == top) => {
+                Some("below a member that is a file")
+            }
+            () => None,
+        }
+    }
+
     /// Whether its content is a small document that is read into memory and checked.
     pub fn is_document(&self) -> bool {
         matches!(
@@ -204,6 +260,29 @@ mod tests {
             assert_eq!(of(name).path().to_string(), name);
         }
         assert_eq!(of("checkpoint"), Member::Images(TarPath::root()));
+    }
+
+    #[test]
+    fn unknown_members_are_kept_unless_they_are_in_the_way() {
+        for name in ["new", "new/er", "checkpoints", "config.json.d/x", "volume/x.tar"] {
+            assert_eq!(of(name).refusal(), None, "{name}");
+        }
+        for name in [
+            "config.json",
+            "rootfs/etc/passwd",
+            "secrets/x",
+            "volumes/-.tar",
+            "volumes",
+            "ctr.log/x",
+            "status/x",
+        ] {
+            assert!(of(name).refusal().is_some(), "{name}");
+        }
+        for name in
+            FIXED.iter().map(|(name, _)| *name).chain(FOREIGN).chain(["volumes/a.tar", "artifacts/ctl"])
+        {
+            assert_eq!(of(name).refusal(), None, "{name}");
+        }
     }
 
     #[test]

@@ -17,5 +17,5 @@ pub use args::Common;
 pub use exit::{Arguments, Exit, Hint, Usage, run, usage};
 pub use input::{Input, read_document};
 pub use message::{Session, name};
-pub use output::Output;
+pub use output::{Output, spool};
 pub use remove::remove_from;

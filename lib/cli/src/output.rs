@@ -180,6 +180,21 @@ fn file_sink(path: &Path) -> io::Result<Sink> {
     }
 }
 
+/// A file without a name, for what must be whole before it can be read or passed on. It goes away with the process. It is in
+/// `dir`, else in `TMPDIR`, else in /var/tmp, for it may be larger than memory.
+///
+/// # Errors
+/// When the directory takes no file; it is named.
+pub fn spool(dir: Option<&Path>) -> anyhow::Result<File> {
+    let temporary = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty());
+    let dir = match (dir, &temporary) {
+        (Some(dir), _) => dir,
+        (None, Some(dir)) => Path::new(dir),
+        (None, None) => Path::new("/var/tmp"),
+    };
+    tempfile::tempfile_in(dir).with_context(|| format!("{}: an unnamed file", name(dir)))
+}
+
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,

@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub use read::{ArchiveReader, Unknown};
+pub use read::{ArchiveReader, UNKNOWN, Unknown};
 pub use write::ArchiveWriter;
 
 /// What CRIU writes into an image directory whose parent is a pre-dump, and what podman makes relative:

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
-use tartree::{Content, Entry, Item, Kind, Limits, Reader};
+use tartree::{Content, Entry, Item, Kind, Limits, Reader, TarPath};
 
 use super::{PARENT, PARENT_TARGET};
 use crate::compress::{Compression, Decoder};
@@ -13,14 +13,18 @@ use crate::member::Member;
 /// Members of one archive. CRIU writes a few files for each process; a million is an attack on the memory.
 const MEMBERS: u64 = 1 << 20;
 const BUFFER: usize = 256 << 10;
+/// What is wrong with a member nobody knows.
+pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
-/// What to do with members nobody knows.
+/// What to do with members nobody knows. Those that are given must be regular files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// They are errors.
     Refuse,
-    /// They are given like others, if they are regular files or directories.
+    /// They are given like others, but for those that a bundle cannot take ([`Member::refusal`]).
     Keep,
+    /// All are given: for those who only look.
+    Show,
 }
 
 /// Reads an archive in any compression. Members that are not of a known name and type, or stand twice, are errors.
@@ -29,6 +33,8 @@ pub struct ArchiveReader<R: BufRead> {
     compression: Compression,
     unknown: Unknown,
     seen: BTreeSet<Member>,
+    /// Those of them that are directories.
+    dirs: BTreeSet<Member>,
     first: bool,
 }
 
@@ -46,7 +52,14 @@ impl<R: BufRead> ArchiveReader<R> {
         let compression = decoder.compression();
         let limits = Limits { entries: MEMBERS, ..Limits::default() };
         let reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits);
-        Ok(ArchiveReader { reader, compression, unknown, seen: BTreeSet::new(), first: true })
+        Ok(ArchiveReader {
+            reader,
+            compression,
+            unknown,
+            seen: BTreeSet::new(),
+            dirs: BTreeSet::new(),
+            first: true,
+        })
     }
 
     /// How the archive is compressed.
@@ -97,9 +110,12 @@ impl<R: BufRead> ArchiveReader<R> {
 
     fn member(&mut self, entry: Entry) -> Result<(Member, Entry)> {
         let member = Member::of(&entry.path);
+        if let Some(why) = member.refusal().filter(|_| self.unknown != Unknown::Show) {
+            return Err(Error::member(&entry.path, why));
+        }
         let known = match &member {
             Member::Unknown(_) if self.unknown == Unknown::Refuse => {
-                return Err(Error::member(&entry.path, "not a member of a checkpoint archive"));
+                return Err(Error::member(&entry.path, UNKNOWN));
             }
             Member::Images(path) | Member::PreImages(path) | Member::Artifacts(path) => match &entry.kind {
                 Kind::Dir => true,
@@ -120,7 +136,29 @@ impl<R: BufRead> ArchiveReader<R> {
         if !self.seen.insert(member.clone()) {
             return Err(Error::member(&entry.path, "stands twice in the archive"));
         }
+        if entry.kind == Kind::Dir {
+            self.dirs.insert(member.clone());
+        } else if self.has_members_below(&entry.path) {
+            return Err(Error::member(&entry.path, "a file, and members lie below it"));
+        }
+        if let Some(file) = self.file_above(&entry.path) {
+            return Err(Error::member(&entry.path, format!("below {file}, which is a file")));
+        }
         Ok((member, entry))
+    }
+
+    fn file_above(&self, path: &TarPath) -> Option<TarPath> {
+        let above = std::iter::successors(path.parent(), TarPath::parent);
+        above
+            .map(|path| Member::of(&path))
+            .find(|m| self.seen.contains(m) && !self.dirs.contains(m))
+            .map(|m| m.path())
+    }
+
+    fn has_members_below(&self, path: &TarPath) -> bool {
+        // The first name below it that there could be; members of one kind are in the order of their names.
+        let first = Member::of(&path.child(b"\x01"));
+        self.seen.range(first..).next().is_some_and(|member| member.path().starts_with(path))
     }
 
     /// At the first header a wrong checksum means that this is something else.
