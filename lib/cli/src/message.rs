@@ -126,11 +126,18 @@ impl fmt::Write for Escape<'_, '_> {
                 '\n' => self.0.write_str("\\n")?,
                 '\t' => self.0.write_str("\\t")?,
                 c if c.is_control() => write!(self.0, "\\x{:02x}", c as u32)?,
+                c if turns_the_line(c) => write!(self.0, "\\u{{{:x}}}", c as u32)?,
                 c => self.0.write_char(c)?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a terminal would show what follows in another order or on another line than it was written: "gnp.exe" for
+/// "exe.png" (CVE-2021-42574).
+fn turns_the_line(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A file name for a message: bytes that are not UTF-8 appear as `\xNN`.
@@ -153,6 +160,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(Clean(&"a\nb\x1b[31m\u{9b}é").to_string(), "a\\nb\\x1b[31m\\x9bé");
+        assert_eq!(Clean(&"a\u{202e}gnp.exe").to_string(), "a\\u{202e}gnp.exe");
     }
 
     #[test]

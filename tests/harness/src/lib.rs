@@ -2,8 +2,12 @@
 //!
 //! Nothing here uses the code under test: a comparator built on the same walk would share its blind spots.
 
+pub mod bounded;
 pub mod compare;
+pub mod forge;
 pub mod host;
 pub mod manual;
+pub mod tools;
+pub mod watch;
 
 pub use compare::{Options, differences};
