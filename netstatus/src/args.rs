@@ -19,7 +19,7 @@ use value::{ips, mac, major, net_mac, pair, publish};
 #[command(after_help = "\
 Example, on the host a container moves to:
   ip netns add web; netstatus hold --netns /run/netns/web
-  netstatus restore --to netavark --base opts.json < network.status | netavark setup /run/netns/web
+  netstatus restore --to netavark --base opts.json < network.status | netavark -c /run/netavark setup /run/netns/web
   runc restore …
   netstatus release --netns /run/netns/web --announce
 See netstatus(1).")]
@@ -51,7 +51,7 @@ pub enum Verb {
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  netavark setup /run/netns/web < in.json | netstatus save > network.status
+  netavark -c /run/netavark setup /run/netns/web < in.json | netstatus save > network.status
   netstatus save /var/lib/cni/results/*-$ID-eth0 > network.status
   netstatus save --members --netns /run/netns/web --network eth0=web | ckpt-pack --bundle B - > web.ckpt
 See netstatus(1).")]
@@ -127,7 +127,7 @@ pub enum Source {
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  netstatus restore --to netavark --base opts.json < network.status | netavark setup /run/netns/web
+  netstatus restore --to netavark --base opts.json < network.status | netavark -c /run/netavark setup /run/netns/web
   podman run -d $(netstatus restore --to podman < network.status) IMAGE
   netstatus restore --to ip-batch < network.status | ip -n web -batch -
 See netstatus(1).")]

@@ -1,0 +1,106 @@
+# Every code block of the README, and of docs/migration.md, does what they say: run as it stands, in the scene they set.
+
+load helpers
+load documents
+
+setup_file() {
+    if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
+    build_image
+    documents README.md docs/migration.md
+    hosts
+}
+
+teardown_file() {
+    no_hosts
+}
+
+setup() {
+    cd "$hosts/home/here"
+}
+
+teardown() {
+    web_is_gone
+}
+
+@test "README: a running container becomes one file here, and counts on there" {
+    web_runs -v /srv/data:/data
+    web_is_awaited /run/web2/rootfs
+    follow README.md '# here: a running container'
+    before=$(cat "$B/rootfs/tmp/counter")
+    cp web.ckpt "$hosts/home/there"
+    follow_there README.md '# there: another bundle'
+    there=/proc/$(cat "$hosts/there")/root
+    counted_past "$there$B2/rootfs/tmp/counter" "$before"
+    [ "$(ssh there runc exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
+    [ "$(cat "$there/srv/data2/file")" = 'in the volume' ]
+    run ! ssh there runc exec web ls /app/deleted
+    [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
+}
+
+# What "make demo" runs is a test of its own (010); a check within a check would not end.
+@test "README: the two commands are there" {
+    printf '#!/bin/sh\nexec /usr/bin/make -n -C "%s" "$@"\n' "$source_dir" >"$hosts/bin/make"
+    chmod +x "$hosts/bin/make"
+    follow README.md 'make demo ' >recipes
+    rm "$hosts/bin/make"
+    grep 'tests/host/enter tests/demo' recipes
+    grep 'tests/check' recipes
+}
+
+@test "README: installation, below /usr/local and into a package" {
+    mkdir checkout built
+    cp -r "$source_dir"/{Makefile,README.md,docs,man,tests} checkout/
+    ln -s "$(dirname "$(command -v ckpt-pack)")" built/release
+    # All but the compiler.
+    CARGO=true CARGO_TARGET_DIR=$PWD/built PATH=$PATH:/usr/bin
+    export CARGO CARGO_TARGET_DIR
+    cd checkout
+    follow README.md 'make && make install'
+    for prefix in /usr/local package/usr; do
+        for tool in spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack; do
+            [ -x "$prefix/bin/$tool" ]
+            [ -f "$prefix/share/man/man1/$tool.1" ]
+        done
+    done
+    /usr/local/bin/ckpt-pack --version
+    make uninstall
+    [ -z "$(find /usr/local -type f)" ]
+}
+
+# migration_is_prepared: what docs/migration.md does before, on both hosts.
+migration_is_prepared() {
+    block docs/migration.md 'migrate_out() {' >"$hosts/profile"
+    web_runs
+    follow docs/migration.md 'ckpt-pack --check'
+    export IMAGE=$image
+    ssh there mkdir -p /srv/web/{upper,work,rootfs}
+    cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
+    # CRIU 4.1 trips over this lock, as the page says.
+    case $(criu --version) in "Version: 4.1"*) rm /etc/criu/default.conf ;; esac
+    follow_there docs/migration.md 'mount -t overlay'
+}
+
+# bats test_tags=tcp
+@test "docs/migration.md: a container moves to another host by one pipe" {
+    migration_is_prepared
+    before=$(cat "$B/rootfs/tmp/counter")
+    follow README.md 'migrate_out web'
+    there=/proc/$(cat "$hosts/there")/root
+    counted_past "$there/srv/web/rootfs/tmp/counter" "$before"
+    [ "$(ssh there runc exec web cat /app/settings /app/cache/new)" = $'changed\nfresh' ]
+    [ "$(block docs/migration.md 'migrate_out web')" = "$(block README.md 'migrate_out web')" ]
+}
+
+# bats test_tags=tcp
+@test "docs/migration.md: the way back, when the other host fails" {
+    migration_is_prepared
+    run ! bash -o pipefail -c "source $hosts/profile; migrate_out web /run/web web | head -c 20000 >/dev/null"
+    before=$(cat "$B/rootfs/tmp/counter")
+    follow docs/migration.md 'runc restore -d --tcp-established --bundle /run/web '
+    counted_past "$B/rootfs/tmp/counter" "$before"
+}
+
+@test "every code block was run" {
+    [ -n "${NEWER_CRIU+known}" ] || not_run "docs/migration.md, where no CRIU dumps TCP sockets"
+    all_followed
+}

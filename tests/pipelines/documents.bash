@@ -1,0 +1,131 @@
+# The documents as tests: every code block of a document is run as it stands by a test that has set its scene, and a
+# document with a block that no test has run fails. The scene is what the documents speak of: the container "web" with
+# its bundle $B, its volume /srv/data and its network namespace /run/netns/web, and a second host, "there".
+
+bats_require_minimum_version 1.5.0
+
+source_dir=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+
+# documents FILE...: the documents the tests of this file answer for; in setup_file.
+documents() {
+    local document
+    for document; do
+        "$BATS_TEST_DIRNAME/blocks" "$source_dir/$document" "$BATS_FILE_TMPDIR/blocks/$document"
+    done
+}
+
+# block DOCUMENT WORDS: prints the one code block of DOCUMENT in which WORDS stand.
+block() {
+    local found
+    mapfile -t found < <(grep -lF -e "$2" "$BATS_FILE_TMPDIR/blocks/$1"/[0-9]* | grep -v '\.run$')
+    if [ ${#found[@]} != 1 ]; then
+        echo "$1: ${#found[@]} code blocks in which this stands: $2" >&2
+        return 1
+    fi
+    cp "${found[0]}" "${found[0]}.run"
+    cat "${found[0]}"
+}
+
+# follow DOCUMENT WORDS: runs this block as it stands, in a shell that ends at the first failure.
+follow() {
+    local code
+    code=$(block "$@") || return
+    bash -euo pipefail -c "source '$hosts/profile'"$'\n'"$code"
+}
+
+# follow_there DOCUMENT WORDS: the same on the other host.
+follow_there() {
+    local code
+    code=$(block "$@") || return
+    ssh there "set -euo pipefail"$'\n'"$code"
+}
+
+# all_followed: no block of the documents of this file was left out; the last test of a file.
+all_followed() {
+    local file left=()
+    for file in $(find "$BATS_FILE_TMPDIR/blocks" -type f ! -name '*.run' | sort -V); do
+        [ -e "$file.run" ] || left+=("$file")
+    done
+    if [ ${#left[@]} -gt 0 ]; then
+        echo "code blocks that no test has run:"
+        head -n 100 "${left[@]#"$PWD/"}"
+        return 1
+    fi
+}
+
+# hosts: this machine and a second one, "there": namespaces of its own with an empty /run and /srv. For containers that
+# is another machine; images and homes are below $hosts, which both see. What stands in for ssh reaches either.
+hosts() {
+    export hosts=$BATS_FILE_TMPDIR/hosts
+    mount -t tmpfs tmpfs /srv
+    mount -t tmpfs tmpfs /usr/local
+    mkdir -p "$hosts"/etc/{upper,work}
+    mount -t overlay overlay -o "lowerdir=/etc,upperdir=$hosts/etc/upper,workdir=$hosts/etc/work" /etc
+    mkdir -p "$hosts"/{bin,home/{here,there}}
+    : >"$hosts/profile"
+    echo $$ >"$hosts/here"
+    mkfifo "$hosts/up"
+    unshare --mount --propagation private --net --uts --ipc bash -euc '
+        mount -t tmpfs tmpfs /run
+        mount -t tmpfs tmpfs /srv
+        mkdir -p /run/netns
+        hostname there
+        ip link set lo up
+        echo $$ >"$hosts/there"
+        echo >"$hosts/up"
+        exec sleep infinity' </dev/null >/dev/null 3>&- &
+    read -r <"$hosts/up"
+    cat >"$hosts/bin/ssh" <<'SSH'
+#!/bin/bash
+# ssh HOST COMMAND...: stands in for ssh; a shell on HOST, in its home directory.
+target=$(cat "$hosts/$1") && HOME=$hosts/home/$1 && shift || exit 255
+exec nsenter --target "$target" --mount --net --uts --ipc -- \
+    bash -c 'cd "$HOME" && source "$hosts/profile" && eval "$1"' bash "$*"
+SSH
+    chmod +x "$hosts/bin/ssh"
+    PATH=$hosts/bin:$PATH
+    cd "$hosts/home/here"
+}
+
+# no_hosts: undoes it.
+no_hosts() {
+    kill "$(cat "$hosts/there")"
+    umount -l /srv /usr/local /etc
+}
+
+# web_runs [OPTION]...: the container "web" on this host, made with these options of spec-gen, and all that the
+# documents take as given.
+web_runs() {
+    export B=/run/web
+    overlay "$B"
+    mkdir -p /srv/data
+    cp "$tests/netavark-options.json" opts.json
+    ip netns add web
+    netavark -c /run/netavark setup /run/netns/web <opts.json >"$B/netavark.json"
+    spec-gen --new --rootfs "$B/rootfs" --read-only=false --tty=false --network ns:/run/netns/web \
+        "$@" -- /app/count >"$B/config.json"
+    start runc "$B" web
+}
+
+# web_is_awaited ROOTFS: the other host has what the documents take as given there: the image is mounted at ROOTFS.
+web_is_awaited() {
+    export B2=/run/web2
+    cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
+    ssh there "set -e; mkdir -p /srv/{data2,upper,work} $1
+        mount -t overlay overlay -o lowerdir=$image,upperdir=/srv/upper,workdir=/srv/work $1"
+}
+
+# web_is_gone: on both hosts, with everything it had; no test leans on what another has left.
+web_is_gone() {
+    local host name
+    for host in here there; do
+        [ -d "/proc/$(cat "$hosts/$host")" ] || continue
+        ssh $host '
+            for name in $(runc list -q); do runc delete -f "$name"; done
+            for name in $(ip netns list | cut -d" " -f1); do ip netns delete "$name"; done
+            ip -json link show type bridge | jq -r ".[].ifname" | xargs -rn1 ip link delete
+            findmnt -rno TARGET -t overlay | grep -E "^/(run|srv)/" | xargs -rn1 umount -l
+            rm -rf /run/web* /run/migrate.* /run/containers/networks/* /srv/*'
+    done
+    rm -rf "$hosts"/home/*/*
+}
