@@ -140,12 +140,15 @@ pub struct Compress {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Image {
-    /// Write a checkpoint archive, or an OCI image whose layer is one (into a file only)
+    /// Write a checkpoint archive, or an OCI image whose layer is one
     #[arg(long, value_name = "FORMAT", default_value = "archive")]
     pub format: Format,
     /// The image's name
     #[arg(long, value_name = "REF", hide_short_help = true)]
     pub tag: Option<String>,
+    /// Annotate the image also for FAMILY: cri-o [default: podman's and CRIU's]
+    #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
+    pub annotations: Option<Also>,
     /// One more annotation of the image (repeatable)
     #[arg(long, value_name = "K=V", value_parser = annotation, hide_short_help = true)]
     pub annotation: Vec<(String, String)>,
@@ -175,6 +178,13 @@ pub struct Check {
 pub enum Format {
     Archive,
     Oci,
+}
+
+/// Engines that want annotations of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Also {
+    #[value(name = "cri-o")]
+    CriO,
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {

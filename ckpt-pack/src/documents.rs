@@ -20,9 +20,8 @@ const VOLUME_PATH: &str = "/var/lib/containers/storage/volumes";
 pub struct Documents {
     pub config: ConfigDump,
     pub config_bytes: Vec<u8>,
+    pub spec: SpecDump,
     pub spec_bytes: Vec<u8>,
-    /// Who ran the container.
-    pub engine: &'static str,
 }
 
 impl Documents {
@@ -75,7 +74,7 @@ impl Documents {
             session.note("config.dump: without --rootfs-image REF@ID podman cannot restore the archive");
         }
         let config_bytes = config.write();
-        Ok(Documents { config, config_bytes, spec_bytes, engine: spec.engine().name() })
+        Ok(Documents { config, config_bytes, spec, spec_bytes })
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
 
     let output = Output::binary(args.output.output.as_deref())?;
-    let target = Target::new(output, &settings, args.image.format, time)?;
+    let target = Target::new(output, &settings, args.image.format, time, bundle)?;
     let mut packer = Packer {
         writer: ArchiveWriter::new(target),
         time,

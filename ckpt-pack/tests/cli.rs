@@ -343,27 +343,119 @@ fn a_container_that_needs_others_is_refused() {
     assert!(run.stderr.contains("web/config.dump: the container depends on 1 others"), "{}", run.stderr);
 }
 
-#[test]
-fn an_image_needs_a_file_and_has_the_annotations_of_every_engine() {
-    let place = Place::new();
-    let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci"];
-    let run = place.run(&args);
-    assert_eq!(run.status, 2);
-    assert!(run.stderr.contains("hint: use -o FILE"), "{}", run.stderr);
-    let run =
-        place.run(&[&args[..], &["-o", "image.tar", "--annotation", "note=x", "--tag", "web:1"]].concat());
+/// The annotations of the image that these options give.
+fn annotations(place: &Place, more: &[&str]) -> std::collections::BTreeMap<String, String> {
+    let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci", "-o", "image.tar"];
+    let run = place.run(&[&args[..], more].concat());
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let layout = checkpoint::oci::Layout::of_tar(&fs::File::open(place.path("image.tar")).unwrap()).unwrap();
-    let image = layout.image(Some("web:1")).unwrap();
+    layout.image(None).unwrap().annotations
+}
+
+#[test]
+fn an_image_has_the_annotations_of_podman_and_criu_and_on_request_those_of_cri_o() {
+    let place = Place::new();
+    let all = annotations(&place, &["--annotation", "note=x"]);
     for (name, value) in [
         ("io.podman.annotations.checkpoint.name", "web"),
         ("io.podman.annotations.checkpoint.runtime.name", "runc"),
-        ("io.kubernetes.cri-o.annotations.checkpoint.name", "web"),
         ("org.criu.checkpoint.container.name", "web"),
+        ("org.criu.checkpoint.engine.name", "runtime"),
         ("note", "x"),
     ] {
-        assert_eq!(image.annotations.get(name).map(String::as_str), Some(value), "{name}");
+        assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
     }
+    assert!(!all.keys().any(|name| name.starts_with("io.kubernetes.cri-o.")), "{all:?}");
+    let with_cri_o = annotations(&place, &["--annotation", "note=x", "--annotations", "cri-o"]);
+    assert_eq!(with_cri_o["io.kubernetes.cri-o.annotations.checkpoint.name"], "web");
+    assert!(all.iter().all(|(name, value)| with_cri_o.get(name) == Some(value)));
+    assert_eq!(place.run(&["--bundle", "web", "--annotations", "docker"]).status, 2);
+}
+
+#[test]
+fn an_image_names_the_pod_that_spec_dump_tells_of() {
+    let place = Place::new();
+    let spec = json!({
+        "process": {}, "root": {}, "linux": {}, "mounts": [],
+        "annotations": {
+            "io.container.manager": "cri-o", "io.kubernetes.pod.name": "shop", "io.kubernetes.pod.namespace": "prod",
+            "io.kubernetes.pod.uid": "u-1", "io.kubernetes.cri-o.SandboxID": "s-1",
+        },
+    });
+    place.write("web/spec.dump", spec.to_string());
+    let all = annotations(&place, &[]);
+    for (name, value) in [
+        ("engine.name", "CRI-O"),
+        ("pod.name", "shop"),
+        ("pod.namespace", "prod"),
+        ("pod.uid", "u-1"),
+        ("pod.id", "s-1"),
+    ] {
+        assert_eq!(all[&format!("org.criu.checkpoint.{name}")], value);
+    }
+}
+
+#[test]
+fn every_document_of_an_image_is_what_the_image_specification_says() {
+    use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest, MediaType, OciLayout};
+    let place = Place::new();
+    for (compress, layer_type) in [
+        ("none", MediaType::ImageLayer),
+        ("gzip", MediaType::ImageLayerGzip),
+        ("zstd", MediaType::ImageLayerZstd),
+    ] {
+        let args = ["--annotations", "cri-o", "--tag", "localhost/web:1", "--compress", compress];
+        annotations(&place, &args);
+        let dir = place.path(compress);
+        fs::create_dir(&dir).unwrap();
+        let tar = Command::new("tar").arg("-C").arg(&dir).arg("-xf").arg(place.path("image.tar")).status();
+        assert!(tar.unwrap().success());
+        let blob = |digest: &oci_spec::image::Digest| dir.join("blobs/sha256").join(digest.digest());
+        let layout = OciLayout::from_file(dir.join("oci-layout")).unwrap();
+        assert_eq!(layout.image_layout_version(), "1.0.0");
+        let index = ImageIndex::from_file(dir.join("index.json")).unwrap();
+        let entry = &index.manifests()[0];
+        assert_eq!(*entry.media_type(), MediaType::ImageManifest);
+        let manifest = ImageManifest::from_file(blob(entry.digest())).unwrap();
+        assert_eq!(manifest.media_type(), &Some(MediaType::ImageManifest));
+        let config = ImageConfiguration::from_file(blob(manifest.config().digest())).unwrap();
+        assert_eq!(config.os(), &oci_spec::image::Os::Linux);
+        assert_eq!(*manifest.layers()[0].media_type(), layer_type);
+        // Each blob is as long as is said, has the hash that is its name, and there are no others.
+        for descriptor in [entry, manifest.config(), &manifest.layers()[0]] {
+            assert_eq!(fs::metadata(blob(descriptor.digest())).unwrap().len(), descriptor.size());
+            let sum = Command::new("sha256sum").arg(blob(descriptor.digest())).output().unwrap();
+            assert!(sum.stdout.starts_with(descriptor.digest().digest().as_bytes()));
+        }
+        assert_eq!(fs::read_dir(dir.join("blobs/sha256")).unwrap().count(), 3);
+        // And its layer is the archive.
+        let layer = fs::read(blob(manifest.layers()[0].digest())).unwrap();
+        assert_eq!(names(&members(&layer))[..2], ["config.dump", "spec.dump"]);
+    }
+}
+
+#[test]
+fn an_image_goes_into_a_pipe_or_behind_what_a_file_holds_as_the_same_bytes_and_leaves_nothing() {
+    let place = Place::new();
+    let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci", "--compress", "zstd"];
+    assert_eq!(place.run(&[&args[..], &["-o", "image.tar"]].concat()).status, 0);
+    let image = fs::read(place.path("image.tar")).unwrap();
+    let names = |dir: &str| {
+        fs::read_dir(place.path(dir)).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let before = names("web");
+    let run = place.run(&args);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout == image);
+    place.write("log", "before");
+    let log = fs::OpenOptions::new().append(true).open(place.path("log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+    assert!(command.args(args).current_dir(place.dir.path()).stdout(log).status().unwrap().success());
+    assert!(fs::read(place.path("log")).unwrap() == [&b"before"[..], &image].concat());
+    // A failed one writes nothing at all.
+    let run = place.run(&["--bundle", "web", "--format", "oci"]);
+    assert_eq!((run.status, run.stdout.len()), (1, 0));
+    assert_eq!(names("web"), before);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A checkpoint as an OCI image: an image layout whose one layer is the archive (image-spec 1.1, image-layout.md).
 //!
-//! Engines know such an image by annotations on its manifest, each by its own family; all are written.
+//! Engines know such an image by annotations on its manifest, each by those of its own [`Family`].
 
 mod read;
 mod write;
@@ -12,8 +12,25 @@ use sha2::{Digest, Sha256};
 pub use read::{Blob, Image, Layout, is_layout};
 pub use write::{Description, LayoutWriter};
 
-/// What is known of the container and the host; each becomes an annotation in the families that have one for it.
-pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 16] = [
+/// Who knows a checkpoint by an annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `io.podman.annotations.checkpoint.…`, without which podman takes the image for any other.
+    Podman,
+    /// `io.kubernetes.cri-o.annotations.checkpoint.…`.
+    CriO,
+    /// `org.criu.checkpoint.…`: checkpointctl, and containerd 2.1 to 2.3.
+    Criu,
+}
+
+const FAMILIES: [(Family, &str); 3] = [
+    (Family::Podman, "io.podman.annotations.checkpoint."),
+    (Family::CriO, "io.kubernetes.cri-o.annotations.checkpoint."),
+    (Family::Criu, "org.criu.checkpoint."),
+];
+
+/// What is known of the container and the host, and the annotation that each family has for it.
+pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
     // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl lib/metadata.go.
     ("engine.name", [None, None, Some("engine.name")]),
     ("container.name", [Some("name"), Some("name"), Some("container.name")]),
@@ -31,18 +48,18 @@ pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 16] = [
     ("distribution.version", [Some("distribution.version"), None, Some("distribution.version")]),
     ("distribution.name", [Some("distribution.name"), None, Some("distribution.name")]),
     ("pod.name", [None, None, Some("pod.name")]),
+    ("pod.namespace", [None, None, Some("pod.namespace")]),
+    ("pod.id", [None, None, Some("pod.id")]),
+    ("pod.uid", [None, None, Some("pod.uid")]),
 ];
 
-const FAMILIES: [&str; 3] = [
-    "io.podman.annotations.checkpoint.",
-    "io.kubernetes.cri-o.annotations.checkpoint.",
-    "org.criu.checkpoint.",
-];
-
-/// The annotations of all families for `fact` (a name in [`ANNOTATIONS`]).
-pub fn annotations(fact: &str) -> impl Iterator<Item = String> {
+/// The annotations for `fact` (a name in [`ANNOTATIONS`]), and whose they are.
+pub fn annotations(fact: &str) -> impl Iterator<Item = (Family, String)> {
     let names = ANNOTATIONS.iter().find(|(name, _)| *name == fact).map_or([None; 3], |(_, names)| *names);
-    FAMILIES.into_iter().zip(names).filter_map(|(family, name)| Some(format!("{family}{}", name?)))
+    FAMILIES
+        .into_iter()
+        .zip(names)
+        .filter_map(|((family, prefix), name)| Some((family, format!("{prefix}{}", name?))))
 }
 
 /// Sixty-four hexadecimal digits.

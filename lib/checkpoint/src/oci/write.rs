@@ -176,7 +176,7 @@ mod tests {
         let mut writer =
             LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings, Timestamp::default()).unwrap();
         writer.write_all(content).unwrap();
-        let names = annotations("runtime.name").map(|name| (name, "runc".to_owned()));
+        let names = annotations("runtime.name").map(|(_, name)| (name, "runc".to_owned()));
         let description = Description {
             annotations: names.collect(),
             tag: Some("localhost/web:1".into()),
