@@ -3,15 +3,11 @@
 # bats file_tags=vm
 
 load helpers
+load podman
 
 setup_file() {
     build_image
-    # The image store is made once for the file; every test has containers and volumes of its own.
-    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
-    export store
-    tar -C "$image" -c . | podman_ import - localhost/image
-    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
-    export image_id
+    setup_podman
 }
 
 setup() {
@@ -20,14 +16,8 @@ setup() {
 }
 
 teardown() {
-    podman_ rm -fa -t0
-    podman_ volume rm -fa
+    teardown_podman
     teardown_containers
-}
-
-podman_() {
-    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
-        --events-backend none --runtime runc "$@"
 }
 
 # inside COMMAND: runs COMMAND by sh in podman's container web.
@@ -67,18 +57,16 @@ ls: /app/deleted: No such file or directory'
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data" --shm "$here/shm"
-    } | ckpt-pack --bundle "$here" --id "$(printf '%064d' 1)" --name web --runtime runc \
-        --rootfs-image "localhost/image:latest@$image_id" --volume data=/data \
-        --volume-path "$(podman_ info --format '{{.Store.VolumePath}}')" -o web.ckpt -
+    } | for_podman --id "$(printf '%064d' 1)" --runtime runc -o web.ckpt -
     umount "$here/rootfs" "$here/shm"
     rm -r "$here"
 
     podman_ container restore --import web.ckpt
-    first=$(inside 'cat /tmp/counter')
+    first=$(counter)
     [ "$first" -ge "$before" ]
     diff <(inside "$everything" || true) <(echo "$expected")
     sleep 0.3
-    [ "$(inside 'cat /tmp/counter')" -gt "$first" ]
+    [ "$(counter)" -gt "$first" ]
 }
 
 @test "plain runc restores what podman exported" {

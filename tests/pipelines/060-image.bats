@@ -1,14 +1,11 @@
 # A checkpoint as an OCI image: podman loads ours and revives the container, and ours take apart podman's.
 
 load helpers
+load podman
 
 setup_file() {
     build_image
-    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
-    export store
-    tar -C "$image" -c . | podman_ import - localhost/image
-    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
-    export image_id
+    setup_podman
 }
 
 setup() {
@@ -17,14 +14,8 @@ setup() {
 }
 
 teardown() {
-    podman_ rm -fa -t0
-    podman_ volume rm -fa
+    teardown_podman
     teardown_containers
-}
-
-podman_() {
-    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
-        --events-backend none --runtime runc "$@"
 }
 
 # pack_here OPTION...: packs the checkpointed container in $here with its volume.
@@ -32,15 +23,14 @@ pack_here() {
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data"
-    } | ckpt-pack --bundle "$here" --name web --rootfs-image "localhost/image:latest@$image_id" \
-        --volume data=/data --volume-path "$(podman_ info --format '{{.Store.VolumePath}}')" "$@" -
+    } | for_podman "$@" -
 }
 
 # revived BEFORE: podman's container web counts on from BEFORE and has its files.
 revived() {
-    [ "$(podman_ exec web cat /tmp/counter)" -ge "$1" ]
+    [ "$(counter)" -ge "$1" ]
     sleep 0.5
-    [ "$(podman_ exec web cat /tmp/counter)" -gt "$1" ]
+    [ "$(counter)" -gt "$1" ]
     [ "$(podman_ exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
     run ! podman_ exec web ls /app/deleted
 }
@@ -131,7 +121,6 @@ revived() {
     for format in gzip zstd xz bzip2; do
         podman_ container restore --import "web.$format"
         revived "$before"
-        podman_ rm -fa -t0
-        podman_ volume rm -fa
+        teardown_podman
     done
 }

@@ -2,11 +2,7 @@
 # The container is made, changed, packed and imported once; the tests look at the result.
 
 load helpers
-
-podman_() {
-    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
-        --events-backend none --runtime runc "$@"
-}
+load podman
 
 # Files of the image for the container to change. /srv and /etc/cron.d are directories on usual hosts.
 add_fixtures() {
@@ -57,11 +53,7 @@ change() (
 setup_file() {
     build_image
     add_fixtures
-    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
-    export store
-    # --xattrs: what podman's image has of them is not the point here.
-    tar -C "$image" -c . | podman_ import - localhost/image
-    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
+    setup_podman
     export here=$BATS_FILE_TMPDIR/here
     make_bundle "$here"
     start runc "$here" web
@@ -73,8 +65,7 @@ setup_file() {
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data"
-    } | ckpt-pack --bundle "$here" --name web --rootfs-image "localhost/image:latest@$image_id" --compress zstd \
-        --volume data=/data --volume-path "$(podman_ info --format '{{.Store.VolumePath}}')" -o "$BATS_FILE_TMPDIR/web.ckpt" -
+    } | for_podman --compress zstd -o "$BATS_FILE_TMPDIR/web.ckpt" -
     podman_ container restore --import "$BATS_FILE_TMPDIR/web.ckpt"
     export root volume
     root=$(podman_ mount web)
@@ -82,8 +73,7 @@ setup_file() {
 }
 
 teardown_file() {
-    podman_ rm -fa -t0
-    podman_ volume rm -fa
+    teardown_podman
     podman_ umount -fa
     runc delete -f web 2>/dev/null
     umount -l "$here/rootfs"

@@ -1,0 +1,45 @@
+# A podman of the test file's own, whose only image is $image; for files that have podman as the peer.
+
+# setup_podman: makes the store, imports $image as localhost/image and sets $image_id; once for a file.
+setup_podman() {
+    store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
+    export store
+    tar -C "$image" -c . | podman_ import - localhost/image
+    image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
+    export image_id
+}
+
+# teardown_podman: removes containers and volumes; images stay.
+teardown_podman() {
+    podman_ rm -fa -t0
+    podman_ volume rm -fa
+}
+
+podman_() {
+    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
+        --events-backend none --runtime runc "$@"
+}
+
+# volume_path: where this podman keeps its volumes.
+volume_path() {
+    podman_ info --format '{{.Store.VolumePath}}'
+}
+
+# for_podman OPTION...: ckpt-pack of the container in $here, as this podman can restore it with its volume.
+for_podman() {
+    ckpt-pack --bundle "$here" --name web --rootfs-image "localhost/image:latest@$image_id" \
+        --volume data=/data --volume-path "$(volume_path)" "$@"
+}
+
+# counter: that of podman's container web. Between the container's opening the file and its writing it is empty.
+counter() {
+    local n try
+    for try in {1..50}; do
+        n=$(podman_ exec web cat /tmp/counter) || return
+        if [ -n "$n" ]; then
+            echo "$n"
+            return
+        fi
+    done
+    return 1
+}
