@@ -36,7 +36,7 @@ teardown() {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     { rootfs-diff create --members --rootfs "$here/rootfs"; vol-archive create --members data="$here/data"; } |
         ckpt-pack --bundle "$here" - >web.ckpt
 

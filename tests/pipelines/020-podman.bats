@@ -53,7 +53,7 @@ ls: /app/deleted: No such file or directory'
     make_bundle "$here" "$bind_shm"
     start runc "$here" web
     checkpoint runc "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data" --shm "$here/shm"

@@ -39,7 +39,7 @@ revived() {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     pack_here --format oci --compress gzip --tag localhost/web:1 -o web.tar
     umount "$here/rootfs"
     rm -r "$here"
@@ -53,7 +53,7 @@ revived() {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     pack_here --format oci --compress zstd --tag localhost/web:2 >web.tar
     umount "$here/rootfs"
     podman_ pull "oci-archive:$PWD/web.tar"
@@ -91,7 +91,7 @@ revived() {
     shared_memory "$there/shm"
     mkdir "$there/data"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" layout
-    before=$(cat "$there/rootfs/tmp/counter")
+    before=$(counted "$there/rootfs")
     touch "$there"/{hosts,hostname,containerenv}
     chmod 0555 "$there/rootfs"
     spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
@@ -113,7 +113,7 @@ revived() {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     for format in gzip zstd xz bzip2; do
         pack_here --compress "$format" -o "web.$format"
     done

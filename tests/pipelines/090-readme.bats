@@ -26,7 +26,7 @@ teardown() {
     web_runs -v /srv/data:/data
     web_is_awaited /run/web2/rootfs
     follow README.md '# here: a running container'
-    before=$(cat "$B/rootfs/tmp/counter")
+    before=$(counted "$B/rootfs")
     cp web.ckpt "$hosts/home/there"
     follow_there README.md '# there: another bundle'
     there=/proc/$(cat "$hosts/there")/root
@@ -83,7 +83,7 @@ migration_is_prepared() {
 # bats test_tags=tcp
 @test "docs/migration.md: a container moves to another host by one pipe" {
     migration_is_prepared
-    before=$(cat "$B/rootfs/tmp/counter")
+    before=$(counted "$B/rootfs")
     follow README.md 'migrate_out web'
     there=/proc/$(cat "$hosts/there")/root
     counted_past "$there/srv/web/rootfs/tmp/counter" "$before"
@@ -95,7 +95,7 @@ migration_is_prepared() {
 @test "docs/migration.md: the way back, when the other host fails" {
     migration_is_prepared
     run ! bash -o pipefail -c "source $hosts/profile; migrate_out web /run/web web | head -c 20000 >/dev/null"
-    before=$(cat "$B/rootfs/tmp/counter")
+    before=$(counted "$B/rootfs")
     follow docs/migration.md 'runc restore -d --tcp-established --bundle /run/web '
     counted_past "$B/rootfs/tmp/counter" "$before"
 }

@@ -105,7 +105,7 @@ round_trip() {
     make_bundle "$here" "$bind_shm | ${2:-.}"
     start "$runtime" "$here" web
     checkpoint "$runtime" "$here" web
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
 
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
