@@ -39,7 +39,7 @@ pub fn derive(spec: &Spec, container: &Container) -> BTreeMap<String, String> {
     let run = container.run_dir.as_str();
     let network = namespaces::find(spec, "network");
     // A namespace that is new and that nobody fills has no name servers to ask.
-    let has_network = container.create_netns
+    let has_network = container.create_netns && !container.late_netns
         || container.shares("network")
         || network.is_none_or(|n| namespaces::path(n).is_some());
     let mut network_files = Vec::new();

@@ -47,12 +47,21 @@ pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
             }
             Ok(Some(format!("{slice}:libpod:{id}")))
         }
+        // An ordinary user has no cgroup to put it in, unless he names one.
+        "" | "cgroupfs" if container.rootless && is_default(parent) => Ok(None),
         "" | "cgroupfs" => {
             let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
             Ok(Some(format!("{}/libpod-{id}", parent.trim_end_matches('/'))))
         }
         other => bail!("cgroup manager {other:?} is not one of cgroupfs, systemd"),
     }
+}
+
+/// Whether a parent is libpod's own, or a pod's in it.
+fn is_default(parent: &str) -> bool {
+    let parent = parent.trim_end_matches('/');
+    let above = parent.rsplit_once('/').map_or("", |(above, _)| above);
+    parent.is_empty() || parent == DEFAULT_PARENT || above == DEFAULT_PARENT
 }
 
 /// A path that libpod made for one container, made for another: the same parent, manager and form.

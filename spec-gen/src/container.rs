@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use crate::idmap::{IdMap, IdMaps};
+use crate::mounts;
 use crate::shape::describe;
-use crate::volumes::{self, Volume};
+use crate::volumes::Volume;
 
 /// A container; what is empty is not asked for.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,12 @@ pub struct Container {
     pub groups: Vec<String>,
     /// Users whose entry on the host counts when the image has none.
     pub host_users: Vec<String>,
-    /// Whether the manager writes a passwd entry for an unknown numeric user.
+    /// Whether the manager writes a passwd entry for an unknown numeric user, and the templates it has for it.
     pub passwd: bool,
+    pub passwd_entry: String,
+    pub group_entry: String,
+    /// Whether an ordinary user's podman starts it.
+    pub rootless: bool,
     pub umask: Option<String>,
     pub id_maps: IdMaps,
     /// Mountpoint of the root file system.
@@ -35,10 +40,12 @@ pub struct Container {
     /// Files of the manager by destination, when its state knows them.
     pub bind_map: BTreeMap<String, String>,
     pub volumes: Vec<Volume>,
-    /// Whether the user asked for any mount; hooks ask.
-    pub has_user_volumes: bool,
-    /// Network: a namespace made by the manager, and its path when it is there already.
+    /// Destinations the user asked for a mount at; hooks ask whether there are any.
+    pub user_volumes: Vec<String>,
+    /// Network: a namespace made by the manager, or by the runtime and filled by the manager (`late_netns`), and its path
+    /// when it is there already.
     pub create_netns: bool,
+    pub late_netns: bool,
     pub netns: String,
     pub image_resolv_conf: bool,
     pub image_hosts: bool,
@@ -99,12 +106,14 @@ impl Container {
             groups: c.texts("groups")?,
             host_users: c.texts("HostUsers")?,
             passwd: c.flag("passwd")?.unwrap_or(true),
+            passwd_entry: c.text("passwd_entry")?,
+            group_entry: c.text("group_entry")?,
             umask: Some(c.text("umask")?).filter(|u| !u.is_empty()),
             static_dir: c.text("staticDir")?,
             shm_dir: c.text("ShmDir")?,
-            has_user_volumes: !c.texts("userVolumes")?.is_empty(),
-            create_netns: c.flag("createNetNS")?.unwrap_or(false)
-                && !c.flag("postConfigureNetNS")?.unwrap_or(false),
+            user_volumes: c.texts("userVolumes")?,
+            create_netns: c.flag("createNetNS")?.unwrap_or(false),
+            late_netns: c.flag("postConfigureNetNS")?.unwrap_or(false),
             image_resolv_conf: c.flag("UseImageResolvConf")?.unwrap_or(false),
             image_hosts: c.flag("UseImageHosts")?.unwrap_or(false),
             image_hostname: c.flag("useImageHostname")?.unwrap_or(false),
@@ -228,7 +237,7 @@ fn libpod_volumes(c: &Keys<'_>) -> anyhow::Result<Vec<Volume>> {
         });
     }
     for volume in &all {
-        volumes::check(volume)?;
+        mounts::check_destination(volume.destination())?;
     }
     Ok(all)
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use nix::sys::stat::{major, minor};
 use serde_json::{Value, json};
 
+use crate::mounts::{self, Mount};
 use crate::spec::Spec;
 
 const DEVICES: &str = "linux.devices";
@@ -174,6 +175,46 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Binds a device of the host: an ordinary user can make no device nodes.
+///
+/// # Errors
+/// When it is not there.
+pub fn bind(spec: &mut Spec, wanted: &Wanted) -> anyhow::Result<()> {
+    fs::metadata(&wanted.source).with_context(|| format!("--device {}", wanted.source))?;
+    let access = if wanted.access.contains('w') { "rw" } else { "ro" };
+    mounts::put(spec, &bind_mount(&wanted.source, &wanted.destination, access));
+    Ok(())
+}
+
+fn bind_mount(source: &str, destination: &str, access: &str) -> Mount {
+    Mount::bind(source, destination, &["slave", "nosuid", "noexec", access, "rbind"])
+}
+
+/// Binds every device of the host before all other mounts, for an ordinary user's privileged container. Consoles stay
+/// outside, and so does /dev/ptmx: the host's would give out terminals of the host.
+///
+/// # Errors
+/// When /dev cannot be read.
+pub fn bind_all(spec: &mut Spec) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    walk(Path::new("/dev"), &mut found).context("/dev")?;
+    found.retain(|(path, _)| {
+        !matches!(path.as_str(), "/dev/ptmx" | "/dev/tty")
+            && !is_console(path)
+            && mounts::find(spec, path).is_none()
+    });
+    let mut all: Vec<Value> = found.iter().map(|(path, _)| bind_mount(path, path, "rw").to_value()).collect();
+    all.append(spec.mounts_mut());
+    *spec.mounts_mut() = all;
+    spec.remove(RULES);
+    Ok(())
+}
+
+/// A virtual console: /dev/tty1 and so on.
+fn is_console(path: &str) -> bool {
+    path.strip_prefix("/dev/tty").is_some_and(|n| n.parse::<u16>().is_ok())
+}
+
 /// Adds every device of the host, for a privileged container. In systemd mode the consoles stay
 /// outside, or systemd starts a login on the host's.
 ///
@@ -183,8 +224,7 @@ pub fn add_all(spec: &mut Spec, systemd: bool) -> anyhow::Result<()> {
     let mut found = Vec::new();
     walk(Path::new("/dev"), &mut found).context("/dev")?;
     for (path, node) in found {
-        let console = path.strip_prefix("/dev/tty").is_some_and(|n| n.parse::<u16>().is_ok());
-        if !(systemd && console) {
+        if !(systemd && is_console(&path)) {
             put_value(spec, node.to_value(&path));
         }
     }

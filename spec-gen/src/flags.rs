@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::args::{Args, MountArgs, NamespaceArgs, Systemd};
 use crate::container::Container;
 use crate::devices::{self, Wanted};
-use crate::idmap::IdMap;
+use crate::idmap::{IdMap, IdMaps};
 use crate::mounts::{self, Mount};
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
@@ -20,12 +20,18 @@ use crate::{cdi, env};
 /// # Errors
 /// Names the flag that makes no sense.
 pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyhow::Result<()> {
+    // A spec has its mappings in itself alone.
+    if !container.is_libpod && container.id_maps == IdMaps::default() {
+        container.id_maps = IdMaps::of_spec(spec);
+    }
     let p = &args.process;
     if let Some(user) = &p.user {
         container.user = Some(user.clone());
     }
     container.groups.extend(p.group_add.iter().cloned());
     container.host_users.extend(p.hostuser.iter().cloned());
+    set(&mut container.passwd_entry, p.passwd_entry.as_ref());
+    set(&mut container.group_entry, p.group_entry.as_ref());
     if let Some(umask) = &p.umask {
         container.umask = Some(umask.clone());
     }
@@ -33,7 +39,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
         container.create_workdir = false;
     }
     let volumes = flag_volumes(&args.mounts)?;
-    container.has_user_volumes |= !volumes.is_empty();
+    container.user_volumes.extend(volumes.iter().map(|v| v.destination().to_owned()));
     container.volumes.extend(volumes);
     container.cdi_devices.extend(args.devices.gpus.iter().map(|gpu| format!("nvidia.com/gpu={gpu}")));
     container.cdi_devices.extend(args.devices.device.iter().filter(|d| cdi::is_device_name(d)).cloned());
@@ -279,7 +285,12 @@ pub fn apply_devices(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.devices;
     let with_rule = namespaces::find(&job.spec, "user").is_none();
     for flag in args.device.iter().filter(|d| !cdi::is_device_name(d)) {
-        devices::add(&mut job.spec, &Wanted::parse(flag)?, with_rule)?;
+        let wanted = Wanted::parse(flag)?;
+        if job.container.rootless {
+            devices::bind(&mut job.spec, &wanted)?;
+        } else {
+            devices::add(&mut job.spec, &wanted, with_rule)?;
+        }
     }
     for rule in &args.device_cgroup_rule {
         devices::add_rule(&mut job.spec, rule)?;

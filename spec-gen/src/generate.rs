@@ -50,7 +50,11 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     identity::set_ids(job, user.as_ref());
     security::apply(job)?;
     if job.container.all_devices {
-        devices::add_all(&mut job.spec, job.container.systemd)?;
+        if job.container.rootless {
+            devices::bind_all(&mut job.spec)?;
+        } else {
+            devices::add_all(&mut job.spec, job.container.systemd)?;
+        }
         job.trace.because(&job.spec, || "privileged: every device of this host".into());
     }
     flags::apply_devices(job)?;
@@ -65,7 +69,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         systemd::apply(&mut job.spec, &job.container, job.cgroups)?;
         job.trace.because(&job.spec, || "systemd mode".into());
     }
-    identity::add_member_groups(job, user.as_ref());
+    identity::add_member_groups(job, user.as_ref())?;
     share_namespaces(job)?;
     set_auto_userns(job);
     set_hostname(job)?;
@@ -77,6 +81,14 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     }
     check_workdir(job)?;
     resources::apply(&mut job.spec, &job.args.resources, &mut job.trace)?;
+    if job.container.rootless {
+        if let Some(wanted) = resources::raise_oom_score(&mut job.spec)? {
+            job.session.warn(format_args!(
+                "process.oomScoreAdj: {wanted} is lower than spec-gen's own, raised to it"
+            ));
+        }
+        job.trace.because(&job.spec, || "--rootless: an ordinary user cannot lower his score".into());
+    }
     inject_hooks(job)?;
     secrets::apply(&mut job.spec, &job.container.secret_env, &job.args.process.secret_env)?;
     job.trace.because(&job.spec, || "secrets".into());
@@ -139,6 +151,7 @@ fn add_volumes(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
         root: idmap::process_on_host(maps, 0, 0).unwrap_or((0, 0)),
         owner: &|| idmap::process_on_host(maps, uid, gid),
         mount_label: &container.mount_label,
+        rootless: container.rootless,
     };
     let mut added = Vec::new();
     let mut actions = Vec::new();
@@ -173,7 +186,7 @@ fn process_ids(job: &Job<'_>) -> (u32, u32) {
 
 fn set_network(job: &mut Job<'_>) {
     if job.container.create_netns {
-        let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty());
+        let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty() && !job.container.late_netns);
         namespaces::set(&mut job.spec, "network", path);
         job.trace.because(&job.spec, || "network namespace made by the manager".into());
     }
@@ -183,7 +196,7 @@ fn set_network(job: &mut Job<'_>) {
 fn translate_options(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
     let (uid, gid) = process_ids(job);
     let is_libpod = job.container.is_libpod;
-    if is_libpod {
+    if is_libpod || job.container.user.is_some() {
         idmap::process_on_host(&job.container.id_maps, uid, gid)?;
     }
     if job.spec.mounts().is_empty() {
@@ -278,10 +291,8 @@ fn set_hostname(job: &mut Job<'_>) -> anyhow::Result<()> {
     let name = if let Some((_, id)) = shared {
         let peer = Peer::find(id, &job.args.namespaces.container_pid)?;
         peer.hostname.unwrap_or_else(|| id.get(..12).unwrap_or(id).to_owned())
-    } else if let Some(hostname) = job.spec.text("hostname") {
-        hostname.to_owned()
     } else if is_own {
-        job.container.short_id().to_owned()
+        job.spec.text("hostname").unwrap_or_else(|| job.container.short_id()).to_owned()
     } else {
         nix::unistd::gethostname()?.to_string_lossy().into_owned()
     };
@@ -387,7 +398,7 @@ fn inject_hooks(job: &mut Job<'_>) -> anyhow::Result<()> {
     for text in missing {
         job.session.warn(text);
     }
-    let outcome = hooks::inject(&mut job.spec, &found, job.container.has_user_volumes, args.compat)?;
+    let outcome = hooks::inject(&mut job.spec, &found, !job.container.user_volumes.is_empty(), args.compat)?;
     for file in outcome.left_out {
         job.session.note(format_args!("{file}: a poststop hook, which is the manager's to run"));
     }

@@ -2,9 +2,12 @@
 
 use anyhow::Context;
 
+use crate::compat::Compat;
+use crate::entries::Entries;
+use crate::idmap::{self, IdMap};
 use crate::run::Job;
-use crate::user::{self, Accounts, User};
-use crate::{env, flags, idmap};
+use crate::user::{self, Accounts, HostUser, User};
+use crate::{env, flags};
 
 /// Resolves the user; `None` where nobody asks for one.
 pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
@@ -17,9 +20,11 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         job.session.warn(line);
     }
     let wanted = container.user.clone().unwrap_or_default();
-    let mut user = match accounts.look_up(&wanted) {
-        Err(_) if container.host_users.contains(&wanted) => user::on_host(&wanted)?,
-        found => found.with_context(|| format!("user {wanted}"))?,
+    let host = host_users(job)?;
+    let found = accounts.look_up(&wanted);
+    let mut user = match host.iter().find(|h| h.wanted == wanted) {
+        Some(known) if found.is_err() => known.to_user(),
+        _ => found.with_context(|| format!("user {wanted}"))?,
     };
     for group in &container.groups {
         // specgen turns this word into an annotation; it is nobody's name.
@@ -30,13 +35,53 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         let gid = accounts.gid_of(group).with_context(|| format!("group {group}"))?;
         user.extra_groups.push(gid);
     }
-    if let Some(dir) = &job.args.process.passwd_out {
+    add_entries(job, &accounts, &mut user, &host)?;
+    Ok(Some(user))
+}
+
+/// The users of this host whose entries the container gets.
+fn host_users(job: &Job<'_>) -> anyhow::Result<Vec<HostUser>> {
+    let mut found = Vec::new();
+    for name in &job.container.host_users {
+        match HostUser::find(name).with_context(|| format!("user {name}"))? {
+            Some(user) => found.push(user),
+            None => job.session.warn(format_args!("user {name}: not a user of this host")),
+        }
+    }
+    Ok(found)
+}
+
+/// Gives a user the image does not know his entries, as libpod does, and the home directory they say.
+fn add_entries(
+    job: &mut Job<'_>,
+    accounts: &Accounts,
+    user: &mut User,
+    host: &[HostUser],
+) -> anyhow::Result<()> {
+    let p = &job.args.process;
+    let templates = p.passwd_entry.is_some() || p.group_entry.is_some();
+    let by_libpod = job.container.is_libpod && job.container.passwd;
+    if !(by_libpod || templates || p.passwd_out.is_some() || !host.is_empty()) {
+        return Ok(());
+    }
+    let entries = Entries::generate(accounts, user, host, &job.container, &job.spec)?;
+    let (home, nonsense) = entries.home(user.uid);
+    for line in nonsense {
+        job.session.warn(line);
+    }
+    // Before 4.6 podman looked HOME up before it wrote the entry.
+    if home.is_some() && job.args.hooks.compat != Compat::Podman43 {
+        user.home = home;
+    }
+    if let Some(dir) = &p.passwd_out {
         let dir = flags::utf8(std::path::absolute(dir)?)?;
-        let (files, actions) = accounts.with_entries(&user, &wanted, job.spec.cwd(), &dir);
+        let (files, actions) = entries.copies(accounts, &dir);
         job.container.bind_map.extend(files);
         job.actions.extend(actions);
+    } else if templates {
+        job.session.warn("--passwd-entry, --group-entry: only HOME follows them without --passwd-out DIR");
     }
-    Ok(Some(user))
+    Ok(())
 }
 
 /// The ids alone, which the rules for capabilities and owners ask for; [`set`] does the rest in its place.
@@ -64,29 +109,39 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     }
     let Some(user) = user else { return Ok(()) };
     if job.container.is_libpod || job.container.user.is_some() {
-        if let Some(home) = user::home(user, &job.container, job.spec.cwd(), job.args.hooks.compat) {
+        if let Some(home) = user::home(user, job.args.hooks.compat) {
             env::set_default(&mut job.spec, "HOME", &home);
         }
     }
     if job.container.user.is_some() {
         user::add_gid(&mut job.spec, user.gid);
     }
+    let available = available_gids(job)?;
     for gid in &user.extra_groups {
         user::add_gid(&mut job.spec, *gid);
+        if idmap::to_host(&available, *gid).is_none() {
+            job.session.warn(format_args!(
+                "--group-add {gid}: not present in the user namespace, setgroups will fail"
+            ));
+        }
     }
     job.trace.because(&job.spec, || "user and groups".into());
     Ok(())
 }
 
 /// Adds the groups that list the user, unless a group was asked for; those outside the user namespace cannot be.
-pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) {
-    let Some(user) = user else { return };
+///
+/// # Errors
+/// When the gids an ordinary user has cannot be read.
+pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
+    let Some(user) = user else { return Ok(()) };
     let wanted = job.container.user.as_deref();
     if wanted.is_some_and(|w| w.contains(':')) || wanted.is_none() && !job.container.is_libpod {
-        return;
+        return Ok(());
     }
+    let available = available_gids(job)?;
     for gid in &user.groups {
-        if idmap::to_host(&job.container.id_maps.gids, *gid).is_some() {
+        if idmap::to_host(&available, *gid).is_some() {
             user::add_gid(&mut job.spec, *gid);
         } else {
             job.session
@@ -94,4 +149,12 @@ pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) {
         }
     }
     job.trace.because(&job.spec, || "groups that list the user".into());
+    Ok(())
+}
+
+/// The gids the container can have: those of its user namespace, or all. An ordinary user's podman runs in a user
+/// namespace of its own, and a container without one has the gids of that.
+fn available_gids(job: &Job<'_>) -> anyhow::Result<Vec<IdMap>> {
+    let maps = &job.container.id_maps.gids;
+    if maps.is_empty() && job.container.rootless { idmap::own_gids() } else { Ok(maps.clone()) }
 }

@@ -3,6 +3,8 @@
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::spec::Spec;
+
 /// One range: `size` ids from `container` on inside are those from `host` on outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdMap {
@@ -54,6 +56,35 @@ fn container_end(map: IdMap) -> u64 {
 pub struct IdMaps {
     pub uids: Vec<IdMap>,
     pub gids: Vec<IdMap>,
+}
+
+impl IdMaps {
+    /// The mappings a spec has; what is no mapping is the runtime's to refuse.
+    pub fn of_spec(spec: &Spec) -> IdMaps {
+        let maps = |path: &str| {
+            let number = |map: &Value, key: &str| map.get(key)?.as_u64()?.try_into().ok();
+            let map = |map: &Value| {
+                Some(IdMap {
+                    container: number(map, "containerID")?,
+                    host: number(map, "hostID")?,
+                    size: number(map, "size")?,
+                })
+            };
+            spec.list(path).iter().filter_map(map).collect()
+        };
+        IdMaps { uids: maps("linux.uidMappings"), gids: maps("linux.gidMappings") }
+    }
+}
+
+/// The gids of the user namespace spec-gen runs in, counted from 0 as podman counts them.
+///
+/// # Errors
+/// When the kernel does not tell them.
+pub fn own_gids() -> anyhow::Result<Vec<IdMap>> {
+    const MAP: &str = "/proc/self/gid_map";
+    let text = std::fs::read_to_string(MAP).context(MAP)?;
+    let sizes = text.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u32>().ok());
+    Ok(vec![IdMap { container: 0, host: 0, size: sizes.fold(0, u32::saturating_add) }])
 }
 
 /// The host id of a container id; without mappings they are equal.

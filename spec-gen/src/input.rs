@@ -60,6 +60,7 @@ pub fn read(args: &InputArgs, cgroups: Version, session: &Session) -> anyhow::Re
         let (value, name) = read_json(Some(file), "a container state")?;
         document.container.add_state(object(&value)?).context(name)?;
     }
+    document.container.rootless = args.rootless;
     if let Some(id) = &args.id {
         document.container.id = id.clone();
     }

@@ -4,6 +4,7 @@
 
 mod actions;
 mod annotations;
+mod apparmor;
 mod args;
 mod bindmap;
 mod capabilities;
@@ -14,6 +15,7 @@ mod container;
 mod default;
 mod devices;
 mod diff;
+mod entries;
 mod env;
 mod explain;
 mod flags;

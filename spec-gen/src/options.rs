@@ -1,4 +1,6 @@
-//! The mount options that are words to the manager and not to the runtime: `U`, `z`, `Z`, `idmap`.
+//! The mount options that are words to the manager and not to the runtime: `U`, `z`, `Z`, `idmap`, `subpath`.
+
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -6,6 +8,7 @@ use serde_json::{Value, json};
 use crate::actions::{self, Action};
 use crate::idmap::{self, IdMaps};
 use crate::mounts::{destination, is_bind, kind, options, set_options, source};
+use crate::overlay;
 
 /// What the translations need to know of the container.
 pub struct Owner<'a> {
@@ -22,8 +25,11 @@ pub struct Owner<'a> {
 /// # Errors
 /// When an owner is not in the user namespace, a directory must not be given away, or an `idmap=` makes no sense.
 pub fn translate(mount: &mut Value, owner: &Owner<'_>, actions: &mut Vec<Action>) -> anyhow::Result<()> {
-    let needs =
-        |o: &str| matches!(o, "U" | "z" | "Z" | "idmap" | "no-dereference" | "") || o.starts_with("idmap=");
+    let needs = |o: &str| {
+        matches!(o, "U" | "z" | "Z" | "idmap" | "no-dereference" | "")
+            || o.starts_with("idmap=")
+            || o.starts_with("subpath=")
+    };
     if !options(mount).any(needs) {
         return Ok(());
     }
@@ -48,6 +54,11 @@ pub fn translate(mount: &mut Value, owner: &Owner<'_>, actions: &mut Vec<Action>
                 if is_bind(mount) && !owner.mount_label.is_empty() {
                     actions.push(relabel(source(mount), owner.mount_label, option == "z"));
                 }
+            }
+            o if o.starts_with("subpath=") => {
+                let subpath = o.trim_start_matches("subpath=");
+                let inside = overlay::below(Path::new(source(mount)), subpath);
+                mount["source"] = json!(inside.with_context(|| name.clone())?);
             }
             // crun's word for it.
             "no-dereference" => kept.push("copy-symlink".into()),

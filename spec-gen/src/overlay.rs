@@ -24,6 +24,8 @@ pub struct Places<'a> {
     pub owner: &'a dyn Fn() -> anyhow::Result<(u32, u32)>,
     /// SELinux label of the container's mounts; empty without.
     pub mount_label: &'a str,
+    /// Whether an ordinary user mounts it, who may not set `trusted.` attributes.
+    pub rootless: bool,
 }
 
 /// When a mount is added: podman has binds before the files of the manager, overlays after them, images last.
@@ -83,7 +85,10 @@ pub fn mount(
 
 /// A subpath of a volume, symbolic links resolved inside the volume: podman 4.4 joins the strings, and a
 /// link in the volume then leads out of it.
-fn below(dir: &Path, subpath: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+/// When it leads out of the volume.
+pub fn below(dir: &Path, subpath: &str) -> anyhow::Result<String> {
     let dir = match dir.to_str() {
         Some(dir) => dir,
         None => bail!("{}: not UTF-8, which config.json cannot hold", cli::name(dir)),
@@ -147,6 +152,9 @@ fn overlay(
         vec![format!("lowerdir={}:{}", escape(lower)?, escape(&empty)?)]
     };
     mount_options.push("private".into());
+    if places.rootless {
+        mount_options.push("userxattr".into());
+    }
     if !places.mount_label.is_empty() {
         mount_options.push(format!("context=\"{}\"", places.mount_label));
     }
@@ -212,6 +220,7 @@ mod tests {
             root: (0, 0),
             owner: &|| Ok((1000, 1000)),
             mount_label: "",
+            rootless: false,
         };
         let mut todo = Vec::new();
         Ok((mount(volume, &places, 3, &mut todo)?, todo))

@@ -179,6 +179,21 @@ pub fn default_rlimits(spec: &mut Spec) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Raises the score to spec-gen's own where it is lower, which an ordinary user may not ask for; the score that was asked for.
+///
+/// # Errors
+/// When the kernel does not tell spec-gen's.
+pub fn raise_oom_score(spec: &mut Spec) -> anyhow::Result<Option<i64>> {
+    const OWN: &str = "/proc/self/oom_score_adj";
+    let Some(wanted) = spec.get("process.oomScoreAdj").and_then(Value::as_i64) else { return Ok(None) };
+    let own: i64 = std::fs::read_to_string(OWN).context(OWN)?.trim().parse().context(OWN)?;
+    if wanted >= own {
+        return Ok(None);
+    }
+    spec.set("process.oomScoreAdj", own);
+    Ok(Some(wanted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use cli::{Exit, Output, Session, usage};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::explain::Trace;
 use crate::input::{self, Kind};
 use crate::rootfs::Rootfs;
 use crate::spec::Spec;
-use crate::{diff, generate, restore, security, validate};
+use crate::{apparmor, diff, generate, restore, security, validate};
 
 /// What the rules work on.
 pub struct Job<'a> {
@@ -66,6 +67,13 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
         restore::run(&mut job)?;
     } else {
         generate::run(&mut job, document.image.as_ref())?;
+    }
+    if args.security.check_host {
+        if let Some(warning) =
+            apparmor::check(&job.spec, args.input.rootless).with_context(|| job.name.clone())?
+        {
+            session.warn(warning);
+        }
     }
     if args.what.validate {
         validate::check(&job.spec, &job.name, session)?;

@@ -1,13 +1,12 @@
 //! Who the process is: `--user`, supplementary groups, HOME.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cli::Hint;
 use serde_json::{Value, json};
 
-use crate::actions::Action;
 use crate::compat::Compat;
 use crate::container::Container;
 use crate::mounts;
@@ -118,35 +117,37 @@ impl Accounts {
         bail!("unable to find user {name}: no matching entries in passwd file {file}")
     }
 
-    /// Copies of both files with an entry for a user and group that have none, as libpod makes them: the files
-    /// to bind by destination, and the actions that write them.
-    pub fn with_entries(
-        &self,
-        user: &User,
-        wanted: &str,
-        cwd: &str,
-        dir: &str,
-    ) -> (BTreeMap<String, String>, Vec<Action>) {
-        let (mut files, mut actions) = (BTreeMap::new(), Vec::new());
-        let mut add = |file: &str, text: &Option<Vec<u8>>, line: String| {
-            let mut content = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
-            if !content.is_empty() && !content.ends_with('\n') {
-                content.push('\n');
-            }
-            content.push_str(&line);
-            files.insert(format!("/etc/{file}"), format!("{dir}/{file}"));
-            actions.push(Action::File { path: format!("{dir}/{file}"), content });
-        };
-        if user.home.is_none() {
-            let (uid, gid) = (user.uid, user.gid);
-            add("passwd", &self.passwd_text, format!("{uid}:*:{uid}:{gid}:container user:{cwd}:/bin/sh\n"));
+    /// Whether an entry has this name or uid.
+    pub fn has_user(&self, name: &str, uid: u32) -> bool {
+        self.passwd.entries.iter().any(|e| e.name == name || e.uid == uid)
+    }
+
+    /// Whether an entry has this gid.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        self.group.entries.iter().any(|g| g.gid == gid)
+    }
+
+    /// The passwd file; empty where there is none.
+    pub fn passwd_text(&self) -> &[u8] {
+        self.passwd_text.as_deref().unwrap_or_default()
+    }
+
+    /// The group file; empty where there is none.
+    pub fn group_text(&self) -> &[u8] {
+        self.group_text.as_deref().unwrap_or_default()
+    }
+
+    /// Accounts from their texts.
+    #[cfg(test)]
+    pub fn of(passwd: &str, group: &str) -> Accounts {
+        Accounts {
+            passwd: passwd::passwd(passwd.as_bytes(), Path::new("/etc/passwd")),
+            passwd_name: "/etc/passwd".into(),
+            passwd_text: Some(passwd.into()),
+            group: passwd::group(group.as_bytes(), Path::new("/etc/group")),
+            group_name: "/etc/group".into(),
+            group_text: Some(group.into()),
         }
-        let group = wanted.split(':').nth(1).filter(|g| !g.is_empty());
-        let is_number = group.is_some_and(|g| g.bytes().all(|b| b.is_ascii_digit()));
-        if is_number && !self.group.entries.iter().any(|g| g.gid == user.gid) {
-            add("group", &self.group_text, format!("{0}:x:{0}:{1}\n", user.gid, user.uid));
-        }
-        (files, actions)
     }
 
     /// The gid of a group given by name or number.
@@ -209,42 +210,64 @@ fn account_file(
     }
 }
 
-/// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
-///
-/// # Errors
-/// When the host does not know him either.
-pub fn on_host(wanted: &str) -> anyhow::Result<User> {
-    let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
-    let found = match by_id {
-        Some(uid) => nix::unistd::User::from_uid(uid)?,
-        None => nix::unistd::User::from_name(wanted)?,
-    };
-    let Some(found) = found else {
-        bail!("unable to find user {wanted}, neither in the image nor on this host")
-    };
-    Ok(User {
-        uid: found.uid.as_raw(),
-        gid: found.gid.as_raw(),
-        home: found.dir.to_str().map(str::to_owned),
-        found: "this host's users".into(),
-        ..User::default()
-    })
+/// A user of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostUser {
+    /// The name or number it was asked for by.
+    pub wanted: String,
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub full_name: String,
+    home: String,
+}
+
+impl HostUser {
+    /// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
+    ///
+    /// # Errors
+    /// When the host's users cannot be read.
+    pub fn find(wanted: &str) -> anyhow::Result<Option<HostUser>> {
+        let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
+        let mut found = by_id.map(nix::unistd::User::from_uid).transpose()?.flatten();
+        if found.is_none() {
+            found = nix::unistd::User::from_name(wanted)?;
+        }
+        Ok(found.map(|user| HostUser {
+            wanted: wanted.to_owned(),
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            full_name: user.gecos.to_string_lossy().into_owned(),
+            home: user.dir.to_string_lossy().into_owned(),
+        }))
+    }
+
+    /// The home directory in the container: the host's where a mount brings it, else the working directory.
+    pub fn home_in<'a>(&'a self, container: &Container, spec: &'a Spec) -> &'a str {
+        let is_mount = |dir: &Path| {
+            let dir = dir.to_string_lossy();
+            dir != "/"
+                && (mounts::find(spec, &dir).is_some() || container.user_volumes.iter().any(|v| *v == dir))
+        };
+        if Path::new(&self.home).ancestors().any(is_mount) { &self.home } else { spec.cwd() }
+    }
+
+    /// The user as one to run as; the home directory is that of the entry made for him.
+    pub fn to_user(&self) -> User {
+        User {
+            uid: self.uid,
+            gid: self.gid,
+            home: Some(self.home.clone()),
+            found: "this host's users".into(),
+            ..User::default()
+        }
+    }
 }
 
 /// HOME for a user who has not set it.
-///
-/// libpod writes an entry for an unknown number into the container's passwd, with the working directory
-/// as home, and takes HOME from there. Without such an entry `/` is what login would give.
-pub fn home(user: &User, container: &Container, cwd: &str, compat: Compat) -> Option<String> {
-    let generated = || {
-        let is_number =
-            container.user.as_deref().is_some_and(|u| u.starts_with(|c: char| c.is_ascii_digit()));
-        (container.is_libpod && container.passwd && is_number && compat != Compat::Podman43)
-            .then(|| cwd.to_owned())
-    };
-    let known = user.home.clone().filter(|h| !h.is_empty());
-    let known = if user.home.is_none() { generated() } else { known };
-    match (known, compat) {
+pub fn home(user: &User, compat: Compat) -> Option<String> {
+    match (user.home.clone().filter(|h| !h.is_empty()), compat) {
         (Some(home), _) => Some(home),
         (None, Compat::None) => Some("/".into()),
         (None, Compat::Podman54) => Some(String::new()),
@@ -262,8 +285,6 @@ pub fn add_gid(spec: &mut Spec, gid: u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# comment:x:0:0::/:\nalice:x:1000:1000::/home/alice:/bin/sh\n\
@@ -273,14 +294,7 @@ mod tests {
         "root:x:0:root\nwheel:x:10:alice,bob\nusers:x:100:\naudio:x:63:alice, bob\nhigh:x:70000:alice\n";
 
     fn accounts() -> Accounts {
-        Accounts {
-            passwd: passwd::passwd(PASSWD.as_bytes(), Path::new("/etc/passwd")),
-            passwd_name: "/etc/passwd".into(),
-            passwd_text: Some(PASSWD.into()),
-            group_text: Some(GROUP.into()),
-            group: passwd::group(GROUP.as_bytes(), Path::new("/etc/group")),
-            group_name: "/etc/group".into(),
-        }
+        Accounts::of(PASSWD, GROUP)
     }
 
     #[test]

@@ -17,6 +17,18 @@ pub enum Volume {
     Image { reference: String, destination: String, writable: bool, subpath: String },
 }
 
+impl Volume {
+    /// Where it goes.
+    pub fn destination(&self) -> &str {
+        match self {
+            Volume::Mount(Mount { destination, .. })
+            | Volume::Named { destination, .. }
+            | Volume::Overlay { destination, .. }
+            | Volume::Image { destination, .. } => destination,
+        }
+    }
+}
+
 /// Reads `SRC:DST[:OPTIONS]` of `-v`.
 ///
 /// # Errors
@@ -291,19 +303,6 @@ fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
         bail!("{option}: only for tmpfs");
     }
     Ok(())
-}
-
-/// Checks a volume that came with a container config as one from a flag is checked.
-///
-/// # Errors
-/// Names the destination that is not absolute.
-pub fn check(volume: &Volume) -> anyhow::Result<()> {
-    match volume {
-        Volume::Mount(Mount { destination, .. })
-        | Volume::Named { destination, .. }
-        | Volume::Overlay { destination, .. }
-        | Volume::Image { destination, .. } => check_destination(destination),
-    }
 }
 
 /// The error for a named volume whose directory was not given.

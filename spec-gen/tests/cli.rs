@@ -1,5 +1,10 @@
 //! The command as a user meets it: results, messages, exit statuses, and what is left on disk.
 
+#[path = "cli/accounts.rs"]
+mod accounts;
+#[path = "cli/rootless.rs"]
+mod rootless;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -489,29 +494,6 @@ fn a_restored_container_takes_its_new_id_and_state() {
         &spec,
     );
     assert_eq!(restored["linux"]["cgroupsPath"], "a.slice:libpod:NEW");
-}
-
-#[test]
-fn an_unknown_user_gets_entries_in_copies_and_not_in_the_image() {
-    let dir = Dir::new();
-    let before = fs::read(dir.path("rootfs/etc/passwd")).unwrap();
-    let flags = ["--new", "--rootfs", "rootfs", "--user", "4242:4343", "--passwd-out", "accounts", "--apply"];
-    let spec = dir.spec(&flags, "");
-    let sources: Vec<&str> = spec["mounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|m| m["source"].as_str())
-        .filter(|s| s.contains("/accounts/"))
-        .collect();
-    assert_eq!(sources, [dir.path("accounts/group"), dir.path("accounts/passwd")]);
-    let passwd = fs::read_to_string(dir.path("accounts/passwd")).unwrap();
-    assert!(
-        passwd.starts_with("root:") && passwd.ends_with("4242:*:4242:4343:container user:/:/bin/sh\n"),
-        "{passwd}"
-    );
-    assert!(fs::read_to_string(dir.path("accounts/group")).unwrap().ends_with("4343:x:4343:4242\n"));
-    assert_eq!(fs::read(dir.path("rootfs/etc/passwd")).unwrap(), before);
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! `Mounts` of the help.
+
+use std::path::PathBuf;
+
+use clap::Args as Group;
+
+use crate::resources::bytes;
+
+#[derive(Debug, Group)]
+#[command(next_help_heading = "Mounts")]
+pub struct MountArgs {
+    /// Mount a host directory or file, or a named volume; with --restore: re-point the mount at DST
+    #[arg(short, long, value_name = "SRC:DST[:OPTS]")]
+    pub volume: Vec<String>,
+
+    /// Mount, in podman's long notation
+    #[arg(long, value_name = "type=TYPE,...", conflicts_with = "restore", hide_short_help = true)]
+    pub mount: Vec<String>,
+
+    /// Mount an empty tmpfs
+    #[arg(long, value_name = "DST[:OPTS]", conflicts_with = "restore")]
+    pub tmpfs: Vec<String>,
+
+    /// Root file system read-only; --read-only=false writable
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    pub read_only: Option<bool>,
+
+    /// With --read-only: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    pub read_only_tmpfs: Option<bool>,
+
+    /// Bind a file a container manager makes (/etc/hosts, ...), unless there is a mount
+    #[arg(long, value_name = "DST=SRC", value_parser = cli::args::name_value, hide_short_help = true)]
+    pub bind_mount: Vec<(String, PathBuf)>,
+
+    /// Host directory for /dev/shm
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub shm_dir: Option<PathBuf>,
+
+    /// Size of a tmpfs on /dev/shm
+    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true, conflicts_with = "restore")]
+    pub shm_size: Option<i64>,
+
+    /// Host directory of a named volume
+    #[arg(long, value_name = "NAME=DIR", value_parser = cli::args::name_value, hide_short_help = true)]
+    pub volume_path: Vec<(String, PathBuf)>,
+
+    /// Directory whose NAME/_data are the named volumes
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub volume_root: Option<PathBuf>,
+
+    /// Where the tree of an image is mounted, for image volumes
+    #[arg(long, value_name = "IMAGE=DIR", value_parser = cli::args::name_value, hide_short_help = true, conflicts_with = "restore")]
+    pub image_mount: Vec<(String, PathBuf)>,
+
+    /// Directory for what containers write to overlay volumes
+    #[arg(long, value_name = "DIR", hide_short_help = true, conflicts_with = "restore")]
+    pub overlay_dir: Option<PathBuf>,
+
+    /// Remove the mount at DST
+    #[arg(long, value_name = "DST", alias = "mounts-remove", hide_short_help = true)]
+    pub mount_remove: Vec<String>,
+
+    /// Remove all mounts before others are added
+    #[arg(long, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
+    pub mount_remove_all: bool,
+
+    /// How mounts pass between host and root file system: private, slave, shared, ...
+    #[arg(
+        long,
+        value_name = "MODE",
+        alias = "linux-rootfs-propagation",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
+    pub rootfs_propagation: Option<String>,
+}

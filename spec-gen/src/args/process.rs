@@ -1,0 +1,99 @@
+//! `Process` of the help.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, ValueEnum};
+
+use crate::values::{size, umask};
+
+#[derive(Debug, Group)]
+#[command(next_help_heading = "Process")]
+#[group(id = "process-flags", multiple = true, conflicts_with = "restore")]
+pub struct ProcessArgs {
+    /// Run as USER[:GROUP], names of the root file system or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+
+    /// Add a supplementary group
+    #[arg(long, value_name = "GROUP", hide_short_help = true)]
+    pub group_add: Vec<String>,
+
+    /// Let this host user's entry count where the image has none
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub hostuser: Vec<String>,
+
+    /// passwd entry of an unknown numeric user; $USERNAME $UID $GID $NAME $HOME are replaced
+    #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
+    pub passwd_entry: Option<String>,
+
+    /// group entry of an unknown numeric group; $GROUPNAME $GID $USERLIST are replaced
+    #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
+    pub group_entry: Option<String>,
+
+    /// Write passwd and group with an entry for an unknown numeric user into DIR and bind them (--apply)
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub passwd_out: Option<PathBuf>,
+
+    /// Set a variable; NAME alone takes the value spec-gen has
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Set the variables in FILE, one NAME=VALUE on a line
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub env_file: Vec<PathBuf>,
+
+    /// Remove a variable
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub unsetenv: Vec<String>,
+
+    /// Remove all variables
+    #[arg(long, hide_short_help = true)]
+    pub unsetenv_all: bool,
+
+    /// Set a variable to the content of FILE
+    #[arg(long, value_name = "NAME=FILE", value_parser = cli::args::name_value, hide_short_help = true)]
+    pub secret_env: Vec<(String, PathBuf)>,
+
+    /// Pass LISTEN_FDS and LISTEN_FDNAMES on
+    #[arg(long, hide_short_help = true)]
+    pub listen_fds: bool,
+
+    /// Command before ARGS; a JSON array for more than one word
+    #[arg(long, value_name = "COMMAND", hide_short_help = true)]
+    pub entrypoint: Option<String>,
+
+    /// Start ARGS under this init, bound to /run/podman-init
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub init_path: Option<PathBuf>,
+
+    /// Working directory
+    #[arg(short, long, value_name = "DIR", alias = "process-cwd")]
+    pub workdir: Option<String>,
+
+    /// What to do when the working directory is not in the root file system
+    #[arg(long, value_name = "WHAT", default_value = "error", hide_short_help = true)]
+    pub check_cwd: CheckCwd,
+
+    /// With a terminal (sets TERM=xterm unless TERM is set); --tty=false without
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-terminal", hide_possible_values = true)]
+    pub tty: Option<bool>,
+
+    /// Size of the terminal
+    #[arg(long, value_name = "WxH", value_parser = size, alias = "process-consolesize", hide_short_help = true)]
+    pub console_size: Option<(u64, u64)>,
+
+    /// Umask, in octal
+    #[arg(long, value_name = "MODE", value_parser = umask, alias = "process-umask", hide_short_help = true)]
+    pub umask: Option<String>,
+
+    /// LINUX or LINUX32
+    #[arg(long, value_name = "DOMAIN", hide_short_help = true)]
+    pub personality: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckCwd {
+    Error,
+    Warn,
+    Off,
+}

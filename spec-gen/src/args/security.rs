@@ -1,0 +1,96 @@
+//! `Security` and `Devices` of the help.
+
+use std::path::PathBuf;
+
+use clap::Args as Group;
+
+#[derive(Debug, Group)]
+#[command(next_help_heading = "Security")]
+pub struct SecurityArgs {
+    /// All capabilities, all devices, nothing masked
+    #[arg(long, hide_short_help = true, conflicts_with = "restore")]
+    pub privileged: bool,
+
+    /// Add a capability, or ALL
+    #[arg(
+        long,
+        value_name = "CAP",
+        alias = "process-cap-add",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
+    pub cap_add: Vec<String>,
+
+    /// Drop a capability, or ALL
+    #[arg(
+        long,
+        value_name = "CAP",
+        alias = "process-cap-drop",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
+    pub cap_drop: Vec<String>,
+
+    /// Programs gain no privileges; =false: they may
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    pub no_new_privileges: Option<bool>,
+
+    /// Seccomp profile, or unconfined
+    #[arg(long, value_name = "FILE", hide_short_help = true, conflicts_with = "restore")]
+    pub seccomp: Option<String>,
+
+    /// AppArmor profile
+    #[arg(long, value_name = "PROFILE", alias = "linux-apparmor", hide_short_help = true)]
+    pub apparmor: Option<String>,
+
+    /// Fail if this host does not have the AppArmor profile
+    #[arg(long, hide_short_help = true)]
+    pub check_host: bool,
+
+    /// SELinux label of the process
+    #[arg(long, value_name = "LABEL", alias = "linux-selinux-label", hide_short_help = true)]
+    pub selinux_label: Option<String>,
+
+    /// SELinux label of the mounts
+    #[arg(long, value_name = "LABEL", alias = "linux-mount-label", hide_short_help = true)]
+    pub mount_label: Option<String>,
+
+    /// Hide a path
+    #[arg(
+        long,
+        value_name = "PATH[:PATH]",
+        alias = "linux-masked-paths",
+        hide_short_help = true,
+        conflicts_with = "restore"
+    )]
+    pub mask: Vec<String>,
+
+    /// Show a path that is hidden or read-only; ALL for all
+    #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
+    pub unmask: Vec<String>,
+
+    /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, no-new-privileges, ...
+    #[arg(long, value_name = "OPT", conflicts_with = "restore", hide_short_help = true)]
+    pub security_opt: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+#[command(next_help_heading = "Devices")]
+#[group(id = "device-flags", multiple = true, conflicts_with = "restore")]
+pub struct DeviceArgs {
+    /// Add a device of the host, or a CDI device by name (vendor.com/class=name)
+    #[arg(long, value_name = "SRC[:DST][:rwm]", hide_short_help = true)]
+    pub device: Vec<String>,
+
+    /// Add NVIDIA GPUs through CDI: all, or one by its name
+    #[arg(long, value_name = "GPU", hide_short_help = true)]
+    pub gpus: Vec<String>,
+
+    /// Allow devices: 'TYPE MAJOR:MINOR ACCESS'
+    #[arg(long, value_name = "RULE", hide_short_help = true)]
+    pub device_cgroup_rule: Vec<String>,
+
+    /// Directory with CDI files, instead of /etc/cdi and /var/run/cdi
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub cdi_spec_dir: Vec<PathBuf>,
+}

@@ -1,0 +1,159 @@
+//! Users the image does not know: their passwd and group entries, their HOME, their groups.
+
+use super::*;
+
+fn home(spec: &Value) -> Vec<&str> {
+    let env = spec["process"]["env"].as_array().unwrap().iter();
+    env.filter_map(|e| e.as_str()?.strip_prefix("HOME=")).collect()
+}
+
+/// A container config as libpod writes it, with more keys.
+fn container(more: Value) -> String {
+    let mut config = json!({
+        "id": "0123456789abcdef",
+        "spec": {"ociVersion": "1.2.0", "process": {"args": ["sh"], "cwd": "/data", "user": {"uid": 0, "gid": 0}},
+            "root": {"path": "rootfs"}, "mounts": [], "linux": {"namespaces": [{"type": "uts"}]}}
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config.to_string()
+}
+
+#[test]
+fn an_unknown_user_gets_entries_in_copies_and_not_in_the_image() {
+    let dir = Dir::new();
+    let before = fs::read(dir.path("rootfs/etc/passwd")).unwrap();
+    let flags = ["--new", "--rootfs", "rootfs", "--user", "4242:4343", "--passwd-out", "accounts", "--apply"];
+    let spec = dir.spec(&flags, "");
+    let sources: Vec<&str> = spec["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["source"].as_str())
+        .filter(|s| s.contains("/accounts/"))
+        .collect();
+    assert_eq!(sources, [dir.path("accounts/group"), dir.path("accounts/passwd")]);
+    let passwd = fs::read_to_string(dir.path("accounts/passwd")).unwrap();
+    assert!(
+        passwd.starts_with("root:") && passwd.ends_with("4242:*:4242:4343:container user:/:/bin/sh\n"),
+        "{passwd}"
+    );
+    assert!(fs::read_to_string(dir.path("accounts/group")).unwrap().ends_with("4343:x:4343:4242\n"));
+    assert_eq!(fs::read(dir.path("rootfs/etc/passwd")).unwrap(), before);
+}
+
+#[test]
+fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
+    let dir = Dir::new();
+    let config = |user: &str| {
+        container(json!({
+            "user": user, "passwd_entry": "u$USERNAME:*:$UID:$GID:$NAME:$HOME/of-$UID:/bin/sh", "group_entry": "g$GROUPNAME:x:$GID:$USERLIST"
+        }))
+    };
+    #[rustfmt::skip]
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("4242:4343", &[], &["/data/of-4242"]),
+        ("4242", &["--passwd-entry", "x:*:$UID:0::/flag:/bin/sh", "-q"], &["/flag"]),
+        // An entry for somebody else, or none, gives no home; podman writes an empty one then.
+        ("4242", &["--passwd-entry", "x:*:1:0::/flag:/bin/sh", "-q"], &["/"]),
+        ("4242", &["--passwd-entry", "nonsense", "-q"], &["/"]),
+        ("4242", &["--passwd-entry", "nonsense", "-q", "--compat", "podman-5.4"], &[""]),
+        ("4242", &["--compat", "podman-4.3"], &[]),
+        ("4242", &["-e", "HOME=/mine"], &["/mine"]),
+        // A mount on the file is the user's own.
+        ("4242", &["-v", "/nowhere/passwd:/etc/passwd"], &["/"]),
+        // Whom the image knows keeps what it says.
+        ("1000", &[], &["/home/alice"]),
+        ("alice", &[], &["/home/alice"]),
+    ];
+    for (user, flags, expected) in cases {
+        let spec = dir.spec(&[&["--rootfs", "rootfs", "--check-cwd", "off"], *flags].concat(), &config(user));
+        assert_eq!(home(&spec), *expected, "{user} {flags:?}");
+    }
+    let flags = ["--rootfs", "rootfs", "--check-cwd", "off", "--passwd-out", "out", "--apply"];
+    dir.spec(&flags, &config("4242:4343"));
+    let last = |file: &str| {
+        fs::read_to_string(dir.path(&format!("out/{file}"))).unwrap().lines().last().unwrap().to_owned()
+    };
+    assert_eq!(last("passwd"), "u4242:*:4242:4343:container user:/data/of-4242:/bin/sh");
+    assert_eq!(last("group"), "g4343:x:4343:4242");
+}
+
+#[test]
+fn a_template_that_is_written_nowhere_is_told() {
+    let dir = Dir::new();
+    let flags = ["--new", "--rootfs", "rootfs", "--user", "7", "--passwd-entry", "x:*:$UID:0::/h:/bin/sh"];
+    let output = dir.run(&flags, "");
+    assert!(
+        message(&output).contains("only HOME follows them without --passwd-out DIR"),
+        "{}",
+        message(&output)
+    );
+    assert_eq!(home(&serde_json::from_slice(&output.stdout).unwrap()), ["/h"]);
+}
+
+#[test]
+fn an_image_cannot_add_a_line_to_passwd_by_its_working_directory() {
+    let dir = Dir::new();
+    let config = container(json!({"user": "4242"})).replace("\"/data\"", "\"/a\\nroot2:x:0:0::/:\"");
+    let output = dir.run(&["--rootfs", "rootfs", "--check-cwd", "off"], &config);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(
+        message(&output).contains("$HOME: \"/a\\nroot2:x:0:0::/:\" cannot stand in"),
+        "{}",
+        message(&output)
+    );
+}
+
+#[test]
+fn a_user_of_the_host_has_his_home_only_where_a_mount_brings_it() {
+    let dir = Dir::new();
+    let root = nix::unistd::User::from_uid(0.into()).unwrap().unwrap();
+    let home_of_root = root.dir.to_str().unwrap().to_owned();
+    fs::create_dir_all(dir.path("empty")).unwrap();
+    let config = container(json!({"user": root.name, "HostUsers": [root.name]}));
+    let flags = ["--rootfs", "empty", "--check-cwd", "off"];
+    assert_eq!(home(&dir.spec(&flags, &config)), ["/data"]);
+    let volume = format!("/srv/root:{home_of_root}");
+    let flags = [&flags[..], &["-v", &volume, "--passwd-out", "out", "--apply"]].concat();
+    assert_eq!(home(&dir.spec(&flags, &config)), [&home_of_root]);
+    let passwd = fs::read_to_string(dir.path("out/passwd")).unwrap();
+    assert!(
+        passwd.starts_with(&format!("{}:*:0:0:", root.name)) && passwd.contains(&home_of_root),
+        "{passwd}"
+    );
+    let missing = container(json!({"HostUsers": ["no-such-user-here"]}));
+    let output = dir.run(&flags[..4], &missing);
+    assert!(message(&output).contains("no-such-user-here: not a user of this host"), "{}", message(&output));
+}
+
+#[test]
+fn a_group_outside_the_user_namespace_is_told() {
+    let dir = Dir::new();
+    let config = container(json!({
+        "user": "alice", "groups": ["5", "70000"],
+        "idMappingsOptions": {"UIDMap": [{"container_id": 0, "host_id": 100_000, "size": 5000}], "GIDMap": [{"container_id": 0, "host_id": 100_000, "size": 5000}]}
+    }));
+    dir.write("rootfs/etc/group", "wheel:x:10:alice\nbig:x:60000:alice\n");
+    let output = dir.run(&["--rootfs", "rootfs", "--check-cwd", "off"], &config);
+    let (found, spec) = (message(&output), serde_json::from_slice::<Value>(&output.stdout).unwrap());
+    assert_eq!(spec["process"]["user"]["additionalGids"], json!([1000, 5, 70000, 10]));
+    assert!(found.contains("warning: --group-add 70000: not present in the user namespace"), "{found}");
+    assert!(
+        found.contains("warning: additional gid=60000 is not present in the user namespace, left out"),
+        "{found}"
+    );
+    assert!(!found.contains("--group-add 5:"), "{found}");
+}
+
+#[test]
+fn a_user_outside_the_user_namespace_is_refused() {
+    let dir = Dir::new();
+    let maps = ["--new", "--rootfs", "rootfs", "--uidmap", "0:100000:500", "--user", "alice"];
+    assert!(message(&dir.run(&maps, "")).contains("don't map UID 1000"));
+    // The mappings may stand in the spec.
+    let spec = dir.run(&["--new", "--uidmap", "0:100000:500"], "");
+    let output =
+        dir.run(&["--rootfs", "rootfs", "--user", "alice"], std::str::from_utf8(&spec.stdout).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message(&output).contains("the container's id mappings (0:100000:500) don't map UID 1000"));
+}
