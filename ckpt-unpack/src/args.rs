@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use checkpoint::VolumeName;
+use checkpoint::compress::Bound;
 use clap::Parser;
-use cli::args::{Common, IdRange, Ids, name_value};
-use tartree::{ExtractOptions, IdMap, IdMaps};
+use cli::args::{Bounds, Common, IdRange, Ids, Size, name_value};
+use tartree::{Devices, ExtractOptions, IdMap, IdMaps};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
 #[derive(Parser, Debug)]
@@ -32,6 +33,8 @@ pub struct Args {
     pub include: Include,
     #[command(flatten)]
     pub ownership: Ownership,
+    #[command(flatten)]
+    pub limits: Limits,
     #[command(flatten)]
     pub host: Host,
     #[command(flatten)]
@@ -119,11 +122,37 @@ pub struct Ownership {
     pub no_same_owner: bool,
 }
 
+#[derive(clap::Args, Debug)]
+pub struct Limits {
+    #[command(flatten)]
+    pub bounds: Bounds,
+    /// Memory for one decompressor, such as the window of zstd [default: 128M]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
+    pub max_memory: Option<Size>,
+    /// Leave out device nodes, and name them; in volumes always so for who may not make them
+    #[arg(long, help_heading = "Limits", conflicts_with_all = OTHERS, hide_short_help = true)]
+    pub no_devices: bool,
+}
+
+impl Limits {
+    /// For each tar of the archive, and the archive itself.
+    pub fn of_tars(&self) -> tartree::Limits {
+        tartree::Limits::of(self.bounds.max_entries, self.bounds.content_bytes())
+    }
+
+    /// For what is compressed, once for each reading.
+    pub fn bound(&self) -> Bound {
+        Bound::new(self.bounds.content_bytes(), self.max_memory.map(|size| size.0))
+    }
+}
+
 impl Ownership {
-    pub fn options(&self) -> ExtractOptions {
+    /// How volumes are extracted; a root file system in the same way but for its devices.
+    pub fn options(&self, limits: &Limits) -> ExtractOptions {
         let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
         let ids = IdMaps { uid: map(&self.ids.uidmap), gid: map(&self.ids.gidmap) };
-        ExtractOptions { ids, no_same_owner: self.no_same_owner }
+        let devices = Devices::in_volume(limits.no_devices);
+        ExtractOptions { ids, no_same_owner: self.no_same_owner, devices }
     }
 }
 

@@ -14,6 +14,7 @@ mod verify;
 use std::process::ExitCode;
 
 use args::Args;
+use cli::args::Bounds;
 use cli::{Exit, Session};
 
 fn main() -> ExitCode {
@@ -37,5 +38,5 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         // clap demands one of them.
         None => Ok(Exit::Usage),
     };
-    done.map_err(source::explain)
+    done.map_err(source::explain).map_err(Bounds::explain)
 }

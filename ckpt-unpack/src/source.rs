@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
-use checkpoint::compress::{Compression, Decoder};
+use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
 use cli::{Hint, Input};
 use tartree::{Item, Limits, Reader};
@@ -25,7 +25,7 @@ pub type Members<'a> = ArchiveReader<BufReader<Take<Chain<Cursor<Vec<u8>>, &'a F
 pub struct Source {
     file: File,
     name: String,
-    unknown: Unknown,
+    reading: Reading,
     /// What was read of a pipe to look at it.
     head: Vec<u8>,
     /// Where the archive starts, if the input can be read twice.
@@ -34,25 +34,29 @@ pub struct Source {
     size: u64,
 }
 
+/// How it is read.
+struct Reading {
+    unknown: Unknown,
+    limits: Limits,
+    bound: Bound,
+}
+
 impl Source {
     /// Opens the operand, or standard input.
     pub fn open(args: &Args) -> anyhow::Result<Source> {
-        let place = args.verb.bundle.as_deref().map(staging::place_for);
-        Source::open_path(args.archive.as_deref(), args.refuse_unknown, place.as_deref())
+        Source::open_path(args.archive.as_deref(), args)
     }
 
     /// Opens `path`; `None` and `-` are standard input. An image that comes by a pipe, or compressed, is copied to an
-    /// unnamed file in `place`: its parts come in any order.
-    pub fn open_path(
-        path: Option<&Path>,
-        refuse_unknown: bool,
-        place: Option<&Path>,
-    ) -> anyhow::Result<Source> {
-        let unknown = if refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
+    /// unnamed file where the bundle is to be: its parts come in any order.
+    pub fn open_path(path: Option<&Path>, args: &Args) -> anyhow::Result<Source> {
+        let unknown = if args.refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
+        let reading = Reading { unknown, limits: args.limits.of_tars(), bound: args.limits.bound() };
+        let place = args.verb.bundle.as_deref().map(staging::place_for);
         if let Some(dir) = path.filter(|path| path.is_dir()) {
             let name = cli::name(dir);
             let image = Layout::of_dir(dir).image(None).with_context(|| name.clone())?;
-            return Source::of_layer(image.layer, name, unknown);
+            return Source::of_layer(image.layer, name, reading);
         }
         let input = Input::open(path, "an archive")?;
         let name = input.name().to_owned();
@@ -65,8 +69,8 @@ impl Source {
             file.seek(SeekFrom::Start(start)).with_context(|| name.clone())?;
         }
         let head = if start.is_some() { Vec::new() } else { head };
-        let source = Source { file, name, unknown, head, start, size: u64::MAX };
-        if is_image { source.into_layer(place) } else { Ok(source) }
+        let source = Source { file, name, reading, head, start, size: u64::MAX };
+        if is_image { source.into_layer(place.as_deref()) } else { Ok(source) }
     }
 
     /// The layer of the image that the source is.
@@ -74,7 +78,7 @@ impl Source {
         let name = self.name;
         let layout = || -> anyhow::Result<Layout> {
             let input = BufReader::with_capacity(BUFFER, Cursor::new(self.head).chain(&self.file));
-            let mut decoder = Decoder::new(input)?;
+            let mut decoder = Decoder::bounded(input, self.reading.bound.anew())?;
             if self.start == Some(0) && decoder.compression() == Compression::None {
                 return Ok(Layout::of_tar(&self.file)?);
             }
@@ -84,18 +88,23 @@ impl Source {
         };
         let layer =
             layout().and_then(|layout| Ok(layout.image(None)?.layer)).with_context(|| name.clone())?;
-        Source::of_layer(layer, name, self.unknown)
+        Source::of_layer(layer, name, self.reading)
     }
 
-    fn of_layer(mut layer: Blob, name: String, unknown: Unknown) -> anyhow::Result<Source> {
+    fn of_layer(mut layer: Blob, name: String, reading: Reading) -> anyhow::Result<Source> {
         layer.prove().with_context(|| name.clone())?;
         let Blob { file, offset, size, .. } = layer;
-        Ok(Source { file, name, unknown, head: Vec::new(), start: Some(offset), size })
+        Ok(Source { file, name, reading, head: Vec::new(), start: Some(offset), size })
     }
 
     /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The limits of each tar in it.
+    pub fn limits(&self) -> &Limits {
+        &self.reading.limits
     }
 
     /// Whether it can be read a second time.
@@ -105,7 +114,7 @@ impl Source {
 
     /// Reads it, from its start where that is possible.
     pub fn reader(&mut self) -> anyhow::Result<Members<'_>> {
-        self.reader_with(self.unknown)
+        self.reader_with(self.reading.unknown)
     }
 
     /// Reads it to be looked at, whatever the names of its members.
@@ -119,7 +128,9 @@ impl Source {
         }
         let head = Cursor::new(std::mem::take(&mut self.head));
         let input = BufReader::with_capacity(BUFFER, head.chain(&self.file).take(self.size));
-        ArchiveReader::new(input, unknown).with_context(|| self.name.clone())
+        let Reading { limits, bound, .. } = &self.reading;
+        ArchiveReader::bounded(input, unknown, limits.clone(), bound.anew())
+            .with_context(|| self.name.clone())
     }
 }
 

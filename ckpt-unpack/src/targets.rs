@@ -6,11 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use checkpoint::compress::{Compression, Decoder};
+use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::rootfs::RootfsApply;
 use checkpoint::{Member, deleted};
 use cli::Session;
-use tartree::{ExtractOptions, Extractor, Limits, Notice, Reader, Root};
+use tartree::{Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
 use crate::args::Args;
 
@@ -20,6 +20,7 @@ const BUFFER: usize = 256 << 10;
 pub struct Targets<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
     options: ExtractOptions,
+    limits: Limits,
     /// Those that were written to, as far as it is not undone by an error.
     touched: Vec<PathBuf>,
     session: &'a Session,
@@ -28,11 +29,12 @@ pub struct Targets<'a> {
 impl<'a> Targets<'a> {
     /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
     pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
-        let options = args.ownership.options();
+        let options = args.ownership.options(&args.limits);
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::name(dir))?;
-                let extractor = Extractor::new(root, options.clone());
+                let devices = Devices::in_rootfs(args.limits.no_devices);
+                let extractor = Extractor::new(root, ExtractOptions { devices, ..options.clone() });
                 Some((RootfsApply::new(extractor), dir.as_path()))
             }
             None => None,
@@ -47,11 +49,11 @@ impl<'a> Targets<'a> {
                 anyhow::bail!("{}: not a directory", cli::name(dir));
             }
         }
-        Ok(Targets { rootfs, options, touched: Vec::new(), session })
+        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), touched: Vec::new(), session })
     }
 
     /// Applies a member to the root file system.
-    pub fn apply(&mut self, member: &Member, content: impl Read) -> anyhow::Result<()> {
+    pub fn apply(&mut self, member: &Member, content: impl Read, bound: &Bound) -> anyhow::Result<()> {
         let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
         let (name, session) = (cli::name(*dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
@@ -62,14 +64,14 @@ impl<'a> Targets<'a> {
                 apply.delete(&list, &mut notices).with_context(|| name.clone())
             }
             _ => {
-                let decoder = decoder(content).with_context(|| member.to_string())?;
+                let decoder = decoder(content, bound).with_context(|| member.to_string())?;
                 let is_layer = decoder.compression() != Compression::None;
                 let input = BufReader::with_capacity(BUFFER, decoder);
                 if is_layer {
                     session.note(format_args!("{member}: an OCI layer, its whiteouts are deletions"));
-                    apply.layer(input, Limits::default(), &mut notices)
+                    apply.layer(input, self.limits.clone(), &mut notices)
                 } else {
-                    apply.tar(input, Limits::default(), &mut notices)
+                    apply.tar(input, self.limits.clone(), &mut notices)
                 }
                 .with_context(|| name.clone())
             }
@@ -77,7 +79,13 @@ impl<'a> Targets<'a> {
     }
 
     /// Extracts a member into `dir`, making its last component where it is missing.
-    pub fn extract(&mut self, member: &Member, dir: &Path, content: impl Read) -> anyhow::Result<()> {
+    pub fn extract(
+        &mut self,
+        member: &Member,
+        dir: &Path,
+        content: impl Read,
+        bound: &Bound,
+    ) -> anyhow::Result<()> {
         let object = || cli::name(dir);
         match DirBuilder::new().mode(0o700).create(dir) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -88,8 +96,8 @@ impl<'a> Targets<'a> {
         let (name, session) = (object(), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
-        let decoder = decoder(content).with_context(|| member.to_string())?;
-        let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), Limits::default());
+        let decoder = decoder(content, bound).with_context(|| member.to_string())?;
+        let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), self.limits.clone());
         tartree::extract_tar(&mut reader, &mut extractor, &mut notices, |entry| {
             session.detail(format_args!("{name}/{}", entry.path));
         })
@@ -118,8 +126,8 @@ impl<'a> Targets<'a> {
     }
 }
 
-fn decoder<R: Read>(content: R) -> io::Result<Decoder<BufReader<R>>> {
-    Decoder::new(BufReader::with_capacity(BUFFER, content))
+fn decoder<R: Read>(content: R, bound: &Bound) -> io::Result<Decoder<BufReader<R>>> {
+    Decoder::bounded(BufReader::with_capacity(BUFFER, content), bound.clone())
 }
 
 /// Reads a deletion list.

@@ -39,8 +39,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         session,
     };
     if let Some(previous) = &args.include.previous {
-        let mut source =
-            Source::open_path(Some(previous), args.refuse_unknown, Some(&staging::place_for(bundle)))?;
+        let mut source = Source::open_path(Some(previous), args)?;
         unpack.previous(source.reader()?).with_context(|| cli::name(previous))?;
     }
     let unpacked = source
@@ -130,10 +129,11 @@ impl Unpack<'_> {
 
     fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
         while let Some((member, entry)) = reader.next()? {
+            let bound = reader.bound();
             match place(&member, self.args)? {
                 Place::Nowhere => self.session.note(format_args!("{member}: left out, as asked")),
-                Place::Rootfs => self.targets.apply(&member, reader.content())?,
-                Place::Tree(dir) => self.targets.extract(&member, dir, reader.content())?,
+                Place::Rootfs => self.targets.apply(&member, reader.content(), &bound)?,
+                Place::Tree(dir) => self.targets.extract(&member, dir, reader.content(), &bound)?,
                 Place::Bundle => {
                     staging::is_free(self.bundle, &member)?;
                     if let Member::Unknown(_) = member {

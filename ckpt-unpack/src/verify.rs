@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufReader, Read};
 
 use anyhow::Context;
+use checkpoint::compress::{Bound, Decoder};
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
@@ -79,10 +80,12 @@ pub fn scan(
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contents> {
     let mut volumes = Vec::new();
+    let limits = source.limits().clone();
     let mut reader = source.reader()?;
     while let Some((found, _)) = reader.next()? {
         member(&found)?;
-        match check(&found, &mut reader.content())
+        let bound = reader.bound();
+        match check(&found, &mut reader.content(), &limits, &bound)
             .and_then(|config| Ok(config.map(|c| c.volumes()).transpose()?))
         {
             Ok(named) => volumes.extend(named.into_iter().flatten()),
@@ -95,10 +98,15 @@ pub fn scan(
 }
 
 /// Reads the content of one member as far as it must be of some form. Gives config.dump when it is that.
-fn check(member: &Member, content: &mut impl Read) -> anyhow::Result<Option<ConfigDump>> {
+fn check(
+    member: &Member,
+    content: &mut impl Read,
+    limits: &Limits,
+    bound: &Bound,
+) -> anyhow::Result<Option<ConfigDump>> {
     match member {
         Member::RootfsDiff | Member::Volume(_) | Member::DevShm => {
-            nested(content).with_context(|| member.to_string())?;
+            nested(content, limits, bound).with_context(|| member.to_string())?;
             Ok(None)
         }
         _ if member.is_document() => {
@@ -129,9 +137,9 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
     Ok(None)
 }
 
-fn nested(content: &mut impl Read) -> anyhow::Result<()> {
-    let decoder = checkpoint::compress::Decoder::new(BufReader::with_capacity(BUFFER, content))?;
-    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), Limits::default());
+fn nested(content: &mut impl Read, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
+    let decoder = Decoder::bounded(BufReader::with_capacity(BUFFER, content), bound.clone())?;
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits.clone());
     while reader.next()?.is_some() {}
     Ok(reader.drain()?)
 }

@@ -557,3 +557,56 @@ fn an_image_is_read_from_a_pipe_whatever_the_order_of_its_blobs() {
     assert!(run.stderr.starts_with("ckpt-unpack: error: standard input: "), "{}", run.stderr);
     assert_eq!(place.names(), names);
 }
+
+/// A diff of a gibibyte and more of zeros, alone or in the gzip that containerd makes of it: some 50 kilobytes.
+#[test]
+fn a_decompression_bomb_is_refused_before_anything_is_touched() {
+    let size = (1 << 30) + (16 << 20);
+    let mut head = Vec::new();
+    tartree::encode(
+        &mut head,
+        &Entry::file(path("zeros"), size, 0o644, Timestamp::default()),
+        RootName::Slash,
+    );
+    let len = head.len() as u64 + size + END_OF_ARCHIVE.len() as u64;
+    let mut start = tar(&[file("config.dump", br#"{"id":"web"}"#), file("spec.dump", b"{}")]);
+    start.truncate(start.len() - END_OF_ARCHIVE.len());
+    let member = Entry::file(path("rootfs-diff.tar"), len, 0o600, Timestamp::default());
+    tartree::encode(&mut start, &member, RootName::Dot);
+    start.extend(head);
+    let mut encoder =
+        Encoder::new(Vec::new(), &Settings { compression: Compression::Zstd, level: Some(1), threads: 1 })
+            .unwrap();
+    encoder.write_all(&start).unwrap();
+    std::io::copy(&mut std::io::repeat(0).take(size + 4096), &mut encoder).unwrap();
+    let bomb = encoder.finish().unwrap();
+    let place = Place::new();
+    rootfs(&place);
+    for args in [&["--bundle", "b", "--rootfs", "rootfs"][..], &["--verify"], &["--list"], &["--show"]] {
+        let run = place.run(args, &bomb);
+        assert_eq!(run.status, 1, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains("more than 1000 times its size when decompressed"), "{}", run.stderr);
+        let hint = run.stderr.contains("hint: if you trust it: --max-size SIZE");
+        assert!(hint || args == ["--verify"], "{args:?}: {}", run.stderr);
+    }
+    assert_eq!(place.names(), ["rootfs"]);
+}
+
+#[test]
+fn limits_hold_for_the_archive_and_each_tar_in_it() {
+    let place = Place::new();
+    let volume = tar(&[file("a", b"12345"), file("b", b"12345"), file("c", b"")]);
+    let archive = archive(&[file("volumes/v.tar", &volume)]);
+    for (args, message) in [
+        (&["--max-entries", "2"][..], "more than 2 entries"),
+        (&["--max-size", "9"], "more than 9 bytes of content in all"),
+    ] {
+        let run = place.run(&[&["--bundle", "b", "--volume", "v=v"], args].concat(), &archive);
+        assert_eq!(run.status, 1, "{}", run.stderr);
+        assert!(run.stderr.contains(message), "{}", run.stderr);
+    }
+    let packed = gzip(&archive);
+    let run = place.run(&["--bundle", "b", "--max-size", "1K"], &packed);
+    assert!(run.stderr.contains("more than 1024 bytes"), "{}", run.stderr);
+    assert_eq!(place.run(&["--bundle", "b", "--max-size", "1M"], &packed).status, 0);
+}

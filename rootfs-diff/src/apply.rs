@@ -8,7 +8,7 @@ use checkpoint::rootfs::RootfsApply;
 use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::{Member, deleted};
 use cli::{Exit, Input, Session};
-use tartree::{ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
+use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, id_maps};
 use crate::create::beside;
@@ -23,19 +23,24 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         None => Vec::new(),
     };
     let input = BufReader::with_capacity(BUFFER, Input::open(None, what)?);
+    let limits = Limits::of(args.bounds.max_entries, args.bounds.content_bytes());
     let mut notices = |notice: Notice| session.warn(notice);
     let mut target = if args.dry_run {
         Target::Show
     } else {
         let root = Root::open(&args.rootfs).with_context(object)?;
-        let options = ExtractOptions { ids: id_maps(&args.ids), no_same_owner: args.no_same_owner };
+        let options = ExtractOptions {
+            ids: id_maps(&args.ids),
+            no_same_owner: args.no_same_owner,
+            devices: Devices::in_rootfs(args.no_devices),
+        };
         Target::Root(Box::new(RootfsApply::new(Extractor::new(root, options))))
     };
     if args.members {
-        members(input, &mut target, session, &mut notices).with_context(object)?;
+        members(input, &mut target, &limits, session, &mut notices).with_context(object)?;
     } else {
         let mut reader = input;
-        target.tar(&mut reader, &mut notices).with_context(object)?;
+        target.tar(&mut reader, limits, &mut notices).with_context(object)?;
         target.delete(&listed, &mut notices).with_context(object)?;
         // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
         std::io::copy(&mut reader, &mut std::io::sink()).context("standard input")?;
@@ -49,16 +54,18 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
 fn members(
     input: impl Read,
     target: &mut Target,
+    limits: &Limits,
     session: &Session,
     notices: &mut impl FnMut(Notice),
 ) -> anyhow::Result<()> {
-    let mut stream = StreamReader::new(input, Ending::Proved);
+    let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
     let mut seen = false;
     while let Some((member, _)) = stream.next()? {
         match member {
             Member::RootfsDiff => {
                 seen = true;
-                target.tar(BufReader::with_capacity(BUFFER, stream.content()), notices)?;
+                let content = BufReader::with_capacity(BUFFER, stream.content());
+                target.tar(content, limits.clone(), notices)?;
             }
             Member::DeletedFiles => {
                 let text = cli::read_document(stream.content(), "deleted.files", deleted::LIMIT)?;
@@ -98,11 +105,16 @@ enum Target {
 }
 
 impl Target {
-    fn tar(&mut self, input: impl Read, notices: &mut impl FnMut(Notice)) -> anyhow::Result<()> {
+    fn tar(
+        &mut self,
+        input: impl Read,
+        limits: Limits,
+        notices: &mut impl FnMut(Notice),
+    ) -> anyhow::Result<()> {
         match self {
-            Target::Root(apply) => Ok(apply.tar(input, Limits::default(), notices)?),
+            Target::Root(apply) => Ok(apply.tar(input, limits, notices)?),
             Target::Show => {
-                let mut reader = Reader::new(input, Limits::default());
+                let mut reader = Reader::new(input, limits);
                 while let Some(item) = reader.next()? {
                     match item {
                         Item::Entry(entry) => show("set", &entry.path),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use cli::args::{Common, IdRange, Ids, OutputFile};
+use cli::args::{Bounds, Common, IdRange, Ids, OutputFile};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
@@ -113,6 +113,11 @@ pub struct Apply {
     /// Give everything to the user who applies, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,
+    /// Leave out device nodes, and name them
+    #[arg(long, help_heading = "Limits")]
+    pub no_devices: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
     #[command(flatten)]
     pub ids: Ids,
 }

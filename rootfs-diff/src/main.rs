@@ -10,6 +10,7 @@ mod patch;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
+use cli::args::Bounds;
 use cli::{Exit, Session};
 
 fn main() -> ExitCode {
@@ -20,6 +21,6 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::Create(args) => create::run(&args, session),
         Verb::List(args) => list::run(&args, session),
-        Verb::Apply(args) => apply::run(&args, session),
+        Verb::Apply(args) => apply::run(&args, session).map_err(Bounds::explain),
     }
 }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use cli::args::{Common, IdRange, Ids, OutputFile};
-use tartree::{IdMap, IdMaps};
+use cli::args::{Bounds, Common, IdRange, Ids, OutputFile};
+use tartree::{IdMap, IdMaps, Limits};
 
 /// Volume directories to tar and back, nothing lost
 #[derive(Parser, Debug)]
@@ -72,6 +72,11 @@ pub struct Extract {
     /// Give everything to the user who extracts, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,
+    /// Leave out device nodes, and name them; always so for who may not make them
+    #[arg(long, help_heading = "Limits")]
+    pub no_devices: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
     #[command(flatten)]
     pub ids: Ids,
 }
@@ -83,6 +88,8 @@ pub struct List {
     /// One JSON document instead of lines
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
 }
 
 #[derive(clap::Args, Debug)]
@@ -93,6 +100,11 @@ pub struct Members {
     /// The directory of the container's /dev/shm, as member devshm-checkpoint.tar
     #[arg(long, value_name = "DIR", requires = "members", help_heading = "Members")]
     pub shm: Option<PathBuf>,
+}
+
+/// The limits of the command line.
+pub fn limits(bounds: &Bounds) -> Limits {
+    Limits::of(bounds.max_entries, bounds.content_bytes())
 }
 
 /// The id maps of the command line.

@@ -9,33 +9,38 @@ use anyhow::Context;
 use checkpoint::stream::{Ending, StreamReader};
 use cli::{Exit, Input, Session};
 use tartree::{
-    ExtractOptions, Extractor, Keep, Limits, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
+    Devices, ExtractOptions, Extractor, Keep, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
 };
 
-use crate::args::{Extract, id_maps};
+use crate::args::{Extract, id_maps, limits};
 use crate::volume::{Operands, none_left, operands, take};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
-    let options = ExtractOptions { ids: id_maps(&args.ids), no_same_owner: args.no_same_owner };
+    let options = ExtractOptions {
+        ids: id_maps(&args.ids),
+        no_same_owner: args.no_same_owner,
+        devices: Devices::in_volume(args.no_devices),
+    };
+    let limits = limits(&args.bounds);
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
     let input = BufReader::with_capacity(256 << 10, Input::open(None, what)?);
     match operands {
         Operands::Plain(dir) => {
-            let mut reader = Reader::new(input, Limits::default());
+            let mut reader = Reader::new(input, limits);
             extract(&mut reader, &dir, &options, args.replace, session)?;
             // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
             reader.drain()?;
         }
         Operands::Members(mut volumes) => {
-            let mut stream = StreamReader::new(input, Ending::Proved);
+            let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
             while let Some((member, _)) = stream.next()? {
                 let Some(volume) = take(&mut volumes, &member)? else {
                     session.note(format_args!("{member}: not a volume, passed over"));
                     continue;
                 };
-                let mut reader =
-                    Reader::new(BufReader::with_capacity(256 << 10, stream.content()), Limits::default());
+                let content = BufReader::with_capacity(256 << 10, stream.content());
+                let mut reader = Reader::new(content, limits.clone());
                 extract(&mut reader, &volume.dir, &options, args.replace, session)
                     .with_context(|| member.to_string())?;
             }

@@ -5,16 +5,16 @@ use std::io::{BufReader, Write};
 
 use cli::{Exit, Input, Output, Session};
 use serde_json::{Map, Value, json};
-use tartree::{Entry, Item, Kind, Limits, Reader};
+use tartree::{Entry, Item, Kind, Reader};
 
-use crate::args::List;
+use crate::args::{List, limits};
 
 /// Text is handed on in pieces of about this size.
 const BATCH: usize = 64 << 10;
 
 pub fn run(args: &List, _session: &Session) -> anyhow::Result<Exit> {
     let input = Input::open(args.file.as_deref(), "a tar")?;
-    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, input), Limits::default());
+    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, input), limits(&args.bounds));
     let mut output = Output::text(None)?;
     let mut text = String::new();
     let mut before = "[\n  ";

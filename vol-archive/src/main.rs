@@ -9,6 +9,7 @@ mod volume;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
+use cli::args::Bounds;
 use cli::{Exit, Session};
 
 fn main() -> ExitCode {
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::Create(args) => create::run(&args, session),
-        Verb::Extract(args) => extract::run(&args, session),
-        Verb::List(args) => list::run(&args, session),
+        Verb::Extract(args) => extract::run(&args, session).map_err(Bounds::explain),
+        Verb::List(args) => list::run(&args, session).map_err(Bounds::explain),
     }
 }

@@ -228,3 +228,73 @@ fn ids_are_translated_both_ways() {
     assert_eq!((meta.uid(), meta.gid()), (100_005, 200_007));
     fails(&run(&["create", "--uidmap", "0:1:1", path(volume.path())], b""), 1, "is not in the id map");
 }
+
+#[test]
+fn limits_are_told_with_the_flag_that_lifts_them() {
+    let volume = volume();
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let out = tempfile::tempdir().unwrap();
+    for (flag, low, enough, message) in [
+        ("--max-entries", "3", "4", "more than 3 entries"),
+        ("--max-size", "6", "1K", "d/f: more than 6 bytes of content in all"),
+    ] {
+        for target in [&["extract", path(out.path())][..], &["list"]] {
+            let refused = run(&[target, &[flag, low]].concat(), &tar);
+            fails(&refused, 1, message);
+            fails(&refused, 1, &format!("hint: if you trust it: {flag} "));
+            succeeds(run(&[target, &[flag, enough]].concat(), &tar));
+        }
+    }
+    fails(&run(&["list", "--max-size", "1Q"], &tar), 2, "K, M, G or T");
+}
+
+#[test]
+fn devices_are_left_out_and_named_when_asked() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let volume = volume();
+    let fifo = volume.path().join("p");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    make_null(&volume.path().join("null"));
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let out = tempfile::tempdir().unwrap();
+    let extracted = run(&["extract", "--no-devices", path(out.path())], &tar);
+    fails(&extracted, 0, "/null: device 1:3 not made: left out, as asked");
+    assert!(!out.path().join("null").exists());
+    assert!(out.path().join("p").exists());
+}
+
+#[test]
+fn an_ordinary_user_is_told_of_owners_setuid_bits_and_devices() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let volume = volume();
+    fs::set_permissions(volume.path().join("d/f"), fs::Permissions::from_mode(0o6755)).unwrap();
+    make_null(&volume.path().join("null"));
+    let tar = succeeds(run(&["create", path(volume.path())], b""));
+    let (out, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::chown(out.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // The build directory may be closed to others.
+    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(TOOL, bin.path().join("vol-archive")).unwrap();
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(&tar).unwrap();
+    std::io::Seek::rewind(&mut input).unwrap();
+    let mut command = Command::new(bin.path().join("vol-archive"));
+    let extracted =
+        command.args(["extract", path(out.path())]).stdin(input).uid(NOBODY).gid(NOBODY).output().unwrap();
+    fails(&extracted, 0, "owner (here and at 3 more) not set: only root may give files away");
+    fails(&extracted, 0, "/d/f: setuid or setgid not set: it belongs to another user than in the archive");
+    fails(&extracted, 0, "/null: device 1:3 not made: only root may make devices");
+    assert_eq!(out.path().join("d/f").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
+}
+
+fn make_null(path: &Path) {
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
+}

@@ -131,6 +131,13 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
+    /// The same with other limits, over all streams together.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> StreamReader<R> {
+        self.reader.set_limits(limits);
+        self
+    }
+
     /// The next member's entry; its bytes are then [`content`](StreamReader::content).
     ///
     /// # Errors

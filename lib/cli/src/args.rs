@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::exit::Hint;
+
 /// Flags of every tool; flatten it into the tool's own arguments.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Common {
@@ -21,6 +23,65 @@ pub struct OutputFile {
     /// Write to FILE (mode 0600, under its name only when complete) instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+}
+
+/// How much is taken from another machine; flatten it into the arguments of a tool that reads its tars.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Bounds {
+    /// Refuse more than SIZE bytes of content (K, M, G, T; none) [default: what was compressed, 1000 times its size, or 1G]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
+    pub max_size: Option<Size>,
+    /// Refuse more than N entries in a tar [default: 16777216]
+    #[arg(long, value_name = "N", help_heading = "Limits", hide_short_help = true)]
+    pub max_entries: Option<u64>,
+}
+
+impl Bounds {
+    /// The most bytes of content, if the user has said it.
+    pub fn content_bytes(&self) -> Option<u64> {
+        self.max_size.map(|size| size.0)
+    }
+
+    /// Adds to an error of a limit the flag that lifts it.
+    pub fn explain(error: anyhow::Error) -> anyhow::Error {
+        let text = format!("{error:#}");
+        match text.strip_suffix(", the most allowed") {
+            Some(text) if text.ends_with("entries") => Hint::on(error, "if you trust it: --max-entries N"),
+            Some(_) => Hint::on(error, "if you trust it: --max-size SIZE"),
+            None => error,
+        }
+    }
+}
+
+/// A number of bytes: `4096`, `512M`, `10GiB`, or `none` for as many as there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        if text == "none" {
+            return Ok(Size(u64::MAX));
+        }
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.strip_suffix("iB").unwrap_or(unit);
+        let power = match unit {
+            "" => 0,
+            "K" | "k" => 1,
+            "M" | "m" => 2,
+            "G" | "g" => 3,
+            "T" | "t" => 4,
+            _ => {
+                return Err(
+                    "a number of bytes is wanted, or one with K, M, G or T (1024 of the one before)".into()
+                );
+            }
+        };
+        let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a size"))?;
+        number.checked_mul(1 << (10 * power)).map(Size).ok_or_else(|| format!("{text:?} is too much"))
+    }
 }
 
 /// Whose files they are; flatten it into the arguments of a tool that archives or extracts them.
@@ -84,6 +145,26 @@ mod tests {
             assert!(text.parse::<IdRange>().is_err(), "{text:?}");
         }
         assert_eq!("0:100000:5".parse(), Ok(IdRange { container: 0, host: 100_000, size: 5 }));
+    }
+
+    #[test]
+    fn sizes_have_the_units_of_memory() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("1K", 1 << 10),
+            ("1k", 1 << 10),
+            ("512M", 512 << 20),
+            ("10GiB", 10 << 30),
+            ("2T", 2 << 40),
+            ("none", u64::MAX),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "1X", "1 G", "1GB", "iB", "99999999999T", "18446744073709551616"]
+        {
+            assert!(text.parse::<Size>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -40,6 +40,34 @@ pub struct ExtractOptions {
     pub ids: IdMaps,
     /// Do not set owners; the objects belong to who extracts.
     pub no_same_owner: bool,
+    /// What becomes of device nodes.
+    pub devices: Devices,
+}
+
+/// What becomes of the device nodes of a tar. One in the wrong place is a way to the disks and the memory of the host for
+/// whoever can open it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Devices {
+    /// They are made.
+    #[default]
+    Make,
+    /// They are left out and noticed, for this reason.
+    LeaveOut(&'static str),
+}
+
+impl Devices {
+    /// For a root file system: images have devices.
+    pub fn in_rootfs(no_devices: bool) -> Devices {
+        if no_devices { Devices::LeaveOut("left out, as asked") } else { Devices::Make }
+    }
+
+    /// For a volume, of which an ordinary user may have all the rest.
+    pub fn in_volume(no_devices: bool) -> Devices {
+        match Devices::in_rootfs(no_devices) {
+            Devices::Make if !geteuid().is_root() => Devices::LeaveOut("only root may make devices"),
+            devices => devices,
+        }
+    }
 }
 
 /// Makes the objects of a tar below a root.
@@ -54,6 +82,8 @@ pub struct Extractor {
     privileged: bool,
     /// Objects whose owner could not be set, the first of them by name.
     disowned: Option<(TarPath, u64)>,
+    /// Objects that lost their setuid or setgid bit with their owner, likewise.
+    unset: Option<(TarPath, u64)>,
 }
 
 struct Deferred {
@@ -73,6 +103,7 @@ impl Extractor {
             buffer: vec![0; COPY_BUFFER].into_boxed_slice(),
             privileged: geteuid().is_root(),
             disowned: None,
+            unset: None,
         }
     }
 
@@ -161,10 +192,15 @@ impl Extractor {
             };
             self.finish_pinned(&fd, entry, *inherited, notices)?;
         }
-        if let Some((path, count)) = self.disowned.take() {
+        let lost = [
+            (self.disowned.take(), "owner", "only root may give files away"),
+            (self.unset.take(), "setuid or setgid", "it belongs to another user than in the archive"),
+        ];
+        for (first, what, why) in lost {
+            let Some((path, count)) = first else { continue };
             let what =
-                if count == 1 { "owner".into() } else { format!("owner (here and at {} more)", count - 1) };
-            notices.notice(Notice::NotApplied { path, what, why: "only root may give files away".into() });
+                if count == 1 { what.into() } else { format!("{what} (here and at {} more)", count - 1) };
+            notices.notice(Notice::NotApplied { path, what, why: why.into() });
         }
         Ok(())
     }
@@ -260,6 +296,11 @@ impl Extractor {
         (major, minor): (u32, u32),
         notices: &mut dyn Notices,
     ) -> Result<()> {
+        if let (Devices::LeaveOut(why), SFlag::S_IFCHR | SFlag::S_IFBLK) = (self.options.devices, kind) {
+            let what = format!("device {major}:{minor}");
+            notices.notice(Notice::NotMade { path: entry.path.clone(), what, why });
+            return Ok(());
+        }
         let device = makedev(u64::from(major), u64::from(minor));
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         self.create(&entry.path, |dir, name| mknodat(dir, name, kind, mode, device), Existing::Replace)?;
@@ -276,7 +317,7 @@ impl Extractor {
             drop_inherited_acl(&proc, &entry.meta);
         }
         set_xattrs(&proc, path, &entry.meta, notices)?;
-        fchmod(file, mode_of(&entry.meta, owned)).map_err(|e| Error::io(path, e))?;
+        fchmod(file, self.mode_of(entry, owned)).map_err(|e| Error::io(path, e))?;
         futimens(file, &TimeSpec::UTIME_OMIT, &timespec(entry.meta.mtime)).map_err(|e| Error::io(path, e))
     }
 
@@ -314,7 +355,7 @@ impl Extractor {
         set_xattrs(&proc, path, meta, notices)?;
         if !is_link {
             // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
-            fchmodat(AT_FDCWD, &proc, mode_of(meta, owned), FchmodatFlags::FollowSymlink)
+            fchmodat(AT_FDCWD, &proc, self.mode_of(entry, owned), FchmodatFlags::FollowSymlink)
                 .map_err(|e| Error::io(path, e))?;
         }
         let mtime = timespec(meta.mtime);
@@ -343,6 +384,15 @@ impl Extractor {
             }
             Err(e) => Err(Error::io(path, e)),
         }
+    }
+
+    /// A setuid file that belongs to somebody else than it did must not be one.
+    fn mode_of(&mut self, entry: &Entry, owned: bool) -> Mode {
+        let mode = entry.meta.mode;
+        if !owned && !self.options.no_same_owner && mode & 0o6000 != 0 {
+            self.unset.get_or_insert_with(|| (entry.path.clone(), 0)).1 += 1;
+        }
+        Mode::from_bits_truncate(if owned { mode } else { mode & 0o1777 })
     }
 
     /// Whether new objects beside `path` inherit an ACL they must not keep.
@@ -390,11 +440,6 @@ pub fn extract_tar<R: Read>(
         }
     }
     Ok(())
-}
-
-fn mode_of(meta: &Meta, owned: bool) -> Mode {
-    // A setuid file that belongs to somebody else than it did must not be one.
-    Mode::from_bits_truncate(if owned { meta.mode } else { meta.mode & 0o1777 })
 }
 
 fn timespec(t: Timestamp) -> TimeSpec {

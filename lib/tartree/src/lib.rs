@@ -49,7 +49,7 @@ pub use capture::{Identity, Status, capture, open_file};
 pub use descent::names;
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result};
-pub use extract::{ExtractOptions, Extractor, extract_tar};
+pub use extract::{Devices, ExtractOptions, Extractor, extract_tar};
 pub use idmap::{IdMap, IdMaps};
 pub use limits::Limits;
 pub use notice::{Notice, Notices, Tally};

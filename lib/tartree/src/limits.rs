@@ -8,14 +8,30 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Records in one PAX header. Stops millions of empty records, each an allocation.
     pub records: usize,
-    /// Bytes in one name. Longer names cannot be made by any kernel without `chdir` tricks a hundred levels deep.
+    /// Bytes in one name, 32 times what the kernel takes at once. Stops paths of a million levels: each level is a
+    /// directory to make, and each entry below it a walk over all of them.
     pub name_bytes: usize,
     /// Segments of one sparse map. Stops maps larger than the data they describe (CVE-2025-58183).
     pub sparse_segments: usize,
-    /// Entries in the whole tar. Stops billions of empty files that compress to nothing.
+    /// Entries in the whole tar. Stops billions of empty files that compress to nothing, fill the table of inodes and,
+    /// since directories are remembered to the end, the memory. The default is every inode of an ext4 of 256 GiB, as
+    /// mke2fs makes it.
     pub entries: u64,
-    /// Bytes of content in the whole tar, holes not counted. Stops decompression bombs.
+    /// Bytes of content in the whole tar, holes not counted. Stops what would fill the disk; no limit by default, since
+    /// somebody has sent every byte of a tar. What was compressed is bounded where it is decompressed.
     pub content_bytes: u64,
+}
+
+impl Limits {
+    /// The default with other bounds of entries and content, where they are given.
+    pub fn of(entries: Option<u64>, content_bytes: Option<u64>) -> Limits {
+        let default = Limits::default();
+        Limits {
+            entries: entries.unwrap_or(default.entries),
+            content_bytes: content_bytes.unwrap_or(default.content_bytes),
+            ..default
+        }
+    }
 }
 
 impl Default for Limits {
@@ -23,9 +39,9 @@ impl Default for Limits {
         Limits {
             header_bytes: 8 << 20,
             records: 100_000,
-            name_bytes: 1 << 20,
+            name_bytes: 128 << 10,
             sparse_segments: 1 << 20,
-            entries: u64::MAX,
+            entries: 1 << 24,
             content_bytes: u64::MAX,
         }
     }

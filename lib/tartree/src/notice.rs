@@ -19,6 +19,15 @@ pub enum Notice {
         /// How: "grew", "shrank", "vanished", …
         how: &'static str,
     },
+    /// Not extracted: what it is must not or cannot be made here.
+    NotMade {
+        /// The object.
+        path: TarPath,
+        /// What it is: "device 8:0".
+        what: String,
+        /// Why it was not.
+        why: &'static str,
+    },
     /// Part of the metadata could not be set.
     NotApplied {
         /// The object.
@@ -35,6 +44,7 @@ impl std::fmt::Display for Notice {
         match self {
             Notice::Skipped { path, why } => write!(f, "{path}: {why}, not archived"),
             Notice::Changed { path, how } => write!(f, "{path}: {how} while it was read"),
+            Notice::NotMade { path, what, why } => write!(f, "{path}: {what} not made: {why}"),
             Notice::NotApplied { path, what, why } => write!(f, "{path}: {what} not set: {why}"),
         }
     }

@@ -57,6 +57,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Goes on with other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
@@ -168,7 +173,10 @@ impl<R: Read> Reader<R> {
     fn entry(&mut self, block: &Block, mut extended: Extended) -> Result<Entry> {
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(Error::limit("tar", format!("more than {} entries", self.limits.entries)));
+            return Err(Error::limit(
+                "tar",
+                format!("more than {} entries, the most allowed", self.limits.entries),
+            ));
         }
         let mut raw = extended.path.take().unwrap_or_else(|| block.name());
         let sparse_records = std::mem::take(&mut extended.sparse);
@@ -245,7 +253,7 @@ impl<R: Read> Reader<R> {
         if self.content > self.limits.content_bytes {
             return Err(Error::limit(
                 path,
-                format!("more than {} bytes of content in all", self.limits.content_bytes),
+                format!("more than {} bytes of content in all, the most allowed", self.limits.content_bytes),
             ));
         }
         if size > i64::MAX as u64 {

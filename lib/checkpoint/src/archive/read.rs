@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader};
 use tartree::{Content, Entry, Item, Kind, Limits, Reader, TarPath};
 
 use super::{PARENT, PARENT_TARGET};
-use crate::compress::{Compression, Decoder};
+use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
 use crate::member::Member;
 
-/// Members of one archive. CRIU writes a few files for each process; a million is an attack on the memory.
-const MEMBERS: u64 = 1 << 20;
+/// Members of one archive. CRIU writes some eight files for each process; more than these are an attack on the memory.
+const MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
 /// What is wrong with a member nobody knows.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
@@ -31,6 +31,7 @@ pub enum Unknown {
 pub struct ArchiveReader<R: BufRead> {
     reader: Reader<BufReader<Decoder<R>>>,
     compression: Compression,
+    bound: Bound,
     unknown: Unknown,
     seen: BTreeSet<Member>,
     /// Those of them that are directories.
@@ -43,18 +44,27 @@ impl<R: BufRead> ArchiveReader<R> {
     ///
     /// # Errors
     /// When the input cannot be read or is empty.
-    pub fn new(mut input: R, unknown: Unknown) -> Result<ArchiveReader<R>> {
+    pub fn new(input: R, unknown: Unknown) -> Result<ArchiveReader<R>> {
+        ArchiveReader::bounded(input, unknown, Limits::default(), Bound::default())
+    }
+
+    /// The same within other limits, and within `bound` when decompressed.
+    ///
+    /// # Errors
+    /// When the input cannot be read or is empty.
+    pub fn bounded(mut input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>> {
         let io = |source| Error::Compression { what: "archive", source };
         if input.fill_buf().map_err(io)?.is_empty() {
             return Err(Error::member("archive", "it is empty"));
         }
-        let decoder = Decoder::new(input).map_err(io)?;
+        let decoder = Decoder::bounded(input, bound.clone()).map_err(io)?;
         let compression = decoder.compression();
-        let limits = Limits { entries: MEMBERS, ..Limits::default() };
+        let limits = Limits { entries: limits.entries.min(MEMBERS), ..limits };
         let reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits);
         Ok(ArchiveReader {
             reader,
             compression,
+            bound,
             unknown,
             seen: BTreeSet::new(),
             dirs: BTreeSet::new(),
@@ -65,6 +75,11 @@ impl<R: BufRead> ArchiveReader<R> {
     /// How the archive is compressed.
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// The bound for what is compressed in a member.
+    pub fn bound(&self) -> Bound {
+        self.bound.within()
     }
 
     /// The next member's entry; its bytes are then [`content`](ArchiveReader::content). `None` at the end of the archive:

@@ -3,18 +3,15 @@
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use super::Compression;
+use super::bound::{Bound, Meter};
 
-/// The largest zstd window, as a power of two: 128 MiB, the limit of podman and of `zstd -d`.
-const ZSTD_WINDOW: u32 = 27;
-/// Memory for xz: what level 9 needs, twice. A header may ask for 4 GiB.
-const XZ_MEMORY: u64 = 128 << 20;
-
-type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+type Peeked<R> = Meter<Chain<Cursor<Vec<u8>>, R>>;
 
 /// Decompresses by magic; all members, frames or streams of the input, one after another.
 pub struct Decoder<R: BufRead> {
     state: State<R>,
     compression: Compression,
+    bound: Bound,
 }
 
 enum State<R: BufRead> {
@@ -26,31 +23,40 @@ enum State<R: BufRead> {
 }
 
 impl<R: BufRead> Decoder<R> {
-    /// Looks at the first bytes of `input`.
+    /// Looks at the first bytes of `input`. What it gives has the default [`Bound`].
     ///
     /// # Errors
     /// When the input cannot be read.
-    pub fn new(mut input: R) -> io::Result<Decoder<R>> {
+    pub fn new(input: R) -> io::Result<Decoder<R>> {
+        Decoder::bounded(input, Bound::default())
+    }
+
+    /// The same within `bound`, which other streams of the same archive may share. What is not compressed is not bounded:
+    /// somebody has sent every byte of it.
+    ///
+    /// # Errors
+    /// When the input cannot be read.
+    pub fn bounded(mut input: R, bound: Bound) -> io::Result<Decoder<R>> {
         let mut first = Vec::new();
         input.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut first)?;
         let compression = Compression::detect(&first);
-        let input = Cursor::new(first).chain(input);
+        let input = bound.meter(Cursor::new(first).chain(input));
         let state = match compression {
             Compression::None => State::None(input),
             Compression::Gzip => State::Gzip(flate2::bufread::MultiGzDecoder::new(input)),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-                decoder.window_log_max(ZSTD_WINDOW)?;
+                decoder.window_log_max(bound.window_log())?;
                 State::Zstd(Box::new(decoder))
             }
             Compression::Xz => {
                 let flags = liblzma::stream::CONCATENATED;
-                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags)?;
+                let stream = liblzma::stream::Stream::new_stream_decoder(bound.xz_memory(), flags)?;
                 State::Xz(liblzma::bufread::XzDecoder::new_stream(input, stream))
             }
             Compression::Bzip2 => State::Bzip2(bzip2::bufread::MultiBzDecoder::new(input)),
         };
-        Ok(Decoder { state, compression })
+        Ok(Decoder { state, compression, bound })
     }
 
     /// The format that was found.
@@ -68,12 +74,14 @@ impl<R: BufRead> Read for Decoder<R> {
             State::Xz(decoder) => decoder.read(buf),
             State::Bzip2(decoder) => decoder.read(buf),
         };
-        got.map_err(|e| match e.kind() {
+        let got = got.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,
             io::ErrorKind::UnexpectedEof => {
                 io::Error::new(e.kind(), format!("the {} stream ends too early", self.compression))
             }
             kind => io::Error::new(kind, format!("{}: {e}", self.compression)),
-        })
+        })?;
+        self.bound.given(got)?;
+        Ok(got)
     }
 }

@@ -3,6 +3,7 @@
 //! The bytes written depend on the format and level, never on the number of threads: gzip and bzip2 are
 //! written as members of a fixed amount of data each, zstd and xz split their input the same way.
 
+mod bound;
 mod decode;
 mod encode;
 mod members;
@@ -10,6 +11,7 @@ mod members;
 use std::fmt;
 use std::str::FromStr;
 
+pub use bound::Bound;
 pub use decode::Decoder;
 pub use encode::{Encoder, Settings};
 
