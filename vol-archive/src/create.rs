@@ -1,13 +1,17 @@
 //! `vol-archive create`.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Exit, Output, Session};
-use tartree::{IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit, Walk};
+use tartree::{
+    END_OF_ARCHIVE, IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit,
+    Walk,
+};
 
 use crate::args::{Create, id_maps};
 use crate::volume::{Operands, operands};
@@ -20,9 +24,8 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let changed = match operands {
         Operands::Plain(dir) => {
             let mut tally = tell(session, &dir);
-            let mut source = Source::plan(&dir, &scope, &[RootName::Dot], &mut tally)?;
             let mut sink = Sink::new(&mut output);
-            source.plan.write(&mut source.root, &mut sink, &mut tally).with_context(|| cli::name(&dir))?;
+            write(&dir, &scope, &mut sink, &mut tally)?;
             sink.flush()?;
             tally.changed
         }
@@ -64,6 +67,26 @@ impl Scope {
             Visit::Take
         }
     }
+}
+
+/// Writes a tar that is in no other: nobody asks for its size beforehand, so one pass does.
+fn write(
+    dir: &Path,
+    scope: &Scope,
+    sink: &mut Sink<impl Write>,
+    tally: &mut Tally<impl FnMut(&Notice)>,
+) -> anyhow::Result<()> {
+    let object = || cli::name(dir);
+    let mut root = Root::open(dir).with_context(object)?;
+    let top = Status::at(root.fd(), "".as_ref()).with_context(object)?;
+    let mut walk = Walk::new(&root, |path, status| scope.visit(path, status, &top))
+        .with_context(object)?
+        .opening_files();
+    while let Some(mut found) = walk.next(tally).with_context(object)? {
+        scope.ids.map_to_container(&mut found.entry).with_context(object)?;
+        tartree::write_found(sink, found, RootName::Dot, &mut root, tally).with_context(object)?;
+    }
+    Ok(sink.put(&END_OF_ARCHIVE)?)
 }
 
 /// A directory that is ready to be written.

@@ -173,24 +173,18 @@ fn what_peers_write_is_read() {
     assert_same(source.path(), out.path(), &["mtime", "xattr", "mode"]);
 }
 
-/// A tree in use: files grow, shrink, vanish and become something else while they are read.
-#[test]
-fn a_live_tree_gives_a_valid_archive_and_status_3() {
-    let source = tempfile::tempdir().unwrap();
-    let dir = source.path();
+/// Files grow, shrink, vanish and become something else once the first byte is written.
+fn archived_while_it_changes(dir: &Path, args: &[&str]) -> (Vec<u8>, String) {
     for i in 0..40 {
         fs::write(dir.join(format!("f{i:02}")), vec![b'x'; 3 << 20]).unwrap();
     }
-    let mut child = Command::new(TOOL)
-        .args(["create", dir.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The plan is made before the first byte is written, and the pipe is full soon after it.
+    let mut child =
+        Command::new(TOOL).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The pipe is full soon after the first byte.
     let mut stdout = child.stdout.take().unwrap();
     let mut tar = vec![0; 1];
     std::io::Read::read_exact(&mut stdout, &mut tar).unwrap();
+    File::options().append(true).open(dir.join("f00")).unwrap().write_all(b"more").unwrap();
     File::options().append(true).open(dir.join("f30")).unwrap().write_all(b"more").unwrap();
     File::options().write(true).open(dir.join("f31")).unwrap().set_len(1000).unwrap();
     fs::remove_file(dir.join("f32")).unwrap();
@@ -207,7 +201,25 @@ fn a_live_tree_gives_a_valid_archive_and_status_3() {
     assert!(started.elapsed() < Duration::from_secs(20), "it waited for a FIFO");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
+    (tar, stderr)
+}
+
+fn counted(tar: &Path) -> [String; 2] {
+    [format!("'{TOOL}' list tar | wc -l"), "tar -tf tar | wc -l".into()].map(|reader| {
+        let counted = Command::new("sh").args(["-c", &reader]).current_dir(tar.parent().unwrap()).output();
+        String::from_utf8(counted.unwrap().stdout).unwrap().trim().to_owned()
+    })
+}
+
+/// A tar in a member stream is planned before its first byte is written.
+#[test]
+fn a_live_tree_gives_a_valid_archive_as_planned_and_status_3() {
+    let source = tempfile::tempdir().unwrap();
+    let dir = source.path();
+    let operand = format!("data={}", dir.display());
+    let (stream, stderr) = archived_while_it_changes(dir, &["create", "--members", &operand]);
     for line in [
+        "f00: grew",
         "f30: grew",
         "f31: shrank",
         "f32: vanished",
@@ -218,12 +230,34 @@ fn a_live_tree_gives_a_valid_archive_and_status_3() {
     ] {
         assert!(stderr.contains(line), "no {line:?} in {stderr}");
     }
-    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+    assert_eq!(stderr.lines().count(), 8, "{stderr}");
+    let out = tempfile::tempdir().unwrap();
+    fs::write(out.path().join("stream"), &stream).unwrap();
+    sh(out.path(), "tar -xOf stream volumes/data.tar >tar");
+    // The root stands twice in it, as "./" and "/".
+    assert_eq!(counted(&out.path().join("tar")), ["42", "42"]);
+}
+
+/// A tar of its own is made in one pass: an object is archived as it is when its turn comes.
+#[test]
+fn a_live_tree_gives_a_valid_archive_of_what_is_there_and_status_3() {
+    let source = tempfile::tempdir().unwrap();
+    let dir = source.path();
+    let (tar, stderr) = archived_while_it_changes(dir, &["create", dir.to_str().unwrap()]);
+    assert!(stderr.contains("f00: grew while it was read"), "{stderr}");
+    assert!(stderr.contains("f32: vanished while it was read"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
     let out = tempfile::tempdir().unwrap();
     let file = out.path().join("tar");
     fs::write(&file, &tar).unwrap();
-    for reader in [format!("'{TOOL}' list tar | wc -l"), "tar -tf tar | wc -l".into()] {
-        let counted = Command::new("sh").args(["-c", &reader]).current_dir(out.path()).output().unwrap();
-        assert_eq!(String::from_utf8(counted.stdout).unwrap().trim(), "41", "{reader}");
-    }
+    assert_eq!(counted(&file), ["40", "40"]);
+    sh(out.path(), "mkdir x && tar -xf tar -C x");
+    let at = |name: &str| fs::symlink_metadata(out.path().join("x").join(name)).unwrap();
+    assert_eq!(at("f00").len(), 3 << 20);
+    assert_eq!(at("f30").len(), (3 << 20) + 4);
+    assert_eq!(at("f31").len(), 1000);
+    assert!(at("f33").is_dir());
+    assert!(at("f34").is_symlink());
+    assert_eq!(fs::read(out.path().join("x/f35")).unwrap(), vec![b'y'; 3 << 20]);
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&at("f36").file_type()));
 }

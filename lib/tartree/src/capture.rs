@@ -5,12 +5,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
 
+use crate::attributes;
 use crate::entry::{Kind, Meta, Timestamp, Xattr};
 use crate::holes;
 
@@ -141,8 +141,23 @@ impl Status {
 /// # Errors
 /// The kernel's.
 pub fn capture(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option<(Kind, Meta)>> {
+    let Some(kind) = kind(dir, name, status)? else { return Ok(None) };
+    Ok(Some((kind, meta(status, attributes::of(dir, name)?))))
+}
+
+/// As [`capture`], of an open regular file.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn capture_file(file: &File, status: &Status) -> io::Result<(Kind, Meta)> {
+    let size = status.size();
+    let map = if status.allocated() < size { holes::map(file, size)? } else { None };
+    Ok((Kind::File { size, map }, meta(status, attributes::of_file(file.as_fd())?)))
+}
+
+fn kind(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option<Kind>> {
     let (major, minor) = status.rdev();
-    let kind = match status.file_type() {
+    Ok(Some(match status.file_type() {
         FileType::Directory => Kind::Dir,
         FileType::RegularFile => {
             let size = status.size();
@@ -156,15 +171,11 @@ pub fn capture(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result
         FileType::BlockDevice => Kind::Block { major, minor },
         FileType::Fifo => Kind::Fifo,
         _ => return Ok(None),
-    };
-    let meta = Meta {
-        mode: status.mode(),
-        uid: status.uid(),
-        gid: status.gid(),
-        mtime: status.mtime(),
-        xattrs: xattrs(dir, name)?,
-    };
-    Ok(Some((kind, meta)))
+    }))
+}
+
+fn meta(status: &Status, xattrs: Vec<Xattr>) -> Meta {
+    Meta { mode: status.mode(), uid: status.uid(), gid: status.gid(), mtime: status.mtime(), xattrs }
 }
 
 /// Opens a regular file for reading. A FIFO that took its place does not block, a link is not followed.
@@ -178,31 +189,6 @@ pub fn open_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
         Err(rustix::io::Errno::PERM) => Ok(openat(dir, name, flags, Mode::empty())?.into()),
         opened => Ok(opened?.into()),
     }
-}
-
-/// All extended attributes, ordered by name.
-fn xattrs(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
-    // There is no listxattrat before Linux 6.13; the descriptor's entry in /proc stands for the directory,
-    // and l*xattr do not follow the last component.
-    let path = proc_path(dir, name);
-    let names = if name.is_empty() { xattr::list_deref(&path) } else { xattr::list(&path) };
-    let names = match names {
-        Ok(names) => names,
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
-            return Ok(Vec::new());
-        }
-        Err(e) => return Err(e),
-    };
-    let mut all = Vec::new();
-    for attribute in names {
-        let value =
-            if name.is_empty() { xattr::get_deref(&path, &attribute) } else { xattr::get(&path, &attribute) };
-        // Gone since it was listed, or listed but not readable (trusted.* of another namespace): it is not ours to keep.
-        let Some(value) = value? else { continue };
-        all.push(Xattr { name: attribute.as_bytes().to_vec(), value });
-    }
-    all.sort();
-    Ok(all)
 }
 
 /// A path for the system calls that take no directory descriptor.

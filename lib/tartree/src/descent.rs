@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::fcntl::OFlag;
-use rustix::fs::{Mode, OFlags, RawDir, openat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
 
 use crate::path::TarPath;
 use crate::root::open_below;
@@ -21,12 +21,19 @@ pub(crate) struct Descent {
     frames: Vec<Frame>,
 }
 
+/// A name in a directory, with the type the listing tells of it: [`FileType::Unknown`] on some file systems, and only a
+/// hint on all of them, since the object may be another one by now.
+pub(crate) struct Name {
+    pub name: CString,
+    pub hint: FileType,
+}
+
 struct Frame {
     /// Below the base.
     path: TarPath,
     fd: Option<OwnedFd>,
     /// What is left to visit, in reverse order.
-    names: Vec<CString>,
+    names: Vec<Name>,
 }
 
 impl Descent {
@@ -45,7 +52,7 @@ impl Descent {
     }
 
     /// The next name in the current directory.
-    pub fn next_name(&mut self) -> Option<CString> {
+    pub fn next_name(&mut self) -> Option<Name> {
         self.frames.last_mut().and_then(|frame| frame.names.pop())
     }
 
@@ -98,10 +105,10 @@ pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>
 /// # Errors
 /// The kernel's.
 pub fn names(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<CString>> {
-    list(open_dir(dir, name)?.as_fd())
+    Ok(list(open_dir(dir, name)?.as_fd())?.into_iter().map(|name| name.name).collect())
 }
 
-fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<Name>> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 32 << 10];
     let mut names = Vec::new();
     let mut entries = RawDir::new(dir, &mut buffer);
@@ -109,9 +116,9 @@ fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
-            names.push(name.to_owned());
+            names.push(Name { name: name.to_owned(), hint: entry.file_type() });
         }
     }
-    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.sort_unstable_by(|a: &Name, b| b.name.cmp(&a.name));
     Ok(names)
 }

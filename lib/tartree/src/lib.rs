@@ -23,8 +23,10 @@
 //! The root of the tree is an entry of its own, named `./` or `/` ([`RootName`]).
 
 mod acl;
+mod attributes;
 mod block;
 mod capture;
+mod content;
 mod descent;
 mod entry;
 mod error;
@@ -46,6 +48,7 @@ mod walk;
 mod write;
 
 pub use capture::{Identity, Status, capture, open_file};
+pub use content::{write_content, write_found};
 pub use descent::names;
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result};
@@ -54,7 +57,7 @@ pub use idmap::{IdMap, IdMaps};
 pub use limits::Limits;
 pub use notice::{Notice, Notices, Tally};
 pub use path::{Malpath, TarPath};
-pub use plan::{Plan, write_content};
+pub use plan::Plan;
 pub use read::{Content, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;

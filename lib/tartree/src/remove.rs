@@ -73,7 +73,7 @@ pub fn remove_tree(
             }
             continue;
         };
-        let child = OsStr::from_bytes(child.to_bytes());
+        let child = OsStr::from_bytes(child.name.to_bytes());
         let full = join(path, &here).child(child.as_bytes());
         let choice = keep(&full);
         if choice != Keep::Remove {

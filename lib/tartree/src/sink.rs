@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use crate::error::{Error, Result};
 
-const CAPACITY: usize = 256 << 10;
+const CAPACITY: usize = 1 << 20;
 
 /// A counting, buffering writer into which files are read without a second copy.
 pub struct Sink<W> {
@@ -12,12 +12,14 @@ pub struct Sink<W> {
     buffer: Box<[u8]>,
     used: usize,
     written: u64,
+    /// Headers are made here.
+    scratch: Vec<u8>,
 }
 
 impl<W: Write> Sink<W> {
     /// A sink in front of `out`.
     pub fn new(out: W) -> Sink<W> {
-        Sink { out, buffer: vec![0; CAPACITY].into_boxed_slice(), used: 0, written: 0 }
+        Sink { out, buffer: vec![0; CAPACITY].into_boxed_slice(), used: 0, written: 0, scratch: Vec::new() }
     }
 
     /// How many bytes went in so far.
@@ -40,6 +42,19 @@ impl<W: Write> Sink<W> {
             bytes = &bytes[n..];
         }
         Ok(())
+    }
+
+    /// Appends what `encode` appends to an empty buffer.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn encoded(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        encode(&mut scratch);
+        let put = self.put(&scratch);
+        self.scratch = scratch;
+        put
     }
 
     /// Appends `n` zero bytes.

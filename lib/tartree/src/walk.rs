@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::capture::{Identity, Status, capture};
+use crate::capture::{Identity, Status, capture, capture_file, open_file};
 use crate::descent::Descent;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
@@ -36,6 +39,8 @@ pub struct Found {
     pub entry: Entry,
     /// Its status.
     pub status: Status,
+    /// The open file, which status and metadata are of, if the walk opens files and this is one that can be opened.
+    pub file: Option<File>,
 }
 
 /// A walk over a tree.
@@ -45,6 +50,7 @@ pub struct Walk<'a> {
     descent: Option<Descent>,
     filter: Box<Filter<'a>>,
     links: HashMap<Identity, TarPath>,
+    opens_files: bool,
     root_done: bool,
     /// Directory to go down into before the next name.
     pending: Option<Vec<u8>>,
@@ -61,9 +67,17 @@ impl<'a> Walk<'a> {
             descent: Some(descent),
             filter: Box::new(filter),
             links: HashMap::new(),
+            opens_files: false,
             root_done: false,
             pending: None,
         })
+    }
+
+    /// Opens regular files as it finds them, for a caller that reads them at once: one look-up by name less for each.
+    /// A file that the filter leaves out is opened and closed.
+    pub fn opening_files(mut self) -> Walk<'a> {
+        self.opens_files = true;
+        self
     }
 
     /// The next object.
@@ -76,7 +90,7 @@ impl<'a> Walk<'a> {
             self.root_done = true;
             let dir = descent.dir().map_err(|e| Error::io(TarPath::root(), e))?;
             let status = Status::at(dir, OsStr::new("")).map_err(|e| Error::io(TarPath::root(), e))?;
-            return self.found(OsStr::new(""), TarPath::root(), status, notices);
+            return self.found(OsStr::new(""), TarPath::root(), status, None, notices);
         }
         loop {
             let Some(descent) = self.descent.as_mut() else { return Ok(None) };
@@ -95,9 +109,10 @@ impl<'a> Walk<'a> {
                 }
                 continue;
             };
-            let path = descent.path().map(|p| p.child(name.to_bytes())).unwrap_or_default();
-            let name = OsStr::from_bytes(name.to_bytes());
-            let status = match descent.dir().and_then(|dir| Status::at(dir, name)) {
+            let path = descent.path().map(|p| p.child(name.name.to_bytes())).unwrap_or_default();
+            let opens = self.opens_files && name.hint == FileType::RegularFile;
+            let name = OsStr::from_bytes(name.name.to_bytes());
+            let (status, file) = match descent.dir().and_then(|dir| look(dir, name, opens)) {
                 Err(e) if is_gone(&e) => {
                     changed(notices, path, "vanished");
                     continue;
@@ -111,7 +126,7 @@ impl<'a> Walk<'a> {
             if status.is_dir() && visit == Visit::Take {
                 self.pending = Some(name.as_bytes().to_vec());
             }
-            if let Some(found) = self.found(name, path, status, notices)? {
+            if let Some(found) = self.found(name, path, status, file, notices)? {
                 return Ok(Some(found));
             }
         }
@@ -123,10 +138,14 @@ impl<'a> Walk<'a> {
         name: &OsStr,
         path: TarPath,
         status: Status,
+        file: Option<File>,
         notices: &mut dyn Notices,
     ) -> Result<Option<Found>> {
         let Some(descent) = self.descent.as_mut() else { return Ok(None) };
-        let captured = descent.dir().and_then(|dir| capture(dir, name, &status));
+        let captured = match &file {
+            Some(file) => capture_file(file, &status).map(Some),
+            None => descent.dir().and_then(|dir| capture(dir, name, &status)),
+        };
         let (mut kind, meta) = match captured {
             Ok(Some(captured)) => captured,
             Ok(None) => {
@@ -148,8 +167,22 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        Ok(Some(Found { entry: Entry { path, kind, meta }, status }))
+        Ok(Some(Found { entry: Entry { path, kind, meta }, status, file }))
     }
+}
+
+/// The status of an object, and where `opens` says so and it can be had the open file it is of.
+fn look(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<(Status, Option<File>)> {
+    if opens {
+        // Where it cannot be opened, or is something else by now, the way of all other objects tells more.
+        if let Ok(file) = open_file(dir, name) {
+            let status = Status::at(file.as_fd(), OsStr::new(""))?;
+            if status.is_file() {
+                return Ok((status, Some(file)));
+            }
+        }
+    }
+    Ok((Status::at(dir, name)?, None))
 }
 
 fn changed(notices: &mut dyn Notices, path: TarPath, how: &'static str) {
