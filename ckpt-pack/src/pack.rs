@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Settings};
-use checkpoint::stats::Stats;
+use checkpoint::stats::{Stats, log_duration};
 use checkpoint::stream::Ending;
 use cli::{Exit, Hint, Output, Session, usage};
-use serde_json::json;
 use tartree::{Entry, Notice, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Args, Compress, Include};
@@ -39,6 +39,7 @@ const BUNDLE_FILES: [&str; 10] = [
 ];
 
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
+    let started = Instant::now();
     let settings = settings(&args.compress)?;
     let files = member_files(&args.input.member)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
@@ -74,7 +75,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
                 .finish()?
                 .finish(|| target::describe(&documents, &args.image, &args.check.criu, runtime, time))?;
             if args.image.print_stats {
-                print_stats(bundle, &image_path, &documents, args)?;
+                print_stats(bundle, &image_path, &documents, args, started.elapsed())?;
             }
             Ok(if changed { Exit::Changed } else { Exit::Done })
         }
@@ -86,31 +87,42 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     }
 }
 
-/// What podman prints with the same flag, as far as it is known here: how long the runtime took is not.
-fn print_stats(bundle: &Bundle, image_path: &Path, documents: &Documents, args: &Args) -> anyhow::Result<()> {
-    let Some((file, name)) = stats_dump(bundle, image_path)? else {
+/// What podman prints with the same flag. Its time for all is here CRIU's and that of packing.
+fn print_stats(
+    bundle: &Bundle,
+    image_path: &Path,
+    documents: &Documents,
+    args: &Args,
+    packing: Duration,
+) -> anyhow::Result<()> {
+    let Some((file, name)) = work_file(bundle, image_path, "stats-dump")? else {
         anyhow::bail!(
             "{}: no such file, CRIU writes it into its --work-path",
             cli::name(bundle.path("stats-dump"))
         );
     };
     let stats = Stats::read(&name, &cli::read_document(file, &name, Stats::LIMIT)?)?;
-    let id = documents.config.text("id").unwrap_or_default();
-    let json = json!({ "container_statistics": [{ "Id": id, "criu_statistics": stats.to_json() }] });
+    let runtime = match work_file(bundle, image_path, "dump.log")? {
+        Some((log, name)) => log_duration(&log).with_context(|| name)?,
+        None => None,
+    };
+    let packing = u64::try_from(packing.as_micros()).ok();
+    let whole = runtime.zip(packing).and_then(|(runtime, packing)| runtime.checked_add(packing));
+    let report = stats.report(documents.config.text("id").unwrap_or_default(), runtime, whole);
     // Standard output may be the archive.
     match args.output.output.as_deref().is_some_and(|path| path != Path::new("-")) {
-        true => writeln!(std::io::stdout(), "{json:#}")?,
-        false => writeln!(std::io::stderr(), "{json:#}")?,
+        true => writeln!(std::io::stdout(), "{report:#}")?,
+        false => writeln!(std::io::stderr(), "{report:#}")?,
     }
     Ok(())
 }
 
-/// CRIU's figures, where its work path was the bundle, or not set and so the image directory.
-fn stats_dump(bundle: &Bundle, image_path: &Path) -> anyhow::Result<Option<(File, String)>> {
-    if let Some(file) = bundle.file("stats-dump")? {
-        return Ok(Some((file, cli::name(bundle.path("stats-dump")))));
+/// What CRIU writes into its work path: that was the bundle, or not set and so the image directory.
+fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<Option<(File, String)>> {
+    if let Some(file) = bundle.file(name)? {
+        return Ok(Some((file, cli::name(bundle.path(name)))));
     }
-    let path = image_path.join("stats-dump");
+    let path = image_path.join(name);
     Ok(if path.is_file() { Some((bundle::open(&path)?, cli::name(&path))) } else { None })
 }
 
@@ -150,7 +162,7 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
             }
         }
         if !self.writer.written().contains(&Member::StatsDump) {
-            if let Some((file, name)) = stats_dump(bundle, image_path)? {
+            if let Some((file, name)) = work_file(bundle, image_path, "stats-dump")? {
                 self.file(&Member::StatsDump, file).with_context(|| name)?;
             }
         }

@@ -475,3 +475,97 @@ fn prepare_and_cleanup_touch_what_they_should() {
     };
     assert_eq!(left(&place.path("web")), ["checkpoint", "config.json", "mine"]);
 }
+
+impl Place {
+    /// A program of this name that is the shell script `body`.
+    fn program(&self, name: &str, body: &str) {
+        self.write(name, format!("#!/bin/sh\n{body}\n"));
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn check_tells_each_thing_that_is_missing_with_a_way_out() {
+    let place = Place::new();
+    place.program(
+        "runtime",
+        r#"case "$*" in "checkpoint --help") ;; *) echo "no such flag" >&2; exit 1;; esac"#,
+    );
+    place.program(
+        "criu",
+        r#"case "$*" in
+            --version) echo "Version: 3.15" ;;
+            check) ;;
+            *seccomp_filters) echo no >&2; exit 1 ;;
+            *timens) echo "Error (criu/cr-check.c:1): Unknown feature timens" >&2; exit 1 ;;
+            *mem_dirty_track) echo "Dirty tracking is OFF" >&2; exit 1 ;;
+        esac"#,
+    );
+    let args = ["--check", "-v", "--criu", "./criu", "--runtime", "./runtime"];
+    let run = place.run(&args);
+    for line in [
+        "ckpt-pack: ./criu 3.15.0\n",
+        "ckpt-pack: ./runtime: can checkpoint\n",
+        "warning: seccomp filters cannot be dumped\nhint: run the container without a seccomp profile\n",
+        "warning: the kernel does not track memory: no --pre-checkpoint and no --with-previous\nhint: checkpoint in one step\n",
+        "file locks (--file-locks), ",
+    ] {
+        assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
+    }
+    assert!(!run.stderr.contains("time namespaces"), "{}", run.stderr);
+    // A pod needs more of both.
+    let run = place.run(&[&args[..], &["--pod"]].concat());
+    assert_eq!(run.status, 1);
+    for line in [
+        "error: ./criu 3.15.0: a pod's container needs 3.16.0 or newer\nhint: install a newer criu\n",
+        "error: ./runtime: cannot restore into a pod\nhint: a runtime with restore --lsm-mount-context is needed\n",
+    ] {
+        assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
+    }
+    let run = place.run(&["--check", "--criu", "./nowhere", "--runtime", "./nowhere", "-q"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("error: ./nowhere: not found\nhint: install criu"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("error: ./nowhere: cannot checkpoint: not found\nhint: install it"),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+}
+
+/// stats-dump of CRIU 4.1.1, freezing_time 300 and pages_written 34.
+const STATS: &[u8] = b"\x40\x59\x10\x55\x06\x33\x09\x57\x11\0\0\0\x0a\x0f\x08\xac\x02\x10\x01\x18\x01\x20\x01\x28\x01\x30\0\x38\x22";
+
+#[test]
+fn statistics_have_podmans_names_and_the_times_of_criu_and_of_packing() {
+    let place = Place::new();
+    place.write("web/stats-dump", STATS);
+    place.write("web/dump.log", "(00.000001) start\n(00.271460) Dumping finished successfully\n");
+    let args = ["--bundle", "web", "--ignore-rootfs", "--print-stats"];
+    let stats = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
+    let run = place.run(&[&args[..], &["-o", "web.ckpt"]].concat());
+    let report = stats(&run.stdout);
+    assert!(report["podman_checkpoint_duration"].as_u64().unwrap() > 271_460);
+    let container = &report["container_statistics"][0];
+    assert_eq!(container["Id"].as_str().unwrap().len(), 64);
+    assert_eq!(container["runtime_checkpoint_duration"], 271_460);
+    assert_eq!(container["criu_statistics"]["freezing_time"], 300);
+    assert_eq!(container["criu_statistics"]["pages_written"], 34);
+    // The archive has standard output.
+    let run = place.run(&args);
+    assert!(!members(&run.stdout).is_empty());
+    assert_eq!(
+        stats(run.stderr.as_bytes())["container_statistics"][0]["runtime_checkpoint_duration"],
+        271_460
+    );
+    fs::remove_file(place.path("web/dump.log")).unwrap();
+    assert_eq!(stats(place.run(&args).stderr.as_bytes())["podman_checkpoint_duration"], Value::Null);
+    fs::remove_file(place.path("web/stats-dump")).unwrap();
+    let run = place.run(&args);
+    assert_eq!(run.status, 1);
+    assert!(
+        run.stderr.contains("web/stats-dump: no such file, CRIU writes it into its --work-path"),
+        "{}",
+        run.stderr
+    );
+}

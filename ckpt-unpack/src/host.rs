@@ -6,34 +6,23 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::preflight::{Question, ask};
-use checkpoint::preflight_net::Severity;
-use checkpoint::stats::Stats;
-use cli::{Exit, Hint, Session};
+use checkpoint::config_dump::ConfigDump;
+use checkpoint::preflight::{Purpose, Question, ask};
+use checkpoint::stats::{Stats, log_duration};
+use cli::{Exit, Finding, Hint, Session};
 use nix::libc;
-use serde_json::json;
 use xattr::FileExt;
 
 use crate::args::Host;
 
 /// Can this host restore a container?
 pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
-    let answer = ask(&Question { criu: &args.criu, runtime: &args.runtime, pod: args.pod, pid: None })?;
-    for line in &answer.good {
-        session.note(line);
-    }
-    let mut exit = Exit::Done;
-    for finding in &answer.findings {
-        match finding.severity {
-            Severity::Fails => {
-                session.error(&finding.text);
-                exit = Exit::Failed;
-            }
-            Severity::Needs => session.warn(&finding.text),
-        }
-        session.hint(&finding.hint);
-    }
-    Ok(exit)
+    let purpose = Purpose::Restore;
+    let answer =
+        ask(&Question { purpose, criu: &args.criu, runtime: &args.runtime, pod: args.pod, pid: None })?;
+    let findings = answer.findings.iter();
+    Ok(session
+        .findings(&answer.good, findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint })))
 }
 
 /// What podman deletes after a restore (libpod `Container.restore`). config.json, config.dump and spec.dump stay.
@@ -62,10 +51,12 @@ pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints what CRIU measured, of the restore if there was one, else of the dump.
+/// Prints what was measured, of the restore if there was one, else of the dump.
 pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
-    let found = ["stats-restore", "stats-dump"].into_iter().find(|name| bundle.join(name).is_file());
-    let Some(name) = found else {
+    let found = [("stats-restore", "restore.log"), ("stats-dump", "dump.log")]
+        .into_iter()
+        .find(|(name, _)| bundle.join(name).is_file());
+    let Some((name, log)) = found else {
         let e = anyhow::anyhow!("{}: neither stats-restore nor stats-dump is in it", cli::name(bundle));
         return Err(Hint::on(e, "give the runtime the bundle as --work-path"));
     };
@@ -73,13 +64,13 @@ pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
     let object = cli::name(&path);
     let file = fs::File::open(&path).with_context(|| object.clone())?;
     let stats = Stats::read(&object, &cli::read_document(file, &object, Stats::LIMIT)?)?;
+    let log = Some(bundle.join(log)).filter(|log| log.is_file()).and_then(|log| fs::File::open(log).ok());
+    let runtime = log.and_then(|log| log_duration(&log).ok().flatten());
     let config = fs::File::open(bundle.join("config.dump")).ok();
-    let config = config.and_then(|file| cli::read_document(file, "config.dump", 1 << 25).ok());
-    let config =
-        config.and_then(|bytes| checkpoint::config_dump::ConfigDump::read(&bytes).ok()).unwrap_or_default();
+    let config = config.and_then(|file| cli::read_document(file, "config.dump", ConfigDump::LIMIT).ok());
+    let config = config.and_then(|bytes| ConfigDump::read(&bytes).ok()).unwrap_or_default();
     let id = config.text("id").unwrap_or_default();
-    let json = json!({ "container_statistics": [{ "Id": id, "criu_statistics": stats.to_json() }] });
-    writeln!(std::io::stdout(), "{json:#}")?;
+    writeln!(std::io::stdout(), "{:#}", stats.report(id, runtime, runtime))?;
     Ok(())
 }
 

@@ -610,3 +610,61 @@ fn limits_hold_for_the_archive_and_each_tar_in_it() {
     assert!(run.stderr.contains("more than 1024 bytes"), "{}", run.stderr);
     assert_eq!(place.run(&["--bundle", "b", "--max-size", "1M"], &packed).status, 0);
 }
+
+#[test]
+fn statistics_are_those_of_the_restore_if_the_bundle_has_seen_one() {
+    let service = |payload: &[u8]| {
+        let head = [&0x5510_5940u32.to_le_bytes()[..], &0x5709_3306u32.to_le_bytes()].concat();
+        [&head, &(payload.len() as u32).to_le_bytes()[..], payload].concat()
+    };
+    // stats.proto: dump is 1 (freezing_time 1, pages_written 7), restore is 2 (restore_time 4, pages_restored 5).
+    let dump = service(b"\x0a\x05\x08\xac\x02\x38\x22");
+    let restore = service(b"\x12\x05\x20\xac\x02\x28\x21");
+    let place = Place::new();
+    let run = place.run(
+        &["--bundle", "web", "--print-stats"],
+        &archive(&[
+            file("stats-dump", &dump),
+            file("dump.log", b"(00.000500) Dumping finished successfully\n"),
+        ]),
+    );
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["container_statistics"][0]["Id"], "x");
+    assert_eq!(report["container_statistics"][0]["runtime_checkpoint_duration"], 500);
+    assert_eq!(report["container_statistics"][0]["criu_statistics"]["freezing_time"], 300);
+    fs::write(place.path("web/stats-restore"), restore).unwrap();
+    fs::write(place.path("web/restore.log"), "(01.000002) Restore finished successfully\n").unwrap();
+    let run = place.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["podman_restore_duration"], 1_000_002);
+    let container = &report["container_statistics"][0];
+    assert_eq!(container["runtime_restore_duration"], 1_000_002);
+    assert_eq!(container["criu_statistics"]["restore_time"], 300);
+    assert_eq!(container["criu_statistics"]["pages_restored"], 33);
+    assert_eq!(names(&place.path("web")), ["config.dump", "spec.dump"]);
+    let run = place.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("hint: give the runtime the bundle as --work-path"), "{}", run.stderr);
+}
+
+#[test]
+fn check_asks_what_a_restore_needs_and_nothing_of_a_dump() {
+    let place = Place::new();
+    for (name, body) in [
+        ("runtime", r#"[ "$*" = "restore --help" ]"#),
+        (
+            "criu",
+            r#"case "$*" in --version) echo "Version: 4.1.1";; *seccomp*|*mem_dirty*|*userns) exit 1;; esac"#,
+        ),
+    ] {
+        fs::write(place.path(name), format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run = place.run(&["--check", "-v", "--criu", "./criu", "--runtime", "./runtime"], b"");
+    assert!(run.stderr.contains("./runtime: can restore\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: user namespaces cannot be restored\nhint: "), "{}", run.stderr);
+    for other in ["seccomp", "track memory", "INET sockets"] {
+        assert!(!run.stderr.contains(other), "{other}: {}", run.stderr);
+    }
+}

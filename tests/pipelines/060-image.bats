@@ -103,7 +103,7 @@ revived() {
         </dev/null >out 2>&1 || { cat output; grep Error "$there/bundle/restore.log"; false; }
     counted_past "$there/rootfs/tmp/counter" "$before"
     [ "$(runc exec web cat /app/new /data/file)" = $'changed\nin the volume' ]
-    ckpt-unpack --print-stats --cleanup --bundle "$there/bundle" | jq -e '.container_statistics[0].criu_statistics.restore_time > 0'
+    ckpt-unpack --print-stats --cleanup --bundle "$there/bundle" | jq -e '.podman_restore_duration > 0 and (.container_statistics[0] | .runtime_restore_duration > 0 and .criu_statistics.restore_time > 0)'
     ls "$there/bundle"
     [ -e "$there/bundle/config.dump" ] && [ -e "$there/bundle/spec.dump" ] && [ -e "$there/bundle/config.json" ]
     [ -z "$(cd "$there/bundle" && ls -d checkpoint restore.log stats-restore rootfs-diff.tar volumes 2>/dev/null)" ]

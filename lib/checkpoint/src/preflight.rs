@@ -5,9 +5,20 @@ use std::io;
 use crate::host::{MIN_CRIU, MIN_CRIU_POD, criu_number, output};
 use crate::preflight_net::{Facts, Finding, Severity, Version};
 
+/// What the host is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Dump a container.
+    Checkpoint,
+    /// Wake one.
+    Restore,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
+    /// For a checkpoint or a restore.
+    pub purpose: Purpose,
     /// The program CRIU.
     pub criu: &'a str,
     /// The runtime that will checkpoint or restore.
@@ -46,6 +57,8 @@ pub fn ask(question: &Question<'_>) -> io::Result<Answer> {
     let criu = criu(question, &mut answer);
     runtime(question, &mut answer);
     let mut facts = Facts::of_host(criu)?;
+    // A restore sets the option only where a dump has found it set.
+    facts.refuses_passcred &= question.purpose == Purpose::Checkpoint;
     if let Some(pid) = question.pid {
         facts.add_process(pid)?;
     }
@@ -83,20 +96,92 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
             answer.fails(format!("{name} check: {}", first_line(&e)), format!("{name} check -v4 tells more"))
         }
     }
-    if output(name, &["check", "--feature", "mem_dirty_track"]).is_err() {
-        let text = "the kernel does not track memory: no --pre-checkpoint, no --with-previous";
-        answer.needs(text.into(), "checkpoint in one step");
-    }
+    features(question, answer);
     Some(Version { major: number / 10_000, minor: number / 100 % 100 })
+}
+
+/// A feature of kernel and CRIU that not every container needs, so that `criu check` alone does not ask for it.
+struct Feature {
+    /// CRIU's name (criu/cr-check.c: `feature_list`).
+    name: &'static str,
+    /// Whether a restore needs it too.
+    restore: bool,
+    /// What can be saved with it.
+    what: &'static str,
+    /// What to do without it.
+    hint: &'static str,
+}
+
+const fn feature(name: &'static str, restore: bool, what: &'static str, hint: &'static str) -> Feature {
+    Feature { name, restore, what, hint }
+}
+
+const FEATURES: [Feature; 11] = [
+    feature("mem_dirty_track", false, "--pre-checkpoint and --with-previous", "checkpoint in one step"),
+    feature("seccomp_filters", false, "seccomp filters", "run the container without a seccomp profile"),
+    feature(
+        "fdinfo_lock",
+        false,
+        "file locks (--file-locks)",
+        "a newer kernel is needed, or a container without locks",
+    ),
+    feature("tcp_half_closed", false, "TCP connections that one side has closed", "a newer kernel is needed"),
+    feature("sk_unix_file", false, "UNIX sockets in files on an overlay", "a newer kernel is needed"),
+    feature(
+        "get_rseq_conf",
+        false,
+        "restartable sequences, which glibc 2.35 registers",
+        "a kernel since 5.13 is needed",
+    ),
+    feature("cgroupns", true, "cgroup namespaces", "run the container in the cgroup namespace of the host"),
+    feature("userns", true, "user namespaces", "run the container without --uidmap and --userns"),
+    feature("timens", true, "time namespaces", "run the container without one"),
+    feature("external_net_ns", true, "network namespaces that are kept at a path", "a newer criu is needed"),
+    feature("aio_remap", true, "asynchronous I/O (io_setup)", "a kernel since 3.19 is needed"),
+];
+
+fn features(question: &Question<'_>, answer: &mut Answer) {
+    let mut there = Vec::new();
+    for feature in &FEATURES {
+        if question.purpose == Purpose::Restore && !feature.restore {
+            continue;
+        }
+        match output(question.criu, &["check", "--feature", feature.name]) {
+            Ok(_) => there.push(feature.what),
+            // An older CRIU may have it and no name for it.
+            Err(e) if e.contains("Unknown feature") => {}
+            Err(_) => {
+                let verb = if question.purpose == Purpose::Restore { "restored" } else { "dumped" };
+                let text = match feature.name {
+                    "mem_dirty_track" => format!(
+                        "the kernel does not track memory: no {}",
+                        feature.what.replace("and", "and no")
+                    ),
+                    _ => format!("{} cannot be {verb}", feature.what),
+                };
+                answer.needs(text, feature.hint);
+            }
+        }
+    }
+    if !there.is_empty() {
+        answer.good.push(format!("{}: {}", question.criu, there.join(", ")));
+    }
 }
 
 /// podman's questions (libpod `oci_conmon_linux.go`: SupportsCheckpoint, `crutils.CRRuntimeSupportsPodCheckpointRestore`).
 fn runtime(question: &Question<'_>, answer: &mut Answer) {
     let name = question.runtime;
-    match output(name, &["checkpoint", "--help"]) {
-        Ok(_) => answer.good.push(format!("{name}: can checkpoint")),
-        Err(e) => answer
-            .fails(format!("{name}: cannot checkpoint: {}", first_line(&e)), "name another with --runtime"),
+    let verb = if question.purpose == Purpose::Restore { "restore" } else { "checkpoint" };
+    match output(name, &[verb, "--help"]) {
+        Ok(_) => answer.good.push(format!("{name}: can {verb}")),
+        Err(e) => {
+            let hint = match e.as_str() {
+                "not found" => "install it, or name another with --runtime",
+                // crun is built with or without CRIU, and then has no such command.
+                _ => "name another with --runtime, or one that is built with CRIU",
+            };
+            answer.fails(format!("{name}: cannot {verb}: {}", first_line(&e)), hint);
+        }
     }
     if !question.pod {
         return;
@@ -127,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_with_a_way_out() {
-        let question = Question { criu: "no-such-criu", runtime: "false", pod: true, pid: None };
+        let purpose = Purpose::Checkpoint;
+        let question = Question { purpose, criu: "no-such-criu", runtime: "false", pod: true, pid: None };
         let answer = ask(&question).unwrap();
         let texts: Vec<_> = answer.findings.iter().map(|f| f.text.as_str()).collect();
         assert!(texts.contains(&"no-such-criu: not found"), "{texts:?}");

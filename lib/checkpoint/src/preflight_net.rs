@@ -69,6 +69,13 @@ pub struct Finding {
     pub hint: String,
 }
 
+impl Finding {
+    /// Whether the dump or the restore fails.
+    pub fn fails(&self) -> bool {
+        self.severity == Severity::Fails
+    }
+}
+
 /// The sockets of a network namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sockets {

@@ -1,5 +1,9 @@
 //! `stats-dump` and `stats-restore`: what CRIU measured (criu/images/stats.proto).
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -99,11 +103,78 @@ impl Stats {
             }),
         }
     }
+
+    /// The document of podman's `--print-stats`, of the container `id`. Times are in microseconds: `runtime` of runc or crun
+    /// (here: of CRIU, which is nearly all of it), `whole` of all. What is not known is `null`, which Go reads as 0.
+    pub fn report(self, id: &str, runtime: Option<u64>, whole: Option<u64>) -> Value {
+        let verb = match self {
+            Stats::Dump(_) => "checkpoint",
+            Stats::Restore(_) => "restore",
+        };
+        json!({
+            format!("podman_{verb}_duration"): whole,
+            "container_statistics": [{
+                "Id": id,
+                format!("runtime_{verb}_duration"): runtime,
+                "criu_statistics": self.to_json(),
+            }],
+        })
+    }
+}
+
+/// How long CRIU ran, in microseconds, by the clock in its log: `(00.271460) Dumping finished successfully`. The runtimes
+/// ask it for a log that has such a line at its end.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn log_duration(log: &File) -> io::Result<Option<u64>> {
+    /// Bytes at the end in which the last whole line lies.
+    const TAIL: u64 = 64 << 10;
+    let size = log.metadata()?.len();
+    let mut tail = vec![0; size.min(TAIL) as usize];
+    log.read_exact_at(&mut tail, size.saturating_sub(TAIL))?;
+    Ok(tail.split(|&b| b == b'\n').rev().find_map(stamp))
+}
+
+/// The `(SECONDS.MICROSECONDS)` that a line begins with.
+fn stamp(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?.strip_prefix('(')?;
+    let (seconds, micros) = text.split_once(')')?.0.split_once('.')?;
+    let digits =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let micros = digits(micros).filter(|_| micros.len() == 6)?;
+    digits(seconds)?.checked_mul(1_000_000)?.checked_add(micros)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_tells_how_long_it_took() {
+        let log = |text: &str| {
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(text.as_bytes(), 0).unwrap();
+            log_duration(&file).unwrap()
+        };
+        assert_eq!(log("(00.000012) Version\n(01.271460) Dumping finished successfully\n"), Some(1_271_460));
+        assert_eq!(log("(00.5) no\n(x.000001) no\n(-1.000001) no\n"), None);
+        assert_eq!(log("(99999999999999999999.000001)\n(18446744073709551615.000001)"), None);
+        assert_eq!(log(&format!("{}\n(00.000007) end", "x".repeat(100_000))), Some(7));
+        assert_eq!(log(""), None);
+    }
+
+    #[test]
+    fn what_is_printed_has_podmans_names() {
+        let restore = Stats::Restore(RestoreStats { restore_time: 7, ..RestoreStats::default() });
+        let report = restore.report("x", Some(9), None);
+        assert_eq!(report["podman_restore_duration"], Value::Null);
+        assert_eq!(report["container_statistics"][0]["runtime_restore_duration"], 9);
+        assert_eq!(report["container_statistics"][0]["criu_statistics"]["restore_time"], 7);
+        let report = Stats::Dump(DumpStats::default()).report("x", None, Some(1));
+        assert_eq!(report["podman_checkpoint_duration"], 1);
+        assert!(report["container_statistics"][0].get("runtime_checkpoint_duration").is_some());
+    }
 
     #[test]
     fn what_criu_writes_is_read() {

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod exit;
+mod findings;
 mod input;
 pub mod message;
 mod output;
@@ -15,6 +16,7 @@ pub mod signal;
 
 pub use args::Common;
 pub use exit::{Arguments, Exit, Hint, Usage, run, usage};
+pub use findings::Finding;
 pub use input::{Input, read_document};
 pub use message::{Session, name};
 pub use output::{Output, spool};

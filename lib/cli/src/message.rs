@@ -33,6 +33,11 @@ impl Session {
         &self.tool
     }
 
+    /// Whether only errors are told.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints `tool: error: …`.
     pub fn error(&self, text: impl fmt::Display) {
         self.line("error", "31", &text);
