@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Containers really start from spec-gen's output.
+# Containers really start from spec-gen's output, from runc and from crun (tests/pipelines/run does both).
 #
 # Run as root. spec-gen must be in $PATH; so must a static busybox and the runtime ($RUNTIME, default runc), or
 # CONTAINER_ENTRY is a command before which they are found (a chroot that shares /tmp with the host).
