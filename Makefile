@@ -3,6 +3,9 @@
 PREFIX        ?= /usr/local
 BINDIR        ?= $(PREFIX)/bin
 MANDIR        ?= $(PREFIX)/share/man
+BASHDIR       ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR        ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR       ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR       ?=
 CARGO         ?= cargo
 # Labels need libselinux's headers and libclang to build; without them the tools say so when a label is asked for.
@@ -65,18 +68,25 @@ demo: ## checkpoint a running container to one file and restore it elsewhere, sh
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
 .PHONY: install
-install: build ## install tools and manual pages below PREFIX (default /usr/local), under DESTDIR
+install: build ## install tools, manual pages and completions below PREFIX (default /usr/local), under DESTDIR
 	for tool in $(TOOLS); do \
 	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
 	done
 	for page in $(PAGES); do \
 	    install -D -m644 "man/$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
 	done
+	install -d "$(DESTDIR)$(BASHDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)"
+	umask 022; for tool in $(TOOLS); do \
+	    "$(TARGET)/release/$$tool" --completions bash >"$(DESTDIR)$(BASHDIR)/$$tool" && \
+	    "$(TARGET)/release/$$tool" --completions zsh >"$(DESTDIR)$(ZSHDIR)/_$$tool" && \
+	    "$(TARGET)/release/$$tool" --completions fish >"$(DESTDIR)$(FISHDIR)/$$tool.fish" || exit; \
+	done
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	for tool in $(TOOLS); do \
-	    rm -f "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	    rm -f "$(DESTDIR)$(BINDIR)/$$tool" "$(DESTDIR)$(BASHDIR)/$$tool" "$(DESTDIR)$(ZSHDIR)/_$$tool" \
+	        "$(DESTDIR)$(FISHDIR)/$$tool.fish" || exit; \
 	done
 	for page in $(PAGES); do \
 	    rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \

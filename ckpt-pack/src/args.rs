@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use checkpoint::VolumeName;
 use checkpoint::compress::Compression;
 use clap::Parser;
-use cli::args::{Common, OutputFile, name_value};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use cli::args::{Common, OutputFile, Progress, name_value};
 
 /// One checkpoint archive from a CRIU image directory and member streams
 #[derive(Parser, Debug)]
@@ -36,12 +37,18 @@ pub struct Args {
     #[command(flatten)]
     pub output: OutputFile,
     #[command(flatten)]
+    pub progress: Progress,
+    #[command(flatten)]
     pub common: Common,
 }
 
 impl cli::Arguments for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn progress(&self) -> cli::When {
+        self.progress.progress
     }
 }
 
@@ -127,7 +134,7 @@ pub struct Container {
 #[command(next_help_heading = "Output")]
 pub struct Compress {
     /// Compress with none, gzip, zstd, xz or bzip2
-    #[arg(long, value_name = "FORMAT", default_value = "none")]
+    #[arg(long, value_name = "FORMAT", default_value = "none", value_parser = compression(), hide_possible_values = true)]
     pub compress: Compression,
     /// How hard: zstd 1 to 22, xz 0 to 9, gzip and bzip2 1 to 9
     #[arg(long, value_name = "N", hide_short_help = true)]
@@ -185,6 +192,11 @@ pub enum Format {
 pub enum Also {
     #[value(name = "cri-o")]
     CriO,
+}
+
+/// The names stand as possible values, so that completions know them.
+fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(Compression::names()).try_map(|name| name.parse::<Compression>())
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {

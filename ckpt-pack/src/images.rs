@@ -7,7 +7,7 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
 use cli::Hint;
-use tartree::{Kind, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
+use tartree::{Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 
 const INVENTORY: &str = "inventory.img";
 
@@ -56,6 +56,17 @@ impl Images {
     /// When the dump was complete.
     pub fn time(&self) -> Timestamp {
         self.time
+    }
+
+    /// How many bytes its files have, to tell how far packing is.
+    pub fn size(&self) -> Option<u64> {
+        let mut walk = Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).ok()?;
+        let mut size = 0u64;
+        // What is wrong with a file is told when it is packed.
+        while let Some(found) = walk.next(&mut |_: Notice| {}).ok()? {
+            size = size.saturating_add(found.status.size());
+        }
+        Some(size)
     }
 
     fn member(&self, path: TarPath) -> Member {

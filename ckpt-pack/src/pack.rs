@@ -12,7 +12,7 @@ use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Settings};
 use checkpoint::stats::{Stats, log_duration};
 use checkpoint::stream::Ending;
-use cli::{Exit, Hint, Output, Session, usage};
+use cli::{Counted, Exit, Hint, Output, Session, usage};
 use tartree::{Entry, Notice, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Args, Compress, Include};
@@ -54,12 +54,13 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
     let streams =
-        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<_, _>>()?;
+        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<Vec<_>, _>>()?;
+    session.stage("packing", total(&images, &files, &streams));
 
     let output = Output::binary(args.output.output.as_deref())?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
     let mut packer = Packer {
-        writer: ArchiveWriter::new(target),
+        writer: ArchiveWriter::new(Counted::new(target)),
         time,
         include: &args.include,
         tally: Tally::new(|notice: &Notice| {
@@ -73,6 +74,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
             packer
                 .writer
                 .finish()?
+                .into_inner()
                 .finish(|| target::describe(&documents, &args.image, &args.check.criu, runtime, time))?;
             if args.image.print_stats {
                 print_stats(bundle, &image_path, &documents, args, started.elapsed())?;
@@ -85,6 +87,13 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
             Err(e)
         }
     }
+}
+
+/// How many bytes go into the archive, headers and small members aside; not known of what comes through a pipe.
+fn total(images: &Images, files: &[(Member, PathBuf)], streams: &[Stream]) -> Option<u64> {
+    let files = files.iter().map(|(_, path)| path.metadata().ok().map(|meta| meta.len()));
+    let parts = files.chain(streams.iter().map(Stream::rest)).chain([images.size()]);
+    parts.into_iter().try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
 }
 
 /// What podman prints with the same flag. Its time for all is here CRIU's and that of packing.

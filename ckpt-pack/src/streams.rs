@@ -16,6 +16,7 @@ pub struct Stream {
     name: String,
     reader: StreamReader<BufReader<Input>>,
     ending: Ending,
+    rest: Option<u64>,
 }
 
 impl Stream {
@@ -23,16 +24,23 @@ impl Stream {
     pub fn open(path: &Path, ending: Ending) -> anyhow::Result<Stream> {
         let input = Input::open(Some(path), "a member stream")?;
         let name = input.name().to_owned();
+        let rest = input.rest();
         Ok(Stream {
             name,
             reader: StreamReader::new(BufReader::with_capacity(BUFFER, input), ending),
             ending,
+            rest,
         })
     }
 
     /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many bytes are to come, where that is known: of a file.
+    pub fn rest(&self) -> Option<u64> {
+        self.rest
     }
 
     /// The next member.

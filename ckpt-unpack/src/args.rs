@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use clap::Parser;
-use cli::args::{Bounds, Common, IdRange, Ids, Size, name_value};
+use cli::args::{Bounds, Common, IdRange, Ids, Progress, Size, name_value};
 use tartree::{Devices, ExtractOptions, IdMap, IdMaps};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
@@ -38,12 +38,18 @@ pub struct Args {
     #[command(flatten)]
     pub host: Host,
     #[command(flatten)]
+    pub progress: Progress,
+    #[command(flatten)]
     pub common: Common,
 }
 
 impl cli::Arguments for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn progress(&self) -> cli::When {
+        self.progress.progress
     }
 }
 

@@ -35,6 +35,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();
     let mut found = Found::default();
+    session.stage("reading", source.size());
     let mut reader = source.reader_of_all()?;
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         let size = entry.kind.data_len();
@@ -50,6 +51,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             }
         }
     }
+    session.end_stages();
     let mut out = BufWriter::new(Output::text(None)?);
     match args.output.json {
         true => writeln!(out, "{:#}", found.json())?,

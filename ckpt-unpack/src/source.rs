@@ -8,7 +8,7 @@ use anyhow::Context;
 use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
 use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
-use cli::{Hint, Input};
+use cli::{Counted, Hint, Input};
 use tartree::{Item, Limits, Reader};
 
 use crate::args::Args;
@@ -19,7 +19,7 @@ const BUFFER: usize = 256 << 10;
 const HEAD: u64 = 4 << 20;
 
 /// Members of an archive that is being read.
-pub type Members<'a> = ArchiveReader<BufReader<Take<Chain<Cursor<Vec<u8>>, &'a File>>>>;
+pub type Members<'a> = ArchiveReader<BufReader<Take<Chain<Cursor<Vec<u8>>, Counted<&'a File>>>>>;
 
 /// An open archive.
 pub struct Source {
@@ -107,6 +107,12 @@ impl Source {
         &self.reading.limits
     }
 
+    /// How many bytes are read of it, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        let whole = self.file.metadata().ok()?.len();
+        self.start.map(|start| whole.saturating_sub(start).min(self.size))
+    }
+
     /// Whether it can be read a second time.
     pub fn can_rewind(&self) -> bool {
         self.start.is_some()
@@ -127,7 +133,7 @@ impl Source {
             self.file.seek(SeekFrom::Start(start)).with_context(|| self.name.clone())?;
         }
         let head = Cursor::new(std::mem::take(&mut self.head));
-        let input = BufReader::with_capacity(BUFFER, head.chain(&self.file).take(self.size));
+        let input = BufReader::with_capacity(BUFFER, head.chain(Counted::new(&self.file)).take(self.size));
         let Reading { limits, bound, .. } = &self.reading;
         ArchiveReader::bounded(input, unknown, limits.clone(), bound.anew())
             .with_context(|| self.name.clone())

@@ -23,6 +23,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     let name = source.name().to_owned();
     let targets = Targets::open(args, session)?;
     if source.can_rewind() {
+        session.stage("checking", source.size());
         survey(&mut source, args, bundle).with_context(|| name.clone())?;
     }
     let staging = Staging::new(bundle)?;
@@ -42,6 +43,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         let mut source = Source::open_path(Some(previous), args)?;
         unpack.previous(source.reader()?).with_context(|| cli::name(previous))?;
     }
+    session.stage("unpacking", source.size());
     let unpacked = source
         .reader()
         .and_then(|reader| unpack.members(reader))

@@ -21,6 +21,7 @@ pub const DOCUMENT: u64 = deleted::LIMIT;
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();
+    session.stage("verifying", source.size());
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
         problems += 1;

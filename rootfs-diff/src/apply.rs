@@ -7,7 +7,7 @@ use anyhow::Context;
 use checkpoint::rootfs::RootfsApply;
 use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::{Member, deleted};
-use cli::{Exit, Input, Session};
+use cli::{Counted, Exit, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, id_maps};
@@ -22,8 +22,10 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         Some(file) => read_lists(file)?,
         None => Vec::new(),
     };
-    let input = BufReader::with_capacity(BUFFER, Input::open(None, what)?);
     let limits = Limits::of(args.bounds.max_entries, args.bounds.content_bytes());
+    let input = Input::open(None, what)?;
+    session.stage("applying", input.rest());
+    let input = BufReader::with_capacity(BUFFER, Counted::new(input));
     let mut notices = |notice: Notice| session.warn(notice);
     let mut target = if args.dry_run {
         Target::Show

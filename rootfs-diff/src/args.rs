@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, IdRange, Ids, OutputFile};
+use cli::args::{Bounds, Common, IdRange, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
@@ -30,12 +30,18 @@ pub struct Args {
     #[command(subcommand)]
     pub verb: Verb,
     #[command(flatten)]
+    pub progress: Progress,
+    #[command(flatten)]
     pub common: Common,
 }
 
 impl cli::Arguments for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn progress(&self) -> cli::When {
+        self.progress.progress
     }
 }
 

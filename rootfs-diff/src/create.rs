@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use checkpoint::{Member, deleted};
-use cli::{Exit, Output, Session};
+use cli::{Counted, Exit, Output, Session};
 use rootfs_diff::compare::ROOT_NAME;
 use rootfs_diff::{Change, Changes, compare};
 use std::io::Write;
@@ -27,11 +27,13 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let options = args.source.options()?;
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    session.stage("comparing", None);
     let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally)?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut root = source.into_new();
-    let mut output = Output::binary(args.output.output.as_deref())?;
+    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
+    session.stage("writing the changes", Some(plan.tar_size()));
     match &args.deleted {
         Some(file) => {
             let lists = Lists::write(file, &deleted)?;
@@ -50,7 +52,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             stream.finish(tally.changed)?;
         }
     }
-    output.commit()?;
+    output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
 
@@ -58,7 +60,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
 pub fn write_tar(
     plan: &Plan,
     root: &mut Root,
-    output: &mut Output,
+    output: &mut Counted<Output>,
     tally: &mut Tally<impl FnMut(&Notice)>,
 ) -> anyhow::Result<()> {
     let mut sink = Sink::new(output);

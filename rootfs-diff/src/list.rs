@@ -14,7 +14,9 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     let options = args.source.options()?;
     let mut source = args.source.open()?;
     let mut lines = Lines::default();
+    session.stage("comparing", None);
     compare(&mut source, &options, &mut lines, &mut |notice: Notice| session.warn(notice))?;
+    session.end_stages();
     lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();
     if args.patch {

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use cli::{Exit, Output, Session};
+use cli::{Counted, Exit, Output, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Plan, Status, Tally, TarPath};
 
@@ -26,14 +26,16 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let options = Options { self_contained: true, ..args.source.options()? };
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    session.stage("comparing", None);
     let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids), opaque: None, failed: None };
     compare(&mut source, &options, &mut layer, &mut tally)?;
     if let Some(e) = layer.failed {
         return Err(e.into());
     }
-    let mut output = Output::binary(args.output.output.as_deref())?;
+    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
+    session.stage("writing the layer", Some(layer.plan.tar_size()));
     write_tar(&layer.plan, &mut source.into_new(), &mut output, &mut tally)?;
-    output.commit()?;
+    output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, IdRange, Ids, OutputFile};
+use cli::args::{Bounds, Common, IdRange, Ids, OutputFile, Progress};
 use tartree::{IdMap, IdMaps, Limits};
 
 /// Volume directories to tar and back, nothing lost
@@ -21,12 +21,18 @@ pub struct Args {
     #[command(subcommand)]
     pub verb: Verb,
     #[command(flatten)]
+    pub progress: Progress,
+    #[command(flatten)]
     pub common: Common,
 }
 
 impl cli::Arguments for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn progress(&self) -> cli::When {
+        self.progress.progress
     }
 }
 

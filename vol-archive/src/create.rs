@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
-use cli::{Exit, Output, Session};
+use cli::{Counted, Exit, Output, Session};
 use tartree::{
     END_OF_ARCHIVE, IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit,
     Walk,
@@ -20,10 +20,11 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
     let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids) };
     let operands = operands(&args.operands, &args.members)?;
-    let mut output = Output::binary(args.output.output.as_deref())?;
+    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
     let changed = match operands {
         Operands::Plain(dir) => {
             let mut tally = tell(session, &dir);
+            session.stage(cli::name(&dir), None);
             let mut sink = Sink::new(&mut output);
             write(&dir, &scope, &mut sink, &mut tally)?;
             sink.flush()?;
@@ -36,7 +37,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
                 let mut tally = tell(session, &volume.dir);
                 // podman passes over `./` when it restores a volume, and so loses the volume's own mode and owner; `/` it applies.
                 let names = [RootName::Dot, RootName::Slash];
+                session.stage(format_args!("looking at {}", cli::name(&volume.dir)), None);
                 let mut source = Source::plan(&volume.dir, &scope, &names, &mut tally)?;
+                session.stage(&volume.member, Some(source.plan.tar_size()));
                 stream
                     .tar(&volume.member, &source.plan, &mut source.root, source.mtime, &mut tally)
                     .with_context(|| cli::name(&volume.dir))?;
@@ -46,7 +49,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             changed
         }
     };
-    output.commit()?;
+    output.into_inner().commit()?;
     Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::{Ending, StreamReader};
-use cli::{Exit, Input, Session};
+use cli::{Counted, Exit, Input, Session};
 use tartree::{
     Devices, ExtractOptions, Extractor, Keep, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
 };
@@ -24,7 +24,9 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let limits = limits(&args.bounds);
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
-    let input = BufReader::with_capacity(256 << 10, Input::open(None, what)?);
+    let input = Input::open(None, what)?;
+    session.stage("extracting", input.rest());
+    let input = BufReader::with_capacity(256 << 10, Counted::new(input));
     match operands {
         Operands::Plain(dir) => {
             let mut reader = Reader::new(input, limits);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::exit::Hint;
+use crate::progress::When;
 
 /// Flags of every tool; flatten it into the tool's own arguments.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -15,6 +16,27 @@ pub struct Common {
     /// Print errors only, no warnings
     #[arg(short, long, global = true, help_heading = "Other", conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+/// Whether a long run is shown; flatten it into the arguments of a tool that has them.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Progress {
+    /// Show bytes, rate and time left on standard error: auto (when it is a terminal), always, never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "auto",
+        default_missing_value = "always",
+        hide_default_value = true,
+        hide_possible_values = true,
+        hide_short_help = true,
+        global = true,
+        help_heading = "Other"
+    )]
+    pub progress: When,
 }
 
 /// Where the result goes; flatten it into the arguments of a tool that writes a file.

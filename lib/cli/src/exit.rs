@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Common;
+use crate::complete;
 use crate::message::Session;
 use crate::output::ReaderGone;
+use crate::progress::When;
 use crate::signal;
 
 /// The exit statuses users script against.
@@ -33,6 +35,11 @@ impl From<Exit> for ExitCode {
 pub trait Arguments: Parser {
     /// The flags every tool has.
     fn common(&self) -> &Common;
+
+    /// When progress is shown; a tool without long runs has no flag for it.
+    fn progress(&self) -> When {
+        When::Never
+    }
 }
 
 /// A mistake on the command line that clap cannot see (flags that need each other): status 2.
@@ -82,6 +89,9 @@ impl std::error::Error for Hint {}
 pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCode {
     let tool = A::command().get_name().to_owned();
     report_panics(&tool);
+    if let Some(shell) = complete::asked() {
+        return complete::write::<A>(shell);
+    }
     let args = match A::try_parse() {
         Ok(args) => args,
         Err(e) => {
@@ -93,7 +103,7 @@ pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCo
             };
         }
     };
-    let session = Session::new(tool, args.common());
+    let session = Session::new(tool, args.common(), args.progress());
     let exit = match job(args, &session) {
         Ok(exit) => exit,
         Err(e) => report(&session, &e),
@@ -104,6 +114,7 @@ pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCo
 
 fn report(session: &Session, error: &anyhow::Error) -> Exit {
     if error.chain().any(is_reader_gone) {
+        session.close();
         signal::die_of_sigpipe();
     }
     session.error(format_args!("{error:#}"));

@@ -1,7 +1,7 @@
 //! Input: standard input, `-`, or a file; never a terminal by accident.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -48,6 +48,13 @@ impl Input {
     /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many bytes are left to read, where that is known: of a file.
+    pub fn rest(&self) -> Option<u64> {
+        let mut file = &self.file;
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        meta.len().checked_sub(file.stream_position().ok()?)
     }
 
     /// The open file itself.

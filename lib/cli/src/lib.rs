@@ -6,11 +6,13 @@
 //! nothing half-written under the final name, no binary on a terminal) is kept in one place.
 
 pub mod args;
+mod complete;
 mod exit;
 mod findings;
 mod input;
 pub mod message;
 mod output;
+mod progress;
 mod remove;
 pub mod signal;
 
@@ -20,4 +22,5 @@ pub use findings::Finding;
 pub use input::{Input, read_document};
 pub use message::{Session, name};
 pub use output::{Output, spool};
+pub use progress::{Counted, When};
 pub use remove::remove_from;

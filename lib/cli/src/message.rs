@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::args::Common;
+use crate::progress::{Progress, When};
 
 /// What a run says and how much of it: the tool's name, the verbosity, and what was reported so far.
 pub struct Session {
@@ -18,14 +19,23 @@ pub struct Session {
     quiet: bool,
     colour: bool,
     warnings: AtomicU64,
+    progress: Progress,
 }
 
 impl Session {
-    pub(crate) fn new(tool: String, common: &Common) -> Session {
+    pub(crate) fn new(tool: String, common: &Common, progress: When) -> Session {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             && (std::io::stderr().is_terminal()
                 || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
-        Session { tool, verbose: common.verbose, quiet: common.quiet, colour, warnings: AtomicU64::new(0) }
+        let progress = Progress::new(&tool, progress, common.quiet);
+        Session {
+            tool,
+            verbose: common.verbose,
+            quiet: common.quiet,
+            colour,
+            warnings: AtomicU64::new(0),
+            progress,
+        }
     }
 
     /// The tool's name, as it stands before every message.
@@ -75,6 +85,17 @@ impl Session {
         self.put(&format!("hint: {}", Clean(&text)));
     }
 
+    /// Begins a stage of a long run, "packing", that moves `total` bytes through [`Counted`](crate::Counted), if that
+    /// is known. From the first one on, progress is shown; call it before threads are started.
+    pub fn stage(&self, what: impl fmt::Display, total: Option<u64>) {
+        self.progress.stage(&Clean(&what).to_string(), total);
+    }
+
+    /// Ends what [`stage`](Session::stage) has begun; call it before something is printed that may go to the same terminal.
+    pub fn end_stages(&self) {
+        self.progress.end();
+    }
+
     fn line(&self, kind: &str, colour: &str, text: &dyn fmt::Display) {
         let text = &plain(text);
         if self.colour {
@@ -86,10 +107,11 @@ impl Session {
 
     fn put(&self, line: &str) {
         // Standard error may be closed; there is nobody left to tell.
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        self.progress.above(|| drop(writeln!(std::io::stderr().lock(), "{line}")));
     }
 
     pub(crate) fn close(&self) {
+        self.progress.end();
         let _ = std::io::stderr().flush();
     }
 }

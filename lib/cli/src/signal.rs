@@ -1,6 +1,7 @@
 //! Signals: dying of SIGPIPE, and tidying up before dying of SIGINT, SIGTERM or SIGHUP.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
@@ -21,6 +22,18 @@ fn die_of(signal: Signal) -> ! {
     let _ = raise(signal);
     // Only reached where the signal is blocked in another way: keep the meaning of its status.
     std::process::exit(128 + signal as i32);
+}
+
+/// Waits for a signal of `set`, which is blocked, at most for `timeout`; gives whether one came.
+pub fn wait(set: &SigSet, timeout: Option<Duration>) -> bool {
+    let timeout = timeout.map(|t| libc::timespec {
+        tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: both pointers are null, as the call allows, or lead to values that live until it returns.
+    let got = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), timeout) };
+    got > 0
 }
 
 type Tidy = Box<dyn FnOnce() + Send>;

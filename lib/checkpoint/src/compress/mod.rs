@@ -59,6 +59,11 @@ impl Compression {
         NAMES.iter().find(|(c, _)| *c == self).map_or("none", |(_, name)| name)
     }
 
+    /// All names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(_, name)| *name)
+    }
+
     /// The levels there are, and the one taken when none is given.
     pub fn levels(self) -> Option<(std::ops::RangeInclusive<u32>, u32)> {
         match self {

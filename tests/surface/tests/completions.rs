@@ -1,0 +1,211 @@
+//! The completions of bash, zsh and fish, asked the way the shells ask them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::tools::tool;
+use surface::TOOLS;
+use tempfile::TempDir;
+
+/// All scripts of one shell, in a directory, under the names that `make install` gives them.
+fn scripts(shell: &str, file: impl Fn(&str) -> String) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for tool in TOOLS {
+        let output = Command::new(self::tool(tool)).args(["--completions", shell]).output().unwrap();
+        assert!(output.status.success(), "{tool}: {output:?}");
+        fs::write(dir.path().join(file(tool)), output.stdout).unwrap();
+    }
+    dir
+}
+
+/// A directory with `sub/` and `file`, to complete names in.
+fn place() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    dir
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    // fish tells a description behind a tab.
+    text.lines()
+        .map(|line| line.split('\t').next().unwrap_or_default().trim().to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a shell offers for the last word of `line`.
+type Offer<'a> = dyn Fn(&str) -> BTreeSet<String> + 'a;
+
+/// The same questions for every shell. `names` tells whether the shell's function itself completes file names here.
+fn judge(offer: &Offer) {
+    let has = |line: &str, wanted: &[&str]| {
+        let offered = offer(line);
+        for word in wanted {
+            assert!(offered.contains(*word), "{line:?}: {word} is not among {offered:?}");
+        }
+        offered
+    };
+    has("rootfs-diff ", &["create", "apply", "list"]);
+    has("vol-archive ", &["create", "extract", "list"]);
+    has("netstatus ", &["save", "restore", "apply", "check", "show", "hold", "release"]);
+    let create = has("rootfs-diff create --", &["--members", "--rootfs", "--upper", "--lower", "--output"]);
+    assert!(!create.contains("--dry-run"), "an option of another verb: {create:?}");
+    has("rootfs-diff apply --d", &["--deleted", "--dry-run"]);
+    has("ckpt-pack --compress ", &["none", "gzip", "zstd", "xz", "bzip2"]);
+    has("netstatus restore --to n", &["netavark"]);
+    has("ckpt-unpack --ve", &["--verify", "--verbose"]);
+    has("spec-gen --rest", &["--restore"]);
+    assert!(!offer("spec-gen --compl").contains("--completions"), "not for users");
+}
+
+fn there(shell: &str) -> bool {
+    let found = Command::new(shell).arg("-c").arg("exit 0").status().is_ok_and(|status| status.success());
+    harness::host::can(&format!("needs {shell}"), found)
+}
+
+#[test]
+fn bash_completes_verbs_options_values_and_names() {
+    let scripts = scripts("bash", |tool| tool.into());
+    let place = place();
+    let ask = |line: &str| {
+        // What readline does: the words of the line, then the function that "complete" named.
+        let script = r#"
+            # Outside of a completion there is none whose options could be set: "plusdirs" also offers directories.
+            compopt() { case "$*" in *plusdirs*) plusdirs=1 ;; esac; }
+            for script in "$1"/*; do . "$script"; done
+            cd "$2"
+            read -ra COMP_WORDS <<<"$3"
+            case $3 in *' ') COMP_WORDS+=('') ;; esac
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$3 COMP_POINT=${#3}
+            function=$(complete -p "${COMP_WORDS[0]}" | sed -E 's/.*-F ([^ ]+) .*/\1/')
+            "$function" "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+            [ -n "${plusdirs-}" ] && compgen -d -- "${COMP_WORDS[COMP_CWORD]}"
+            printf '%s\n' "${COMPREPLY[@]}"
+        "#;
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", script, "bash"]).args([scripts.path(), place.path()]).arg(line);
+        words(&run(&mut bash))
+    };
+    judge(&ask);
+    assert_eq!(ask("ckpt-unpack --bundle s"), BTreeSet::from(["sub".into()]));
+    assert_eq!(ask("ckpt-unpack --bundle f"), BTreeSet::new(), "a file is no bundle");
+}
+
+#[test]
+fn fish_completes_verbs_options_values_and_names() {
+    if !there("fish") {
+        return;
+    }
+    let scripts = scripts("fish", |tool| format!("{tool}.fish"));
+    let place = place();
+    let home = tempfile::tempdir().unwrap();
+    let ask = |line: &str| {
+        let script = format!(
+            "for script in {}/*; source $script; end; cd {}; complete -C '{line}'",
+            scripts.path().display(),
+            place.path().display()
+        );
+        let mut fish = Command::new("fish");
+        // fish completes only what it can run.
+        fish.env("HOME", home.path()).env("PATH", path()).args(["--no-config", "-c", &script]);
+        words(&run(&mut fish))
+    };
+    judge(&ask);
+    assert!(ask("ckpt-unpack --bundle ").contains("sub/"));
+    assert!(!ask("ckpt-unpack --bundle ").contains("file"), "a file is no bundle");
+}
+
+#[test]
+fn zsh_completes_verbs_options_values_and_names() {
+    if !there("zsh") {
+        return;
+    }
+    let scripts = scripts("zsh", |tool| format!("_{tool}"));
+    let place = place();
+    let ask = |line: &str| zsh_offers(scripts.path(), place.path(), line);
+    judge(&ask);
+    assert!(ask("ckpt-unpack --bundle ").contains("sub"));
+    assert!(!ask("ckpt-unpack --bundle ").contains("file"), "a file is no bundle");
+    // Colons in the name of a value once ended the description early and were run as an action.
+    assert_eq!(ask("vol-archive create --uidmap "), BTreeSet::from(["file".into(), "sub".into()]));
+}
+
+/// What a zsh with its own completion system offers: it runs on a terminal of its own, and `compadd` is asked what it was given.
+fn zsh_offers(scripts: &Path, place: &Path, line: &str) -> BTreeSet<String> {
+    let script = r#"
+        zmodload zsh/zpty
+        zpty inner zsh -f -i
+        zpty -w inner "PROMPT= ; fpath=($1 \$fpath); cd $2; autoload -Uz compinit; compinit -D -u; source $3; print REA''DY"
+        while zpty -r inner out; do [[ $out == *READY* ]] && break; done
+        zpty -w -n inner "$4"$'\x18'
+        while zpty -r inner out '*>>*'; do
+            print -rn -- "$out"
+            [[ $out == *'<<END>>'* ]] && break
+        done
+        zpty -d inner
+    "#;
+    let keys = r#"
+        zstyle ':completion:*' insert-tab false
+        compadd() {
+            if (( ${@[(I)-(O|A|D)]} )); then builtin compadd "$@"; return; fi
+            typeset -a __hits
+            builtin compadd -A __hits "$@"
+            local hit; for hit in $__hits; do print -r -- "<<$hit>>"; done
+            builtin compadd "$@"
+        }
+        ask() { zle complete-word; zle kill-buffer; print -r -- '<<END>>'; }
+        zle -N ask
+        bindkey '^X' ask
+    "#;
+    let home = tempfile::tempdir().unwrap();
+    let keys_file = home.path().join("keys");
+    fs::write(&keys_file, keys).unwrap();
+    let mut zsh = Command::new("timeout");
+    zsh.args(["60", "zsh", "-f", "-c", script, "zsh"]).args([scripts, place, &keys_file]).arg(line);
+    zsh.env("PATH", path()).env("HOME", home.path());
+    let output = zsh.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hits = text.split("<<").skip(1).filter_map(|part| part.split_once(">>")).map(|(hit, _)| hit);
+    hits.filter(|hit| *hit != "END").map(str::to_owned).collect()
+}
+
+fn path() -> String {
+    let tool = tool("spec-gen");
+    let bin = tool.parent().unwrap().display();
+    format!("{bin}:{}", std::env::var("PATH").unwrap_or_default())
+}
+
+#[test]
+fn every_script_is_one_its_shell_can_read() {
+    for shell in ["bash", "zsh", "fish"] {
+        if !there(shell) {
+            continue;
+        }
+        let dir = scripts(shell, |tool| tool.into());
+        for tool in TOOLS {
+            run(Command::new(shell).arg("-n").arg(dir.path().join(tool)));
+        }
+    }
+}
+
+#[test]
+fn only_a_known_shell_is_answered() {
+    for args in [&["--completions"][..], &["--completions", "tcsh"], &["--completions", "bash", "zsh"]] {
+        let output = Command::new(tool("ckpt-pack")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("bash") && text.contains("zsh") && text.contains("fish"), "{text}");
+    }
+}

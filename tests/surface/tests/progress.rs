@@ -1,0 +1,193 @@
+//! What a person sees of a long run, on a terminal and elsewhere.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::tools::tool;
+use tempfile::TempDir;
+
+/// Bytes of a run that is long because its reader is slow.
+const MUCH: usize = 8 << 20;
+
+fn volume() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), vec![b'x'; MUCH]).unwrap();
+    dir
+}
+
+/// Starts `vol-archive create` into a pipe that nobody reads yet.
+fn stuck(args: &[&str], dir: &Path) -> Child {
+    let mut command = Command::new(tool("vol-archive"));
+    command
+        .args(["create", "--members"])
+        .args(args)
+        .arg(format!("v={}", dir.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Reads the rest and gives what stood on standard error.
+fn finish(mut child: Child) -> Output {
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    assert!(reader.join().unwrap() > MUCH);
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn signal(child: &Child, signal: &str) {
+    let status = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn where_there_is_no_terminal_nothing_is_shown() {
+    let dir = volume();
+    for args in [&[][..], &["--progress=auto"], &["--progress=never"]] {
+        let child = stuck(args, dir.path());
+        std::thread::sleep(Duration::from_millis(1500));
+        let output = finish(child);
+        assert!(output.status.success());
+        assert_eq!(text(&output.stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn always_tells_a_line_each_second_with_bytes_rate_and_rest() {
+    let dir = volume();
+    let child = stuck(&["--progress"], dir.path());
+    std::thread::sleep(Duration::from_millis(2600));
+    let output = finish(child);
+    let stderr = text(&output.stderr);
+    let lines: Vec<_> = stderr.lines().collect();
+    assert!((1..=4).contains(&lines.len()), "{stderr}");
+    for line in lines {
+        assert!(line.starts_with("vol-archive: "), "{line}");
+        assert!(line.contains(" of 8.39 MB, ") && line.contains("%, ") && line.contains("B/s, "), "{line}");
+    }
+    assert!(!stderr.contains('\x1b') && !stderr.contains('\r'), "escapes in a log: {stderr:?}");
+}
+
+#[test]
+fn sigusr1_asks_for_one_line_and_the_run_goes_on() {
+    let dir = volume();
+    let child = stuck(&[], dir.path());
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "-USR1");
+    std::thread::sleep(Duration::from_millis(500));
+    let output = finish(child);
+    assert!(output.status.success(), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(" of 8.39 MB, "), "{stderr}");
+}
+
+/// Runs `command`, a shell's, with a terminal as standard error; gives what the terminal was sent.
+fn on_terminal(command: &str) -> (String, Option<i32>) {
+    let mut script = Command::new("script");
+    script.args(["-qefc", command, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let output = script.output().expect("script, of bsdutils");
+    (text(&output.stdout), output.status.code())
+}
+
+/// What is left of terminal output when the last line was cleared.
+fn last_line(shown: &str) -> &str {
+    let line = shown.rsplit('\n').next().unwrap_or_default();
+    line.rsplit(['\r']).next().unwrap_or_default().trim_start_matches("\x1b[2K")
+}
+
+#[test]
+fn on_a_terminal_one_line_is_drawn_and_wiped_out_at_the_end() {
+    let dir = volume();
+    let tool = tool("vol-archive");
+    let command =
+        format!("{} create --members v={} | (sleep 2; cat >/dev/null)", tool.display(), dir.path().display());
+    let (shown, status) = on_terminal(&command);
+    assert_eq!(status, Some(0));
+    assert!(shown.contains("% ") || shown.contains("%, "), "{shown:?}");
+    assert_eq!(last_line(&shown), "", "{shown:?}");
+    let (shown, _) = on_terminal(&command.replace(" create ", " create --quiet "));
+    assert_eq!(shown, "", "--quiet");
+}
+
+#[test]
+fn a_message_stands_on_a_line_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("tar");
+    let target = dir.path().join("target");
+    Command::new("mkfifo").arg(&fifo).status().unwrap();
+    let command =
+        format!("{} extract {} < {}", tool("vol-archive").display(), target.display(), fifo.display());
+    let writer = std::thread::spawn(move || {
+        let mut writer = fs::OpenOptions::new().write(true).open(fifo).unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        writer.write_all(&[b'?'; 1024]).unwrap();
+    });
+    let (shown, status) = on_terminal(&command);
+    writer.join().unwrap();
+    assert_eq!(status, Some(1));
+    let at = shown.find("error:").expect("an error");
+    let before = &shown[..at];
+    let line = before.rsplit(['\n', '\r']).next().unwrap();
+    let line = line.trim_start_matches("\x1b[2K");
+    assert_eq!(line.trim_end_matches("\x1b[31m"), "vol-archive: ", "{shown:?}");
+    assert!(before.contains("extracting"), "progress was drawn before: {shown:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_neither_a_line_nor_a_file() {
+    let dir = volume();
+    let out = tempfile::tempdir().unwrap();
+    let fifo = out.path().join("fifo");
+    Command::new("mkfifo").arg(&fifo).status().unwrap();
+    // The tool reads a FIFO that never ends, and writes into a file.
+    let command = format!(
+        "exec {} --bundle {} -o {} {}",
+        tool("ckpt-pack").display(),
+        bundle(dir.path()).display(),
+        out.path().join("web.ckpt").display(),
+        fifo.display()
+    );
+    let keep_open = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || {
+            let writer = fs::OpenOptions::new().write(true).open(fifo).unwrap();
+            std::thread::sleep(Duration::from_secs(3));
+            drop(writer);
+        }
+    });
+    // A terminal of its own, on which ^C is typed after a second and a half.
+    let started = Instant::now();
+    let mut script = Command::new("script");
+    script.args(["-qefc", &command, "/dev/null"]).env("TERM", "xterm");
+    let mut child =
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(3), "it went on");
+    keep_open.join().unwrap();
+    assert_eq!(output.status.code(), Some(130), "as a shell tells SIGINT");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("packing"), "{shown:?}");
+    assert_eq!(last_line(&shown).trim_start_matches("^C"), "", "{shown:?}");
+    let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["fifo"]);
+}
+
+/// A bundle with as much of a dump as packing looks at.
+fn bundle(dir: &Path) -> std::path::PathBuf {
+    let bundle = dir.join("bundle");
+    fs::create_dir_all(bundle.join("checkpoint")).unwrap();
+    fs::write(bundle.join("checkpoint/inventory.img"), "x").unwrap();
+    fs::write(bundle.join("config.json"), r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"}}"#).unwrap();
+    bundle
+}
