@@ -1,22 +1,25 @@
-# What podman loses in its own round trip (podman 5.4.2) arrives when podman imports our archive: one test for each loss.
-# The container is made, changed, packed and imported once; the tests look at the result.
+# What podman loses in its own round trip (podman 5.4.2) arrives in ours: one test for each loss, named after it, looking
+# at what the container sees after runc has restored it, and at what it sees after podman has imported the same archive.
+# The container is made, changed, packed and restored twice, once for the file. Losses of another kind are in 066.
 
 load helpers
 load podman
 
 # Files of the image for the container to change. /srv and /etc/cron.d are directories on usual hosts.
 add_fixtures() {
-    mkdir -p "$image"/fix/{dir,empty,mode,shut,was-dir,was-dir-too,links} "$image/data"
-    echo 'from the image' | tee "$image"/fix/{file,replaced,was-file,linked,chmod} "$image"/fix/{dir,empty,was-dir,was-dir-too}/old \
-        "$image"/fix/links/{one,target} "$image/data/from-image" "$image/etc/hosts" >/dev/null
+    mkdir -p "$image"/fix/{dir,empty,mode,shut,was-dir,was-dir-too,links,renamed/deep,deep/er/est} "$image/data"
+    echo 'from the image' | tee "$image"/fix/{file,replaced,was-file,chmod,noted} \
+        "$image"/fix/{dir,empty,was-dir,was-dir-too,renamed/deep,deep/er/est}/old \
+        "$image"/fix/links/{one,target} "$image/data/from-image" "$image"/etc/{hosts,hostname,resolv.conf} >/dev/null
     rmdir "$image/srv"
     echo 'from the image' >"$image/srv"
     ln "$image/fix/links/one" "$image/fix/links/two"
+    ln -s dir "$image/fix/was-link"
     printf 'gone' >"$image/fix/"$'not-utf8-\xff'
-    mkdir "$image/fix/times" && touch -d '2001-02-03 04:05:06.123456789Z' "$image/fix/times"
+    mkdir "$image"/fix/{times,parent} && touch -d '2001-02-03 04:05:06.123456789Z' "$image/fix/times"
 }
 
-# Everything that gets lost, done to the root file system $1 and the volume $2.
+# Everything that gets lost, done to the root file system $1, the volume $2 and the shared memory $3.
 change() (
     cd "$1/fix"
     echo changed >file
@@ -27,6 +30,7 @@ change() (
     rm -r was-dir && echo 'a file' >was-dir
     rm -r was-dir-too && ln -s dir was-dir-too
     rm was-file && mkdir was-file && echo inside >was-file/x
+    rm was-link && mkdir was-link && echo inside >was-link/x
     # In this order: to give a file away takes its setuid bit.
     chown 1000:1001 chmod && chmod 4750 chmod
     chmod 1770 mode
@@ -34,149 +38,267 @@ change() (
     rm $'not-utf8-\xff'
     echo changed >links/one
     ln links/target links/new
+    mv renamed moved
+    rm -r deep/er
+    mkdir -p ../run/app && echo x >../run/app/pid
     mkdir new
     echo x >new/acl && setfacl -m u:1000:rw new/acl
     setfacl -d -m u:1000:rwx new
     echo x >new/trusted && setfattr -n trusted.note -v value new/trusted
     echo x >new/user && setfattr -n user.note -v value new/user
+    setfattr -n user.note -v value noted
     echo x >new/capable && setcap cap_net_bind_service+ep new/capable
+    mknod new/null c 1 3 && mkfifo new/fifo && echo x >"new/$(printf '%0255d' 1)" && echo x >new/$'added-\xff'
     truncate -s 256M new/sparse && printf data | dd of=new/sparse bs=1 seek=100M conv=notrunc status=none
     touch -d '2002-03-04 05:06:07.987654321Z' new/time
+    touch -d '1960-01-02 03:04:05.5Z' new/old
     touch -d '2003-04-05 06:07:08.000000009Z' times
-    echo changed >../etc/hosts
+    echo x >parent/new && touch -d '2004-05-06 07:08:09.25Z' parent
+    echo changed | tee ../etc/{hosts,hostname,resolv.conf} >/dev/null
     chmod 0751 ..
     rm -f "$2/from-image"
     chmod 1777 "$2" && chown 1000:1001 "$2"
-    truncate -s 64M "$2/sparse" && printf data | dd of="$2/sparse" bs=1 seek=10M conv=notrunc status=none
+    for dir in "$2" "$3"; do
+        truncate -s 32M "$dir/sparse" && printf data | dd of="$dir/sparse" bs=1 seek=10M conv=notrunc status=none
+        echo x >"$dir/trusted" && setfattr -n trusted.note -v value "$dir/trusted"
+    done
+    mkfifo "$3/fifo"
 )
 
 setup_file() {
     build_image
     add_fixtures
     setup_podman
-    export here=$BATS_FILE_TMPDIR/here
-    make_bundle "$here"
+    export here=$BATS_FILE_TMPDIR/here there=$BATS_FILE_TMPDIR/there archive=$BATS_FILE_TMPDIR/web.ckpt
+    shared_memory "$here/shm"
+    make_bundle "$here" "$bind_shm"
     start runc "$here" web
-    change "$here/rootfs" "$here/data"
+    change "$here/rootfs" "$here/data" "$here/shm"
     checkpoint runc "$here" web
     # What an earlier export left in the bundle must not come back (L1).
     echo stale >"$here/rootfs-diff.tar"
     echo '["/app/count"]' >"$here/deleted.files"
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
-        vol-archive create --members data="$here/data"
-    } | for_podman --compress zstd -o "$BATS_FILE_TMPDIR/web.ckpt" -
-    podman_ container restore --import "$BATS_FILE_TMPDIR/web.ckpt"
-    export root volume
-    root=$(podman_ mount web)
-    volume=$(podman_ volume inspect --format '{{.Mountpoint}}' data)
+        vol-archive create --members data="$here/data" --shm "$here/shm"
+    } | for_podman --compress zstd -o "$archive" -
+
+    overlay "$there"
+    shared_memory "$there/shm"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <"$archive"
+    # Before it runs on: nothing at all is lost.
+    same_tree "$here/rootfs" "$there/rootfs" >"$BATS_FILE_TMPDIR/differences" || true
+    same_tree "$here/data" "$there/data" >>"$BATS_FILE_TMPDIR/differences" || true
+    same_tree "$here/shm" "$there/shm" >>"$BATS_FILE_TMPDIR/differences" || true
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --shm-dir "$there/shm" \
+        <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore runc "$there/bundle" web
+
+    podman_ container restore --import "$archive"
+    export by_runc by_podman
+    by_runc=/proc/$(runc state web | jq .pid)/root
+    by_podman=/proc/$(podman_ inspect --format '{{.State.Pid}}' web)/root
 }
 
 teardown_file() {
     teardown_podman
-    podman_ umount -fa
+    runc kill web KILL
     runc delete -f web 2>/dev/null
-    umount -l "$here/rootfs"
+    umount -l "$here"/{rootfs,shm} "$there"/{rootfs,shm}
     true
 }
 
-setup() {
-    cd "$root/fix"
+# both CHECK: runs the function CHECK in /fix of the container as runc has restored it, and as podman has.
+both() {
+    local restored
+    for restored in "$by_runc" "$by_podman"; do
+        cd "$restored/fix"
+        root=$restored "$1"
+    done
 }
 
-@test "L1: a stale diff in the bundle is not packed" {
-    [ -x ../app/count ]
-    podman_ exec web true
+@test "nothing is lost: the tree that ckpt-unpack makes is the one that was packed, in everything" {
+    cat "$BATS_FILE_TMPDIR/differences"
+    [ ! -s "$BATS_FILE_TMPDIR/differences" ]
 }
 
-@test "L3: a directory that was removed and made again keeps its new files only" {
-    [ "$(ls dir)" = new ]
-    [ -d empty ]
-    [ -z "$(ls empty)" ]
+@test "L1, a stale diff in the bundle: it is not packed" {
+    check() {
+        [ -x ../app/count ]
+        [ "$(cat ../app/settings)" = changed ]
+    }
+    both check
 }
 
-@test "L4: a changed file whose path does not exist on the host" {
-    [ "$(cat file)" = changed ]
-    [ "$(cat replaced)" = other ]
-    [ "$(stat -c '%a %u:%g' chmod)" = '4750 1000:1001' ]
+@test "L3, dir-recreate and dir-recreate-empty: a directory that was removed and made again keeps its new files only" {
+    check() {
+        [ "$(ls dir)" = new ]
+        [ -d empty ]
+        [ -z "$(ls empty)" ]
+    }
+    both check
+}
+
+@test "L4, mod-file-nohost: a changed file whose path does not exist on the host" {
+    check() {
+        [ ! -e /fix ]
+        [ "$(cat file)" = changed ]
+    }
+    both check
+}
+
+@test "L4, file-atomic-replace: a file replaced by rename" {
+    check() { [ "$(cat replaced)" = other ]; }
+    both check
+}
+
+@test "L4, hardlink-image-modified: a file of the image written by one of its names" {
     # On an overlay without index=on a write parts the names of an inode; what counts is what the container had.
-    [ "$(cat links/one links/two)" = "$(cat "$here"/rootfs/fix/links/{one,two})" ]
+    check() { [ "$(cat links/one links/two)" = "$(cat "$here"/rootfs/fix/links/{one,two})" ]; }
+    both check
 }
 
-@test "L5: a changed file whose path is a directory on the host" {
-    [ "$(cat ../srv)" = changed ]
+@test "L4, chmod-file-only: mode and owner of a file of the image" {
+    check() { [ "$(stat -c '%a %u:%g' chmod)" = '4750 1000:1001' ]; }
+    both check
 }
 
-@test "L6: a directory replaced by a file or a symbolic link" {
-    [ "$(cat was-dir)" = 'a file' ]
-    [ "$(readlink was-dir-too)" = dir ]
+@test "L4, xattr-image-file: an attribute of a file of the image" {
+    check() {
+        [ "$(getfattr --only-values -n user.note noted)" = value ]
+        [ "$(cat noted)" = 'from the image' ]
+    }
+    both check
 }
 
-@test "L7: a file replaced by a directory" {
-    [ "$(cat was-file/x)" = inside ]
+@test "L5, mod-file-host-is-dir: a changed file whose path is a directory on the host" {
+    check() {
+        [ -d /srv ]
+        [ "$(cat ../srv)" = changed ]
+    }
+    both check
 }
 
-@test "L9: mode of the root directory, without which CRIU restores nothing" {
-    [ "$(stat -c %a "$root")" = 751 ]
+@test "L6, replace-dir-by-file and replace-dir-by-symlink" {
+    check() {
+        [ "$(cat was-dir)" = 'a file' ]
+        [ "$(readlink was-dir-too)" = dir ]
+    }
+    both check
 }
 
-@test "L10: a file that came from the image into the volume and was deleted there" {
-    [ -e "$volume/file" ]
-    [ ! -e "$volume/from-image" ]
+@test "L7, replace-file-by-dir; and a symbolic link by one" {
+    check() {
+        [ "$(cat was-file/x)" = inside ]
+        [ ! -L was-link ]
+        [ "$(cat was-link/x)" = inside ]
+        [ "$(ls dir)" = new ]
+    }
+    both check
 }
 
-@test "L11: mode and owner of the volume's root directory" {
-    [ "$(stat -c '%a %u:%g' "$volume")" = '1777 1000:1001' ]
+@test "L9, rootdir-mode: mode of the root directory, without which CRIU restores nothing" {
+    check() { [ "$(stat -c %a "$root/.")" = 751 ]; }
+    both check
 }
 
-@test "L12: a deleted file whose name is not UTF-8" {
-    [ ! -e $'not-utf8-\xff' ]
+@test "L10, volume-copyup-deleted: a file that came from the image into the volume and was deleted there" {
+    check() {
+        [ -e ../data/file ]
+        [ ! -e ../data/from-image ]
+    }
+    both check
 }
 
-@test "L13: an edit of /etc/hosts" {
-    [ "$(cat ../etc/hosts)" = changed ]
+@test "L11, volume-root-perms: mode and owner of the volume's root directory" {
+    check() { [ "$(stat -c '%a %u:%g' ../data)" = '1777 1000:1001' ]; }
+    both check
 }
 
-@test "modes and owners of directories" {
-    [ "$(stat -c %a mode)" = 1770 ]
-    [ "$(stat -c %u:%g shut)" = 1234:1235 ]
+@test "L12, delete-nonutf8: a deleted file whose name is not UTF-8" {
+    check() { [ ! -e $'not-utf8-\xff' ]; }
+    both check
 }
 
-@test "a new hard link to a file of the image" {
-    [ "$(stat -c '%h %i' links/new)" = "$(stat -c '%h %i' links/target)" ]
-    [ "$(stat -c %h links/new)" = 2 ]
+@test "L13, etc-hosts: edits of /etc/hosts, /etc/hostname and /etc/resolv.conf" {
+    check() { [ "$(cat ../etc/hosts ../etc/hostname ../etc/resolv.conf)" = $'changed\nchanged\nchanged' ]; }
+    both check
 }
 
-@test "POSIX ACLs" {
-    getfacl -p new/acl | grep -x 'user:1000:rw-'
-    getfacl -p new | grep -x 'default:user:1000:rwx'
+@test "chmod-dir and chown-dir: mode and owner of a directory of the image" {
+    check() {
+        [ "$(stat -c %a mode)" = 1770 ]
+        [ "$(stat -c %u:%g shut)" = 1234:1235 ]
+    }
+    both check
 }
 
-@test "extended attributes of all namespaces, and file capabilities" {
-    [ "$(getfattr --only-values -n trusted.note new/trusted)" = value ]
-    [ "$(getfattr --only-values -n user.note new/user)" = value ]
-    getcap new/capable | grep -q cap_net_bind_service
+@test "hardlink-new-to-image-file: it is one file still" {
+    check() {
+        [ "$(stat -c '%h %i' links/new)" = "$(stat -c '%h %i' links/target)" ]
+        [ "$(stat -c %h links/new)" = 2 ]
+    }
+    both check
 }
 
-@test "times to the nanosecond, of directories too" {
-    [ "$(stat -c %y new/time)" = "$(stat -c %y "$here/rootfs/fix/new/time")" ]
-    [[ $(stat -c %y new/time) = *.987654321* ]]
-    [ "$(stat -c %y times)" = "$(stat -c %y "$here/rootfs/fix/times")" ]
+@test "acl-new: POSIX ACLs, of access and default" {
+    check() {
+        getfacl -p new/acl | grep -x 'user:1000:rw-'
+        getfacl -p new | grep -x 'default:user:1000:rwx'
+    }
+    both check
 }
 
-@test "content of sparse files; their holes where podman keeps them" {
-    cmp new/sparse "$here/rootfs/fix/new/sparse"
-    cmp "$volume/sparse" "$here/data/sparse"
-    # In the archive they cost nothing; that podman writes the zeros out on import is its own.
-    [ "$(stat -c %s "$BATS_FILE_TMPDIR/web.ckpt")" -lt 10000000 ]
+@test "xattr-trusted: in the root file system, a volume and shared memory; and user.*, and file capabilities" {
+    check() {
+        for file in new/trusted ../data/trusted ../dev/shm/trusted; do
+            [ "$(getfattr --only-values -n trusted.note "$file")" = value ]
+        done
+        [ "$(getfattr --only-values -n user.note new/user)" = value ]
+        getcap new/capable | grep -q cap_net_bind_service
+    }
+    both check
 }
 
-@test "the same archive unpacked by ckpt-unpack: the root file system is the same in everything" {
-    cd "$BATS_TEST_TMPDIR"
-    overlay "$PWD/there"
-    ckpt-unpack --bundle bundle --rootfs there/rootfs --volume data=data <"$BATS_FILE_TMPDIR/web.ckpt"
-    same_tree "$here/rootfs" there/rootfs
-    same_tree "$here/data" data
-    [ "$(stat -c %b there/rootfs/fix/new/sparse)" -lt 1000 ]
-    umount there/rootfs
+@test "sparse: holes stay holes in the archive and on disk; podman itself writes the zeros out" {
+    for place in "$by_runc" "$by_podman"; do
+        cmp "$place/fix/new/sparse" "$here/rootfs/fix/new/sparse"
+        for dir in data dev/shm; do
+            cmp "$place/$dir/sparse" "$here/${dir#dev/}/sparse"
+        done
+    done
+    [ "$(stat -c %b "$by_runc/fix/new/sparse")" -lt 1000 ]
+    [ "$(stat -c %b "$by_runc/data/sparse")" -lt 1000 ]
+    [ "$(stat -c %b "$by_runc/dev/shm/sparse")" -lt 1000 ]
+    [ "$(stat -c %s "$archive")" -lt 10000000 ]
+}
+
+@test "mtime-ns, mtime-dir and mtime-parent: times to the nanosecond, of directories too" {
+    check() {
+        [[ $(stat -c %y new/time) = *.987654321* ]]
+        for path in new/time times parent; do
+            [ "$(stat -c %y $path)" = "$(stat -c %y "$here/rootfs/fix/$path")" ]
+        done
+    }
+    both check
+}
+
+@test "mtime-ns, before 1970: podman itself knows no such time" {
+    [ "$(stat -c %Y "$by_runc/fix/new/old")" = "$(date -d '1960-01-02 03:04:05Z' +%s)" ]
+}
+
+@test "kept by podman, kept here: renamed and deeply deleted directories, /run, devices, FIFOs, odd names" {
+    check() {
+        [ ! -e renamed ]
+        [ "$(cat moved/deep/old)" = 'from the image' ]
+        [ -d deep ]
+        [ -z "$(ls deep)" ]
+        [ "$(cat ../run/app/pid)" = x ]
+        [ "$(stat -c '%F %t %T' new/null)" = 'character special file 1 3' ]
+        [ -p new/fifo ]
+        [ -p ../dev/shm/fifo ]
+        [ -e "new/$(printf '%0255d' 1)" ]
+        [ -e new/$'added-\xff' ]
+    }
+    both check
 }
