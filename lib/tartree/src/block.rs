@@ -29,24 +29,32 @@ pub(crate) struct Fields<'a> {
 
 /// Appends the block of `fields`, checksummed.
 pub(crate) fn push(out: &mut Vec<u8>, fields: &Fields<'_>) {
+    out.extend_from_slice(&block(fields));
+}
+
+/// The block of `fields`, checksummed. It is made for every entry, so its numbers are written here and not by formatting.
+pub(crate) fn block(fields: &Fields<'_>) -> [u8; BLOCK] {
     let mut header = Header::new_ustar();
-    header.set_entry_type(tar::EntryType::new(fields.typeflag));
-    header.set_mode(fields.mode & 0o7777);
-    header.set_uid(u64::from(fields.uid.min(MAX_ID)));
-    header.set_gid(u64::from(fields.gid.min(MAX_ID)));
-    header.set_size(if fields.size > MAX_SIZE { 0 } else { fields.size });
-    let seconds = u64::try_from(fields.mtime.sec).unwrap_or(0);
-    header.set_mtime(if seconds > MAX_SIZE { 0 } else { seconds });
     if let Some(ustar) = header.as_ustar_mut() {
         fill(&mut ustar.name, fields.name);
         fill(&mut ustar.prefix, fields.prefix);
         fill(&mut ustar.linkname, fields.link);
+        ustar.typeflag = [fields.typeflag];
+        octal(&mut ustar.mode, u64::from(fields.mode & 0o7777));
+        octal(&mut ustar.uid, u64::from(fields.uid.min(MAX_ID)));
+        octal(&mut ustar.gid, u64::from(fields.gid.min(MAX_ID)));
+        octal(&mut ustar.size, if fields.size > MAX_SIZE { 0 } else { fields.size });
+        let seconds = u64::try_from(fields.mtime.sec).unwrap_or(0);
+        octal(&mut ustar.mtime, if seconds > MAX_SIZE { 0 } else { seconds });
         let (major, minor) = fields.rdev.unwrap_or((0, 0));
-        octal(&mut ustar.dev_major, major);
-        octal(&mut ustar.dev_minor, minor);
+        octal(&mut ustar.dev_major, u64::from(major.min(MAX_ID)));
+        octal(&mut ustar.dev_minor, u64::from(minor.min(MAX_ID)));
+        // The sum is taken over a checksum of spaces.
+        ustar.cksum = [b' '; 8];
     }
-    header.set_cksum();
-    out.extend_from_slice(header.as_bytes());
+    let sum: u32 = header.as_bytes().iter().map(|&b| u32::from(b)).sum();
+    octal(&mut header.as_old_mut().cksum, u64::from(sum));
+    *header.as_bytes()
 }
 
 fn fill(field: &mut [u8], value: &[u8]) {
@@ -54,8 +62,15 @@ fn fill(field: &mut [u8], value: &[u8]) {
     field[..len].copy_from_slice(&value[..len]);
 }
 
-fn octal(field: &mut [u8; 8], value: u32) {
-    field.copy_from_slice(format!("{:07o}\0", value.min(MAX_ID)).as_bytes());
+/// All digits that a terminated field has room for.
+fn octal(field: &mut [u8], mut value: u64) {
+    if let Some((end, digits)) = field.split_last_mut() {
+        *end = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (value & 7) as u8;
+            value >>= 3;
+        }
+    }
 }
 
 /// Splits a name of 101..=255 bytes at a `/` into ustar's prefix and name (POSIX.1-2024, pax, "ustar Interchange Format").
@@ -226,6 +241,36 @@ mod tests {
         let dir = [vec![b'a'; 100], vec![b'b'; 99]].join(&b'/');
         let dir = [dir, vec![b'/']].concat();
         assert_eq!(split_name(&dir), Some((&dir[..100], &dir[101..])));
+    }
+
+    #[test]
+    fn a_block_is_that_of_the_tar_crate() {
+        for (size, sec, id) in [(0, 0, 0), (MAX_SIZE, MAX_SIZE as i64, MAX_ID), (4711, 1_700_000_000, 1000)] {
+            let mut header = Header::new_ustar();
+            header.set_path("dir/name").unwrap();
+            header.set_entry_type(tar::EntryType::Char);
+            header.set_mode(0o4755);
+            header.set_uid(u64::from(id));
+            header.set_gid(u64::from(id));
+            header.set_size(size);
+            header.set_mtime(sec as u64);
+            header.set_device_major(8).unwrap();
+            header.set_device_minor(id).unwrap();
+            header.set_cksum();
+            let fields = Fields {
+                name: b"dir/name",
+                prefix: b"",
+                link: b"",
+                typeflag: b'3',
+                mode: 0o4755,
+                uid: id,
+                gid: id,
+                size,
+                mtime: Timestamp { sec, nsec: 0 },
+                rdev: Some((8, id)),
+            };
+            assert_eq!(block(&fields)[..], header.as_bytes()[..]);
+        }
     }
 
     #[test]

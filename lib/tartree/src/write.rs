@@ -1,5 +1,7 @@
 //! Entries to header blocks: the twin of [`read`](crate::Reader).
 
+use std::borrow::Cow;
+
 use crate::block::{self, BLOCK, Fields, MAX_ID, MAX_SIZE};
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::path::TarPath;
@@ -27,30 +29,30 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
         _ => None,
     };
     let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
-    let mut records = Vec::new();
-    let shown = extended(&mut records, entry, &name, link, size, map.is_some());
-    if !records.is_empty() {
-        let mut short = b"PaxHeaders.0/".to_vec();
-        short.extend(
-            entry.path.split().map_or(&b"root"[..], |(_, last)| last.as_encoded_bytes()).iter().take(80),
-        );
-        block::push(
-            out,
-            &Fields {
-                name: &short,
-                prefix: b"",
-                link: b"",
-                typeflag: b'x',
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                size: records.len() as u64,
-                mtime: Timestamp::default(),
-                rdev: None,
-            },
-        );
-        out.extend_from_slice(&records);
-        out.resize(out.len() + padding(records.len() as u64) as usize, 0);
+    // Room for the block of an `x` header, should there be one.
+    let start = out.len();
+    out.resize(start + BLOCK, 0);
+    let shown = extended(out, entry, &name, link, size, map.is_some());
+    let records = out.len() - start - BLOCK;
+    if records == 0 {
+        out.truncate(start);
+    } else {
+        let last = entry.path.split().map_or(&b"root"[..], |(_, last)| last.as_encoded_bytes());
+        let short = [b"PaxHeaders.0/", &last[..last.len().min(80)]].concat();
+        let fields = Fields {
+            name: &short,
+            prefix: b"",
+            link: b"",
+            typeflag: b'x',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: records as u64,
+            mtime: Timestamp::default(),
+            rdev: None,
+        };
+        out[start..start + BLOCK].copy_from_slice(&block::block(&fields));
+        out.resize(out.len() + padding(records as u64) as usize, 0);
     }
     let (prefix, short) = block::split_name(&shown).unwrap_or((b"", &shown));
     let (typeflag, rdev) = match entry.kind {
@@ -107,29 +109,26 @@ pub fn removal_header(path: &TarPath) -> Option<[u8; BLOCK]> {
     out.try_into().ok()
 }
 
-fn name_of(entry: &Entry, root: RootName) -> Vec<u8> {
-    if entry.path.is_root() {
-        return match root {
-            RootName::Dot => b"./".to_vec(),
-            RootName::Slash => b"/".to_vec(),
-        };
+fn name_of(entry: &Entry, root: RootName) -> Cow<'_, [u8]> {
+    match entry.kind {
+        _ if entry.path.is_root() => match root {
+            RootName::Dot => b"./".into(),
+            RootName::Slash => b"/".into(),
+        },
+        Kind::Dir => [entry.path.as_bytes(), b"/"].concat().into(),
+        _ => entry.path.as_bytes().into(),
     }
-    let mut name = entry.path.as_bytes().to_vec();
-    if matches!(entry.kind, Kind::Dir) {
-        name.push(b'/');
-    }
-    name
 }
 
 /// Fills `records` with what the header block cannot hold; gives the name for the block.
-fn extended(
+fn extended<'n>(
     records: &mut Vec<u8>,
     entry: &Entry,
-    name: &[u8],
+    name: &'n [u8],
     link: &[u8],
     size: u64,
     sparse: bool,
-) -> Vec<u8> {
+) -> Cow<'n, [u8]> {
     let meta = &entry.meta;
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
     if !is_text(name) || !is_text(link) {
@@ -145,9 +144,9 @@ fn extended(
         }
         // The name a reader shows that knows nothing of sparse files; GNU tar puts its process id there.
         let (dir, last) = name.split_at(name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1));
-        [dir, b"GNUSparseFile.0/", last].concat()
+        Cow::Owned([dir, b"GNUSparseFile.0/", last].concat())
     } else {
-        name.to_vec()
+        Cow::Borrowed(name)
     };
     if block::split_name(&shown).is_none() || !shown.is_ascii() {
         pax::push(records, b"path", &shown);
@@ -166,7 +165,7 @@ fn extended(
     }
     let whole = u64::try_from(meta.mtime.sec).is_ok_and(|sec| sec <= MAX_SIZE) && meta.mtime.nsec == 0;
     if !whole {
-        pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
+        pax::push(records, b"mtime", &pax::time(meta.mtime));
     }
     for xattr in &meta.xattrs {
         // bsdtar and `GNU tar --acls` restore ACLs from their text alone, podman from the attribute alone.
