@@ -42,6 +42,18 @@ pub fn run(args: &Restore, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The forms that are lines of text, each read by another program: `--to podman`, `cni-args` and `ip-batch`.
+///
+/// # Errors
+/// For each form, when the status does not fit into it.
+pub fn texts(status: &NetworkStatus) -> [anyhow::Result<String>; 3] {
+    [
+        podman::options(status, '\n').map_err(Into::into),
+        cni::arguments(status),
+        ip::batch(status, &NetworkInfos::default()).map_err(Into::into),
+    ]
+}
+
 fn form(
     args: &Restore,
     status: Option<&NetworkStatus>,

@@ -137,6 +137,21 @@ impl Registry {
         registry
     }
 
+    /// The devices of one file, whose text is given.
+    ///
+    /// # Errors
+    /// When it is no CDI specification.
+    pub fn of(text: &[u8], is_yaml: bool) -> anyhow::Result<Registry> {
+        let (kind, vendor) = document(text, is_yaml, "CDI specification".into())?;
+        Ok(Registry { vendors: BTreeMap::from([(kind, vec![vendor])]), ..Registry::default() })
+    }
+
+    /// The full names of all devices.
+    pub fn names(&self) -> Vec<String> {
+        let vendors = self.vendors.iter().flat_map(|(kind, all)| all.iter().map(move |v| (kind, v)));
+        vendors.flat_map(|(kind, v)| v.devices.keys().map(move |device| format!("{kind}={device}"))).collect()
+    }
+
     /// The file with a device: of two the later directory's.
     fn find(&self, kind: &str, device: &str) -> Option<(&Vendor, &Edits)> {
         let vendors = self.vendors.get(kind)?;
@@ -177,12 +192,16 @@ impl Registry {
 
 fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
     let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 4 << 20)?;
-    let value = if path.extension().is_some_and(|e| e == "yaml") {
-        serde_yaml_ng::from_slice(&text).context("not valid YAML")?
+    document(&text, path.extension().is_some_and(|e| e == "yaml"), cli::name(path))
+}
+
+fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(String, Vendor)> {
+    let value = if is_yaml {
+        serde_yaml_ng::from_slice(text).context("not valid YAML")?
     } else {
-        checkpoint::json::document(&text)?
+        checkpoint::json::document(text)?
     };
-    parse(&value, cli::name(path))
+    parse(&value, file)
 }
 
 fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {

@@ -128,7 +128,15 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
 
 fn read_file(path: &Path) -> anyhow::Result<Hook> {
     let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 1 << 20)?;
-    parse(checkpoint::json::document(&text)?, cli::name(path))
+    read_text(&text, cli::name(path))
+}
+
+/// Reads one hook; `file` is its name for messages.
+///
+/// # Errors
+/// What is wrong in it.
+pub fn read_text(text: &[u8], file: String) -> anyhow::Result<Hook> {
+    parse(checkpoint::json::document(text)?, file)
 }
 
 fn parse(value: Value, file: String) -> anyhow::Result<Hook> {

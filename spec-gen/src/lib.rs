@@ -1,0 +1,60 @@
+//! `spec-gen`: a container's `config.json` from a spec, a container config, an image config or flags.
+//!
+//! A library so that its parsers can be fuzzed.
+
+#![forbid(unsafe_code)]
+
+mod actions;
+mod annotations;
+mod apparmor;
+mod args;
+mod bindmap;
+mod capabilities;
+pub mod cdi;
+mod cgroups;
+mod compat;
+pub mod container;
+mod default;
+mod devices;
+mod diff;
+mod entries;
+mod env;
+mod explain;
+mod flags;
+mod generate;
+pub mod hooks;
+mod identity;
+mod idmap;
+pub mod image_config;
+mod input;
+mod masks;
+mod mounts;
+mod namespaces;
+mod options;
+mod overlay;
+pub mod passwd;
+mod process;
+mod resources;
+mod restore;
+mod rootfs;
+mod run;
+mod seccomp;
+mod secrets;
+mod security;
+mod selinux;
+mod shape;
+pub mod spec;
+mod systemd;
+mod tree;
+mod user;
+mod validate;
+mod values;
+mod volumes;
+mod workdir;
+
+use std::process::ExitCode;
+
+/// The program.
+pub fn main() -> ExitCode {
+    cli::run(run::run)
+}

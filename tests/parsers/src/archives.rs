@@ -1,0 +1,99 @@
+//! Streams and archives of members, images of containers, and CRIU's own files.
+
+use std::io::{BufReader, Write};
+
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveReader, Unknown};
+use checkpoint::compress::{Bound, Decoder};
+use checkpoint::oci::Layout;
+use checkpoint::process_tree::Images;
+use checkpoint::stats::Stats;
+use checkpoint::stream::{Ending, StreamReader};
+use tartree::{Limits, Reader};
+
+/// What is read of one input: the limits are for the tools, and tested there.
+const MOST: u64 = 1 << 24;
+
+/// A member stream, proved and raw.
+pub fn stream(bytes: &[u8]) {
+    let count = |ending| {
+        let mut reader = StreamReader::new(bytes, ending);
+        let mut members = 0;
+        loop {
+            match reader.next() {
+                Ok(Some(_)) => members += 1,
+                Ok(None) => return Some((members, reader.ends().len() as u64, reader.streams())),
+                Err(_) => return None,
+            }
+        }
+    };
+    if let Some((members, ends, streams)) = count(Ending::Proved) {
+        assert_eq!(ends, streams, "a stream without its end");
+        let raw = count(Ending::Raw).map(|(members, ..)| members);
+        assert_eq!(raw, Some(members), "proved, but not readable as a plain tar");
+    }
+}
+
+/// An archive in any compression, and the tars in it.
+pub fn archive(bytes: &[u8]) {
+    let bound = Bound::new(Some(MOST), Some(1 << 22));
+    let limits = Limits { content_bytes: MOST, ..Limits::default() };
+    let Ok(mut reader) = ArchiveReader::bounded(bytes, Unknown::Keep, limits.clone(), bound) else { return };
+    let mut names = Vec::new();
+    while let Ok(Some((member, _))) = reader.next() {
+        let bound = reader.bound();
+        if matches!(member, Member::RootfsDiff | Member::Volume(_) | Member::DevShm) {
+            if let Ok(decoder) = Decoder::bounded(BufReader::new(reader.content()), bound) {
+                let mut nested = Reader::new(BufReader::new(decoder), limits.clone());
+                while let Ok(Some(_)) = nested.next() {}
+            }
+        }
+        assert_eq!(Member::of(&member.path()), member, "a name that is another member's");
+        names.push(member);
+    }
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all, "a member twice");
+}
+
+/// An image layout, or docker's, as a tar.
+pub fn oci_layout(bytes: &[u8]) {
+    let mut file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile()).expect("a file");
+    file.write_all(bytes).expect("written");
+    let Ok(layout) = Layout::of_tar(&file) else { return };
+    if let Ok(mut image) = layout.image(None) {
+        let end = image.layer.offset.checked_add(image.layer.size);
+        assert!(end.is_some_and(|end| end <= bytes.len() as u64), "a layer beyond the file");
+        let _ = image.layer.prove();
+    }
+}
+
+/// CRIU's images, each kind that is read: the first byte says which.
+pub fn images(bytes: &[u8]) {
+    const NAMES: [&str; 7] =
+        ["pstree.img", "core-1.img", "ids-1.img", "mm-1.img", "fdinfo-1.img", "pagemap-1.img", "stats-dump"];
+    let mut images = Images::default();
+    // Several images in one input, so that what they say of each other is read too.
+    for part in bytes.split(|&b| b == 0xfe) {
+        let Some((&which, image)) = part.split_first() else { continue };
+        let name = NAMES[usize::from(which) % NAMES.len()];
+        if name == "stats-dump" {
+            if let Ok(stats) = Stats::read(name, image) {
+                let _ = stats.to_json();
+            }
+        } else {
+            let _ = images.add(name, image);
+        }
+    }
+    for pages in [1, 2] {
+        let (parts, total) = images.parts(&format!("pages-{pages}.img"));
+        for part in parts {
+            for size in [0, 4096, total.saturating_mul(4096), u64::MAX] {
+                let range = part.range(size, total);
+                assert!(range.is_none_or(|(start, len)| start + len <= size), "arguments beyond the image");
+            }
+        }
+    }
+    let _ = (images.lacks_cmdlines(), images.processes());
+}

@@ -1,0 +1,125 @@
+//! JSON and other text: of an archive, of an image, of a host.
+
+use std::path::Path;
+
+use checkpoint::config_dump::ConfigDump;
+use checkpoint::network_status::NetworkStatus;
+use checkpoint::spec_dump::SpecDump;
+use checkpoint::{deleted, json};
+use rootfs_diff::layers::Layers;
+use rootfs_diff::mountinfo;
+use spec_gen::cdi::{self, Registry};
+use spec_gen::container::Container;
+use spec_gen::image_config::ImageConfig;
+use spec_gen::spec::Spec;
+use spec_gen::{hooks, passwd};
+
+/// Both deletion lists. What is read is written and read again as the same.
+pub fn deleted_files(bytes: &[u8]) {
+    for read in [deleted::read(bytes), deleted::read0(bytes)] {
+        let Ok(mut paths) = read else { continue };
+        assert!(paths.iter().all(|path| !path.is_root()), "the root");
+        let (text, raw) = deleted::write(&paths);
+        let mut again = deleted::read(&text.unwrap_or(b"null".to_vec())).expect("what was written");
+        again.extend(deleted::read0(&raw.unwrap_or_default()).expect("what was written"));
+        again.sort();
+        paths.sort();
+        assert_eq!(again, paths);
+    }
+}
+
+/// podman's and CRI-O's `config.dump`, for ckpt-pack and ckpt-unpack and for spec-gen.
+pub fn config_dump(bytes: &[u8]) {
+    if let Ok(mut config) = ConfigDump::read(bytes) {
+        let volumes = config.volumes();
+        config.set_nocopy();
+        config.complete_image_keys();
+        let again = ConfigDump::read(&config.write()).expect("what was written");
+        if let Ok(volumes) = volumes {
+            let again = again.volumes().expect("the same volumes");
+            assert_eq!(again.len(), volumes.len());
+        }
+    }
+    if let Some(map) = json::document(bytes).ok().as_ref().and_then(|value| value.as_object()) {
+        let _ = Container::from_libpod(map);
+    }
+}
+
+/// The runtime spec of a checkpoint.
+pub fn spec_dump(bytes: &[u8]) {
+    let Ok(mut spec) = SpecDump::read(bytes) else { return };
+    let _ = (spec.missing(), spec.user(), spec.engine(), spec.annotation("org.criu.config"));
+    let destinations: Vec<String> = spec.mounts().iter().map(|mount| mount.destination.to_string()).collect();
+    for destination in destinations {
+        spec.set_mount_source(&destination, "/elsewhere");
+    }
+    SpecDump::read(&spec.write()).expect("what was written");
+}
+
+/// `network.status`, and the lines that other programs read when a network is set up from it.
+pub fn network_status(bytes: &[u8]) {
+    let Ok(Some(status)) = NetworkStatus::parse(bytes) else { return };
+    let again = NetworkStatus::from_value(status.to_value()).expect("what was written");
+    assert_eq!(again.as_ref(), Some(&status));
+    if netstatus::validate::validate(&status).is_err() {
+        return;
+    }
+    let starts = ["--network=", "CNI_IFNAME=", ""];
+    for (text, start) in netstatus::restore::texts(&status).into_iter().zip(starts) {
+        let Ok(text) = text else { continue };
+        for line in text.lines() {
+            assert!(line.starts_with(start), "{line:?} is no line of ours");
+            assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
+        }
+    }
+}
+
+/// The configuration of an image, put into a spec.
+pub fn image_config(bytes: &[u8]) {
+    let Ok(value) = json::document(bytes) else { return };
+    let Ok(image) = ImageConfig::parse(&value) else { return };
+    let mut spec = Spec::new(serde_json::json!({ "ociVersion": "1.2.0", "process": {} }));
+    let _ = image.apply(&mut spec, &mut Container::default());
+}
+
+/// `passwd` and `group` of a root file system.
+pub fn accounts(bytes: &[u8]) {
+    let users = passwd::passwd(bytes, Path::new("passwd"));
+    let groups = passwd::group(bytes, Path::new("group"));
+    let lines = bytes.split(|&b| b == b'\n').count();
+    assert!(users.entries.len() + users.ignored.len() <= lines);
+    assert!(users.entries.iter().all(|user| user.uid != u32::MAX && user.gid != u32::MAX));
+    assert!(groups.entries.iter().all(|group| group.gid != u32::MAX));
+}
+
+/// A CDI specification in JSON and YAML, and all its devices put into a spec.
+pub fn cdi(bytes: &[u8]) {
+    for is_yaml in [false, true] {
+        let Ok(registry) = Registry::of(bytes, is_yaml) else { continue };
+        let names = registry.names();
+        assert!(names.iter().all(|name| cdi::is_device_name(name)), "{names:?}");
+        let mut spec = Spec::new(serde_json::json!({ "ociVersion": "1.2.0", "process": {} }));
+        let _ = registry.inject(&mut spec, &names);
+    }
+}
+
+/// A hook configuration, held against a spec.
+pub fn hooks(bytes: &[u8]) {
+    let Ok(hook) = hooks::read_text(bytes, "hook".into()) else { return };
+    let spec = serde_json::json!({
+        "ociVersion": "1.2.0", "process": { "args": ["sh", "-c", "true"] },
+        "annotations": { "a": "b" }, "hooks": {},
+    });
+    let _ = hooks::inject(&mut Spec::new(spec), &[hook], true, Default::default());
+}
+
+/// The mounts of a process, and the layers of the overlays among them.
+pub fn mountinfo(bytes: &[u8]) {
+    for mount in mountinfo::parse(bytes) {
+        let Ok(layers) = Layers::of(&mount) else { continue };
+        let all = layers.upper.iter().chain(&layers.lowers).chain(&layers.data_only);
+        for layer in all {
+            assert!(layer.is_absolute(), "{}", layer.display());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Replays the corpus of the fuzzers: inputs that once found something, and one of each kind.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use parsers::PARSERS;
+
+#[test]
+fn every_input_of_the_corpus_is_parsed_without_a_crash_and_in_time() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let mut slow = Vec::new();
+    for (name, parse) in PARSERS {
+        let dir = fuzz.join("corpus").join(name);
+        let entries = fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert!(!files.is_empty(), "{name}: no corpus");
+        for file in files {
+            let bytes = fs::read(&file).unwrap();
+            let start = Instant::now();
+            let caught = std::panic::catch_unwind(|| parse(&bytes));
+            assert!(caught.is_ok(), "{}: see the panic above", file.display());
+            if start.elapsed() > Duration::from_secs(5) {
+                slow.push(file);
+            }
+        }
+    }
+    assert!(slow.is_empty(), "more than five seconds: {slow:?}");
+}
+
+#[test]
+fn every_parser_has_its_fuzz_target() {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+    let mut there: Vec<_> = fs::read_dir(targets)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    there.sort();
+    let mut known: Vec<_> = PARSERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    known.sort();
+    assert_eq!(there, known);
+}
