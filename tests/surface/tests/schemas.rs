@@ -1,0 +1,226 @@
+//! Every JSON document that a tool writes fits its schema in docs/schema.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use harness::tools::tool;
+use serde_json::{Value, json};
+
+const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema");
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn files(dir: &str, suffix: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(source(dir)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.to_string_lossy().ends_with(suffix));
+    files.sort();
+    assert!(!files.is_empty(), "{dir}: no {suffix}");
+    files
+}
+
+fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(tool(name));
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // A tool that has seen enough closes the pipe.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Documents and the schemas they should fit.
+#[derive(Default)]
+struct Cases(String);
+
+impl Cases {
+    fn add(&mut self, schema: &str, name: &str, document: &[u8]) {
+        let document: Value =
+            serde_json::from_slice(document).unwrap_or_else(|e| panic!("{name}: not one JSON document: {e}"));
+        self.0.push_str(&json!({ "schema": schema, "name": name, "document": document }).to_string());
+        self.0.push('\n');
+    }
+
+    fn judge(self) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/validate.py");
+        let mut python = Command::new("python3");
+        python.args([script, SCHEMAS]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = python.spawn().expect("python3");
+        child.stdin.take().unwrap().write_all(self.0.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    }
+}
+
+fn can() -> bool {
+    let there = Command::new("python3").args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
+    harness::host::can("needs python3-jsonschema", there.is_ok_and(|status| status.success()))
+}
+
+#[test]
+fn what_ckpt_unpack_tells_of_archives() {
+    if !can() {
+        return;
+    }
+    let mut cases = Cases::default();
+    let mut archives = files("ckpt-unpack/tests/data", ".tar.xz");
+    archives.extend(files("ckpt-unpack/tests/data", ".oci.tar"));
+    for archive in archives {
+        let name = archive.file_name().unwrap().to_string_lossy().into_owned();
+        for (flag, schema) in [("--list", "ckpt-unpack-list"), ("--show", "ckpt-unpack-show")] {
+            let output = run("ckpt-unpack", &[flag, "--json", archive.to_str().unwrap()], b"");
+            cases.add(schema, &format!("{name} {flag}"), &output.stdout);
+        }
+    }
+    cases.judge();
+}
+
+/// A bundle with an inventory, and with figures of CRIU: a dump's, a real one.
+fn bundle(dir: &Path) -> PathBuf {
+    let bundle = dir.join("bundle");
+    let archive = source("ckpt-unpack/tests/data/g06-bridge.tar.xz");
+    let args = ["--bundle", bundle.to_str().unwrap(), archive.to_str().unwrap()];
+    run("ckpt-unpack", &args, b"");
+    bundle
+}
+
+#[test]
+fn statistics_of_a_dump() {
+    if !can() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = bundle(dir.path());
+    let out = dir.path().join("out");
+    let args = ["--bundle", bundle.to_str().unwrap(), "--ignore-rootfs", "--ignore-volumes", "--print-stats"];
+    let output = run("ckpt-pack", &[&args[..], &["-o", out.to_str().unwrap()]].concat(), b"");
+    let mut cases = Cases::default();
+    cases.add("print-stats", "ckpt-pack", &output.stdout);
+    cases.judge();
+}
+
+#[test]
+fn changes_of_a_root_file_system_and_entries_of_a_tar() {
+    if !can() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    for root in [&from, &to] {
+        fs::create_dir(root).unwrap();
+        fs::write(root.join("same"), "same").unwrap();
+    }
+    fs::write(from.join("old"), "").unwrap();
+    fs::write(to.join("same"), "other").unwrap();
+    fs::set_permissions(to.join("same"), fs::Permissions::from_mode(0o4755)).unwrap();
+    fs::hard_link(to.join("same"), to.join("link")).unwrap();
+    symlink("same", to.join("symlink")).unwrap();
+    symlink("x", to.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff"))).unwrap();
+    let sparse = fs::File::create(to.join("sparse")).unwrap();
+    sparse.set_len(8 << 20).unwrap();
+    Command::new("mkfifo").arg(to.join("fifo")).status().unwrap();
+    if harness::host::is_root() {
+        for (name, kind) in [("char", "c"), ("block", "b")] {
+            let made = Command::new("mknod").arg(to.join(name)).args([kind, "1", "3"]).status();
+            assert!(made.unwrap().success());
+        }
+    }
+    let mut cases = Cases::default();
+    let [from, to] = [from, to].map(|path| path.to_str().unwrap().to_owned());
+    let trees = ["--from", &from, "--to", &to];
+    let output = run("rootfs-diff", &[&["list", "--json"], &trees[..]].concat(), b"");
+    let letters = String::from_utf8_lossy(&output.stdout).into_owned();
+    for change in ["added", "modified", "deleted"] {
+        assert!(letters.contains(change), "{letters}");
+    }
+    cases.add("rootfs-diff-list", "rootfs-diff list", &output.stdout);
+    let output = run("rootfs-diff", &[&["list", "--json", "--from", &to, "--to", &to][..]].concat(), b"");
+    cases.add("rootfs-diff-list", "no change", &output.stdout);
+
+    let output = run("vol-archive", &["create", &to], b"");
+    let output = run("vol-archive", &["list", "--json"], &output.stdout);
+    cases.add("vol-archive-list", "vol-archive list", &output.stdout);
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Each is the first once, for that one is bent.
+    for entry in listed.as_array().unwrap() {
+        cases.add("vol-archive-list", &entry["path"].to_string(), json!([entry]).to_string().as_bytes());
+    }
+
+    let output = run("rootfs-diff", &[&["create", "--members"], &trees[..]].concat(), b"");
+    for (member, schema) in [(".end", "member-stream-end"), ("deleted.files", "deleted-files")] {
+        let stream = dir.path().join("stream");
+        fs::write(&stream, &output.stdout).unwrap();
+        let tar = Command::new("tar").args(["-xOf"]).arg(&stream).arg(member).output().unwrap();
+        cases.add(schema, member, &tar.stdout);
+    }
+    cases.judge();
+}
+
+#[test]
+fn networks() {
+    if !can() {
+        return;
+    }
+    let mut cases = Cases::default();
+    let mut statuses = files("netstatus/tests/data/podman", ".network.status");
+    statuses.push(source("netstatus/tests/data/netavark/dualstack.status.json"));
+    for path in statuses {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let status = fs::read(&path).unwrap();
+        let output = run("netstatus", &["show", "--json"], &status);
+        cases.add("netstatus-show", &name, &output.stdout);
+        let output = run("netstatus", &["save", "--from", "status"], &status);
+        cases.add("network-status", &name, &output.stdout);
+    }
+    let cni = fs::read(source("netstatus/tests/data/cni/result-1.0.0-dual.json")).unwrap();
+    let output = run("netstatus", &["save", "--from", "cni", "--network", "lan"], &cni);
+    cases.add("network-status", "CNI", &output.stdout);
+    cases.judge();
+}
+
+#[test]
+fn what_spec_gen_asks_to_be_done() {
+    if !can() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("actions");
+    let data = dir.path().join("data");
+    let overlay = dir.path().join("overlay");
+    for made in [&data, &overlay] {
+        fs::create_dir(made).unwrap();
+    }
+    let volume = format!("{}:/data:U", data.display());
+    let over = format!("{}:/over:O", overlay.display());
+    let layers = dir.path().join("layers");
+    let layers = layers.to_str().unwrap();
+    let args =
+        ["--new", "--actions", list.to_str().unwrap(), "--overlay-dir", layers, "-v", &volume, "-v", &over];
+    run("spec-gen", &args, b"");
+    let lines = fs::read_to_string(&list).unwrap();
+    let mut cases = Cases::default();
+    assert!(lines.contains(r#""chown""#), "{lines}");
+    for line in lines.lines() {
+        cases.add("spec-gen-actions", line, line.as_bytes());
+    }
+    cases.judge();
+}
+
+#[test]
+fn every_schema_is_named_in_a_manual_page() {
+    let pages: String = files("man", "").iter().map(|page| fs::read_to_string(page).unwrap()).collect();
+    let pages = pages.replace("\\-", "-");
+    for schema in files("docs/schema", ".json") {
+        let name = schema.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(pages.contains(&format!("docs/schema/{name}")), "{name}: in no manual page");
+    }
+}
