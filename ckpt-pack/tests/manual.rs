@@ -7,6 +7,6 @@ fn every_option_is_in_the_manual_page_and_none_else() {
         env!("CARGO_BIN_EXE_ckpt-pack"),
         page.as_ref(),
         &[],
-        &["--export", "--members", "--rootfs", "--work-path"],
+        &["--deleted", "--export", "--members", "--rootfs", "--work-path"],
     );
 }

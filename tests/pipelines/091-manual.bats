@@ -1,0 +1,272 @@
+# Every code block of the tools' manual pages does what the page says: run as it stands, in the scene it sets.
+
+load helpers
+load documents
+
+setup_file() {
+    if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
+    build_image
+    documents man/{ckpt-pack,ckpt-unpack,rootfs-diff,vol-archive,netstatus,spec-gen}.1
+    hosts
+    web_runs -v /srv/data:/data
+    runc state web >state.json
+    # The pages need not run a container each: they take this one up after its checkpoint.
+    follow man/ckpt-pack.1 'runc checkpoint'
+    cp web.ckpt state.json "$BATS_FILE_TMPDIR"
+    checkpointed=$BATS_FILE_TMPDIR/web.ckpt
+    export checkpointed
+}
+
+teardown_file() {
+    web_is_gone
+    no_hosts
+}
+
+setup() {
+    cd "$hosts/home/here"
+    rm -rf ./*
+    local host
+    for host in here there; do
+        ssh $host ip netns delete web 2>/dev/null || true
+    done
+}
+
+# root DIR: a root file system that holds the image, below which nothing is mounted.
+root() {
+    mkdir -p "$(dirname "$1")"
+    cp -a "$image" "$1"
+}
+
+@test "ckpt-pack(1): one stage at a time gives what the pipe gives" {
+    follow man/ckpt-pack.1 'volumes/data.tar=data.tar'
+    rootfs-diff create --members --rootfs "$B/rootfs" >expected
+    cmp <(tar -xOf web.ckpt rootfs-diff.tar) <(tar -xOf expected rootfs-diff.tar)
+    [ "$(tar -xOf web.ckpt volumes/data.tar | tar -xO file)" = 'in the volume' ]
+    ckpt-unpack --verify web.ckpt
+}
+
+@test "ckpt-pack(1): an image for registries" {
+    follow man/ckpt-pack.1 '--format oci'
+    skopeo inspect --raw oci-archive:web.oci:registry.example/web:1 | jq -e '.annotations["io.podman.annotations.checkpoint.name"]'
+}
+
+@test "ckpt-pack(1): what this host can" {
+    [ -n "${NEWER_CRIU+known}" ] || not_run "no CRIU here dumps TCP sockets, so that the answer is no"
+    follow man/ckpt-pack.1 '--check -v'
+}
+
+@test "ckpt-unpack(1): look before you unpack" {
+    cp "$checkpointed" web.ckpt
+    follow man/ckpt-unpack.1 '--list web.ckpt' >seen
+    grep -w 'rootfs-diff.tar' seen
+    grep -w '10.88.0.5' seen
+}
+
+@test "ckpt-unpack(1): into a bundle, a root file system and a volume" {
+    cp "$checkpointed" web.ckpt
+    export B2=$BATS_TEST_TMPDIR/web2
+    overlay "$B2"
+    follow man/ckpt-unpack.1 '--volume data=/srv/data2'
+    same_tree "$B/rootfs" "$B2/rootfs"
+    same_tree /srv/data /srv/data2
+    [ -f "$B2/spec.dump" ]
+    umount "$B2/rootfs"
+}
+
+@test "ckpt-unpack(1): what lies on the other host is whole, or is not" {
+    cp "$checkpointed" "$hosts/home/there/web.ckpt"
+    follow man/ckpt-unpack.1 'ssh there'
+    truncate -s -10 "$hosts/home/there/web.ckpt"
+    run ! follow man/ckpt-unpack.1 'ssh there'
+}
+
+@test "rootfs-diff(1): what a container has changed" {
+    printf '#!/bin/sh\nexec cat "$@"\n' >"$hosts/bin/less"
+    chmod +x "$hosts/bin/less"
+    follow man/rootfs-diff.1 'rootfs-diff list' >seen
+    rm "$hosts/bin/less"
+    grep -x 'C /app/settings' seen
+    grep -x 'D /app/deleted' seen
+    grep -x '+changed' seen
+}
+
+@test "rootfs-diff(1): packed with the rest of a checkpoint" {
+    follow man/rootfs-diff.1 'ckpt-pack --bundle'
+    ckpt-unpack --verify web.ckpt
+}
+
+@test "rootfs-diff(1): carried by hand" {
+    mkdir up top base work merged copy
+    echo one | tee base/kept base/changed base/removed >/dev/null
+    echo two >top/added
+    mount -t overlay overlay -o lowerdir=top:base,upperdir=up,workdir=work merged
+    cp -a merged/. copy
+    echo three >merged/changed
+    rm merged/removed
+    mkdir merged/new
+    umount merged
+    follow man/rootfs-diff.1 '--upper up'
+    mount -t overlay overlay -o lowerdir=top:base,upperdir=up,workdir=work merged
+    same_tree merged copy
+    umount merged
+}
+
+@test "rootfs-diff(1): a layer of an image" {
+    umoci init --layout web
+    umoci new --image web:new
+    follow man/rootfs-diff.1 '--format oci'
+    umoci unpack --image web:new unpacked
+    [ "$(cat unpacked/rootfs/app/settings)" = changed ]
+}
+
+@test "vol-archive(1): a volume to another machine" {
+    follow man/vol-archive.1 'ssh there'
+    same_tree /srv/data "/proc/$(cat "$hosts/there")/root/srv/data"
+}
+
+@test "vol-archive(1): volumes and shared memory with a checkpoint" {
+    mkdir -p /srv/{db,www} /run/web/shm
+    echo rows >/srv/db/table
+    echo shared >/run/web/shm/file
+    follow man/vol-archive.1 'db=/srv/db'
+    [ "$(tar -tf web.ckpt | grep -cE '^(volumes/(db|www)|devshm-checkpoint)\.tar$')" = 3 ]
+}
+
+@test "vol-archive(1): one volume by hand" {
+    zstd -dq <"$checkpointed" >web.tar
+    cp -a /srv/data before
+    rm -r /srv/data
+    follow man/vol-archive.1 'tar -xOf web.tar'
+    same_tree before /srv/data
+}
+
+# lan NAME...: a bridge of that name on both hosts.
+lan() {
+    local host
+    for host in here there; do
+        ssh $host ip link add "$1" type bridge
+        ssh $host ip link set "$1" up
+    done
+}
+
+@test "netstatus(1): what netavark set up is set up on another host" {
+    ip netns add web
+    cp "$tests/netavark-options.json" opts.json
+    cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
+    follow man/netstatus.1 'netstatus save > network.status'
+    cp network.status "$hosts/home/there"
+    ssh there ip netns add web
+    follow_there man/netstatus.1 '--base opts.json'
+    [ "$(ip -n web -json address show eth0 | jq -c '.[0] | .address, .addr_info[0].local')" = \
+        "$(ssh there ip -n web -json address show eth0 | jq -c '.[0] | .address, .addr_info[0].local')" ]
+}
+
+# bats test_tags=tcp
+@test "netstatus(1): a container moves with its network, without netavark" {
+    lan br0
+    ip netns add web
+    echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
+        "subnets": [{"ipnet": "10.1.0.5/24", "gateway": "10.1.0.1"}]}}}}' |
+        netstatus apply --netns /run/netns/web --create veth --bridge br0
+    root web/rootfs
+    (cd web && spec-gen --new --rootfs rootfs --read-only=false --tty=false --network ns:/run/netns/web -- /app/count |
+        jq '.root.path = "rootfs"' >config.json)
+    start runc web web
+    follow man/netstatus.1 'runc checkpoint --tcp-established --image-path img web'
+    before=$(counted web/rootfs)
+    cp -a web img network.status "$hosts/home/there"
+    follow_there man/netstatus.1 '--create veth --bridge br0'
+    counted_past "$hosts/home/there/web/rootfs/tmp/counter" "$before"
+    [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0] | .address, .addr_info[0].local' | xargs)" = \
+        '02:10:01:00:00:05 10.1.0.5' ]
+    ssh there runc delete -f web
+}
+
+@test "netstatus(1): a copy of a container with another address" {
+    cat >"$hosts/bin/podman" <<PODMAN
+#!/bin/sh
+exec /usr/bin/podman --root "$BATS_TEST_TMPDIR/root" --runroot "$BATS_TEST_TMPDIR/run" --storage-driver overlay \
+    --cgroup-manager cgroupfs --events-backend none --runtime runc --network-config-dir "$BATS_TEST_TMPDIR/networks" "\$@" 3>&-
+PODMAN
+    chmod +x "$hosts/bin/podman"
+    mkdir "$BATS_TEST_TMPDIR/networks"
+    tar -C "$image" -c . | podman import --change 'CMD ["/app/count"]' - localhost/web
+    podman network create --disable-dns --subnet 10.1.0.0/24 web
+    echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
+        "subnets": [{"ipnet": "10.1.0.5/24", "gateway": "10.1.0.1"}]}}}}' >network.status
+    id=$(follow man/netstatus.1 'podman run' | tail -n 1)
+    podman inspect "$id" | jq -e '.[0].NetworkSettings.Networks.web
+        | .IPAddress == "10.1.0.9" and .MacAddress != "02:10:01:00:00:05"'
+    podman rm -f -t 0 "$id"
+    podman network rm web
+    podman umount -a
+    rm "$hosts/bin/podman"
+}
+
+# says DOCUMENT WORDS COMMAND...: the command fails, and says what this block shows, which may be folded.
+says() {
+    local shown
+    shown=$(block "$1" "$2" | xargs -d '\n')
+    shift 2
+    run --separate-stderr "$@"
+    [ "$status" = 1 ]
+    if [[ " $shown" != *" ${stderr%%$'\n'*}"* ]]; then
+        printf 'shown: %s\nsaid:  %s\n' "$shown" "$stderr"
+        return 1
+    fi
+}
+
+@test "netstatus(1): the message it shows" {
+    echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
+        "subnets": [{"ipnet": "10.1.0.0/24", "gateway": "10.1.0.1"}]}}}}' >network.status
+    says man/netstatus.1 'netstatus: error:' netstatus restore --to netavark network.status
+}
+
+@test "spec-gen(1): a bundle from a root file system" {
+    root rootfs
+    follow man/spec-gen.1 'spec-gen --new'
+    jq '.process.terminal = false' config.json >new && mv new config.json
+    runc run once </dev/null | tee said
+    grep '^uid=1000' said
+    grep -x file said
+}
+
+@test "spec-gen(1): what podman would give its runtime" {
+    root rootfs
+    cp "$BATS_FILE_TMPDIR/state.json" .
+    # A configuration that podman wrote.
+    xz -dc "$source_dir/ckpt-unpack/tests/data/g12-diff-deletes.tar.xz" | tar -xO config.dump >config.dump
+    follow man/spec-gen.1 '--state state.json'
+    [ "$(jq -c .process.args config.json)" = "$(jq -c .spec.process.args config.dump)" ]
+}
+
+@test "spec-gen(1): a container of another machine" {
+    ckpt-unpack --bundle . <"$checkpointed"
+    root rootfs
+    rootfs-diff apply --rootfs rootfs --deleted deleted.files <rootfs-diff.tar
+    ip netns add web
+    before=$(counted rootfs)
+    follow man/spec-gen.1 'spec-gen --restore'
+    counted_past rootfs/tmp/counter "$before"
+    runc delete -f web
+}
+
+@test "spec-gen(1): what a flag changes" {
+    root rootfs
+    echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
+    spec-gen --new --rootfs rootfs >config.json
+    follow man/spec-gen.1 '--explain' >seen 2>&1
+    grep 1000 seen
+}
+
+@test "spec-gen(1): the messages it shows" {
+    root rootfs
+    says man/spec-gen.1 'spec-gen: error:' spec-gen --user alice --rootfs rootfs < <(spec-gen --new)
+    spec-gen --new | jq 'del(.mounts[2].destination)' >spec.json
+    says man/spec-gen.1 'spec-gen: error:' spec-gen <spec.json
+}
+
+@test "every code block was run" {
+    [ -n "${NEWER_CRIU+known}" ] || not_run "blocks that need a CRIU that dumps TCP sockets"
+    all_followed
+}
