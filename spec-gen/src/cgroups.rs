@@ -29,21 +29,28 @@ const DEFAULT_PARENT: &str = "/libpod_parent";
 /// When the manager is unknown, or a systemd parent is no slice.
 pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
     let (parent, id) = (container.cgroup_parent.as_str(), container.id.as_str());
+    let said = |key, flag| if container.is_libpod { key } else { flag };
     match container.cgroups_mode.as_str() {
         "disabled" => return Ok(None),
         "split" => return split(id).map(Some),
         "" | "enabled" | "no-conmon" => {}
-        other => bail!("cgroups mode {other:?} is not one of enabled, disabled, no-conmon, split"),
+        other => bail!(
+            "{}: {other:?} is not one of enabled, disabled, no-conmon, split",
+            said("cgroupsMode", "--cgroups")
+        ),
     }
     if id.is_empty() {
-        bail!("a cgroup path needs the container's id: add --id ID");
+        bail!("{}: missing, and the cgroup path needs the container's id", said("id", "--id"));
     }
     match container.cgroup_manager.as_str() {
         "systemd" => {
             let slice = parent.rsplit('/').next().unwrap_or_default();
             let slice = if slice.is_empty() { "machine.slice" } else { slice };
             if !slice.ends_with(".slice") {
-                bail!("cgroup parent {parent}: systemd wants a slice (its name ends in .slice)");
+                bail!(
+                    "{}: {parent}: systemd wants a slice (its name ends in .slice)",
+                    said("cgroupParent", "--cgroup-parent")
+                );
             }
             Ok(Some(format!("{slice}:libpod:{id}")))
         }
@@ -53,7 +60,9 @@ pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
             let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
             Ok(Some(format!("{}/libpod-{id}", parent.trim_end_matches('/'))))
         }
-        other => bail!("cgroup manager {other:?} is not one of cgroupfs, systemd"),
+        other => {
+            bail!("{}: {other:?} is not one of cgroupfs, systemd", said("cgroupManager", "--cgroup-manager"))
+        }
     }
 }
 

@@ -45,6 +45,22 @@ pub fn set_default(spec: &mut Spec, name: &str, value: &str) {
     }
 }
 
+/// Sets what spec-gen's own environment holds, unless it is set.
+pub fn set_own(spec: &mut Spec) {
+    for (name, value) in own() {
+        set_default(spec, &name, &value);
+    }
+}
+
+/// spec-gen's own environment in the order of the names; what is not UTF-8 cannot stand in a spec.
+fn own() -> Vec<(String, String)> {
+    let mut own: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    own.sort();
+    own
+}
+
 /// Removes a variable.
 pub fn unset(spec: &mut Spec, name: &str) {
     if !spec.list(ENV).is_empty() {
@@ -62,13 +78,10 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
         Some((name, value)) => set(spec, name, value),
         None => {
             let prefix = flag.strip_suffix('*');
-            let mut own: Vec<(String, String)> = std::env::vars_os()
-                .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
-                .filter(|(n, _)| prefix.map_or(n == flag, |p| n.starts_with(p)))
-                .collect();
-            own.sort();
-            for (name, value) in own {
-                set(spec, &name, &value);
+            for (name, value) in own() {
+                if prefix.map_or(name == flag, |p| name.starts_with(p)) {
+                    set(spec, &name, &value);
+                }
             }
         }
     }

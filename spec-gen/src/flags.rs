@@ -12,6 +12,7 @@ use crate::mounts::{self, Mount};
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
+use crate::userns::UserNs;
 use crate::volumes::{self, Kind, Volume};
 use crate::{cdi, env};
 
@@ -103,7 +104,7 @@ fn flag_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
 /// The namespace flags and the types they set, in podman's order.
 pub fn namespaces(args: &NamespaceArgs) -> Vec<(&'static str, Option<Mode>)> {
     let own_maps = !args.uidmap.is_empty() || !args.gidmap.is_empty();
-    let user = args.userns.clone().or(own_maps.then_some(Mode::Private));
+    let user = args.userns.as_ref().map(UserNs::mode).or(own_maps.then_some(Mode::Private));
     let plain = [
         ("ipc", &args.ipc),
         ("network", &args.network),
@@ -139,22 +140,37 @@ pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
         job.trace.because(&job.spec, || format!("--{} {mode}", namespace_flag(kind)));
     }
-    if args.uidmap.is_empty() && args.gidmap.is_empty() {
-        return Ok(());
-    }
-    if matches!(args.userns, Some(Mode::Host | Mode::Path(_) | Mode::Container(_))) {
+    set_id_maps(job)
+}
+
+/// Sets the mappings of a user namespace that a flag makes.
+fn set_id_maps(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.namespaces;
+    let given = !args.uidmap.is_empty() || !args.gidmap.is_empty();
+    if given && !matches!(args.userns, None | Some(UserNs::Mode(Mode::Private))) {
         return Err(usage("--uidmap and --gidmap make a user namespace of their own: --userns says another"));
     }
-    let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
-    let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
-    for (key, maps) in [("linux.uidMappings", uids), ("linux.gidMappings", gids)] {
+    let maps = if given {
+        let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
+        let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
+        IdMaps { uids: uids.clone(), gids: gids.clone() }
+    } else {
+        let Some((maps, user)) = args.userns.as_ref().map(UserNs::maps).transpose()?.flatten() else {
+            return Ok(());
+        };
+        let is_root = job.spec.get("process.user.uid").is_none_or(|uid| *uid == 0);
+        if job.container.user.is_none() && is_root {
+            job.container.user = user;
+        }
+        maps
+    };
+    for (key, maps) in [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)] {
         job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
     }
-    job.container.id_maps.uids.clone_from(uids);
-    job.container.id_maps.gids.clone_from(gids);
+    job.container.id_maps = maps;
     // The device cgroup cannot be set from inside a user namespace.
     job.spec.remove("linux.resources.devices");
-    job.trace.because(&job.spec, || "--uidmap, --gidmap".into());
+    job.trace.because(&job.spec, || "id mappings".into());
     Ok(())
 }
 

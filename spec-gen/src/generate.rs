@@ -328,7 +328,10 @@ pub fn set_cgroups_path(job: &mut Job<'_>) -> anyhow::Result<()> {
         || args.cgroups.is_some();
     let path = match &args.cgroups_path {
         Some(path) => Some(path.clone()).filter(|p| !p.is_empty()),
-        None if made => cgroups::path(&job.container)?,
+        None if made => {
+            let path = cgroups::path(&job.container);
+            if job.container.is_libpod { path.with_context(|| job.name.clone())? } else { path? }
+        }
         None => {
             let (old, id) = (job.spec.text("linux.cgroupsPath"), job.args.input.id.as_deref());
             match old.zip(id).and_then(|(old, id)| cgroups::with_id(old, id)) {

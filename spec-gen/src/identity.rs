@@ -102,8 +102,9 @@ pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
 /// When the umask is no octal number.
 pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     if let Some(umask) = &job.container.umask {
-        let value = u32::from_str_radix(umask, 8)
-            .with_context(|| format!("umask {umask}: an octal number is wanted"))?;
+        let value = u32::from_str_radix(umask, 8).ok().filter(|mode| *mode <= 0o7777);
+        let value =
+            value.with_context(|| format!("{}: umask: {umask:?}: an octal number is wanted", job.name))?;
         job.spec.set("process.user.umask", value);
         job.trace.because(&job.spec, || "umask".into());
     }

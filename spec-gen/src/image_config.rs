@@ -21,7 +21,19 @@ pub struct ImageConfig {
     pub stop_signal: String,
     pub volumes: Vec<String>,
     pub labels: Vec<(String, String)>,
+    /// What the image-spec's conversion makes of the other keys: annotations.
+    pub facts: Vec<(&'static str, String)>,
 }
+
+/// Keys beside `config` and their annotations (image-spec, conversion.md); Docker writes the same keys in capitals.
+const FACTS: [(&str, &str, &str); 6] = [
+    ("os", "Os", "org.opencontainers.image.os"),
+    ("architecture", "Architecture", "org.opencontainers.image.architecture"),
+    ("variant", "Variant", "org.opencontainers.image.variant"),
+    ("os.version", "OsVersion", "org.opencontainers.image.os.version"),
+    ("author", "Author", "org.opencontainers.image.author"),
+    ("created", "Created", "org.opencontainers.image.created"),
+];
 
 impl ImageConfig {
     /// Reads an image config (`config` holds the keys), `docker inspect`'s form of it (`Config`), or the keys alone.
@@ -49,12 +61,12 @@ impl ImageConfig {
         if inner.is_none() && !known.iter().any(|key| keys.get(*key).is_some()) {
             bail!("not an image config: the key config is missing");
         }
+        if !keys.is_object() {
+            bail!("{}: an object is wanted, not {}", path.trim_end_matches('.'), describe(keys));
+        }
         let fail = |key: &str, wanted: &str, found: &Value| {
             anyhow::anyhow!("{path}{key}: {wanted} is wanted, not {}", describe(found))
         };
-        if !keys.is_object() {
-            return Err(fail("", "an object", keys));
-        }
         let get = |key: &str| keys.get(key).filter(|v| !v.is_null());
         let text = |key: &str| match get(key) {
             None => Ok(String::new()),
@@ -76,7 +88,22 @@ impl ImageConfig {
             let value = value.as_str().ok_or_else(|| fail("Labels", "a string for each label", value))?;
             labels.push((key.clone(), value.to_owned()));
         }
+        let mut facts = Vec::new();
+        for (oci, docker, annotation) in FACTS {
+            match [oci, docker].iter().find_map(|key| document.get(*key)) {
+                Some(Value::String(text)) if !text.is_empty() => facts.push((annotation, text.clone())),
+                Some(Value::String(_) | Value::Null) | None => {}
+                Some(other) => bail!("{oci}: a string is wanted, not {}", describe(other)),
+            }
+        }
+        let mut ports: Vec<&str> =
+            object("ExposedPorts")?.into_iter().flatten().map(|(port, _)| port.as_str()).collect();
+        ports.sort_unstable();
+        if !ports.is_empty() {
+            facts.push(("org.opencontainers.image.exposedPorts", ports.join(",")));
+        }
         Ok(ImageConfig {
+            facts,
             env: texts("Env")?,
             entrypoint: texts("Entrypoint")?,
             cmd: texts("Cmd")?,
@@ -115,6 +142,10 @@ impl ImageConfig {
         if !self.stop_signal.is_empty() {
             spec.annotate("org.opencontainers.image.stopSignal", self.stop_signal.as_str());
         }
+        for (key, value) in &self.facts {
+            spec.annotate(key, value.as_str());
+        }
+        // The image-spec: labels win over what follows from other keys.
         for (key, value) in &self.labels {
             spec.annotate(key, value.as_str());
         }
@@ -141,8 +172,9 @@ mod tests {
         let keys = json!({"Env": ["A=1"], "Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "alice",
             "Volumes": {"/v": {}}, "StopSignal": "SIGTERM", "Labels": {"k": "v"}});
         let oci = ImageConfig::parse(&json!({"architecture": "amd64", "config": keys})).unwrap();
-        assert_eq!(oci, ImageConfig::parse(&json!({"Config": keys})).unwrap());
-        assert_eq!(oci, ImageConfig::parse(&keys).unwrap());
+        assert_eq!(oci, ImageConfig::parse(&json!({"Architecture": "amd64", "Config": keys})).unwrap());
+        let bare = ImageConfig::parse(&keys).unwrap();
+        assert_eq!(ImageConfig { facts: Vec::new(), ..oci.clone() }, bare);
         let (mut spec, mut container) =
             (Spec::new(json!({"process": {"env": ["A=0"], "args": ["sh"]}})), Container::default());
         oci.apply(&mut spec, &mut container).unwrap();
@@ -159,7 +191,7 @@ mod tests {
             (json!({"config": {"Env": "A=1"}}), "config.Env: an array is wanted, not the string \"A=1\""),
             (json!({"config": {"Cmd": [1]}}), "config.Cmd: a string in the array is wanted, not the number 1"),
             (json!({"config": {"Volumes": []}}), "config.Volumes: an object is wanted, not an array"),
-            (json!({"config": 5}), "config.: an object is wanted"),
+            (json!({"config": 5}), "config: an object is wanted, not the number 5"),
             (json!({"layers": []}), "not an image config"),
         ];
         for (document, message) in cases {

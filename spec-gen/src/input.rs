@@ -46,7 +46,17 @@ pub enum Kind {
 pub fn read(args: &InputArgs, cgroups: Version, session: &Session) -> anyhow::Result<Document> {
     let mut document = match &args.image_config {
         Some(file) => {
-            let (value, name) = read_json(Some(file), "an image config")?;
+            let (mut value, name) = read_any(Some(file), "an image config")?;
+            // docker inspect and podman inspect print a list, mostly of one.
+            if let Value::Array(list) = &mut value {
+                if list.len() != 1 {
+                    bail!("{name}: a list of {} images, one is wanted", list.len());
+                }
+                value = list.remove(0);
+            }
+            if !value.is_object() {
+                bail!("{name}: an image config is wanted, not {}", shape::describe(&value));
+            }
             let image = ImageConfig::parse(&value).with_context(|| name.clone())?;
             Document { image: Some(image), name, ..default_document(args, cgroups) }
         }
@@ -114,13 +124,18 @@ fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
 /// # Errors
 /// When it cannot be read or is not JSON, with line and column.
 pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> {
+    let (value, name) = read_any(path, what)?;
+    if !value.is_object() {
+        bail!("{name}: {what} is wanted, not {}", shape::describe(&value));
+    }
+    Ok((value, name))
+}
+
+fn read_any(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> {
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let text = read_document(input, &name, MAX_DOCUMENT)?;
     let value = json::document(&text).with_context(|| name.clone())?;
-    if !value.is_object() {
-        bail!("{name}: {what} is wanted, not {}", shape::describe(&value));
-    }
     Ok((value, name))
 }
 

@@ -47,6 +47,7 @@ pub mod spec;
 mod systemd;
 mod tree;
 mod user;
+mod userns;
 mod validate;
 mod values;
 mod volumes;

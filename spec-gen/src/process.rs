@@ -42,6 +42,10 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         env::unset(spec, name);
         trace.because(spec, || format!("--unsetenv {name}"));
     }
+    if args.env_host {
+        env::set_own(spec);
+        trace.because(spec, || "--env-host".into());
+    }
     for file in &args.env_file {
         let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
         let name = input.name().to_owned();

@@ -63,6 +63,11 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     put("cpu.mems", args.cpuset_mems.clone().map(Value::from), "--cpuset-mems");
     put("pids.limit", args.pids_limit.map(Value::from), "--pids-limit");
     put("blockIO.weight", args.blkio_weight.map(Value::from), "--blkio-weight");
+    for device in &args.blkio_weight_device {
+        let limit = weight(device).with_context(|| format!("--blkio-weight-device {device}"))?;
+        spec.list_mut("linux.resources.blockIO.weightDevice").push(limit);
+        trace.because(spec, || format!("--blkio-weight-device {device}"));
+    }
     for (key, flag, rates) in [
         ("throttleReadBpsDevice", "--device-read-bps", &args.device_read_bps),
         ("throttleWriteBpsDevice", "--device-write-bps", &args.device_write_bps),
@@ -105,6 +110,10 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         }
         trace.because(spec, || format!("--ulimit {limit}"));
     }
+    if let Some(class) = &args.rdt_class {
+        spec.set("linux.intelRdt.closID", class.as_str());
+        trace.because(spec, || "--rdt-class".into());
+    }
     if let Some(adj) = args.oom_score_adj {
         spec.set("process.oomScoreAdj", adj);
         trace.because(spec, || "--oom-score-adj".into());
@@ -117,8 +126,22 @@ fn throttle(text: &str) -> anyhow::Result<Value> {
     let parsed =
         text.rsplit_once(':').and_then(|(path, rate)| Some((path, bytes(rate).ok().filter(|r| *r >= 0)?)));
     let (path, rate) = parsed.context("DEVICE:RATE is wanted")?;
+    let node = node(path)?;
+    Ok(json!({ "major": node.major, "minor": node.minor, "rate": rate }))
+}
+
+/// Reads `DEVICE:WEIGHT`.
+fn weight(text: &str) -> anyhow::Result<Value> {
+    let weight = |text: &str| text.parse::<u16>().ok().filter(|w| (10..=1000).contains(w));
+    let parsed = text.rsplit_once(':').and_then(|(path, number)| Some((path, weight(number)?)));
+    let (path, weight) = parsed.context("DEVICE:WEIGHT is wanted, a weight from 10 to 1000")?;
+    let node = node(path)?;
+    Ok(json!({ "major": node.major, "minor": node.minor, "weight": weight }))
+}
+
+fn node(path: &str) -> anyhow::Result<Node> {
     match Node::read(Path::new(path)).with_context(|| path.to_owned())? {
-        Some(node) => Ok(json!({ "major": node.major, "minor": node.minor, "rate": rate })),
+        Some(node) => Ok(node),
         None => bail!("{path}: not a device node"),
     }
 }

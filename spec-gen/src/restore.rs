@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cli::{Hint, Session};
+use cli::{Hint, Session, usage};
 use serde_json::{Value, json};
 
 use crate::actions::Action;
@@ -18,6 +18,7 @@ use crate::mounts::{self, Mount};
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
+use crate::userns::UserNs;
 use crate::volumes::{self, Volume};
 use crate::{bindmap, flags, generate, resources};
 
@@ -30,6 +31,9 @@ const DICTATES: [&str; 3] = ["org.criu.config", "cdi.", "run.oci."];
 /// # Errors
 /// Everything that names the other machine and is not re-pointed, each with the flag that would.
 pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
+    if matches!(job.args.namespaces.userns, Some(UserNs::KeepId { .. } | UserNs::NoMap)) {
+        return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
+    }
     generate::set_root(job)?;
     if !job.args.restore.trust_archive {
         for dropped in drop_orders(&mut job.spec) {

@@ -30,6 +30,9 @@ pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
             ("seccomp", value) if !value.is_empty() => args.seccomp = Some(value.to_owned()),
             ("apparmor", value) if !value.is_empty() => args.apparmor = Some(value.to_owned()),
             ("mask", value) if !value.is_empty() => args.mask.push(value.to_owned()),
+            ("proc-opts", value) if !value.is_empty() => {
+                args.proc_opts.extend(value.split(',').map(str::to_owned));
+            }
             ("unmask", value) if !value.is_empty() => args.unmask.push(value.to_owned()),
             _ => return Err(cli::usage(format!("--security-opt {option}: not an option"))),
         }
@@ -70,10 +73,25 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
     }
     trace.because(spec, || "--seccomp".into());
+    add_proc_options(spec, &s.proc_opts)?;
+    trace.because(spec, || "--security-opt proc-opts".into());
     masks::mask(spec, &s.mask);
     trace.because(spec, || "--mask".into());
     masks::unmask(spec, &s.unmask);
     trace.because(spec, || "--unmask".into());
+    Ok(())
+}
+
+fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let Some(proc) = spec.mounts_mut().iter_mut().find(|m| mounts::kind(m) == "proc") else {
+        return Err(cli::usage("--security-opt proc-opts: there is no mount of proc"));
+    };
+    let mut options: Vec<String> = mounts::options(proc).map(str::to_owned).collect();
+    options.extend(wanted.iter().filter(|o| !o.is_empty()).cloned());
+    mounts::set_options(proc, options);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub struct InputArgs {
     pub container: Option<PathBuf>,
 
     /// Read the document from FILE instead of standard input
-    #[arg(short, long, value_name = "FILE", group = "source")]
+    #[arg(short, long, value_name = "FILE", alias = "template", group = "source")]
     pub input: Option<PathBuf>,
 
     /// libpod's state of the container: mountpoint, files it binds, network namespace

@@ -90,6 +90,10 @@ pub struct ResourceArgs {
     #[arg(long, value_name = "10-1000", value_parser = clap::value_parser!(u16).range(10..=1000), alias = "linux-blkio-weight", hide_short_help = true)]
     pub blkio_weight: Option<u16>,
 
+    /// Block I/O weight of a device
+    #[arg(long, value_name = "DEVICE:10-1000", hide_short_help = true)]
+    pub blkio_weight_device: Vec<String>,
+
     /// Bytes a second read from a device
     #[arg(long, value_name = "DEVICE:SIZE", hide_short_help = true)]
     pub device_read_bps: Vec<String>,
@@ -109,6 +113,10 @@ pub struct ResourceArgs {
     /// Limit of huge pages of a size, as 2MB=64m
     #[arg(long, value_name = "SIZE=BYTES", hide_short_help = true)]
     pub hugetlb: Vec<String>,
+
+    /// Class of service of Intel's resource director (cache and memory bandwidth)
+    #[arg(long, value_name = "CLASS", alias = "linux-intelRdt-closid", hide_short_help = true)]
+    pub rdt_class: Option<String>,
 
     /// cgroup v2 file and its content
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]

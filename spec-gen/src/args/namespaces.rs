@@ -4,6 +4,7 @@ use clap::Args as Group;
 
 use crate::idmap::IdMap;
 use crate::namespaces::{Mode, Peer};
+use crate::userns::UserNs;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Namespaces")]
@@ -32,9 +33,9 @@ pub struct NamespaceArgs {
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub uts: Option<Mode>,
 
-    /// User namespace: as --network
-    #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
-    pub userns: Option<Mode>,
+    /// User namespace: as --network, or keep-id, nomap
+    #[arg(long, value_name = "MODE", value_parser = UserNs::parse, hide_short_help = true)]
+    pub userns: Option<UserNs>,
 
     /// Cgroup namespace: as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]

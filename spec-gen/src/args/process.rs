@@ -15,7 +15,7 @@ pub struct ProcessArgs {
     pub user: Option<String>,
 
     /// Add a supplementary group
-    #[arg(long, value_name = "GROUP", hide_short_help = true)]
+    #[arg(long, value_name = "GROUP", alias = "process-groups", hide_short_help = true)]
     pub group_add: Vec<String>,
 
     /// Let this host user's entry count where the image has none
@@ -41,6 +41,10 @@ pub struct ProcessArgs {
     /// Set the variables in FILE, one NAME=VALUE on a line
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub env_file: Vec<PathBuf>,
+
+    /// Set every variable spec-gen has, unless it is set
+    #[arg(long, hide_short_help = true)]
+    pub env_host: bool,
 
     /// Remove a variable
     #[arg(long, value_name = "NAME", hide_short_help = true)]

@@ -69,7 +69,11 @@ pub struct SecurityArgs {
     #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
     pub unmask: Vec<String>,
 
-    /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, no-new-privileges, ...
+    /// Options of the mount of proc, as hidepid=2
+    #[arg(skip)]
+    pub proc_opts: Vec<String>,
+
+    /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, proc-opts=OPTS, ...
     #[arg(long, value_name = "OPT", conflicts_with = "restore", hide_short_help = true)]
     pub security_opt: Vec<String>,
 }

@@ -1,0 +1,134 @@
+//! Flags of podman and oci-runtime-tool and what each writes.
+
+use super::*;
+
+#[test]
+fn flags_write_what_they_write_in_podman() {
+    let dir = Dir::new();
+    #[rustfmt::skip]
+    let cases: &[(&[&str], &str, Value)] = &[
+        (&["--rdt-class", "guaranteed"], "/linux/intelRdt/closID", json!("guaranteed")),
+        (&["--linux-intelRdt-closid", "x"], "/linux/intelRdt/closID", json!("x")),
+        (&["--blkio-weight-device", "/dev/zero:200"], "/linux/resources/blockIO/weightDevice", json!([{"major": 1, "minor": 5, "weight": 200}])),
+        (&["--security-opt", "proc-opts=hidepid=2,subset=pid"], "/mounts/0/options", json!(["hidepid=2", "subset=pid"])),
+        (&["--rootfs", "rootfs", "--process-groups", "10", "--process-groups", "11"], "/process/user/additionalGids", json!([10, 11])),
+    ];
+    for (flags, path, expected) in cases {
+        let spec = dir.spec(&[&["--new"], *flags].concat(), "");
+        assert_eq!(spec.pointer(path), Some(expected), "{flags:?}");
+    }
+    dir.write("spec.json", SPEC);
+    assert_eq!(dir.spec(&["--template", "spec.json"], "").to_string(), dir.spec(&[], SPEC).to_string());
+}
+
+#[test]
+fn nonsense_in_a_flag_is_named() {
+    let dir = Dir::new();
+    #[rustfmt::skip]
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--new", "--blkio-weight-device", "/dev/zero:5"], 1, "--blkio-weight-device /dev/zero:5: DEVICE:WEIGHT is wanted, a weight from 10 to 1000"),
+        (&["--new", "--blkio-weight-device", "/dev/nowhere:50"], 1, "/dev/nowhere: No such file or directory"),
+        (&["--security-opt", "proc-opts=hidepid=2"], 2, "there is no mount of proc"),
+        (&["--new", "--userns", "auto"], 2, "only the container's manager knows: give them with --uidmap"),
+        (&["--new", "--userns", "keep-id:pid=1"], 2, "keep-id[:uid=N,gid=N] is wanted"),
+        (&["--new", "--userns", "keep-id", "--uidmap", "0:1:1"], 2, "--userns says another"),
+        (&["--restore", "--userns", "nomap"], 2, "the mappings of a restored container are in its checkpoint"),
+        (&["--new", "--cgroup-manager", "lxc", "--id", "a"], 1, "--cgroup-manager: \"lxc\" is not one of cgroupfs, systemd"),
+        (&["--new", "--cgroup-parent", "/x"], 1, "--id: missing, and the cgroup path needs the container's id"),
+    ];
+    for (flags, status, text) in cases {
+        let output = dir.run(flags, SPEC);
+        let found = message(&output);
+        assert_eq!(output.status.code(), Some(*status), "{flags:?}: {found}");
+        assert!(found.contains(text) && output.stdout.is_empty(), "{flags:?}: {found}");
+    }
+}
+
+#[test]
+fn the_hosts_variables_do_not_replace_the_images() {
+    let dir = Dir::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_spec-gen"))
+        .args(["--new", "--env-host", "-e", "C=flag"])
+        .env_clear()
+        .envs([("PATH", "/host"), ("A", "1"), ("C", "host")])
+        .current_dir(dir.0.path())
+        .output()
+        .unwrap();
+    let spec: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        spec["process"]["env"],
+        json!([
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "TERM=xterm",
+            "A=1",
+            "C=flag"
+        ])
+    );
+}
+
+#[test]
+fn keep_id_takes_the_ids_of_the_namespace_it_runs_in() {
+    let dir = Dir::new();
+    let in_namespace = |mode: &str| {
+        Command::new("unshare")
+            .args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_spec-gen"), "--new", "--userns", mode])
+            .args(["--rootfs", "rootfs", "--cgroup-version", "2"])
+            .current_dir(dir.0.path())
+            .output()
+            .unwrap()
+    };
+    let output = in_namespace("keep-id:uid=1000,gid=1000");
+    let spec: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let map = json!([{"containerID": 1000, "hostID": 0, "size": 1}]);
+    assert_eq!((&spec["linux"]["uidMappings"], &spec["linux"]["gidMappings"]), (&map, &map));
+    assert_eq!(spec["process"]["user"]["uid"], 1000);
+    assert!(spec["process"]["env"].as_array().unwrap().contains(&json!("HOME=/home/alice")));
+    assert!(message(&in_namespace("nomap")).contains("there are no subordinate ids"));
+    // Not in a namespace of an ordinary user.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    if map.split_whitespace().last() == Some("4294967295") {
+        let output = dir.run(&["--new", "--userns", "keep-id"], "");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(message(&output).contains("hint: podman unshare spec-gen"), "{}", message(&output));
+    }
+}
+
+#[test]
+fn an_image_is_converted_as_the_image_spec_says() {
+    let dir = Dir::new();
+    let image = json!({
+        "os": "linux", "architecture": "arm64", "variant": "v8", "author": "A", "created": "2026-01-01T00:00:00Z",
+        "config": {"Cmd": ["sh"], "StopSignal": "SIGTERM", "ExposedPorts": {"80/tcp": {}, "443/tcp": {}},
+            "Labels": {"org.opencontainers.image.author": "B", "mine": "x"}}
+    });
+    dir.write("image.json", &image.to_string());
+    let annotations = |flags: &[&str]| dir.spec(flags, "")["annotations"].clone();
+    assert_eq!(
+        annotations(&["--image-config", "image.json"]),
+        json!({
+            "org.opencontainers.image.stopSignal": "SIGTERM", "org.opencontainers.image.os": "linux",
+            "org.opencontainers.image.architecture": "arm64", "org.opencontainers.image.variant": "v8",
+            "org.opencontainers.image.author": "B", "org.opencontainers.image.created": "2026-01-01T00:00:00Z",
+            "org.opencontainers.image.exposedPorts": "443/tcp,80/tcp", "mine": "x"
+        })
+    );
+    // What docker inspect and podman inspect print.
+    dir.write(
+        "inspect.json",
+        r#"[{"Id":"x","Os":"linux","Architecture":"amd64","Config":{"Cmd":["true"],"ExposedPorts":null}}]"#,
+    );
+    let spec = dir.spec(&["--image-config", "inspect.json"], "");
+    assert_eq!(spec["process"]["args"], json!(["true"]));
+    assert_eq!(spec["annotations"]["org.opencontainers.image.architecture"], "amd64");
+    for (text, fault) in [
+        ("[]", "two.json: a list of 0 images, one is wanted"),
+        (r#"[{"Config":{}},{"Config":{}}]"#, "two.json: a list of 2 images, one is wanted"),
+        ("[5]", "two.json: an image config is wanted, not the number 5"),
+        (r#"{"os":5,"config":{}}"#, "two.json: os: a string is wanted, not the number 5"),
+    ] {
+        dir.write("two.json", text);
+        let output = dir.run(&["--image-config", "two.json"], "");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        assert!(message(&output).contains(fault), "{}", message(&output));
+    }
+}
