@@ -25,7 +25,7 @@ pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
             }));
         } else {
             let slash = if entry.kind == Kind::Dir { "/" } else { "" };
-            writeln!(out, "{:>12} {member}{slash}", entry.kind.data_len())?;
+            writeln!(out, "{:>12} {}{slash}", entry.kind.data_len(), cli::shown(&member))?;
         }
     }
     reader.finish().with_context(|| name)?;

@@ -1,5 +1,8 @@
 //! `--show`: what an archive tells of its container, as `checkpointctl show` and `inspect` do.
 
+mod json;
+mod text;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read, Write};
 
@@ -7,11 +10,10 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::network_status::NetworkStatus;
-use checkpoint::process_tree::{IMAGE_LIMIT, Images, Process};
+use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;
 use cli::{Exit, Output, Session};
-use serde_json::{Value, json};
 use tartree::TarPath;
 
 use crate::args::Args;
@@ -29,7 +31,13 @@ struct Found {
     /// Bytes of each member, of the image directories in sum.
     sizes: BTreeMap<String, u64>,
     pages: u64,
+    gpu_pages: u64,
+    /// Bytes of CRIU's images that were read.
+    read: u64,
 }
+
+/// Bytes of all images that are read. A process has some tens of kilobytes of them.
+const IMAGES_LIMIT: u64 = 512 << 20;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
@@ -52,10 +60,16 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         }
     }
     session.end_stages();
+    let (tree, lost) = found.images.tree();
+    if lost > 0 {
+        session.warn(format_args!(
+            "checkpoint/pstree.img: {lost} processes without a first ancestor, not shown"
+        ));
+    }
     let mut out = BufWriter::new(Output::text(None)?);
     match args.output.json {
-        true => writeln!(out, "{:#}", found.json())?,
-        false => found.text(&mut out)?,
+        true => writeln!(out, "{:#}", json::document(&found, &tree, session))?,
+        false => text::write(&mut out, &found, &tree)?,
     }
     out.flush()?;
     Ok(Exit::Done)
@@ -102,8 +116,12 @@ impl Found {
         if name.starts_with("pages-") {
             self.pages += size;
         }
+        if name.starts_with("amdgpu-pages-") {
+            self.gpu_pages += size;
+        }
         if Images::wants(&name) {
-            if size > IMAGE_LIMIT {
+            self.read = self.read.saturating_add(size);
+            if size > IMAGE_LIMIT || self.read > IMAGES_LIMIT {
                 session.warn(format_args!("checkpoint/{name}: too large, processes are shown without it"));
                 return Ok(());
             }
@@ -139,134 +157,37 @@ impl Found {
         keys.iter().find_map(|key| self.config.text(key))
     }
 
+    fn name(&self) -> Option<String> {
+        self.spec.container_name().or_else(|| self.config.text("name").map(str::to_owned))
+    }
+
+    fn created(&self) -> Option<&str> {
+        self.spec.annotation("io.kubernetes.cri-o.Created").or_else(|| self.config.text("createdTime"))
+    }
+
     fn size(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or_default()
     }
 
-    /// Network, interface, MAC and addresses of each interface.
-    fn interfaces(&self) -> Vec<(String, String, String, Vec<String>)> {
+    fn interfaces(&self) -> impl Iterator<Item = Interface<'_>> {
         let networks = self.network.iter().flat_map(|status| &status.networks);
-        networks
-            .flat_map(|(network, block)| {
-                block.interfaces.iter().map(move |(interface, data)| {
-                    let addresses = data.subnets.iter().map(|s| s.ipnet.to_string()).collect();
-                    let mac = data.mac_address.as_ref().map(|mac| mac.to_string()).unwrap_or_default();
-                    (network.clone(), interface.clone(), mac, addresses)
-                })
+        networks.flat_map(|(network, block)| {
+            block.interfaces.iter().map(move |(name, data)| Interface {
+                network,
+                name,
+                mac: data.mac_address.as_ref().map(ToString::to_string).unwrap_or_default(),
+                addresses: data.subnets.iter().map(|s| s.ipnet.to_string()).collect(),
+                gateway: data.subnets.iter().find_map(|s| s.gateway.as_ref()).map(ToString::to_string),
             })
-            .collect()
-    }
-
-    /// Keys as `checkpointctl inspect --format json` has them.
-    fn json(&self) -> Value {
-        let interfaces = self.interfaces();
-        let first = interfaces.first();
-        let processes = self.images.processes();
-        let mounts: Vec<_> = self
-            .spec
-            .mounts()
-            .iter()
-            .map(|m| json!({ "destination": m.destination, "type": m.kind, "source": m.source }))
-            .collect();
-        json!({
-            "schema": 1,
-            "container_name": self.config_text(&["name"]),
-            "image": self.config_text(&["rootfsImageName", "rootfsImage"]),
-            "image_id": self.config_text(&["rootfsImageID", "rootfsImageRef"]),
-            "id": self.config_text(&["id"]),
-            "runtime": self.config_text(&["runtime"]),
-            "created": self.config_text(&["createdTime"]),
-            "checkpointed": self.config_text(&["checkpointedTime"]),
-            "engine": self.spec.engine().name(),
-            "ip": first.and_then(|(_, _, _, addresses)| addresses.first()),
-            "mac": first.map(|(_, _, mac, _)| mac),
-            "networks": interfaces.iter().map(|(network, interface, mac, addresses)| {
-                json!({ "network": network, "interface": interface, "mac": mac, "addresses": addresses })
-            }).collect::<Vec<_>>(),
-            "checkpoint_size": {
-                "total_size": self.size("checkpoint"),
-                "memory_pages_size": self.pages,
-                "root_fs_diff_size": self.size("rootfs-diff.tar"),
-            },
-            "member_sizes": self.sizes,
-            "statistics": self.stats.map(Stats::to_json),
-            "process_tree": children(&processes, 0, 0),
-            "mounts": mounts,
         })
-    }
-
-    fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut line = |name: &str, value: Option<&str>| match value {
-            Some(value) => writeln!(out, "{name:<14}{}", cli::name(value)),
-            None => Ok(()),
-        };
-        line("Container", self.config_text(&["name"]))?;
-        line("ID", self.config_text(&["id"]))?;
-        line("Image", self.config_text(&["rootfsImageName", "rootfsImage"]))?;
-        line("Image ID", self.config_text(&["rootfsImageID", "rootfsImageRef"]))?;
-        line("Engine", Some(self.spec.engine().name()))?;
-        line("Runtime", self.config_text(&["runtime"]))?;
-        line("Created", self.config_text(&["createdTime"]))?;
-        line("Checkpointed", self.config_text(&["checkpointedTime"]))?;
-        for (network, interface, mac, addresses) in self.interfaces() {
-            line("Network", Some(&format!("{network}: {interface} {} {mac}", addresses.join(" "))))?;
-        }
-        writeln!(out, "Sizes")?;
-        for (member, size) in &self.sizes {
-            writeln!(out, "{size:>14} {member}")?;
-        }
-        writeln!(out, "{:>14} memory pages in checkpoint", self.pages)?;
-        if let Some(Value::Object(figures)) = self.stats.map(Stats::to_json) {
-            writeln!(out, "CRIU, times in microseconds")?;
-            for (name, value) in figures {
-                writeln!(out, "{:>14} {name}", value.to_string())?;
-            }
-        }
-        writeln!(out, "Processes")?;
-        let processes = self.images.processes();
-        write_tree(out, &processes, 0, 1)?;
-        writeln!(out, "Mounts")?;
-        for mount in self.spec.mounts() {
-            writeln!(
-                out,
-                "  {} {} {}",
-                cli::name(mount.destination),
-                cli::name(mount.kind),
-                cli::name(mount.source)
-            )?;
-        }
-        Ok(())
     }
 }
 
-/// Deeper than this no tree is shown: images are from other machines, and a process may claim to be its own parent.
-const DEEPEST: usize = 64;
-
-fn children(all: &[Process], parent: u32, depth: usize) -> Vec<Value> {
-    let of_parent = all.iter().filter(|p| p.ppid == parent && depth < DEEPEST);
-    of_parent
-        .map(|p| {
-            json!({
-                "pid": p.pid, "command": p.command, "cmdline": p.cmdline.join(" "), "task_state": p.state,
-                "threads": p.threads, "open_files": p.files, "sockets": p.sockets,
-                "children": children(all, p.pid, depth + 1),
-            })
-        })
-        .collect()
-}
-
-fn write_tree(out: &mut impl Write, all: &[Process], parent: u32, depth: usize) -> io::Result<()> {
-    for p in all.iter().filter(|p| p.ppid == parent && depth < DEEPEST) {
-        let command = if p.cmdline.is_empty() { p.command.clone() } else { p.cmdline.join(" ") };
-        let command: String =
-            command.chars().map(|c| if c.is_control() { ' ' } else { c }).take(160).collect();
-        let indent = "  ".repeat(depth);
-        writeln!(
-            out,
-            "{indent}{} {command} ({}, {} open files, {} sockets)",
-            p.pid, p.state, p.files, p.sockets
-        )?;
-        write_tree(out, all, p.pid, depth + 1)?;
-    }
-    Ok(())
+/// An interface of the container in one of its networks.
+struct Interface<'a> {
+    network: &'a str,
+    name: &'a str,
+    mac: String,
+    addresses: Vec<String>,
+    gateway: Option<String>,
 }

@@ -495,12 +495,22 @@ fn podmans_archives_are_shown() {
     assert_eq!(bridge["engine"], "Podman");
     assert_eq!(bridge["ip"], "10.88.0.2/16");
     assert_eq!(bridge["mac"], "ce:10:58:bb:f4:34");
-    assert_eq!(bridge["process_tree"][0]["children"][0]["cmdline"], "sleep 0.1");
-    assert_eq!(bridge["process_tree"][0]["open_files"], 3);
+    assert_eq!(bridge["process_tree"]["children"][0]["cmdline"], "sleep 0.1");
+    assert_eq!(bridge["process_tree"]["open_files"], 3);
+    assert_eq!(bridge["process_tree"]["task_state"], "Alive");
     assert_eq!(bridge["statistics"]["pages_written"], 34);
+    assert_eq!(bridge["networks"][0]["name"], "podman");
+    assert_eq!(bridge["networks"][0]["interfaces"]["eth0"]["gateway"], "10.88.0.1");
+    let files = &bridge["file_descriptors"][1]["open_files"];
+    assert_eq!(files[0], serde_json::json!({ "type": "REG", "fd": "REG 0", "path": "/dev/null" }));
+    assert_eq!(files[1], serde_json::json!({ "type": "PIPE", "fd": "PIPE 1", "path": "pipe[201630]" }));
+    assert_eq!(files[3], serde_json::json!({ "type": "", "fd": "cwd", "path": "/" }));
+    let network = serde_json::json!({ "type": "network", "path": "/run/netns/netns-4baf690d-1a56-cfcb-79a3-e85398d4de73" });
+    assert!(bridge["namespaces"].as_array().unwrap().contains(&network), "{}", bridge["namespaces"]);
+    assert_eq!(bridge["metadata"]["annotations"]["io.container.manager"], "libpod");
     // Its pages stand before the images that tell where in them the arguments are.
     let unordered = show("g23-handmade-from-runc.tar.xz");
-    assert_eq!(unordered["process_tree"][0]["children"][0]["cmdline"], "sleep 0.2");
+    assert_eq!(unordered["process_tree"]["children"][0]["cmdline"], "sleep 0.2");
     assert_eq!(show("g22-image.oci.tar")["container_name"], "c");
 }
 
@@ -666,5 +676,53 @@ fn check_asks_what_a_restore_needs_and_nothing_of_a_dump() {
     assert!(run.stderr.contains("warning: user namespaces cannot be restored\nhint: "), "{}", run.stderr);
     for other in ["seccomp", "track memory", "INET sockets"] {
         assert!(!run.stderr.contains(other), "{other}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn containers_of_kubernetes_are_shown_by_the_names_it_gave_them() {
+    let spec = serde_json::json!({ "annotations": {
+        "io.container.manager": "cri-o", "io.kubernetes.cri-o.Metadata": r#"{"name":"web","attempt":1}"#,
+        "io.kubernetes.cri-o.Created": "2026-11-23T10:00:00Z", "io.kubernetes.cri-o.IP.0": "10.1.2.3",
+        "io.kubernetes.pod.name": "shop", "io.kubernetes.pod.namespace": "prod",
+    } });
+    let bytes = tar(&[
+        file(
+            "config.dump",
+            br#"{"id":"x","name":"k8s_web_shop_prod","checkpointedTime":"2026-11-23T11:00:00Z"}"#,
+        ),
+        file("spec.dump", spec.to_string().as_bytes()),
+        file("checkpoint/inventory.img", b""),
+    ]);
+    let run = Place::new().run(&["--show", "--json"], &bytes);
+    let shown: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    for (key, value) in [
+        ("container_name", "web"),
+        ("engine", "CRI-O"),
+        ("created", "2026-11-23T10:00:00Z"),
+        ("checkpointed", "2026-11-23T11:00:00Z"),
+        ("ip", "10.1.2.3"),
+    ] {
+        assert_eq!(shown[key], value, "{key}");
+    }
+    assert_eq!(shown["metadata"]["pod_name"], "shop");
+    assert_eq!(shown["metadata"]["kubernetes_namespace"], "prod");
+    let text = Place::new().run(&["--show"], &bytes).stdout;
+    assert!(text.contains("\nPod           shop\nPod namespace prod\n"), "{text}");
+}
+
+#[test]
+fn names_from_an_archive_cannot_move_the_cursor() {
+    let bytes = tar(&[
+        file("config.dump", b"{\"name\":\"a\\u001b[2Jb\\nc\"}"),
+        file("spec.dump", b"{}"),
+        file("checkpoint/inventory.img", b""),
+        file("new\x1b[31m", b""),
+    ]);
+    for verb in ["--show", "--list"] {
+        let run = Place::new().run(&[verb], &bytes);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        assert!(!run.stdout.contains('\x1b'), "{}", run.stdout);
+        assert!(run.stdout.contains("new\\x1b[31m"), "{}", run.stdout);
     }
 }

@@ -17,8 +17,8 @@ by_tar() {
     for archive in "$data"/g*; do
         ckpt-unpack --verify "$archive"
         ckpt-unpack --list --json "$archive" | jq -e '.members | length > 10'
-        ckpt-unpack --show --json "$archive" | jq -e '.id and .process_tree[0].children[0].pid and .checkpoint_size.total_size > 100000'
-        ckpt-unpack --show --json "$archive" | jq -e '.process_tree[0].cmdline | contains("sh -c")'
+        ckpt-unpack --show --json "$archive" | jq -e '.id and .process_tree.children[0].pid and .checkpoint_size.total_size > 100000'
+        ckpt-unpack --show --json "$archive" | jq -e '.process_tree.cmdline | contains("sh -c")'
         ckpt-unpack --bundle "$(basename "$archive")" "$archive"
     done
 }

@@ -141,9 +141,132 @@ impl PagemapEntry {
     }
 }
 
+/// Where a process is (fs.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct FsEntry {
+    /// The file that is its working directory.
+    #[prost(uint32, tag = "1")]
+    pub cwd_id: u32,
+    /// The file that is its root directory.
+    #[prost(uint32, tag = "2")]
+    pub root_id: u32,
+}
+
+/// An open file, of whatever kind (fdinfo.proto, `file_entry`).
+#[derive(Clone, PartialEq, Message)]
+pub struct FileEntry {
+    /// What descriptors name it by.
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// A regular file, directory or device.
+    #[prost(message, optional, tag = "3")]
+    pub reg: Option<RegFileEntry>,
+    /// A socket of IPv4 or IPv6.
+    #[prost(message, optional, tag = "4")]
+    pub inet: Option<InetSocketEntry>,
+    /// A packet socket.
+    #[prost(message, optional, tag = "6")]
+    pub packet: Option<PacketSocketEntry>,
+    /// A netlink socket.
+    #[prost(message, optional, tag = "7")]
+    pub netlink: Option<NetlinkSocketEntry>,
+    /// A UNIX socket.
+    #[prost(message, optional, tag = "16")]
+    pub unix: Option<UnixSocketEntry>,
+    /// An end of a pipe.
+    #[prost(message, optional, tag = "18")]
+    pub pipe: Option<PipeEntry>,
+}
+
+/// A file with a name (regfile.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct RegFileEntry {
+    /// Its path in the container.
+    #[prost(bytes = "vec", tag = "6")]
+    pub name: Vec<u8>,
+}
+
+/// An end of a pipe (pipe.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PipeEntry {
+    /// Both ends have the same.
+    #[prost(uint32, tag = "2")]
+    pub pipe_id: u32,
+}
+
+/// Sizes of a socket's buffers (sk-opts.proto).
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct SocketOptions {
+    /// Bytes to send.
+    #[prost(uint32, tag = "1")]
+    pub sndbuf: u32,
+    /// Bytes received.
+    #[prost(uint32, tag = "2")]
+    pub rcvbuf: u32,
+}
+
+/// A socket of IPv4 or IPv6 (sk-inet.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct InetSocketEntry {
+    /// IPPROTO_*.
+    #[prost(uint32, tag = "5")]
+    pub proto: u32,
+    /// TCP_*.
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
+    /// Its own port.
+    #[prost(uint32, tag = "7")]
+    pub src_port: u32,
+    /// The peer's port.
+    #[prost(uint32, tag = "8")]
+    pub dst_port: u32,
+    /// Its own address: one word or four, their bytes in the order of the network.
+    #[prost(uint32, repeated, packed = "false", tag = "11")]
+    pub src_addr: Vec<u32>,
+    /// The peer's address.
+    #[prost(uint32, repeated, packed = "false", tag = "12")]
+    pub dst_addr: Vec<u32>,
+    /// Buffers.
+    #[prost(message, optional, tag = "14")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A packet socket (packet-sock.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PacketSocketEntry {
+    /// Buffers.
+    #[prost(message, optional, tag = "7")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A netlink socket (sk-netlink.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct NetlinkSocketEntry {
+    /// Buffers.
+    #[prost(message, optional, tag = "12")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A UNIX socket (sk-unix.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct UnixSocketEntry {
+    /// Its inode.
+    #[prost(uint32, tag = "2")]
+    pub ino: u32,
+    /// Its peer's inode, 0 without one.
+    #[prost(uint32, tag = "8")]
+    pub peer: u32,
+    /// Path, or abstract name that begins with a NUL.
+    #[prost(bytes = "vec", tag = "11")]
+    pub name: Vec<u8>,
+}
+
 /// A file descriptor (fdinfo.proto).
 #[derive(Clone, PartialEq, Message)]
 pub struct FdinfoEntry {
+    /// The [`FileEntry`] it is of.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
     /// The kind of file: 1 regular, 2 pipe, 4 IP socket, 5 UNIX socket, 10 packet socket, 13 netlink socket, …
     #[prost(uint32, tag = "3")]
     pub kind: u32,
@@ -153,6 +276,32 @@ pub struct FdinfoEntry {
 }
 
 impl FdinfoEntry {
+    /// CRIU's name of its kind (fdinfo.proto, `fd_types`).
+    pub fn kind_name(&self) -> &'static str {
+        const NAMES: [&str; 19] = [
+            "UND",
+            "REG",
+            "PIPE",
+            "FIFO",
+            "INETSK",
+            "UNIXSK",
+            "EVENTFD",
+            "EVENTPOLL",
+            "INOTIFY",
+            "SIGNALFD",
+            "PACKETSK",
+            "TTY",
+            "FANOTIFY",
+            "NETLINKSK",
+            "NS",
+            "TUNF",
+            "EXT",
+            "TIMERFD",
+            "MEMFD",
+        ];
+        usize::try_from(self.kind).ok().and_then(|kind| NAMES.get(kind)).copied().unwrap_or("UND")
+    }
+
     /// Whether it is a socket.
     pub fn is_socket(&self) -> bool {
         matches!(self.kind, 4 | 5 | 10 | 13)

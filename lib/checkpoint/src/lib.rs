@@ -20,6 +20,8 @@ mod member;
 pub mod network_status;
 #[cfg(feature = "archive")]
 pub mod oci;
+#[cfg(feature = "archive")]
+pub mod open_files;
 #[cfg(feature = "preflight")]
 pub mod preflight;
 #[cfg(feature = "preflight")]

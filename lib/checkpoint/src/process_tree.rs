@@ -3,12 +3,16 @@
 //! Images come in the order of the archive. Everything but the pages is small and is kept until the end; a command line lies in the
 //! pages, so it is found when the images that say where have come before them, as they do in archives in byte order of names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
 use crate::error::Result;
-use crate::image::{self, CoreEntry, FdinfoEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, TaskIds};
+use crate::image::{
+    self, CoreEntry, FdinfoEntry, FileEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry,
+    TaskIds,
+};
+use crate::open_files::{self, OpenFile, Socket};
 
 /// Bytes of one image that are read; a process with a million mappings has 100 MB of them and is shown without.
 pub const IMAGE_LIMIT: u64 = 16 << 20;
@@ -22,6 +26,8 @@ pub struct Images {
     core: BTreeMap<u32, CoreEntry>,
     ids: BTreeMap<u32, TaskIds>,
     fdinfo: BTreeMap<u32, Vec<FdinfoEntry>>,
+    files: BTreeMap<u32, FileEntry>,
+    fs: BTreeMap<u32, FsEntry>,
     mm: BTreeMap<u32, MmEntry>,
     pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
     cmdline: BTreeMap<u32, Vec<u8>>,
@@ -48,6 +54,18 @@ pub struct Process {
     pub sockets: usize,
 }
 
+/// A process and those it has started.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The process.
+    pub process: Process,
+    /// Its children.
+    pub children: Vec<Node>,
+}
+
+/// Deeper than this no tree is shown: images are from other machines, and trees are walked by recursion.
+const DEEPEST: usize = 128;
+
 /// A part of a `pages` image that holds arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -62,7 +80,7 @@ pub struct Part {
 impl Images {
     /// Whether the image `name` is one to [`add`](Images::add).
     pub fn wants(name: &str) -> bool {
-        name == "pstree.img" || number(name).is_some_and(|(kind, _)| kind != "pages")
+        matches!(name, "pstree.img" | "files.img") || number(name).is_some_and(|(kind, _)| kind != "pages")
     }
 
     /// Takes an image.
@@ -71,13 +89,24 @@ impl Images {
     /// When it is not what its name says.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         if name == "pstree.img" {
-            self.tree = image::messages(name, bytes)?;
+            let tree: Vec<PstreeEntry> = image::messages(name, bytes)?;
+            let mut pids = BTreeSet::new();
+            if let Some(twice) = tree.iter().find(|entry| !pids.insert(entry.pid)) {
+                return Err(crate::Error::member(name, format!("two processes {}", twice.pid)));
+            }
+            self.tree = tree;
+            return Ok(());
+        }
+        if name == "files.img" {
+            let files: Vec<FileEntry> = image::messages(name, bytes)?;
+            self.files = files.into_iter().map(|file| (file.id, file)).collect();
             return Ok(());
         }
         let Some((kind, n)) = number(name) else { return Ok(()) };
         match kind {
             "core" => self.core.extend(image::messages(name, bytes)?.into_iter().map(|m| (n, m))),
             "ids" => self.ids.extend(image::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "fs" => self.fs.extend(image::messages(name, bytes)?.into_iter().map(|m| (n, m))),
             "mm" => self.mm.extend(image::messages(name, bytes)?.into_iter().map(|m| (n, m))),
             "fdinfo" => {
                 self.fdinfo.insert(n, image::messages(name, bytes)?);
@@ -138,10 +167,49 @@ impl Images {
         self.tree.iter().map(|entry| self.process(entry)).collect()
     }
 
+    /// The trees of processes, one unless the images are strange, and how many processes are in none of them.
+    pub fn tree(&self) -> (Vec<Node>, usize) {
+        let mut children: BTreeMap<u32, Vec<&PstreeEntry>> = BTreeMap::new();
+        for entry in &self.tree {
+            children.entry(entry.ppid).or_default().push(entry);
+        }
+        let roots = self.grow(0, &mut children, 0);
+        (roots, children.values().map(Vec::len).sum())
+    }
+
+    /// Each process is taken out of `children`, so that one which claims to be its own ancestor is in no tree.
+    fn grow(&self, parent: u32, children: &mut BTreeMap<u32, Vec<&PstreeEntry>>, depth: usize) -> Vec<Node> {
+        let found = if depth < DEEPEST { children.remove(&parent).unwrap_or_default() } else { Vec::new() };
+        found
+            .into_iter()
+            .map(|entry| Node {
+                process: self.process(entry),
+                children: self.grow(entry.pid, children, depth + 1),
+            })
+            .collect()
+    }
+
+    fn fds(&self, pid: u32) -> &[FdinfoEntry] {
+        let fds = self.ids.get(&pid).and_then(|ids| self.fdinfo.get(&ids.files_id));
+        fds.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The files that the process has open, then the directories it is in. Processes may share one table, which is given for each.
+    pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
+        let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
+        let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
+        let places = places.into_iter().flatten();
+        files.chain(places.map(|(name, id)| open_files::place(name, self.files.get(&id))))
+    }
+
+    /// The sockets that the process has open.
+    pub fn sockets(&self, pid: u32) -> impl Iterator<Item = Socket<'_>> {
+        self.fds(pid).iter().filter_map(|fd| open_files::socket(fd, self.files.get(&fd.id)?))
+    }
+
     fn process(&self, entry: &PstreeEntry) -> Process {
         let task = self.core.get(&entry.pid).and_then(|core| core.tc.clone()).unwrap_or_default();
-        let files = self.ids.get(&entry.pid).and_then(|ids| self.fdinfo.get(&ids.files_id));
-        let files = files.map(Vec::as_slice).unwrap_or_default();
+        let files = self.fds(entry.pid);
         let cmdline = self.cmdline.get(&entry.pid).map(Vec::as_slice).unwrap_or_default();
         let cmdline = cmdline.strip_suffix(&[0]).unwrap_or(cmdline);
         let words = cmdline.split(|&b| b == 0).filter(|_| !cmdline.is_empty());
@@ -150,13 +218,13 @@ impl Images {
             ppid: entry.ppid,
             command: String::from_utf8_lossy(&task.comm).into_owned(),
             cmdline: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            // criu/include/pstree.h, TASK_*.
+            // compel/include/uapi/task-state.h, by checkpointctl's names.
             state: match task.task_state {
-                1 => "alive",
-                2 => "dead",
-                3 => "stopped",
-                6 => "zombie",
-                _ => "unknown",
+                1 => "Alive",
+                2 => "Dead",
+                3 => "Stopped",
+                6 => "Zombie",
+                _ => "Unknown",
             },
             threads: entry.threads.len(),
             files: files.len(),
@@ -178,7 +246,7 @@ impl Part {
 fn number(name: &str) -> Option<(&'static str, u32)> {
     let (kind, n) = name.strip_suffix(".img")?.rsplit_once('-')?;
     let kind =
-        ["core", "ids", "mm", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
+        ["core", "ids", "mm", "fs", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
     Some((kind, n.parse().ok()?))
 }
 
@@ -205,6 +273,21 @@ mod tests {
         images.tree = vec![PstreeEntry { pid: 7, ppid: 0, threads: vec![7] }];
         images.add_cmdline(parts[0], b"sh\0-c\0\0".to_vec());
         assert_eq!(images.processes()[0].cmdline, ["sh", "-c", ""]);
+    }
+
+    #[test]
+    fn each_process_is_in_the_tree_once_whatever_it_claims() {
+        let entry = |pid, ppid| PstreeEntry { pid, ppid, threads: Vec::new() };
+        let tree = vec![entry(1, 0), entry(2, 1), entry(3, 2), entry(4, 4), entry(5, 6), entry(6, 5)];
+        let mut images = Images { tree, ..Images::default() };
+        let (roots, lost) = images.tree();
+        assert_eq!((roots.len(), lost), (1, 3));
+        assert_eq!(roots[0].children[0].children[0].process.pid, 3);
+        images.tree = (0..1000).map(|n| entry(n + 1, n)).collect();
+        assert_eq!(images.tree().1, 1000 - DEEPEST);
+        let twice =
+            [&b"\x19\x43\x56\x54\x30\x30\x27\x50"[..], &b"\x04\0\0\0\x08\x01\x10\0".repeat(2)].concat();
+        assert!(images.add("pstree.img", &twice).unwrap_err().to_string().contains("two processes 1"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `spec.dump`: the OCI runtime spec the container ran with, as far as an archive needs it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -99,6 +101,42 @@ impl SpecDump {
         self.0.get("annotations")?.get(key)?.as_str()
     }
 
+    /// All annotations that are text, by name.
+    pub fn annotations(&self) -> BTreeMap<&str, &str> {
+        let all = self.0.get("annotations").and_then(Value::as_object);
+        all.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
+    }
+
+    /// The pod it ran in: its name and its namespace, as the kubelet gave them to CRI-O or containerd.
+    pub fn pod(&self) -> (Option<&str>, Option<&str>) {
+        let either = |a, b| self.annotation(a).or_else(|| self.annotation(b));
+        (
+            either("io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"),
+            either("io.kubernetes.pod.namespace", "io.kubernetes.cri.sandbox-namespace"),
+        )
+    }
+
+    /// The name that the kubelet gave the container. In config.dump CRI-O and containerd have a longer one of their own.
+    pub fn container_name(&self) -> Option<String> {
+        if let Some(name) = self.annotation("io.kubernetes.cri.container-name") {
+            return Some(name.to_owned());
+        }
+        let metadata: Value = serde_json::from_str(self.annotation("io.kubernetes.cri-o.Metadata")?).ok()?;
+        metadata.get("name")?.as_str().map(str::to_owned)
+    }
+
+    /// The container's namespaces by their type (`pid`, `network`, …), and the path of those it has joined.
+    pub fn namespaces(&self) -> Vec<(&str, Option<&str>)> {
+        let list = self.0.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(|namespace| {
+                let path = namespace.get("path").and_then(Value::as_str).filter(|path| !path.is_empty());
+                Some((namespace.get("type")?.as_str()?, path))
+            })
+            .collect()
+    }
+
     /// `uid:gid` of the first process if it is not root.
     pub fn user(&self) -> Option<String> {
         let user = self.0.get("process")?.get("user")?;
@@ -147,6 +185,30 @@ mod tests {
         assert_eq!(spec(r#"{"process":{"user":{"uid":0,"gid":5}}}"#).user(), None);
         assert_eq!(spec(r#"{"process":{"user":{"uid":7,"gid":5}}}"#).user().as_deref(), Some("7:5"));
         assert_eq!(spec("{}").user(), None);
+    }
+
+    #[test]
+    fn names_of_kubernetes_are_read_from_either_engines_annotations() {
+        let crio = spec(
+            r#"{"annotations":{"io.kubernetes.cri-o.Metadata":"{\"name\":\"web\",\"attempt\":1}","io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n","x":1}}"#,
+        );
+        assert_eq!(crio.container_name().as_deref(), Some("web"));
+        assert_eq!(crio.pod(), (Some("p"), Some("n")));
+        assert_eq!(crio.annotations().len(), 3);
+        let containerd = spec(
+            r#"{"annotations":{"io.kubernetes.cri.container-name":"web","io.kubernetes.cri.sandbox-name":"p","io.kubernetes.cri.sandbox-namespace":"n"}}"#,
+        );
+        assert_eq!(containerd.container_name().as_deref(), Some("web"));
+        assert_eq!(containerd.pod(), (Some("p"), Some("n")));
+        assert_eq!(spec(r#"{"annotations":{"io.kubernetes.cri-o.Metadata":"["}}"#).container_name(), None);
+    }
+
+    #[test]
+    fn namespaces_are_own_ones_or_joined() {
+        let spec = spec(
+            r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"ipc","path":""},{"path":"/x"}]}}"#,
+        );
+        assert_eq!(spec.namespaces(), [("pid", None), ("network", Some("/n")), ("ipc", None)]);
     }
 
     #[test]

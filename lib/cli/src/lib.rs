@@ -20,7 +20,7 @@ pub use args::Common;
 pub use exit::{Arguments, Exit, Hint, Usage, run, usage};
 pub use findings::Finding;
 pub use input::{Input, read_document};
-pub use message::{Session, name};
+pub use message::{Session, name, shown};
 pub use output::{Output, spool};
 pub use progress::{Counted, When};
 pub use remove::remove_from;

@@ -167,6 +167,11 @@ fn turns_the_line(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A text from elsewhere for standard output, where a person may read it: with control characters as escapes.
+pub fn shown(text: impl fmt::Display) -> String {
+    Clean(&text).to_string()
+}
+
 /// A file name for a message: bytes that are not UTF-8 appear as `\xNN`.
 pub fn name(os: impl AsRef<OsStr>) -> String {
     let mut text = String::new();

@@ -1,0 +1,157 @@
+//! The one JSON document, with the keys of `checkpointctl inspect --all --format json` (checkpointctl internal/json.go).
+//! What they have not is beside theirs: `image_id`, `namespaces`, `member_sizes`, `addresses`, `threads` and counts.
+
+use checkpoint::open_files::Socket;
+use checkpoint::process_tree::{Images, Node};
+use cli::Session;
+use serde_json::{Map, Value, json};
+
+use super::{Found, Interface};
+
+/// Open files that are told, and bytes of their paths: processes can share one table, so that a small archive could tell of many.
+const FILES: usize = 1 << 18;
+const PATHS: usize = 64 << 20;
+
+pub fn document(found: &Found, tree: &[Node], session: &Session) -> Value {
+    let first = found.interfaces().next();
+    let (pod, kubernetes_namespace) = found.spec.pod();
+    let mut budget = Budget { files: FILES, bytes: PATHS };
+    let pids = pids(tree);
+    let mounts = found.spec.mounts();
+    let document = json!({
+        "schema": 1,
+        "container_name": found.name(),
+        "image": found.config_text(&["rootfsImageName", "rootfsImage"]),
+        "image_id": found.config_text(&["rootfsImageID", "rootfsImageRef"]),
+        "id": found.config.text("id"),
+        "runtime": found.config.text("runtime"),
+        "created": found.created(),
+        "checkpointed": found.config.text("checkpointedTime"),
+        "engine": found.spec.engine().name(),
+        "ip": first.as_ref().and_then(|i| i.addresses.first()).map(String::as_str)
+            .or(found.spec.annotation("io.kubernetes.cri-o.IP.0")),
+        "mac": first.map(|i| i.mac),
+        "networks": networks(found),
+        "checkpoint_size": {
+            "total_size": found.size("checkpoint"),
+            "memory_pages_size": found.pages,
+            "amd_gpu_memory_pages_size": found.gpu_pages,
+            "root_fs_diff_size": found.size("rootfs-diff.tar"),
+        },
+        "member_sizes": found.sizes,
+        "statistics": found.stats.map(checkpoint::stats::Stats::to_json),
+        "metadata": {
+            "pod_name": pod,
+            "kubernetes_namespace": kubernetes_namespace,
+            "annotations": found.spec.annotations(),
+        },
+        // CRIU dumps one tree.
+        "process_tree": tree.first().map(process),
+        "file_descriptors": file_descriptors(&found.images, &pids, &mut budget),
+        "sockets": sockets(&found.images, &pids, &mut budget),
+        "namespaces": found.spec.namespaces().iter().map(|(kind, path)| json!({ "type": kind, "path": path }))
+            .collect::<Vec<_>>(),
+        "mounts": mounts.iter().map(|m| json!({ "destination": m.destination, "type": m.kind, "source": m.source }))
+            .collect::<Vec<_>>(),
+    });
+    if budget.files == 0 || budget.bytes == 0 {
+        session.warn(format_args!("too many open files, only the first {} are shown", FILES - budget.files));
+    }
+    document
+}
+
+fn networks(found: &Found) -> Vec<Value> {
+    let mut networks: Vec<(&str, Map<String, Value>)> = Vec::new();
+    for Interface { network, name, mac, addresses, gateway } in found.interfaces() {
+        if networks.last().is_none_or(|(last, _)| *last != network) {
+            networks.push((network, Map::new()));
+        }
+        let interface =
+            json!({ "ip": addresses.first(), "mac": mac, "gateway": gateway, "addresses": addresses });
+        if let Some((_, interfaces)) = networks.last_mut() {
+            interfaces.insert(name.to_owned(), interface);
+        }
+    }
+    networks.into_iter().map(|(name, interfaces)| json!({ "name": name, "interfaces": interfaces })).collect()
+}
+
+fn process(node: &Node) -> Value {
+    let p = &node.process;
+    json!({
+        "pid": p.pid, "command": p.command, "cmdline": p.cmdline.join(" "), "task_state": p.state,
+        "threads": p.threads, "open_files": p.files, "sockets": p.sockets,
+        "children": node.children.iter().map(process).collect::<Vec<_>>(),
+    })
+}
+
+/// All processes, parents before their children.
+fn pids(tree: &[Node]) -> Vec<u32> {
+    tree.iter().flat_map(|node| std::iter::once(node.process.pid).chain(pids(&node.children))).collect()
+}
+
+/// What may still be told.
+struct Budget {
+    files: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn allows(&mut self, bytes: usize) -> bool {
+        self.files = self.files.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.files > 0 && self.bytes > 0
+    }
+}
+
+fn file_descriptors(images: &Images, pids: &[u32], budget: &mut Budget) -> Vec<Value> {
+    let mut all = Vec::new();
+    for &pid in pids {
+        let files: Vec<_> = images
+            .open_files(pid)
+            .take_while(|file| budget.allows(file.path.len()))
+            // "REG 0", "cwd": so checkpointctl has it.
+            .map(|file| json!({ "type": file.kind, "fd": format!("{} {}", file.kind, file.fd).trim(), "path": file.path }))
+            .collect();
+        if !files.is_empty() {
+            all.push(json!({ "pid": pid, "open_files": files }));
+        }
+    }
+    all
+}
+
+fn sockets(images: &Images, pids: &[u32], budget: &mut Budget) -> Vec<Value> {
+    let mut all = Vec::new();
+    for &pid in pids {
+        let sockets: Vec<_> =
+            images.sockets(pid).take_while(|s| budget.allows(s.address.len())).map(|s| socket(&s)).collect();
+        if !sockets.is_empty() {
+            all.push(json!({ "pid": pid, "open_sockets": sockets }));
+        }
+    }
+    all
+}
+
+fn socket(s: &Socket<'_>) -> Value {
+    let data = match s.kind {
+        "UNIX" => json!({ "type": s.kind, "address": s.address }),
+        "INET" => json!({
+            "type": s.protocol, "state": s.state, "src": s.source, "src_port": s.source_port,
+            "dst": s.destination, "dst_port": s.destination_port,
+            "send_buf": bytes(s.send_buffer), "recv_buf": bytes(s.receive_buffer),
+        }),
+        kind => json!({
+            "type": kind, "send_buf": bytes(s.send_buffer), "recv_buf": bytes(s.receive_buffer),
+        }),
+    };
+    json!({ "protocol": s.protocol, "fd": s.fd, "data": data })
+}
+
+/// `16.0 KB`, as crit writes sizes of buffers.
+fn bytes(n: u32) -> String {
+    match n {
+        0..1024 => format!("{n} B"),
+        1024..1_048_576 => format!("{:.1} KB", f64::from(n) / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MB", f64::from(n) / 1_048_576.0),
+        _ => format!("{:.1} GB", f64::from(n) / 1_073_741_824.0),
+    }
+}
