@@ -18,7 +18,6 @@ use tartree::TarPath;
 
 use crate::args::Args;
 use crate::source::Source;
-use crate::verify::DOCUMENT;
 
 /// What was found.
 #[derive(Default)]
@@ -84,7 +83,7 @@ impl Found {
         session: &Session,
     ) -> anyhow::Result<()> {
         let object = member.to_string();
-        let mut document = || cli::read_document(&mut *content, &object, DOCUMENT);
+        let mut document = || cli::read_document(&mut *content, &object, member.document_limit());
         match member {
             Member::ConfigDump => self.config = ConfigDump::read(&document()?)?,
             Member::SpecDump => self.spec = SpecDump::read(&document()?)?,

@@ -162,7 +162,7 @@ impl Unpack<'_> {
         self.session.detail(member);
         self.private_parent(member)?;
         if member.is_document() {
-            let bytes = cli::read_document(content, &member.to_string(), verify::DOCUMENT)?;
+            let bytes = cli::read_document(content, &member.to_string(), member.document_limit())?;
             let config = verify::document(member, &bytes)?;
             if let Some(config) = config {
                 self.contents.volumes = config.volumes()?;

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use anyhow::Context;
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
+use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
 use cli::{Exit, Session};
@@ -15,8 +16,6 @@ use crate::args::Args;
 use crate::source::Source;
 
 const BUFFER: usize = 256 << 10;
-/// Bytes of a document that are read: as many as a deletion list may have, which is the longest of them.
-pub const DOCUMENT: u64 = deleted::LIMIT;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
@@ -111,7 +110,7 @@ fn check(
             Ok(None)
         }
         _ if member.is_document() => {
-            document(member, &cli::read_document(content, &member.to_string(), DOCUMENT)?)
+            document(member, &cli::read_document(content, &member.to_string(), member.document_limit())?)
         }
         _ => Ok(None),
     }
@@ -125,7 +124,7 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
             SpecDump::read(bytes)?;
         }
         Member::NetworkStatus => {
-            serde_json::from_slice::<serde_json::Value>(bytes).with_context(|| member.to_string())?;
+            json::document(bytes).with_context(|| member.to_string())?;
         }
         Member::DeletedFiles => {
             deleted::read(bytes)?;

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::json;
 use crate::member::VolumeName;
 
 /// The document.
@@ -29,9 +30,9 @@ impl ConfigDump {
     /// Reads the document. Unlike Go, which takes keys in any case, only podman's spelling is understood.
     ///
     /// # Errors
-    /// When it is not a JSON object.
-    pub fn read(json: &[u8]) -> Result<ConfigDump> {
-        match serde_json::from_slice(json) {
+    /// When it is not a JSON object with unique keys.
+    pub fn read(text: &[u8]) -> Result<ConfigDump> {
+        match json::document(text) {
             Ok(Value::Object(keys)) => Ok(ConfigDump(keys)),
             Ok(_) => Err(Error::member("config.dump", "not a JSON object")),
             Err(e) => Err(Error::member("config.dump", e)),

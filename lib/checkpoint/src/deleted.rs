@@ -1,11 +1,17 @@
 //! `deleted.files` and `deleted.files0`: what was deleted from the root file system.
 
-use tartree::TarPath;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use tartree::{Limits, TarPath};
 
 use crate::error::{Error, Result};
 
-/// Bytes of one list that are read. A million long names; more is not a deletion list.
-pub const LIMIT: u64 = 256 << 20;
+/// Bytes of one list that are read. Of a directory that was deleted with all in it, the list has one path.
+pub const LIMIT: u64 = 40 << 20;
+/// Paths in one list: each takes memory beside its bytes.
+const PATHS: usize = 1 << 20;
 
 /// The two documents for these paths, each `None` when it would be empty: JSON for those whose names are UTF-8,
 /// NUL-separated bytes for the others. Paths are absolute, as podman writes them.
@@ -38,8 +44,35 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> (Option<Vec<u8
 /// When it is not such a list.
 pub fn read(json: &[u8]) -> Result<Vec<TarPath>> {
     let bad = |what: String| Error::member("deleted.files", what);
-    let list: Option<Vec<String>> = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
-    list.unwrap_or_default().iter().map(|path| checked(path.as_bytes()).map_err(bad)).collect()
+    let list: Option<Paths> = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
+    Ok(list.map(|list| list.0).unwrap_or_default())
+}
+
+/// A list as it is read: each text becomes a path at once, so that no other form of the list is in the memory.
+struct Paths(Vec<TarPath>);
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Paths, D::Error> {
+        deserializer.deserialize_seq(List)
+    }
+}
+
+struct List;
+
+impl<'de> Visitor<'de> for List {
+    type Value = Paths;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of paths")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Paths, A::Error> {
+        let mut paths = Vec::new();
+        while let Some(path) = seq.next_element::<Cow<'_, str>>()? {
+            push(&mut paths, path.as_bytes()).map_err(A::Error::custom)?;
+        }
+        Ok(Paths(paths))
+    }
 }
 
 /// Reads `deleted.files0`.
@@ -48,12 +81,26 @@ pub fn read(json: &[u8]) -> Result<Vec<TarPath>> {
 /// When a path leads out of the root or is the root.
 pub fn read0(bytes: &[u8]) -> Result<Vec<TarPath>> {
     let bad = |what: String| Error::member("deleted.files0", what);
-    bytes.split(|&b| b == 0).filter(|path| !path.is_empty()).map(|path| checked(path).map_err(bad)).collect()
+    let mut paths = Vec::new();
+    for path in bytes.split(|&b| b == 0).filter(|path| !path.is_empty()) {
+        push(&mut paths, path).map_err(bad)?;
+    }
+    Ok(paths)
 }
 
-fn checked(path: &[u8]) -> std::result::Result<TarPath, String> {
+fn push(paths: &mut Vec<TarPath>, path: &[u8]) -> std::result::Result<(), String> {
+    if paths.len() == PATHS {
+        return Err(format!("more than {PATHS} paths"));
+    }
+    if path.len() > Limits::default().name_bytes {
+        return Err(format!("a path of {} bytes", path.len()));
+    }
     let path = TarPath::parse(path).map_err(|e| e.to_string())?;
-    if path.is_root() { Err("/: the root itself cannot be deleted".into()) } else { Ok(path) }
+    if path.is_root() {
+        return Err("/: the root itself cannot be deleted".into());
+    }
+    paths.push(path);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! JSON as it is written: one document, order and 64-bit integers kept, every key once.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+/// Values in one document: lists, objects and their members, texts and numbers. A pod with a thousand volumes has twenty
+/// thousand. Each takes a hundred bytes of memory and as few as two of the text, so the length of the text is no bound.
+const VALUES: u32 = 1 << 18;
 
 /// A text that is no JSON document.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +32,30 @@ pub fn document(bytes: &[u8]) -> Result<Value, Malformed> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Malformed::Empty);
     }
-    serde_json::from_slice::<Unique>(bytes).map(|unique| unique.0).map_err(Malformed::Syntax)
+    let left = Cell::new(VALUES);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Build(&left).deserialize(&mut deserializer).map_err(Malformed::Syntax)?;
+    deserializer.end().map_err(Malformed::Syntax)?;
+    Ok(value)
 }
 
-struct Unique(Value);
+/// Builds a value, and counts down how many there may still be.
+#[derive(Clone, Copy)]
+struct Build<'a>(&'a Cell<u32>);
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {
-        deserializer.deserialize_any(Build).map(Unique)
+impl<'de> DeserializeSeed<'de> for Build<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.0.get().checked_sub(1) {
+            Some(left) => self.0.set(left),
+            None => return Err(de::Error::custom(format!("more than {VALUES} values"))),
+        }
+        deserializer.deserialize_any(self)
     }
 }
 
-struct Build;
-
-impl<'de> Visitor<'de> for Build {
+impl<'de> Visitor<'de> for Build<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +92,7 @@ impl<'de> Visitor<'de> for Build {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Unique(value)) = seq.next_element()? {
+        while let Some(value) = seq.next_element_seed(self)? {
             list.push(value);
         }
         Ok(Value::Array(list))
@@ -85,11 +100,11 @@ impl<'de> Visitor<'de> for Build {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((key, Unique(value))) = access.next_entry::<String, Unique>()? {
+        while let Some(key) = access.next_key::<String>()? {
             if map.contains_key(&key) {
                 return Err(de::Error::custom(format!("duplicate key {key:?}")));
             }
-            map.insert(key, value);
+            map.insert(key, access.next_value_seed(self)?);
         }
         Ok(Value::Object(map))
     }
@@ -117,6 +132,7 @@ mod tests {
     #[test]
     fn what_is_not_one_document_is_refused_with_its_place() {
         let deep = "[".repeat(100_000);
+        let many = format!("[0{}]", ",0".repeat(262_143));
         #[rustfmt::skip]
         let cases: &[(&[u8], &str)] = &[
             (b"", "is empty, JSON is wanted"),
@@ -130,6 +146,7 @@ mod tests {
             (b"\xff\xfe{\x00}\x00", "line 1 column 1"),
             (b"\"\xff\"", "invalid unicode code point at line 1"),
             (deep.as_bytes(), "recursion limit"),
+            (many.as_bytes(), "more than 262144 values at line 1"),
         ];
         for (text, message) in cases {
             let error = document(text).unwrap_err().to_string();

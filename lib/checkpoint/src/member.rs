@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use tartree::TarPath;
 
+use crate::config_dump::ConfigDump;
+use crate::deleted;
+use crate::stats::Stats;
+
 /// A volume's name, checked: it becomes a file name, so it must not be a path.
 ///
 /// podman's rule (`define.NameRegex`): a letter or digit, then letters, digits, `_`, `.`, `-`.
@@ -219,6 +223,16 @@ impl Member {
                 | Member::DeletedFiles
                 | Member::DeletedFiles0
         )
+    }
+
+    /// Bytes of a document that are read; more is not one.
+    pub fn document_limit(&self) -> u64 {
+        match self {
+            Member::StatsDump => Stats::LIMIT,
+            Member::NetworkStatus => 4 << 20,
+            Member::DeletedFiles | Member::DeletedFiles0 => deleted::LIMIT,
+            _ => ConfigDump::LIMIT,
+        }
     }
 
     /// The permission bits podman gives it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::json;
 
 /// The document; it is carried as it is, and only looked into.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +55,8 @@ impl SpecDump {
     ///
     /// # Errors
     /// When it is not a JSON object.
-    pub fn read(json: &[u8]) -> Result<SpecDump> {
-        match serde_json::from_slice(json) {
+    pub fn read(text: &[u8]) -> Result<SpecDump> {
+        match json::document(text) {
             Ok(Value::Object(keys)) => Ok(SpecDump(keys)),
             Ok(_) => Err(Error::member("spec.dump", "not a JSON object")),
             Err(e) => Err(Error::member("spec.dump", e)),

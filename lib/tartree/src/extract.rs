@@ -181,8 +181,16 @@ impl Extractor {
     /// # Errors
     /// When one of them cannot be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
-        let dirs = std::mem::take(&mut self.dirs);
-        for Deferred { entry, inherited } in dirs.iter().rev() {
+        let mut dirs = std::mem::take(&mut self.dirs);
+        // Deepest first, and of a directory that came more than once the last. Honest tars are in order: this moves nothing.
+        dirs.reverse();
+        dirs.sort_by(|a, b| b.entry.path.cmp(&a.entry.path));
+        dirs.dedup_by(|earlier, last| {
+            let again = earlier.entry.path == last.entry.path;
+            last.inherited |= again && earlier.inherited;
+            again
+        });
+        for Deferred { entry, inherited } in &dirs {
             let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,

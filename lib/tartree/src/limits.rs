@@ -3,10 +3,10 @@
 /// Bounds of a [`Reader`](crate::Reader). What exceeds one is an error, never cut.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes in one PAX header or GNU long name. Stops a header that wants gigabytes of memory.
+    /// Bytes in the PAX headers and GNU long names of one entry. Stops headers that want gigabytes of memory.
     /// 64 attributes of 64 KiB, the most an ext4 inode can hold with `ea_inode`, fit.
     pub header_bytes: u64,
-    /// Records in one PAX header. Stops millions of empty records, each an allocation.
+    /// Records in the PAX headers of one entry. Stops millions of empty records, each an allocation.
     pub records: usize,
     /// Bytes in one name, 32 times what the kernel takes at once. Stops paths of a million levels: each level is a
     /// directory to make, and each entry below it a walk over all of them.

@@ -106,6 +106,8 @@ pub(crate) struct Extended {
     pub rdev_major: Option<u32>,
     pub rdev_minor: Option<u32>,
     pub sparse: SparseRecords,
+    /// How many were read, over all headers of the entry.
+    records: usize,
     xattrs: Vec<Xattr>,
     libarchive_xattrs: Vec<Xattr>,
     acl_access: Option<Vec<u8>>,
@@ -133,10 +135,9 @@ impl Extended {
     /// Reads the payload of an `x` header.
     pub fn read(&mut self, mut payload: &[u8], limits: &Limits) -> Result<()> {
         let bad = |what: &str| Error::malformed("PAX header", what);
-        let mut records = 0;
         while !payload.is_empty() {
-            records += 1;
-            if records > limits.records {
+            self.records += 1;
+            if self.records > limits.records {
                 return Err(Error::limit("PAX header", format!("more than {} records", limits.records)));
             }
             let space = payload

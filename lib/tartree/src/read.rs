@@ -33,6 +33,8 @@ pub struct Reader<R> {
     pad: u64,
     current: TarPath,
     entries: u64,
+    /// Bytes in the extension headers of the entry that is being read.
+    extensions: u64,
     content: u64,
     position: u64,
     /// A header block read while looking for the next archive.
@@ -50,6 +52,7 @@ impl<R: Read> Reader<R> {
             pad: 0,
             current: TarPath::root(),
             entries: 0,
+            extensions: 0,
             content: 0,
             position: 0,
             ahead: None,
@@ -78,14 +81,21 @@ impl<R: Read> Reader<R> {
         }
         self.skip_content()?;
         let mut extended = Extended::default();
+        self.extensions = 0;
+        // Whether something was said of an entry that is still to come.
+        let mut announced = false;
         loop {
             let Some(block) = self.header()? else {
+                if announced {
+                    return Err(Error::malformed("tar", "a header for an entry that does not come"));
+                }
                 // One zero block may end an archive cut at a tape record; a second one must follow otherwise.
                 self.ended = true;
                 self.second_zero_block()?;
                 return Ok(None);
             };
             let name = || extended.path.clone().unwrap_or_else(|| block.name());
+            announced |= matches!(block.typeflag(), b'x' | b'X' | b'L' | b'K');
             match block.typeflag() {
                 b'x' | b'X' => {
                     let payload = self.payload(&block)?;
@@ -308,10 +318,11 @@ impl<R: Read> Reader<R> {
         Ok((sparse::checked(segments, real, size)?, real))
     }
 
-    /// The payload of an extension header, bounded.
+    /// The payload of an extension header, bounded together with the others of its entry: any number of them may stand before one.
     fn payload(&mut self, block: &Block) -> Result<Vec<u8>> {
         let size = block.size()?;
-        if size > self.limits.header_bytes {
+        self.extensions = self.extensions.saturating_add(size);
+        if self.extensions > self.limits.header_bytes {
             let what = format!("header of {size} bytes, {} are allowed", self.limits.header_bytes);
             return Err(Error::limit("PAX header", what));
         }

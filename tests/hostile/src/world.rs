@@ -105,8 +105,10 @@ impl Default for World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The standard library's way down needs a descriptor for each level.
-        if Command::new("rm").arg("-rf").arg(self.place()).status().is_err() {
+        // The standard library's way down needs a descriptor for each level, and there may be more levels than descriptors.
+        if fs::remove_dir_all(self.place()).is_err()
+            && !Command::new("rm").arg("-rf").arg(self.place()).status().is_ok_and(|status| status.success())
+        {
             eprintln!("{}: not removed", self.place().display());
         }
     }

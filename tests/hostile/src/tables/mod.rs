@@ -1,11 +1,24 @@
 //! The rows.
 
+mod bombs;
 mod links;
 mod paths;
+mod pax;
+mod sizes;
+mod sparse;
+mod types;
 
-use crate::Row;
+use crate::{Input, Row};
 
 /// All tars.
 pub fn tars() -> Vec<Row> {
-    [paths::rows(), links::rows()].into_iter().flatten().collect()
+    [paths::rows(), links::rows(), types::rows(), sizes::rows(), pax::rows(), sparse::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// All other input, each for one tool.
+pub fn inputs() -> Vec<Input> {
+    [bombs::inputs()].into_iter().flatten().collect()
 }
