@@ -13,7 +13,7 @@ use checkpoint::compress::{Compression, Settings};
 use checkpoint::stats::{Stats, log_duration};
 use checkpoint::stream::Ending;
 use cli::{Counted, Exit, Hint, Output, Session, usage};
-use tartree::{Entry, Notice, Status, Tally, TarPath, Timestamp};
+use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Args, Compress, Include};
 use crate::bundle::{self, Bundle};
@@ -59,8 +59,10 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
 
     let output = Output::binary(args.output.output.as_deref())?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
+    let sink =
+        Sink::direct(Counted::new(target), |out, file, n| out.moved(|target| target.transfer(file, n)));
     let mut packer = Packer {
-        writer: ArchiveWriter::new(Counted::new(target)),
+        writer: ArchiveWriter::on(sink),
         time,
         include: &args.include,
         tally: Tally::new(|notice: &Notice| {

@@ -58,6 +58,16 @@ impl Target {
         Ok(Target::Image(Box::new(LayoutWriter::new(file, start, settings, time)?), place, output))
     }
 
+    /// Moves bytes of `file` past our memory, where nothing is done to them; gives how many.
+    pub fn transfer(&mut self, file: &File, n: u64) -> u64 {
+        match self {
+            Target::Archive(encoder) => {
+                encoder.plain().map_or(0, |output| tartree::transfer(file, output.as_fd(), n))
+            }
+            Target::Image(..) => 0,
+        }
+    }
+
     /// Writes what comes behind the archive and gives the output its name.
     pub fn finish(self, describe: impl FnOnce() -> Description) -> anyhow::Result<()> {
         match self {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -25,13 +26,13 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
         Operands::Plain(dir) => {
             let mut tally = tell(session, &dir);
             session.stage(cli::name(&dir), None);
-            let mut sink = Sink::new(&mut output);
+            let mut sink = sink(&mut output);
             write(&dir, &scope, &mut sink, &mut tally)?;
             sink.flush()?;
             tally.changed
         }
         Operands::Members(volumes) => {
-            let mut stream = StreamWriter::new(&mut output, "vol-archive");
+            let mut stream = StreamWriter::on(sink(&mut output), "vol-archive");
             let mut changed = 0;
             for volume in &volumes {
                 let mut tally = tell(session, &volume.dir);
@@ -51,6 +52,11 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     };
     output.into_inner().commit()?;
     Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+/// Large files go past our memory.
+fn sink(output: &mut Counted<Output>) -> Sink<&mut Counted<Output>> {
+    Sink::direct(output, |out, file, n| out.moved(|output| tartree::transfer(file, output.as_fd(), n)))
 }
 
 /// What of a directory is archived, and how.

@@ -34,7 +34,12 @@ pub struct StreamWriter<W> {
 impl<W: Write> StreamWriter<W> {
     /// A stream on `out`, written by the tool `writer`.
     pub fn new(out: W, writer: &'static str) -> StreamWriter<W> {
-        StreamWriter { sink: Sink::new(out), writer }
+        StreamWriter::on(Sink::new(out), writer)
+    }
+
+    /// A stream into `sink`, written by the tool `writer`.
+    pub fn on(sink: Sink<W>, writer: &'static str) -> StreamWriter<W> {
+        StreamWriter { sink, writer }
     }
 
     /// Writes a member whose content is `content`.

@@ -216,6 +216,13 @@ impl<T> Counted<T> {
         Counted(inner)
     }
 
+    /// Counts what `move_to` says it has moved to the writer by itself.
+    pub fn moved(&mut self, move_to: impl FnOnce(&mut T) -> u64) -> u64 {
+        let moved = move_to(&mut self.0);
+        MOVED.fetch_add(moved, Ordering::Relaxed);
+        moved
+    }
+
     /// The reader or writer itself.
     pub fn into_inner(self) -> T {
         self.0

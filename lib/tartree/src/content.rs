@@ -92,7 +92,7 @@ fn content<W: Write>(
         if map.is_some() {
             file.seek(SeekFrom::Start(offset)).map_err(object_error)?;
         }
-        let got = sink.fill(&mut file, len)?.map_err(object_error)?;
+        let got = sink.fill_from(&mut file, len)?.map_err(object_error)?;
         if got < len {
             how = how.or(Some("shrank"));
             sink.zeros(len - got)?;

@@ -44,6 +44,7 @@ mod remove;
 mod root;
 mod sink;
 mod sparse;
+mod transfer;
 mod walk;
 mod write;
 
@@ -61,6 +62,7 @@ pub use plan::Plan;
 pub use read::{Content, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;
-pub use sink::Sink;
+pub use sink::{Mover, Sink};
+pub use transfer::transfer;
 pub use walk::{Filter, Found, Visit, Walk};
 pub use write::{END_OF_ARCHIVE, encode, padding, removal_header};

@@ -1,14 +1,20 @@
 //! The buffer in front of an output: headers and small files are gathered, so that one write carries many entries.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 
 use crate::error::{Error, Result};
+use crate::transfer::WORTH_IT;
 
 const CAPACITY: usize = 1 << 20;
+
+/// Moves bytes of a file to an output past this program's memory, as [`transfer`](crate::transfer) does; gives how many.
+pub type Mover<W> = fn(&mut W, &File, u64) -> u64;
 
 /// A counting, buffering writer into which files are read without a second copy.
 pub struct Sink<W> {
     out: W,
+    mover: Option<Mover<W>>,
     buffer: Box<[u8]>,
     used: usize,
     written: u64,
@@ -19,7 +25,19 @@ pub struct Sink<W> {
 impl<W: Write> Sink<W> {
     /// A sink in front of `out`.
     pub fn new(out: W) -> Sink<W> {
-        Sink { out, buffer: vec![0; CAPACITY].into_boxed_slice(), used: 0, written: 0, scratch: Vec::new() }
+        Sink {
+            out,
+            mover: None,
+            buffer: vec![0; CAPACITY].into_boxed_slice(),
+            used: 0,
+            written: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// As [`new`](Sink::new), where large files can go to `out` by `mover`.
+    pub fn direct(out: W, mover: Mover<W>) -> Sink<W> {
+        Sink { mover: Some(mover), ..Sink::new(out) }
     }
 
     /// How many bytes went in so far.
@@ -97,6 +115,25 @@ impl<W: Write> Sink<W> {
             }
         }
         Ok(Ok(done))
+    }
+
+    /// As [`fill`](Sink::fill), from an open file.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn fill_from(&mut self, file: &mut File, n: u64) -> Result<io::Result<u64>> {
+        let mut moved = 0;
+        if let Some(mover) = self.mover.filter(|_| n >= WORTH_IT) {
+            self.flush()?;
+            moved = mover(&mut self.out, file, n);
+            self.written += moved;
+        }
+        let filled = self.fill(file, n - moved)?;
+        if moved > 0 {
+            // Only then no page of the file is in a pipe any more, and a look for changes is a look back.
+            self.flush()?;
+        }
+        Ok(filled.map(|filled| moved + filled))
     }
 
     /// Hands everything on to the output.

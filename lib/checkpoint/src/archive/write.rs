@@ -21,7 +21,12 @@ pub struct ArchiveWriter<W> {
 impl<W: Write> ArchiveWriter<W> {
     /// An archive on `out`.
     pub fn new(out: W) -> ArchiveWriter<W> {
-        ArchiveWriter { sink: Sink::new(out), written: BTreeSet::new() }
+        ArchiveWriter::on(Sink::new(out))
+    }
+
+    /// An archive into `sink`.
+    pub fn on(sink: Sink<W>) -> ArchiveWriter<W> {
+        ArchiveWriter { sink, written: BTreeSet::new() }
     }
 
     /// The members so far.

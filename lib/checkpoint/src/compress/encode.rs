@@ -67,6 +67,14 @@ impl<W: Write> Encoder<W> {
         Ok(Encoder { state })
     }
 
+    /// The output, where bytes reach it as they are.
+    pub fn plain(&self) -> Option<&W> {
+        match &self.state {
+            State::None(out) => Some(out),
+            _ => None,
+        }
+    }
+
     /// Ends the stream and gives the output back.
     ///
     /// # Errors
