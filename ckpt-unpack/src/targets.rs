@@ -1,6 +1,6 @@
 //! What lies outside the bundle: the root file system and the directories of volumes.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,15 @@ impl<'a> Targets<'a> {
     ) -> anyhow::Result<()> {
         let object = || cli::name(dir);
         match DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            // Files of another volume beside those of this one are neither: podman, told to ignore volumes, takes them in silence.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read_dir(dir).with_context(object)?.next().is_some() {
+                    self.session.warn(format_args!(
+                        "{}: is not empty, what it holds stays beside {member}",
+                        object()
+                    ));
+                }
+            }
             made => made.with_context(object)?,
         }
         let root = Root::open(dir).with_context(object)?;

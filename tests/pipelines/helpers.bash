@@ -36,8 +36,10 @@ make_bundle() {
     overlay "$bundle"
     mkdir -p "$bundle/data"
     (cd "$bundle" && rm -f config.json && runc spec)
-    jq --arg dir "$bundle" "
+    # The cgroup is the one thing two runs of the tests on a machine share, and who pauses one pauses both: a name of its own.
+    jq --arg dir "$bundle" --arg cgroup "/web-${BATS_RUN_TMPDIR##*/}" "
         .process.args = [\"/app/count\"] | .process.terminal = false | .root = {path: (\$dir + \"/rootfs\")}
+        | .linux.cgroupsPath = \$cgroup
         | .mounts += [
             {destination: \"/data\", type: \"bind\", source: (\$dir + \"/data\"), options: [\"rbind\", \"rw\"]},
             {destination: \"/scratch\", type: \"tmpfs\", source: \"tmpfs\", options: [\"nosuid\", \"nodev\"]}]
@@ -141,6 +143,8 @@ teardown_containers() {
     local runtime id dir
     for runtime in runc crun; do
         for id in $("$runtime" list -q 2>/dev/null); do
+            # One that is paused does not die.
+            "$runtime" resume "$id" 2>/dev/null
             "$runtime" kill "$id" KILL 2>/dev/null
             "$runtime" delete -f "$id" 2>/dev/null
         done
