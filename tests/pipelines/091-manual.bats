@@ -169,7 +169,8 @@ lan() {
         "subnets": [{"ipnet": "10.1.0.5/24", "gateway": "10.1.0.1"}]}}}}' |
         netstatus apply --netns /run/netns/web --create veth --bridge br0
     root web/rootfs
-    (cd web && spec-gen --new --rootfs rootfs --read-only=false --tty=false --network ns:/run/netns/web -- /app/count |
+    (cd web && spec-gen --new --rootfs rootfs --read-only=false --tty=false --cgroups-path "$cgroup" \
+        --network ns:/run/netns/web -- /app/count |
         jq '.root.path = "rootfs"' >config.json)
     start runc web web
     follow man/netstatus.1 'runc checkpoint --tcp-established --image-path img web'

@@ -4,13 +4,13 @@
 
 bats_require_minimum_version 1.5.0
 
-source_dir=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+source_dir=$(cd "$tests/.." && pwd)
 
 # documents FILE...: the documents the tests of this file answer for; in setup_file.
 documents() {
     local document
     for document; do
-        "$BATS_TEST_DIRNAME/blocks" "$source_dir/$document" "$BATS_FILE_TMPDIR/blocks/$document"
+        "$tests/pipelines/blocks" "$source_dir/$document" "$BATS_FILE_TMPDIR/blocks/$document"
     done
 }
 
@@ -40,9 +40,13 @@ follow_there() {
     ssh there "set -euo pipefail"$'\n'"$code"
 }
 
-# all_followed: no block of the documents of this file was left out; the last test of a file.
+# all_followed [WORDS]...: no block of the documents of this file was left out; the last test of a file. Those in which
+# WORDS stand are run elsewhere.
 all_followed() {
-    local file left=()
+    local file words left=()
+    for words; do
+        for file in $(grep -rlF --exclude='*.run' -e "$words" "$BATS_FILE_TMPDIR/blocks"); do cp "$file" "$file.run"; done
+    done
     for file in $(find "$BATS_FILE_TMPDIR/blocks" -type f ! -name '*.run' | sort -V); do
         [ -e "$file.run" ] || left+=("$file")
     done
@@ -57,10 +61,15 @@ all_followed() {
 # is another machine; images and homes are below $hosts, which both see. What stands in for ssh reaches either.
 hosts() {
     export hosts=$BATS_FILE_TMPDIR/hosts
+    # Both hosts have one tree of control groups, which may be that of other test runs, too.
+    export cgroup=/${BATS_RUN_TMPDIR##*/}
     mount -t tmpfs tmpfs /srv
     mount -t tmpfs tmpfs /usr/local
-    mkdir -p "$hosts"/etc/{upper,work}
-    mount -t overlay overlay -o "lowerdir=/etc,upperdir=$hosts/etc/upper,workdir=$hosts/etc/work" /etc
+    local dir
+    for dir in /etc /var/lib; do
+        mkdir -p "$hosts/over$dir"/{upper,work}
+        mount -t overlay overlay -o "lowerdir=$dir,upperdir=$hosts/over$dir/upper,workdir=$hosts/over$dir/work" "$dir"
+    done
     mkdir -p "$hosts"/{bin,home/{here,there}}
     : >"$hosts/profile"
     echo $$ >"$hosts/here"
@@ -90,7 +99,7 @@ SSH
 # no_hosts: undoes it.
 no_hosts() {
     kill "$(cat "$hosts/there")"
-    umount -l /srv /usr/local /etc
+    umount -l /srv /usr/local /etc /var/lib
 }
 
 # web_runs [OPTION]...: the container "web" on this host, made with these options of spec-gen, and all that the
@@ -103,7 +112,7 @@ web_runs() {
     ip netns add web
     netavark -c /run/netavark setup /run/netns/web <opts.json >"$B/netavark.json"
     spec-gen --new --rootfs "$B/rootfs" --read-only=false --tty=false --network ns:/run/netns/web \
-        "$@" -- /app/count >"$B/config.json"
+        --cgroups-path "$cgroup" "$@" -- /app/count >"$B/config.json"
     start runc "$B" web
 }
 

@@ -1,0 +1,263 @@
+# Every recipe of ckpt-tools(7) does what it says: run as it stands, with stand-ins for other machines only. ssh enters
+# other namespaces, kubelet is a script; registry, age, skopeo, podman and make are the real ones.
+
+load helpers
+load documents
+
+page=man/ckpt-tools.7
+
+setup_file() {
+    build_image
+    documents man/ckpt-tools.7
+    hosts
+    web_runs -v /srv/data:/data
+    web_is_awaited /run/web2/rootfs
+    # It ends the container; the other recipes take it up from there.
+    follow man/ckpt-tools.7 'ssh there ckpt-unpack --bundle'
+    before=$(counted "$B/rootfs")
+    {
+        rootfs-diff create --members --rootfs "$B/rootfs"
+        vol-archive create --members data=/srv/data
+        netstatus save --members <"$B/netavark.json"
+    } | ckpt-pack --bundle "$B" --name web -o "$BATS_FILE_TMPDIR/web.ckpt" -
+    export before
+}
+
+teardown_file() {
+    web_is_gone
+    no_hosts
+}
+
+# A place to restore to, with nothing in it but the image.
+setup() {
+    mkdir "$BATS_TEST_TMPDIR/home"
+    cd "$BATS_TEST_TMPDIR/home"
+    export B2=$BATS_TEST_TMPDIR/web2
+    overlay "$B2"
+    rm -rf /srv/data2
+    runc delete -f web 2>/dev/null || true
+    ip netns delete web 2>/dev/null || true
+    ip netns add web
+}
+
+teardown() {
+    teardown_containers
+}
+
+# arrived: the files and the volume are here as they were there.
+arrived() {
+    same_tree "$B/rootfs" "$B2/rootfs"
+    same_tree /srv/data /srv/data2
+}
+
+@test "migrate over ssh" {
+    cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
+    B2=/run/web2
+    follow_there $page 'netstatus hold --netns'
+    counted_past "/proc/$(cat "$hosts/there")/root/run/web2/rootfs/tmp/counter" "$before"
+    [ "$(ssh there runc exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
+    run ! ssh there runc exec web ls /app/deleted
+    [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
+    # The hosts share their control groups, and so the name.
+    ssh there runc delete -f web
+}
+
+# kubelet_checkpoint FILE: what CRI-O makes for kubelet: its own subset of the configuration, its annotations and files.
+kubelet_checkpoint() {
+    local dir
+    dir=$(mktemp -d)
+    ckpt-unpack --bundle "$dir" "$BATS_FILE_TMPDIR/web.ckpt"
+    rm -r "$dir"/volumes
+    jq -n '{id: "5e027cf751dd7ad5f64778a480ee1527a4fd679e71ac1719df79eabc4d1a7e75", name: "k8s_web_web_default_0",
+        rootfsImage: "localhost/web:latest", rootfsImageName: "localhost/web:latest", rootfsImageRef: "884cab7f",
+        runtime: "runc", createdTime: "2026-11-23T11:12:44Z", checkpointedTime: "2026-11-23T11:13:44Z",
+        restoredTime: "0001-01-01T00:00:00Z", restored: false}' >"$dir/config.dump"
+    jq '.annotations += {"io.container.manager": "cri-o", "io.kubernetes.cri-o.Metadata": "{\"name\":\"web\",\"attempt\":0}",
+        "io.kubernetes.cri-o.Annotations": "{}", "io.kubernetes.cri-o.Created": "2026-11-23T11:12:44.790824104Z",
+        "io.kubernetes.pod.name": "web", "io.kubernetes.pod.namespace": "default", "io.kubernetes.container.name": "web",
+        "io.kubernetes.cri-o.IP.0": "10.85.0.7"}' "$dir/spec.dump" >"$dir/new"
+    mv "$dir/new" "$dir/spec.dump"
+    jq -n '[{source: "/srv/data", destination: "/data", file_type: "directory", permissions: 493}]' >"$dir/bind.mounts"
+    : >"$dir/dump.log"
+    tar -C "$dir" -cf "$1" bind.mounts config.dump spec.dump stats-dump dump.log checkpoint rootfs-diff.tar deleted.files
+}
+
+@test "inspect a checkpoint of Kubernetes" {
+    mkdir -p /var/lib/kubelet/checkpoints
+    kubelet_checkpoint /var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
+    follow $page "jq '.process_tree'" >seen
+    grep -E '^Engine +CRI-O' seen
+    grep '/bin/sh /app/count' seen
+    grep 'app/settings' seen
+    [ "$(tail -n 1 seen)" = changed ]
+    cd /var/lib/kubelet/checkpoints
+    follow $page 'ckpt-unpack --verify checkpoint-web'
+    # checkpointctl, too, takes it for one.
+    checkpointctl show checkpoint-web_default-*.tar | grep -i cri-o
+    truncate -s 100K checkpoint-web_default-*.tar
+    run ! follow $page 'ckpt-unpack --verify checkpoint-web'
+    rm checkpoint-web_default-*.tar
+}
+
+@test "checkpointctl shows what ckpt-pack has packed" {
+    checkpointctl show "$BATS_FILE_TMPDIR/web.ckpt" | grep -w web
+}
+
+@test "build a spec in a Makefile" {
+    cp -a "$image" rootfs
+    echo 'app:x:1000:1000::/:/bin/sh' >>rootfs/etc/passwd
+    block $page 'config.json: Makefile' >Makefile
+    make config.json
+    [ "$(jq -c '[.process.user.uid, .process.args[0], .linux.resources.memory.limit]' config.json)" = '[1000,"/app/count",268435456]' ]
+    make config.json | grep 'up to date'
+    cp config.json first
+    touch Makefile
+    make config.json
+    cmp first config.json
+}
+
+@test "debug a failed restore, stage by stage" {
+    cp "$BATS_FILE_TMPDIR/web.ckpt" .
+    if [ -n "${NEWER_CRIU+known}" ]; then PATH=${NEWER_CRIU:+$NEWER_CRIU:}$PATH follow $page 'ckpt-unpack --check'; fi
+    follow $page 'rootfs-diff apply --dry-run'
+    arrived
+    follow $page '--diff < $B2/spec.dump' >seen
+    grep -E '^\+.*"source": "/srv/data2"' seen
+    follow $page 'grep -B 3 Error'
+    counted_past "$B2/rootfs/tmp/counter" "$before"
+    # And when it does fail: the file that a process has open is not what it was.
+    runc delete -f web
+    rm "$B2/rootfs/app/count"
+    follow $page 'grep -B 3 Error' >why
+    cat why
+    grep 'app/count' why
+}
+
+@test "encrypt with age" {
+    follow $page 'age-keygen -o key.txt'
+    head -c 20 web.ckpt.age | grep age-encryption
+    cp web.ckpt.age sound
+    follow $page 'age -d -i key.txt'
+    arrived
+    # One that was cut on the way leaves no bundle.
+    B2=$BATS_TEST_TMPDIR/other
+    overlay "$B2"
+    truncate -s -1000 web.ckpt.age
+    run ! follow $page 'age -d -i key.txt'
+    [ ! -e "$B2/spec.dump" ]
+}
+
+# registry: the registry of Debian, as registry.example. Ends with its test.
+registry() {
+    printf '%s\n' 'version: 0.1' 'storage: {filesystem: {rootdirectory: '"$PWD/registry"'}}' 'http: {addr: ":80"}' >registry.yml
+    grep -q registry.example /etc/hosts || echo '127.0.0.1 registry.example' >>/etc/hosts
+    mkdir -p /etc/containers/registries.conf.d
+    printf '[[registry]]\nlocation = "registry.example"\ninsecure = true\n' >/etc/containers/registries.conf.d/example.conf
+    docker-registry serve registry.yml >registry.log 2>&1 3>&- &
+    registry=$!
+    local try
+    for try in {1..100}; do
+        (: </dev/tcp/127.0.0.1/80) 2>/dev/null && return
+        sleep 0.1
+    done
+    cat registry.log
+    return 1
+}
+
+@test "push to a registry with skopeo" {
+    registry
+    follow $page 'skopeo copy oci-archive:web.oci docker://registry.example/ckpt/web:1'
+    rm web.oci
+    follow $page 'skopeo copy docker://registry.example/ckpt/web:1 oci:web'
+    kill $registry
+    arrived
+}
+
+@test "a fleet: ContainerCheckpoint of Kubernetes" {
+    mkdir -p /var/lib/kubelet/checkpoints
+    kubelet_checkpoint "$PWD/made-by-kubelet"
+    cat >"$hosts/bin/curl" <<'CURL'
+#!/bin/bash
+# curl: stands in for the kubelet of $NODE, which makes a checkpoint and answers with its name.
+[[ " $* " = *" -X POST https://there:10250/checkpoint/default/web/web "* ]] || exit 22
+name=/var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
+cp made-by-kubelet "$name" && echo "{\"items\":[\"$name\"]}"
+CURL
+    chmod +x "$hosts/bin/curl"
+    registry
+    NODE=there follow $page 'curl -sS'
+    rm "$hosts/bin/curl"
+    follow $page 'ckpt-unpack --bundle web web.tar'
+    skopeo inspect --raw docker://registry.example/ckpt/web:2 |
+        jq -e '.annotations["io.kubernetes.cri-o.annotations.checkpoint.name"] | length > 0'
+    kill $registry
+    # What CRI-O will find in it is what kubelet had made.
+    ckpt-unpack --bundle again web.oci
+    cmp <(jq -S .annotations web/spec.dump) <(jq -S .annotations again/spec.dump)
+    cmp web/rootfs-diff.tar again/rootfs-diff.tar
+    diff -r web/checkpoint again/checkpoint
+}
+
+# podman with a storage of its own, for this test.
+podman_here() {
+    cat >"$hosts/bin/podman" <<PODMAN
+#!/bin/sh
+exec /usr/bin/podman --root "$BATS_TEST_TMPDIR/root" --runroot "$BATS_TEST_TMPDIR/run" --storage-driver overlay \
+    --cgroup-manager cgroupfs --events-backend none --runtime runc "\$@" 3>&-
+PODMAN
+    chmod +x "$hosts/bin/podman"
+    tar -C "$image" -c . | podman import --change 'CMD ["/app/count"]' - localhost/web
+}
+
+podman_is_gone() {
+    podman rm -fa -t 0
+    podman umount -a
+    rm "$hosts/bin/podman"
+}
+
+@test "from podman to runc" {
+    podman_here
+    # Not /app/count: podman fails to export what it makes of a file, a directory.
+    podman run -d --name web --network none localhost/web sh -c 'echo changed >/app/new
+        i=0; while :; do i=$((i + 1)); echo $i >/tmp/counter; sleep 0.1; done'
+    sleep 1
+    mkdir -p /srv/{shm,files}
+    mount -t tmpfs shm /srv/shm
+    # The mode that podman gives the root of an image.
+    chmod 0555 "$B2/rootfs"
+    follow $page 'podman container checkpoint --export'
+    podman_is_gone
+    counted_past "$B2/rootfs/tmp/counter" "$(zstd -dc web.tar | tar -xOf - rootfs-diff.tar | tar -xO tmp/counter)" || {
+        cat web.log
+        false
+    }
+    [ "$(runc exec web cat /app/new)" = changed ]
+    runc delete -f web
+    umount /srv/shm
+}
+
+@test "from runc to podman" {
+    podman_here
+    # No volume and no network of its own in this one.
+    mkdir bare && overlay bare
+    spec-gen --new --rootfs "$PWD/bare/rootfs" --read-only=false --tty=false --cgroups-path "$cgroup/plain" -- /app/count >bare/config.json
+    start runc bare plain
+    checkpoint runc "$PWD/bare" plain
+    before=$(counted bare/rootfs)
+    B=$PWD/bare follow $page 'podman container restore --import'
+    counted_past "$(podman mount web)/tmp/counter" "$before"
+    podman_is_gone
+}
+
+@test "the record in which a member stream ends" {
+    mkdir some
+    vol-archive create --members data=some | tar -xOf - .end >record
+    [ "$(jq -c keys_unsorted record)" = "$(block $page '"writer"' | jq -c keys_unsorted)" ]
+    [ "$(jq -r .writer record)" = vol-archive ]
+}
+
+@test "every recipe was run" {
+    [ -n "${NEWER_CRIU+known}" ] || not_run "ckpt-unpack --check, where no CRIU dumps TCP sockets"
+    # Those of pre-copy need a kernel that tracks changed memory: tests/vm/020-pre-dump.bats.
+    all_followed '--pre-dump' '--parent-path'
+}
