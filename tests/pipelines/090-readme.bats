@@ -100,6 +100,34 @@ migration_is_prepared() {
     counted_past "$B/rootfs/tmp/counter" "$before"
 }
 
+@test "README: the recipes are those of ckpt-tools(7), which 092 runs" {
+    "$tests/pipelines/blocks" "$source_dir/man/ckpt-tools.7" recipes
+    local recipe file count=0
+    for file in "$BATS_FILE_TMPDIR"/blocks/README.md/*; do
+        for recipe in recipes/*; do
+            if cmp -s "$recipe" "$file"; then
+                cp "$file" "$file.run"
+                count=$((count + 1))
+            fi
+        done
+    done
+    [ "$count" -gt 10 ]
+}
+
+@test "README: the picture is the one of its source, and has all tools" {
+    "$source_dir/docs/draw" "$source_dir/docs/pipeline.txt" | cmp - "$source_dir/docs/pipeline.svg"
+    for tool in spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack; do
+        grep -q ">$tool" "$source_dir/docs/pipeline.svg"
+    done
+}
+
+@test "README: what it points at is there" {
+    local name
+    for name in $(grep -oE '`(docs|tests|man)/[^` ]*`|\]\([^)]*\)' "$source_dir/README.md" | tr -d '`()]'); do
+        [ -e "$source_dir/$name" ] || { echo "$name"; false; }
+    done
+}
+
 @test "every code block was run" {
     [ -n "${NEWER_CRIU+known}" ] || not_run "docs/migration.md, where no CRIU dumps TCP sockets"
     all_followed

@@ -3,6 +3,7 @@
 # bats file_tags=vm
 
 load ../pipelines/helpers
+load ../pipelines/documents
 
 setup_file() {
     build_image
@@ -27,11 +28,11 @@ pages() {
     start runc "$here" web
     runc checkpoint --pre-dump --image-path "$here/pre-checkpoint" --work-path "$here" web
     ckpt-pack --bundle "$here" --pre-checkpoint -o previous.ckpt
-    counted_past "$here/rootfs/tmp/counter" "$(cat "$here/rootfs/tmp/counter")"
+    counted_past "$here/rootfs/tmp/counter" "$(counted "$here/rootfs")"
     checkpoint runc "$here" web --parent-path ../pre-checkpoint
     [ "$(pages "$here/pre-checkpoint")" -gt 8388608 ]
     [ "$(pages "$here/checkpoint")" -lt 4194304 ]
-    before=$(cat "$here/rootfs/tmp/counter")
+    before=$(counted "$here/rootfs")
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data"
@@ -48,4 +49,22 @@ pages() {
         <"$there/bundle/spec.dump" >"$there/bundle/config.json"
     restore runc "$there/bundle" web
     counted_past "$there/rootfs/tmp/counter" "$before"
+}
+
+@test "ckpt-tools(7): the recipe of pre-copy, to another host" {
+    page=man/ckpt-tools.7
+    documents $page
+    hosts
+    web_runs -v /srv/data:/data
+    web_is_awaited /run/web2/rootfs
+    follow $page 'runc checkpoint --pre-dump'
+    follow $page 'ssh there ckpt-unpack --previous'
+    before=$(counted "$B/rootfs")
+    ssh there 'ip netns add web
+        spec-gen --restore --rootfs $B2/rootfs --network ns:/run/netns/web -v /srv/data2:/data <$B2/spec.dump >$B2/config.json
+        runc restore -d --bundle $B2 --image-path $B2/checkpoint --work-path $B2 web'
+    counted_past "/proc/$(cat "$hosts/there")/root$B2/rootfs/tmp/counter" "$before"
+    [ "$(ssh there readlink "$B2/checkpoint/parent")" = ../pre-checkpoint ]
+    web_is_gone
+    no_hosts
 }
