@@ -54,50 +54,57 @@ impl cli::Arguments for Args {
 }
 
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "What to do")]
 pub struct Verb {
     /// The bundle to make; one that is there may hold anything but members
-    #[arg(short, long, value_name = "DIR", help_heading = "What to do", required_unless_present_any = OTHERS)]
+    #[arg(short, long, value_name = "DIR", required_unless_present = "Look", conflicts_with = "Look")]
     pub bundle: Option<PathBuf>,
-    /// List the members
-    #[arg(long, help_heading = "What to do", conflicts_with_all = ["verify", "bundle"])]
-    pub list: bool,
-    /// Read the whole archive and tell what is wrong with it; writes nothing
-    #[arg(long, help_heading = "What to do", conflicts_with = "bundle")]
-    pub verify: bool,
-    /// Tell of container, image, sizes, network, processes, statistics and mounts
-    #[arg(long, help_heading = "What to do", conflicts_with_all = ["list", "verify", "bundle"])]
-    pub show: bool,
-    /// Tell whether this host can restore a container
-    #[arg(long, help_heading = "What to do", conflicts_with_all = ["list", "verify", "show", "bundle"])]
-    pub check: bool,
+    #[command(flatten)]
+    pub look: Look,
     /// Remove from the bundle what a finished restore no longer needs
-    #[arg(long, help_heading = "What to do", requires = "bundle", conflicts_with_all = ["list", "verify", "show", "check"], hide_short_help = true)]
+    #[arg(long, requires = "bundle", conflicts_with = "Look", hide_short_help = true)]
     pub cleanup: bool,
 }
 
-/// Verbs that need no bundle.
-const OTHERS: [&str; 4] = ["list", "verify", "show", "check"];
+/// What is done without a bundle, one at a time.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "What to do")]
+#[group(multiple = false)]
+pub struct Look {
+    /// List the members
+    #[arg(long)]
+    pub list: bool,
+    /// Read the whole archive and tell what is wrong with it; writes nothing
+    #[arg(long)]
+    pub verify: bool,
+    /// Tell of container, image, sizes, network, processes, statistics and mounts
+    #[arg(long)]
+    pub show: bool,
+    /// Tell whether this host can restore a container
+    #[arg(long)]
+    pub check: bool,
+}
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
     /// Apply the changes to the root file system DIR [default: they stay files in the bundle]
-    #[arg(long, value_name = "DIR", conflicts_with_all = OTHERS)]
+    #[arg(long, value_name = "DIR", conflicts_with = "Look")]
     pub rootfs: Option<PathBuf>,
     /// Extract the volume NAME into DIR (repeatable) [default: volumes stay files in the bundle]
-    #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with_all = OTHERS)]
+    #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with = "Look")]
     pub volume: Vec<(VolumeName, PathBuf)>,
     /// Extract the content of /dev/shm into DIR [default: it stays a file in the bundle]
-    #[arg(long, value_name = "DIR", conflicts_with_all = OTHERS)]
+    #[arg(long, value_name = "DIR", conflicts_with = "Look")]
     pub shm: Option<PathBuf>,
     /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
-    #[arg(long, value_name = "LABEL", conflicts_with_all = OTHERS, hide_short_help = true)]
+    #[arg(long, value_name = "LABEL", conflicts_with = "Look", hide_short_help = true)]
     pub mount_label: Option<String>,
     /// With --list or --show: one JSON document instead of lines
-    #[arg(long)]
+    #[arg(long, requires = "Look")]
     pub json: bool,
     /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
-    #[arg(long, conflicts_with_all = OTHERS, hide_short_help = true)]
+    #[arg(long, conflicts_with = "Look", hide_short_help = true)]
     pub print_stats: bool,
 }
 
@@ -114,7 +121,7 @@ pub struct Include {
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
     /// The archive of the pre-checkpoint that this one needs
-    #[arg(long, value_name = "FILE", conflicts_with_all = OTHERS, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", conflicts_with = "Look", hide_short_help = true)]
     pub previous: Option<PathBuf>,
 }
 
@@ -124,7 +131,7 @@ pub struct Ownership {
     #[command(flatten)]
     pub ids: Ids,
     /// Give all files outside the bundle to the user who unpacks, and drop setuid and setgid
-    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "list", "verify", "show", "check"], hide_short_help = true)]
+    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "Look"], hide_short_help = true)]
     pub no_same_owner: bool,
 }
 
@@ -136,7 +143,7 @@ pub struct Limits {
     #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
     pub max_memory: Option<Size>,
     /// Leave out device nodes, and name them; in volumes always so for who may not make them
-    #[arg(long, help_heading = "Limits", conflicts_with_all = OTHERS, hide_short_help = true)]
+    #[arg(long, help_heading = "Limits", conflicts_with = "Look", hide_short_help = true)]
     pub no_devices: bool,
 }
 

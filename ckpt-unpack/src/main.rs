@@ -24,10 +24,10 @@ fn main() -> ExitCode {
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     let verb = &args.verb;
     let done = match &verb.bundle {
-        _ if verb.list => list::run(&args, session),
-        _ if verb.verify => verify::run(&args, session),
-        _ if verb.show => show::run(&args, session),
-        _ if verb.check => host::check(&args.host, session),
+        _ if verb.look.list => list::run(&args, session),
+        _ if verb.look.verify => verify::run(&args, session),
+        _ if verb.look.show => show::run(&args, session),
+        _ if verb.look.check => host::check(&args.host, session),
         Some(bundle) if verb.cleanup => {
             if args.output.print_stats {
                 host::print_stats(bundle)?;

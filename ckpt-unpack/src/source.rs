@@ -118,7 +118,7 @@ impl Source {
         self.start.is_some()
     }
 
-    /// Reads it, from its start where that is possible.
+    /// Reads it, from its start where that is possible. Errors do not name it, the caller does.
     pub fn reader(&mut self) -> anyhow::Result<Members<'_>> {
         self.reader_with(self.reading.unknown)
     }
@@ -130,13 +130,12 @@ impl Source {
 
     fn reader_with(&mut self, unknown: Unknown) -> anyhow::Result<Members<'_>> {
         if let Some(start) = self.start {
-            self.file.seek(SeekFrom::Start(start)).with_context(|| self.name.clone())?;
+            self.file.seek(SeekFrom::Start(start))?;
         }
         let head = Cursor::new(std::mem::take(&mut self.head));
         let input = BufReader::with_capacity(BUFFER, head.chain(Counted::new(&self.file)).take(self.size));
         let Reading { limits, bound, .. } = &self.reading;
-        ArchiveReader::bounded(input, unknown, limits.clone(), bound.anew())
-            .with_context(|| self.name.clone())
+        Ok(ArchiveReader::bounded(input, unknown, limits.clone(), bound.anew())?)
     }
 }
 

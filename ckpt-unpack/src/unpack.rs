@@ -41,7 +41,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     };
     if let Some(previous) = &args.include.previous {
         let mut source = Source::open_path(Some(previous), args)?;
-        unpack.previous(source.reader()?).with_context(|| cli::name(previous))?;
+        source.reader().and_then(|reader| unpack.previous(reader)).with_context(|| cli::name(previous))?;
     }
     session.stage("unpacking", source.size());
     let unpacked = source

@@ -447,6 +447,11 @@ fn the_command_line_is_checked() {
         (&["--bundle", "web", "--volume", "a=1", "--volume", "a=2"], "given twice"),
         (&["--bundle", "web", "--volume", "../a=1"], "volume's name"),
         (&["--rootfs", "x", "--list"], "cannot be used with"),
+        (&["--show", "--bundle", "web"], "cannot be used with"),
+        (&["--check", "--show"], "cannot be used with"),
+        (&["--verify", "--cleanup"], "cannot be used with"),
+        (&["--bundle", "web", "--json"], "--json"),
+        (&["--list", "--no-same-owner"], "cannot be used with"),
         (&["--bundle", "web", "--ignore-rootfs", "--rootfs", "x"], "cannot be used with"),
     ] {
         let run = place.run(args, &archive(&[]));
@@ -724,5 +729,19 @@ fn names_from_an_archive_cannot_move_the_cursor() {
         assert_eq!(run.status, 0, "{}", run.stderr);
         assert!(!run.stdout.contains('\x1b'), "{}", run.stdout);
         assert!(run.stdout.contains("new\\x1b[31m"), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn an_input_that_is_no_archive_is_named_once() {
+    for verb in [&["--list"][..], &["--show"], &["--verify"], &["--bundle", "web"]] {
+        for (bytes, what) in
+            [(&b""[..], "archive: it is empty"), (&[b'x'; 600], "archive: not a checkpoint archive")]
+        {
+            for run in [Place::new().run(verb, bytes), Place::new().run_piped(verb, bytes)] {
+                let start = format!("ckpt-unpack: error: standard input: {what}");
+                assert!(run.status == 1 && run.stderr.starts_with(&start), "{verb:?}: {}", run.stderr);
+            }
+        }
     }
 }

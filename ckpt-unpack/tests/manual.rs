@@ -7,6 +7,6 @@ fn every_option_is_in_the_manual_page_and_none_else() {
         env!("CARGO_BIN_EXE_ckpt-unpack"),
         page.as_ref(),
         &[],
-        &["--restore", "--with-previous"],
+        &["--replace", "--restore", "--with-previous"],
     );
 }
