@@ -70,7 +70,9 @@ hosts() {
         mkdir -p "$hosts/over$dir"/{upper,work}
         mount -t overlay overlay -o "lowerdir=$dir,upperdir=$hosts/over$dir/upper,workdir=$hosts/over$dir/work" "$dir"
     done
-    mkdir -p "$hosts"/{bin,home/{here,there}}
+    mkdir -p "$hosts"/{bin,tools,home/{here,there}}
+    # The tools may lie below /run, which the other host has for itself.
+    mount --bind "$(dirname "$(command -v ckpt-pack)")" "$hosts/tools"
     : >"$hosts/profile"
     echo $$ >"$hosts/here"
     mkfifo "$hosts/up"
@@ -92,14 +94,14 @@ exec nsenter --target "$target" --mount --net --uts --ipc -- \
     bash -c 'cd "$HOME" && source "$hosts/profile" && eval "$1"' bash "$*"
 SSH
     chmod +x "$hosts/bin/ssh"
-    PATH=$hosts/bin:$PATH
+    PATH=$hosts/bin:$hosts/tools:$PATH
     cd "$hosts/home/here"
 }
 
 # no_hosts: undoes it.
 no_hosts() {
     kill "$(cat "$hosts/there")"
-    umount -l /srv /usr/local /etc /var/lib
+    umount -l /srv /usr/local /etc /var/lib "$hosts/tools"
 }
 
 # web_runs [OPTION]...: the container "web" on this host, made with these options of spec-gen, and all that the
