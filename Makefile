@@ -6,22 +6,29 @@ MANDIR        ?= $(PREFIX)/share/man
 BASHDIR       ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR        ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR       ?= $(PREFIX)/share/fish/vendor_completions.d
+DOCDIR        ?= $(PREFIX)/share/doc/ckpt-tools
 DESTDIR       ?=
 CARGO         ?= cargo
 # Labels need libselinux's headers and libclang to build; without them the tools say so when a label is asked for.
 FEATURES      ?= $(shell tests/features)
 
+# The same source gives the same programs, wherever the checkout and cargo's downloads are: no path of theirs stays in them.
+CARGO_HOME    ?= $(HOME)/.cargo
+REPRODUCIBLE   = RUSTFLAGS="$(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/ckpt-tools --remap-path-prefix=$(CARGO_HOME)=/cargo" \
+    CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CURDIR)=/ckpt-tools -ffile-prefix-map=$(CARGO_HOME)=/cargo"
+
 TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
+DOCS   := README.md SECURITY.md $(shell find docs -type f | LC_ALL=C sort)
 PAGES  := $(notdir $(wildcard man/*.[1-8]))
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-export CARGO FEATURES
+export CARGO FEATURES CARGO_HOME
 
 .PHONY: all
 all: build
 
 .PHONY: build
 build: ## build the six tools with optimisation, into target/release
-	$(CARGO) build --release --workspace --features "$(FEATURES)"
+	$(REPRODUCIBLE) $(CARGO) build --release --workspace --features "$(FEATURES)"
 
 .PHONY: check
 check: prerequisites ## everything a change must pass: lint, unit and command line tests, pipelines with real runc, criu and podman
@@ -68,12 +75,15 @@ demo: ## checkpoint a running container to one file and restore it elsewhere, sh
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
 .PHONY: install
-install: build ## install tools, manual pages and completions below PREFIX (default /usr/local), under DESTDIR
+install: build ## install tools, manual pages, completions and documents below PREFIX (default /usr/local), under DESTDIR
 	for tool in $(TOOLS); do \
 	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
 	done
 	for page in $(PAGES); do \
 	    install -D -m644 "man/$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
+	done
+	for doc in $(DOCS); do \
+	    install -D -m644 "$$doc" "$(DESTDIR)$(DOCDIR)/$$doc" || exit; \
 	done
 	install -d "$(DESTDIR)$(BASHDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)"
 	umask 022; for tool in $(TOOLS); do \
@@ -91,6 +101,17 @@ uninstall: ## remove what install put there
 	for page in $(PAGES); do \
 	    rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
 	done
+	rm -rf "$(DESTDIR)$(DOCDIR)"
+
+.PHONY: deb
+deb: build ## make the Debian package, in target/deb; the same source gives the same bytes
+	@packaging/deb
+
+.PHONY: deb-check
+deb-check: ## make the package and try it on a fresh Debian 13
+	@tests/prerequisites all
+	@$(MAKE) --no-print-directory deb
+	@tests/deb/check "$(TARGET)"/deb/ckpt-tools_*.deb
 
 .PHONY: clean
 clean: ## remove what cargo built

@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::Common;
 use crate::complete;
@@ -97,6 +98,10 @@ pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCo
         Err(e) => {
             // --help and --version arrive here too and go to standard output with status 0.
             let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Of the tools in a pipe it is the one that says its name.
+            if e.use_stderr() && e.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                eprint!("{tool}: ");
+            }
             return match e.print() {
                 Ok(()) => status.into(),
                 Err(_) => Exit::Failed.into(),
