@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
+use checkpoint::archive::UNKNOWN;
 use checkpoint::stream::{Ending, StreamReader};
 use cli::{Hint, Input, Session};
 use tartree::{Content, Entry};
@@ -47,7 +48,13 @@ impl Stream {
     pub fn next(&mut self) -> anyhow::Result<Option<(Member, Entry)>> {
         let next = self.reader.next().with_context(|| self.name.clone());
         match (&next, self.ending) {
-            (Ok(None), _) if self.reader.streams() == 0 => anyhow::bail!("{}: no member stream, it is empty", self.name),
+            (Ok(None), _) if self.reader.streams() == 0 => {
+                let e = anyhow::anyhow!("{}: no member stream, it is empty", self.name);
+                Err(Hint::on(e, "look above for the error of the program that should have written it"))
+            }
+            (Err(e), _) if format!("{e:#}").ends_with(UNKNOWN) => next.map_err(|e| {
+                Hint::on(e, "the other tools write members with --members; a file becomes one with --member NAME=FILE")
+            }),
             (Err(_), Ending::Proved) if is_without_end(&next) => next.map_err(|e| {
                 Hint::on(e, "look above for the error of the program that wrote it; for a tar made by hand use --raw-members")
             }),

@@ -58,6 +58,13 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             }
         }
     }
+    // Where nothing of it is there, it is some other tar.
+    if !["config.dump", "spec.dump", "checkpoint", "pre-checkpoint"]
+        .iter()
+        .any(|m| found.sizes.contains_key(*m))
+    {
+        anyhow::bail!("{name}: not a checkpoint archive: neither config.dump nor checkpoint/ is in it");
+    }
     session.end_stages();
     let (tree, lost) = found.images.tree();
     if lost > 0 {

@@ -19,7 +19,18 @@ fn main() -> ExitCode {
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::Create(args) => create::run(&args, session),
-        Verb::Extract(args) => extract::run(&args, session).map_err(Bounds::explain),
-        Verb::List(args) => list::run(&args, session).map_err(Bounds::explain),
+        Verb::Extract(args) => extract::run(&args, session).map_err(explain),
+        Verb::List(args) => list::run(&args, session).map_err(explain),
     }
+}
+
+/// Adds what helps to an error of reading a tar.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    if !format!("{error:#}").ends_with("this is not a tar or it is damaged") {
+        return Bounds::explain(error);
+    }
+    cli::Hint::on(
+        error,
+        "a compressed tar is decompressed before: zstd -dc FILE |; volumes in a checkpoint archive are for ckpt-unpack --volume NAME=DIR",
+    )
 }
