@@ -1,11 +1,14 @@
 //! The rows.
 
+mod archives;
 mod bombs;
+mod documents;
 mod links;
 mod paths;
 mod pax;
 mod sizes;
 mod sparse;
+mod streams;
 mod types;
 
 use crate::{Input, Row};
@@ -20,5 +23,8 @@ pub fn tars() -> Vec<Row> {
 
 /// All other input, each for one tool.
 pub fn inputs() -> Vec<Input> {
-    [bombs::inputs()].into_iter().flatten().collect()
+    [archives::inputs(), streams::inputs(), documents::inputs(), bombs::inputs()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

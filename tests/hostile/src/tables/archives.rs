@@ -1,0 +1,631 @@
+//! Checkpoint archives: members of wrong names, types and content.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use harness::forge::{Header, TarForge};
+
+use crate::Ends::{Fails, Gives, Warns};
+use crate::world::World;
+use crate::{Ends, Input, Written, input};
+
+const UNPACK: &[&str] = &["--bundle", "bundle"];
+const ROOTFS: &[&str] = &["--bundle", "bundle", "--rootfs", "root"];
+const VOLUME: &[&str] = &["--bundle", "bundle", "--volume", "v=root"];
+const SHOW: &[&str] = &["--show"];
+
+/// What every archive has.
+fn good() -> TarForge {
+    TarForge::new()
+        .file("config.dump", r#"{"id":"x"}"#)
+        .file("spec.dump", "{}")
+        .file("checkpoint/inventory.img", "inventory")
+}
+
+fn put(out: &mut dyn Write, tar: TarForge) -> io::Result<()> {
+    out.write_all(&tar.end())
+}
+
+fn unpack(name: &'static str, write: Written, ends: Ends) -> Input {
+    input(name, "ckpt-unpack", UNPACK, write, ends)
+}
+
+fn victim_is_whole(world: &World) -> bool {
+    fs::read(world.outside().join("victim")).is_ok_and(|text| text == b"secret\n")
+}
+
+pub(super) fn inputs() -> Vec<Input> {
+    let mut inputs = names();
+    inputs.extend(types());
+    inputs.extend(nested());
+    inputs.extend(deletions());
+    inputs.extend(documents());
+    inputs.extend(shown());
+    inputs
+}
+
+fn names() -> Vec<Input> {
+    vec![
+        unpack(
+            "an archive with ../NAME",
+            |_, out| put(out, good().file("../pwn", "")),
+            Fails("../pwn: name with '..'"),
+        ),
+        unpack(
+            "an image that leads up",
+            |_, out| put(out, good().file("checkpoint/x/../../../pwn", "")),
+            Fails("name with '..'"),
+        ),
+        unpack(
+            "a volume that leads up",
+            |_, out| put(out, good().file("volumes/../x.tar", "")),
+            Fails("name with '..'"),
+        ),
+        unpack(
+            "an absolute name is a member's",
+            |w, out| put(out, good().pax("path", w.out("victim")).file("x", "pwn\n")),
+            Gives(|_, w| victim_is_whole(w)),
+        ),
+        unpack(
+            "config.dump twice",
+            |_, out| put(out, good().file("config.dump", "{}")),
+            Fails("config.dump: stands twice in the archive"),
+        ),
+        unpack(
+            "config.dump twice, once as ./config.dump",
+            |_, out| put(out, good().file("./config.dump", "{}")),
+            Fails("config.dump: stands twice"),
+        ),
+        unpack(
+            "an image twice",
+            |_, out| put(out, good().file("checkpoint//inventory.img", "")),
+            Fails("stands twice"),
+        ),
+        unpack(
+            "a file and what is below it",
+            |_, out| put(out, good().file("artifacts/x", "").file("artifacts/x/y", "")),
+            Fails("below artifacts/x, which is a file"),
+        ),
+        unpack(
+            "what is below a file, and the file",
+            |_, out| put(out, good().file("artifacts/x/y", "").file("artifacts/x", "")),
+            Fails("a file, and members lie below it"),
+        ),
+        unpack(
+            "the runtime's config.json",
+            |_, out| put(out, good().file("config.json", "{}")),
+            Fails("config.json: "),
+        ),
+        unpack(
+            "the runtime's root file system",
+            |_, out| put(out, good().file("rootfs/etc/passwd", "")),
+            Fails("rootfs/etc/passwd: "),
+        ),
+        unpack(
+            "CRIU's restore.log",
+            |_, out| put(out, good().file("restore.log", "")),
+            Fails("restore.log: "),
+        ),
+        unpack(
+            "CRIU's restore.log as a link",
+            |w, out| put(out, good().symlink("restore.log", w.out("victim"))),
+            Fails("restore.log: "),
+        ),
+        unpack("podman's attach", |_, out| put(out, good().file("attach", "")), Fails("attach: ")),
+        unpack("podman's ctl", |_, out| put(out, good().file("ctl", "")), Fails("ctl: ")),
+        unpack("podman's secrets", |_, out| put(out, good().file("secrets/x", "")), Fails("secrets/x: ")),
+        unpack("podman's shm", |_, out| put(out, good().dir("shm/")), Fails("shm: ")),
+        unpack(
+            "a removal between members",
+            |_, out| put(out, good().header(Header::new(b'g', "checkpoint"))),
+            Fails("a removal header between members"),
+        ),
+        unpack("no members", |_, out| put(out, TarForge::new()), Fails("it has no members")),
+        unpack("nothing", |_, _| Ok(()), Fails("it is empty")),
+        unpack(
+            "no configuration",
+            |_, out| put(out, TarForge::new().file("checkpoint/inventory.img", "x")),
+            Fails("config.dump: not in the archive"),
+        ),
+        unpack(
+            "no images",
+            |_, out| put(out, TarForge::new().file("config.dump", "{}").file("spec.dump", "{}")),
+            Fails("checkpoint/inventory.img: not in the archive"),
+        ),
+    ]
+}
+
+fn types() -> Vec<Input> {
+    const KIND: Ends = Fails("not a regular file");
+    vec![
+        unpack(
+            "config.dump is a link to a file outside",
+            |w, out| put(out, TarForge::new().symlink("config.dump", w.out("victim"))),
+            KIND,
+        ),
+        unpack(
+            "config.dump is a FIFO",
+            |_, out| put(out, TarForge::new().header(Header::new(b'6', "config.dump"))),
+            KIND,
+        ),
+        unpack("config.dump is a directory", |_, out| put(out, TarForge::new().dir("config.dump/")), KIND),
+        unpack(
+            "config.dump is the memory of the machine",
+            |_, out| put(out, TarForge::new().header(Header::new(b'3', "config.dump").device(1, 1))),
+            KIND,
+        ),
+        unpack(
+            "spec.dump is a hard link",
+            |_, out| put(out, good().hardlink("network.status", "config.dump")),
+            KIND,
+        ),
+        unpack("deleted.files is a directory", |_, out| put(out, good().dir("deleted.files/")), KIND),
+        unpack(
+            "rootfs-diff.tar is a link",
+            |w, out| put(out, good().symlink("rootfs-diff.tar", w.out("victim"))),
+            KIND,
+        ),
+        unpack("checkpoint is a file", |_, out| put(out, TarForge::new().file("checkpoint", "")), KIND),
+        unpack(
+            "checkpoint is a link out",
+            |w, out| put(out, TarForge::new().symlink("checkpoint", w.out("dir"))),
+            KIND,
+        ),
+        unpack(
+            "volumes is a link out",
+            |w, out| put(out, good().symlink("volumes", w.out("dir"))),
+            Fails("volumes: "),
+        ),
+        unpack(
+            "an image is a link that CRIU would open",
+            |w, out| put(out, good().symlink("checkpoint/core-1.img", w.out("victim"))),
+            KIND,
+        ),
+        unpack(
+            "an image is a hard link",
+            |_, out| put(out, good().hardlink("checkpoint/core-1.img", "config.dump")),
+            KIND,
+        ),
+        unpack(
+            "an image is a FIFO that CRIU would wait for",
+            |_, out| put(out, good().header(Header::new(b'6', "checkpoint/core-1.img"))),
+            KIND,
+        ),
+        unpack(
+            "an image is a disk",
+            |_, out| put(out, good().header(Header::new(b'4', "checkpoint/core-1.img").device(8, 0))),
+            KIND,
+        ),
+        unpack(
+            "the parent of the images is elsewhere",
+            |w, out| put(out, good().symlink("checkpoint/parent", w.out("dir"))),
+            KIND,
+        ),
+        unpack(
+            "the parent of the images leads up",
+            |_, out| put(out, good().symlink("checkpoint/parent", "../../../outside")),
+            KIND,
+        ),
+        unpack(
+            "the parent of the images is the right one, and is not there",
+            |_, out| put(out, good().symlink("checkpoint/parent", "../pre-checkpoint")),
+            Fails("checkpoint/parent: the images need those of a pre-checkpoint"),
+        ),
+        unpack(
+            "the parent of the parent",
+            |_, out| put(out, good().symlink("pre-checkpoint/parent", "../pre-checkpoint")),
+            KIND,
+        ),
+        unpack(
+            "an artifact is a link",
+            |w, out| put(out, good().symlink("artifacts/x", w.out("victim"))),
+            KIND,
+        ),
+        unpack(
+            "a setuid image is the user's alone",
+            |_, out| {
+                put(
+                    out,
+                    good().header(
+                        Header::new(b'0', "checkpoint/x.img").mode(0o6777).owner(b"0001750\0", b"0001750\0"),
+                    ),
+                )
+            },
+            Gives(|_, w| {
+                use std::os::unix::fs::MetadataExt;
+                fs::metadata(w.place().join("bundle/checkpoint/x.img")).is_ok_and(|m| m.mode() == 0o100_600)
+            }),
+        ),
+    ]
+}
+
+fn nested() -> Vec<Input> {
+    fn tar() -> TarForge {
+        TarForge::new().file("x", "pwn\n")
+    }
+    vec![
+        input(
+            "a diff whose file is longer than the member",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let diff =
+                    TarForge::new().header(Header::new(b'0', "x").size(1 << 30)).padded(b"pwn\n").end();
+                put(out, good().file("rootfs-diff.tar", diff))
+            },
+            Fails("rootfs-diff.tar: x: the tar stream ends too early"),
+        ),
+        input(
+            "a diff that is cut",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| put(out, good().file("rootfs-diff.tar", tar().cut())),
+            Fails("rootfs-diff.tar: "),
+        ),
+        input(
+            "a diff of no bytes",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| put(out, good().file("rootfs-diff.tar", "")),
+            Fails("rootfs-diff.tar: "),
+        ),
+        input(
+            "a diff that is no tar",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| put(out, good().file("rootfs-diff.tar", [b'x'; 5000])),
+            Fails("rootfs-diff.tar: tar header: wrong checksum"),
+        ),
+        input(
+            "a volume that leads out",
+            "ckpt-unpack",
+            VOLUME,
+            |w, out| {
+                let volume = TarForge::new().symlink("l", w.out("")).file("l/victim", "pwn\n").end();
+                put(out, good().file("volumes/v.tar", volume))
+            },
+            Fails("volumes/v.tar: l/victim: a directory on the way is a symbolic link"),
+        ),
+        input(
+            "shared memory that leads out",
+            "ckpt-unpack",
+            &["--bundle", "bundle", "--shm", "root"],
+            |w, out| {
+                let shm = TarForge::new().symlink("l", w.out("")).file("l/victim", "pwn\n").end();
+                put(out, good().file("devshm-checkpoint.tar", shm))
+            },
+            Fails("devshm-checkpoint.tar: l/victim: a directory on the way is a symbolic link"),
+        ),
+        input(
+            "a layer whose whiteout leads out",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let layer = zstd::encode_all(&TarForge::new().file("link-out/.wh.victim", "").end()[..], 1)?;
+                put(out, good().file("rootfs-diff.tar", layer))
+            },
+            Warns("link-out/victim: deletion not set: a directory on the way is a symbolic link"),
+        ),
+        input(
+            "a layer that empties what lies behind a link",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let layer =
+                    zstd::encode_all(&TarForge::new().file("link-out/.wh..wh..opq", "").end()[..], 1)?;
+                put(out, good().file("rootfs-diff.tar", layer))
+            },
+            Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
+        ),
+        input(
+            "a layer whose whiteout is ..",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let layer = zstd::encode_all(&TarForge::new().file("dir/.wh...", "").end()[..], 1)?;
+                put(out, good().file("rootfs-diff.tar", layer))
+            },
+            Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
+        ),
+        input(
+            "a layer whose whiteout is .",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let layer = zstd::encode_all(&TarForge::new().file("dir/.wh..", "").end()[..], 1)?;
+                put(out, good().file("rootfs-diff.tar", layer))
+            },
+            Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
+        ),
+        input(
+            "a layer with a whiteout of nothing",
+            "ckpt-unpack",
+            ROOTFS,
+            |_, out| {
+                let layer = zstd::encode_all(&TarForge::new().file("dir/.wh.", "").end()[..], 1)?;
+                put(out, good().file("rootfs-diff.tar", layer))
+            },
+            Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
+        ),
+        input(
+            "a volume nobody gave a directory",
+            "ckpt-unpack",
+            VOLUME,
+            |_, out| put(out, good().file("volumes/v.tar", tar().end()).file("volumes/w.tar", tar().end())),
+            Fails("volumes/w.tar: no directory given for this volume"),
+        ),
+    ]
+}
+
+fn deletions() -> Vec<Input> {
+    fn list(out: &mut dyn Write, json: &str) -> io::Result<()> {
+        let diff = TarForge::new().file("new", "").end();
+        put(out, good().file("rootfs-diff.tar", diff).file("deleted.files", json))
+    }
+    fn root_is_whole(root: &Path) -> bool {
+        root.join("file").exists() && root.join("dir/sub/file").exists()
+    }
+    let rootfs = |name, write: Written, ends| input(name, "ckpt-unpack", ROOTFS, write, ends);
+    vec![
+        rootfs(
+            "the root is deleted",
+            |_, out| list(out, r#"["/"]"#),
+            Fails("deleted.files: /: the root itself cannot be deleted"),
+        ),
+        rootfs(
+            "the root is deleted as .",
+            |_, out| list(out, r#"["."]"#),
+            Fails("the root itself cannot be deleted"),
+        ),
+        rootfs(
+            "the root is deleted as ///",
+            |_, out| list(out, r#"["///"]"#),
+            Fails("the root itself cannot be deleted"),
+        ),
+        rootfs("nothing is deleted", |_, out| list(out, r#"[""]"#), Fails("deleted.files: : empty name")),
+        rootfs(
+            "what is above is deleted",
+            |_, out| list(out, r#"["/../../../outside/victim"]"#),
+            Fails("name with '..'"),
+        ),
+        rootfs(
+            "a deletion by a way around",
+            |_, out| list(out, r#"["/dir/../../../outside"]"#),
+            Fails("name with '..'"),
+        ),
+        rootfs(
+            "a deletion through a link out",
+            |_, out| list(out, r#"["/link-out/victim"]"#),
+            Warns("link-out/victim: deletion not set"),
+        ),
+        rootfs(
+            "a deletion of a link out",
+            |_, out| list(out, r#"["/link-out"]"#),
+            Gives(|_, w| !w.root().join("link-out").is_symlink() && victim_is_whole(w)),
+        ),
+        rootfs(
+            "a deletion with NUL",
+            |_, out| list(out, r#"["/x\u0000/../victim"]"#),
+            Fails("name with a NUL byte"),
+        ),
+        rootfs(
+            "a deletion with half a character",
+            |_, out| list(out, r#"["/\ud800"]"#),
+            Fails("deleted.files: "),
+        ),
+        rootfs("a deletion that is a number", |_, out| list(out, "[1]"), Fails("deleted.files: ")),
+        rootfs("deletions that are an object", |_, out| list(out, r#"{"/x":1}"#), Fails("deleted.files: ")),
+        rootfs("deletions that end too early", |_, out| list(out, r#"["/file""#), Fails("deleted.files: ")),
+        rootfs(
+            "deletions and something else",
+            |_, out| list(out, r#"["/file"] x"#),
+            Fails("deleted.files: "),
+        ),
+        rootfs("deletions in each other", |_, out| list(out, &"[".repeat(100_000)), Fails("deleted.files: ")),
+        rootfs("deletions of nothing", |_, out| list(out, "null"), Gives(|_, w| root_is_whole(&w.root()))),
+        rootfs(
+            "raw deletions of what is above",
+            |_, out| put(out, good().file("deleted.files0", b"/x\0/../victim\0")),
+            Fails("deleted.files0: /../victim: name with '..'"),
+        ),
+        rootfs(
+            "an absolute deletion stays below",
+            |w, out| list(out, &format!("[\"{}\"]", w.out("victim"))),
+            Gives(|_, w| victim_is_whole(w) && root_is_whole(&w.root())),
+        ),
+    ]
+}
+
+fn documents() -> Vec<Input> {
+    fn config(out: &mut dyn Write, json: &str) -> io::Result<()> {
+        put(
+            out,
+            TarForge::new()
+                .file("config.dump", json)
+                .file("spec.dump", "{}")
+                .file("checkpoint/inventory.img", "x"),
+        )
+    }
+    fn spec(out: &mut dyn Write, json: &str) -> io::Result<()> {
+        put(
+            out,
+            TarForge::new()
+                .file("config.dump", "{}")
+                .file("spec.dump", json)
+                .file("checkpoint/inventory.img", "x"),
+        )
+    }
+    vec![
+        unpack(
+            "a configuration that is a list",
+            |_, out| config(out, "[]"),
+            Fails("config.dump: not a JSON object"),
+        ),
+        unpack(
+            "a configuration that ends too early",
+            |_, out| config(out, r#"{"id":"#),
+            Fails("config.dump: "),
+        ),
+        unpack(
+            "a configuration of nothing",
+            |_, out| config(out, ""),
+            Fails("config.dump: is empty, JSON is wanted"),
+        ),
+        unpack(
+            "a configuration with a key twice",
+            |_, out| config(out, r#"{"id":"a","id":"b"}"#),
+            Fails("duplicate key \"id\""),
+        ),
+        unpack(
+            "a configuration in UTF-16",
+            |_, out| put(out, TarForge::new().file("config.dump", b"\xff\xfe{\0}\0").file("spec.dump", "{}")),
+            Fails("config.dump: not valid JSON"),
+        ),
+        unpack(
+            "a configuration with a number beyond all",
+            |_, out| config(out, r#"{"n":1e999}"#),
+            Fails("number out of range"),
+        ),
+        unpack(
+            "a volume whose name is a path",
+            |_, out| config(out, r#"{"namedVolumes":[{"volumeName":"../x","dest":"/"}]}"#),
+            Fails("config.dump: namedVolumes: ../x: "),
+        ),
+        unpack(
+            "a volume without a name",
+            |_, out| config(out, r#"{"namedVolumes":[{}]}"#),
+            Fails("a volume without a name"),
+        ),
+        unpack(
+            "volumes that are a number",
+            |_, out| config(out, r#"{"namedVolumes":5}"#),
+            Fails("namedVolumes: not a list"),
+        ),
+        unpack(
+            "a configuration of the host's paths is only kept",
+            |w, out| {
+                let victim = w.out("victim");
+                config(
+                    out,
+                    &format!(
+                        r#"{{"id":"../../x","runtime":"{victim}","conmonPidFile":"{victim}","staticDir":"{victim}","logPath":"{victim}"}}"#
+                    ),
+                )
+            },
+            Gives(|_, w| victim_is_whole(w)),
+        ),
+        unpack(
+            "a specification that is a number",
+            |_, out| spec(out, "1"),
+            Fails("spec.dump: not a JSON object"),
+        ),
+        unpack(
+            "a specification with hooks is only kept",
+            |w, out| {
+                spec(
+                    out,
+                    &format!(
+                        r#"{{"hooks":{{"prestart":[{{"path":"/bin/rm","args":["rm","{}"]}}]}}}}"#,
+                        w.out("victim")
+                    ),
+                )
+            },
+            Gives(|_, w| victim_is_whole(w)),
+        ),
+        unpack(
+            "a network that is no JSON",
+            |_, out| put(out, good().file("network.status", "{")),
+            Fails("network.status: "),
+        ),
+    ]
+}
+
+/// What is looked into only when it is shown.
+fn shown() -> Vec<Input> {
+    let show = |name, write: Written, ends| input(name, "ckpt-unpack", SHOW, write, ends);
+    vec![
+        show(
+            "statistics of two bytes",
+            |_, out| put(out, good().file("stats-dump", "xx")),
+            Fails("stats-dump: "),
+        ),
+        show(
+            "statistics of a length beyond the file",
+            |_, out| put(out, good().file("stats-dump", b"\x40\x59\x10\x55\x53\x20\x10\x57\xff\xff\xff\xff")),
+            Fails("stats-dump: a CRIU image that ends too early"),
+        ),
+        show(
+            "statistics that are noise",
+            |_, out| put(out, good().file("stats-dump", [0x5a; 100])),
+            Fails("stats-dump: "),
+        ),
+        show(
+            "a process tree that is noise",
+            |_, out| put(out, good().file("checkpoint/pstree.img", [0x5a; 999])),
+            Warns("pstree.img"),
+        ),
+        show(
+            "a process that is its own parent",
+            |_, out| {
+                // common magic, pstree's, then one message: pid 1, ppid 1.
+                put(
+                    out,
+                    good().file(
+                        "checkpoint/pstree.img",
+                        b"\x19\x43\x56\x54\x09\x49\x26\x50\x04\0\0\0\x08\x01\x10\x01",
+                    ),
+                )
+            },
+            Warns("1 processes without a first ancestor, not shown"),
+        ),
+        show(
+            "two processes that are each other's parents",
+            |_, out| {
+                put(out, good().file("checkpoint/pstree.img", b"\x19\x43\x56\x54\x09\x49\x26\x50\x04\0\0\0\x08\x01\x10\x02\x04\0\0\0\x08\x02\x10\x01"))
+            },
+            Warns("2 processes without a first ancestor, not shown"),
+        ),
+        show(
+            "a network of nonsense",
+            |_, out| put(out, good().file("network.status", r#"{"n":{"interfaces":{"e":5}}}"#)),
+            Fails("network.status: "),
+        ),
+        show(
+            "a name that clears the screen",
+            |_, out| {
+                put(
+                    out,
+                    TarForge::new()
+                        .file("config.dump", r#"{"id":"\u001b[2J","name":"a\nb\u001b]0;x\u0007"}"#)
+                        .file("spec.dump", "{}")
+                        .file("checkpoint/inventory.img", "x"),
+                )
+            },
+            Gives(|run, _| !run.stdout.contains(&0x1b) && !run.stdout.contains(&7)),
+        ),
+        show(
+            "a mount that clears the screen",
+            |_, out| {
+                put(
+                    out,
+                    TarForge::new()
+                        .file("config.dump", "{}")
+                        .file(
+                            "spec.dump",
+                            r#"{"mounts":[{"destination":"/\u001b[2J","type":"bind","source":"/\u009b2J"}]}"#,
+                        )
+                        .file("checkpoint/inventory.img", "x"),
+                )
+            },
+            Gives(|run, _| !run.stdout.contains(&0x1b)),
+        ),
+        input(
+            "a member's name that clears the screen",
+            "ckpt-unpack",
+            &["--list"],
+            |_, out| put(out, good().file("artifacts/\x1b[2J\nforged", "")),
+            Gives(|run, _| !run.stdout.contains(&0x1b) && !run.stdout.windows(8).any(|w| w == b"\nforged\n")),
+        ),
+    ]
+}
