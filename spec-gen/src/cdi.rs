@@ -3,26 +3,25 @@
 //! One bad file must not hide itself: podman logs it at debug level and tells the user only that the
 //! device cannot be resolved (moby#47633). Here each file's fault is a warning, and an error where it counts.
 
+mod version;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use checkpoint::json::Unique;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::devices::{self, Node};
 use crate::mounts;
 use crate::spec::Spec;
-use crate::{env, user};
+use crate::{env, hooks, shape, user};
 
 /// Where vendors put their files; the second is for what is made at boot, and wins.
 pub const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
-
-/// Versions of the format, oldest first. A file of a newer one may need edits we do not know.
-const VERSIONS: [&str; 9] = ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0"];
-const LATEST: &str = "1.1.0";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -108,7 +107,7 @@ fn split_name(text: &str) -> Option<(&str, &str)> {
         s.starts_with(|c: char| c.is_ascii_alphanumeric())
             && s.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
     };
-    (word(vendor, "_-.") && word(class, "_-") && word(device, "_-.:")).then_some((kind, device))
+    (word(vendor, "_-.") && word(class, "_-.") && word(device, "_-.:")).then_some((kind, device))
 }
 
 impl Registry {
@@ -127,11 +126,16 @@ impl Registry {
             let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
             files.retain(|f| f.extension().is_some_and(|e| e == "json" || e == "yaml"));
             files.sort();
+            let mut found: Vec<(String, Vendor)> = Vec::new();
             for file in files {
                 match read_file(&file) {
-                    Ok((kind, vendor)) => registry.vendors.entry(kind).or_default().push(vendor),
+                    Ok((kind, vendor)) => found.push((kind, vendor)),
                     Err(e) => registry.faults.push(format!("{}: {e:#}", cli::name(&file))),
                 }
+            }
+            registry.faults.extend(drop_conflicts(&mut found));
+            for (kind, vendor) in found {
+                registry.vendors.entry(kind).or_default().push(vendor);
             }
         }
         registry
@@ -183,11 +187,37 @@ impl Registry {
                 if self.faults.is_empty() { String::new() } else { format!(" ({})", self.faults.join("; ")) };
             bail!("unresolvable CDI devices {}{faults}", unknown.join(", "));
         }
-        for (file, edits) in edits {
-            apply(spec, edits).with_context(|| file.clone())?;
+        for (file, edits) in &edits {
+            apply(spec, edits).with_context(|| (*file).clone())?;
+        }
+        // All at once: two devices may each bring the same hook.
+        for stage in HOOKS {
+            let all = edits.iter().flat_map(|(_, edits)| &edits.hooks);
+            let wanted: Vec<Value> = all.filter(|h| h.hook_name == stage).map(HookEdit::to_value).collect();
+            if !wanted.is_empty() {
+                hooks::add(spec, stage, wanted);
+            }
         }
         Ok(())
     }
+}
+
+/// Drops the devices that two files of one directory have: which one is meant, nobody can tell.
+fn drop_conflicts(found: &mut [(String, Vendor)]) -> Vec<String> {
+    let mut files: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for (kind, vendor) in found.iter() {
+        for device in vendor.devices.keys() {
+            files.entry((kind.clone(), device.clone())).or_default().push(vendor.file.clone());
+        }
+    }
+    files.retain(|_, files| files.len() > 1);
+    for (kind, vendor) in found.iter_mut() {
+        vendor.devices.retain(|device, _| !files.contains_key(&(kind.clone(), device.clone())));
+    }
+    files
+        .iter()
+        .map(|((kind, device), files)| format!("{kind}={device}: in {}", files.join(" and in ")))
+        .collect()
 }
 
 fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
@@ -197,7 +227,7 @@ fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
 
 fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(String, Vendor)> {
     let value = if is_yaml {
-        serde_yaml_ng::from_slice(text).context("not valid YAML")?
+        serde_yaml_ng::from_slice::<Unique>(text).context("not valid YAML")?.into()
     } else {
         checkpoint::json::document(text)?
     };
@@ -208,10 +238,7 @@ fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {
     let text = |key: &str| {
         value.get(key).and_then(Value::as_str).with_context(|| format!("{key}: missing, a string is wanted"))
     };
-    let version = text("cdiVersion")?;
-    if version != LATEST && !VERSIONS.contains(&version) {
-        bail!("cdiVersion: {version:?} is not known, {LATEST} is the latest that is");
-    }
+    let cdi_version = text("cdiVersion")?;
     let kind = text("kind")?;
     if split_name(&format!("{kind}=x")).is_none() {
         bail!("kind: {kind:?}: VENDOR/CLASS is wanted");
@@ -232,13 +259,22 @@ fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {
             bail!("devices[{i}].name: {name:?} is given twice");
         }
     }
+    let has_annotations =
+        |v: &Value| v.get("annotations").and_then(Value::as_object).is_some_and(|a| !a.is_empty());
+    let uses = version::Uses {
+        class: kind.split_once('/').map_or("", |(_, class)| class),
+        annotations: has_annotations(value) || list.iter().any(has_annotations),
+        devices: devices.keys().map(String::as_str).collect(),
+        edits: std::iter::once(&edits).chain(devices.values()).collect(),
+    };
+    version::check(cdi_version, &uses)?;
     Ok((kind.to_owned(), Vendor { file, edits, devices }))
 }
 
 fn edits_of(value: Option<&Value>) -> anyhow::Result<Edits> {
     match value {
         None | Some(Value::Null) => Ok(Edits::default()),
-        Some(value) => Ok(Edits::deserialize(value)?),
+        Some(value) => shape::typed(value),
     }
 }
 
@@ -268,7 +304,6 @@ fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
         if !HOOKS.contains(&hook.hook_name.as_str()) {
             bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, HOOKS.join(", "));
         }
-        spec.list_mut(&format!("hooks.{}", hook.hook_name)).push(hook.to_value());
     }
     if let Some(rdt) = &edits.intel_rdt {
         spec.set("linux.intelRdt", Value::Object(rdt.clone()));
@@ -400,9 +435,17 @@ mod tests {
             ("v.json", r#"{"cdiVersion":"9.0.0","kind":"v.com/x","devices":[]}"#, "cdiVersion: \"9.0.0\" is not known"),
             ("v.json", r#"{"kind":"v.com/x","devices":[]}"#, "cdiVersion: missing"),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"x","devices":[]}"#, "VENDOR/CLASS is wanted"),
+            ("v.json", r#"{"cdiVersion":"0.6.0","kind":"v.com/x","containerEdits":{"additionalGids":[5]},"devices":[{"name":"d"}]}"#, "cdiVersion: 0.6.0 does not have additionalGids, 0.7.0 has"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","annotations":{"a":"b"},"devices":[]}"#, "0.5.0 does not have annotations"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x.y","devices":[]}"#, "0.5.0 does not have a dot in the class of a kind, 0.6.0 has"),
+            ("v.json", r#"{"cdiVersion":"0.4.0","kind":"v.com/x","devices":[{"name":"0"}]}"#, "0.4.0 does not have a device name that begins with a digit"),
+            ("v.json", r#"{"cdiVersion":"0.4.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"deviceNodes":[{"path":"/a","hostPath":"/b"}]}}]}"#, "0.4.0 does not have hostPath of deviceNodes"),
+            ("v.json", r#"{"cdiVersion":"0.3.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"mounts":[{"hostPath":"/a","containerPath":"/b","type":"bind"}]}}]}"#, "0.3.0 does not have type of mounts"),
+            ("v.json", r#"{"cdiVersion":"1.0.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"netDevices":[{"hostInterfaceName":"a","name":"b"}]}}]}"#, "1.0.0 does not have netDevices, 1.1.0 has"),
+            ("v.yaml", "cdiVersion: 0.5.0\nkind: v.com/x\nkind: v.com/y\ndevices: []\n", "duplicate key \"kind\""),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x"}"#, "devices: missing"),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d"},{"name":"d"}]}"#, "given twice"),
-            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"env":[5]}}]}"#, "devices[0].containerEdits: invalid type"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"env":[5]}}]}"#, "devices[0].containerEdits: env[0]: invalid type"),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{"name":"d","containerEdits":{"evn":[]}}]}"#, "unknown field `evn`"),
             ("v.json", "{", "not valid JSON"),
             ("v.yaml", "a: [", "not valid YAML"),
@@ -418,6 +461,28 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_device_of_two_files_of_one_directory_is_nobodys_and_of_two_directories_the_laters() {
+        let file = |dir: &Path, name: &str, value: &str| {
+            let text = format!(
+                r#"{{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{{"name":"d","containerEdits":{{"env":["V={value}"]}}}}]}}"#
+            );
+            fs::write(dir.join(name), text).unwrap();
+        };
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        file(first.path(), "a.json", "1");
+        file(second.path(), "a.json", "2");
+        let dirs = [first.path().to_path_buf(), second.path().to_path_buf()];
+        let mut spec = Spec::new(json!({}));
+        Registry::read(&dirs).inject(&mut spec, &["v.com/x=d".to_owned()]).unwrap();
+        assert_eq!(spec.texts("process.env"), ["V=2"]);
+        file(first.path(), "b.json", "3");
+        let registry = Registry::read(&dirs[..1]);
+        let error =
+            registry.inject(&mut Spec::new(json!({})), &["v.com/x=d".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("v.com/x=d: in ") && error.contains("a.json and in "), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Kind, Volume};
-use crate::{cdi, env};
+use crate::{cdi, env, hooks};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -358,6 +358,7 @@ pub fn remove_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
 pub fn apply_hooks(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
     const STAGES: [&str; 6] =
         ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let mut wanted: Vec<(&str, Value)> = Vec::new();
     for flag in flags {
         let parsed =
             flag.split_once(':').filter(|(stage, path)| STAGES.contains(stage) && path.starts_with('/'));
@@ -372,7 +373,14 @@ pub fn apply_hooks(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
         if words.len() > 1 {
             hook["args"] = json!(words);
         }
-        spec.list_mut(&format!("hooks.{stage}")).push(hook);
+        wanted.push((stage, hook));
+    }
+    for stage in STAGES {
+        let of_stage: Vec<Value> =
+            wanted.iter().filter(|(s, _)| *s == stage).map(|(_, hook)| hook.clone()).collect();
+        if !of_stage.is_empty() {
+            hooks::add(spec, stage, of_stage);
+        }
     }
     Ok(())
 }

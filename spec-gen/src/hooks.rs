@@ -147,7 +147,7 @@ fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
     };
     let (program, when, stages) = match version.as_str() {
         "1.0.0" => {
-            let c: Current = serde_json::from_value(value)?;
+            let c: Current = shape::typed(&value)?;
             let when = When {
                 always: c.when.always,
                 bind_mounts: c.when.has_bind_mounts,
@@ -190,7 +190,7 @@ fn old(value: Value) -> anyhow::Result<(Program, When, Vec<String>)> {
             value[key] = json!([one]);
         }
     }
-    let o: Old = serde_json::from_value(value)?;
+    let o: Old = shape::typed(&value)?;
     let any_value = o.annotations.iter().map(|v| (".*", v.as_str()));
     let when = When {
         always: None,
@@ -293,6 +293,7 @@ pub fn inject(
             matched.push(hook);
         }
     }
+    let mut wanted: Vec<(&str, Vec<Value>)> = Vec::new();
     for hook in matched {
         spec.object("hooks");
         for stage in &hook.stages {
@@ -310,10 +311,31 @@ pub fn inject(
                 "prestart" if compat != Compat::Podman43 => "createRuntime",
                 stage => stage,
             };
-            spec.list_mut(&format!("hooks.{stage}")).push(hook.hook.clone());
+            match wanted.iter_mut().find(|(there, _)| *there == stage) {
+                Some((_, hooks)) => hooks.push(hook.hook.clone()),
+                None => wanted.push((stage, vec![hook.hook.clone()])),
+            }
         }
     }
+    for (stage, hooks) in wanted {
+        add(spec, stage, hooks);
+    }
     Ok(outcome)
+}
+
+/// Adds hooks to a stage. One that the stage has already stands for one of them: a spec that was generated before does not
+/// run its hooks twice.
+pub fn add(spec: &mut Spec, stage: &str, hooks: Vec<Value>) {
+    let list = spec.list_mut(&format!("hooks.{stage}"));
+    let mut there = list.clone();
+    for hook in hooks {
+        match there.iter().position(|h| *h == hook) {
+            Some(at) => {
+                there.remove(at);
+            }
+            None => list.push(hook),
+        }
+    }
 }
 
 /// Runs a precreate hook: the spec on its standard input, the new spec on its standard output.
@@ -444,10 +466,10 @@ mod tests {
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": []}), "stages: missing"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": ["now"]}), "\"now\" is not one of"),
             (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "an absolute path is wanted"),
-            (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "missing field `path`"),
+            (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "hook: missing field `path`"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"commands": ["("]}, "stages": ["prestart"]}), "\"(\": not a regular expression"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "there is no condition"),
-            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"allways": true}, "stages": ["prestart"]}), "unknown field `allways`"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"allways": true}, "stages": ["prestart"]}), "when.allways: unknown field `allways`"),
         ];
         for (hook, message) in cases {
             let error = parse(hook, "h".into()).err().map(|e| format!("{e:#}")).unwrap_or_default();

@@ -3,7 +3,8 @@
 //! One row for each key that a rule reads or that a runtime would refuse with the wrong type. Keys
 //! without a row pass unseen: a runtime-spec newer than this table, or a vendor's key, must survive.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
+use serde::Deserialize;
 use serde_json::{Number, Value};
 
 /// What a key must hold when it is there and not `null`.
@@ -214,6 +215,17 @@ pub fn describe(value: &Value) -> String {
         Value::Array(_) => "an array".into(),
         Value::Object(_) => "an object".into(),
     }
+}
+
+/// Reads a type of ours from a document.
+///
+/// # Errors
+/// With the path in the document.
+pub fn typed<'de, T: Deserialize<'de>>(value: &'de Value) -> anyhow::Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string().as_str() {
+        "." => anyhow!("{}", e.inner()),
+        path => anyhow!("{path}: {}", e.inner()),
+    })
 }
 
 #[cfg(test)]

@@ -282,6 +282,27 @@ fn recorded_containers_come_out_as_from_podman() {
     assert!(compared > 90, "{compared} recordings");
 }
 
+/// A checkpoint's spec.dump is what was generated before: nothing may be there twice afterwards.
+#[test]
+fn what_was_generated_is_generated_again_without_a_change() {
+    let host = Host::new();
+    let mut compared = 0;
+    for name in names() {
+        let mut case = case(&name);
+        let once = host.generate(&case);
+        // What a precreate hook does twice is its own business.
+        if !once.status.success() || name == "hooks-precreate" {
+            continue;
+        }
+        case["config"]["spec"] = serde_json::from_slice(&once.stdout).unwrap();
+        let again = host.generate(&case);
+        assert!(again.status.success(), "{name}: {}", String::from_utf8_lossy(&again.stderr));
+        assert!(again.stdout == once.stdout, "{name}: {}", String::from_utf8_lossy(&again.stdout));
+        compared += 1;
+    }
+    assert!(compared > 90, "{compared} recordings");
+}
+
 #[test]
 fn containers_podman_refuses_are_refused() {
     let host = Host::new();

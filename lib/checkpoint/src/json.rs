@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Values in one document: lists, objects and their members, texts and numbers. A pod with a thousand volumes has twenty
@@ -37,6 +37,22 @@ pub fn document(bytes: &[u8]) -> Result<Value, Malformed> {
     let value = Build(&left).deserialize(&mut deserializer).map_err(Malformed::Syntax)?;
     deserializer.end().map_err(Malformed::Syntax)?;
     Ok(value)
+}
+
+/// A value held to the same rules, for readers of other formats.
+pub struct Unique(Value);
+
+impl From<Unique> for Value {
+    fn from(unique: Unique) -> Value {
+        unique.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {
+        let left = Cell::new(VALUES);
+        Build(&left).deserialize(deserializer).map(Unique)
+    }
 }
 
 /// Builds a value, and counts down how many there may still be.
