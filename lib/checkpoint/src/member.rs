@@ -7,7 +7,6 @@ use tartree::TarPath;
 
 use crate::config_dump::ConfigDump;
 use crate::deleted;
-use crate::stats::Stats;
 
 /// A volume's name, checked: it becomes a file name, so it must not be a path.
 ///
@@ -144,6 +143,9 @@ const FIXED: [(&str, Member); 10] = [
     ("deleted.files0", Member::DeletedFiles0),
 ];
 
+/// CRIU's statistics are a few dozen numbers. Here, for the tools that read no statistics know the member too.
+pub(crate) const STATS_LIMIT: u64 = 64 << 10;
+
 impl Member {
     /// The member of this name.
     pub fn of(path: &TarPath) -> Member {
@@ -228,7 +230,7 @@ impl Member {
     /// Bytes of a document that are read; more is not one.
     pub fn document_limit(&self) -> u64 {
         match self {
-            Member::StatsDump => Stats::LIMIT,
+            Member::StatsDump => STATS_LIMIT,
             Member::NetworkStatus => 4 << 20,
             Member::DeletedFiles | Member::DeletedFiles0 => deleted::LIMIT,
             _ => ConfigDump::LIMIT,

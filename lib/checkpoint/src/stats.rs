@@ -75,7 +75,7 @@ pub enum Stats {
 
 impl Stats {
     /// Bytes of a file that are read; CRIU's have less than a hundred.
-    pub const LIMIT: u64 = 64 << 10;
+    pub const LIMIT: u64 = crate::member::STATS_LIMIT;
 
     /// Reads the file `name`.
     ///
