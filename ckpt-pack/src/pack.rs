@@ -12,7 +12,7 @@ use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Settings};
 use checkpoint::stats::{Stats, log_duration};
 use checkpoint::stream::Ending;
-use cli::{Counted, Exit, Hint, Output, Session, usage};
+use cli::{Counted, Exit, Hint, Session, usage};
 use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Args, Compress, Include};
@@ -57,7 +57,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<Vec<_>, _>>()?;
     session.stage("packing", total(&images, &files, &streams));
 
-    let output = Output::binary(args.output.output.as_deref())?;
+    let output = args.output.binary()?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
     let sink =
         Sink::direct(Counted::new(target), |out, file, n| out.moved(|target| target.transfer(file, n)));

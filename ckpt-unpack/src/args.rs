@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use clap::Parser;
-use cli::args::{Bounds, Common, IdRange, Ids, Progress, Size, name_value};
+use cli::args::{Bounds, Common, Durable, IdRange, Ids, Progress, Size, name_value};
 use tartree::{Devices, ExtractOptions, IdMap, IdMaps};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
@@ -100,6 +100,8 @@ pub struct Output {
     /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
     #[arg(long, value_name = "LABEL", conflicts_with = "Look", hide_short_help = true)]
     pub mount_label: Option<String>,
+    #[command(flatten)]
+    pub durable: Durable,
     /// With --list or --show: one JSON document instead of lines
     #[arg(long, requires = "Look")]
     pub json: bool,

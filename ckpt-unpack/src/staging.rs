@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use checkpoint::Member;
 use cli::Hint;
+use cli::args::Durable;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tartree::TarPath;
 
@@ -60,8 +61,10 @@ impl Staging {
     }
 
     /// Gives the members their place. All of them arrive there, or none.
-    pub fn commit(mut self) -> anyhow::Result<()> {
+    pub fn commit(mut self, durable: &Durable) -> anyhow::Result<()> {
         let object = || cli::name(&self.bundle);
+        let place = place_for(&self.bundle);
+        durable.sync(&self.dir)?;
         if !self.existing {
             rename(&self.dir, &self.bundle).with_context(object)?;
         } else {
@@ -85,7 +88,7 @@ impl Staging {
             fs::remove_dir(&self.dir).with_context(object)?;
         }
         self.done = true;
-        Ok(())
+        if durable.fsync { cli::sync::directory(&place) } else { Ok(()) }
     }
 }
 

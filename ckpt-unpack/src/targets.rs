@@ -10,6 +10,7 @@ use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::rootfs::RootfsApply;
 use checkpoint::{Member, deleted};
 use cli::Session;
+use cli::args::Durable;
 use tartree::{Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
 use crate::args::Args;
@@ -119,6 +120,11 @@ impl<'a> Targets<'a> {
         let (name, session) = (cli::name(dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         apply.finish(&mut notices).with_context(|| name.clone())
+    }
+
+    /// Writes all of them to their disks, if that was asked for.
+    pub fn sync(&self, durable: &Durable) -> anyhow::Result<()> {
+        self.touched.iter().try_for_each(|dir| durable.sync(dir))
     }
 
     /// Tells what an error has left half done.

@@ -53,7 +53,9 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
         })
-        .and_then(|()| staging.commit());
+        // The bundle's name comes last: where it is, everything is.
+        .and_then(|()| unpack.targets.sync(&args.output.durable))
+        .and_then(|()| staging.commit(&args.output.durable));
     if unpacked.is_err() {
         unpack.targets.tell_state();
     }

@@ -745,3 +745,37 @@ fn an_input_that_is_no_archive_is_named_once() {
         }
     }
 }
+
+#[test]
+fn with_fsync_everything_is_on_the_disk_before_the_bundle_has_its_name() {
+    let place = Place::new();
+    rootfs(&place);
+    fs::write(
+        place.path("archive"),
+        archive(&[file("rootfs-diff.tar", &diff()), file("volumes/v.tar", &tar(&[file("f", b"")]))]),
+    )
+    .unwrap();
+    for bundle in ["new", "there"] {
+        if bundle == "there" {
+            fs::create_dir(place.path(bundle)).unwrap();
+        }
+        let calls = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2";
+        let run = Command::new("strace")
+            .args(["-f", "-qq", "-e", calls, "-e", "signal=none", "-o", "trace"])
+            .arg(env!("CARGO_BIN_EXE_ckpt-unpack"))
+            .args(["--bundle", bundle, "--rootfs", "rootfs", "--volume", "v=v", "--fsync", "archive"])
+            .current_dir(place.dir.path())
+            .output()
+            .expect("strace runs");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let trace = fs::read_to_string(place.path("trace")).unwrap();
+        let mut calls: Vec<_> =
+            trace.lines().filter_map(|l| l.split_once(' ')?.1.trim().split('(').next()).collect();
+        // strace prints calls that it does not know whatever it was told.
+        calls.retain(|name| !name.starts_with("syscall_"));
+        // A bundle that is there gets its members one by one.
+        calls.dedup_by(|a, b| a == b && *a == "renameat2");
+        // The root file system, the volume, the members; then the name and its directory.
+        assert_eq!(calls, ["syncfs", "syncfs", "syncfs", "renameat2", "fsync"], "{bundle}");
+    }
+}

@@ -10,7 +10,7 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusBlock, to_bytes};
-use cli::{Exit, Output, Session, usage};
+use cli::{Exit, Session, usage};
 
 use crate::args::{Form, Netavark, Restore};
 use crate::document::{read, read_status};
@@ -36,7 +36,7 @@ pub fn run(args: &Restore, session: &Session) -> anyhow::Result<Exit> {
     }
     let mut warn = |text: String| session.warn(text);
     let text = form(args, status.as_ref(), base.map(|b| b.value), &infos, &mut warn).context(name)?;
-    let mut output = Output::text(args.output.output.as_deref())?;
+    let mut output = args.output.text()?;
     output.write_all(&text)?;
     output.commit()?;
     Ok(Exit::Done)

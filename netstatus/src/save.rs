@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use checkpoint::Member;
 use checkpoint::network_status::{Malformed, NetworkStatus, kind, to_bytes};
 use checkpoint::stream::StreamWriter;
-use cli::{Exit, Hint, Output, Session, usage};
+use cli::{Exit, Hint, Session, usage};
 use serde_json::Value;
 use tartree::Timestamp;
 
@@ -36,15 +36,14 @@ pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
         bail!("no networks");
     }
     let mut text = to_bytes(status.as_ref());
-    let path = args.output.output.as_deref();
     let output = if args.members {
-        let mut stream = StreamWriter::new(Output::binary(path)?, "netstatus");
+        let mut stream = StreamWriter::new(args.output.binary()?, "netstatus");
         // No clock: the same status is the same stream.
         stream.small(&Member::NetworkStatus, &text, Timestamp::default())?;
         stream.finish(0)?
     } else {
         text.push(b'\n');
-        let mut output = Output::text(path)?;
+        let mut output = args.output.text()?;
         output.write_all(&text)?;
         output
     };

@@ -49,6 +49,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     }
     if let Target::Root(apply) = target {
         apply.finish(&mut notices).with_context(object)?;
+        args.durable.sync(&args.rootfs)?;
     }
     Ok(Exit::Done)
 }

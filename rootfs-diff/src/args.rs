@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, IdRange, Ids, OutputFile, Progress};
+use cli::args::{Bounds, Common, Durable, IdRange, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
@@ -116,6 +116,8 @@ pub struct Apply {
     /// List what would be done and do nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub durable: Durable,
     /// Give everything to the user who applies, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,

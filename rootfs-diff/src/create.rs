@@ -32,11 +32,11 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     compare(&mut source, &options, &mut diff, &mut tally)?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut root = source.into_new();
-    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
+    let mut output = Counted::new(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
     match &args.deleted {
         Some(file) => {
-            let lists = Lists::write(file, &deleted)?;
+            let lists = Lists::write(file, &deleted, args.output.fsync)?;
             write_tar(&plan, &mut root, &mut output, &mut tally)?;
             lists.commit()?;
         }
@@ -76,14 +76,14 @@ struct Lists {
 
 impl Lists {
     /// Always writes FILE, so that the one who applies can name it; FILE0 only when it is needed.
-    fn write(file: &Path, paths: &[TarPath]) -> anyhow::Result<Lists> {
+    fn write(file: &Path, paths: &[TarPath], fsync: bool) -> anyhow::Result<Lists> {
         let (json, raw) = deleted::write(paths);
-        let mut lists = Lists { json: Output::text(Some(file))?, raw: None };
+        let mut lists = Lists { json: Output::text(Some(file))?.synced(fsync), raw: None };
         lists.json.write_all(&json.unwrap_or_else(|| b"[]\n".to_vec())).with_context(|| cli::name(file))?;
         let beside = beside(file);
         match raw {
             Some(raw) => {
-                let mut output = Output::text(Some(&beside))?;
+                let mut output = Output::text(Some(&beside))?.synced(fsync);
                 output.write_all(&raw).with_context(|| cli::name(&beside))?;
                 lists.raw = Some(output);
             }

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use cli::{Counted, Exit, Output, Session};
+use cli::{Counted, Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Plan, Status, Tally, TarPath};
 
@@ -32,7 +32,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     if let Some(e) = layer.failed {
         return Err(e.into());
     }
-    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
+    let mut output = Counted::new(args.output.binary()?);
     session.stage("writing the layer", Some(layer.plan.tar_size()));
     write_tar(&layer.plan, &mut source.into_new(), &mut output, &mut tally)?;
     output.into_inner().commit()?;

@@ -92,7 +92,7 @@ fn finish(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {
         render(job.spec.value(), what)?
     };
     // An output that cannot be written is found before anything is done, and written after: who has it, has it all.
-    let mut output = Output::text(job.args.output.output.as_deref())?;
+    let mut output = job.args.output.text()?;
     if let Some(file) = &what.actions {
         let mut list = Output::text(Some(file))?;
         for action in &job.actions {

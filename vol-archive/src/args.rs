@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, IdRange, Ids, OutputFile, Progress};
+use cli::args::{Bounds, Common, Durable, IdRange, Ids, OutputFile, Progress};
 use tartree::{IdMap, IdMaps, Limits};
 
 /// Volume directories to tar and back, nothing lost
@@ -75,6 +75,8 @@ pub struct Extract {
     /// Empty the directory first
     #[arg(long, help_heading = "Output")]
     pub replace: bool,
+    #[command(flatten)]
+    pub durable: Durable,
     /// Give everything to the user who extracts, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,

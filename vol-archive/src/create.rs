@@ -21,7 +21,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
     let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids) };
     let operands = operands(&args.operands, &args.members)?;
-    let mut output = Counted::new(Output::binary(args.output.output.as_deref())?);
+    let mut output = Counted::new(args.output.binary()?);
     let changed = match operands {
         Operands::Plain(dir) => {
             let mut tally = tell(session, &dir);

@@ -33,6 +33,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
             extract(&mut reader, &dir, &options, args.replace, session)?;
             // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
             reader.drain()?;
+            args.durable.sync(&dir)?;
         }
         Operands::Members(mut volumes) => {
             let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
@@ -45,6 +46,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
                 let mut reader = Reader::new(content, limits.clone());
                 extract(&mut reader, &volume.dir, &options, args.replace, session)
                     .with_context(|| member.to_string())?;
+                args.durable.sync(&volume.dir)?;
             }
             none_left(&volumes)?;
         }

@@ -298,3 +298,36 @@ fn make_null(path: &Path) {
     use nix::sys::stat::{Mode, SFlag, makedev, mknod};
     mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
 }
+
+/// The names of the calls that decide what survives a power loss, in their order.
+fn syncs(args: &[&str], input: std::fs::File) -> Vec<String> {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let calls = "trace=fsync,fdatasync,syncfs,linkat,rename,renameat,renameat2";
+    let run = Command::new("strace")
+        .args(["-f", "-qq", "-e", calls, "-e", "signal=none", "-o", path(trace.path()), TOOL])
+        .args(args)
+        .stdin(input)
+        .output()
+        .expect("strace runs");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let text = fs::read_to_string(trace.path()).unwrap();
+    let call = |line: &str| line.split_once(' ')?.1.trim().split_once('(').map(|(name, _)| name.to_owned());
+    // strace prints calls that it does not know whatever it was told.
+    text.lines().filter_map(call).filter(|name| !name.starts_with("syscall_")).collect()
+}
+
+#[test]
+fn with_fsync_the_content_is_on_the_disk_before_the_name_and_the_directory_after() {
+    let volume = volume();
+    let out = tempfile::tempdir().unwrap();
+    let tar = out.path().join("v.tar");
+    let null = || fs::File::open("/dev/null").unwrap();
+    let create = ["create", path(volume.path()), "-o", path(&tar)];
+    assert_eq!(syncs(&create, null()), ["linkat", "rename"]);
+    let named = syncs(&[&create[..], &["--fsync"]].concat(), null());
+    assert_eq!(named, ["fsync", "linkat", "rename", "fsync"]);
+    let copy = out.path().join("copy");
+    let extract = ["extract", path(&copy), "--fsync"];
+    assert_eq!(syncs(&extract, fs::File::open(&tar).unwrap()), ["syncfs"]);
+    fails(&run(&["create", "--fsync", path(volume.path())], b""), 2, "--output");
+}

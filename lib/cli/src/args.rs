@@ -1,10 +1,12 @@
 //! Flags that have the same name and meaning in every tool.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::exit::Hint;
+use crate::output::Output;
 use crate::progress::When;
+use crate::sync;
 
 /// Flags of every tool; flatten it into the tool's own arguments.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -45,6 +47,45 @@ pub struct OutputFile {
     /// Write to FILE (mode 0600, under its name only when complete) instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+    /// Write FILE to the disk before it gets its name, and the name after: it survives a power loss
+    #[arg(long, help_heading = "Output", requires = "output", hide_short_help = true)]
+    pub fsync: bool,
+}
+
+impl OutputFile {
+    /// Opens it for binary data.
+    ///
+    /// # Errors
+    /// As [`Output::binary`].
+    pub fn binary(&self) -> anyhow::Result<Output> {
+        Ok(Output::binary(self.output.as_deref())?.synced(self.fsync))
+    }
+
+    /// Opens it for text.
+    ///
+    /// # Errors
+    /// As [`Output::text`].
+    pub fn text(&self) -> anyhow::Result<Output> {
+        Ok(Output::text(self.output.as_deref())?.synced(self.fsync))
+    }
+}
+
+/// Whether extracted trees must survive a power loss; flatten it into the arguments of a tool that extracts.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Durable {
+    /// Write everything to the disk before the end: what was extracted survives a power loss
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
+    pub fsync: bool,
+}
+
+impl Durable {
+    /// Writes the file system of `dir` to its disk, if that was asked for.
+    ///
+    /// # Errors
+    /// As [`sync::file_system`].
+    pub fn sync(&self, dir: &Path) -> anyhow::Result<()> {
+        if self.fsync { sync::file_system(dir) } else { Ok(()) }
+    }
 }
 
 /// How much is taken from another machine; flatten it into the arguments of a tool that reads its tars.

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod remove;
 pub mod signal;
+pub mod sync;
 
 pub use args::Common;
 pub use exit::{Arguments, Exit, Hint, Usage, run, usage};

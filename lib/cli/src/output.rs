@@ -48,6 +48,7 @@ enum Sink {
 pub struct Output {
     sink: Sink,
     name: String,
+    fsync: bool,
 }
 
 impl Output {
@@ -71,7 +72,7 @@ impl Output {
         match path {
             Some(path) if path != Path::new("-") => {
                 let sink = file_sink(path).with_context(|| name(path))?;
-                Ok(Output { sink, name: name(path) })
+                Ok(Output { sink, name: name(path), fsync: false })
             }
             _ => {
                 let stdout = io::stdout();
@@ -85,9 +86,16 @@ impl Output {
                 if content == Content::Binary {
                     widen(&file);
                 }
-                Ok(Output { sink: Sink::Stdout(file), name: "standard output".into() })
+                Ok(Output { sink: Sink::Stdout(file), name: "standard output".into(), fsync: false })
             }
         }
+    }
+
+    /// With `fsync`, [`commit`](Output::commit) returns when the file would survive a power loss: its content is written to
+    /// the disk, then it gets its name, then the directory is written.
+    #[must_use]
+    pub fn synced(self, fsync: bool) -> Output {
+        Output { fsync, ..self }
     }
 
     /// The name for messages.
@@ -100,15 +108,22 @@ impl Output {
     /// # Errors
     /// When the rename fails; the old file, if there was one, is then untouched.
     pub fn commit(self) -> anyhow::Result<()> {
-        let name = self.name;
-        match self.sink {
-            Sink::Stdout(_) | Sink::InPlace(_) => Ok(()),
-            Sink::Unnamed(file, path) => give_name(&file, &path).with_context(|| name),
-            Sink::Named(file, path) => {
-                file.persist(path).map_err(|e| e.error).with_context(|| name)?;
-                Ok(())
-            }
+        if self.fsync {
+            self.file().sync_all().with_context(|| format!("{}: not written to the disk", self.name))?;
         }
+        let name = self.name;
+        let path = match self.sink {
+            Sink::Stdout(_) | Sink::InPlace(_) => return Ok(()),
+            Sink::Unnamed(file, path) => {
+                give_name(&file, &path).with_context(|| name)?;
+                path
+            }
+            Sink::Named(file, path) => {
+                file.persist(&path).map_err(|e| e.error).with_context(|| name)?;
+                path
+            }
+        };
+        if self.fsync { crate::sync::directory(directory_of(&path)) } else { Ok(()) }
     }
 
     fn file(&self) -> &File {
