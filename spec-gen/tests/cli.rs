@@ -453,6 +453,9 @@ fn files_of_the_old_manager_come_from_one_directory() {
     assert_eq!(fs::read_to_string(dir.path("list")).unwrap().lines().count(), 5);
     let applied = dir.spec(&[&flags[..], &["--apply"]].concat(), &spec);
     assert_eq!(applied, restored);
+    // What is restored was restored before: nothing is added to it.
+    let text = serde_json::to_string(&restored).unwrap();
+    assert_eq!(dir.spec(&[&flags[..], &["-q"]].concat(), &text).to_string(), text);
     assert_eq!(fs::read_to_string(dir.path("files/hostname")).unwrap(), "web\n");
     for mount in applied["mounts"].as_array().unwrap() {
         let (destination, source) =

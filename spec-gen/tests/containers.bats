@@ -45,6 +45,15 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "the default spec" { starts 'echo alive'; has alive; }
 
+@test "the default specs are those of this runc" {
+    local kind
+    for kind in '' --rootless; do
+        mkdir -p "$TOP/spec$kind"
+        (cd "$TOP/spec$kind" && in_tree runc spec $kind)
+        diff <(jq -S . "$TOP/spec$kind/config.json") <(spec-gen --new $kind | jq -S .)
+    done
+}
+
 @test "--user by name, with supplementary groups and HOME" {
     starts -u alice 'id; echo $HOME'
     has 'uid=1000(alice) gid=1000'; has '10(wheel)'; has /home/alice
