@@ -62,6 +62,10 @@ lint: ## formatting and clippy
 .PHONY: man
 man: ## check the manual pages
 	mandoc -T lint -W warning $(addprefix man/,$(PAGES))
+	@for page in $(PAGES); do \
+	    said=$$(LC_ALL=C.UTF-8 man --warnings -l -Tutf8 -Z "man/$$page" 2>&1 >/dev/null); \
+	    [ -z "$$said" ] || { printf '%s: %s\n' "$$page" "$$said" >&2; exit 1; }; \
+	done
 
 .PHONY: bench
 bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (ten minutes; BENCH=--quick: one); writes docs/benchmarks.md

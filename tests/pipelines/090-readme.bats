@@ -47,9 +47,17 @@ teardown() {
     grep 'tests/check' recipes
 }
 
+# These test files run in the same run as this one.
+@test "README: the tests of what gets lost are there" {
+    mkdir -p tests/pipelines
+    printf '#!/bin/sh\ncd "%s" && ls "$@" && exec bats --count "$@"\n' "$source_dir" >tests/pipelines/run
+    chmod +x tests/pipelines/run
+    follow README.md '067-podman-alone.bats'
+}
+
 @test "README: installation, below /usr/local and into a package" {
     mkdir checkout built
-    cp -r "$source_dir"/{Makefile,README.md,docs,man,tests} checkout/
+    cp -r "$source_dir"/{Makefile,Cargo.toml,LICENSE,*.md,docs,man,tests} checkout/
     ln -s "$(dirname "$(command -v ckpt-pack)")" built/release
     # All but the compiler.
     CARGO=true CARGO_TARGET_DIR=$PWD/built PATH=$PATH:/usr/bin
