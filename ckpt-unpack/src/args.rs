@@ -167,7 +167,7 @@ impl Ownership {
         let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
         let ids = IdMaps { uid: map(&self.ids.uidmap), gid: map(&self.ids.gidmap) };
         let devices = Devices::in_volume(limits.no_devices);
-        ExtractOptions { ids, no_same_owner: self.no_same_owner, devices }
+        ExtractOptions { ids, no_same_owner: self.no_same_owner, devices, ..ExtractOptions::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use cli::{Exit, Hint, Session};
-use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath};
+use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath, Zeros};
 
 use crate::args::Args;
 use crate::host;
@@ -29,7 +29,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     let staging = Staging::new(bundle)?;
     let root = Root::open(staging.dir()).with_context(|| cli::name(staging.dir()))?;
     // Who unpacks owns the bundle: owners in an archive are those of another machine.
-    let options = ExtractOptions { no_same_owner: true, ..ExtractOptions::default() };
+    let options = ExtractOptions { no_same_owner: true, zeros: Zeros::Holes, ..ExtractOptions::default() };
     let mut unpack = Unpack {
         args,
         bundle,

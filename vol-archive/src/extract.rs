@@ -20,6 +20,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
         ids: id_maps(&args.ids),
         no_same_owner: args.no_same_owner,
         devices: Devices::in_volume(args.no_devices),
+        ..ExtractOptions::default()
     };
     let limits = limits(&args.bounds);
     let operands = operands(&args.operands, &args.members)?;

@@ -19,6 +19,7 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, linkat, symlinkat};
+use rustix::fs::{XattrFlags, fsetxattr};
 
 use crate::acl;
 use crate::capture::{Status, proc_path};
@@ -42,6 +43,18 @@ pub struct ExtractOptions {
     pub no_same_owner: bool,
     /// What becomes of device nodes.
     pub devices: Devices,
+    /// What becomes of the zeros in files.
+    pub zeros: Zeros,
+}
+
+/// What becomes of pages of zeros in the data of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Zeros {
+    /// They are written: a program may have allocated the blocks so as not to meet a full disk later.
+    #[default]
+    Written,
+    /// They become holes. The images of a process's memory are full of them, and nobody writes into these again.
+    Holes,
 }
 
 /// What becomes of the device nodes of a tar. One in the wrong place is a way to the disks and the memory of the host for
@@ -135,8 +148,7 @@ impl Extractor {
                 let mut file = None;
                 let flags =
                     OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                // 0600 until it has its owner: the bytes may be secret.
-                let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+                let mode = first_mode(&entry.meta);
                 self.create(
                     path,
                     |dir, name| openat(dir, name, flags, mode).map(|fd| file = Some(File::from(fd))),
@@ -256,17 +268,25 @@ impl Extractor {
             let mut left = len;
             while left > 0 {
                 let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-                let got = match content.read(&mut self.buffer[..room]) {
-                    Ok(0) => return Err(Error::Truncated { object: path.to_string() }),
-                    Ok(got) => got,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(e) => return Err(Error::Stream(e)),
-                };
-                file.write_all(&self.buffer[..got]).map_err(|e| Error::io(path, e))?;
+                let mut got = 0;
+                while got < room {
+                    match content.read(&mut self.buffer[got..room]) {
+                        Ok(0) => return Err(Error::Truncated { object: path.to_string() }),
+                        Ok(n) => got += n,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => return Err(Error::Stream(e)),
+                    }
+                }
+                let data = &self.buffer[..got];
+                match self.options.zeros {
+                    Zeros::Written => file.write_all(data),
+                    Zeros::Holes => write_sparse(file, data),
+                }
+                .map_err(|e| Error::io(path, e))?;
                 left -= got as u64;
             }
         }
-        if map.is_some() {
+        if map.is_some() || self.options.zeros == Zeros::Holes {
             file.set_len(size).map_err(|e| Error::io(path, e))?;
         }
         Ok(())
@@ -319,13 +339,24 @@ impl Extractor {
     fn finish_file(&mut self, file: &File, entry: &Entry, notices: &mut dyn Notices) -> Result<()> {
         let path = &entry.path;
         let inherited = self.inherits_acl(path)?;
-        let owned = self.own(path, &entry.meta, |uid, gid| fchown(file, uid, gid))?;
-        let proc = proc_path(file.as_fd(), OsStr::new(""));
+        // To ask costs less than to set what is so already, which mostly it is.
+        let is = Status::at(file.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
+        let owned = self.own(path, &entry.meta, |uid, gid| {
+            let is_theirs = uid.is_some_and(|uid| uid.as_raw() == is.uid())
+                && gid.is_some_and(|gid| gid.as_raw() == is.gid());
+            if is_theirs { Ok(()) } else { fchown(file, uid, gid) }
+        })?;
         if inherited {
-            drop_inherited_acl(&proc, &entry.meta);
+            drop_inherited_acl(&proc_path(file.as_fd(), OsStr::new("")), &entry.meta);
         }
-        set_xattrs(&proc, path, &entry.meta, notices)?;
-        fchmod(file, self.mode_of(entry, owned)).map_err(|e| Error::io(path, e))?;
+        set_xattrs(path, &entry.meta, notices, |name, value| {
+            Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
+        })?;
+        let mode = self.mode_of(entry, owned);
+        // Attributes may have changed it: an ACL sets the bits of the group.
+        if inherited || !entry.meta.xattrs.is_empty() || is.mode() != mode.bits() {
+            fchmod(file, mode).map_err(|e| Error::io(path, e))?;
+        }
         futimens(file, &TimeSpec::UTIME_OMIT, &timespec(entry.meta.mtime)).map_err(|e| Error::io(path, e))
     }
 
@@ -360,7 +391,7 @@ impl Extractor {
         if inherited && !is_link {
             drop_inherited_acl(&proc, meta);
         }
-        set_xattrs(&proc, path, meta, notices)?;
+        set_xattrs(path, meta, notices, |name, value| xattr::set_deref(&proc, name, value))?;
         if !is_link {
             // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
             fchmodat(AT_FDCWD, &proc, self.mode_of(entry, owned), FchmodatFlags::FollowSymlink)
@@ -450,6 +481,35 @@ pub fn extract_tar<R: Read>(
     Ok(())
 }
 
+/// The mode a file is made with: its own where that gives nobody more than it will, whoever owns it for now; else 0600 until
+/// it has its owner, since the bytes may be secret. A group gets its file only later, a wrong one may have it first.
+fn first_mode(meta: &Meta) -> Mode {
+    let (special, group, others) = (meta.mode & 0o7000, meta.mode >> 3 & 7, meta.mode & 7);
+    let harmless = special == 0 && group & !others == 0;
+    Mode::from_bits_truncate(if harmless { meta.mode & 0o777 } else { 0o600 })
+}
+
+const PAGE: usize = 4096;
+
+/// Writes `data` at the position of `file`, which is new, passing over pages of zeros.
+fn write_sparse(file: &mut File, data: &[u8]) -> io::Result<()> {
+    let is_zero = |page: &[u8]| *page == [0; PAGE][..page.len()];
+    let mut rest = data;
+    while let Some(page) = rest.chunks(PAGE).next() {
+        let zero = is_zero(page);
+        let pages = rest.chunks(PAGE).take_while(|page| is_zero(page) == zero).count();
+        let (run, after) = rest.split_at(rest.len().min(pages * PAGE));
+        if zero {
+            // No file is longer than an off_t says.
+            file.seek(SeekFrom::Current(run.len() as i64))?;
+        } else {
+            file.write_all(run)?;
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
 fn timespec(t: Timestamp) -> TimeSpec {
     TimeSpec::new(t.sec, i64::from(t.nsec))
 }
@@ -464,10 +524,15 @@ fn drop_inherited_acl(proc: &Path, meta: &Meta) {
     }
 }
 
-/// Sets the attributes of the object whose entry in `/proc/self/fd` is `proc`.
-fn set_xattrs(proc: &Path, path: &TarPath, meta: &Meta, notices: &mut dyn Notices) -> Result<()> {
+/// Sets the attributes of an object by `set`.
+fn set_xattrs(
+    path: &TarPath,
+    meta: &Meta,
+    notices: &mut dyn Notices,
+    set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
+) -> Result<()> {
     for attribute in &meta.xattrs {
-        let Err(e) = xattr::set_deref(proc, OsStr::from_bytes(&attribute.name), &attribute.value) else {
+        let Err(e) = set(OsStr::from_bytes(&attribute.name), &attribute.value) else {
             continue;
         };
         match e.raw_os_error().map(Errno::from_raw) {

@@ -53,7 +53,7 @@ pub use content::{write_content, write_found};
 pub use descent::names;
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result};
-pub use extract::{Devices, ExtractOptions, Extractor, extract_tar};
+pub use extract::{Devices, ExtractOptions, Extractor, Zeros, extract_tar};
 pub use idmap::{IdMap, IdMaps};
 pub use limits::Limits;
 pub use notice::{Notice, Notices, Tally};

@@ -1,0 +1,150 @@
+//! What a file costs, in system calls, instructions and memory: numbers that a busy machine does not change.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
+
+/// `files` small files, twenty to a directory.
+fn tree(files: usize) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..files {
+        let parent = dir.path().join(format!("d{}", i / 20));
+        if i % 20 == 0 {
+            fs::create_dir(&parent).unwrap();
+        }
+        fs::write(parent.join(format!("file_{i}")), vec![b'x'; 1000 + i % 3000]).unwrap();
+    }
+    dir
+}
+
+/// The system calls of the tool with `args`, one a line; `input` is its standard input.
+fn calls(args: &[&str], input: Option<&Path>) -> Vec<String> {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let status = Command::new("strace")
+        .args(["-f", "-o", log.path().to_str().unwrap(), TOOL])
+        .args(args)
+        .stdin(input.map_or_else(Stdio::null, |path| fs::File::open(path).unwrap().into()))
+        .stdout(Stdio::null())
+        .status()
+        .expect("strace: see tests/prerequisites");
+    assert!(status.success());
+    let log = fs::read_to_string(log.path()).unwrap();
+    let counts = |line: &&str| line.contains('(') && !line.contains("resumed>");
+    // Debug builds ask for a descriptor's flags before they close it.
+    log.lines().filter(counts).filter(|line| !line.contains("F_GETFD")).map(str::to_owned).collect()
+}
+
+/// How many calls each of `more - fewer` files costs.
+fn per_file(fewer: usize, more: usize, run: impl Fn(&Path) -> usize) -> f64 {
+    let [few, many] = [fewer, more].map(|files| run(tree(files).path()));
+    let each = (many - few) as f64 / (more - fewer) as f64;
+    assert!(many <= few * 11 * more / fewer / 10, "{few} calls for {fewer} files, {many} for {more}");
+    each
+}
+
+fn arg(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_file_is_archived_with_five_calls() {
+    // open, statx, flistxattr, read, close; a twentieth of what a directory costs; the write of a mebibyte.
+    let each = per_file(100, 1000, |dir| calls(&["create", arg(dir)], None).len());
+    assert!(each <= 5.5, "{each} calls a file");
+}
+
+#[test]
+fn a_file_of_a_member_is_archived_with_six_calls() {
+    // The size comes first: statx, listxattrat; then open, statx, read, close. Before Linux 6.13 it is llistxattr.
+    let each =
+        per_file(100, 1000, |dir| calls(&["create", "--members", &format!("a={}", arg(dir))], None).len());
+    assert!(each <= 6.6, "{each} calls a file");
+}
+
+#[test]
+fn a_file_is_extracted_with_five_calls() {
+    // open, write, statx, utimensat, close.
+    let each = per_file(100, 1000, |dir| {
+        let tar = tempfile::NamedTempFile::new().unwrap();
+        let made = Command::new(TOOL).args(["create", arg(dir), "-o", arg(tar.path())]).status().unwrap();
+        assert!(made.success());
+        let out = tempfile::tempdir().unwrap();
+        calls(&["extract", arg(out.path())], Some(tar.path())).len()
+    });
+    assert!(each <= 6.0, "{each} calls a file");
+}
+
+#[test]
+fn below_the_root_nothing_is_reached_by_a_path() {
+    let dir = tree(40);
+    let out = tempfile::tempdir().unwrap();
+    let tar = out.path().join("tar");
+    assert!(
+        Command::new(TOOL).args(["create", arg(dir.path()), "-o", arg(&tar)]).status().unwrap().success()
+    );
+    let target = out.path().join("target");
+    fs::create_dir(&target).unwrap();
+    for (args, input, root) in [
+        (["create", arg(dir.path())], None, dir.path()),
+        (["extract", arg(&target)], Some(tar.as_path()), target.as_path()),
+    ] {
+        let all = calls(&args, input);
+        let named: Vec<_> = all.iter().filter(|call| call.contains(arg(root))).collect();
+        // The program's own start, and the one time the root is opened; mkdir looks whether it is there.
+        let opened =
+            named.iter().filter(|call| !call.contains("execve(") && !call.contains("mkdir(")).count();
+        assert_eq!(opened, 1, "{named:#?}");
+        let files: Vec<_> = all.iter().filter(|call| call.contains("file_")).collect();
+        assert!(files.len() >= 40);
+        for call in files {
+            assert!(!call.contains("AT_FDCWD") && !call.contains('/'), "{call}");
+            let opens = call.contains("openat(");
+            assert!(!opens || call.contains("O_NOFOLLOW"), "{call}");
+        }
+    }
+}
+
+#[test]
+fn ten_times_the_files_take_ten_times_the_instructions() {
+    let instructions = |files: usize| {
+        let dir = tree(files);
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", TOOL, "create"])
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let collected = text.lines().find_map(|line| line.split_once("Collected : "))?.1.trim().to_owned();
+        Some(collected.parse::<u64>().unwrap())
+    };
+    // Without valgrind the calls, above, must do.
+    let (Some(few), Some(many)) = (instructions(100), instructions(1000)) else { return };
+    assert!(many <= few * 11, "{few} instructions for 100 files, {many} for 1000");
+}
+
+#[test]
+fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
+    let peak = |files: usize, members: bool| {
+        let dir = tree(files);
+        let operand = format!("a={}", arg(dir.path()));
+        let args =
+            if members { vec!["create", "--members", &operand] } else { vec!["create", arg(dir.path())] };
+        // GNU time starts the tool from a process that is small itself.
+        let output = Command::new("/usr/bin/time")
+            .args(["-f", "%M", TOOL])
+            .args(args)
+            .stdout(Stdio::null())
+            .output()
+            .expect("time: see tests/prerequisites");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().trim().parse::<u64>().unwrap() * 1024
+    };
+    for members in [false, true] {
+        let (few, many) = (peak(500, members), peak(5000, members));
+        assert!(many <= few + 4500 * 100, "{few} bytes for 500 files, {many} for 5000");
+        assert!(many < 16 << 20, "{many} bytes");
+    }
+}
