@@ -4,7 +4,7 @@
 //! left as it is, so that spec-gen without flags changes nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -127,7 +127,8 @@ pub fn set_root(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     if args.rootfs.is_none() {
         if let Some(path) = job.spec.text("root.path") {
-            job.rootfs = Rootfs::probe(&PathBuf::from(path));
+            let bundle = job.args.what.bundle.as_deref().unwrap_or(Path::new(""));
+            job.rootfs = Rootfs::probe(&bundle.join(path));
         }
     }
     job.trace.because(&job.spec, || "where the root file system is".into());

@@ -1,9 +1,10 @@
 //! One run: read, apply the rules, check, write.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use cli::{Exit, Output, Session, usage};
+use cli::{Exit, Hint, Output, Session, usage};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,6 +40,9 @@ pub struct Job<'a> {
 /// Nothing is written then, and no action was done, unless an action failed.
 pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     security::sort_options(&mut args.security)?;
+    if let Some(bundle) = &args.what.bundle {
+        args.output.output = Some(config_json(bundle, args.what.force)?);
+    }
     let cgroups = match args.cgroups.cgroup_version {
         Some(1) => Version::V1,
         Some(_) => Version::V2,
@@ -78,8 +82,21 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     if args.what.validate {
         validate::check(&job.spec, &job.name, session)?;
     }
+    if args.what.sort_keys {
+        job.spec.sort_keys();
+    }
     finish(&job, &before)?;
     Ok(Exit::Done)
+}
+
+/// The file of a bundle. As with `runc spec` one that is there stays: somebody may have worked on it.
+fn config_json(bundle: &Path, force: bool) -> anyhow::Result<PathBuf> {
+    let file = bundle.join("config.json");
+    if !force && file.symlink_metadata().is_ok() {
+        let error = anyhow::anyhow!("{}: there already", cli::name(&file));
+        return Err(Hint::on(error, "add --force to replace it"));
+    }
+    Ok(file)
 }
 
 fn finish(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {

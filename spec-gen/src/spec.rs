@@ -17,6 +17,11 @@ impl Spec {
         Spec(value)
     }
 
+    /// Puts the keys of every object in order.
+    pub fn sort_keys(&mut self) {
+        self.0.sort_all_objects();
+    }
+
     /// The document itself.
     pub fn value(&self) -> &Value {
         &self.0

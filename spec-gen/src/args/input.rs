@@ -59,6 +59,14 @@ pub struct WhatArgs {
     #[arg(long, group = "what")]
     pub explain: bool,
 
+    /// Write DIR/config.json, where root.path starts; a file that is there stays
+    #[arg(long, value_name = "DIR", conflicts_with = "output", hide_short_help = true)]
+    pub bundle: Option<PathBuf>,
+
+    /// Replace it
+    #[arg(long, requires = "bundle", hide_short_help = true)]
+    pub force: bool,
+
     /// Check the result against the runtime-spec before it is written
     #[arg(long)]
     pub validate: bool,
@@ -70,6 +78,10 @@ pub struct WhatArgs {
     /// Do it: chown, relabel, make overlay directories
     #[arg(long, hide_short_help = true, conflicts_with = "what")]
     pub apply: bool,
+
+    /// Write the keys of every object in their order
+    #[arg(long, hide_short_help = true)]
+    pub sort_keys: bool,
 
     /// Write no line breaks
     #[arg(long, hide_short_help = true)]

@@ -22,6 +22,35 @@ fn flags_write_what_they_write_in_podman() {
 }
 
 #[test]
+fn a_bundle_gets_its_config_json_once() {
+    let dir = Dir::new();
+    let made = |flags: &[&str]| dir.run(&[&["--new", "--bundle", "."], flags].concat(), "");
+    // The root file system of a bundle is found in it.
+    let output = made(&["--user", "alice"]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", message(&output));
+    let written = fs::read_to_string(dir.path("config.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap()["process"]["user"]["uid"], 1000);
+    let output = made(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        message(&output),
+        "spec-gen: error: ./config.json: there already\nhint: add --force to replace it\n"
+    );
+    assert_eq!(fs::read_to_string(dir.path("config.json")).unwrap(), written);
+    assert!(made(&["--force"]).status.success());
+    assert_ne!(fs::read_to_string(dir.path("config.json")).unwrap(), written);
+    fs::create_dir(dir.path("bundle")).unwrap();
+    fs::rename(dir.path("rootfs"), dir.path("bundle/rootfs")).unwrap();
+    dir.write("spec.json", SPEC);
+    let output = dir.run(&["-i", "spec.json", "--bundle", "bundle", "--user", "alice", "--sort-keys"], "");
+    assert!(output.status.success(), "{}", message(&output));
+    let keys: serde_json::Map<String, Value> =
+        serde_json::from_str(&fs::read_to_string(dir.path("bundle/config.json")).unwrap()).unwrap();
+    assert_eq!(keys.keys().collect::<Vec<_>>(), ["linux", "ociVersion", "process", "root"]);
+    assert_eq!(dir.run(&["--new", "--bundle", ".", "-o", "x"], "").status.code(), Some(2));
+}
+
+#[test]
 fn nonsense_in_a_flag_is_named() {
     let dir = Dir::new();
     #[rustfmt::skip]
