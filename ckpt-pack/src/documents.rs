@@ -68,6 +68,7 @@ impl Documents {
             }
         }
         config.set_nocopy();
+        config.set_anonymous();
         config.complete_image_keys();
         config.set_default("checkpointedTime", rfc3339(time.sec));
         if config.text("rootfsImageID").is_none() || config.text("rootfsImageName").is_none() {

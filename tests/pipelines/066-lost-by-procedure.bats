@@ -167,8 +167,6 @@ every_line_once() {
     ckpt-unpack --bundle bundle podmans.ckpt
     volume=$(jq -r '.namedVolumes[0].volumeName' bundle/config.dump)
     [ "${#volume}" = 64 ]
-    jq '.namedVolumes[0].setAnonymous = true' bundle/config.dump >new
-    mv new bundle/config.dump
     ckpt-pack --bundle bundle --member rootfs-diff.tar=bundle/rootfs-diff.tar \
         --member "volumes/$volume.tar=bundle/volumes/$volume.tar" -o web.ckpt
     podman_ container restore --import web.ckpt

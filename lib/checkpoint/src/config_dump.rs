@@ -121,6 +121,19 @@ impl ConfigDump {
         }
     }
 
+    /// Says of anonymous volumes that they are: podman knows it from its database alone, and its import makes a named volume,
+    /// which `podman rm -v` then leaves behind. It gives them names of 64 hexadecimal digits; what the document says itself counts.
+    pub fn set_anonymous(&mut self) {
+        let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };
+        for volume in list.iter_mut().filter_map(Value::as_object_mut) {
+            let name = volume.get("volumeName").and_then(Value::as_str).unwrap_or_default();
+            let generated = name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            if generated && !volume.contains_key("setAnonymous") {
+                volume.insert("setAnonymous".into(), true.into());
+            }
+        }
+    }
+
     /// Fills the keys of each engine family from those of the other.
     pub fn complete_image_keys(&mut self) {
         for (to, from) in [
@@ -186,6 +199,24 @@ mod tests {
             .collect();
         assert_eq!(options, [r#"["ro","nocopy"]"#, r#"["nocopy"]"#]);
         assert_eq!(config.volumes().unwrap()[1].destination, "/b");
+    }
+
+    #[test]
+    fn volumes_with_generated_names_are_anonymous_unless_the_document_says_otherwise() {
+        let volume = |name: &str, more: &str| format!(r#"{{"volumeName":"{name}","dest":"/a"{more}}}"#);
+        let hex = "0123456789abcdef".repeat(4);
+        for (name, more, anonymous) in [
+            (hex.as_str(), "", Some(true)),
+            (&hex, r#","setAnonymous":false"#, Some(false)),
+            (&hex[1..], "", None),
+            (&hex.to_uppercase(), "", None),
+            ("data", "", None),
+        ] {
+            let text = format!(r#"{{"namedVolumes":[{}]}}"#, volume(name, more));
+            let mut config = ConfigDump::read(text.as_bytes()).unwrap();
+            config.set_anonymous();
+            assert_eq!(config.keys()["namedVolumes"][0]["setAnonymous"].as_bool(), anonymous, "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,114 @@
+# skopeo as the courier of checkpoint images: what has gone through its hands revives.
+
+load helpers
+load podman
+load archives
+
+setup_file() {
+    build_image
+    setup_podman
+    # One container for all: packed once as an image, with its network and its log.
+    export here=$BATS_FILE_TMPDIR/here
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(counted "$here/rootfs")
+    export before
+    echo '2026-01-02T03:04:05.000000000+00:00 stdout F before the dump' >"$here/ctr.log"
+    {
+        rootfs-diff create --members --rootfs "$here/rootfs"
+        vol-archive create --members data="$here/data"
+    } >"$here/members"
+    for_podman -o "$BATS_FILE_TMPDIR/web.ckpt" "$here/members"
+    for format in none gzip zstd; do
+        for_podman --format oci --compress $format --tag localhost/web:1 -o "$BATS_FILE_TMPDIR/$format.tar" "$here/members"
+    done
+}
+
+teardown_file() {
+    umount -l "$here/rootfs"
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    made=$BATS_FILE_TMPDIR
+}
+
+teardown() {
+    teardown_podman
+    podman_ rmi -f localhost/web:1 2>/dev/null || true
+}
+
+skopeo_() {
+    skopeo --insecure-policy --tmpdir "$BATS_TEST_TMPDIR" "$@"
+}
+
+# as_packed IMAGE: the image is read by us as the archive it was made as.
+as_packed() {
+    ckpt-unpack --verify "$1"
+    rm -rf unpacked
+    ckpt-unpack --bundle unpacked "$1"
+    pack_again unpacked -o again.ckpt
+    equivalent "$made/web.ckpt" again.ckpt
+    grep -q 'before the dump' unpacked/ctr.log
+}
+
+# revives: podman's image localhost/web:1 becomes a running container.
+revives() {
+    podman_ container restore localhost/web:1
+    [ "$(counter)" -ge "$before" ]
+    [ "$(podman_ exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
+}
+
+@test "oci-archive to oci: to oci-archive, in every compression: the same archive, and podman revives it" {
+    for format in none gzip zstd; do
+        skopeo_ copy "oci-archive:$made/$format.tar" oci:layout:localhost/web:1
+        as_packed layout
+        skopeo_ copy oci:layout:localhost/web:1 oci-archive:back.tar:localhost/web:1
+        as_packed back.tar
+        rm -r layout back.tar
+    done
+    skopeo_ copy "oci-archive:$made/gzip.tar" oci:layout:localhost/web:1
+    skopeo_ inspect oci:layout:localhost/web:1 | jq -e '.Layers | length == 1'
+    podman_ pull oci:layout:localhost/web:1
+    revives
+}
+
+@test "layers compressed anew, by gzip and by zstd: podman revives both" {
+    for format in gzip zstd; do
+        skopeo_ copy --dest-compress-format $format --dest-compress "oci-archive:$made/none.tar" "oci:$format:localhost/web:1"
+        skopeo_ copy "oci:$format:localhost/web:1" "oci-archive:$format.tar:localhost/web:1"
+        jq -r '.layers[0].mediaType' "$format/blobs/sha256/$(jq -r '.manifests[0].digest' $format/index.json | cut -d: -f2)" |
+            grep -q "$format"
+        as_packed $format.tar
+        podman_ load -i $format.tar
+        revives
+        teardown_podman
+        podman_ rmi -f localhost/web:1
+    done
+}
+
+@test "dir: and docker-archive keep the content; annotations, by which podman knows a checkpoint, the latter has no place for" {
+    skopeo_ copy "oci-archive:$made/gzip.tar" dir:flat
+    skopeo_ copy dir:flat oci-archive:back.tar:localhost/web:1
+    as_packed back.tar
+    skopeo_ copy "oci-archive:$made/gzip.tar" docker-archive:docker.tar:localhost/web:1
+    as_packed docker.tar
+    podman_ load -i docker.tar
+    run podman_ container restore localhost/web:1
+    [ "$status" != 0 ]
+    # What came out of it makes an image that podman knows again.
+    podman_ rmi -f localhost/web:1
+    pack_again unpacked --format oci --tag localhost/web:1 -o again.tar
+    podman_ load -i again.tar
+    revives
+}
+
+@test "podman pull oci-archive: and podman load of the same file" {
+    podman_ pull "oci-archive:$made/zstd.tar"
+    revives
+    teardown_podman
+    podman_ rmi -f localhost/web:1
+    podman_ load -i "$made/none.tar"
+    revives
+}
