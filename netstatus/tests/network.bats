@@ -585,7 +585,7 @@ migration_start() {
 @test "migration: when the other host fails, the container goes on where it was, with its connection" {
     migration_start
     # The receiver is gone before it has all.
-    run ! bash -o pipefail -c "$(declare -f migrate_out); migrate_out $id $dir/A ctrA | head -c 20000 >/dev/null"
+    run ! bash -o pipefail -c "$(declare -f migrate_out); migrate_out $id $dir/A ctrA | { head -c 20000 >/dev/null; false; }"
     say during
     [ "$(on client busybox arping -c 1 -w 2 -I up0 $ip | grep -c 'reply from')" = 0 ]
     runc --log "$dir/restore.err" restore -d --tcp-established --bundle "$dir/A" --image-path /run/migrate.*/checkpoint \

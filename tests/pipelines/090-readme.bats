@@ -102,7 +102,7 @@ migration_is_prepared() {
 # bats test_tags=tcp
 @test "docs/migration.md: the way back, when the other host fails" {
     migration_is_prepared
-    run ! bash -o pipefail -c "source $hosts/profile; migrate_out web /run/web web | head -c 20000 >/dev/null"
+    run ! bash -o pipefail -c "source $hosts/profile; migrate_out web /run/web web | { head -c 20000 >/dev/null; false; }"
     before=$(counted "$B/rootfs")
     follow docs/migration.md 'runc restore -d --tcp-established --bundle /run/web '
     counted_past "$B/rootfs/tmp/counter" "$before"
