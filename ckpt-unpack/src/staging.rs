@@ -95,8 +95,10 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.done {
-            // The error that led here is the one to tell.
-            let _ = fs::remove_dir_all(&self.dir);
+            // The error that led here is the one to tell. An empty directory goes without a descriptor, of which there may be none left.
+            if fs::remove_dir(&self.dir).is_err() {
+                let _ = fs::remove_dir_all(&self.dir);
+            }
         }
     }
 }

@@ -190,6 +190,13 @@ impl SourceArgs {
         })
     }
 
+    /// What is compared, for messages: a path in one of several trees says too little.
+    pub fn name(&self) -> String {
+        let given = [&self.rootfs, &self.upper, &self.from, &self.to];
+        let names: Vec<_> = given.into_iter().flatten().map(cli::name).collect();
+        names.join(" and ")
+    }
+
     /// What is left out.
     pub fn options(&self) -> anyhow::Result<Options> {
         let exclude = self

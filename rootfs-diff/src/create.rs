@@ -29,7 +29,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
     session.stage("comparing", None);
     let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
-    compare(&mut source, &options, &mut diff, &mut tally)?;
+    compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut root = source.into_new();
     let mut output = Counted::new(args.output.binary()?);

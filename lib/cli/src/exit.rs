@@ -90,6 +90,7 @@ impl std::error::Error for Hint {}
 pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCode {
     let tool = A::command().get_name().to_owned();
     report_panics(&tool);
+    signal::large_files_are_errors();
     if let Some(shell) = complete::asked() {
         return complete::write::<A>(shell);
     }

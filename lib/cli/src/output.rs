@@ -12,6 +12,7 @@ use nix::unistd::linkat;
 
 use crate::exit::{Hint, usage};
 use crate::message::name;
+use crate::signal::Held;
 
 /// The reader of standard output went away.
 #[derive(Debug)]
@@ -236,6 +237,8 @@ fn directory_of(path: &Path) -> &Path {
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let dir = directory_of(path);
+    // Told to end between the two, the process would leave the temporary name.
+    let _held = Held::new();
     for attempt in 0..1000 {
         let temporary = dir.join(format!(".ckpt-{}-{attempt}", std::process::id()));
         match linkat(AT_FDCWD, &unnamed, AT_FDCWD, &temporary, AtFlags::AT_SYMLINK_FOLLOW) {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction};
 
 /// Ends the process as the default action of SIGPIPE does.
 ///
@@ -36,6 +36,37 @@ pub fn wait(set: &SigSet, timeout: Option<Duration>) -> bool {
     got > 0
 }
 
+/// Holds back what tells the process to end, until it is dropped.
+pub(crate) struct Held(Option<SigSet>);
+
+impl Held {
+    pub(crate) fn new() -> Held {
+        Held(told_to_end().thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // What came meanwhile is taken here.
+            let _ = before.thread_set_mask();
+        }
+    }
+}
+
+fn told_to_end() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Lets a write beyond the largest file allowed (`ulimit -f`) fail with EFBIG, so that it is told and tidied up after; by
+/// default the signal ends the process. Programs that are started do not inherit this.
+pub(crate) fn large_files_are_errors() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGXFSZ);
+    // Without it everything is as it was.
+    let _ = set.thread_block();
+}
+
 type Tidy = Box<dyn FnOnce() + Send>;
 static TIDY: Mutex<Option<Vec<Tidy>>> = Mutex::new(None);
 
@@ -50,10 +81,7 @@ pub fn on_termination(tidy: impl FnOnce() + Send + 'static) {
         return;
     }
     *list = Some(vec![Box::new(tidy)]);
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        set.add(signal);
-    }
+    let set = told_to_end();
     if set.thread_block().is_err() {
         return;
     }

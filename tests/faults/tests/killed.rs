@@ -1,0 +1,62 @@
+//! Jobs that are told to end, or are ended, at a moment strace chooses.
+
+use faults::{Gives, Ground, JOBS, can_inject, names};
+
+const MOMENTS: [&str; 4] = ["write", "openat2", "linkat", "renameat2"];
+
+fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Option<String>) {
+    if !can_inject() {
+        return;
+    }
+    let ground = Ground::new();
+    let mut found = Vec::new();
+    for job in &JOBS {
+        for call in MOMENTS {
+            for n in 1..=2 {
+                ground.clear(job);
+                let inject = format!("inject={call}:signal={signal}:when={n}");
+                let (run, shown) =
+                    ground.run(job, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject]);
+                // strace dies as its child did. A job that makes no such call is done.
+                let problem = match (run.code, run.signal) {
+                    (Some(0), None) if ground.is_complete(job) => None,
+                    (None, Some(by)) if by == number => check(&ground, job),
+                    (code, signal) => Some(format!("status {code:?}, signal {signal:?}: {}", run.stderr)),
+                };
+                found.extend(problem.map(|problem| format!("{shown}: {problem}")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_job_that_is_told_to_end_tidies_up_and_dies_of_the_signal() {
+    killed("SIGTERM", 15, |ground, job| {
+        let sound = ground.is_untouched(job) || ground.is_complete(job);
+        (!sound).then(|| format!("left: {:?}", names(&ground.path("to"))))
+    });
+}
+
+#[test]
+fn a_job_that_is_killed_leaves_nothing_under_the_final_name() {
+    killed("SIGKILL", 9, |ground, job| {
+        let to = ground.path("to");
+        let out = to.join("out");
+        let sound = match job.gives {
+            // Nobody can tidy up after SIGKILL: what is left has a name of its own that says whose it was.
+            Gives::Directory => !out.exists() || ground.is_complete(job),
+            Gives::File => {
+                std::fs::read_to_string(&out).is_ok_and(|text| text.starts_with("what stood here before"))
+                    || ground.is_complete(job)
+                    || names(&to).iter().all(|name| name == "out" || name.starts_with(".ckpt-"))
+            }
+            Gives::InPlace => true,
+        };
+        let strangers: Vec<_> = names(&to)
+            .into_iter()
+            .filter(|name| job.gives != Gives::InPlace && name != "out" && !name.starts_with('.'))
+            .collect();
+        (!sound || !strangers.is_empty()).then(|| format!("left: {:?}", names(&to)))
+    });
+}

@@ -1,0 +1,187 @@
+//! Little room, few descriptors, little memory, no permission, and readers that go away.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use faults::{Ground, JOBS};
+use harness::host::{can, is_root, own_mounts};
+use harness::tools::tool;
+use nix::mount::{MsFlags, mount, umount};
+
+/// Every job under `program`, which must not hinder it.
+fn all_are_done(program: &[&str]) {
+    let ground = Ground::new();
+    let mut found = Vec::new();
+    for job in &JOBS {
+        ground.clear(job);
+        let (run, shown) = ground.run(job, program);
+        if run.code != Some(0) || !ground.is_complete(job) {
+            found.push(format!("{shown}: status {:?} signal {:?}, {}", run.code, run.signal, run.stderr));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Every job under `program`, which may hinder it.
+fn all_end_well(program: &[&str]) {
+    let ground = Ground::new();
+    let mut found = Vec::new();
+    for job in &JOBS {
+        ground.clear(job);
+        let (run, shown) = ground.run(job, program);
+        found.extend(ground.outcome(job, &run).into_iter().map(|p| format!("{shown}: {p}")));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn thirty_two_descriptors_are_enough() {
+    all_are_done(&["prlimit", "--nofile=32"]);
+}
+
+#[test]
+fn too_few_descriptors_are_told() {
+    // Three are the standard streams; the loader needs one for itself.
+    for most in 4..=7 {
+        all_end_well(&["prlimit", &format!("--nofile={most}")]);
+    }
+}
+
+#[test]
+fn sixty_four_mebibytes_of_memory_are_enough() {
+    all_are_done(&["prlimit", &format!("--as={}", 64 << 20)]);
+}
+
+#[test]
+fn a_clock_that_has_jumped_changes_nothing() {
+    let unshare = ["unshare", "--time", "--monotonic", "2000000", "--boottime", "2000000"];
+    let works = Command::new(unshare[0]).args(&unshare[1..]).arg("true").stderr(Stdio::null()).status();
+    if can("time namespaces", works.is_ok_and(|status| status.success())) {
+        all_are_done(&unshare);
+    }
+}
+
+#[test]
+fn a_file_larger_than_allowed_is_told() {
+    all_end_well(&["prlimit", "--fsize=4096"]);
+}
+
+#[test]
+fn a_full_disk_and_one_that_cannot_be_written_leave_what_was_there() {
+    if !is_root() {
+        return;
+    }
+    std::thread::spawn(|| {
+        own_mounts();
+        let ground = Ground::new();
+        let mut found = Vec::new();
+        for job in &JOBS {
+            for (what, size, read_only) in [("full", "64k", false), ("read-only", "4m", true)] {
+                let to = ground.path("to");
+                if !to.is_dir() {
+                    fs::create_dir(&to).unwrap();
+                }
+                let options = format!("size={size}");
+                mount(Some("tmpfs"), &to, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+                ground.clear(job);
+                if read_only {
+                    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+                    mount(None::<&str>, &to, None::<&str>, flags, None::<&str>).unwrap();
+                }
+                let (run, shown) = ground.run(job, &[]);
+                found.extend(ground.outcome(job, &run).into_iter().map(|p| format!("{what}: {shown}: {p}")));
+                if read_only && run.code != Some(1) {
+                    found.push(format!("{what}: {shown}: status {:?}", run.code));
+                }
+                umount(&to).unwrap();
+            }
+        }
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_source_that_is_not_there_is_named() {
+    let ground = Ground::new();
+    for (name, args) in [
+        ("vol-archive", &["create", "vanished", "-o", "to/x"][..]),
+        ("rootfs-diff", &["create", "--members", "--from", "vanished", "--to", "tree", "-o", "to/x"]),
+        ("netstatus", &["save", "vanished", "-o", "to/x"]),
+        ("spec-gen", &["-i", "vanished", "-o", "to/x"]),
+        ("ckpt-pack", &["--bundle", "vanished", "-o", "to/x"]),
+        ("ckpt-unpack", &["--bundle", "to/x", "vanished"]),
+    ] {
+        let output = Command::new(tool(name)).args(args).current_dir(ground.path("")).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {stderr}");
+        assert!(stderr.starts_with(&format!("{name}: error: vanished")), "{stderr}");
+        assert!(!ground.path("to/x").exists(), "{name}");
+    }
+}
+
+/// What is written to a pipe whose reader has gone must not look complete.
+#[test]
+fn a_reader_that_goes_away_ends_each_tool_silently() {
+    use std::os::unix::process::ExitStatusExt;
+    let ground = Ground::new();
+    for (name, args) in [
+        ("vol-archive", &["create", "tree"][..]),
+        ("vol-archive", &["list", "tree.tar"]),
+        ("rootfs-diff", &["create", "--members", "--from", "old", "--to", "tree"]),
+        ("rootfs-diff", &["list", "--from", "old", "--to", "tree"]),
+        ("netstatus", &["save", "network.json"]),
+        ("spec-gen", &["-i", "config.json"]),
+        ("ckpt-pack", &["--bundle", "bundle", "diff.members"]),
+        ("ckpt-unpack", &["--list", "web.ckpt"]),
+        ("ckpt-unpack", &["--show", "web.ckpt"]),
+    ] {
+        let mut child = Command::new(tool(name))
+            .args(args)
+            .current_dir(ground.path(""))
+            .stdout(gone())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!((status.signal(), stderr.as_str()), (Some(13), ""), "{name} {args:?}: {status}");
+    }
+}
+
+/// The writing end of a pipe that nobody reads.
+fn gone() -> Stdio {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn standard_output_on_a_full_device_is_told() {
+    let ground = Ground::new();
+    for (name, args) in [
+        ("vol-archive", &["create", "tree"][..]),
+        ("vol-archive", &["list", "tree.tar"]),
+        ("rootfs-diff", &["create", "--members", "--from", "old", "--to", "tree"]),
+        ("rootfs-diff", &["list", "--from", "old", "--to", "tree"]),
+        ("netstatus", &["save", "network.json"]),
+        ("netstatus", &["show", "network.json"]),
+        ("spec-gen", &["-i", "config.json"]),
+        ("ckpt-pack", &["--bundle", "bundle", "diff.members"]),
+        ("ckpt-unpack", &["--list", "web.ckpt"]),
+        ("ckpt-unpack", &["--show", "web.ckpt"]),
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(tool(name));
+        command.args(args).current_dir(ground.path("")).stdout(full);
+        if name == "netstatus" && args[0] == "show" {
+            command.args([] as [&str; 0]).stdin(fs::File::open(ground.path("network.json")).unwrap());
+        }
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name} {args:?}: {stderr}");
+        assert!(stderr.contains("standard output: No space left on device"), "{name} {args:?}: {stderr}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Another process that swaps a directory for a link out of the root, again and again, while the tools work below it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use harness::forge::{Header, TarForge};
+use hostile::world::{World, file_of};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+/// Swaps the two until it is told to stop; gives how often.
+fn swap(a: &Path, b: &Path, stop: &AtomicBool, swaps: &AtomicU64) {
+    while !stop.load(Relaxed) {
+        // The tool may have replaced one of them.
+        if renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE).is_ok() {
+            swaps.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Runs a tool on this tar while `root/d` is now a directory and now a link to one outside.
+fn raced(tool: &str, args: &[&str], tar: &[u8]) -> u64 {
+    let world = World::new();
+    let (d, other) = (world.root().join("d"), world.root().join("other"));
+    fs::create_dir_all(d.join("e")).unwrap();
+    symlink(world.outside().join("dir"), &other).unwrap();
+    let (stop, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| swap(&d, &other, &stop, &swaps));
+        let (run, problems) = world.run(tool, args, file_of(tar));
+        stop.store(true, Relaxed);
+        assert!(problems.is_empty(), "{tool} {args:?}: {problems:?}");
+        // It meets the link sooner or later and stops, or it was quick.
+        assert!(matches!(run.code, Some(0 | 1)), "{:?} {}", run.code, run.stderr);
+    });
+    swaps.load(Relaxed)
+}
+
+fn tars() -> Vec<Vec<u8>> {
+    let all = |tar: fn(TarForge, u32) -> TarForge| (0..3000).fold(TarForge::new(), tar).end();
+    vec![
+        all(|tar, n| tar.file(format!("d/{n}"), "pwn\n")),
+        all(|tar, _| tar.file("d/victim", "pwn\n")),
+        all(|tar, n| tar.header(Header::new(b'5', format!("d/{n}/")).mode(0o777))),
+        all(|tar, _| tar.header(Header::new(b'g', "d/victim"))),
+        all(|tar, n| tar.hardlink(format!("h{n}"), "d/victim").file("d/victim", "")),
+        all(|tar, _| tar.dir("d/").file("d/e/x", "").header(Header::new(b'g', "d"))),
+        // Mode, owner, time and attributes of directories are set at the end.
+        all(|tar, _| tar.header(Header::new(b'5', "d/").mode(0o777).mtime(1))),
+    ]
+}
+
+#[test]
+fn a_directory_swapped_for_a_link_at_any_moment_leads_nowhere() {
+    let mut swaps = 0;
+    for tar in tars() {
+        swaps += raced("vol-archive", &["extract", "root"], &tar);
+        swaps += raced("rootfs-diff", &["apply", "--rootfs", "root"], &tar);
+    }
+    println!("{swaps} swaps");
+    assert!(swaps > 1000, "only {swaps} swaps: nothing was tested");
+}
