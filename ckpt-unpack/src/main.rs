@@ -10,6 +10,7 @@ mod staging;
 mod targets;
 mod unpack;
 mod verify;
+mod verify_images;
 
 use std::process::ExitCode;
 

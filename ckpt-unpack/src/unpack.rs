@@ -72,7 +72,7 @@ fn survey(source: &mut Source, args: &Args, bundle: &Path) -> anyhow::Result<()>
         Place::Bundle => staging::is_free(bundle, member),
         _ => Ok(()),
     };
-    let contents = verify::scan(source, &mut member, &mut Err)?;
+    let contents = verify::scan(source, None, &mut member, &mut Err)?;
     contents_fit(&contents, args)
 }
 

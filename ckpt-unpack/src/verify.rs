@@ -14,6 +14,7 @@ use tartree::{Limits, Reader, TarPath};
 
 use crate::args::Args;
 use crate::source::Source;
+use crate::verify_images::ImageCheck;
 
 const BUFFER: usize = 256 << 10;
 
@@ -27,8 +28,12 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         session.error(format_args!("{name}: {e:#}"));
         Ok(())
     };
-    match scan(&mut source, &mut |_| Ok(()), &mut problem) {
+    let mut images = ImageCheck::default();
+    match scan(&mut source, Some(&mut images), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
+            for what in images.problems() {
+                problem(anyhow::anyhow!(what))?;
+            }
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
@@ -73,17 +78,35 @@ impl Contents {
 }
 
 /// Reads the whole archive. Every member is shown to `member`, whose error ends the scan. A problem in one member is
-/// given to `problem`, which may end it too; one that makes the rest unreadable is the result.
+/// given to `problem`, which may end it too; one that makes the rest unreadable is the result. `images` has CRIU's
+/// read as well.
 pub fn scan(
     source: &mut Source,
+    mut images: Option<&mut ImageCheck>,
     member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contents> {
     let mut volumes = Vec::new();
     let limits = source.limits().clone();
     let mut reader = source.reader()?;
-    while let Some((found, _)) = reader.next()? {
+    loop {
+        let (found, entry) = match reader.next() {
+            Ok(None) => break,
+            Ok(Some(next)) => next,
+            // The member must not be there; what comes after it can be read.
+            Err(checkpoint::Error::Member { member, what }) if member != "archive" => {
+                problem(checkpoint::Error::Member { member, what }.into())?;
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
         member(&found)?;
+        if let Some(images) = images.as_deref_mut() {
+            if let Some(taken) = images.take(&found, entry.kind.data_len(), &mut reader.content()) {
+                taken.or_else(&mut *problem)?;
+                continue;
+            }
+        }
         let bound = reader.bound();
         match check(&found, &mut reader.content(), &limits, &bound)
             .and_then(|config| Ok(config.map(|c| c.volumes()).transpose()?))

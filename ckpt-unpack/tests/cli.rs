@@ -779,3 +779,72 @@ fn with_fsync_everything_is_on_the_disk_before_the_bundle_has_its_name() {
         assert_eq!(calls, ["syncfs", "syncfs", "syncfs", "renameat2", "fsync"], "{bundle}");
     }
 }
+
+#[test]
+fn verify_reads_on_behind_members_that_must_not_be_there() {
+    let bytes = archive(&[
+        file("config.json", b""),
+        other("ctr.log", Kind::Fifo),
+        file("spec.dump", b"{}"),
+        file("stats-dump", b"short"),
+        file("network.status", b"["),
+    ]);
+    let run = Place::new().run(&["--verify"], &bytes);
+    assert_eq!(run.status, 1);
+    let lines: Vec<_> = run.stderr.lines().map(|l| l.rsplit("input: ").next().unwrap()).collect();
+    for (line, start) in lines.iter().zip([
+        "config.json: a file that engines keep",
+        "ctr.log: not a regular file",
+        "spec.dump: stands twice",
+        "stats-dump: ",
+        "network.status: ",
+    ]) {
+        assert!(line.starts_with(start), "{lines:?}");
+    }
+    assert_eq!(lines.len(), 5);
+}
+
+type Members = Vec<(Entry, Vec<u8>)>;
+
+/// The golden archive, plain and with `change` applied to its members.
+fn golden(change: impl Fn(&mut Members)) -> Vec<u8> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g06-bridge.tar.xz");
+    let input = std::io::BufReader::new(fs::File::open(data).unwrap());
+    let plain = checkpoint::compress::Decoder::new(input).unwrap();
+    let mut reader = tartree::Reader::new(std::io::BufReader::new(plain), tartree::Limits::default());
+    let mut members = Vec::new();
+    while let Some(item) = reader.next().unwrap() {
+        let tartree::Item::Entry(entry) = item else { continue };
+        let mut content = Vec::new();
+        reader.content().read_to_end(&mut content).unwrap();
+        members.push((entry, content));
+    }
+    change(&mut members);
+    for (entry, content) in &mut members {
+        if let Kind::File { size, .. } = &mut entry.kind {
+            *size = content.len() as u64;
+        }
+    }
+    tar(&members)
+}
+
+#[test]
+fn verify_tells_when_images_do_not_fit_together() {
+    fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
+        &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
+    }
+    let verify = |change: &dyn Fn(&mut Members)| {
+        let run = Place::new().run(&["--verify"], &golden(change));
+        (run.status, run.stderr)
+    };
+    assert_eq!(verify(&|_| ()), (0, String::new()));
+    let (status, told) = verify(&|members| find(members, "checkpoint/pages-2.img").truncate(5000));
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/pages-2.img: 5000 bytes, "), "{told}");
+    let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/core-12.img")));
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/core-12.img: not in the archive, pstree.img has process 12"), "{told}");
+    let (status, told) = verify(&|members| find(members, "checkpoint/files.img").truncate(100));
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/files.img: a CRIU image that ends too early"), "{told}");
+}

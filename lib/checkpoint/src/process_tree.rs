@@ -30,6 +30,8 @@ pub struct Images {
     fs: BTreeMap<u32, FsEntry>,
     mm: BTreeMap<u32, MmEntry>,
     pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
+    /// The processes whose pages are in a `pages` image, by its number.
+    in_pages: BTreeMap<u32, Vec<u32>>,
     cmdline: BTreeMap<u32, Vec<u8>>,
 }
 
@@ -118,6 +120,7 @@ impl Images {
                 let head = PagemapHead::decode(*head).map_err(bad)?;
                 let runs: std::result::Result<_, _> =
                     runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
+                self.in_pages.entry(head.pages_id).or_default().push(n);
                 self.pagemap.insert(n, (head.pages_id, runs.map_err(bad)?));
             }
             _ => {}
@@ -128,11 +131,17 @@ impl Images {
     /// Where in the image `name` arguments lie, and how many pages it holds. Empty for an image that is no `pages`.
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
-        let maps: Vec<_> = self.pagemap.iter().filter(|(_, (id, _))| *id == pages_id).collect();
+        let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
+        let maps: Vec<_> = pids.iter().filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
         let total =
             maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
         let total = total.fold(0, u64::saturating_add);
         (maps.iter().filter_map(|(pid, (_, runs))| self.part(**pid, runs)).collect(), total)
+    }
+
+    /// Processes in pstree.img of which no `core` image tells.
+    pub fn without_core(&self) -> impl Iterator<Item = u32> {
+        self.tree.iter().map(|entry| entry.pid).filter(|pid| !self.core.contains_key(pid))
     }
 
     fn part(&self, pid: u32, runs: &[PagemapEntry]) -> Option<Part> {
@@ -264,6 +273,7 @@ mod tests {
         };
         let mut images = Images::default();
         images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020 });
+        images.in_pages.insert(1, vec![7]);
         images.pagemap.insert(7, (1, vec![run(0x1000, 2, 4), run(0x5000, 3, 1), run(0x9000, 1, 4)]));
         let (parts, pages) = images.parts("pages-1.img");
         assert_eq!(pages, 3);
@@ -295,6 +305,7 @@ mod tests {
         let mut images = Images::default();
         images.mm.insert(1, MmEntry { arg_start: u64::MAX, arg_end: 0 });
         let run = PagemapEntry { vaddr: u64::MAX, nr_pages: u64::MAX, flags: Some(4), ..Default::default() };
+        images.in_pages.insert(1, vec![1]);
         images.pagemap.insert(1, (1, vec![run.clone(), run]));
         let (parts, pages) = images.parts("pages-1.img");
         assert!(parts.is_empty());
