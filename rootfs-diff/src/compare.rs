@@ -155,6 +155,7 @@ impl Compare<'_> {
 
     fn visit(&mut self, path: TarPath) -> Result<()> {
         if self.options.exclude.contains(&path) {
+            self.notices.notice(Notice::LeftOut { path, why: "excluded" });
             return Ok(());
         }
         let look = self.frames.last().map_or(Look::Both, |frame| frame.look);

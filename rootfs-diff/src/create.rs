@@ -26,7 +26,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     }
     let options = args.source.options()?;
     let mut source = args.source.open()?;
-    let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
     session.stage("comparing", None);
     let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;

@@ -15,7 +15,7 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     let mut source = args.source.open()?;
     let mut lines = Lines::default();
     session.stage("comparing", None);
-    compare(&mut source, &options, &mut lines, &mut |notice: Notice| session.warn(notice))?;
+    compare(&mut source, &options, &mut lines, &mut |notice: Notice| crate::tell(session, &notice))?;
     session.end_stages();
     lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();

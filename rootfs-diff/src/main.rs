@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use args::{Args, Verb};
 use cli::args::Bounds;
 use cli::{Exit, Session};
+use tartree::Notice;
 
 fn main() -> ExitCode {
     cli::run(run)
@@ -22,5 +23,13 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         Verb::Create(args) => create::run(&args, session),
         Verb::List(args) => list::run(&args, session),
         Verb::Apply(args) => apply::run(&args, session).map_err(Bounds::explain),
+    }
+}
+
+/// What the user has not asked for is a warning; what he has, a note.
+fn tell(session: &Session, notice: &Notice) {
+    match notice {
+        Notice::LeftOut { .. } => session.note(notice),
+        _ => session.warn(notice),
     }
 }

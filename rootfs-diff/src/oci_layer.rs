@@ -25,7 +25,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     }
     let options = Options { self_contained: true, ..args.source.options()? };
     let mut source = args.source.open()?;
-    let mut tally = Tally::new(|notice: &Notice| session.warn(notice));
+    let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
     session.stage("comparing", None);
     let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids), opaque: None, failed: None };
     compare(&mut source, &options, &mut layer, &mut tally)?;

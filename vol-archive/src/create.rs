@@ -140,5 +140,8 @@ fn excluded(path: &OsString) -> anyhow::Result<TarPath> {
 
 fn tell(session: &Session, dir: &Path) -> Tally<impl FnMut(&Notice)> {
     let dir = cli::name(dir);
-    Tally::new(move |notice| session.warn(format_args!("{dir}/{notice}")))
+    Tally::new(move |notice| match notice {
+        Notice::LeftOut { .. } => session.note(format_args!("{dir}/{notice}")),
+        _ => session.warn(format_args!("{dir}/{notice}")),
+    })
 }

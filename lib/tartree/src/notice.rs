@@ -5,11 +5,18 @@ use crate::path::TarPath;
 /// Something that was not done, or not done as asked. Nothing is ever left out without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Not archived: tar has no form for it (a socket), or it was asked to be left out.
+    /// Not archived: tar has no form for it (a socket), or something is mounted over it.
     Skipped {
         /// The object.
         path: TarPath,
         /// Why.
+        why: &'static str,
+    },
+    /// Left out because the caller asked for it; nobody needs to be warned of that.
+    LeftOut {
+        /// The object.
+        path: TarPath,
+        /// Why: "excluded".
         why: &'static str,
     },
     /// An object changed between the two passes or while it was read; the tar is valid, its content is not a moment's.
@@ -43,6 +50,7 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Notice::Skipped { path, why } => write!(f, "{path}: {why}, not archived"),
+            Notice::LeftOut { path, why } => write!(f, "{path}: {why}, left out"),
             Notice::Changed { path, how } => write!(f, "{path}: {how} while it was read"),
             Notice::NotMade { path, what, why } => write!(f, "{path}: {what} not made: {why}"),
             Notice::NotApplied { path, what, why } => write!(f, "{path}: {what} not set: {why}"),

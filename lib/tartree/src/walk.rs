@@ -121,7 +121,11 @@ impl<'a> Walk<'a> {
             };
             let visit = (self.filter)(&path, &status);
             if visit == Visit::Skip {
+                notices.notice(Notice::LeftOut { path, why: "excluded" });
                 continue;
+            }
+            if status.is_dir() && visit == Visit::TakeEmpty {
+                notices.notice(Notice::LeftOut { path: path.clone(), why: "content of another file system" });
             }
             if status.is_dir() && visit == Visit::Take {
                 self.pending = Some(name.as_bytes().to_vec());
