@@ -6,7 +6,7 @@ use anyhow::Context;
 use checkpoint::config_dump::{ConfigDump, NamedVolume, image_id};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName};
-use cli::{Hint, Session, usage};
+use cli::{Hint, Input, Session, usage};
 use sha2::{Digest, Sha256};
 use tartree::Timestamp;
 
@@ -155,8 +155,10 @@ struct RuntimeState {
 }
 
 fn runtime_state(path: &Path) -> anyhow::Result<RuntimeState> {
-    let name = cli::name(path);
-    let bytes = cli::read_document(crate::bundle::open(path)?, &name, 1 << 20)?;
+    // A pipe is welcome: --state <(runc state web).
+    let input = Input::open(Some(path), "what runc state prints")?;
+    let name = input.name().to_owned();
+    let bytes = cli::read_document(input, &name, 1 << 20)?;
     serde_json::from_slice(&bytes).with_context(|| name)
 }
 

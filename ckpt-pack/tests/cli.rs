@@ -316,7 +316,7 @@ fn mistakes_are_told_before_anything_is_written() {
         (&["--bundle", "web", "--volume", "v=nowhere"], 2, "absolute path"),
         (&["--bundle", "web", "--level", "3"], 2, "nothing is compressed"),
         (&["--bundle", "web", "--compress", "gzip", "--level", "10"], 2, "gzip has levels 1 to 9"),
-        (&["--bundle", "web", "--compress", "lz4"], 2, "none, gzip, zstd, xz or bzip2"),
+        (&["--bundle", "web", "--compress", "lz4"], 2, "possible values: none, gzip, zstd, xz, bzip2"),
         (&["--bundle", "web", "--id", "a/b"], 2, "a letter or digit"),
         (&["--bundle", "web", "--rootfs-image", "x@12"], 2, "64 hexadecimal digits"),
         (&["--bundle", "web", "--format", "oci", "--compress", "xz"], 2, "gzip or zstd"),
@@ -568,4 +568,15 @@ fn statistics_have_podmans_names_and_the_times_of_criu_and_of_packing() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn the_state_of_the_runtime_may_come_by_a_pipe() {
+    let place = Place::new();
+    let args = ["--bundle", "web", "--ignore-rootfs", "--state", "/dev/stdin"];
+    let state = br#"{"id":"shop","created":"2026-11-23T10:00:00Z"}"#;
+    let run = place.run_with(&args, state);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let config = json_of(&members(&run.stdout), &Member::ConfigDump);
+    assert_eq!((&config["name"], &config["createdTime"]), (&json!("shop"), &json!("2026-11-23T10:00:00Z")));
 }
