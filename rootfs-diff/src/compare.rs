@@ -264,7 +264,8 @@ impl Compare<'_> {
         if !same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)) {
             return Ok(false);
         }
-        if !matches!(new.kind, Kind::File { size, .. } if size > 0) {
+        let Kind::File { size, .. } = new.kind else { return Ok(true) };
+        if size == 0 {
             return Ok(true);
         }
         let io = |source| Error::Io { object: path.to_string(), source };
@@ -273,7 +274,7 @@ impl Compare<'_> {
             Err(e) if is_absent(&e) => return Ok(false),
             opened => opened.map_err(io)?,
         };
-        same_content(&mut was, &mut is).map_err(io)
+        same_content(&mut was, &mut is, size).map_err(io)
     }
 
     fn base(&mut self, path: &TarPath) -> Result<Option<Object>> {

@@ -28,19 +28,27 @@ pub(crate) fn same_metadata(a: (&Kind, &Meta), b: (&Kind, &Meta)) -> bool {
         && attributes(a).eq(attributes(b))
 }
 
-/// Whether two files of the same size have the same bytes.
-pub(crate) fn same_content(a: &mut File, b: &mut File) -> io::Result<bool> {
-    let (mut left, mut right) = ([0; 32 << 10], [0; 32 << 10]);
-    loop {
-        let n = fill(a, &mut left)?;
-        let m = fill(b, &mut right)?;
+/// What is read of each file at a time.
+const CHUNK: usize = 32 << 10;
+
+/// Whether the first `size` bytes of two files are the same, which is how long both were when they were looked at.
+pub(crate) fn same_content(a: &mut File, b: &mut File, size: u64) -> io::Result<bool> {
+    let (mut left, mut right) = ([0; CHUNK], [0; CHUNK]);
+    let mut rest = size;
+    while rest > 0 {
+        // Nothing is asked for behind the end: that would be one call more for each file.
+        let want = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
+        let n = fill(a, &mut left[..want])?;
+        let m = fill(b, &mut right[..want])?;
         if left[..n] != right[..m] {
             return Ok(false);
         }
-        if n < left.len() {
+        if n < want {
             return Ok(true);
         }
+        rest -= want as u64;
     }
+    Ok(true)
 }
 
 fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
