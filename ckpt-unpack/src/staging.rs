@@ -50,7 +50,8 @@ impl Staging {
         let staging = Staging { dir, bundle: bundle.to_owned(), existing, done: false };
         let remove = staging.dir.clone();
         cli::signal::on_termination(move || {
-            let _ = fs::remove_dir_all(&remove);
+            // The main thread goes on making files in it until the process dies: what it made meanwhile goes next time.
+            let _ = (0..1000).find(|_| fs::remove_dir_all(&remove).is_ok() || !remove.exists());
         });
         Ok(staging)
     }

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Compression, Decoder};
@@ -22,9 +23,39 @@ pub struct Targets<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
     options: ExtractOptions,
     limits: Limits,
-    /// Those that were written to, as far as it is not undone by an error.
-    touched: Vec<PathBuf>,
+    touched: Touched,
     session: &'a Session,
+}
+
+/// Directories that were written to, which neither an error nor a signal undoes.
+#[derive(Clone, Default)]
+struct Touched(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Touched {
+    fn add(&self, dir: &Path) {
+        if let Ok(mut dirs) = self.0.lock() {
+            if dirs.last().is_none_or(|last| last != dir) {
+                dirs.push(dir.to_owned());
+            }
+        }
+    }
+
+    fn dirs(&self) -> Vec<PathBuf> {
+        self.0.lock().map(|dirs| dirs.clone()).unwrap_or_default()
+    }
+
+    /// What is left half done, one line for each.
+    fn state(&self) -> Vec<String> {
+        self.dirs()
+            .iter()
+            .map(|dir| {
+                format!(
+                    "{}: holds part of the checkpoint, start again from what it was before",
+                    cli::name(dir)
+                )
+            })
+            .collect()
+    }
 }
 
 impl<'a> Targets<'a> {
@@ -50,7 +81,14 @@ impl<'a> Targets<'a> {
                 anyhow::bail!("{}: not a directory", cli::name(dir));
             }
         }
-        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), touched: Vec::new(), session })
+        let touched = Touched::default();
+        let told = touched.clone();
+        cli::signal::on_termination(move || {
+            for line in told.state() {
+                eprintln!("ckpt-unpack: error: {line}");
+            }
+        });
+        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), touched, session })
     }
 
     /// Applies a member to the root file system.
@@ -58,7 +96,7 @@ impl<'a> Targets<'a> {
         let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
         let (name, session) = (cli::name(*dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-        self.touched.push(dir.to_path_buf());
+        self.touched.add(dir);
         match member {
             Member::DeletedFiles | Member::DeletedFiles0 => {
                 let list = deletions(member, content)?;
@@ -101,7 +139,7 @@ impl<'a> Targets<'a> {
             made => made.with_context(object)?,
         }
         let root = Root::open(dir).with_context(object)?;
-        self.touched.push(dir.to_owned());
+        self.touched.add(dir);
         let (name, session) = (object(), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
@@ -124,18 +162,13 @@ impl<'a> Targets<'a> {
 
     /// Writes all of them to their disks, if that was asked for.
     pub fn sync(&self, durable: &Durable) -> anyhow::Result<()> {
-        self.touched.iter().try_for_each(|dir| durable.sync(dir))
+        self.touched.dirs().iter().try_for_each(|dir| durable.sync(dir))
     }
 
     /// Tells what an error has left half done.
     pub fn tell_state(&self) {
-        let mut touched: Vec<_> = self.touched.iter().collect();
-        touched.dedup();
-        for dir in touched {
-            self.session.error(format_args!(
-                "{}: holds part of the checkpoint, start again from what it was before",
-                cli::name(dir)
-            ));
+        for line in self.touched.state() {
+            self.session.error(line);
         }
     }
 }
