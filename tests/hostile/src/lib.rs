@@ -33,6 +33,16 @@ pub struct Row {
     pub tar: Forged,
     /// What becomes of it.
     pub outcome: Outcome,
+    /// Only root gets so far.
+    pub needs_root: bool,
+}
+
+impl Row {
+    /// The row, for root alone: others are stopped at a device before they meet what it is about.
+    #[must_use]
+    pub fn for_root(self) -> Row {
+        Row { needs_root: true, ..self }
+    }
 }
 
 /// A row of a table.
@@ -41,7 +51,7 @@ pub fn row(
     tar: impl Fn(&world::World) -> Vec<u8> + Send + Sync + 'static,
     outcome: Outcome,
 ) -> Row {
-    Row { name, tar: Box::new(tar), outcome }
+    Row { name, tar: Box::new(tar), outcome, needs_root: false }
 }
 
 /// Runs `job` on every row, on as many threads as there are processors, and fails with all that was found.

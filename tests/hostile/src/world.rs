@@ -106,10 +106,15 @@ impl Default for World {
 impl Drop for World {
     fn drop(&mut self) {
         // The standard library's way down needs a descriptor for each level, and there may be more levels than descriptors.
-        if fs::remove_dir_all(self.place()).is_err()
-            && !Command::new("rm").arg("-rf").arg(self.place()).status().is_ok_and(|status| status.success())
-        {
-            eprintln!("{}: not removed", self.place().display());
+        // Nor may an ordinary user go into a directory of mode 0.
+        if fs::remove_dir_all(self.place()).is_ok() {
+            return;
+        }
+        for program in [&["chmod", "-R", "u+rwX"][..], &["rm", "-rf"]] {
+            let status = Command::new(program[0]).args(&program[1..]).arg(self.place()).status();
+            if !status.is_ok_and(|status| status.success()) {
+                eprintln!("{}: not removed", self.place().display());
+            }
         }
     }
 }

@@ -75,7 +75,8 @@ fn through() -> Vec<Row> {
             "a device through a link",
             |_| TarForge::new().header(Header::new(b'3', "link-out/mem").device(1, 1)).end(),
             Stopped(THROUGH),
-        ),
+        )
+        .for_root(),
         row("a link through a link", |_| TarForge::new().symlink("link-out/l", "x").end(), Stopped(THROUGH)),
         row(
             "over the victim through the image's link",

@@ -97,7 +97,8 @@ fn sizes() -> Vec<Row> {
             "a device with a size",
             |_| TarForge::new().entry(Header::new(b'3', "null").device(1, 3), [0xaa; 700]).end(),
             Refused("wrong checksum"),
-        ),
+        )
+        .for_root(),
         row(
             "a header inside of a file's content is content",
             |_| TarForge::new().file("x", TarForge::new().file("../pwn", "").cut()).file("next", "").end(),
