@@ -23,6 +23,7 @@ use rustix::fs::{XattrFlags, fsetxattr};
 
 use crate::acl;
 use crate::capture::{Status, proc_path};
+use crate::deferred::Deferred;
 use crate::entry::{Entry, Kind, Meta, SparseMap, Timestamp};
 use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
@@ -88,7 +89,7 @@ pub struct Extractor {
     root: Root,
     options: ExtractOptions,
     /// Directories whose metadata is set at the end, in archive order.
-    dirs: Vec<Deferred>,
+    dirs: Deferred,
     /// The parent that was asked last, and whether it hands down a default ACL.
     inherits: Option<(Vec<u8>, bool)>,
     buffer: Box<[u8]>,
@@ -99,19 +100,13 @@ pub struct Extractor {
     unset: Option<(TarPath, u64)>,
 }
 
-struct Deferred {
-    entry: Entry,
-    /// Made here below a directory with a default ACL: what it inherited goes unless the entry has it.
-    inherited: bool,
-}
-
 impl Extractor {
     /// Extracts below `root`.
     pub fn new(root: Root, options: ExtractOptions) -> Extractor {
         Extractor {
             root,
             options,
-            dirs: Vec::new(),
+            dirs: Deferred::default(),
             inherits: None,
             buffer: vec![0; COPY_BUFFER].into_boxed_slice(),
             privileged: geteuid().is_root(),
@@ -129,10 +124,7 @@ impl Extractor {
         let path = &entry.path;
         if path.is_root() {
             return match entry.kind {
-                Kind::Dir => {
-                    self.defer(entry, false);
-                    Ok(())
-                }
+                Kind::Dir => self.dirs.push(entry, false),
                 _ => Err(Error::malformed(path, "the root is not a directory")),
             };
         }
@@ -141,8 +133,7 @@ impl Extractor {
                 let made =
                     self.create(path, |dir, name| mkdirat(dir, name, Mode::S_IRWXU), Existing::KeepDir)?;
                 let inherited = made && self.inherits_acl(path)?;
-                self.defer(entry, inherited);
-                Ok(())
+                self.dirs.push(entry, inherited)
             }
             Kind::File { size, map } => {
                 let mut file = None;
@@ -193,16 +184,7 @@ impl Extractor {
     /// # Errors
     /// When one of them cannot be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
-        let mut dirs = std::mem::take(&mut self.dirs);
-        // Deepest first, and of a directory that came more than once the last. Honest tars are in order: this moves nothing.
-        dirs.reverse();
-        dirs.sort_by(|a, b| b.entry.path.cmp(&a.entry.path));
-        dirs.dedup_by(|earlier, last| {
-            let again = earlier.entry.path == last.entry.path;
-            last.inherited |= again && earlier.inherited;
-            again
-        });
-        for Deferred { entry, inherited } in &dirs {
+        for (entry, inherited) in std::mem::take(&mut self.dirs).deepest_first() {
             let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,
@@ -210,7 +192,7 @@ impl Extractor {
                 Err(e) if crate::walk::is_gone(&e) => continue,
                 Err(e) => return Err(Error::io(path, e)),
             };
-            self.finish_pinned(&fd, entry, *inherited, notices)?;
+            self.finish_pinned(&fd, &entry, inherited, notices)?;
         }
         let lost = [
             (self.disowned.take(), "owner", "only root may give files away"),
@@ -223,10 +205,6 @@ impl Extractor {
             notices.notice(Notice::NotApplied { path, what, why: why.into() });
         }
         Ok(())
-    }
-
-    fn defer(&mut self, entry: &Entry, inherited: bool) {
-        self.dirs.push(Deferred { entry: entry.clone(), inherited });
     }
 
     /// Runs `make`; where something is in the way, deals with it and runs it again. Gives whether it was made.

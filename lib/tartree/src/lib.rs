@@ -27,6 +27,7 @@ mod attributes;
 mod block;
 mod capture;
 mod content;
+mod deferred;
 mod descent;
 mod entry;
 mod error;

@@ -8,7 +8,7 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Records in the PAX headers of one entry. Stops millions of empty records, each an allocation.
     pub records: usize,
-    /// Bytes in one name, 32 times what the kernel takes at once. Stops paths of a million levels: each level is a
+    /// Bytes in one name, 16 times what the kernel takes at once. Stops paths of a million levels: each level is a
     /// directory to make, and each entry below it a walk over all of them.
     pub name_bytes: usize,
     /// Segments of one sparse map. Stops maps larger than the data they describe (CVE-2025-58183).
@@ -39,7 +39,7 @@ impl Default for Limits {
         Limits {
             header_bytes: 8 << 20,
             records: 100_000,
-            name_bytes: 128 << 10,
+            name_bytes: 64 << 10,
             sparse_segments: 1 << 20,
             entries: 1 << 24,
             content_bytes: u64::MAX,

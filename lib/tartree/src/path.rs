@@ -54,6 +54,11 @@ impl TarPath {
         Ok(TarPath(clean))
     }
 
+    /// The path with these bytes, which are those of another.
+    pub(crate) fn of_clean(bytes: &[u8]) -> TarPath {
+        TarPath(bytes.to_vec())
+    }
+
     /// The path of `name` below this one. `name` comes from a directory listing and is one component.
     pub fn child(&self, name: &[u8]) -> TarPath {
         let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());

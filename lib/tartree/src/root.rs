@@ -15,6 +15,9 @@ use crate::path::{TarPath, is_at_or_below};
 
 /// Paths longer than this are resolved in steps: the kernel takes at most PATH_MAX (4096) bytes at once.
 const STEP: usize = 4000;
+/// Directories that may be made without an entry of their own. A name of 64 KiB can ask for 32768 of them, of two bytes each;
+/// writers that leave directories out are rare, and their trees small.
+const MADE: u64 = 1 << 18;
 /// Directories kept open. Entries come in order, so the last few parents are nearly all that is asked for.
 const CACHED: usize = 8;
 
@@ -26,6 +29,8 @@ pub struct Root {
     fd: OwnedFd,
     /// Most recently used last.
     cache: Vec<(Vec<u8>, OwnedFd)>,
+    /// Directories made because something was to be made in them.
+    made: u64,
 }
 
 impl Root {
@@ -40,7 +45,7 @@ impl Root {
 
     /// The root that `fd`, a directory, is.
     pub fn new(fd: OwnedFd) -> Root {
-        Root { fd, cache: Vec::new() }
+        Root { fd, cache: Vec::new(), made: 0 }
     }
 
     /// The directory itself.
@@ -104,21 +109,32 @@ impl Root {
             if e.raw_os_error() != Some(Errno::ENOENT as i32) {
                 return Err(parent_error(path, e));
             }
-            self.make_dirs(parent).map_err(|e| parent_error(path, e))?;
+            self.make_dirs(parent, path)?;
         }
         let dir = self.dir(parent).map_err(|e| parent_error(path, e))?;
         Ok((dir, name))
     }
 
-    fn make_dirs(&mut self, path: &[u8]) -> io::Result<()> {
-        let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at).chain([path.len()]);
-        let mut start = 0;
-        for end in ends {
-            let parent = self.dir(&path[..start.max(1) - 1])?;
-            match mkdirat(parent, OsStr::from_bytes(&path[start..end]), Mode::from_bits_truncate(0o755)) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(e) => return Err(e.into()),
+    /// Makes the directories of the clean path `dir` that are missing, the parents of `path`.
+    fn make_dirs(&mut self, dir: &[u8], path: &TarPath) -> Result<()> {
+        let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at).chain([dir.len()]);
+        let ends: Vec<usize> = ends.collect();
+        // What is there is a prefix. From its end on, one step for each component: a path may have 32768 of them.
+        let there = ends.partition_point(|&end| self.dir(&dir[..end]).is_ok());
+        let mut start = if there == 0 { 0 } else { ends[there - 1] + 1 };
+        let base = self.dir(&dir[..start.saturating_sub(1)]).map_err(|e| parent_error(path, e))?;
+        let mut here = base.try_clone_to_owned().map_err(|e| Error::io(path, e))?;
+        for &end in &ends[there..] {
+            self.made += 1;
+            if self.made > MADE {
+                return Err(Error::limit(path, format!("more than {MADE} directories that have no entries")));
             }
+            let name = &dir[start..end];
+            match mkdirat(&here, OsStr::from_bytes(name), Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(e) => return Err(Error::io(path, e)),
+            }
+            here = open_below(here.as_fd(), name, OFlag::O_PATH).map_err(|e| parent_error(path, e))?;
             start = end + 1;
         }
         Ok(())
@@ -202,6 +218,18 @@ mod tests {
         fs::remove_dir_all(dir.path().join("a")).unwrap();
         root.forget(&path("a"));
         assert!(root.dir(b"a/b").is_err());
+    }
+
+    #[test]
+    fn names_cannot_ask_for_millions_of_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut root = Root::open(dir.path()).unwrap();
+        root.made = MADE - 3;
+        root.make_parent(&path("a/b/f")).unwrap();
+        root.make_parent(&path("a/b/g")).unwrap();
+        root.make_parent(&path("a/c/f")).unwrap();
+        let refused = root.make_parent(&path("a/d/f")).unwrap_err().to_string();
+        assert_eq!(refused, "a/d/f: more than 262144 directories that have no entries");
     }
 
     #[test]
