@@ -254,6 +254,9 @@ impl<R: Read> Reader<R> {
                 });
             }
         };
+        if path.is_root() && kind != Kind::Dir {
+            return Err(Error::malformed(&path, "the root is not a directory"));
+        }
         self.current = path.clone();
         Ok(Entry { path, kind, meta })
     }
