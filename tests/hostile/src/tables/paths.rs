@@ -54,8 +54,8 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row("//NAME", |_| one("//etc/passwd"), Made(|root| is_made(root, "etc/passwd"))),
         row("no name", |_| one(""), Refused(": empty name")),
-        row("the root as a file", |_| one("."), Stopped("/: the root is not a directory")),
-        row("the root as a file, /", |_| one("/."), Stopped("/: the root is not a directory")),
+        row("the root as a file", |_| one("."), Refused("/: the root is not a directory")),
+        row("the root as a file, /", |_| one("/."), Refused("/: the root is not a directory")),
         row(
             "the root as a link",
             |w| TarForge::new().symlink("./", w.out("")).end(),
