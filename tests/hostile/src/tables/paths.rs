@@ -59,7 +59,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "the root as a link",
             |w| TarForge::new().symlink("./", w.out("")).end(),
-            Stopped("/: the root is not a directory"),
+            Refused("/: the root is not a directory"),
         ),
         row(
             "the root many times",
