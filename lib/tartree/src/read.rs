@@ -340,7 +340,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn long_name(&mut self, block: &Block) -> Result<Vec<u8>> {
-        if block.size()? > self.limits.name_bytes as u64 {
+        // The NUL that ends it is not part of the name.
+        if block.size()? > self.limits.name_bytes as u64 + 1 {
             return Err(Error::limit(
                 "GNU long name",
                 format!("longer than {} bytes", self.limits.name_bytes),
