@@ -68,14 +68,14 @@ man: ## check the manual pages
 	done
 
 .PHONY: bench
-bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (ten minutes; BENCH=--quick: one); writes docs/benchmarks.md
+bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (ten minutes; BENCH=--quick: four); writes docs/benchmarks.md
 	@tests/prerequisites bench
 	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 
 .PHONY: demo
 demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command
 	@tests/prerequisites demo
-	$(CARGO) build --release --workspace --features "$(FEATURES)"
+	@$(MAKE) --no-print-directory build
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
 .PHONY: install
