@@ -7,6 +7,7 @@ fn every_option_is_in_the_manual_page_and_none_else() {
         env!("CARGO_BIN_EXE_vol-archive"),
         page.as_ref(),
         &["create", "extract", "list"],
-        &["--bundle"],
+        // Of other programs, in the examples.
+        &["--bundle", "--rootfs"],
     );
 }
