@@ -46,8 +46,19 @@ impl Touched {
 
     /// What is left half done, one line for each.
     fn state(&self) -> Vec<String> {
-        self.dirs()
-            .iter()
+        Touched::lines(&self.dirs())
+    }
+
+    /// The same when the process ends, while another thread still works: it waits at the next directory it comes to.
+    fn last_state(&self) -> Vec<String> {
+        let Ok(dirs) = self.0.lock() else { return Vec::new() };
+        let lines = Touched::lines(&dirs);
+        std::mem::forget(dirs);
+        lines
+    }
+
+    fn lines(dirs: &[PathBuf]) -> Vec<String> {
+        dirs.iter()
             .map(|dir| {
                 format!(
                     "{}: holds part of the checkpoint, start again from what it was before",
@@ -84,7 +95,7 @@ impl<'a> Targets<'a> {
         let touched = Touched::default();
         let told = touched.clone();
         cli::signal::on_termination(move || {
-            for line in told.state() {
+            for line in told.last_state() {
                 eprintln!("ckpt-unpack: error: {line}");
             }
         });

@@ -123,7 +123,7 @@ assert_nothing_written() {
     echo x >m.in/surprise
     tar -C m.in -cf archive.in .
     rm -r m.in
-    refused 1 'surprise' ckpt-unpack --bundle web <archive.in
+    refused 1 'surprise' ckpt-unpack --refuse-unknown --bundle web <archive.in
     assert_nothing_written
 }
 
@@ -133,7 +133,7 @@ assert_nothing_written() {
     for name in ../escape checkpoint/../../escape /escape; do
         cp "$good" archive.in
         tar -C m.in --absolute-names --transform "s,^config.dump\$,$name," -rf archive.in config.dump
-        refused 1 'escape' ckpt-unpack --bundle web <archive.in
+        refused 1 'escape' ckpt-unpack --refuse-unknown --bundle web <archive.in
         [ ! -e ../escape ] && [ ! -e /escape ]
     done
     rm -r m.in

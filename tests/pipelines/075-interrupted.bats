@@ -121,6 +121,7 @@ whole() {
     for n in {1..20}; do
         fresh
         interrupted TERM $unpack "$archive" 2>said
+        echo "status $status: $(cat said)"
         if [ -e web ]; then
             whole
         else

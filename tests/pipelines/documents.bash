@@ -111,6 +111,7 @@ web_runs() {
     overlay "$B"
     mkdir -p /srv/data
     cp "$tests/netavark-options.json" opts.json
+    ip netns delete web 2>/dev/null || true
     ip netns add web
     netavark -c /run/netavark setup /run/netns/web <opts.json >"$B/netavark.json"
     spec-gen --new --rootfs "$B/rootfs" --read-only=false --tty=false --network ns:/run/netns/web \

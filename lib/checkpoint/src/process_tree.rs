@@ -23,6 +23,8 @@ const CMDLINE: u64 = 16 << 10;
 #[derive(Default)]
 pub struct Images {
     tree: Vec<PstreeEntry>,
+    /// The processes in it.
+    pids: BTreeSet<u32>,
     core: BTreeMap<u32, CoreEntry>,
     ids: BTreeMap<u32, TaskIds>,
     fdinfo: BTreeMap<u32, Vec<FdinfoEntry>>,
@@ -97,6 +99,7 @@ impl Images {
                 return Err(crate::Error::member(name, format!("two processes {}", twice.pid)));
             }
             self.tree = tree;
+            self.pids = pids;
             return Ok(());
         }
         if name == "files.img" {
@@ -132,7 +135,9 @@ impl Images {
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
         let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
-        let maps: Vec<_> = pids.iter().filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
+        // podman leaves the images of a checkpoint before this one in the directory, if the container ran on.
+        let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
+        let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
         let total =
             maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
         let total = total.fold(0, u64::saturating_add);
