@@ -14,6 +14,10 @@ use crate::pax::Extended;
 use crate::sparse;
 use crate::write::padding;
 
+/// One more than the largest numbers a device has (MINORBITS in linux/kdev_t.h).
+const MAJORS: u32 = 1 << 12;
+const MINORS: u32 = 1 << 20;
+
 /// What a stream holds.
 #[derive(Debug)]
 pub enum Item {
@@ -216,7 +220,12 @@ impl<R: Read> Reader<R> {
         let link = || extended.linkpath.clone().unwrap_or_else(|| block.link().to_vec());
         let rdev = || -> Result<(u32, u32)> {
             let (major, minor) = block.rdev()?;
-            Ok((extended.rdev_major.unwrap_or(major), extended.rdev_minor.unwrap_or(minor)))
+            let rdev = (extended.rdev_major.unwrap_or(major), extended.rdev_minor.unwrap_or(minor));
+            if rdev.0 >= MAJORS || rdev.1 >= MINORS {
+                // The kernel would cut the number, and make another device.
+                return Err(Error::malformed(&path, format!("no device of Linux: {}:{}", rdev.0, rdev.1)));
+            }
+            Ok(rdev)
         };
         let flag = block.typeflag();
         let kind = match flag {

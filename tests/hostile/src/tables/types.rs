@@ -90,6 +90,16 @@ fn types() -> Vec<Row> {
             |_| TarForge::new().pax("SCHILY.devmajor", "4294967296").header(Header::new(b'3', "x")).end(),
             Refused("SCHILY.devmajor=\"4294967296\" makes no sense"),
         ),
+        row(
+            "a device whose number the kernel would cut",
+            |_| {
+                TarForge::new()
+                    .pax("SCHILY.devmajor", "4097")
+                    .header(Header::new(b'3', "x").device(1, 3))
+                    .end()
+            },
+            Refused("x: no device of Linux: 4097:3"),
+        ),
     ]
 }
 
