@@ -246,7 +246,12 @@ impl<R: Read> Reader<R> {
                 }
             }
             b'1' => Kind::HardLink { target: TarPath::parse(&link())? },
-            b'2' => Kind::Symlink { target: link() },
+            b'2' => match link() {
+                target if target.contains(&0) => {
+                    return Err(Error::malformed(&path, "target with a NUL byte"));
+                }
+                target => Kind::Symlink { target },
+            },
             b'3' => rdev().map(|(major, minor)| Kind::Char { major, minor })?,
             b'4' => rdev().map(|(major, minor)| Kind::Block { major, minor })?,
             b'5' => Kind::Dir,
