@@ -80,6 +80,11 @@ demo: ## checkpoint a running container to one file and restore it elsewhere, sh
 
 .PHONY: install
 install: build ## install tools, manual pages, completions and documents below PREFIX (default /usr/local), under DESTDIR
+	@$(MAKE) --no-print-directory install-built
+
+# What is built already: packages are made of this, whose environment would have everything compiled once more.
+.PHONY: install-built
+install-built:
 	for tool in $(TOOLS); do \
 	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
 	done
