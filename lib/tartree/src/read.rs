@@ -256,8 +256,9 @@ impl<R: Read> Reader<R> {
             b'4' => rdev().map(|(major, minor)| Kind::Block { major, minor })?,
             b'5' => Kind::Dir,
             b'D' => {
-                // GNU's incremental dump: a directory whose content is a list of names.
+                // GNU's incremental dump: a directory with a list of names, which are nobody's content.
                 self.begin_content(size, &path)?;
+                self.skip_content()?;
                 Kind::Dir
             }
             b'6' => Kind::Fifo,
