@@ -18,14 +18,6 @@ teardown() {
     teardown_containers
 }
 
-# pack_here OPTION...: packs the checkpointed container in $here with its volume.
-pack_here() {
-    {
-        rootfs-diff create --members --rootfs "$here/rootfs"
-        vol-archive create --members data="$here/data"
-    } | for_podman "$@" -
-}
-
 # revived BEFORE: podman's container web counts on from BEFORE and has its files.
 revived() {
     [ "$(counter)" -ge "$1" ]

@@ -19,14 +19,6 @@ teardown() {
     teardown_containers
 }
 
-# pack_here OPTION...: packs the checkpointed container in $here with its volume.
-pack_here() {
-    {
-        rootfs-diff create --members --rootfs "$here/rootfs"
-        vol-archive create --members data="$here/data"
-    } | for_podman "$@" -
-}
-
 # runc_restores ARCHIVE: into $there, as container web.
 runc_restores() {
     overlay "$there"

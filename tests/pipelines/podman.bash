@@ -31,6 +31,14 @@ for_podman() {
         --volume data=/data --volume-path "$(volume_path)" "$@"
 }
 
+# pack_here OPTION...: packs the checkpointed container in $here with its volume.
+pack_here() {
+    {
+        rootfs-diff create --members --rootfs "$here/rootfs"
+        vol-archive create --members data="$here/data"
+    } | for_podman "$@" -
+}
+
 # counter: that of podman's container web. Between the container's opening the file and its writing it is empty.
 counter() {
     local n try
