@@ -3,111 +3,32 @@
 //! One bad file must not hide itself: podman logs it at debug level and tells the user only that the
 //! device cannot be resolved (moby#47633). Here each file's fault is a warning, and an error where it counts.
 
+mod edits;
+mod file;
 mod version;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use checkpoint::json::Unique;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::devices::{self, Node};
-use crate::mounts;
+use crate::hooks;
 use crate::spec::Spec;
-use crate::{env, hooks, shape, user};
+
+pub use file::is_device_name;
+use file::{Edits, HookEdit, Vendor, split_name};
 
 /// Where vendors put their files; the second is for what is made at boot, and wins.
 pub const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-struct Edits {
-    env: Vec<String>,
-    device_nodes: Vec<DeviceNode>,
-    net_devices: Vec<NetDevice>,
-    hooks: Vec<HookEdit>,
-    mounts: Vec<MountEdit>,
-    intel_rdt: Option<Map<String, Value>>,
-    additional_gids: Vec<u32>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DeviceNode {
-    path: String,
-    host_path: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    major: Option<u64>,
-    minor: Option<u64>,
-    file_mode: Option<u32>,
-    permissions: Option<String>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NetDevice {
-    host_interface_name: String,
-    name: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct HookEdit {
-    hook_name: String,
-    path: String,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    env: Vec<String>,
-    timeout: Option<i32>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MountEdit {
-    host_path: String,
-    container_path: String,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    options: Vec<String>,
-}
-
-/// A file: its edits for every user of one of its devices, and each device's.
-#[derive(Debug)]
-struct Vendor {
-    file: String,
-    edits: Edits,
-    devices: BTreeMap<String, Edits>,
-}
 
 /// The files found, and what was wrong with the ones that were not taken.
 #[derive(Debug, Default)]
 pub struct Registry {
     vendors: BTreeMap<String, Vec<Vendor>>,
     pub faults: Vec<String>,
-}
-
-/// Whether a `--device` names a CDI device and not a path.
-pub fn is_device_name(text: &str) -> bool {
-    split_name(text).is_some()
-}
-
-fn split_name(text: &str) -> Option<(&str, &str)> {
-    let (kind, device) = text.split_once('=')?;
-    let (vendor, class) = kind.split_once('/')?;
-    let word = |s: &str, extra: &str| {
-        s.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
-    };
-    (word(vendor, "_-.") && word(class, "_-.") && word(device, "_-.:")).then_some((kind, device))
 }
 
 impl Registry {
@@ -128,7 +49,7 @@ impl Registry {
             files.sort();
             let mut found: Vec<(String, Vendor)> = Vec::new();
             for file in files {
-                match read_file(&file) {
+                match file::read(&file) {
                     Ok((kind, vendor)) => found.push((kind, vendor)),
                     Err(e) => registry.faults.push(format!("{}: {e:#}", cli::name(&file))),
                 }
@@ -146,7 +67,7 @@ impl Registry {
     /// # Errors
     /// When it is no CDI specification.
     pub fn of(text: &[u8], is_yaml: bool) -> anyhow::Result<Registry> {
-        let (kind, vendor) = document(text, is_yaml, "CDI specification".into())?;
+        let (kind, vendor) = file::document(text, is_yaml, "CDI specification".into())?;
         Ok(Registry { vendors: BTreeMap::from([(kind, vec![vendor])]), ..Registry::default() })
     }
 
@@ -188,10 +109,10 @@ impl Registry {
             bail!("unresolvable CDI devices {}{faults}", unknown.join(", "));
         }
         for (file, edits) in &edits {
-            apply(spec, edits).with_context(|| (*file).clone())?;
+            edits::apply(spec, edits).with_context(|| (*file).clone())?;
         }
         // All at once: two devices may each bring the same hook.
-        for stage in HOOKS {
+        for stage in edits::HOOKS {
             let all = edits.iter().flat_map(|(_, edits)| &edits.hooks);
             let wanted: Vec<Value> = all.filter(|h| h.hook_name == stage).map(HookEdit::to_value).collect();
             if !wanted.is_empty() {
@@ -220,170 +141,12 @@ fn drop_conflicts(found: &mut [(String, Vendor)]) -> Vec<String> {
         .collect()
 }
 
-fn read_file(path: &Path) -> anyhow::Result<(String, Vendor)> {
-    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 4 << 20)?;
-    document(&text, path.extension().is_some_and(|e| e == "yaml"), cli::name(path))
-}
-
-fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(String, Vendor)> {
-    let value = if is_yaml {
-        serde_yaml_ng::from_slice::<Unique>(text).context("not valid YAML")?.into()
-    } else {
-        checkpoint::json::document(text)?
-    };
-    parse(&value, file)
-}
-
-fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {
-    let text = |key: &str| {
-        value.get(key).and_then(Value::as_str).with_context(|| format!("{key}: missing, a string is wanted"))
-    };
-    let cdi_version = text("cdiVersion")?;
-    let kind = text("kind")?;
-    if split_name(&format!("{kind}=x")).is_none() {
-        bail!("kind: {kind:?}: VENDOR/CLASS is wanted");
-    }
-    let edits = edits_of(value.get("containerEdits")).context("containerEdits")?;
-    let mut devices = BTreeMap::new();
-    let list =
-        value.get("devices").and_then(Value::as_array).context("devices: missing, an array is wanted")?;
-    for (i, device) in list.iter().enumerate() {
-        let name = device.get("name").and_then(Value::as_str);
-        let name = name.with_context(|| format!("devices[{i}].name: missing, a string is wanted"))?;
-        if split_name(&format!("{kind}={name}")).is_none() {
-            bail!("devices[{i}].name: {name:?}: not a device name");
-        }
-        let edits =
-            edits_of(device.get("containerEdits")).with_context(|| format!("devices[{i}].containerEdits"))?;
-        if devices.insert(name.to_owned(), edits).is_some() {
-            bail!("devices[{i}].name: {name:?} is given twice");
-        }
-    }
-    let has_annotations =
-        |v: &Value| v.get("annotations").and_then(Value::as_object).is_some_and(|a| !a.is_empty());
-    let uses = version::Uses {
-        class: kind.split_once('/').map_or("", |(_, class)| class),
-        annotations: has_annotations(value) || list.iter().any(has_annotations),
-        devices: devices.keys().map(String::as_str).collect(),
-        edits: std::iter::once(&edits).chain(devices.values()).collect(),
-    };
-    version::check(cdi_version, &uses)?;
-    Ok((kind.to_owned(), Vendor { file, edits, devices }))
-}
-
-fn edits_of(value: Option<&Value>) -> anyhow::Result<Edits> {
-    match value {
-        None | Some(Value::Null) => Ok(Edits::default()),
-        Some(value) => shape::typed(value),
-    }
-}
-
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-
-fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
-    for entry in &edits.env {
-        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            bail!("env: {entry:?}: NAME=VALUE is wanted");
-        };
-        env::set(spec, name, value);
-    }
-    for node in &edits.device_nodes {
-        add_device(spec, node).with_context(|| format!("deviceNodes: {}", node.path))?;
-    }
-    for device in &edits.net_devices {
-        spec.object("linux.netDevices")
-            .insert(device.host_interface_name.clone(), json!({ "name": device.name }));
-    }
-    for edit in &edits.mounts {
-        mounts::check_destination(&edit.container_path)?;
-        mounts::remove(spec, &edit.container_path);
-        spec.mounts_mut().push(edit.to_value());
-    }
-    for hook in &edits.hooks {
-        if !HOOKS.contains(&hook.hook_name.as_str()) {
-            bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, HOOKS.join(", "));
-        }
-    }
-    if let Some(rdt) = &edits.intel_rdt {
-        spec.set("linux.intelRdt", Value::Object(rdt.clone()));
-    }
-    for gid in edits.additional_gids.iter().filter(|gid| **gid != 0) {
-        user::add_gid(spec, *gid);
-    }
-    Ok(())
-}
-
-impl MountEdit {
-    fn to_value(&self) -> Value {
-        let mut options = self.options.clone();
-        // A host path without a type is a bind mount, which a runtime sees by an option only.
-        if self.kind.is_none() && !options.iter().any(|o| o == "bind" || o == "rbind") {
-            options.push("rbind".into());
-        }
-        let mut mount = json!({ "destination": self.container_path, "source": self.host_path });
-        if let Some(kind) = &self.kind {
-            mount["type"] = json!(kind);
-        }
-        mounts::set_options(&mut mount, options);
-        mount
-    }
-}
-
-impl HookEdit {
-    fn to_value(&self) -> Value {
-        let mut hook = json!({ "path": self.path });
-        if !self.args.is_empty() {
-            hook["args"] = json!(self.args);
-        }
-        if !self.env.is_empty() {
-            hook["env"] = json!(self.env);
-        }
-        if let Some(timeout) = self.timeout {
-            hook["timeout"] = json!(timeout);
-        }
-        hook
-    }
-}
-
-/// Adds a device node; what the file leaves open is the host's, and its owner the process.
-fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
-    let host = node.host_path.as_deref().unwrap_or(&node.path);
-    let (mut kind, mut major, mut minor) = (node.kind.clone(), node.major, node.minor);
-    if kind.is_none() || kind.as_deref() != Some("p") && (major.is_none() || minor.is_none()) {
-        let found = Node::read(Path::new(host)).with_context(|| host.to_owned())?;
-        let Some(found) = found else { bail!("{host}: not a device node") };
-        if kind.as_deref().is_some_and(|k| k != found.kind) {
-            bail!("{host}: is of type {}, not {}", found.kind, kind.unwrap_or_default());
-        }
-        kind = Some(found.kind.to_owned());
-        major = major.or(Some(found.major));
-        minor = minor.or(Some(found.minor));
-    }
-    let kind = kind.unwrap_or_default();
-    let mut device = json!({ "path": node.path, "type": kind });
-    if kind != "p" {
-        device["major"] = json!(major);
-        device["minor"] = json!(minor);
-    }
-    if let Some(mode) = node.file_mode {
-        device["fileMode"] = json!(mode);
-    }
-    for (key, given) in [("uid", node.uid), ("gid", node.gid)] {
-        let own = spec.get(&format!("process.user.{key}")).and_then(Value::as_u64).filter(|id| *id > 0);
-        if let Some(id) = given.map(u64::from).or(own) {
-            device[key] = json!(id);
-        }
-    }
-    devices::put_value(spec, device);
-    if let (Some(major), Some(minor)) = (major, minor) {
-        devices::allow(spec, &kind, major, minor, node.permissions.as_deref().unwrap_or("rwm"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
     use super::*;
 
     const FILE: &str = r#"{"cdiVersion":"0.7.0","kind":"vendor.com/net","annotations":{"x":"y"},

@@ -6,7 +6,7 @@
 
 use anyhow::bail;
 
-use super::{DeviceNode, Edits, MountEdit};
+use super::file::{DeviceNode, Edits, MountEdit};
 
 /// Versions of the format, oldest first. A file of a newer one may need edits we do not know.
 const VERSIONS: [&str; 10] =
