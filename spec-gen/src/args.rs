@@ -6,6 +6,7 @@ mod limits;
 mod mounts;
 mod namespaces;
 mod process;
+mod runtime_tool;
 mod security;
 
 use clap::Parser;
@@ -17,6 +18,7 @@ pub use limits::{CgroupArgs, ResourceArgs, Systemd};
 pub use mounts::MountArgs;
 pub use namespaces::NamespaceArgs;
 pub use process::{CheckCwd, ProcessArgs};
+pub use runtime_tool::RuntimeToolArgs;
 pub use security::{DeviceArgs, SecurityArgs};
 
 /// Write an OCI runtime config.json from a spec, a container config, an image config or flags
@@ -57,6 +59,8 @@ pub struct Args {
     pub hooks: HookArgs,
     #[command(flatten)]
     pub restore: RestoreArgs,
+    #[command(flatten)]
+    pub runtime_tool: RuntimeToolArgs,
     #[command(flatten)]
     pub what: WhatArgs,
     #[command(flatten)]

@@ -102,14 +102,38 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
             // Root's ambient and inheritable sets only lose: they are of no use to root.
             (_, true) => spec.texts(&path).into_iter().filter(|c| bounding.contains(c)).collect(),
         };
-        if value.is_empty() {
-            if spec.get(&path).is_some() {
-                spec.remove(&path);
-            }
-        } else {
-            spec.set(&path, json!(value));
-        }
+        put_set(spec, &path, &value);
     }
+    Ok(())
+}
+
+/// An empty set is left out, as Go's encoder does.
+fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
+    if value.is_empty() {
+        spec.remove(path);
+    } else {
+        spec.set(path, json!(value));
+    }
+}
+
+/// Adds to and drops from one set alone.
+///
+/// # Errors
+/// On an unknown capability.
+pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -> anyhow::Result<()> {
+    if add.is_empty() && drop.is_empty() {
+        return Ok(());
+    }
+    let (add_all, add) = named(&format!("--process-cap-add-{set}"), add)?;
+    let (drop_all, drop) = named(&format!("--process-cap-drop-{set}"), drop)?;
+    let path = format!("process.capabilities.{set}");
+    let mut value: BTreeSet<String> = spec.texts(&path).into_iter().collect();
+    if add_all {
+        value = all();
+    }
+    value.extend(add);
+    value.retain(|c| !(drop_all || drop.contains(c)));
+    put_set(spec, &path, &value);
     Ok(())
 }
 

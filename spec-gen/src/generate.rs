@@ -21,8 +21,8 @@ use crate::rootfs::Rootfs;
 use crate::run::Job;
 use crate::selinux;
 use crate::{
-    annotations, bindmap, cdi, cgroups, devices, env, hooks, identity, masks, process, resources, secrets,
-    security, systemd, workdir,
+    annotations, bindmap, cdi, cgroups, devices, env, hooks, identity, masks, process, resources,
+    runtime_tool, secrets, security, systemd, workdir,
 };
 
 /// Applies the rules.
@@ -37,11 +37,13 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     }
     flags::apply_namespaces(job)?;
     process::apply(job)?;
+    runtime_tool::set_process(job)?;
     flags::to_container(&mut job.container, job.args, &job.spec)?;
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.
     let mounts_before = job.spec.mounts().to_vec();
     flags::remove_mounts(job)?;
+    runtime_tool::add_mounts(job)?;
     let own = add_volumes(job, Phase::Bind)?;
     flags::apply_read_only(&mut job.spec, &job.args.mounts)?;
     job.trace.because(&job.spec, || "mount flags".into());
@@ -81,6 +83,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     }
     check_workdir(job)?;
     resources::apply(&mut job.spec, &job.args.resources, &mut job.trace)?;
+    runtime_tool::finish(job)?;
     if job.container.rootless {
         if let Some(wanted) = resources::raise_oom_score(&mut job.spec)? {
             job.session.warn(format_args!(

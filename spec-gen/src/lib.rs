@@ -38,6 +38,7 @@ mod resources;
 mod restore;
 mod rootfs;
 mod run;
+mod runtime_tool;
 mod seccomp;
 mod secrets;
 mod security;

@@ -85,8 +85,12 @@ pub fn find<'a>(spec: &'a Spec, destination: &str) -> Option<&'a Value> {
 
 /// Adds a mount, or puts it in the place of the one at the same destination.
 pub fn put(spec: &mut Spec, mount: &Mount) {
-    let wanted = clean(&mount.destination);
-    let value = mount.to_value();
+    put_value(spec, mount.to_value());
+}
+
+/// The same with a mount as the runtime-spec writes it.
+pub fn put_value(spec: &mut Spec, value: Value) {
+    let wanted = clean(destination(&value));
     match spec.mounts_mut().iter_mut().find(|m| clean(destination(m)) == wanted) {
         Some(there) => *there = value,
         None => spec.mounts_mut().push(value),

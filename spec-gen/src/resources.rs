@@ -84,9 +84,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         let wanted = || format!("--hugetlb {limit}: SIZE=BYTES is wanted");
         let (size, value) = limit.split_once('=').with_context(wanted)?;
         let value = bytes(value).ok().filter(|v| *v >= 0).with_context(wanted)?;
-        let list = spec.list_mut("linux.resources.hugepageLimits");
-        list.retain(|l| l["pageSize"] != size);
-        list.push(json!({ "pageSize": size, "limit": value }));
+        put_hugepage_limit(spec, size, value.unsigned_abs());
         trace.because(spec, || format!("--hugetlb {limit}"));
     }
     for (path, flag, pairs) in [
@@ -102,12 +100,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     }
     for limit in &args.ulimit {
         let (kind, soft, hard) = ulimit(limit).with_context(|| format!("--ulimit {limit}"))?;
-        let list = spec.list_mut("process.rlimits");
-        let value = json!({ "type": kind, "hard": hard, "soft": soft });
-        match list.iter_mut().find(|l| l["type"] == kind.as_str()) {
-            Some(there) => *there = value,
-            None => list.push(value),
-        }
+        put_rlimit(spec, &kind, soft, hard);
         trace.because(spec, || format!("--ulimit {limit}"));
     }
     if let Some(class) = &args.rdt_class {
@@ -119,6 +112,23 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         trace.because(spec, || "--oom-score-adj".into());
     }
     Ok(())
+}
+
+/// Sets the limit of huge pages of one size.
+pub fn put_hugepage_limit(spec: &mut Spec, size: &str, limit: u64) {
+    let list = spec.list_mut("linux.resources.hugepageLimits");
+    list.retain(|l| l["pageSize"] != size);
+    list.push(json!({ "pageSize": size, "limit": limit }));
+}
+
+/// Sets a limit of the process, in the place of the one of its type.
+pub fn put_rlimit(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
+    let list = spec.list_mut("process.rlimits");
+    let value = json!({ "type": kind, "hard": hard, "soft": soft });
+    match list.iter_mut().find(|l| l["type"] == kind) {
+        Some(there) => *there = value,
+        None => list.push(value),
+    }
 }
 
 /// Reads `DEVICE:RATE`.
@@ -168,11 +178,9 @@ const RLIMITS: [&str; 16] = [
 /// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit.
 fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     let (name, limits) = text.split_once('=').context("NAME=SOFT[:HARD] is wanted")?;
-    let upper = name.to_ascii_uppercase();
-    let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
-    if !RLIMITS.contains(&short) {
+    let Some(kind) = rlimit_type(name) else {
         bail!("{name} is not one of {}", RLIMITS.join(" ").to_lowercase());
-    }
+    };
     let number = |n: &str| match n {
         "-1" | "unlimited" => Ok(u64::MAX),
         n => n.parse().with_context(|| format!("{n}: a number, -1 or unlimited is wanted")),
@@ -182,7 +190,14 @@ fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     if soft > hard {
         bail!("the soft limit is above the hard one");
     }
-    Ok((format!("RLIMIT_{short}"), soft, hard))
+    Ok((kind, soft, hard))
+}
+
+/// The type of a limit as the runtime-spec has it, from its name in any case, with or without `RLIMIT_`.
+pub fn rlimit_type(name: &str) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
+    RLIMITS.contains(&short).then(|| format!("RLIMIT_{short}"))
 }
 
 /// podman's limits where none are given: a million files and processes, or what spec-gen itself may have.

@@ -1,11 +1,11 @@
 //! Values of flags that need more than a number: terminal sizes, octal modes, signals.
 
-/// `WIDTHxHEIGHT` of a terminal.
+/// `WIDTHxHEIGHT` of a terminal; oci-runtime-tool has a colon there.
 ///
 /// # Errors
 /// With what is wanted.
 pub fn size(arg: &str) -> Result<(u64, u64), String> {
-    let (width, height) = arg.split_once('x').ok_or("WIDTHxHEIGHT is wanted")?;
+    let (width, height) = arg.split_once(['x', ':']).ok_or("WIDTHxHEIGHT is wanted")?;
     match (width.parse(), height.parse()) {
         (Ok(width), Ok(height)) => Ok((width, height)),
         _ => Err("WIDTHxHEIGHT is wanted".into()),

@@ -8,6 +8,8 @@ mod cost;
 mod flags;
 #[path = "cli/rootless.rs"]
 mod rootless;
+#[path = "cli/runtime_tool.rs"]
+mod runtime_tool;
 
 use std::fs;
 use std::io::Write;

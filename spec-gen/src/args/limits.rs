@@ -9,7 +9,7 @@ use crate::values::cpus;
 #[command(next_help_heading = "Limits")]
 pub struct ResourceArgs {
     /// Memory limit
-    #[arg(short, long, value_name = "SIZE", value_parser = bytes, alias = "linux-mem-limit", hide_short_help = true)]
+    #[arg(short, long, value_name = "SIZE", value_parser = bytes, hide_short_help = true)]
     pub memory: Option<i64>,
 
     /// Memory and swap together; -1 unlimited
