@@ -1,10 +1,13 @@
-//! The other names of a hard link that was changed under `index=on` (R8).
+//! Other names of a hard link that stand where nobody looked, since nothing there is in the upper directory.
 //!
 //! With an index only the name that was written to stands in the upper directory; the mounted overlay shows the
 //! new content under all of them (overlayfs.rst, "index"). A view of the layers alone shows the old content there.
-//! The mark `nlink` on the upper file tells of it, and the old tree knows the other names.
+//! The mark `nlink` on the upper file tells of it, and the old tree knows the other names (R8).
+//!
+//! A renamed directory is one entry of the upper directory that tells where its content is (overlayfs.rst,
+//! "redirect_dir"). A file in it is still the lower inode, and may have names outside, which nothing has touched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 
 use tartree::{Entry, Identity, Result, TarPath};
@@ -13,9 +16,13 @@ use crate::compare::{Change, Pending};
 use crate::links::Candidate;
 use crate::source::Source;
 
-/// Upper files with the mark, by the inode they had in the old tree.
 #[derive(Default)]
-pub(crate) struct Aliases(HashMap<Identity, Marked>);
+pub(crate) struct Aliases {
+    /// Upper files with the mark, by the inode they had in the old tree.
+    marked: HashMap<Identity, Marked>,
+    /// Files that have more names than were seen, by the inode they have in the new tree.
+    moved: HashMap<Identity, Moved>,
+}
 
 struct Marked {
     entry: Entry,
@@ -23,16 +30,27 @@ struct Marked {
     same: bool,
 }
 
+/// A file that stands elsewhere than in the old tree, and the names of it that were seen.
+pub(crate) struct Moved {
+    pub entry: Entry,
+    pub seen: HashSet<TarPath>,
+}
+
 impl Aliases {
     /// Remembers the upper file of `entry`, inode `id`, which was inode `base`.
     pub fn add(&mut self, base: Identity, entry: &Entry, id: Identity, same: bool) {
-        self.0.insert(base, Marked { entry: entry.clone(), id, same });
+        self.marked.insert(base, Marked { entry: entry.clone(), id, same });
+    }
+
+    /// Remembers files that have names which were not seen.
+    pub fn moved(&mut self, moved: HashMap<Identity, Moved>) {
+        self.moved = moved;
     }
 
     /// All other names of those inodes that are not in the upper directory themselves.
     pub fn find(self, source: &mut Source) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
-        if self.0.is_empty() {
+        if self.marked.is_empty() && self.moved.is_empty() {
             return Ok(found);
         }
         let mut parents: HashMap<TarPath, Pending> = HashMap::new();
@@ -50,15 +68,19 @@ impl Aliases {
                 left.push((path, names));
                 continue;
             }
-            let Some(marked) = self.0.get(&status.identity()) else { continue };
-            // What the view shows there is still the lower inode: neither removed nor replaced.
-            let shown = source.new.status(&path)?;
-            let untouched = shown.is_some_and(|new| {
-                new.identity().ino == status.identity().ino && new.ctime() == status.ctime()
-            });
-            if path == marked.entry.path || !untouched {
+            if status.links() == 1 {
                 continue;
             }
+            let Some(shown) = source.new.status(&path)? else { continue };
+            // What the view shows there is still the lower inode: neither removed nor replaced.
+            let untouched = shown.identity().ino == status.identity().ino && shown.ctime() == status.ctime();
+            let marked = self.marked.get(&status.identity()).filter(|m| untouched && m.entry.path != path);
+            let moved = self.moved.get(&shown.identity()).filter(|moved| !moved.seen.contains(&path));
+            let (entry, id, same) = match (marked, moved) {
+                (Some(marked), _) => (&marked.entry, marked.id, marked.same),
+                (None, Some(moved)) => (&moved.entry, shown.identity(), untouched),
+                (None, None) => continue,
+            };
             let parent = match parents.get(dir) {
                 Some(parent) => parent.clone(),
                 None => {
@@ -68,10 +90,11 @@ impl Aliases {
                 }
             };
             found.push(Candidate {
-                entry: Entry { path, ..marked.entry.clone() },
-                id: marked.id,
+                entry: Entry { path, ..entry.clone() },
+                id,
+                names: shown.links(),
                 base: Some((status.identity(), status.links())),
-                same: marked.same,
+                same,
                 change: Change::Modified,
                 parent,
             });

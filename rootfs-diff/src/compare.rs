@@ -241,7 +241,8 @@ impl Compare<'_> {
                 self.aliases.add(base.identity(), &entry, new.status.identity(), same);
             }
             let base = base.map(|base| (base.identity(), base.links()));
-            self.links.add(Candidate { entry, id: new.status.identity(), base, same, change, parent });
+            let (id, names) = (new.status.identity(), new.status.links());
+            self.links.add(Candidate { entry, id, names, base, same, change, parent });
         } else {
             self.touch_parent();
             self.changes.entry(entry, new.status.identity().ino, change);
@@ -363,8 +364,9 @@ impl Compare<'_> {
 
     /// Hard links last (R5): only now is known which names of an inode stay.
     fn links(mut self) -> Result<()> {
+        self.aliases.moved(self.links.moved());
         for alias in std::mem::take(&mut self.aliases).find(self.source)? {
-            self.links.add(alias);
+            self.links.found(alias);
         }
         for emission in std::mem::take(&mut self.links).resolve() {
             self.emit(&emission.parent, Change::Touched);

@@ -4,10 +4,11 @@
 //! inode of the old tree, and no other group of the new tree keeps that inode too. Every other name is a link
 //! to one that stays, or, if none stays, to the first, which is written whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tartree::{Entry, Identity, Kind, Status};
 
+use crate::aliases::Moved;
 use crate::compare::{Change, Pending};
 
 /// A path that shares its inode with others, now or before.
@@ -15,6 +16,8 @@ pub(crate) struct Candidate {
     pub entry: Entry,
     /// Inode in the new tree.
     pub id: Identity,
+    /// Number of names in the new tree.
+    pub names: u32,
     /// Inode and number of names in the old one.
     pub base: Option<(Identity, u32)>,
     /// Nothing of it changed but, perhaps, who shares its inode.
@@ -55,10 +58,38 @@ impl Links {
         self.candidates.push(candidate);
     }
 
+    /// A name that was found by looking through the whole old tree: no name of its inode is left that was not looked at.
+    pub fn found(&mut self, candidate: Candidate) {
+        if let Some((id, names)) = candidate.base {
+            self.seen.insert(id, names);
+        }
+        self.candidates.push(candidate);
+    }
+
     pub fn removed(&mut self, was: &Status) {
         if was.links() > 1 && !was.is_dir() {
             *self.seen.entry(was.identity()).or_default() += 1;
         }
+    }
+
+    /// Files of which a name is new, and which have more names than were looked at: those may still be in the old tree.
+    pub fn moved(&self) -> HashMap<Identity, Moved> {
+        let mut groups: HashMap<Identity, Moved> = HashMap::new();
+        let mut wanted = HashSet::new();
+        for candidate in self.candidates.iter().filter(|_| self.hinted) {
+            let group = groups
+                .entry(candidate.id)
+                .or_insert_with(|| Moved { entry: candidate.entry.clone(), seen: HashSet::new() });
+            group.seen.insert(candidate.entry.path.clone());
+            if !candidate.same {
+                wanted.insert((candidate.id, candidate.names as usize));
+            }
+        }
+        let unseen =
+            wanted.into_iter().filter(|(id, names)| groups.get(id).is_some_and(|g| g.seen.len() < *names));
+        let unseen: HashSet<Identity> = unseen.map(|(id, _)| id).collect();
+        groups.retain(|id, _| unseen.contains(id));
+        groups
     }
 
     /// The entries to write, each after the one it links to.
