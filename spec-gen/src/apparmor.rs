@@ -5,14 +5,16 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
 
 use crate::spec::Spec;
 
-const ENABLED: &str = "/sys/module/apparmor/parameters/enabled";
-const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
+/// Where the kernel tells, below /sys.
+const ENABLED: &str = "module/apparmor/parameters/enabled";
+const PROFILES: &str = "kernel/security/apparmor/profiles";
 
 /// Profiles of this name podman makes and loads itself when it starts a container.
 const PODMANS_OWN: &str = "containers-default-";
@@ -25,30 +27,26 @@ pub fn check(spec: &Spec, rootless: bool) -> anyhow::Result<Option<String>> {
     let Some(profile) = spec.text("process.apparmorProfile").filter(|p| !p.is_empty()) else {
         return Ok(None);
     };
-    let host = Host {
-        rootless: rootless || !geteuid().is_root(),
-        enabled: read(ENABLED)?.is_some_and(|text| text.trim_start().starts_with('Y')),
-        loaded: &|| Ok(read(PROFILES)?.unwrap_or_default()),
-    };
+    let host = Host { rootless: rootless || !geteuid().is_root(), sys: Path::new("/sys") };
     host.check(profile).context("process.apparmorProfile")
-}
-
-fn read(path: &str) -> anyhow::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| path.to_owned()),
-    }
 }
 
 struct Host<'a> {
     rootless: bool,
-    enabled: bool,
-    /// The kernel's list: `NAME (MODE)` on each line.
-    loaded: &'a dyn Fn() -> anyhow::Result<String>,
+    sys: &'a Path,
 }
 
 impl Host<'_> {
+    /// A file of the kernel; empty where there is none.
+    fn read(&self, file: &str) -> anyhow::Result<String> {
+        let path = self.sys.join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(e) => Err(e).with_context(|| cli::name(&path)),
+        }
+    }
+
     fn check(&self, profile: &str) -> anyhow::Result<Option<String>> {
         if profile == "unconfined" {
             return Ok(None);
@@ -56,11 +54,13 @@ impl Host<'_> {
         if self.rootless {
             bail!("cannot load AppArmor profile {profile:?} as an ordinary user");
         }
-        if !self.enabled {
+        if !self.read(ENABLED)?.starts_with('Y') {
             bail!("profile {profile:?} specified but AppArmor is disabled on the host");
         }
-        let loaded = (self.loaded)()?;
-        let is_loaded = loaded.lines().any(|l| l.rsplit_once(" (").is_some_and(|(name, _)| name == profile));
+        // `NAME (MODE)` on each line.
+        let profiles = self.read(PROFILES)?;
+        let is_loaded =
+            profiles.lines().any(|l| l.rsplit_once(" (").is_some_and(|(name, _)| name == profile));
         match is_loaded {
             true => Ok(None),
             false if profile.starts_with(PODMANS_OWN) => Ok(Some(format!(
@@ -78,8 +78,16 @@ mod tests {
     #[test]
     fn a_profile_must_be_one_this_host_has() {
         const LOADED: &str = "docker-default (enforce)\n/usr/bin/man (complain)\nmy profile (enforce)\n";
+        let sys = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| {
+            let path = sys.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put(PROFILES, LOADED);
         let answer = |profile: &str, rootless: bool, enabled: bool| {
-            let host = Host { rootless, enabled, loaded: &|| Ok(LOADED.into()) };
+            put(ENABLED, if enabled { "Y\n" } else { "N\n" });
+            let host = Host { rootless, sys: sys.path() };
             match host.check(profile) {
                 Ok(warning) => warning.unwrap_or_default(),
                 Err(e) => format!("error: {e}"),
@@ -99,5 +107,16 @@ mod tests {
             assert_eq!(answer(profile, rootless, enabled), expected);
         }
         assert!(answer("containers-default-0.62.2", false, true).contains("is not loaded: podman loads it"));
+        // A kernel without AppArmor has neither file.
+        fs::remove_dir_all(sys.path().join("module")).unwrap();
+        let error =
+            Host { rootless: false, sys: sys.path() }.check("docker-default").unwrap_err().to_string();
+        assert!(error.ends_with("AppArmor is disabled on the host"), "{error}");
+        // What cannot be read is not taken for an empty list.
+        put(ENABLED, "Y\n");
+        fs::remove_file(sys.path().join(PROFILES)).unwrap();
+        fs::create_dir(sys.path().join(PROFILES)).unwrap();
+        let error = Host { rootless: false, sys: sys.path() }.check("docker-default").unwrap_err();
+        assert!(format!("{error:#}").ends_with("profiles: Is a directory (os error 21)"), "{error:#}");
     }
 }

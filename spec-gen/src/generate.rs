@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::CheckCwd;
 use crate::flags;
-use crate::idmap::{self, IdMap};
+use crate::idmap::{self, IdMap, IdMaps};
 use crate::image_config::ImageConfig;
 use crate::mounts;
 use crate::namespaces::{self, Peer};
@@ -20,9 +20,10 @@ use crate::overlay::{self, Phase, Places};
 use crate::rootfs::Rootfs;
 use crate::run::Job;
 use crate::selinux;
+use crate::systemd::{self, Hierarchy};
 use crate::{
     annotations, bindmap, cdi, cgroups, devices, env, hooks, identity, masks, process, resources,
-    runtime_tool, secrets, security, systemd, workdir,
+    runtime_tool, secrets, security, workdir,
 };
 
 /// Applies the rules.
@@ -68,12 +69,18 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     add_volumes(job, Phase::Image)?;
     identity::set(job, user.as_ref())?;
     if job.container.systemd {
-        systemd::apply(&mut job.spec, &job.container, job.cgroups)?;
+        // A version that was given is another host's, whose mounts nobody can ask for.
+        let hierarchy = match job.args.cgroups.cgroup_version {
+            Some(_) => Hierarchy::Mounted(Vec::new()),
+            None => Hierarchy::of_host(),
+        };
+        systemd::apply(&mut job.spec, &job.container, job.cgroups, &hierarchy)?;
         job.trace.because(&job.spec, || "systemd mode".into());
     }
     identity::add_member_groups(job, user.as_ref())?;
     share_namespaces(job)?;
     set_auto_userns(job);
+    fit_id_maps(job)?;
     set_hostname(job)?;
     set_annotations(job)?;
     set_cgroups_path(job)?;
@@ -280,6 +287,26 @@ fn set_auto_userns(job: &mut Job<'_>) {
         }
         job.trace.because(&job.spec, || "automatic user namespace".into());
     }
+}
+
+/// Cuts an ordinary user's mappings to the ranges he has.
+fn fit_id_maps(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let maps = IdMaps::of_spec(&job.spec);
+    if !job.container.rootless || maps == IdMaps::default() {
+        return Ok(());
+    }
+    let own = idmap::own()?;
+    for (key, maps, own) in
+        [("linux.uidMappings", &maps.uids, &own.uids), ("linux.gidMappings", &maps.gids, &own.gids)]
+    {
+        let parts = idmap::split(maps, own);
+        // What is no mapping at all is the runtime's to refuse.
+        if parts != *maps && maps.len() == job.spec.list(key).len() {
+            job.spec.set(key, parts.into_iter().map(IdMap::to_value).collect::<Vec<_>>());
+        }
+    }
+    job.trace.because(&job.spec, || "--rootless: the ranges of the user namespace this runs in".into());
+    Ok(())
 }
 
 /// The host name and HOSTNAME: the container's own, or that of the container or host it shares the name with.

@@ -76,15 +76,51 @@ impl IdMaps {
     }
 }
 
-/// The gids of the user namespace spec-gen runs in, counted from 0 as podman counts them.
+/// The mappings of the user namespace spec-gen runs in; `host` is what its parent calls the ids.
 ///
 /// # Errors
 /// When the kernel does not tell them.
+pub fn own() -> anyhow::Result<IdMaps> {
+    let maps = |file: &str| -> anyhow::Result<Vec<IdMap>> {
+        let text = std::fs::read_to_string(file).context(file.to_owned())?;
+        Ok(text.lines().filter_map(|line| IdMap::from_fields(line.split_whitespace())).collect())
+    };
+    Ok(IdMaps { uids: maps("/proc/self/uid_map")?, gids: maps("/proc/self/gid_map")? })
+}
+
+/// The gids of that namespace, counted from 0 as podman counts them.
+///
+/// # Errors
+/// As [`own`].
 pub fn own_gids() -> anyhow::Result<Vec<IdMap>> {
-    const MAP: &str = "/proc/self/gid_map";
-    let text = std::fs::read_to_string(MAP).context(MAP)?;
-    let sizes = text.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u32>().ok());
-    Ok(vec![IdMap { container: 0, host: 0, size: sizes.fold(0, u32::saturating_add) }])
+    let size = own()?.gids.iter().fold(0, |sum: u32, map| sum.saturating_add(map.size));
+    Ok(vec![IdMap { container: 0, host: 0, size }])
+}
+
+/// Cuts mappings where a range of the namespace they are made in ends: the kernel wants each inside one range. An
+/// ordinary user's namespace has two, himself and his subordinate ids.
+///
+/// As podman has it (`MaybeSplitMappings`), nothing is cut when an id is in no range; the runtime says which.
+pub fn split(maps: &[IdMap], own: &[IdMap]) -> Vec<IdMap> {
+    let mut parts = Vec::new();
+    for map in maps {
+        let mut rest = *map;
+        while rest.size > 0 {
+            let range =
+                own.iter().find(|r| rest.host >= r.container && u64::from(rest.host) < container_end(**r));
+            let Some(range) = range else { return maps.to_vec() };
+            let size = rest.size.min(range.size - (rest.host - range.container));
+            parts.push(IdMap { size, ..rest });
+            rest.size -= size;
+            match rest.container.checked_add(size).zip(rest.host.checked_add(size)) {
+                Some((container, host)) => (rest.container, rest.host) = (container, host),
+                // What runs past the last id is the runtime's to refuse.
+                None if rest.size > 0 => return maps.to_vec(),
+                None => {}
+            }
+        }
+    }
+    parts
 }
 
 /// The host id of a container id; without mappings they are equal.
@@ -159,6 +195,29 @@ mod tests {
         assert_eq!(to_host(&[MAP], 65_535), Some(165_535));
         assert_eq!(to_host(&[MAP], 65_536), None);
         assert_eq!(to_host(&[], 7), Some(7));
+    }
+
+    #[test]
+    fn a_mapping_is_cut_where_the_namespace_around_has_a_seam() {
+        let map = |container, host, size| IdMap { container, host, size };
+        let own = [map(0, 1000, 1), map(1, 100_000, 65_536)];
+        #[rustfmt::skip]
+        let cases = [
+            (vec![map(0, 0, 65_537)], vec![map(0, 0, 1), map(1, 1, 65_536)]),
+            (vec![map(0, 1, 100), map(100, 0, 2)], vec![map(0, 1, 100), map(100, 0, 1), map(101, 1, 1)]),
+            (vec![map(5, 7, 9)], vec![map(5, 7, 9)]),
+            // One id too many: as it was.
+            (vec![map(0, 0, 65_538)], vec![map(0, 0, 65_538)]),
+            (vec![map(u32::MAX, 0, 2)], vec![map(u32::MAX, 0, 2)]),
+            (vec![], vec![]),
+        ];
+        for (maps, parts) in cases {
+            assert_eq!(split(&maps, &own), parts, "{maps:?}");
+        }
+        let all = [map(0, 0, u32::MAX)];
+        let last = [map(u32::MAX - 2, u32::MAX - 2, 2)];
+        assert_eq!(split(&last, &all), last);
+        assert_eq!(split(&[MAP], &all), [MAP]);
     }
 
     #[test]

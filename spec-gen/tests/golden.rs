@@ -3,6 +3,9 @@
 //! Compared after normalisation: ids, random directory names and pids are neither's choice, the order of
 //! mounts of one depth and of variables is random in podman, and the default rlimits are the host's.
 
+#[path = "golden/rootless.rs"]
+mod rootless;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -255,6 +258,18 @@ fn expected(host: &Host, name: &str, case: &Value) -> String {
     text
 }
 
+fn assert_same(name: &str, theirs: &str, ours: &str) {
+    if ours != theirs {
+        let pretty =
+            |t: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(t).unwrap()).unwrap();
+        let (theirs, ours) = (pretty(theirs), pretty(ours));
+        panic!(
+            "{name}:\n{}",
+            similar::TextDiff::from_lines(&theirs, &ours).unified_diff().header("podman", "spec-gen")
+        );
+    }
+}
+
 #[test]
 fn recorded_containers_come_out_as_from_podman() {
     let host = Host::new();
@@ -268,15 +283,7 @@ fn recorded_containers_come_out_as_from_podman() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let ours = host.normalised(&String::from_utf8(output.stdout).unwrap());
         let theirs = expected(&host, &name, &case);
-        if ours != theirs {
-            let pretty =
-                |t: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(t).unwrap()).unwrap();
-            let (theirs, ours) = (pretty(&theirs), pretty(&ours));
-            panic!(
-                "{name}:\n{}",
-                similar::TextDiff::from_lines(&theirs, &ours).unified_diff().header("podman", "spec-gen")
-            );
-        }
+        assert_same(&name, &theirs, &ours);
         compared += 1;
     }
     assert!(compared > 90, "{compared} recordings");

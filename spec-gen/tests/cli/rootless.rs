@@ -140,6 +140,22 @@ fn the_host_is_asked_for_an_apparmor_profile_only_when_told() {
         found.contains(expected) && found.contains("standard input: process.apparmorProfile: "),
         "{found}"
     );
+    // A host that has it, with the kernel's files as they are there: in a mount namespace, in the place of this host's /sys.
+    let has = "mount -t tmpfs none /sys \
+        && mkdir -p /sys/module/apparmor/parameters /sys/kernel/security/apparmor \
+        && echo Y > /sys/module/apparmor/parameters/enabled \
+        && printf 'docker-default (enforce)\\nmine (complain)\\n' > /sys/kernel/security/apparmor/profiles && exec \"$@\"";
+    for (name, expected) in [("mine", ""), ("min", "AppArmor profile \"min\" specified but not loaded")] {
+        dir.write("aa.json", &profile(name));
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", has, "sh"])
+            .args([env!("CARGO_BIN_EXE_spec-gen"), "--check-host", "-i", "aa.json"])
+            .current_dir(dir.0.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.success(), expected.is_empty(), "{}", message(&output));
+        assert!(message(&output).contains(expected), "{}", message(&output));
+    }
     let output = dir.run(&["--check-host", "--rootless"], &wanted);
     assert!(message(&output).contains("cannot load AppArmor profile"), "{}", message(&output));
     for fine in [profile("unconfined"), SPEC.into()] {
