@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, IdRange, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, split_lowers};
-use rootfs_diff::{Options, Source};
+use rootfs_diff::{Content, Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
 
 /// Bytes of a config.json that are read.
@@ -151,6 +151,10 @@ pub struct SourceArgs {
     /// The tree as it is
     #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from")]
     pub to: Option<PathBuf>,
+    /// Take the content of a file for unchanged where its size and its time are, as podman does: quicker between two trees,
+    /// and blind to a write that keeps both
+    #[arg(long, help_heading = "How to compare")]
+    pub trust_mtime: bool,
     /// Leave out PATH with all that is in it (repeatable)
     #[arg(long, value_name = "PATH", help_heading = "What to include")]
     pub exclude: Vec<OsString>,
@@ -211,7 +215,8 @@ impl SourceArgs {
             Some(file) => destinations(file)?,
             None => Vec::new(),
         };
-        Ok(Options { exclude, mount_points, self_contained: false })
+        let content = if self.trust_mtime { Content::TrustMtime } else { Content::Read };
+        Ok(Options { exclude, mount_points, content, self_contained: false })
     }
 }
 

@@ -4,18 +4,17 @@
 //! deletions, under ours, and when it is applied twice. They are told where they are followed.
 
 use std::cell::Cell;
-use std::ffi::{CString, OsStr};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::CString;
 use std::rc::Rc;
 
 use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Result, RootName, Status, TarPath, Xattr};
 
 use crate::aliases::Aliases;
-use crate::content::{attributes, same_content, same_metadata};
+use crate::content::{Buffers, attributes, same_attributes, same_metadata, same_status};
 use crate::links::{Candidate, Links};
 use crate::source::Source;
-use crate::tree::{is_absent, list};
+use crate::tree::is_absent;
+use crate::upper::Listing;
 
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -29,8 +28,20 @@ pub struct Options {
     pub exclude: Vec<TarPath>,
     /// Destinations of mounts: the place itself counts, what is in it was hidden and cannot have changed.
     pub mount_points: Vec<TarPath>,
+    /// What is done where everything but the content of a file is the same.
+    pub content: Content,
     /// No link to a file that has not changed: an image layer is unpacked where such a file is not.
     pub self_contained: bool,
+}
+
+/// What tells whether content has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Both files are read.
+    #[default]
+    Read,
+    /// Equal size and time, as for podman and rsync. A write that keeps both is not seen.
+    TrustMtime,
 }
 
 /// How a path differs.
@@ -74,6 +85,7 @@ pub fn compare(
         links: Links::new(hinted, options.self_contained),
         aliases: Aliases::default(),
         frames: Vec::new(),
+        buffers: Buffers::new(),
     };
     compare.root()?;
     while let Some(frame) = compare.frames.last_mut() {
@@ -122,11 +134,11 @@ struct Compare<'a> {
     links: Links,
     aliases: Aliases,
     frames: Vec<Frame>,
+    buffers: Buffers,
 }
 
 /// An object as the comparison sees it.
 struct Object {
-    status: Status,
     kind: Kind,
     meta: Meta,
 }
@@ -138,19 +150,22 @@ impl Compare<'_> {
         let gone = || Error::Malformed { object: "/".into(), what: "not a directory".into() };
         let status = self.source.new.status(&path)?.ok_or_else(gone)?;
         let (kind, meta) = self.source.new.object(&path, &status)?.ok_or_else(gone)?;
-        let base = self.base(&path)?;
-        let look = if self.source.upper.is_some() { self.look_into(&path) } else { Look::Both };
-        let new = Object { status, kind, meta };
+        let base = match self.source.base.status(&path)? {
+            Some(status) => self.base(&path, status)?,
+            None => None,
+        };
+        let (look, listing) = self.look_into(&path);
+        let new = Object { kind, meta };
         let same =
             base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
         let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
-        let entry = self.entry(path.clone(), &new, base.as_ref(), false);
+        let entry = entry(path.clone(), new, base.as_ref(), false);
         self.changes.entry(
             entry,
             status.identity().ino,
             if same { Change::Touched } else { Change::Modified },
         );
-        self.push(path, look, Rc::default(), default_acl)
+        self.push(path, look, listing, Rc::default(), default_acl)
     }
 
     fn visit(&mut self, path: TarPath) -> Result<()> {
@@ -176,34 +191,45 @@ impl Compare<'_> {
             return Ok(());
         }
         let single = status.links() == 1 && !status.is_dir();
-        if single && base.is_some_and(|base| base.links() == 1 && self.is_same_inode(&status, &base)) {
+        if single
+            && base.is_some_and(|base| base.links() == 1 && self.source.same_inode.holds(&status, &base))
+        {
             return Ok(());
         }
-        let Some((kind, meta)) = self.source.new.object(&path, &status)? else { return Ok(()) };
-        let new = Object { status, kind, meta };
-        if status.is_dir() { self.directory(path, new, base) } else { self.leaf(path, new, base) }
+        if status.is_dir() { self.directory(path, status, base) } else { self.leaf(path, status, base) }
     }
 
-    fn directory(&mut self, path: TarPath, new: Object, base: Option<Status>) -> Result<()> {
-        let mounted = self.source.new.is_mount_point(&new.status);
-        let base = if base.is_some_and(|base| base.is_dir()) { self.base(&path)? } else { None };
-        let (added, look) = match &base {
-            None => (true, Look::New),
-            Some(base) if loses_attributes(&new.meta, &base.meta) => {
-                self.changes.replaced(&path);
-                (true, Look::New)
-            }
-            Some(_) => {
-                let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
-                (false, if look == Look::Upper { self.look_into(&path) } else { look })
-            }
+    fn directory(&mut self, path: TarPath, status: Status, base: Option<Status>) -> Result<()> {
+        let mounted = self.source.new.is_mount_point(&status);
+        let base = match base.filter(Status::is_dir) {
+            Some(base) => self.base(&path, base)?,
+            None => None,
         };
+        let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
+        let (mut look, mut listing) = match &base {
+            Some(_) if look == Look::Upper && !mounted => self.look_into(&path),
+            Some(_) => (look, None),
+            None => (Look::New, None),
+        };
+        let (kind, meta) = match &listing {
+            Some(listing) if listing.plain => (Kind::Dir, status.meta(Vec::new())),
+            _ => match self.source.new.object(&path, &status)? {
+                Some(object) => object,
+                None => return Ok(()),
+            },
+        };
+        let new = Object { kind, meta };
+        let mut added = base.is_none();
+        if base.as_ref().is_some_and(|base| loses_attributes(&new.meta, &base.meta)) {
+            self.changes.replaced(&path);
+            (added, look, listing) = (true, Look::New, None);
+        }
         let same =
             base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
         let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
         let inherits = self.inherits();
-        let entry = self.entry(path.clone(), &new, base.as_ref(), inherits);
-        let own = Rc::new(Cell::new(Some((entry, new.status.identity().ino))));
+        let entry = entry(path.clone(), new, base.as_ref(), inherits);
+        let own = Rc::new(Cell::new(Some((entry, status.identity().ino))));
         if added {
             self.touch_parent();
         }
@@ -219,69 +245,68 @@ impl Compare<'_> {
         if self.options.mount_points.contains(&path) {
             return Ok(());
         }
-        self.push(path, look, own, default_acl)
+        self.push(path, look, listing, own, default_acl)
     }
 
-    fn leaf(&mut self, path: TarPath, new: Object, base: Option<Status>) -> Result<()> {
+    fn leaf(&mut self, path: TarPath, status: Status, base: Option<Status>) -> Result<()> {
         let same = match &base {
-            Some(base) if self.is_same_inode(&new.status, base) => true,
-            Some(_) => self.is_same(&path, &new)?,
+            Some(base) if self.source.same_inode.holds(&status, base) => true,
+            Some(base) => self.is_same(&path, &status, base)?,
             None => false,
         };
-        let linked = new.status.links() > 1 || base.is_some_and(|base| base.links() > 1);
+        let linked = status.links() > 1 || base.is_some_and(|base| base.links() > 1);
         if same && !linked {
             return Ok(());
         }
+        let Some((kind, meta)) = self.source.new.object(&path, &status)? else { return Ok(()) };
+        let new = Object { kind, meta };
         let parent = self.frames.last().map(|frame| frame.own.clone()).unwrap_or_default();
         let inherits = self.inherits();
-        let entry = self.entry(path, &new, None, inherits);
+        let entry = entry(path, new, None, inherits);
         let change = if base.is_some() { Change::Modified } else { Change::Added };
         if linked {
             if let Some(base) = base.filter(|_| self.source.is_indexed(&entry.path)) {
-                self.aliases.add(base.identity(), &entry, new.status.identity(), same);
+                self.aliases.add(base.identity(), &entry, status.identity(), same);
             }
             let base = base.map(|base| (base.identity(), base.links()));
-            let (id, names) = (new.status.identity(), new.status.links());
+            let (id, names) = (status.identity(), status.links());
             self.links.add(Candidate { entry, id, names, base, same, change, parent });
         } else {
             self.touch_parent();
-            self.changes.entry(entry, new.status.identity().ino, change);
+            self.changes.entry(entry, status.identity().ino, change);
         }
         Ok(())
     }
 
-    /// Both views show the same inode, untouched: a change of anything sets the change time.
-    fn is_same_inode(&self, new: &Status, base: &Status) -> bool {
-        self.source.same_inodes
-            && new.identity().ino == base.identity().ino
-            && new.ctime() == base.ctime()
-            && new.file_type() == base.file_type()
-            && new.size() == base.size()
-    }
-
     /// R1: a path has changed when anything of it differs. Equal size and time prove nothing about content.
-    fn is_same(&mut self, path: &TarPath, new: &Object) -> Result<bool> {
-        let Some(base) = self.base(path)? else { return Ok(false) };
-        if !same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)) {
+    fn is_same(&mut self, path: &TarPath, new: &Status, base: &Status) -> Result<bool> {
+        if !same_status(new, base) {
             return Ok(false);
         }
-        let Kind::File { size, .. } = new.kind else { return Ok(true) };
-        if size == 0 {
-            return Ok(true);
-        }
         let io = |source| Error::Io { object: path.to_string(), source };
-        let mut was = self.source.base.open(path).map_err(io)?;
-        let mut is = match self.source.new.open(path) {
-            Err(e) if is_absent(&e) => return Ok(false),
-            opened => opened.map_err(io)?,
-        };
-        same_content(&mut was, &mut is, size).map_err(io)
+        if new.is_file() && new.size() > 0 && self.options.content == Content::Read {
+            let mut was = self.source.base.open(path).map_err(io)?;
+            let mut is = match self.source.new.open(path) {
+                Err(e) if is_absent(&e) => return Ok(false),
+                opened => opened.map_err(io)?,
+            };
+            // By descriptor: no name is looked up for them.
+            let now = self.source.new.xattrs(&is).map_err(io)?;
+            let same = same_attributes(&now, &self.source.base.xattrs(&was).map_err(io)?);
+            return Ok(same && self.buffers.same_content(&mut was, &mut is, new.size()).map_err(io)?);
+        }
+        if new.is_symlink() {
+            let objects = (self.source.new.object(path, new)?, self.source.base.object(path, base)?);
+            let (Some((kind, meta)), Some((old_kind, old))) = objects else { return Ok(false) };
+            return Ok(same_metadata((&kind, &meta), (&old_kind, &old)));
+        }
+        let now = self.source.new.xattrs_at(path).map_err(io)?;
+        Ok(same_attributes(&now, &self.source.base.xattrs_at(path).map_err(io)?))
     }
 
-    fn base(&mut self, path: &TarPath) -> Result<Option<Object>> {
-        let Some(status) = self.source.base.status(path)? else { return Ok(None) };
+    fn base(&mut self, path: &TarPath, status: Status) -> Result<Option<Object>> {
         let object = self.source.base.object(path, &status)?;
-        Ok(object.map(|(kind, meta)| Object { status, kind, meta }))
+        Ok(object.map(|(kind, meta)| Object { kind, meta }))
     }
 
     fn removed(&mut self, path: TarPath, was: &Status) {
@@ -307,36 +332,18 @@ impl Compare<'_> {
         self.frames.last().is_some_and(|frame| frame.default_acl)
     }
 
-    /// The entry of `new`, with R14's records: an ACL that is not there any more, or that would be inherited,
-    /// is taken away by an empty one.
-    fn entry(&self, path: TarPath, new: &Object, base: Option<&Object>, inherits: bool) -> Entry {
-        let mut meta = new.meta.clone();
-        if !matches!(new.kind, Kind::Symlink { .. }) {
-            let is_dir = matches!(new.kind, Kind::Dir);
-            for name in [ACCESS_ACL, DEFAULT_ACL] {
-                let had = base.is_some_and(|base| base.meta.xattr(name).is_some());
-                let gets = inherits && (is_dir || name == ACCESS_ACL);
-                if (had || gets) && meta.xattr(name).is_none() {
-                    meta.xattrs.push(Xattr { name: name.to_vec(), value: NO_ACL.to_vec() });
-                }
-            }
-            meta.xattrs.sort();
-        }
-        Entry { path, kind: new.kind.clone(), meta }
-    }
-
-    fn push(&mut self, path: TarPath, look: Look, own: Pending, default_acl: bool) -> Result<()> {
-        let names = match look {
-            Look::New => self.source.new.names(&path)?,
-            Look::Both => merged(self.source.new.names(&path)?, self.source.base.names(&path)?),
-            Look::Upper => match self.source.upper.as_mut() {
-                Some(upper) => {
-                    let names = list(upper, &path)?;
-                    let hidden = names.iter().filter_map(whited_out).collect();
-                    merged(names, sorted(hidden))
-                }
-                None => Vec::new(),
-            },
+    fn push(
+        &mut self,
+        path: TarPath,
+        look: Look,
+        listing: Option<Listing>,
+        own: Pending,
+        default_acl: bool,
+    ) -> Result<()> {
+        let names = match (look, listing) {
+            (Look::New, _) => self.source.new.names(&path)?,
+            (Look::Upper, Some(listing)) => listing.places(),
+            _ => merged(self.source.new.names(&path)?, self.source.base.names(&path)?),
         };
         self.frames.push(Frame { path, look, names, own, default_acl });
         Ok(())
@@ -344,22 +351,13 @@ impl Compare<'_> {
 
     /// How the merged directory at `path` is to be listed: from the upper directory unless that one hides what is below it or
     /// shows something from elsewhere. Where in doubt both views are listed, which is always right.
-    fn look_into(&mut self, path: &TarPath) -> Look {
+    fn look_into(&mut self, path: &TarPath) -> (Look, Option<Listing>) {
         let marks = self.source.marks;
-        let Some(Ok(dir)) = self.source.upper.as_mut().map(|upper| upper.dir(path.as_bytes())) else {
-            return Look::Both;
-        };
-        let Ok(attributes) = xattr::list_deref(format!("/proc/self/fd/{}", dir.as_raw_fd())) else {
-            return Look::Both;
-        };
-        let hides = |name: &[u8]| {
-            let mark = marks.prefix().and_then(|prefix| name.strip_prefix(prefix));
-            // fuse-overlayfs writes its marks both as attributes and as a file, as far as it is allowed to.
-            matches!(mark, Some(b"opaque" | b"redirect")) || name == b"user.fuseoverlayfs.opaque"
-        };
-        let hidden = attributes.into_iter().any(|name| hides(name.as_bytes()));
-        let hidden = hidden || Status::at(dir, OsStr::new(".wh..wh..opq")).is_ok();
-        if hidden { Look::Both } else { Look::Upper }
+        let listing = self.source.upper.as_mut().and_then(|upper| Listing::of(upper, path, marks).ok());
+        match listing {
+            Some(listing) if !listing.hides => (Look::Upper, Some(listing)),
+            _ => (Look::Both, None),
+        }
     }
 
     /// Hard links last (R5): only now is known which names of an inode stay.
@@ -376,34 +374,42 @@ impl Compare<'_> {
     }
 }
 
+/// The entry of `new`, with R14's records: an ACL that is not there any more, or that would be inherited,
+/// is taken away by an empty one.
+fn entry(path: TarPath, new: Object, base: Option<&Object>, inherits: bool) -> Entry {
+    let Object { kind, mut meta } = new;
+    if !matches!(kind, Kind::Symlink { .. }) {
+        let is_dir = matches!(kind, Kind::Dir);
+        for name in [ACCESS_ACL, DEFAULT_ACL] {
+            let had = base.is_some_and(|base| base.meta.xattr(name).is_some());
+            let gets = inherits && (is_dir || name == ACCESS_ACL);
+            if (had || gets) && meta.xattr(name).is_none() {
+                meta.xattrs.push(Xattr { name: name.to_vec(), value: NO_ACL.to_vec() });
+            }
+        }
+        meta.xattrs.sort();
+    }
+    Entry { path, kind, meta }
+}
+
 fn has_default_acl(object: &Object) -> bool {
     object.meta.xattr(DEFAULT_ACL).is_some()
 }
 
 /// Whether a directory has lost an attribute other than an ACL, which alone a tar can take away.
 fn loses_attributes(new: &Meta, base: &Meta) -> bool {
-    attributes(base).any(|xattr| {
+    attributes(&base.xattrs).any(|xattr| {
         xattr.name != ACCESS_ACL && xattr.name != DEFAULT_ACL && new.xattr(&xattr.name).is_none()
     })
 }
 
-/// fuse-overlayfs writes a file `.wh.NAME` where it may not make a device: NAME is what it hides.
-fn whited_out(name: &CString) -> Option<CString> {
-    let hidden = name.to_bytes().strip_prefix(b".wh.")?;
-    CString::new(hidden).ok().filter(|hidden| !hidden.is_empty())
-}
-
-fn sorted(mut names: Vec<CString>) -> Vec<CString> {
-    names.sort_unstable_by(|a, b| b.cmp(a));
-    names
-}
-
 /// Both lists as one, in reverse order, each name once.
-fn merged(mut a: Vec<CString>, b: Vec<CString>) -> Vec<CString> {
+pub(crate) fn merged(mut a: Vec<CString>, b: Vec<CString>) -> Vec<CString> {
     a.extend(b);
-    let mut names = sorted(a);
-    names.dedup();
-    names
+    // Two runs that are in order already: the stable sort merges them.
+    a.sort_by(|a, b| b.cmp(a));
+    a.dedup();
+    a
 }
 
 /// How the root is named in a diff that podman shall apply.

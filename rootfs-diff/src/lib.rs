@@ -10,8 +10,10 @@ mod content;
 pub mod layers;
 mod links;
 pub mod mountinfo;
+mod same_inode;
 pub mod source;
 mod tree;
+mod upper;
 
-pub use compare::{Change, Changes, Options, compare};
+pub use compare::{Change, Changes, Content, Options, compare};
 pub use source::Source;

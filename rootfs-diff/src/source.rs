@@ -17,6 +17,7 @@ use tartree::{Root, TarPath};
 
 use crate::layers::{Layers, LayersError};
 use crate::mountinfo;
+use crate::same_inode::SameInode;
 use crate::tree::{Marks, Tree};
 
 /// Why the views could not be had.
@@ -45,8 +46,8 @@ pub struct Source {
     pub(crate) marks: Marks,
     /// Not mounted: the merged view lacks what an index would add, see [`Aliases`](crate::aliases::Aliases).
     pub(crate) without_index: bool,
-    /// Two views of the same layers: equal inode number and change time mean the same inode.
-    pub(crate) same_inodes: bool,
+    /// What proves that nothing of an object need be read.
+    pub(crate) same_inode: SameInode,
 }
 
 impl Source {
@@ -79,7 +80,7 @@ impl Source {
         let merged = without_submounts(mount_point).map_err(|e| SourceError::Open(mount_point.into(), e))?;
         let source = Source::of_layers(layers, &upper, merged, false)?;
         // A file system in user space numbers inodes as it likes.
-        Ok(Source { same_inodes: false, ..source })
+        Ok(Source { same_inode: SameInode::Never, ..source })
     }
 
     /// An overlay of these layers that need not be mounted.
@@ -101,13 +102,15 @@ impl Source {
     pub fn trees(from: &Path, to: &Path) -> Result<Source, SourceError> {
         let open = |path: &Path| without_submounts(path).map_err(|e| SourceError::Open(path.into(), e));
         let marks = Marks::None;
+        let (base, new) = (open(from)?, open(to)?);
+        let same_inode = SameInode::of_trees((from, &base), (to, &new));
         Ok(Source {
-            base: Tree::new(open(from)?, marks),
-            new: Tree::new(open(to)?, marks),
+            base: Tree::new(base, marks),
+            new: Tree::new(new, marks),
             upper: None,
             marks,
             without_index: false,
-            same_inodes: false,
+            same_inode,
         })
     }
 
@@ -132,7 +135,7 @@ impl Source {
             upper,
             marks,
             without_index,
-            same_inodes: true,
+            same_inode: SameInode::Layers,
         })
     }
 

@@ -2,9 +2,12 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
+use std::os::fd::AsFd;
 
 use rustix::fs::FileType;
-use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, capture, names, open_file};
+use tartree::{
+    Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, capture, open_file, xattrs, xattrs_at,
+};
 
 /// Which attributes are overlayfs's own and not the container's (overlayfs.rst, "userxattr").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +77,36 @@ impl Tree {
         let captured = self.root.parent(path).and_then(|(dir, name)| capture(dir, name, status));
         let captured = captured.map_err(|source| Error::Io { object: path.to_string(), source })?;
         Ok(captured.map(|(kind, mut meta)| {
-            if let Some(prefix) = self.marks.prefix() {
-                meta.xattrs.retain(|xattr| !xattr.name.starts_with(prefix));
-            }
+            self.drop_marks(&mut meta.xattrs);
             (kind, meta)
         }))
     }
 
+    /// The attributes of an open file, without overlayfs's marks.
+    pub fn xattrs(&self, file: &File) -> std::io::Result<Vec<Xattr>> {
+        let mut all = xattrs(file.as_fd())?;
+        self.drop_marks(&mut all);
+        Ok(all)
+    }
+
+    /// The attributes of the object at `path`, without overlayfs's marks.
+    pub fn xattrs_at(&mut self, path: &TarPath) -> std::io::Result<Vec<Xattr>> {
+        let (dir, name) = self.root.parent(path)?;
+        let mut all = xattrs_at(dir, name)?;
+        self.drop_marks(&mut all);
+        Ok(all)
+    }
+
+    fn drop_marks(&self, all: &mut Vec<Xattr>) {
+        if let Some(prefix) = self.marks.prefix() {
+            all.retain(|xattr| !xattr.name.starts_with(prefix));
+        }
+    }
+
     /// The names in the directory at `path`, in reverse order.
     pub fn names(&mut self, path: &TarPath) -> Result<Vec<CString>> {
-        list(&mut self.root, path)
+        let names = self.root.list(path.as_bytes());
+        names.map_err(|source| Error::Io { object: path.to_string(), source })
     }
 
     /// The regular file at `path`.
@@ -91,12 +114,6 @@ impl Tree {
         let (dir, name) = self.root.parent(path)?;
         open_file(dir, name)
     }
-}
-
-/// The names in the directory at `path` below `root`, in reverse order.
-pub(crate) fn list(root: &mut Root, path: &TarPath) -> Result<Vec<CString>> {
-    let dir = root.dir(path.as_bytes()).and_then(|dir| names(dir, OsStr::new(".")));
-    dir.map_err(|source| Error::Io { object: path.to_string(), source })
 }
 
 /// ENOENT, or something on the way that is not a directory here. ELOOP: a link there.

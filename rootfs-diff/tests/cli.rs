@@ -253,3 +253,21 @@ fn destinations_of_mounts_are_not_looked_into() {
     fails(&trees.run("list", &["--config", &trees.text("config.json")]), 1, "a mount without a destination");
     assert!(Path::new(&trees.text("config.json")).exists());
 }
+
+#[test]
+fn content_that_changed_behind_its_time_is_seen_unless_the_time_is_trusted() {
+    let trees = Trees::new();
+    fs::write(trees.at("to").join("etc/same"), "SAME\n").unwrap();
+    xattr::set(trees.at("to").join("etc/conf"), "user.note", b"1").unwrap();
+    fs::write(trees.at("to").join("etc/conf"), "one\ntwo\nthree\n").unwrap();
+    let script = "find to -depth -exec touch -h -d @1000000000.5 {} +";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success());
+    let list = |more: &[&str]| String::from_utf8(succeeds(trees.run("list", more))).unwrap();
+    assert_eq!(list(&[]), "C /bin\nC /etc/conf\nA /etc/new\nC /etc/same\nD /gone\n");
+    // Attributes are compared all the same.
+    assert_eq!(list(&["--trust-mtime"]), "C /etc/conf\nA /etc/new\nD /gone\n");
+    // A nanosecond is a difference.
+    let script = "touch -d @1000000000.500000001 to/bin";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success());
+    assert_eq!(list(&["--trust-mtime"]), "C /bin\nC /etc/conf\nA /etc/new\nD /gone\n");
+}

@@ -19,21 +19,8 @@ fn tree(files: usize) -> tempfile::TempDir {
     dir
 }
 
-/// The system calls of the tool with `args`, one a line; `input` is its standard input.
 fn calls(args: &[&str], input: Option<&Path>) -> Vec<String> {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let status = Command::new("strace")
-        .args(["-f", "-o", log.path().to_str().unwrap(), TOOL])
-        .args(args)
-        .stdin(input.map_or_else(Stdio::null, |path| fs::File::open(path).unwrap().into()))
-        .stdout(Stdio::null())
-        .status()
-        .expect("strace: see tests/prerequisites");
-    assert!(status.success());
-    let log = fs::read_to_string(log.path()).unwrap();
-    let counts = |line: &&str| line.contains('(') && !line.contains("resumed>");
-    // Debug builds ask for a descriptor's flags before they close it.
-    log.lines().filter(counts).filter(|line| !line.contains("F_GETFD")).map(str::to_owned).collect()
+    harness::calls(TOOL, args, input)
 }
 
 /// How many calls each of `more - fewer` files costs.

@@ -18,11 +18,11 @@ use crate::entry::Xattr;
 /// The most the kernel gives, for a list of names and for a value (linux/limits.h).
 const LARGEST: usize = 64 << 10;
 
-/// Of the object `name` in `dir`, a link not followed (`""`: the directory `dir` itself), ordered by name.
+/// The extended attributes of the object `name` in `dir`, a link not followed (`""`: the directory `dir` itself), ordered by name.
 ///
 /// # Errors
 /// The kernel's. That the file system has no attributes is none.
-pub(crate) fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
+pub fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     let result = if LACKING.load(Ordering::Relaxed) {
         Err(Errno::NOSYS)
     } else {
@@ -44,12 +44,24 @@ pub(crate) fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     }
 }
 
-/// Of an open file, ordered by name.
+/// The extended attributes of an open file, ordered by name.
 ///
 /// # Errors
-/// As [`of`].
-pub(crate) fn of_file(file: BorrowedFd<'_>) -> io::Result<Vec<Xattr>> {
+/// The kernel's. That the file system has no attributes is none.
+pub fn of_file(file: BorrowedFd<'_>) -> io::Result<Vec<Xattr>> {
     Ok(collect(&mut |buffer| flistxattr(file, buffer), &mut |name, buffer| fgetxattr(file, name, buffer))?)
+}
+
+/// The names alone of the extended attributes of an open file or directory, each ended by a NUL byte.
+///
+/// # Errors
+/// As [`of_file`].
+pub fn names_of_file(file: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let (mut small, mut large) = ([0; 512], Vec::new());
+    match filled(&mut small, &mut large, &mut |buffer| flistxattr(file, buffer)) {
+        Err(Errno::OPNOTSUPP) => Ok(Vec::new()),
+        names => Ok(names?.to_vec()),
+    }
 }
 
 fn through_proc(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {

@@ -115,6 +115,11 @@ impl Status {
         self.file_type() == wanted
     }
 
+    /// The metadata of an object with these attributes, ids as on this host.
+    pub fn meta(&self, xattrs: Vec<Xattr>) -> Meta {
+        Meta { mode: self.mode(), uid: self.uid(), gid: self.gid(), mtime: self.mtime(), xattrs }
+    }
+
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.file_type() == FileType::Directory
@@ -142,7 +147,7 @@ impl Status {
 /// The kernel's.
 pub fn capture(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option<(Kind, Meta)>> {
     let Some(kind) = kind(dir, name, status)? else { return Ok(None) };
-    Ok(Some((kind, meta(status, attributes::of(dir, name)?))))
+    Ok(Some((kind, status.meta(attributes::of(dir, name)?))))
 }
 
 /// As [`capture`], of an open regular file.
@@ -152,7 +157,7 @@ pub fn capture(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result
 pub(crate) fn capture_file(file: &File, status: &Status) -> io::Result<(Kind, Meta)> {
     let size = status.size();
     let map = if status.allocated() < size { holes::map(file, size)? } else { None };
-    Ok((Kind::File { size, map }, meta(status, attributes::of_file(file.as_fd())?)))
+    Ok((Kind::File { size, map }, status.meta(attributes::of_file(file.as_fd())?)))
 }
 
 fn kind(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option<Kind>> {
@@ -172,10 +177,6 @@ fn kind(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option
         FileType::Fifo => Kind::Fifo,
         _ => return Ok(None),
     }))
-}
-
-fn meta(status: &Status, xattrs: Vec<Xattr>) -> Meta {
-    Meta { mode: status.mode(), uid: status.uid(), gid: status.gid(), mtime: status.mtime(), xattrs }
 }
 
 /// Opens a regular file for reading. A FIFO that took its place does not block, a link is not followed.

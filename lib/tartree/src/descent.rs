@@ -108,7 +108,8 @@ pub fn names(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<CString>> {
     Ok(list(open_dir(dir, name)?.as_fd())?.into_iter().map(|name| name.name).collect())
 }
 
-fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<Name>> {
+/// The names in the open directory `dir`, in reverse byte order.
+pub(crate) fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<Name>> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 32 << 10];
     let mut names = Vec::new();
     let mut entries = RawDir::new(dir, &mut buffer);

@@ -1,6 +1,6 @@
 //! The one place where names are resolved: below one directory, never through a symbolic link.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::descent::{list, open_dir};
 use crate::error::{Error, Result};
 use crate::path::{TarPath, is_at_or_below};
 
@@ -67,24 +68,58 @@ impl Root {
                 self.cache[at..=last].rotate_left(1);
             }
             None => {
-                // The nearest cached ancestor shortens the way, mostly to one component.
-                let (base, rest) = self
-                    .cache
-                    .iter()
-                    .filter(|(cached, _)| is_at_or_below(path, cached))
-                    .max_by_key(|(cached, _)| cached.len())
-                    .map_or((self.fd.as_fd(), path), |(cached, fd)| (fd.as_fd(), &path[cached.len() + 1..]));
+                let (base, rest) = self.nearest(path);
                 let fd = open_below(base, rest, OFlag::O_PATH)?;
-                if self.cache.len() == CACHED {
-                    self.cache.remove(0);
-                }
-                self.cache.push((path.to_vec(), fd));
+                self.keep(path, fd);
             }
         }
         match self.cache.last() {
             Some((_, fd)) => Ok(fd.as_fd()),
             None => Err(io::Error::from(io::ErrorKind::NotFound)),
         }
+    }
+
+    /// The names in the directory at the clean path `path`, in reverse byte order, so that `pop` gives the first. The
+    /// directory stays open, for what is looked up in it next.
+    ///
+    /// # Errors
+    /// As [`dir`](Root::dir).
+    pub fn list(&mut self, path: &[u8]) -> io::Result<Vec<CString>> {
+        let fd = if path.is_empty() {
+            // The root may be an O_PATH descriptor, and its listing position is not ours to move.
+            open_dir(self.fd.as_fd(), OsStr::new("."))?
+        } else {
+            let (base, rest) = self.nearest(path);
+            // Listing shall not change the atime where we may ask for that.
+            match open_below(base, rest, OFlag::O_RDONLY | OFlag::O_NOATIME) {
+                Err(e) if e.raw_os_error() == Some(Errno::EPERM as i32) => {
+                    open_below(base, rest, OFlag::O_RDONLY)?
+                }
+                opened => opened?,
+            }
+        };
+        let names = list(fd.as_fd())?.into_iter().map(|name| name.name).collect();
+        if !path.is_empty() {
+            self.cache.retain(|(cached, _)| cached != path);
+            self.keep(path, fd);
+        }
+        Ok(names)
+    }
+
+    /// The nearest ancestor of `path` that is open, mostly its parent, and the way from there.
+    fn nearest<'p>(&self, path: &'p [u8]) -> (BorrowedFd<'_>, &'p [u8]) {
+        let above =
+            self.cache.iter().filter(|(cached, _)| cached.len() < path.len() && is_at_or_below(path, cached));
+        above
+            .max_by_key(|(cached, _)| cached.len())
+            .map_or((self.fd.as_fd(), path), |(cached, fd)| (fd.as_fd(), &path[cached.len() + 1..]))
+    }
+
+    fn keep(&mut self, path: &[u8], fd: OwnedFd) {
+        if self.cache.len() == CACHED {
+            self.cache.remove(0);
+        }
+        self.cache.push((path.to_vec(), fd));
     }
 
     /// The parent of `path` and the last component; `""` for the root itself.

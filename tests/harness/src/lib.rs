@@ -3,6 +3,7 @@
 //! Nothing here uses the code under test: a comparator built on the same walk would share its blind spots.
 
 pub mod bounded;
+mod calls;
 pub mod compare;
 pub mod forge;
 pub mod host;
@@ -10,4 +11,5 @@ pub mod manual;
 pub mod tools;
 pub mod watch;
 
+pub use calls::calls;
 pub use compare::{Options, differences};

@@ -1,0 +1,124 @@
+//! What a diff costs in system calls, as the root file system and the changes grow.
+
+use std::fs::{self, hard_link};
+use std::path::Path;
+use std::process::Command;
+
+use harness::{calls, host};
+use nix::mount::{MsFlags, mount, umount};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
+/// Files to a directory of the lower layer.
+const EACH: usize = 10;
+
+struct Overlay(tempfile::TempDir);
+
+impl Overlay {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        umount(&self.path().join("m")).unwrap();
+    }
+}
+
+/// A lower layer of `files` files and an overlay over it in which `changes` of them were written to, as many removed, and as
+/// many made, all in directories that were there.
+fn overlay(files: usize, changes: usize) -> Overlay {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: String| dir.path().join(name);
+    for name in ["upper", "work", "m"] {
+        fs::create_dir(at(name.into())).unwrap();
+    }
+    for i in 0..files {
+        fs::create_dir_all(at(format!("lower/d{}", i / EACH))).unwrap();
+        fs::write(at(format!("lower/d{}/file_{i}", i / EACH)), vec![b'x'; 1000 + i % 3000]).unwrap();
+    }
+    let data = ["lower", "upper", "work"].map(|name| format!("{name}dir={}", at(name.into()).display()));
+    mount(Some("overlay"), &at("m".into()), Some("overlay"), MsFlags::empty(), Some(&data.join(",")[..]))
+        .unwrap();
+    for i in 0..changes {
+        let (parent, first) = (i, i * EACH);
+        fs::write(at(format!("m/d{parent}/file_{first}")), "changed").unwrap();
+        fs::remove_file(at(format!("m/d{parent}/file_{}", first + 1))).unwrap();
+        fs::write(at(format!("m/d{parent}/new_{i}")), "new").unwrap();
+    }
+    Overlay(dir)
+}
+
+fn diff(dir: &Path) -> Vec<String> {
+    calls(TOOL, ["create", "--members", "--rootfs", dir.join("m").to_str().unwrap()], None)
+}
+
+/// The calls of a comparison of two trees.
+fn trees(dir: &Path, from: &str, to: &str, more: &[&str]) -> Vec<String> {
+    let (from, to) = (dir.join(from), dir.join(to));
+    let args = ["create", "--members", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    calls(TOOL, args.iter().chain(more), None)
+}
+
+/// How often a file was opened whose name begins so.
+fn opened(all: &[String], name: &str) -> usize {
+    all.iter().filter(|call| call.contains("openat(") && call.contains(&format!("\"{name}"))).count()
+}
+
+#[test]
+fn an_overlay_costs_what_its_changes_cost_and_not_its_lower_layer() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let [few, large, many] = [(300, 20), (3000, 20), (3000, 200)]
+        .map(|(files, changes)| diff(overlay(files, changes).path()).len());
+    // What is read of a directory at a time depends on where its names are.
+    assert!(large.abs_diff(few) * 50 <= few, "{few} calls with 300 files below, {large} with 3000");
+    assert!(many <= few * 11, "{few} calls for 60 changes, {many} for 600");
+    // A directory: two looks, its attributes in both, its listing, a descriptor in each tree. A file: a look at both, its
+    // attributes; open, look, read, close. One that is gone: two looks.
+    let each = (many - large) as f64 / 180.0;
+    assert!(each <= 30.5, "{each} calls for a directory, two files and a deletion");
+}
+
+#[test]
+fn nothing_is_read_that_an_overlay_shows_from_its_lower_layer() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let dir = overlay(200, 5);
+    let all = trees(dir.path(), "lower", "m", &[]);
+    // The changed ones, when the diff is written: their size is another.
+    assert_eq!((opened(&all, "file_"), opened(&all, "new_")), (5, 5), "{all:#?}");
+}
+
+#[test]
+fn nothing_is_read_of_an_inode_that_both_trees_have() {
+    let dir = tempfile::tempdir().unwrap();
+    for tree in ["a", "b"] {
+        fs::create_dir(dir.path().join(tree)).unwrap();
+    }
+    for name in ["file_1", "file_2"] {
+        fs::write(dir.path().join("a").join(name), "content").unwrap();
+        hard_link(dir.path().join("a").join(name), dir.path().join("b").join(name)).unwrap();
+    }
+    let all = trees(dir.path(), "a", "b", &[]);
+    assert_eq!(opened(&all, "file_"), 0, "{all:#?}");
+}
+
+#[test]
+fn a_trusted_mtime_saves_every_open_of_a_file_that_has_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("a")).unwrap();
+    for i in 0..50 {
+        fs::write(dir.path().join(format!("a/file_{i}")), "content").unwrap();
+    }
+    let copied = Command::new("cp").args(["-a", "a", "b"]).current_dir(dir.path()).status().unwrap();
+    assert!(copied.success());
+    fs::write(dir.path().join("b/file_7"), "CONTENT").unwrap();
+    assert_eq!(opened(&trees(dir.path(), "a", "b", &["--trust-mtime"]), "file_"), 1);
+    // 49 compared in both trees, one written.
+    assert_eq!(opened(&trees(dir.path(), "a", "b", &[]), "file_"), 49 * 2 + 1);
+}
