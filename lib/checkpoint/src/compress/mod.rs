@@ -69,8 +69,8 @@ impl Compression {
         match self {
             Compression::None => None,
             Compression::Gzip => Some((1..=9, 6)),
-            // Up to 19 the window is at most 8 MiB; 22 wants 128 MiB, the most podman takes.
-            Compression::Zstd => Some((1..=22, 3)),
+            // Up to 19 the window is 16 MiB; 22 wants 128 MiB, the most that is taken by default.
+            Compression::Zstd => Some((1..=22, 2)),
             Compression::Xz => Some((0..=9, 6)),
             Compression::Bzip2 => Some((1..=9, 9)),
         }
@@ -134,6 +134,25 @@ mod tests {
         let data = sample();
         for compression in ALL {
             assert!(compress(compression, 1, &data) == compress(compression, 3, &data), "{compression}");
+        }
+    }
+
+    #[test]
+    fn zstd_finds_what_repeats_after_twelve_mebibytes() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..12 << 20)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        for level in [None, Some(3)] {
+            let settings = Settings { compression: Compression::Zstd, level, threads: 2 };
+            let mut encoder = Encoder::new(Vec::new(), &settings).unwrap();
+            encoder.write_all(&noise).unwrap();
+            encoder.write_all(&noise).unwrap();
+            let packed = encoder.finish().unwrap();
+            assert!(packed.len() < 13 << 20, "{} bytes at level {level:?}", packed.len());
         }
     }
 
