@@ -60,7 +60,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let output = args.output.binary()?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
     let sink =
-        Sink::direct(Counted::new(target), |out, file, n| out.moved(|target| target.transfer(file, n)));
+        Sink::direct(Counted::new(target), |out, input, n| out.moved(|target| target.transfer(input, n)));
     let mut packer = Packer {
         writer: ArchiveWriter::on(sink),
         time,
@@ -213,7 +213,7 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
     }
 
     fn stream(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
-        while let Some((member, entry)) = stream.next()? {
+        while let Some((member, _)) = stream.next()? {
             let ignored = match member {
                 Member::RootfsDiff | Member::DeletedFiles | Member::DeletedFiles0 => {
                     self.include.ignore_rootfs
@@ -225,9 +225,8 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
                 self.session.note(format_args!("{member}: ignored"));
                 continue;
             }
-            let size = entry.kind.data_len();
             self.writer
-                .copy(&member, size, member.mode(), self.time, stream.content())
+                .carry(&member, member.mode(), self.time, stream.content())
                 .with_context(|| stream.name().to_owned())?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Member streams from standard input and files.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::Context;
@@ -63,7 +63,7 @@ impl Stream {
     }
 
     /// The bytes of the member.
-    pub fn content(&mut self) -> Content<'_, impl Read> {
+    pub fn content(&mut self) -> Content<'_, BufReader<Input>> {
         self.reader.content()
     }
 

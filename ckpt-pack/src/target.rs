@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
@@ -58,11 +58,11 @@ impl Target {
         Ok(Target::Image(Box::new(LayoutWriter::new(file, start, settings, time)?), place, output))
     }
 
-    /// Moves bytes of `file` past our memory, where nothing is done to them; gives how many.
-    pub fn transfer(&mut self, file: &File, n: u64) -> u64 {
+    /// Moves bytes of `input` past our memory, where nothing is done to them; gives how many.
+    pub fn transfer(&mut self, input: BorrowedFd<'_>, n: u64) -> u64 {
         match self {
             Target::Archive(encoder) => {
-                encoder.plain().map_or(0, |output| tartree::transfer(file, output.as_fd(), n))
+                encoder.plain().map_or(0, |output| tartree::transfer(input, output.as_fd(), n))
             }
             Target::Image(..) => 0,
         }

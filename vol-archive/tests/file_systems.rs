@@ -1,7 +1,7 @@
-//! The same tree gives the same bytes on every file system.
+//! The same tree gives the same bytes on every file system, and takes no second room where blocks can be shared.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::host;
@@ -49,24 +49,7 @@ fn the_same_bytes_on_ext4_xfs_btrfs_and_tmpfs() {
     sh(scratch.path(), "find source -depth -exec touch -h -d '2021-03-04 05:06:07.123456789' {} +");
     let expected = succeeds(Command::new(TOOL).arg("create").arg(&source));
     for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
-        let (image, mounted) = (scratch.path().join(kind), scratch.path().join(format!("{kind}.mounted")));
-        fs::create_dir(&mounted).unwrap();
-        let make = match kind {
-            "tmpfs" => format!("mount -t tmpfs tmpfs '{}'", mounted.display()),
-            _ => {
-                let program =
-                    Command::new("sh").args(["-c", &format!("command -v mkfs.{kind}")]).output().unwrap();
-                if !host::can(&format!("needs mkfs.{kind}"), program.status.success()) {
-                    continue;
-                }
-                format!(
-                    "truncate -s 512M '{0}'; mkfs.{kind} -q '{0}'; mount -o loop '{0}' '{1}'",
-                    image.display(),
-                    mounted.display()
-                )
-            }
-        };
-        sh(scratch.path(), &make);
+        let Some(mounted) = mount(scratch.path(), kind) else { continue };
         let tree = mounted.join("tree");
         fs::create_dir(&tree).unwrap();
         sh(scratch.path(), &format!("cp -a --sparse=always -T source '{}'", tree.display()));
@@ -74,4 +57,57 @@ fn the_same_bytes_on_ext4_xfs_btrfs_and_tmpfs() {
         sh(scratch.path(), &format!("umount '{}'", mounted.display()));
         assert!(found == expected, "{kind} gives other bytes");
     }
+}
+
+#[test]
+fn an_archive_beside_large_files_shares_their_blocks_where_the_file_system_can() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let scratch = tempfile::tempdir().unwrap();
+    for kind in ["xfs", "btrfs"] {
+        let Some(mounted) = mount(scratch.path(), kind) else { continue };
+        let used = || {
+            sh(&mounted, "sync -f .");
+            let df = succeeds(Command::new("df").args(["--output=used", "-B1"]).arg(&mounted));
+            let text = String::from_utf8(df).unwrap();
+            text.lines().last().unwrap().trim().parse::<u64>().unwrap()
+        };
+        let tree = mounted.join("tree");
+        fs::create_dir(&tree).unwrap();
+        // One ends within a block.
+        sh(&tree, "head -c 32M /dev/urandom > a; head -c 20000001 /dev/urandom > b; head -c 7 a > c");
+        let (before, archive) = (used(), mounted.join("out.tar"));
+        succeeds(Command::new(TOOL).arg("create").arg(&tree).arg("-o").arg(&archive));
+        let taken = used() - before;
+        let piped = succeeds(Command::new(TOOL).arg("create").arg(&tree));
+        assert!(fs::read(&archive).unwrap() == piped, "{kind}: other bytes than through a pipe");
+        sh(&mounted, "mkdir out; tar -xf out.tar -C out; diff -r tree out");
+        sh(scratch.path(), &format!("umount '{}'", mounted.display()));
+        assert!(taken < 4 << 20, "{kind}: {taken} bytes more on the disk");
+    }
+}
+
+/// A new file system of 512 MiB, mounted below `scratch`; none where this host cannot make it.
+fn mount(scratch: &Path, kind: &str) -> Option<PathBuf> {
+    let (image, mounted) = (scratch.join(kind), scratch.join(format!("{kind}.mounted")));
+    fs::create_dir(&mounted).unwrap();
+    let make = match kind {
+        "tmpfs" => format!("mount -t tmpfs tmpfs '{}'", mounted.display()),
+        _ => {
+            let program =
+                Command::new("sh").args(["-c", &format!("command -v mkfs.{kind}")]).output().unwrap();
+            if !host::can(&format!("needs mkfs.{kind}"), program.status.success()) {
+                return None;
+            }
+            format!(
+                "truncate -s 512M '{0}'; mkfs.{kind} -q '{0}'; mount -o loop '{0}' '{1}'",
+                image.display(),
+                mounted.display()
+            )
+        }
+    };
+    sh(scratch, &make);
+    Some(mounted)
 }

@@ -12,7 +12,7 @@ use crate::notice::{Notice, Notices};
 use crate::root::Root;
 use crate::sink::Sink;
 use crate::walk::{Found, is_gone};
-use crate::write::{encode, padding};
+use crate::write::{encode_aligned, padding};
 
 /// A file of this size and more is looked at again after reading; a smaller one is read in one go.
 const LOOK_AGAIN: u64 = 64 << 10;
@@ -29,7 +29,8 @@ pub fn write_found<W: Write>(
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let Found { entry, status, file } = found;
-    sink.encoded(|out| encode(out, &entry, name))?;
+    let position = sink.position();
+    sink.encoded(|out| encode_aligned(out, &entry, name, position))?;
     let ino = status.identity().ino;
     match (&entry.kind, file) {
         (Kind::File { .. }, Some(file)) => {

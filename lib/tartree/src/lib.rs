@@ -67,4 +67,4 @@ pub use root::Root;
 pub use sink::{Mover, Sink};
 pub use transfer::transfer;
 pub use walk::{Filter, Found, Visit, Walk};
-pub use write::{END_OF_ARCHIVE, encode, padding, removal_header};
+pub use write::{END_OF_ARCHIVE, encode, encode_aligned, padding, removal_header};

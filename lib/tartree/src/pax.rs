@@ -13,17 +13,22 @@ use crate::path::Shown;
 
 /// Appends one record. The length counts its own digits.
 pub(crate) fn push(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    let rest = key.len() + value.len() + 3; // space, '=', newline
-    let mut total = rest + 1;
-    while total != rest + digits(total) {
-        total = rest + digits(total);
-    }
-    push_decimal(out, total as u64, 1);
+    push_decimal(out, record_len(key, value.len()) as u64, 1);
     out.push(b' ');
     out.extend_from_slice(key);
     out.push(b'=');
     out.extend_from_slice(value);
     out.push(b'\n');
+}
+
+/// The length of a record, which counts its own digits.
+pub(crate) fn record_len(key: &[u8], value_len: usize) -> usize {
+    let rest = key.len() + value_len + 3; // space, '=', newline
+    let mut total = rest + 1;
+    while total != rest + digits(total) {
+        total = rest + digits(total);
+    }
+    total
 }
 
 fn digits(n: usize) -> usize {

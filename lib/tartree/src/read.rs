@@ -3,7 +3,8 @@
 //! Reads what podman, Go, GNU tar, bsdtar, Python and the tar crate write: V7, ustar, PAX, GNU long names,
 //! base-256 numbers, and the four sparse forms. Nothing is allocated by a number that was read.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::AsFd;
 
 use crate::block::{BLOCK, Block};
 use crate::entry::{Entry, Kind, Meta, SparseMap, Timestamp};
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::path::{Shown, TarPath};
 use crate::pax::Extended;
+use crate::sink::Sink;
 use crate::sparse;
 use crate::write::padding;
 
@@ -444,6 +446,30 @@ impl<R> Content<'_, R> {
     /// How many are left.
     pub fn remaining(&self) -> u64 {
         self.reader.remaining
+    }
+}
+
+impl<R: Read + AsFd> Content<'_, BufReader<R>> {
+    /// Puts all of it into `sink`, past this program's memory where that can be; gives how many bytes there were.
+    /// Read errors are the inner result, so that the caller can name the input.
+    ///
+    /// # Errors
+    /// When the output does not take them.
+    pub fn put_into<W: Write>(&mut self, sink: &mut Sink<W>) -> Result<io::Result<u64>> {
+        let buffered = self.remaining().min(self.reader.input.buffer().len() as u64);
+        let mut put = match sink.fill(self, buffered)? {
+            Ok(filled) => filled,
+            failed => return Ok(failed),
+        };
+        // Nothing is read ahead now, so that the input itself stands at the next byte.
+        if put == buffered && self.reader.input.buffer().is_empty() {
+            let moved = sink.moved(self.reader.input.get_ref().as_fd(), self.remaining())?;
+            self.reader.remaining -= moved;
+            self.reader.position += moved;
+            put += moved;
+        }
+        let rest = self.remaining();
+        Ok(sink.fill(self, rest)?.map(|filled| put + filled))
     }
 }
 

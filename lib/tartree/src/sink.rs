@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, Result};
 use crate::transfer::WORTH_IT;
 
 const CAPACITY: usize = 1 << 20;
 
-/// Moves bytes of a file to an output past this program's memory, as [`transfer`](crate::transfer) does; gives how many.
-pub type Mover<W> = fn(&mut W, &File, u64) -> u64;
+/// Moves bytes of a file or pipe to an output past this program's memory, as [`transfer`](crate::transfer) does; gives how many.
+pub type Mover<W> = fn(&mut W, BorrowedFd<'_>, u64) -> u64;
 
 /// A counting, buffering writer into which files are read without a second copy.
 pub struct Sink<W> {
@@ -122,18 +123,25 @@ impl<W: Write> Sink<W> {
     /// # Errors
     /// When the output does not take them.
     pub fn fill_from(&mut self, file: &mut File, n: u64) -> Result<io::Result<u64>> {
-        let mut moved = 0;
-        if let Some(mover) = self.mover.filter(|_| n >= WORTH_IT) {
-            self.flush()?;
-            moved = mover(&mut self.out, file, n);
-            self.written += moved;
-        }
+        let moved = self.moved(file.as_fd(), n)?;
         let filled = self.fill(file, n - moved)?;
         if moved > 0 {
             // Only then no page of the file is in a pipe any more, and a look for changes is a look back.
             self.flush()?;
         }
         Ok(filled.map(|filled| moved + filled))
+    }
+
+    /// Moves up to `n` bytes of `input` to the output past the buffer, where that is worth it and can be; gives how many.
+    ///
+    /// # Errors
+    /// When the output does not take what comes before them.
+    pub(crate) fn moved(&mut self, input: BorrowedFd<'_>, n: u64) -> Result<u64> {
+        let Some(mover) = self.mover.filter(|_| n >= WORTH_IT) else { return Ok(0) };
+        self.flush()?;
+        let moved = mover(&mut self.out, input, n);
+        self.written += moved;
+        Ok(moved)
     }
 
     /// Hands everything on to the output.

@@ -1,57 +1,130 @@
-//! Bytes of a file to an output inside the kernel, where they need no touching.
+//! Bytes of a file or a pipe to an output inside the kernel, where they need no touching.
 
-use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{FileType, copy_file_range, fstat};
+use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
 use rustix::io::Errno;
-use rustix::pipe::{SpliceFlags, fcntl_getpipe_size, splice};
+use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 
 /// Fewer bytes are read and written: gathered with others they cost fewer calls.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
 /// What one call is asked for. A signal is answered between two.
 const STEP: u64 = 16 << 20;
+/// What the pipe between two files holds: with the kernel's own 64 KiB, as `copy_file_range` has it, a copy takes a quarter more.
+const PIPE: u64 = 1 << 20;
+/// Where an archive may choose, the content of a file of [`WORTH_ALIGNING`] and more begins at a multiple of this: file systems
+/// share whole blocks between files, and pages are copied as they are.
+pub(crate) const ALIGNMENT: u64 = 4096;
+/// What is shorter is not worth the room.
+pub(crate) const WORTH_ALIGNING: u64 = 1 << 20;
 
-/// Moves up to `n` bytes, from where `file` stands to where `output` stands, and gives how many. The others are to be read and
-/// written: the end of the file, what the file systems cannot do between them, and errors, which that way shows as its own.
+/// Moves up to `n` bytes, from where `input` stands to where `output` stands, and gives how many. The others are to be read and
+/// written: the end of the input, what the kernel cannot do between the two, and errors, which that way shows as its own.
 ///
-/// When it returns, what was moved is what the file held: a copy in a file, or behind others in a pipe that has been emptied
+/// When it returns, what was moved is what the input held: a copy in a file, or behind others in a pipe that has been emptied
 /// since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
 /// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
 /// cannot slip in between.
-pub fn transfer(file: &File, output: BorrowedFd<'_>, n: u64) -> u64 {
-    let Ok(status) = fstat(output) else { return 0 };
-    match FileType::from_raw_mode(status.st_mode) {
-        FileType::Fifo => {
+pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+    let kind = |fd| fstat(fd).map(|status| FileType::from_raw_mode(status.st_mode));
+    let (Ok(from), Ok(to)) = (kind(input), kind(output)) else { return 0 };
+    match (from, to) {
+        (FileType::RegularFile, FileType::Fifo) => {
             let Ok(capacity) = fcntl_getpipe_size(output) else { return 0 };
-            let spliced = n.saturating_sub(capacity as u64);
-            repeat(spliced, |step| splice(file, None, output, None, step, SpliceFlags::empty()))
+            repeat(n.saturating_sub(capacity as u64), input, output)
         }
-        FileType::RegularFile => repeat(n, |step| copy_file_range(file, None, output, None, step)),
-        // To a socket, too, go references that last longer than anybody knows.
+        (FileType::RegularFile, FileType::RegularFile) => {
+            let shared = share(input, output, n);
+            shared + through_pipe(input, output, n - shared)
+        }
+        (FileType::Fifo, FileType::RegularFile) => repeat(n, input, output),
+        // To a socket go references that last longer than anybody knows, and so they do from one pipe to the next.
         _ => 0,
     }
 }
 
-/// Moves `n` bytes by `step`, which says how many it moved of those it is asked for.
-fn repeat(n: u64, mut step: impl FnMut(usize) -> rustix::io::Result<usize>) -> u64 {
+/// Splices `n` bytes from `input` to `output`, one of them a pipe; gives how many went.
+fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
     let mut moved = 0;
     while moved < n {
-        match step((n - moved).min(STEP) as usize) {
-            Ok(0) => break,
-            Ok(got) => moved += got as u64,
-            Err(Errno::INTR) => {}
-            Err(_) => break,
+        match once((n - moved).min(STEP), input, output) {
+            0 => break,
+            got => moved += got,
         }
     }
     moved
 }
 
+/// As [`repeat`], in one call; 0 at the end of the input, and where it fails.
+fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
+    loop {
+        match splice(input, None, output, None, n as usize, SpliceFlags::empty()) {
+            Ok(got) => return got as u64,
+            Err(Errno::INTR) => {}
+            Err(_) => return 0,
+        }
+    }
+}
+
+/// From file to file through a pipe: one copy, from page to page.
+fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+    let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return 0 };
+    // Where that is not allowed, it takes a smaller one.
+    let capacity = fcntl_setpipe_size(&writer, PIPE as usize).map_or(64 << 10, |size| size as u64);
+    let (reader, writer) = (reader.as_fd(), writer.as_fd());
+    let mut moved = 0;
+    while moved < n {
+        // One call, for another would wait for room where pages are filled in part.
+        let filled = once((n - moved).min(capacity), input, writer);
+        let emptied = repeat(filled, reader, output);
+        moved += emptied;
+        if filled == 0 {
+            break;
+        }
+        if emptied < filled {
+            // What is stuck in the pipe is read again from where it came.
+            let back = i64::try_from(filled - emptied).unwrap_or(i64::MAX);
+            let _ = seek(input, SeekFrom::Current(-back));
+            break;
+        }
+    }
+    moved
+}
+
+/// The argument of FICLONERANGE (`struct file_clone_range` in linux/fs.h, ioctl_ficlonerange(2)).
+#[repr(C)]
+struct CloneRange {
+    from: i64,
+    from_offset: u64,
+    length: u64,
+    to_offset: u64,
+}
+
+/// Lets both files have the same blocks on the disk (Btrfs, XFS, bcachefs), as many as are whole; both then stand behind them.
+fn share(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+    const FICLONERANGE: Opcode = opcode::write::<CloneRange>(0x94, 13);
+    let (Ok(from), Ok(to), Ok(status)) = (tell(input), tell(output), fstat(input)) else { return 0 };
+    let there = u64::try_from(status.st_size).unwrap_or(0).saturating_sub(from);
+    let length = n.min(there) / ALIGNMENT * ALIGNMENT;
+    if length == 0 || from % ALIGNMENT != 0 || to % ALIGNMENT != 0 {
+        return 0;
+    }
+    let range = CloneRange { from: input.as_raw_fd().into(), from_offset: from, length, to_offset: to };
+    // SAFETY: FICLONERANGE reads one `file_clone_range`, whose layout CloneRange has, and keeps no reference to it.
+    let shared = unsafe { ioctl(output, Setter::<FICLONERANGE, CloneRange>::new(range)) };
+    let behind = |offset| SeekFrom::Start(offset + length);
+    match shared.and_then(|()| seek(input, behind(from))).and_then(|_| seek(output, behind(to))) {
+        Ok(_) => length,
+        Err(_) => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::{Read, Seek, SeekFrom, Write};
-    use std::os::fd::AsFd;
 
     fn sample() -> (File, Vec<u8>) {
         let bytes: Vec<u8> = (0..3_000_000u32).flat_map(|i| (i ^ i >> 7).to_le_bytes()).collect();
@@ -66,14 +139,28 @@ mod tests {
         file.seek(SeekFrom::Start(1000)).unwrap();
         let mut out = tempfile::tempfile().unwrap();
         out.write_all(b"before").unwrap();
-        assert_eq!(transfer(&file, out.as_fd(), 5_000_001), 5_000_001);
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 5_000_001), 5_000_001);
         assert_eq!(file.stream_position().unwrap(), 5_001_001);
-        assert_eq!(transfer(&file, out.as_fd(), 1 << 40), bytes.len() as u64 - 5_001_001);
-        assert_eq!(transfer(&file, out.as_fd(), 1), 0);
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 1 << 40), bytes.len() as u64 - 5_001_001);
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 1), 0);
         let mut copy = Vec::new();
         out.seek(SeekFrom::Start(0)).unwrap();
         out.read_to_end(&mut copy).unwrap();
         assert!(copy == [&b"before"[..], &bytes[1000..]].concat());
+    }
+
+    #[test]
+    fn what_a_full_output_does_not_take_is_there_to_be_read_again() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        let (mut file, bytes) = sample();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let mut out = File::from(memfd_create("full", MemfdFlags::ALLOW_SEALING).unwrap());
+        out.set_len(1_500_000).unwrap();
+        fcntl_add_seals(&out, SealFlags::GROW).unwrap();
+        let moved = transfer(file.as_fd(), out.as_fd(), bytes.len() as u64);
+        assert!((1 << 20..=1_500_000).contains(&moved), "{moved}");
+        assert_eq!(file.stream_position().unwrap(), moved);
+        assert_eq!(out.stream_position().unwrap(), moved);
     }
 
     #[test]
@@ -85,9 +172,34 @@ mod tests {
         let append = File::options().append(true).create(true).open(&path).unwrap();
         let read_only = File::open(&path).unwrap();
         for out in [append, read_only] {
-            assert_eq!(transfer(&file, out.as_fd(), 1 << 20), 0);
+            assert_eq!(transfer(file.as_fd(), out.as_fd(), 1 << 20), 0);
             assert_eq!(file.stream_position().unwrap(), 0);
         }
+    }
+
+    #[test]
+    fn a_file_takes_what_comes_through_a_pipe_and_then_its_end() {
+        let (_, bytes) = sample();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let expected = bytes.clone();
+        let writing = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
+        let mut out = tempfile::tempfile().unwrap();
+        out.write_all(b"before").unwrap();
+        assert_eq!(transfer(reader.as_fd(), out.as_fd(), 5_000_001), 5_000_001);
+        assert_eq!(transfer(reader.as_fd(), out.as_fd(), 1 << 40), expected.len() as u64 - 5_000_001);
+        writing.join().unwrap();
+        let mut copy = Vec::new();
+        out.seek(SeekFrom::Start(0)).unwrap();
+        out.read_to_end(&mut copy).unwrap();
+        assert!(copy == [&b"before"[..], &expected[..]].concat());
+    }
+
+    #[test]
+    fn nothing_goes_from_pipe_to_pipe() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (_reader, output) = std::io::pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        assert_eq!(transfer(reader.as_fd(), output.as_fd(), 1), 0);
     }
 
     #[test]
@@ -101,7 +213,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        let moved = transfer(&file, writer.as_fd(), bytes.len() as u64) as usize;
+        let moved = transfer(file.as_fd(), writer.as_fd(), bytes.len() as u64) as usize;
         assert_eq!(moved, bytes.len() - capacity);
         writer.write_all(&bytes[moved..]).unwrap();
         // Too late for the pipe.

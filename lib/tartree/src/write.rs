@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::block::{self, BLOCK, Fields, MAX_ID, MAX_SIZE};
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::path::TarPath;
+use crate::transfer::{ALIGNMENT, WORTH_ALIGNING};
 use crate::{acl, pax, sparse};
 
 /// Two blocks of zeros.
@@ -18,6 +19,16 @@ pub fn padding(len: u64) -> u64 {
 /// Appends all that stands before the entry's content: the `x` header if one is needed, the header
 /// block, and the map of a sparse file. The same entry gives the same bytes, always.
 pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
+    encode_with(out, entry, root, None);
+}
+
+/// As [`encode`], where `position` bytes of the archive stand before: the content of a large file begins at a whole page, moved
+/// there by a comment in the `x` header. So the archive can share the file's blocks where the file system can.
+pub fn encode_aligned(out: &mut Vec<u8>, entry: &Entry, root: RootName, position: u64) {
+    encode_with(out, entry, root, Some(position).filter(|_| entry.kind.data_len() >= WORTH_ALIGNING));
+}
+
+fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
     let name = name_of(entry, root);
     let link: &[u8] = match &entry.kind {
         Kind::Symlink { target } => target,
@@ -33,6 +44,10 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
     let start = out.len();
     out.resize(start + BLOCK, 0);
     let shown = extended(out, entry, &name, link, size, map.is_some());
+    if let Some(position) = aligned {
+        let behind = BLOCK + map.as_ref().map_or(0, Vec::len);
+        align(out, start + BLOCK, position + behind as u64);
+    }
     let records = out.len() - start - BLOCK;
     if records == 0 {
         out.truncate(start);
@@ -80,6 +95,27 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
         },
     );
     out.extend_from_slice(&map.unwrap_or_default());
+}
+
+/// Makes the payload of the `x` header, which is what `out` holds from `records` on, so long by a comment that it ends at
+/// a whole page if `before` bytes stand before and behind it. It does nothing where that is so already.
+fn align(out: &mut Vec<u8>, records: usize, before: u64) {
+    let used = out.len() - records;
+    let end = |payload: usize| before + if payload == 0 { 0 } else { (BLOCK + payload) as u64 };
+    if end(used.next_multiple_of(BLOCK)) % ALIGNMENT == 0 {
+        return;
+    }
+    let around = pax::record_len(b"comment", 0);
+    let mut payload = (used + around).next_multiple_of(BLOCK);
+    while end(payload) % ALIGNMENT != 0 {
+        payload += BLOCK;
+    }
+    // Its own length is part of a record: with one more digit one more byte.
+    let mut spaces = payload - used - around;
+    while used + pax::record_len(b"comment", spaces) > payload {
+        spaces -= 1;
+    }
+    pax::push(out, b"comment", &vec![b' '; spaces]);
 }
 
 /// The header that asks a reader to remove `path`: type `g`, size 0, named after it.
@@ -175,4 +211,42 @@ fn extended<'n>(
         pax::push_xattr(records, xattr);
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Meta, SparseMap, Xattr};
+
+    #[test]
+    fn the_content_of_a_large_file_begins_at_a_page_wherever_its_header_stands() {
+        let path = TarPath::parse(b"checkpoint/pages-1.img").unwrap();
+        let plain = Entry::file(path, WORTH_ALIGNING, 0o600, Timestamp::default());
+        let with = |len| {
+            let xattrs = vec![Xattr { name: b"user.x".to_vec(), value: vec![b'v'; len] }];
+            Entry { meta: Meta { xattrs, ..plain.meta.clone() }, ..plain.clone() }
+        };
+        let map = Some(SparseMap(vec![(0, WORTH_ALIGNING), (1 << 30, 1)]));
+        let sparse = Entry { kind: Kind::File { size: 1 << 40, map }, ..plain.clone() };
+        let all = (0..1100).map(with).chain([plain.clone(), sparse]);
+        for (at, entry) in all.enumerate() {
+            let position = at as u64 % 16 * BLOCK as u64;
+            let mut header = Vec::new();
+            encode_aligned(&mut header, &entry, RootName::Dot, position);
+            assert_eq!((position + header.len() as u64) % ALIGNMENT, 0, "{at}");
+            let mut reader = crate::Reader::new(header.as_slice(), crate::Limits::default());
+            let Some(crate::Item::Entry(read)) = reader.next().unwrap() else { panic!("{at}") };
+            assert_eq!(read, entry);
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_where_it_is() {
+        let path = TarPath::parse(b"a").unwrap();
+        let entry = Entry::file(path, WORTH_ALIGNING - 1, 0o600, Timestamp::default());
+        let (mut plain, mut aligned) = (Vec::new(), Vec::new());
+        encode(&mut plain, &entry, RootName::Dot);
+        encode_aligned(&mut aligned, &entry, RootName::Dot, 512);
+        assert_eq!(plain, aligned);
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::AsFd;
 
-use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
+use tartree::{Content, END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
 
 use super::PARENT_TARGET;
 use crate::error::{Error, Result};
@@ -64,6 +65,23 @@ impl<W: Write> ArchiveWriter<W> {
         if got < size {
             return Err(Error::member(member, "the tar stream ends too early"));
         }
+        Ok(self.sink.zeros(tartree::padding(size))?)
+    }
+
+    /// Writes a member of exactly the bytes that are left of `content`, past this program's memory where that can be.
+    ///
+    /// # Errors
+    /// When it is there already, the content ends early or cannot be read, or the output does not take it.
+    pub fn carry<R: Read + AsFd>(
+        &mut self,
+        member: &Member,
+        mode: u32,
+        mtime: Timestamp,
+        mut content: Content<'_, BufReader<R>>,
+    ) -> Result<()> {
+        let size = content.remaining();
+        self.header(member, &Entry::file(member.path(), size, mode, whole(mtime)))?;
+        content.put_into(&mut self.sink)?.map_err(|e| of_input(member, e))?;
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
@@ -133,7 +151,7 @@ impl<W: Write> ArchiveWriter<W> {
             return Err(Error::member(member, "stands twice in the archive"));
         }
         let mut header = Vec::new();
-        tartree::encode(&mut header, entry, RootName::Dot);
+        tartree::encode_aligned(&mut header, entry, RootName::Dot, self.sink.position());
         Ok(self.sink.put(&header)?)
     }
 }
