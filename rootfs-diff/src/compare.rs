@@ -12,6 +12,7 @@ use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Result, RootName, Statu
 use crate::aliases::Aliases;
 use crate::content::{Buffers, attributes, same_attributes, same_metadata, same_status};
 use crate::links::{Candidate, Links};
+use crate::orphans::{self, Orphans};
 use crate::source::Source;
 use crate::tree::is_absent;
 use crate::upper::Listing;
@@ -84,6 +85,7 @@ pub fn compare(
         notices,
         links: Links::new(hinted, options.self_contained),
         aliases: Aliases::default(),
+        orphans: Orphans::default(),
         frames: Vec::new(),
         buffers: Buffers::new(),
     };
@@ -133,6 +135,7 @@ struct Compare<'a> {
     notices: &'a mut dyn Notices,
     links: Links,
     aliases: Aliases,
+    orphans: Orphans,
     frames: Vec<Frame>,
     buffers: Buffers,
 }
@@ -178,13 +181,13 @@ impl Compare<'_> {
         let base = if look == Look::New { None } else { self.source.base.status(&path)? };
         let Some(status) = new else {
             if let Some(base) = base {
-                self.removed(path, &base);
+                self.removed(path, &base)?;
             }
             return Ok(());
         };
         if status.is_socket() {
             if let Some(base) = base.filter(|base| !base.is_socket()) {
-                self.removed(path.clone(), &base);
+                self.removed(path.clone(), &base)?;
             }
             // No tar has a form for it, and CRIU binds a socket anew when it restores its owner.
             self.notices.notice(Notice::Skipped { path, why: "socket" });
@@ -309,10 +312,14 @@ impl Compare<'_> {
         Ok(object.map(|(kind, meta)| Object { kind, meta }))
     }
 
-    fn removed(&mut self, path: TarPath, was: &Status) {
+    fn removed(&mut self, path: TarPath, was: &Status) -> Result<()> {
         self.touch_parent();
         self.links.removed(was);
+        if self.source.lost_index {
+            self.orphans.removed(&mut self.source.base, &path, was)?;
+        }
         self.changes.removed(path, was);
+        Ok(())
     }
 
     /// R4: whoever applies a change to a directory's content sets its times again afterwards.
@@ -365,6 +372,9 @@ impl Compare<'_> {
         self.aliases.moved(self.links.moved());
         for alias in std::mem::take(&mut self.aliases).find(self.source)? {
             self.links.found(alias);
+        }
+        for path in std::mem::take(&mut self.orphans).left(|id| self.links.seen(id)) {
+            self.notices.notice(Notice::Skipped { path, why: orphans::WHY });
         }
         for emission in std::mem::take(&mut self.links).resolve() {
             self.emit(&emission.parent, Change::Touched);

@@ -10,6 +10,7 @@ mod content;
 pub mod layers;
 mod links;
 pub mod mountinfo;
+mod orphans;
 mod same_inode;
 pub mod source;
 mod tree;

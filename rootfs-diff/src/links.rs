@@ -66,6 +66,11 @@ impl Links {
         self.candidates.push(candidate);
     }
 
+    /// How many names of an old inode were looked at.
+    pub fn seen(&self, id: Identity) -> u32 {
+        self.seen.get(&id).copied().unwrap_or(0)
+    }
+
     pub fn removed(&mut self, was: &Status) {
         if was.links() > 1 && !was.is_dir() {
             *self.seen.entry(was.identity()).or_default() += 1;

@@ -46,6 +46,9 @@ pub struct Source {
     pub(crate) marks: Marks,
     /// Not mounted: the merged view lacks what an index would add, see [`Aliases`](crate::aliases::Aliases).
     pub(crate) without_index: bool,
+    /// Not mounted, and once mounted with an index: of a changed hard link whose changed name was removed, the new
+    /// content is in the work directory alone.
+    pub(crate) lost_index: bool,
     /// What proves that nothing of an object need be read.
     pub(crate) same_inode: SameInode,
 }
@@ -110,6 +113,7 @@ impl Source {
             upper: None,
             marks,
             without_index: false,
+            lost_index: false,
             same_inode,
         })
     }
@@ -128,6 +132,10 @@ impl Source {
         };
         let marks = if layers.userxattr { Marks::User } else { Marks::Trusted };
         // With an index the other names of a changed hard link are not in the upper directory at all.
+        // The kernel marks the upper directory with the lower one it belongs to when there is an index to be kept.
+        let origin = marks.prefix().map(|prefix| [prefix, b"origin"].concat()).unwrap_or_default();
+        let lost_index =
+            without_index && matches!(xattr::get(upper, OsStr::from_bytes(&origin)), Ok(Some(_)));
         let upper = if layers.index { None } else { Some(open(upper)?) };
         Ok(Source {
             base: Tree::new(base, marks),
@@ -135,6 +143,7 @@ impl Source {
             upper,
             marks,
             without_index,
+            lost_index,
             same_inode: SameInode::Layers,
         })
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::{Options, differences, host};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
@@ -22,22 +22,20 @@ impl Overlay {
         assert!(
             Command::new("sh").args(["-c", age]).current_dir(overlay.0.path()).status().unwrap().success()
         );
-        let text = |name| overlay.0.path().join(name).display().to_string();
+        overlay.again(options)
+    }
+
+    fn again(self, options: &str) -> Overlay {
+        let text = |name| self.0.path().join(name).display().to_string();
         let data = format!(
             "lowerdir={},upperdir={},workdir={}{options}",
             text("lower"),
             text("upper"),
             text("work")
         );
-        mount(
-            Some("overlay"),
-            &overlay.0.path().join("m"),
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(&data[..]),
-        )
-        .unwrap();
-        overlay
+        mount(Some("overlay"), &self.0.path().join("m"), Some("overlay"), MsFlags::empty(), Some(&data[..]))
+            .unwrap();
+        self
     }
 
     fn at(&self, name: &str) -> std::path::PathBuf {
@@ -72,6 +70,50 @@ fn what_is_under_a_mount_counts_and_not_what_is_on_it() {
     mount(Some("proc"), &overlay.at("m/proc"), Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
     fs::write(overlay.at("m/etc/changed"), "").unwrap();
     assert_eq!(overlay.list(), "C /\nC /data\nA /data/under\nC /etc\nA /etc/changed\nA /new\n");
+}
+
+/// Of a changed hard link whose changed name was removed, the layers do not hold the new content; the mount shows it.
+#[test]
+fn what_only_the_index_knows_is_told() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    for (inside, outside) in [("etc/one", "data/two"), ("data/dir/one", "etc/two")] {
+        let overlay = Overlay::new(",index=on");
+        let (lower, upper) = (overlay.at("lower"), overlay.at("upper"));
+        umount(&overlay.at("m")).unwrap();
+        for dir in ["data/dir", "etc"] {
+            fs::create_dir_all(lower.join(dir)).unwrap();
+        }
+        fs::write(lower.join(inside), "old").unwrap();
+        fs::hard_link(lower.join(inside), lower.join(outside)).unwrap();
+        fs::write(lower.join("etc/first"), "").unwrap();
+        fs::hard_link(lower.join("etc/first"), lower.join("etc/second")).unwrap();
+        let overlay = overlay.again(",index=on");
+        for both in ["m/etc/first", "m/etc/second"] {
+            fs::remove_file(overlay.at(both)).unwrap();
+        }
+        fs::write(overlay.at("m").join(inside), "new").unwrap();
+        match inside {
+            "etc/one" => fs::remove_file(overlay.at("m/etc/one")).unwrap(),
+            _ => fs::remove_dir_all(overlay.at("m/data/dir")).unwrap(),
+        }
+        assert_eq!(fs::read(overlay.at("m").join(outside)).unwrap(), b"new");
+        let mounted = overlay.list();
+        assert!(mounted.contains(&format!("C /{outside}\n")), "{mounted}");
+        let output = Command::new(TOOL)
+            .args(["list", "--upper"])
+            .arg(&upper)
+            .arg("--lower")
+            .arg(&lower)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert_eq!(stderr.matches("work directory (index=on)").count(), 1, "{stderr}");
+        assert!(stderr.contains(inside), "{stderr}");
+    }
 }
 
 /// A rootless overlay writes its deletions as files where it may not make devices.
