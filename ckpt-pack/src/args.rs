@@ -82,6 +82,9 @@ pub struct Input {
     /// A member from a file, such as volumes/data.tar=FILE (repeatable)
     #[arg(long, value_name = "NAME=FILE", value_parser = name_value)]
     pub member: Vec<(String, PathBuf)>,
+    /// Take members by names that no engine has so far, as ckpt-unpack keeps them
+    #[arg(long, requires = "member", hide_short_help = true)]
+    pub allow_unknown: bool,
     /// Take member streams that were made by hand, whose end proves nothing
     #[arg(long, hide_short_help = true)]
     pub raw_members: bool,

@@ -41,7 +41,7 @@ const BUNDLE_FILES: [&str; 10] = [
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let settings = settings(&args.compress)?;
-    let files = member_files(&args.input.member)?;
+    let files = member_files(&args.input.member, args.input.allow_unknown)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,
@@ -245,16 +245,19 @@ fn is_small(member: &Member) -> bool {
     )
 }
 
-fn member_files(given: &[(String, PathBuf)]) -> anyhow::Result<Vec<(Member, PathBuf)>> {
+fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Vec<(Member, PathBuf)>> {
     let mut files: Vec<(Member, PathBuf)> = Vec::new();
     for (name, path) in given {
         let path_in_archive = TarPath::parse(name.as_bytes()).map_err(|e| usage(format!("--member: {e}")))?;
         let member = Member::of(&path_in_archive);
+        if let Some(why) = member.refusal() {
+            return Err(usage(format!("--member: {name}: {why}")));
+        }
         match member {
-            Member::Unknown(_) => {
+            Member::Unknown(_) if !unknown || path_in_archive.is_root() => {
                 return Err(Hint::on(
                     usage(format!("--member: {name}: not a member of a checkpoint archive")),
-                    "see FILES in ckpt-pack(1) for their names",
+                    "see FILES in ckpt-pack(1) for their names; --allow-unknown takes others",
                 ));
             }
             Member::Images(_) | Member::PreImages(_) => {

@@ -295,6 +295,24 @@ fn pre_checkpoints_and_what_follows_them() {
     assert_eq!(*link, tartree::Kind::Symlink { target: b"../pre-checkpoint".to_vec() });
 }
 
+/// What `ckpt-unpack` has kept of an archive of a later version.
+#[test]
+fn a_member_nobody_knows_yet_is_packed_when_it_is_asked_for() {
+    let place = Place::new();
+    place.write("new", "later");
+    let run =
+        place.run(&["--bundle", "web", "--ignore-rootfs", "--allow-unknown", "--member", "some/new=new"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let mut reader = ArchiveReader::new(&run.stdout[..], Unknown::Keep).unwrap();
+    let mut found = Vec::new();
+    while let Some((member, _)) = reader.next().unwrap() {
+        if matches!(member, Member::Unknown(_)) {
+            reader.content().read_to_end(&mut found).unwrap();
+        }
+    }
+    assert_eq!(found, b"later");
+}
+
 #[test]
 fn mistakes_are_told_before_anything_is_written() {
     let place = Place::new();
@@ -311,6 +329,18 @@ fn mistakes_are_told_before_anything_is_written() {
             "web/bad.dump: config.dump: not a JSON object",
         ),
         (&["--bundle", "web", "--member", "surprise=x"], 2, "surprise: not a member"),
+        (
+            &["--bundle", "web", "--allow-unknown", "--member", "attach=x"],
+            2,
+            "attach: a file that engines keep",
+        ),
+        (
+            &["--bundle", "web", "--allow-unknown", "--member", "ctr.log/x=x"],
+            2,
+            "below a member that is a file",
+        ),
+        (&["--bundle", "web", "--allow-unknown", "--member", "../x=x"], 2, "--member: "),
+        (&["--bundle", "web", "--allow-unknown", "--member", ".=x"], 2, "not a member"),
         (&["--bundle", "web", "--member", "checkpoint/x=x"], 2, "--image-path"),
         (&["--bundle", "web", "--volume", "v=/nowhere"], 1, "no mount at /nowhere, but at: /data"),
         (&["--bundle", "web", "--volume", "v=nowhere"], 2, "absolute path"),

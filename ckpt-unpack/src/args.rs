@@ -24,6 +24,9 @@ pub struct Args {
     /// The archive, or an OCI image of one (file or directory) [default: standard input]
     #[arg(value_name = "ARCHIVE", help_heading = "Input")]
     pub archive: Option<PathBuf>,
+    /// Of the images in the input, the one of this name
+    #[arg(long, value_name = "REF", help_heading = "Input", hide_short_help = true)]
+    pub tag: Option<String>,
     /// Refuse an archive with members nobody knows [default: they become files of the bundle]
     #[arg(long, help_heading = "Input", hide_short_help = true)]
     pub refuse_unknown: bool,

@@ -1,15 +1,15 @@
 //! The archive as it comes in: a file or pipe, or the layer of an OCI image.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
 use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
-use cli::{Counted, Hint, Input};
-use tartree::{Item, Limits, Reader};
+use cli::{Counted, Hint, Input, usage};
+use tartree::{Item, Limits, Reader, TarPath};
 
 use crate::args::Args;
 use crate::staging;
@@ -52,10 +52,11 @@ impl Source {
     pub fn open_path(path: Option<&Path>, args: &Args) -> anyhow::Result<Source> {
         let unknown = if args.refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
         let reading = Reading { unknown, limits: args.limits.of_tars(), bound: args.limits.bound() };
+        let tag = args.tag.as_deref();
         let place = args.verb.bundle.as_deref().map(staging::place_for);
         if let Some(dir) = path.filter(|path| path.is_dir()) {
             let name = cli::name(dir);
-            let image = Layout::of_dir(dir).image(None).with_context(|| name.clone())?;
+            let image = Layout::of_dir(dir).image(tag).with_context(|| name.clone())?;
             return Source::of_layer(image.layer, name, reading);
         }
         let input = Input::open(path, "an archive")?;
@@ -70,11 +71,14 @@ impl Source {
         }
         let head = if start.is_some() { Vec::new() } else { head };
         let source = Source { file, name, reading, head, start, size: u64::MAX };
-        if is_image { source.into_layer(place.as_deref()) } else { Ok(source) }
+        if !is_image && tag.is_some() {
+            return Err(usage(format!("--tag: {} is no image", source.name)));
+        }
+        if is_image { source.into_layer(tag, place.as_deref()) } else { Ok(source) }
     }
 
     /// The layer of the image that the source is.
-    fn into_layer(self, place: Option<&Path>) -> anyhow::Result<Source> {
+    fn into_layer(self, tag: Option<&str>, place: Option<&Path>) -> anyhow::Result<Source> {
         let name = self.name;
         let layout = || -> anyhow::Result<Layout> {
             let input = BufReader::with_capacity(BUFFER, Cursor::new(self.head).chain(&self.file));
@@ -86,8 +90,7 @@ impl Source {
             io::copy(&mut decoder, &mut whole)?;
             Ok(Layout::of_tar(&whole)?)
         };
-        let layer =
-            layout().and_then(|layout| Ok(layout.image(None)?.layer)).with_context(|| name.clone())?;
+        let layer = layout().and_then(|layout| Ok(layout.image(tag)?.layer)).with_context(|| name.clone())?;
         Source::of_layer(layer, name, self.reading)
     }
 
@@ -139,14 +142,24 @@ impl Source {
     }
 }
 
-/// Reads as far as the first entry; gives what was read, and whether that entry is one of an image. Anything else about the
+/// Reads as far as the first entry below the root; gives what was read, and whether that entry is one of an image. Anything else about the
 /// input is told when it is read.
 fn look(file: &File) -> io::Result<(Vec<u8>, bool)> {
     let mut recorder = Recorder { file, read: Vec::new() };
-    let first = Decoder::new(BufReader::new((&mut recorder).take(HEAD)))
-        .map(|decoder| Reader::new(BufReader::new(decoder), Limits::default()).next());
-    let is_image = matches!(first, Ok(Ok(Some(Item::Entry(entry)))) if is_layout(&entry.path));
+    let is_image =
+        first_path(BufReader::new((&mut recorder).take(HEAD))).is_some_and(|path| is_layout(&path));
     Ok((recorder.read, is_image))
+}
+
+fn first_path(input: impl BufRead) -> Option<TarPath> {
+    let mut reader = Reader::new(BufReader::new(Decoder::new(input).ok()?), Limits::default());
+    loop {
+        match reader.next().ok()?? {
+            // A layout that was packed as a directory begins with that.
+            Item::Entry(entry) if !entry.path.is_root() => return Some(entry.path),
+            _ => {}
+        }
+    }
 }
 
 /// Keeps what is read.
@@ -163,11 +176,18 @@ impl Read for Recorder<'_> {
     }
 }
 
-/// Adds what helps when a member that nobody knows is refused.
+/// Adds what helps when a member that nobody knows is refused, or an image must be chosen.
 pub fn explain(e: anyhow::Error) -> anyhow::Error {
-    let refused = |e: &(dyn std::error::Error + 'static)| matches!(e.downcast_ref(), Some(checkpoint::Error::Member { what, .. }) if what == UNKNOWN);
-    match e.chain().any(refused) {
-        true => Hint::on(e, "without --refuse-unknown it becomes a file of the bundle"),
-        false => e,
+    use checkpoint::Error;
+    let hint = e.chain().find_map(|e| match e.downcast_ref()? {
+        Error::Member { what, .. } if what == UNKNOWN => {
+            Some("without --refuse-unknown it becomes a file of the bundle")
+        }
+        Error::Choice { .. } => Some("say which: --tag REF"),
+        _ => None,
+    });
+    match hint {
+        Some(hint) => Hint::on(e, hint),
+        None => e,
     }
 }

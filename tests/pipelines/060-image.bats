@@ -116,3 +116,31 @@ revived() {
         teardown_podman
     done
 }
+
+@test "of an image layout with several images, one is chosen by its name" {
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    for name in one two; do
+        ckpt-pack --bundle "$here" --ignore-rootfs --name "$name" --format oci --tag "localhost/$name" -o "$name.tar"
+        mkdir "$name"
+        tar -C "$name" -xf "$name.tar"
+    done
+    cp -r one both
+    cp two/blobs/sha256/* both/blobs/sha256/
+    jq -s '.[0].manifests += .[1].manifests | .[0]' one/index.json two/index.json >both/index.json
+    tar -C both -cf both.tar .
+    for form in both both.tar; do
+        run -1 ckpt-unpack --show "$form"
+        [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
+        [[ $output == *'hint: say which: --tag REF'* ]]
+        run -1 ckpt-unpack --show --tag localhost/three "$form"
+        [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
+        rm -rf chosen
+        ckpt-unpack --bundle chosen --tag localhost/two "$form"
+        [ "$(jq -r .name chosen/config.dump)" = two ]
+    done
+    ckpt-pack --bundle "$here" --ignore-rootfs -o plain
+    run -2 ckpt-unpack --show --tag localhost/one plain
+    [[ $output == *'plain is no image'* ]]
+}

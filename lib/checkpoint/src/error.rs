@@ -27,6 +27,14 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// None of the images is the wanted one, or more than one may be.
+    #[error("image: {list} lists {}", .names.join(", "))]
+    Choice {
+        /// The document that lists them.
+        list: &'static str,
+        /// Their names, quoted.
+        names: Vec<String>,
+    },
     /// A member stream is cut or mixed up: a producer died, or its output was changed.
     #[error("member stream: {what}")]
     Stream {

@@ -18,6 +18,11 @@ const DOCUMENT: u64 = 4 << 20;
 /// Entries of a layout that are looked at: three blobs for each image.
 const ENTRIES: u64 = 100_000;
 
+/// Where an index names an image.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Names that are told when none was chosen.
+const NAMES: usize = 20;
+
 /// Whether a tar whose first entry has this name is an image and not a checkpoint archive.
 pub fn is_layout(first: &TarPath) -> bool {
     matches!(first.as_bytes(), b"oci-layout" | b"index.json" | b"manifest.json" | b"repositories")
@@ -103,7 +108,8 @@ impl Layout {
         Layout { place: Place::Dir(dir.to_owned()) }
     }
 
-    /// The image named `name`, or the only one.
+    /// The image named `name`, or the only one. Its name is what `org.opencontainers.image.ref.name` says (image-spec,
+    /// annotations), in docker's form any of its tags.
     ///
     /// # Errors
     /// When there is none, several, or one that is no checkpoint's.
@@ -112,21 +118,15 @@ impl Layout {
             return self.oci(&parse("index.json", &index)?, name);
         }
         match self.document("manifest.json", None)? {
-            Some(manifest) => self.docker(&parse("manifest.json", &manifest)?),
+            Some(manifest) => self.docker(&parse("manifest.json", &manifest)?, name),
             None => Err(bad("neither index.json nor manifest.json is in it")),
         }
     }
 
     fn oci(&self, index: &Value, name: Option<&str>) -> Result<Image> {
-        let named = |entry: &&Value| {
-            let annotated = text(&entry["annotations"]["org.opencontainers.image.ref.name"]);
-            name.is_none_or(|name| annotated == Some(name))
-        };
-        let entries = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let found: Vec<_> = entries.iter().filter(named).collect();
-        let [entry] = found.as_slice() else {
-            return Err(bad(format!("index.json lists {} images, one is wanted", found.len())));
-        };
+        let entry = the_one("index.json", index["manifests"].as_array(), name, |entry| {
+            text(&entry["annotations"][REF_NAME]).into_iter().collect()
+        })?;
         let bytes = self.blob_document(&entry["digest"])?;
         let manifest = parse("manifest", &bytes)?;
         let layers = manifest["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -138,7 +138,7 @@ impl Layout {
         });
         let digest = digest(&layer["digest"])?;
         Ok(Image {
-            name: text(&entry["annotations"]["org.opencontainers.image.ref.name"]).map(str::to_owned),
+            name: text(&entry["annotations"][REF_NAME]).map(str::to_owned),
             annotations: annotations.unwrap_or_default(),
             config: self.blob_document(&manifest["config"]["digest"])?,
             layer: self.blob(&format!("blobs/sha256/{digest}"), Some(digest))?,
@@ -146,8 +146,10 @@ impl Layout {
         })
     }
 
-    fn docker(&self, manifest: &Value) -> Result<Image> {
-        let entry = &manifest[0];
+    fn docker(&self, manifest: &Value, name: Option<&str>) -> Result<Image> {
+        let entry = the_one("manifest.json", manifest.as_array(), name, |entry| {
+            entry["RepoTags"].as_array().into_iter().flatten().filter_map(text).collect()
+        })?;
         let config = text(&entry["Config"]).ok_or_else(|| bad("manifest.json names no configuration"))?;
         let layers = entry["Layers"].as_array().map(Vec::as_slice).unwrap_or_default();
         let [layer] = layers else {
@@ -257,6 +259,28 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Value> {
 
 fn text(value: &Value) -> Option<&str> {
     value.as_str()
+}
+
+/// The entry that has `name` among its names, or without one the only entry; `list` is the document they are in.
+fn the_one<'a>(
+    list: &'static str,
+    entries: Option<&'a Vec<Value>>,
+    name: Option<&str>,
+    names: impl Fn(&Value) -> Vec<&str>,
+) -> Result<&'a Value> {
+    let entries = entries.map(Vec::as_slice).unwrap_or_default();
+    let wanted = |entry: &&Value| name.is_none_or(|name| names(entry).contains(&name));
+    let found: Vec<&Value> = entries.iter().filter(wanted).collect();
+    if let [entry] = found.as_slice() {
+        return Ok(entry);
+    }
+    let mut there: Vec<String> =
+        entries.iter().flat_map(&names).take(NAMES).map(|n| format!("{n:?}")).collect();
+    there.dedup();
+    if there.is_empty() {
+        return Err(bad(format!("{list} lists {} images, one is wanted", entries.len())));
+    }
+    Err(Error::Choice { list, names: there })
 }
 
 /// The digits of `sha256:…`; anything else could be a path.
