@@ -37,7 +37,7 @@ fn arg(path: &Path) -> &str {
 
 #[test]
 fn a_file_is_archived_with_five_calls() {
-    // open, statx, flistxattr, read, close; a twentieth of what a directory costs; the write of a mebibyte.
+    // open, statx, flistxattr, read, close; a twentieth of what a directory costs; the write of a full buffer.
     let each = per_file(100, 1000, |dir| calls(&["create", arg(dir)], None).len());
     assert!(each <= 5.5, "{each} calls a file");
 }

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::error::{Error, Result};
 use crate::transfer::WORTH_IT;
 
-const CAPACITY: usize = 1 << 20;
+/// What was read is then still in the processor's own cache when it is written: with a mebibyte it takes a quarter more time.
+const CAPACITY: usize = 256 << 10;
 
 /// Moves bytes of a file or pipe to an output past this program's memory, as [`transfer`](crate::transfer) does; gives how many.
 pub type Mover<W> = fn(&mut W, BorrowedFd<'_>, u64) -> u64;
