@@ -92,7 +92,7 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     }
     bounding.extend(add.iter().cloned());
     bounding.retain(|c| !drop.contains(c));
-    let is_root = spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0;
+    let is_root = is_root(spec);
     for set in SETS {
         let path = format!("process.capabilities.{set}");
         let value: BTreeSet<String> = match (set, is_root) {
@@ -137,11 +137,41 @@ pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -
     Ok(())
 }
 
-/// Gives every capability.
+/// Gives every capability; to a user who is not root, the chance to get it from a program that has it.
 pub fn set_all(spec: &mut Spec) {
-    let all = json!(all());
-    for set in ["bounding", "effective", "permitted"] {
-        spec.set(&format!("process.capabilities.{set}"), all.clone());
+    spec.set("process.capabilities.bounding", json!(all()));
+    take_from_user(spec);
+    if is_root(spec) {
+        give_to_root(spec);
+    }
+}
+
+/// Fits the sets to a user who was changed from root or to root, as podman has it: another user than root has none but
+/// what is added for him, for the default spec would hand him root's through the ambient set.
+pub fn follow_user(spec: &mut Spec, was_root: bool) {
+    let has = |set: &str| spec.get(&format!("process.capabilities.{set}")).is_some();
+    match (was_root, is_root(spec)) {
+        (true, false) => take_from_user(spec),
+        (false, true) if has("bounding") && !has("effective") && !has("permitted") => give_to_root(spec),
+        _ => {}
+    }
+}
+
+/// Whether the process runs as root.
+pub fn is_root(spec: &Spec) -> bool {
+    spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0
+}
+
+fn take_from_user(spec: &mut Spec) {
+    for set in ["effective", "permitted", "inheritable", "ambient"] {
+        spec.remove(&format!("process.capabilities.{set}"));
+    }
+}
+
+fn give_to_root(spec: &mut Spec) {
+    let bounding = spec.list("process.capabilities.bounding").to_vec();
+    for set in ["effective", "permitted"] {
+        spec.set(&format!("process.capabilities.{set}"), bounding.clone());
     }
 }
 

@@ -162,8 +162,15 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
             if access.chars().all(|c| "rwm".contains(c)) && !access.is_empty() =>
         {
             numbers.split_once(':').and_then(|(major, minor)| {
-                let number = |n: &str| if n == "*" { Some(-1) } else { n.parse::<u32>().ok().map(i64::from) };
-                Some(json!({ "allow": true, "type": kind, "major": number(major)?, "minor": number(minor)?, "access": access }))
+                let mut rule = json!({ "allow": true, "type": kind });
+                // A number that is left out is every number.
+                for (key, number) in [("major", major), ("minor", minor)] {
+                    if number != "*" {
+                        rule[key] = json!(number.parse::<u32>().ok()?);
+                    }
+                }
+                rule["access"] = json!(access);
+                Some(rule)
             })
         }
         _ => None,
@@ -301,7 +308,7 @@ mod tests {
     fn rules_are_three_fields() {
         let mut spec = Spec::new(json!({}));
         add_rule(&mut spec, "c 10:* rwm").unwrap();
-        assert_eq!(spec.list(RULES)[0]["minor"], -1);
+        assert_eq!(spec.list(RULES), [json!({"allow": true, "type": "c", "major": 10, "access": "rwm"})]);
         for bad in ["", "c 10 rwm", "x 1:1 r", "c 1:1 q", "c 1:1:1 r", "c -1:1 r"] {
             assert!(add_rule(&mut spec, bad).is_err(), "{bad}");
         }

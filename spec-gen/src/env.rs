@@ -20,6 +20,11 @@ pub fn is_set(spec: &Spec, name: &str) -> bool {
     spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.contains('=') && name_of(e) == name)
 }
 
+/// Whether the variable has this value.
+pub fn has(spec: &Spec, name: &str, value: &str) -> bool {
+    spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.split_once('=') == Some((name, value)))
+}
+
 /// Sets a variable in the place where it stands, or at the end; a second entry of the name goes.
 pub fn set(spec: &mut Spec, name: &str, value: &str) {
     let entry = json!(format!("{name}={value}"));

@@ -44,7 +44,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     container.volumes.extend(volumes);
     container.cdi_devices.extend(args.devices.gpus.iter().map(|gpu| format!("nvidia.com/gpu={gpu}")));
     container.cdi_devices.extend(args.devices.device.iter().filter(|d| cdi::is_device_name(d)).cloned());
-    container.all_devices |= args.security.privileged;
+    container.all_devices |= args.security.privileged == Some(true);
     set(&mut container.cgroup_manager, args.cgroups.cgroup_manager.as_ref());
     set(&mut container.cgroup_parent, args.cgroups.cgroup_parent.as_ref());
     set(&mut container.cgroups_mode, args.cgroups.cgroups.as_ref());
@@ -232,7 +232,7 @@ pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Sets the host name, and HOSTNAME where the environment has it.
+/// Sets the host name, and HOSTNAME where the environment has the one before; another is what somebody asked for.
 ///
 /// # Errors
 /// Without a UTS namespace of the container's own.
@@ -245,8 +245,10 @@ pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<(
                 "add --uts private",
             ));
         }
+        let generated =
+            key == "hostname" && spec.text(key).is_some_and(|old| env::has(spec, "HOSTNAME", old));
         spec.set(key, value.as_str());
-        if key == "hostname" && env::is_set(spec, "HOSTNAME") {
+        if generated {
             env::set(spec, "HOSTNAME", value);
         }
     }
@@ -284,6 +286,7 @@ pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     if let Some(signal) = args.hooks.stop_signal {
         spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
+        spec.annotate("org.systemd.property.KillSignal", signal.to_string());
     }
     if let Some(timeout) = args.hooks.stop_timeout {
         let micros = timeout.saturating_mul(1_000_000);
@@ -338,7 +341,7 @@ pub fn bind_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
 /// # Errors
 /// When there is no mount to remove.
 pub fn remove_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
-    if job.args.mounts.mount_remove_all {
+    if job.args.mounts.mount_remove_all == Some(true) {
         job.spec.set("mounts", json!([]));
         job.trace.because(&job.spec, || "--mount-remove-all".into());
     }

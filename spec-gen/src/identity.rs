@@ -7,7 +7,7 @@ use crate::entries::Entries;
 use crate::idmap::{self, IdMap};
 use crate::run::Job;
 use crate::user::{self, Accounts, HostUser, User};
-use crate::{env, flags};
+use crate::{capabilities, env, flags};
 
 /// Resolves the user; `None` where nobody asks for one.
 pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
@@ -87,10 +87,15 @@ fn add_entries(
 /// The ids alone, which the rules for capabilities and owners ask for; [`set`] does the rest in its place.
 pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     let (Some(user), Some(_)) = (user, &job.container.user) else { return };
+    let was_root = capabilities::is_root(&job.spec);
     job.spec.set("process.user.uid", user.uid);
     job.spec.set("process.user.gid", user.gid);
     // The groups of the user before him are not his.
     job.spec.remove("process.user.additionalGids");
+    // libpod's config has the user's already.
+    if !job.container.is_libpod {
+        capabilities::follow_user(&mut job.spec, was_root);
+    }
     let why = if user.found.is_empty() { "a number that no entry has" } else { &user.found };
     let wanted = job.container.user.as_deref().unwrap_or_default();
     job.trace.because(&job.spec, || format!("user {wanted}: {why}"));

@@ -26,6 +26,9 @@ pub fn unmask(spec: &mut Spec, values: &[String]) {
                 spec.remove(path);
             } else if !spec.list(path).is_empty() {
                 spec.list_mut(path).retain(|p| !p.as_str().is_some_and(|p| glob(pattern, p)));
+                if spec.list(path).is_empty() {
+                    spec.remove(path);
+                }
             }
         }
     }

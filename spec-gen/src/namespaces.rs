@@ -189,6 +189,9 @@ fn leave_to_host(spec: &mut Spec, kind: &str) {
         // runc: "sysctl net.… is not allowed in the hosts network namespace".
         "network" if spec.get("linux.sysctl").is_some() => {
             spec.object("linux.sysctl").retain(|key, _| !key.starts_with("net."));
+            if spec.object("linux.sysctl").is_empty() {
+                spec.remove("linux.sysctl");
+            }
         }
         // runc: "unable to set hostname without a private UTS namespace".
         "uts" => {

@@ -34,7 +34,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
         trace.because(spec, || "--personality".into());
     }
-    if args.unsetenv_all {
+    if args.unsetenv_all == Some(true) {
         spec.remove("process.env");
         trace.because(spec, || "--unsetenv-all".into());
     }
@@ -42,7 +42,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         env::unset(spec, name);
         trace.because(spec, || format!("--unsetenv {name}"));
     }
-    if args.env_host {
+    if args.env_host == Some(true) {
         env::set_own(spec);
         trace.because(spec, || "--env-host".into());
     }

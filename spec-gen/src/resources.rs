@@ -45,7 +45,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     let swap = args.memory_swap.or(args.memory.filter(|m| *m > 0).map(|m| m.saturating_mul(2)));
     put("memory.swap", swap.map(Value::from), "--memory-swap, or twice --memory");
     put("memory.swappiness", args.memory_swappiness.map(Value::from), "--memory-swappiness");
-    put("memory.disableOOMKiller", args.oom_kill_disable.then_some(Value::Bool(true)), "--oom-kill-disable");
+    put("memory.disableOOMKiller", args.oom_kill_disable.map(Value::Bool), "--oom-kill-disable");
     put("cpu.shares", args.cpu_shares.map(Value::from), "--cpu-shares");
     if let Some(cpus) = args.cpus {
         if args.cpu_period.is_some() || args.cpu_quota.is_some() {

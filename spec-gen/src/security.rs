@@ -47,7 +47,7 @@ pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let s = &job.args.security;
     let Job { spec, trace, .. } = job;
-    if s.privileged {
+    if s.privileged == Some(true) {
         make_privileged(spec);
         trace.because(spec, || "--privileged".into());
     }
@@ -101,7 +101,9 @@ fn make_privileged(spec: &mut Spec) {
     for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
         spec.remove(key);
     }
-    spec.set("process.noNewPrivileges", false);
+    if spec.is_true("process.noNewPrivileges") {
+        spec.set("process.noNewPrivileges", false);
+    }
     for mount in spec.mounts_mut().iter_mut() {
         if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
             let writable =

@@ -139,10 +139,10 @@ fn parse_mount_fields(flag: &str) -> anyhow::Result<Volume> {
     match kind {
         "bind" | "volume" if source.is_empty() => bail!("src= is missing"),
         "bind" => {
-            let mut options = complete(options, Kind::Bind)?;
-            if nonrecursive {
-                options.iter_mut().filter(|o| *o == "rbind").for_each(|o| *o = "bind".into());
+            if nonrecursive && !options.iter().any(|o| o == "bind") {
+                options.push("bind".into());
             }
+            let options = complete(options, Kind::Bind)?;
             Ok(Volume::Mount(Mount { destination, kind: "bind".into(), source: absolute(&source)?, options }))
         }
         "volume" => {
@@ -251,13 +251,18 @@ pub fn complete(options: Vec<String>, kind: Kind) -> anyhow::Result<Vec<String>>
     for option in &options {
         check_option(option, kind)?;
     }
+    // A file system of the kernel's own has no defaults of podman's.
+    if kind == Kind::Other {
+        return Ok(options);
+    }
     let has = |class: usize| options.iter().any(|o| CLASSES[class].1.contains(&o.as_str()));
     let mut defaults = Vec::new();
     if !has(0) {
         defaults.push("rw");
     }
     if !has(1) {
-        defaults.push("rprivate");
+        let alone = kind == Kind::Bind && options.iter().any(|o| o == "bind");
+        defaults.push(if alone { "private" } else { "rprivate" });
     }
     if kind == Kind::Tmpfs {
         for (class, option) in [(3, "nosuid"), (4, "nodev"), (8, "tmpcopyup")] {

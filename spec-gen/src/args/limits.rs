@@ -25,8 +25,8 @@ pub struct ResourceArgs {
     pub memory_swappiness: Option<u64>,
 
     /// Do not kill for lack of memory
-    #[arg(long, alias = "linux-disable-oom-kill", hide_short_help = true)]
-    pub oom_kill_disable: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "linux-disable-oom-kill", hide_short_help = true)]
+    pub oom_kill_disable: Option<bool>,
 
     /// Who is killed first for lack of memory
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-1000..=1000), allow_hyphen_values = true, alias = "linux-oom-score-adj", hide_short_help = true)]
@@ -165,7 +165,7 @@ pub struct CgroupArgs {
     pub cgroup_version: Option<u8>,
 
     /// Prepare for systemd as the command: true if it is, always, false
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "restore", hide_short_help = true)]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "true", conflicts_with = "restore", hide_short_help = true)]
     pub systemd: Option<Systemd>,
 
     /// Size of each of systemd's tmpfs mounts

@@ -62,8 +62,8 @@ pub struct MountArgs {
     pub mount_remove: Vec<String>,
 
     /// Remove all mounts before others are added
-    #[arg(long, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
-    pub mount_remove_all: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
+    pub mount_remove_all: Option<bool>,
 
     /// How mounts pass between host and root file system: private, slave, shared, ...
     #[arg(

@@ -43,16 +43,16 @@ pub struct ProcessArgs {
     pub env_file: Vec<PathBuf>,
 
     /// Set every variable spec-gen has, unless it is set
-    #[arg(long, hide_short_help = true)]
-    pub env_host: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub env_host: Option<bool>,
 
     /// Remove a variable
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub unsetenv: Vec<String>,
 
     /// Remove all variables
-    #[arg(long, hide_short_help = true)]
-    pub unsetenv_all: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub unsetenv_all: Option<bool>,
 
     /// Set a variable to the content of FILE
     #[arg(long, value_name = "NAME=FILE", value_parser = cli::args::name_value, hide_short_help = true)]

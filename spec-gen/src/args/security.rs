@@ -8,8 +8,8 @@ use clap::Args as Group;
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// All capabilities, all devices, nothing masked
-    #[arg(long, hide_short_help = true, conflicts_with = "restore")]
-    pub privileged: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    pub privileged: Option<bool>,
 
     /// Add a capability, or ALL
     #[arg(

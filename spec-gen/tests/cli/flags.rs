@@ -21,6 +21,56 @@ fn flags_write_what_they_write_in_podman() {
     assert_eq!(dir.spec(&["--template", "spec.json"], "").to_string(), dir.spec(&[], SPEC).to_string());
 }
 
+/// A spec as podman leaves it, for what flags change in one that is complete.
+const MADE: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/","noNewPrivileges":true,
+    "env":["HOSTNAME=old"],"capabilities":{"bounding":["CAP_CHOWN","CAP_KILL"],"effective":["CAP_CHOWN"],"permitted":["CAP_CHOWN"],
+        "ambient":["CAP_CHOWN"]}},
+    "root":{"path":"rootfs"},"hostname":"old","annotations":{"org.systemd.property.KillSignal":"15"},
+    "linux":{"namespaces":[{"type":"uts"},{"type":"network"}],"sysctl":{"net.ipv4.ip_forward":"1"},
+        "maskedPaths":["/proc/acpi"],"readonlyPaths":["/proc/sys"]}}"#;
+
+/// Each of these is what podman 5.4.2 makes of the same flag.
+#[test]
+fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
+    let dir = Dir::new();
+    let both = json!(["CAP_CHOWN", "CAP_KILL"]);
+    #[rustfmt::skip]
+    let cases: &[(&[&str], &str, Option<Value>)] = &[
+        (&["--user", "alice"], "/process/capabilities", Some(json!({"bounding": both}))),
+        (&["--user", "alice", "--cap-add", "KILL"], "/process/capabilities/ambient", Some(json!(["CAP_KILL"]))),
+        (&["--user", "root"], "/process/capabilities/effective", Some(json!(["CAP_CHOWN"]))),
+        (&["--privileged"], "/process/noNewPrivileges", Some(json!(false))),
+        (&["--privileged=false"], "/process/capabilities/bounding", Some(both.clone())),
+        (&["--privileged", "--user", "alice"], "/process/capabilities/effective", None),
+        (&["--privileged", "--user", "alice"], "/process/capabilities/ambient", None),
+        (&["--hostname", "h"], "/process/env", Some(json!(["HOSTNAME=h"]))),
+        (&["--hostname", "h", "-e", "HOSTNAME=mine"], "/process/env", Some(json!(["HOSTNAME=mine"]))),
+        (&["--stop-signal", "USR1"], "/annotations", Some(json!({"org.systemd.property.KillSignal": "10", "org.opencontainers.image.stopSignal": "10"}))),
+        (&["--network", "host"], "/linux/sysctl", None),
+        (&["--security-opt", "unmask=/proc/*"], "/linux/readonlyPaths", None),
+        (&["--unmask", "/proc/acpi"], "/linux/maskedPaths", None),
+        (&["--device-cgroup-rule", "c 42:* rmw"], "/linux/resources/devices", Some(json!([{"allow": true, "type": "c", "major": 42, "access": "rmw"}]))),
+        (&["--mount", "type=bind,src=/s,dst=/d,bind-nonrecursive"], "/mounts/0/options", Some(json!(["bind", "rw", "private"]))),
+        (&["-v", "/s:/d:bind,rslave"], "/mounts/0/options", Some(json!(["bind", "rslave", "rw"]))),
+        (&["--mount", "type=devpts,dst=/d,mode=600,max=5"], "/mounts/0/options", Some(json!(["mode=600", "max=5"]))),
+        (&["--oom-kill-disable=false"], "/linux/resources/memory/disableOOMKiller", Some(json!(false))),
+        (&["--unsetenv-all=false"], "/process/env", Some(json!(["HOSTNAME=old"]))),
+        (&["--systemd", "always"], "/mounts/0/destination", Some(json!("/run"))),
+        (&["--systemd", "--", "/sbin/init"], "/mounts/0/destination", Some(json!("/run"))),
+    ];
+    for (flags, path, expected) in cases {
+        let spec = dir.spec(&[&["--rootfs", "rootfs", "--cgroup-version", "2"], *flags].concat(), MADE);
+        assert_eq!(spec.pointer(path), expected.as_ref(), "{flags:?}");
+    }
+    // And the other way: root has what his bounding set has.
+    let users = dir.spec(&["--rootfs", "rootfs", "--user", "alice"], MADE).to_string();
+    let roots = dir.spec(&["--rootfs", "rootfs", "--user", "root"], &users);
+    assert_eq!(
+        roots["process"]["capabilities"],
+        json!({"bounding": both, "effective": both, "permitted": both})
+    );
+}
+
 #[test]
 fn a_bundle_gets_its_config_json_once() {
     let dir = Dir::new();
