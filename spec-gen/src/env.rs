@@ -20,9 +20,10 @@ pub fn is_set(spec: &Spec, name: &str) -> bool {
     spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.contains('=') && name_of(e) == name)
 }
 
-/// Whether the variable has this value.
-pub fn has(spec: &Spec, name: &str, value: &str) -> bool {
-    spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.split_once('=') == Some((name, value)))
+/// The value of a variable.
+pub fn value<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
+    let pairs = spec.list(ENV).iter().filter_map(|e| e.as_str()?.split_once('='));
+    pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
 /// Sets a variable in the place where it stands, or at the end; a second entry of the name goes.

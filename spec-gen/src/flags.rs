@@ -246,7 +246,7 @@ pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<(
             ));
         }
         let generated =
-            key == "hostname" && spec.text(key).is_some_and(|old| env::has(spec, "HOSTNAME", old));
+            key == "hostname" && spec.text(key).is_some() && env::value(spec, "HOSTNAME") == spec.text(key);
         spec.set(key, value.as_str());
         if generated {
             env::set(spec, "HOSTNAME", value);

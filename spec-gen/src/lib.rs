@@ -19,6 +19,7 @@ mod devices;
 mod diff;
 mod entries;
 mod env;
+mod env_merge;
 mod explain;
 mod flags;
 mod generate;

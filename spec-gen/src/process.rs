@@ -4,11 +4,11 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::args::ProcessArgs;
-use crate::env;
 use crate::flags::utf8;
 use crate::mounts::{self, Mount};
 use crate::run::Job;
 use crate::spec::Spec;
+use crate::{env, env_merge};
 
 /// Applies the flags of the process that need no look-up.
 ///
@@ -33,6 +33,10 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     if let Some(domain) = &args.personality {
         spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
         trace.because(spec, || "--personality".into());
+    }
+    for flag in &args.env_merge {
+        env_merge::apply(spec, flag)?;
+        trace.because(spec, || format!("--env-merge {flag}"));
     }
     if args.unsetenv_all == Some(true) {
         spec.remove("process.env");

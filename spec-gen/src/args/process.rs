@@ -46,6 +46,10 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub env_host: Option<bool>,
 
+    /// Set a variable from those there are: PATH=${PATH}:/opt/bin
+    #[arg(long, value_name = "NAME=VALUE", hide_short_help = true)]
+    pub env_merge: Vec<String>,
+
     /// Remove a variable
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub unsetenv: Vec<String>,

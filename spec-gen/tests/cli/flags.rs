@@ -55,6 +55,8 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
         (&["--mount", "type=devpts,dst=/d,mode=600,max=5"], "/mounts/0/options", Some(json!(["mode=600", "max=5"]))),
         (&["--oom-kill-disable=false"], "/linux/resources/memory/disableOOMKiller", Some(json!(false))),
         (&["--unsetenv-all=false"], "/process/env", Some(json!(["HOSTNAME=old"]))),
+        (&["--env-merge", "HOSTNAME=${HOSTNAME}er", "--env-merge", "N=$HOSTNAME"], "/process/env", Some(json!(["HOSTNAME=older", "N=older"]))),
+        (&["--env-merge", "A=$HOSTNAME", "--unsetenv", "HOSTNAME", "-e", "B=c"], "/process/env", Some(json!(["A=old", "B=c"]))),
         (&["--systemd", "always"], "/mounts/0/destination", Some(json!("/run"))),
         (&["--systemd", "--", "/sbin/init"], "/mounts/0/destination", Some(json!("/run"))),
     ];
