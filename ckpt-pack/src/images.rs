@@ -60,12 +60,16 @@ impl Images {
 
     /// How many bytes its files have, to tell how far packing is.
     pub fn size(&self) -> Option<u64> {
-        let mut walk = Walk::new(&self.root, |_: &TarPath, _: &Status| Visit::Take).ok()?;
         let mut size = 0u64;
+        // A file that is left out here is not looked at any further.
+        let count = |_: &TarPath, status: &Status| {
+            size = size.saturating_add(status.size());
+            if status.is_dir() { Visit::Take } else { Visit::Skip }
+        };
+        let mut walk = Walk::new(&self.root, count).ok()?;
         // What is wrong with a file is told when it is packed.
-        while let Some(found) = walk.next(&mut |_: Notice| {}).ok()? {
-            size = size.saturating_add(found.status.size());
-        }
+        while walk.next(&mut |_: Notice| {}).ok()?.is_some() {}
+        drop(walk);
         Some(size)
     }
 
