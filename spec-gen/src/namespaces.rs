@@ -24,7 +24,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Reads `host`, `private` (`none`, `bridge`, …: a new namespace, what is put in is another tool's job), `ns:PATH` or `container:ID`.
+    /// Reads `host`, `private` (also `none` and `shareable`: a new namespace), `ns:PATH` or `container:ID`. podman's networks are
+    /// refused: what is put in a namespace is another tool's job.
     ///
     /// # Errors
     /// With what would have been accepted.

@@ -31,7 +31,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         trace.because(spec, || "--console-size".into());
     }
     if let Some(domain) = &args.personality {
-        spec.set("linux.personality", json!({ "domain": domain.to_uppercase() }));
+        spec.set("linux.personality", json!({ "domain": domain }));
         trace.because(spec, || "--personality".into());
     }
     for flag in &args.env_merge {

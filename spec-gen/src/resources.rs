@@ -10,7 +10,7 @@ use crate::devices::Node;
 use crate::explain::Trace;
 use crate::spec::Spec;
 
-/// Bytes of a size with a unit: `512m`, `1g`; `-1` is no limit where that has a meaning.
+/// Bytes of a size with a unit: `512m`, `1.5g`; `-1` is no limit where that has a meaning.
 ///
 /// # Errors
 /// When it is no such number.
@@ -24,8 +24,24 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         Some('t') => (&number[..number.len() - 1], 40),
         _ => (number, 0),
     };
-    let value: i64 = number.parse().map_err(|_| "a number with k, m, g or t is wanted".to_owned())?;
-    value.checked_mul(1 << shift).ok_or_else(|| "more than 63 bits hold".into())
+    const WANTED: &str = "a number with k, m, g or t is wanted";
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let unit: i64 = 1 << shift;
+    let value: i64 = whole.parse().map_err(|_| WANTED)?;
+    let bytes = value.checked_mul(unit).ok_or("more than 63 bits hold")?;
+    // Go's libraries take a fraction too; nobody means one of more digits than this.
+    if fraction.is_empty()
+        || fraction.len() > 6
+        || !fraction.bytes().all(|b| b.is_ascii_digit())
+        || bytes < 0 && number.contains('.')
+    {
+        return Err(WANTED.into());
+    }
+    let part: i64 = fraction.parse().map_err(|_| WANTED)?;
+    // 10^6 times the largest unit, 2^40, is less than 63 bits hold.
+    bytes
+        .checked_add(part * unit / 10_i64.pow(fraction.len() as u32))
+        .ok_or_else(|| "more than 63 bits hold".into())
 }
 
 /// Applies the flags.
@@ -246,10 +262,26 @@ mod tests {
             ("2kb", 2048),
             ("1MiB", 1 << 20),
             ("-1", -1),
+            ("1.5g", 3 << 29),
+            ("0.25k", 256),
+            ("1.5", 1),
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for bad in ["", "m", "1x", "9223372036854775807k", "1.5g", "é"] {
+        for bad in [
+            "",
+            "m",
+            "1x",
+            "9223372036854775807k",
+            "1.5.1g",
+            ".5g",
+            "1.g",
+            "1.-5g",
+            "-1.5g",
+            "1.0000001t",
+            "8388607.9999999t",
+            "é",
+        ] {
             assert!(bytes(bad).is_err(), "{bad}");
         }
     }

@@ -12,6 +12,17 @@ pub fn size(arg: &str) -> Result<(u64, u64), String> {
     }
 }
 
+/// A domain of the kernel's personality, as the runtime-spec has it.
+///
+/// # Errors
+/// With what is wanted.
+pub fn personality(arg: &str) -> Result<String, String> {
+    match arg.to_ascii_uppercase() {
+        domain if domain == "LINUX" || domain == "LINUX32" => Ok(domain),
+        _ => Err("LINUX or LINUX32 is wanted".into()),
+    }
+}
+
 /// A umask in octal; podman allows four digits.
 ///
 /// # Errors

@@ -133,6 +133,16 @@ fn parse_mount_fields(flag: &str) -> anyhow::Result<Volume> {
     }
     check_destination(&fields.destination)?;
     let Fields { source, destination, subpath, mut options, writable, nonrecursive } = fields;
+    // What a type does not have is not passed over.
+    if !subpath.is_empty() && !matches!(kind, "volume" | "image") {
+        bail!("subpath: only of volumes and images");
+    }
+    if nonrecursive && kind != "bind" {
+        bail!("bind-nonrecursive: only for type=bind");
+    }
+    if let (Some(option), "image") = (options.first(), kind) {
+        bail!("{option}: not an option of an image");
+    }
     if let (Some(writable), true) = (writable, kind != "image") {
         options.insert(0, if writable { "rw" } else { "ro" }.into());
     }

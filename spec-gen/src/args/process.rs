@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::values::{size, umask};
+use crate::values::{personality, size, umask};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Process")]
@@ -95,7 +95,7 @@ pub struct ProcessArgs {
     pub umask: Option<String>,
 
     /// LINUX or LINUX32
-    #[arg(long, value_name = "DOMAIN", hide_short_help = true)]
+    #[arg(long, value_name = "DOMAIN", value_parser = personality, hide_short_help = true)]
     pub personality: Option<String>,
 }
 
