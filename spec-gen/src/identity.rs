@@ -1,6 +1,7 @@
 //! Who the process is, step by step: podman looks the user up first, and writes the groups last.
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::compat::Compat;
 use crate::entries::Entries;
@@ -36,7 +37,23 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         user.extra_groups.push(gid);
     }
     add_entries(job, &accounts, &mut user, &host)?;
+    move_home(job, &accounts, &user);
     Ok(Some(user))
+}
+
+/// HOME of a complete spec follows the user where it is the home directory of the one before, and no flag asked for it.
+fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
+    let given = job.args.process.env.iter().any(|flag| env::name_of(flag) == "HOME");
+    if job.container.is_libpod || job.container.user.is_none() || given {
+        return;
+    }
+    let before = job.spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0).to_string();
+    let old = accounts.look_up(&before).ok().and_then(|user| user.home);
+    if let (Some(old), Some(home)) = (old, user::home(user, job.args.hooks.compat)) {
+        if env::value(&job.spec, "HOME") == Some(old.as_str()) {
+            env::set(&mut job.spec, "HOME", &home);
+        }
+    }
 }
 
 /// The users of this host whose entries the container gets.

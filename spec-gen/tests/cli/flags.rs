@@ -66,6 +66,16 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
         let spec = dir.spec(&[&["--rootfs", "rootfs", "--cgroup-version", "2"], *flags].concat(), MADE);
         assert_eq!(spec.pointer(path), expected.as_ref(), "{flags:?}");
     }
+    // HOME is the user's unless somebody wanted another.
+    let home = |flags: &[&str], home: &str| {
+        let spec = MADE.replace("\"HOSTNAME=old\"", &format!("\"HOME={home}\""));
+        let spec = dir.spec(&[&["--rootfs", "rootfs"], flags].concat(), &spec);
+        spec["process"]["env"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(home(&["--user", "alice"], "/root"), "HOME=/home/alice");
+    assert_eq!(home(&["--user", "4242"], "/root"), "HOME=/");
+    assert_eq!(home(&["--user", "alice", "-e", "HOME=/root"], "/root"), "HOME=/root");
+    assert_eq!(home(&["--user", "alice"], "/srv"), "HOME=/srv");
     // And the other way: root has what his bounding set has.
     let users = dir.spec(&["--rootfs", "rootfs", "--user", "alice"], MADE).to_string();
     let roots = dir.spec(&["--rootfs", "rootfs", "--user", "root"], &users);
