@@ -54,10 +54,14 @@ ls: /app/deleted: No such file or directory'
     start runc "$here" web
     checkpoint runc "$here" web
     before=$(counted "$here/rootfs")
+    # Large enough for its member to begin at a whole page of the archive.
+    head -c 2000000 /dev/urandom >"$here/data/large"
+    sum=$(sha256sum <"$here/data/large")
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data" --shm "$here/shm"
     } | for_podman --id "$(printf '%064d' 1)" --runtime runc -o web.ckpt -
+    grep -qa ' comment= ' web.ckpt
     umount "$here/rootfs" "$here/shm"
     rm -r "$here"
 
@@ -65,6 +69,7 @@ ls: /app/deleted: No such file or directory'
     first=$(counter)
     [ "$first" -ge "$before" ]
     diff <(inside "$everything" || true) <(echo "$expected")
+    [ "$(inside 'sha256sum </data/large')" = "$sum" ]
     sleep 0.3
     [ "$(counter)" -gt "$first" ]
 }
