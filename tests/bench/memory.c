@@ -1,0 +1,28 @@
+/* memory MIB: a process with MIB of memory as CRIU writes it: pages of 4 KiB, 40 % zeros, 30 % like text, 30 % noise. It does
+ * nothing with it. Once all is there it makes a file "ready" in its root directory. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096 };
+
+int main(int argc, char **argv) {
+    size_t size = (size_t)(argc > 1 ? atoi(argv[1]) : 1) << 20;
+    uint64_t *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (all == MAP_FAILED) return 1;
+    uint64_t random = 88172645463325252u;
+    for (size_t page = 0; page < size / PAGE; page++) {
+        int kind = page * 7 % 10;
+        for (int i = 0; i < PAGE / 8; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17; /* xorshift64, Marsaglia 2003 */
+            uint64_t letters = 0x6161616161616161u + (random & 0x0f0307010f030701u);
+            all[page * (PAGE / 8) + i] = kind < 4 ? 0 : kind < 7 ? letters : random;
+        }
+    }
+    int ready = open("/ready", O_WRONLY | O_CREAT, 0644);
+    if (ready < 0) return 1;
+    close(ready);
+    for (;;) pause();
+}
