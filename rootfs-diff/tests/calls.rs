@@ -62,7 +62,8 @@ fn trees(dir: &Path, from: &str, to: &str, more: &[&str]) -> Vec<String> {
 
 /// How often a file was opened whose name begins so.
 fn opened(all: &[String], name: &str) -> usize {
-    all.iter().filter(|call| call.contains("openat(") && call.contains(&format!("\"{name}"))).count()
+    let named = |call: &str| call.contains(&format!("\"{name}")) || call.contains(&format!("/{name}"));
+    all.iter().filter(|call| call.contains("openat") && named(call)).count()
 }
 
 #[test]

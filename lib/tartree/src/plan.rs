@@ -6,7 +6,6 @@
 
 use std::io::Write;
 
-use crate::capture::open_file;
 use crate::content::write_content;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::Result;
@@ -92,7 +91,7 @@ impl Plan {
                 Record::Entry { entry, root, ino } => {
                     sink.encoded(|out| encode(out, &entry, root))?;
                     if matches!(entry.kind, Kind::File { .. }) {
-                        let opened = source.parent(&entry.path).and_then(|(dir, name)| open_file(dir, name));
+                        let opened = source.open_file(&entry.path);
                         write_content(sink, opened, &entry, ino, notices)?;
                     }
                 }

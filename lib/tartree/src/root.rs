@@ -1,6 +1,7 @@
 //! The one place where names are resolved: below one directory, never through a symbolic link.
 
 use std::ffi::{CString, OsStr};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::capture::open_file;
 use crate::descent::{list, open_dir};
 use crate::error::{Error, Result};
 use crate::path::{TarPath, is_at_or_below};
@@ -30,6 +32,8 @@ pub struct Root {
     fd: OwnedFd,
     /// Most recently used last.
     cache: Vec<(Vec<u8>, OwnedFd)>,
+    /// The directory through which a file was opened last that is not in the cache.
+    passed: Vec<u8>,
     /// Directories made because something was to be made in them.
     made: u64,
 }
@@ -46,7 +50,7 @@ impl Root {
 
     /// The root that `fd`, a directory, is.
     pub fn new(fd: OwnedFd) -> Root {
-        Root { fd, cache: Vec::new(), made: 0 }
+        Root { fd, cache: Vec::new(), passed: Vec::new(), made: 0 }
     }
 
     /// The directory itself.
@@ -133,6 +137,28 @@ impl Root {
         }
     }
 
+    /// Opens the regular file at `path`, as [`open_file`] does. The first one of a directory is reached in one call through it;
+    /// the directory is opened when a second is asked for: a change is often the only one of its directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_file(&mut self, path: &TarPath) -> io::Result<File> {
+        if let Some((parent, _)) = path.split() {
+            let open = parent.is_empty() || self.cache.iter().any(|(cached, _)| cached == parent);
+            if !open && self.passed != parent {
+                self.passed = parent.to_vec();
+                let (base, rest) = self.nearest(path.as_bytes());
+                let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                // Where it fails, the way by the directory knows what to do about it, or why it cannot be.
+                if let Ok(fd) = open_object_below(base, rest, flags) {
+                    return Ok(fd.into());
+                }
+            }
+        }
+        let (dir, name) = self.parent(path)?;
+        open_file(dir, name)
+    }
+
     /// As [`parent`](Root::parent), making the directories that are missing, mode 0755, as tar does for
     /// an archive that names a file but not its directory.
     ///
@@ -194,6 +220,11 @@ pub(crate) fn parent_error(path: &TarPath, e: io::Error) -> Error {
 
 /// Opens the directory at the clean, not empty `path` below `base`.
 pub(crate) fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    open_object_below(base, path, flags | OFlag::O_DIRECTORY)
+}
+
+/// Opens whatever is at the clean, not empty `path` below `base`, never through a symbolic link.
+fn open_object_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
     let mut rest = path;
     let mut opened: Option<OwnedFd> = None;
     loop {
@@ -203,9 +234,9 @@ pub(crate) fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io:
             let at = rest[..STEP].iter().rposition(|&b| b == b'/').ok_or(Errno::ENAMETOOLONG)?;
             (&rest[..at], &rest[at + 1..])
         };
-        let flags = if after.is_empty() { flags } else { OFlag::O_PATH };
+        let flags = if after.is_empty() { flags } else { OFlag::O_PATH | OFlag::O_DIRECTORY };
         let how = OpenHow::new()
-            .flags(flags | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
         let dir = opened.as_ref().map_or(base, |fd| fd.as_fd());
         let next = loop {
@@ -242,6 +273,39 @@ mod tests {
         assert_eq!(root.dir(b"link/sub").unwrap_err().raw_os_error(), Some(Errno::ELOOP as i32));
         let error = root.make_parent(&path("link/x")).unwrap_err().to_string();
         assert!(error.contains("symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_the_same_by_every_way_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        for name in ["a/b/1", "a/b/2", "a/b/3", "top"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("1", dir.path().join("a/b/to_1")).unwrap();
+        let mut root = Root::open(dir.path()).unwrap();
+        for name in ["a/b/1", "a/b/2", "a/b/3", "top"] {
+            let text = io::read_to_string(root.open_file(&path(name)).unwrap()).unwrap();
+            assert_eq!(text, name);
+        }
+        // Through the directory, which is not open yet, and in it.
+        for name in ["link/b/1", "link/b/1", "a/b/to_1"] {
+            for mut root in [Root::open(dir.path()).unwrap(), root_with(dir.path(), b"a/b")] {
+                assert_eq!(
+                    root.open_file(&path(name)).unwrap_err().raw_os_error(),
+                    Some(Errno::ELOOP as i32),
+                    "{name}"
+                );
+            }
+        }
+        assert_eq!(root.open_file(&path("a/c/1")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    fn root_with(dir: &Path, open: &[u8]) -> Root {
+        let mut root = Root::open(dir).unwrap();
+        root.dir(open).unwrap();
+        root
     }
 
     #[test]
