@@ -191,7 +191,7 @@ def checkpoint_note(results):
         "\"Checkpoint of a container\" is the whole of it, CRIU's dump included: `podman container checkpoint --export` beside",
         "`runc checkpoint`, `rootfs-diff`, `vol-archive` and `ckpt-pack`, of two containers of one kind that go on running; the",
         "limit is the dump, which is in both. \"Restore\" is `podman container restore --import` beside `ckpt-unpack`, `spec-gen`",
-        "and `runc restore`, into an empty volume.",
+        "and `runc restore`, into an empty volume. These are medians of half the rounds.",
         "",
     ]
 
