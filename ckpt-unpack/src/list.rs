@@ -15,7 +15,7 @@ pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
     let name = source.name().to_owned();
     let mut out = BufWriter::new(Output::text(None)?);
     let mut members = Vec::new();
-    let mut reader = source.reader_of_all().with_context(|| name.clone())?;
+    let mut reader = source.survey_of_all().with_context(|| name.clone())?;
     let compression = reader.compression();
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         if args.output.json {

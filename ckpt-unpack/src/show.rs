@@ -43,7 +43,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let name = source.name().to_owned();
     let mut found = Found::default();
     session.stage("reading", source.size());
-    let mut reader = source.reader_of_all().with_context(|| name.clone())?;
+    let mut reader = source.survey_of_all().with_context(|| name.clone())?;
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         let size = entry.kind.data_len();
         found.take(&member, size, &mut reader.content(), session).with_context(|| name.clone())?;
@@ -51,7 +51,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     reader.finish().with_context(|| name.clone())?;
     // An archive in another order has the pages before what tells where in them the command lines are.
     if found.images.lacks_cmdlines() && source.can_rewind() {
-        let mut reader = source.reader_of_all().with_context(|| name.clone())?;
+        let mut reader = source.survey_of_all().with_context(|| name.clone())?;
         while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
             if let Member::Images(path) = member {
                 found.cmdlines(&path.to_string(), entry.kind.data_len(), &mut reader.content())?;

@@ -9,17 +9,21 @@ use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
 use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
 use cli::{Counted, Hint, Input, usage};
-use tartree::{Item, Limits, Reader, TarPath};
+use tartree::{Item, Limits, Reader, Skip, TarPath};
 
 use crate::args::Args;
 use crate::staging;
 
 const BUFFER: usize = 256 << 10;
+/// The same where content is passed over.
+const SKIPPING_BUFFER: usize = 32 << 10;
 /// Compressed bytes in which the first entry must be found; bzip2 needs the most, a block of 900 kB.
 const HEAD: u64 = 4 << 20;
 
 /// Members of an archive that is being read.
-pub type Members<'a> = ArchiveReader<BufReader<Take<Chain<Cursor<Vec<u8>>, Counted<&'a File>>>>>;
+pub type Members<'a> = ArchiveReader<Bytes<'a>>;
+
+type Bytes<'a> = BufReader<Take<Chain<Cursor<Vec<u8>>, Moved<'a>>>>;
 
 /// An open archive.
 pub struct Source {
@@ -123,22 +127,54 @@ impl Source {
 
     /// Reads it, from its start where that is possible. Errors do not name it, the caller does.
     pub fn reader(&mut self) -> anyhow::Result<Members<'_>> {
-        self.reader_with(self.reading.unknown)
+        let (bytes, reading) = self.bytes(BUFFER)?;
+        let Reading { unknown, limits, bound } = reading;
+        Ok(ArchiveReader::bounded(bytes, *unknown, limits.clone(), bound.anew())?)
     }
 
-    /// Reads it to be looked at, whatever the names of its members.
-    pub fn reader_of_all(&mut self) -> anyhow::Result<Members<'_>> {
-        self.reader_with(Unknown::Show)
+    /// The same for those who want to know what it holds: content that they do not read is passed over where it can be.
+    pub fn survey(&mut self) -> anyhow::Result<Members<'_>> {
+        let unknown = self.reading.unknown;
+        self.survey_with(unknown)
     }
 
-    fn reader_with(&mut self, unknown: Unknown) -> anyhow::Result<Members<'_>> {
+    /// The same, whatever the names of its members.
+    pub fn survey_of_all(&mut self) -> anyhow::Result<Members<'_>> {
+        self.survey_with(Unknown::Show)
+    }
+
+    fn survey_with(&mut self, unknown: Unknown) -> anyhow::Result<Members<'_>> {
+        let (bytes, Reading { limits, bound, .. }) = self.bytes(SKIPPING_BUFFER)?;
+        Ok(ArchiveReader::skipping(bytes, unknown, limits.clone(), bound.anew())?)
+    }
+
+    fn bytes(&mut self, buffer: usize) -> anyhow::Result<(Bytes<'_>, &Reading)> {
         if let Some(start) = self.start {
             self.file.seek(SeekFrom::Start(start))?;
         }
         let head = Cursor::new(std::mem::take(&mut self.head));
-        let input = BufReader::with_capacity(BUFFER, head.chain(Counted::new(&self.file)).take(self.size));
-        let Reading { limits, bound, .. } = &self.reading;
-        Ok(ArchiveReader::bounded(input, unknown, limits.clone(), bound.anew())?)
+        let file = Moved(Counted::new(&self.file));
+        Ok((BufReader::with_capacity(buffer, head.chain(file).take(self.size)), &self.reading))
+    }
+}
+
+/// The file, its bytes counted for the progress whether they are read or passed over.
+pub struct Moved<'a>(Counted<&'a File>);
+
+impl Read for Moved<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Skip for Moved<'_> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        let mut skipped = Ok(0);
+        self.0.moved(|file| {
+            skipped = file.skip(n);
+            *skipped.as_ref().unwrap_or(&0)
+        });
+        skipped
     }
 }
 

@@ -1,7 +1,7 @@
 //! `--verify`: is the whole archive sound? Also what runs before an archive that can be read twice touches anything.
 
 use std::collections::BTreeSet;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Decoder};
@@ -10,13 +10,14 @@ use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
 use cli::{Exit, Session};
-use tartree::{Limits, Reader, TarPath};
+use tartree::{Limits, Reader, Skip, TarPath};
 
 use crate::args::Args;
 use crate::source::Source;
 use crate::verify_images::ImageCheck;
 
-const BUFFER: usize = 256 << 10;
+/// Small, since content is passed over where it can be.
+const BUFFER: usize = 32 << 10;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
@@ -77,9 +78,9 @@ impl Contents {
     }
 }
 
-/// Reads the whole archive. Every member is shown to `member`, whose error ends the scan. A problem in one member is
+/// Goes through the whole archive. Every member is shown to `member`, whose error ends the scan. A problem in one member is
 /// given to `problem`, which may end it too; one that makes the rest unreadable is the result. `images` has CRIU's
-/// read as well.
+/// read as well, and with it every byte; without it, content that needs no reading is passed over where the input can be sought.
 pub fn scan(
     source: &mut Source,
     mut images: Option<&mut ImageCheck>,
@@ -88,7 +89,7 @@ pub fn scan(
 ) -> anyhow::Result<Contents> {
     let mut volumes = Vec::new();
     let limits = source.limits().clone();
-    let mut reader = source.reader()?;
+    let mut reader = if images.is_some() { source.reader()? } else { source.survey()? };
     loop {
         let (found, entry) = match reader.next() {
             Ok(None) => break,
@@ -123,7 +124,7 @@ pub fn scan(
 /// Reads the content of one member as far as it must be of some form. Gives config.dump when it is that.
 fn check(
     member: &Member,
-    content: &mut impl Read,
+    content: &mut impl Skip,
     limits: &Limits,
     bound: &Bound,
 ) -> anyhow::Result<Option<ConfigDump>> {
@@ -160,9 +161,9 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
     Ok(None)
 }
 
-fn nested(content: &mut impl Read, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
+fn nested(content: &mut impl Skip, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
     let decoder = Decoder::bounded(BufReader::with_capacity(BUFFER, content), bound.clone())?;
-    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits.clone());
+    let mut reader = Reader::skipping(BufReader::with_capacity(BUFFER, decoder), limits.clone());
     while reader.next()?.is_some() {}
     Ok(reader.drain()?)
 }

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::path::{Shown, TarPath};
 use crate::pax::Extended;
 use crate::sink::Sink;
+use crate::skip::{Skip, read_over};
 use crate::sparse;
 use crate::write::padding;
 
@@ -33,6 +34,8 @@ pub enum Item {
 /// Reads one tar.
 pub struct Reader<R> {
     input: R,
+    /// How bytes nobody asks for are passed over.
+    skipper: fn(&mut R, u64) -> io::Result<u64>,
     limits: Limits,
     /// Bytes of the current entry not yet read, and the padding behind them.
     remaining: u64,
@@ -53,6 +56,7 @@ impl<R: Read> Reader<R> {
     pub fn new(input: R, limits: Limits) -> Reader<R> {
         Reader {
             input,
+            skipper: read_over,
             limits,
             remaining: 0,
             pad: 0,
@@ -64,6 +68,15 @@ impl<R: Read> Reader<R> {
             ahead: None,
             ended: false,
         }
+    }
+
+    /// As [`new`](Reader::new), passing over content without reading it where `input` can. For those who want the headers:
+    /// that the tar is complete shows all the same, that its content can be read does not.
+    pub fn skipping(input: R, limits: Limits) -> Reader<R>
+    where
+        R: Skip,
+    {
+        Reader { skipper: R::skip, ..Reader::new(input, limits) }
     }
 
     /// Goes on with other limits.
@@ -416,7 +429,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip(&mut self, bytes: u64) -> Result<()> {
-        let skipped = io::copy(&mut (&mut self.input).take(bytes), &mut io::sink()).map_err(Error::Stream)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        let skipped = (self.skipper)(&mut self.input, bytes).map_err(Error::Stream)?;
         self.position += skipped;
         if skipped < bytes {
             return Err(Error::Truncated { object: self.current.to_string() });
@@ -488,5 +504,15 @@ impl<R: Read> Read for Content<'_, R> {
         reader.remaining -= got as u64;
         reader.position += got as u64;
         Ok(got)
+    }
+}
+
+impl<R: Read> Skip for Content<'_, R> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        let reader = &mut *self.reader;
+        let skipped = (reader.skipper)(&mut reader.input, n.min(reader.remaining))?;
+        reader.remaining -= skipped;
+        reader.position += skipped;
+        Ok(skipped)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
-use tartree::{Content, Entry, Item, Kind, Limits, Reader, TarPath};
+use tartree::{Content, Entry, Item, Kind, Limits, Reader, Skip, TarPath};
 
 use super::{PARENT, PARENT_TARGET};
 use crate::compress::{Bound, Compression, Decoder};
@@ -13,6 +13,8 @@ use crate::member::Member;
 /// Members of one archive. CRIU writes some eight files for each process; more than these are an attack on the memory.
 const MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
+/// Where content is passed over, what is read ahead of a header is mostly read for nothing.
+const SKIPPING_BUFFER: usize = 32 << 10;
 /// What is wrong with a member nobody knows.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
@@ -52,17 +54,39 @@ impl<R: BufRead> ArchiveReader<R> {
     ///
     /// # Errors
     /// When the input cannot be read or is empty.
-    pub fn bounded(mut input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>> {
+    pub fn bounded(input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>> {
+        ArchiveReader::with(input, unknown, bound, |decoder| {
+            Reader::new(BufReader::with_capacity(BUFFER, decoder), of_archive(limits))
+        })
+    }
+
+    /// As [`bounded`](ArchiveReader::bounded), passing over content that nobody reads, as [`Reader::skipping`] does.
+    ///
+    /// # Errors
+    /// When the input cannot be read or is empty.
+    pub fn skipping(input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>>
+    where
+        R: Skip,
+    {
+        ArchiveReader::with(input, unknown, bound, |decoder| {
+            Reader::skipping(BufReader::with_capacity(SKIPPING_BUFFER, decoder), of_archive(limits))
+        })
+    }
+
+    fn with(
+        mut input: R,
+        unknown: Unknown,
+        bound: Bound,
+        reader: impl FnOnce(Decoder<R>) -> Reader<BufReader<Decoder<R>>>,
+    ) -> Result<ArchiveReader<R>> {
         let io = |source| Error::Compression { what: "archive", source };
         if input.fill_buf().map_err(io)?.is_empty() {
             return Err(Error::member("archive", "it is empty"));
         }
         let decoder = Decoder::bounded(input, bound.clone()).map_err(io)?;
         let compression = decoder.compression();
-        let limits = Limits { entries: limits.entries.min(MEMBERS), ..limits };
-        let reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), limits);
         Ok(ArchiveReader {
-            reader,
+            reader: reader(decoder),
             compression,
             bound,
             unknown,
@@ -185,6 +209,11 @@ impl<R: BufRead> ArchiveReader<R> {
             e => Error::Tar(e),
         }
     }
+}
+
+/// The limits of the tar that the archive is.
+fn of_archive(limits: Limits) -> Limits {
+    Limits { entries: limits.entries.min(MEMBERS), ..limits }
 }
 
 fn is_passed_over(entry: &Entry) -> bool {

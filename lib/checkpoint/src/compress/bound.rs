@@ -4,6 +4,8 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use tartree::Skip;
+
 /// Growth that is always allowed: unpacking so much harms nobody.
 const FLOOR: u64 = 1 << 30;
 /// Growth above that. gzip cannot do more, zstd makes 30 000 of one and bzip2 a million where all bytes are equal; the memory
@@ -92,9 +94,9 @@ pub(super) struct Meter<R> {
 }
 
 impl<R> Meter<R> {
-    fn took(&self, bytes: usize) {
+    fn took(&self, bytes: u64) {
         if let Some(counts) = &self.counts {
-            counts.read.fetch_add(bytes as u64, Relaxed);
+            counts.read.fetch_add(bytes, Relaxed);
         }
     }
 }
@@ -102,8 +104,16 @@ impl<R> Meter<R> {
 impl<R: Read> Read for Meter<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let got = self.input.read(buf)?;
-        self.took(got);
+        self.took(got as u64);
         Ok(got)
+    }
+}
+
+impl<R: Skip> Skip for Meter<R> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        let skipped = self.input.skip(n)?;
+        self.took(skipped);
+        Ok(skipped)
     }
 }
 
@@ -113,7 +123,7 @@ impl<R: BufRead> BufRead for Meter<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.took(bytes);
+        self.took(bytes as u64);
         self.input.consume(bytes);
     }
 }

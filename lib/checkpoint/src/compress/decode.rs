@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
+use tartree::{Skip, read_over};
+
 use super::Compression;
 use super::bound::{Bound, Meter};
 
@@ -83,5 +85,15 @@ impl<R: BufRead> Read for Decoder<R> {
         })?;
         self.bound.given(got)?;
         Ok(got)
+    }
+}
+
+/// What is compressed must be decompressed to be passed over.
+impl<R: BufRead + Skip> Skip for Decoder<R> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        match &mut self.state {
+            State::None(input) => input.skip(n),
+            _ => read_over(self, n),
+        }
     }
 }
