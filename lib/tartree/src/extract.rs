@@ -32,6 +32,7 @@ use crate::path::TarPath;
 use crate::read::{Item, Reader};
 use crate::remove::{Keep, remove_tree};
 use crate::root::{Root, parent_error};
+use crate::zeros::write_sparse;
 
 const COPY_BUFFER: usize = 256 << 10;
 
@@ -54,7 +55,8 @@ pub enum Zeros {
     /// They are written: a program may have allocated the blocks so as not to meet a full disk later.
     #[default]
     Written,
-    /// They become holes. The images of a process's memory are full of them, and nobody writes into these again.
+    /// They become holes, but for a single page between data. The images of a process's memory are full of them, and
+    /// nobody writes into these again.
     Holes,
 }
 
@@ -465,27 +467,6 @@ fn first_mode(meta: &Meta) -> Mode {
     let (special, group, others) = (meta.mode & 0o7000, meta.mode >> 3 & 7, meta.mode & 7);
     let harmless = special == 0 && group & !others == 0;
     Mode::from_bits_truncate(if harmless { meta.mode & 0o777 } else { 0o600 })
-}
-
-const PAGE: usize = 4096;
-
-/// Writes `data` at the position of `file`, which is new, passing over pages of zeros.
-fn write_sparse(file: &mut File, data: &[u8]) -> io::Result<()> {
-    let is_zero = |page: &[u8]| *page == [0; PAGE][..page.len()];
-    let mut rest = data;
-    while let Some(page) = rest.chunks(PAGE).next() {
-        let zero = is_zero(page);
-        let pages = rest.chunks(PAGE).take_while(|page| is_zero(page) == zero).count();
-        let (run, after) = rest.split_at(rest.len().min(pages * PAGE));
-        if zero {
-            // No file is longer than an off_t says.
-            file.seek(SeekFrom::Current(run.len() as i64))?;
-        } else {
-            file.write_all(run)?;
-        }
-        rest = after;
-    }
-    Ok(())
 }
 
 fn timespec(t: Timestamp) -> TimeSpec {

@@ -49,6 +49,7 @@ mod sparse;
 mod transfer;
 mod walk;
 mod write;
+mod zeros;
 
 pub use attributes::{names_of_file as xattr_names, of as xattrs_at, of_file as xattrs};
 pub use capture::{Identity, Status, capture, open_file};
