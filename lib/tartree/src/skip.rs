@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn stack(file: &File) -> BufReader<Take<Chain<Cursor<Vec<u8>>, &File>>> {
+    fn stack(file: &File) -> impl Skip {
         BufReader::with_capacity(16, Cursor::new(b"before ".to_vec()).chain(file).take(7 + 90))
     }
 
