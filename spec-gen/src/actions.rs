@@ -24,6 +24,8 @@ pub enum Action {
     Relabel { path: String, label: String, shared: bool },
     /// Make a directory, owned by an id or, with `like`, with owner and mode of another directory.
     Directory { path: String, mode: u32, uid: u32, gid: u32, like: Option<String> },
+    /// Copy a file, with an owner and mode of its own.
+    Copy { from: String, to: String, mode: u32, uid: u32, gid: u32 },
     /// Make a file of a container manager unless it is there.
     File { path: String, content: String },
 }
@@ -40,6 +42,9 @@ impl Action {
             }
             Action::Directory { path, mode, uid, gid, like } => {
                 json!({ "action": "mkdir", "path": path, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid, "like": like })
+            }
+            Action::Copy { from, to, mode, uid, gid } => {
+                json!({ "action": "copy", "from": from, "to": to, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid })
             }
             Action::File { path, content } => json!({ "action": "create", "path": path, "content": content }),
         }
@@ -60,6 +65,10 @@ impl Action {
             Action::Directory { path, mode, uid, gid, like } => {
                 make_directory(Path::new(path), *mode, *uid, *gid, like.as_deref())
                     .with_context(|| path.clone())
+            }
+            Action::Copy { from, to, mode, uid, gid } => {
+                copy_file(Path::new(from), Path::new(to), *mode, *uid, *gid)
+                    .with_context(|| format!("{from} -> {to}"))
             }
             Action::File { path, content } => {
                 make_file(Path::new(path), content).with_context(|| path.clone())
@@ -126,6 +135,23 @@ fn make_directory(path: &Path, mode: u32, uid: u32, gid: u32, like: Option<&str>
     let dir = File::open(path)?;
     fchown(&dir, Some(uid), Some(gid))?;
     dir.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// Copies a secret: nobody else can read the copy before it has its owner and mode, and an old copy is replaced.
+fn copy_file(from: &Path, to: &Path, mode: u32, uid: u32, gid: u32) -> anyhow::Result<()> {
+    let mut source = File::open(from)?;
+    if let Some(parent) = to.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match fs::remove_file(to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
+    }
+    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut copy)?;
+    fchown(&copy, Some(uid), Some(gid))?;
+    copy.set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(())
 }
 

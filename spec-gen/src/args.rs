@@ -3,6 +3,8 @@
 mod hooks;
 mod input;
 mod limits;
+mod lookup;
+mod manager;
 mod mounts;
 mod namespaces;
 mod process;
@@ -15,6 +17,8 @@ use cli::args::{Common, OutputFile};
 pub use hooks::{HookArgs, RestoreArgs};
 pub use input::{InputArgs, WhatArgs};
 pub use limits::{CgroupArgs, ResourceArgs, Systemd};
+pub use lookup::{LookUpArgs, LookUpUser, Verb};
+pub use manager::ManagerArgs;
 pub use mounts::MountArgs;
 pub use namespaces::NamespaceArgs;
 pub use process::{CheckCwd, ProcessArgs};
@@ -31,7 +35,7 @@ pub use security::{DeviceArgs, SecurityArgs};
     name = "spec-gen",
     version,
     max_term_width = 100,
-    override_usage = "spec-gen [--new | --image-config FILE | --container FILE | -i FILE] [OPTIONS]\n                [-- ARGS...] [< SPEC] > config.json",
+    override_usage = "spec-gen [--new | --image-config FILE | --container FILE | -i FILE] [OPTIONS]\n                [-- ARGS...] [< SPEC] > config.json\n       spec-gen lookup-user USER[:GROUP] --rootfs DIR",
     after_help = "Examples:\n  \
         spec-gen --new --rootfs rootfs --user alice -v /srv/data:/data -- sh -c 'id; ls /data' > config.json\n  \
         spec-gen --restore --rootfs rootfs --network ns:/run/netns/web -v /srv/data:/data < spec.dump > config.json\n\
@@ -45,6 +49,8 @@ pub struct Args {
     pub process: ProcessArgs,
     #[command(flatten)]
     pub mounts: MountArgs,
+    #[command(flatten)]
+    pub manager: ManagerArgs,
     #[command(flatten)]
     pub namespaces: NamespaceArgs,
     #[command(flatten)]

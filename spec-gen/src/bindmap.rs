@@ -7,6 +7,9 @@ use crate::mounts::{self, Mount};
 use crate::namespaces;
 use crate::spec::Spec;
 
+/// Sources by destination.
+pub type Files = BTreeMap<String, String>;
+
 /// Where a manager binds its files, and the name each has in its directory.
 const FILES: [(&str, &str); 12] = [
     ("/dev/shm", "shm"),
@@ -29,7 +32,7 @@ pub fn file_name(destination: &str) -> Option<&'static str> {
 }
 
 /// The files libpod makes when its state does not list them: the container was not started yet.
-pub fn derive(spec: &Spec, container: &Container) -> BTreeMap<String, String> {
+pub fn derive(spec: &Spec, container: &Container) -> Files {
     let mut files = BTreeMap::new();
     let mut add = |destination: &str, dir: &str, file: &str| {
         if !dir.is_empty() {
@@ -51,9 +54,6 @@ pub fn derive(spec: &Spec, container: &Container) -> BTreeMap<String, String> {
     }
     for file in network_files {
         add(&format!("/etc/{file}"), run, file);
-        for chroot in &container.chroot_dirs {
-            add(&mounts::clean(&format!("{chroot}/etc/{file}")), run, file);
-        }
     }
     if !container.timezone.is_empty() {
         add("/etc/localtime", run, "localtime");
@@ -80,13 +80,32 @@ pub fn derive(spec: &Spec, container: &Container) -> BTreeMap<String, String> {
     if !container.shm_dir.is_empty() {
         files.insert("/dev/shm".to_owned(), container.shm_dir.clone());
     }
+    add_below(&mut files, &container.chroot_dirs);
     files
+}
+
+/// Binds the files of the network below directories too, for a process that goes there with `chroot`.
+pub fn add_below(files: &mut Files, chroot_dirs: &[String]) {
+    for file in ["/etc/hosts", "/etc/resolv.conf"] {
+        let Some(source) = files.get(file).cloned() else { continue };
+        for dir in chroot_dirs {
+            files.entry(mounts::clean(&format!("{dir}{file}"))).or_insert_with(|| source.clone());
+        }
+    }
+}
+
+/// Leaves the image's file, in the directories too.
+pub fn remove(files: &mut Files, file: &str, chroot_dirs: &[String]) {
+    files.remove(file);
+    for dir in chroot_dirs {
+        files.remove(&mounts::clean(&format!("{dir}{file}")));
+    }
 }
 
 /// Binds the files, in the order of their destinations; a mount of the user at the same place wins.
 ///
 /// `read_write_tmpfs`: /dev/shm stays writable in a read-only container.
-pub fn apply(spec: &mut Spec, files: &BTreeMap<String, String>, shm_dir: &str, read_write_tmpfs: bool) {
+pub fn apply(spec: &mut Spec, files: &Files, shm_dir: &str, read_write_tmpfs: bool) {
     for (destination, source) in files {
         if mounts::find(spec, destination).is_some() {
             continue;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use cli::usage;
 use serde_json::{Value, json};
 
 use crate::spec::Spec;
@@ -81,7 +81,7 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     let (add_all, add) = named("--cap-add", add)?;
     let (drop_all, drop) = named("--cap-drop", drop)?;
     if let Some(both) = add.intersection(&drop).next() {
-        bail!("{both} is both added and dropped");
+        return Err(usage(format!("{both} is both added and dropped")));
     }
     let mut bounding: BTreeSet<String> = spec.texts("process.capabilities.bounding").into_iter().collect();
     if drop_all {
@@ -187,7 +187,7 @@ fn named(flag: &str, names: &[String]) -> anyhow::Result<(bool, BTreeSet<String>
         } else if ALL.contains(&short) {
             set.insert(format!("CAP_{short}"));
         } else {
-            bail!("{flag} {name}: not a capability");
+            return Err(usage(format!("{flag} {name}: not a capability")));
         }
     }
     Ok((everything, set))

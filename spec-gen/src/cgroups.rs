@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
+use cli::usage;
 
 use crate::container::Container;
 
@@ -29,28 +30,29 @@ const DEFAULT_PARENT: &str = "/libpod_parent";
 /// When the manager is unknown, or a systemd parent is no slice.
 pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
     let (parent, id) = (container.cgroup_parent.as_str(), container.id.as_str());
-    let said = |key, flag| if container.is_libpod { key } else { flag };
+    // What a flag says and not a config is a mistake on the command line.
+    let wrong = |key: &str, flag: &str, why: String| {
+        if container.is_libpod { anyhow::anyhow!("{key}: {why}") } else { usage(format!("{flag}: {why}")) }
+    };
     match container.cgroups_mode.as_str() {
         "disabled" => return Ok(None),
         "split" => return split(id).map(Some),
         "" | "enabled" | "no-conmon" => {}
-        other => bail!(
-            "{}: {other:?} is not one of enabled, disabled, no-conmon, split",
-            said("cgroupsMode", "--cgroups")
-        ),
+        other => {
+            let why = format!("{other:?} is not one of enabled, disabled, no-conmon, split");
+            return Err(wrong("cgroupsMode", "--cgroups", why));
+        }
     }
     if id.is_empty() {
-        bail!("{}: missing, and the cgroup path needs the container's id", said("id", "--id"));
+        return Err(wrong("id", "--id", "missing, and the cgroup path needs the container's id".into()));
     }
     match container.cgroup_manager.as_str() {
         "systemd" => {
             let slice = parent.rsplit('/').next().unwrap_or_default();
             let slice = if slice.is_empty() { "machine.slice" } else { slice };
             if !slice.ends_with(".slice") {
-                bail!(
-                    "{}: {parent}: systemd wants a slice (its name ends in .slice)",
-                    said("cgroupParent", "--cgroup-parent")
-                );
+                let why = format!("{parent}: systemd wants a slice (its name ends in .slice)");
+                return Err(wrong("cgroupParent", "--cgroup-parent", why));
             }
             Ok(Some(format!("{slice}:libpod:{id}")))
         }
@@ -61,7 +63,8 @@ pub fn path(container: &Container) -> anyhow::Result<Option<String>> {
             Ok(Some(format!("{}/libpod-{id}", parent.trim_end_matches('/'))))
         }
         other => {
-            bail!("{}: {other:?} is not one of cgroupfs, systemd", said("cgroupManager", "--cgroup-manager"))
+            let why = format!("{other:?} is not one of cgroupfs, systemd");
+            Err(wrong("cgroupManager", "--cgroup-manager", why))
         }
     }
 }

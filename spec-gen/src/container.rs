@@ -28,6 +28,8 @@ pub struct Container {
     pub passwd: bool,
     pub passwd_entry: String,
     pub group_entry: String,
+    /// Whether the image gets an entry for the user who starts the container.
+    pub add_current_user: bool,
     /// Whether an ordinary user's podman starts it.
     pub rootless: bool,
     pub umask: Option<String>,
@@ -106,6 +108,7 @@ impl Container {
             groups: c.texts("groups")?,
             host_users: c.texts("HostUsers")?,
             passwd: c.flag("passwd")?.unwrap_or(true),
+            add_current_user: c.flag("addCurrentUserPasswdEntry")?.unwrap_or(false),
             passwd_entry: c.text("passwd_entry")?,
             group_entry: c.text("group_entry")?,
             umask: Some(c.text("umask")?).filter(|u| !u.is_empty()),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use cli::usage;
 use nix::sys::stat::{major, minor};
 use serde_json::{Value, json};
 
@@ -89,10 +90,10 @@ impl Wanted {
             [source, access] if is_access(access) => (source, source, access),
             [source, destination] => (source, destination, "rwm"),
             [source, destination, access] if is_access(access) => (source, destination, access),
-            _ => bail!("--device {flag}: SRC[:DST][:rwm] is wanted"),
+            _ => return Err(usage(format!("--device {flag}: SRC[:DST][:rwm] is wanted"))),
         };
         if !source.starts_with('/') || !destination.starts_with('/') {
-            bail!("--device {flag}: absolute paths are wanted");
+            return Err(usage(format!("--device {flag}: absolute paths are wanted")));
         }
         Ok(Wanted { source: source.into(), destination: destination.into(), access: access.into() })
     }
@@ -175,8 +176,10 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let rule = rule.with_context(|| {
-        format!("--device-cgroup-rule {flag:?}: 'TYPE MAJOR:MINOR ACCESS' is wanted, as 'c 10:200 rwm'")
+    let rule = rule.ok_or_else(|| {
+        usage(format!(
+            "--device-cgroup-rule {flag:?}: 'TYPE MAJOR:MINOR ACCESS' is wanted, as 'c 10:200 rwm'"
+        ))
     })?;
     spec.list_mut(RULES).push(rule);
     Ok(())

@@ -39,7 +39,7 @@ impl Entries {
             entries.passwd = passwd_lines(accounts, user, host, container, spec)?;
         }
         if mounts::find(spec, "/etc/group").is_none() {
-            entries.group = group_line(accounts, container)?;
+            entries.group = group_lines(accounts, host, container)?;
         }
         Ok(entries)
     }
@@ -103,19 +103,29 @@ fn passwd_lines(
     Ok(lines)
 }
 
-/// The group that was asked for by number, or else one named as the user.
-fn group_line(accounts: &Accounts, container: &Container) -> anyhow::Result<String> {
+/// The group of the user who starts the container, and the one that was asked for by number, or else one named as the user.
+fn group_lines(accounts: &Accounts, host: &[HostUser], container: &Container) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    let mut added = None;
+    for user in host {
+        let Some(group) = user.group.as_ref().filter(|g| !accounts.has_group(g, user.gid)) else { continue };
+        lines.push_str(&format!("{group}:x:{}:{}\n", user.gid, user.name));
+        added = Some(user.gid);
+    }
+
     let wanted = container.user.as_deref().unwrap_or_default();
     let (user, group) = wanted.split_once(':').unwrap_or((wanted, wanted));
     let gid = if is_number(group) { group.parse::<u32>().ok() } else { None };
-    let Some(gid) = gid.filter(|gid| !accounts.has_gid(*gid)) else { return Ok(String::new()) };
+    let Some(gid) = gid.filter(|gid| !accounts.has_gid(*gid) && added != Some(*gid)) else {
+        return Ok(lines);
+    };
     let template = match container.group_entry.as_str() {
         "" => "$GROUPNAME:x:$GID:$USERLIST",
         template => template,
     };
     let gid = gid.to_string();
     let values = [("GROUPNAME", gid.as_str()), ("GID", gid.as_str()), ("USERLIST", user)];
-    Ok(fill(template, &values)? + "\n")
+    Ok(lines + &fill(template, &values)? + "\n")
 }
 
 /// The template with its variables replaced, in one pass: what a value holds is no variable.

@@ -1,6 +1,6 @@
 //! What podman does when a container is created: flags become parts of the spec or of the container's config.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use cli::{Hint, usage};
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use crate::args::{Args, MountArgs, NamespaceArgs, Systemd};
 use crate::container::Container;
 use crate::devices::{self, Wanted};
 use crate::idmap::{IdMap, IdMaps};
-use crate::mounts::{self, Mount};
+use crate::mounts;
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
-use crate::volumes::{self, Kind, Volume};
-use crate::{cdi, env, hooks};
+use crate::volumes::{self, Kind};
+use crate::{cdi, env, hooks, manager, mounting, subids};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -39,7 +39,8 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     if p.workdir.is_some() {
         container.create_workdir = false;
     }
-    let volumes = flag_volumes(&args.mounts)?;
+    manager::to_container(container, args)?;
+    let volumes = mounting::of_flags(args)?;
     container.user_volumes.extend(volumes.iter().map(|v| v.destination().to_owned()));
     container.volumes.extend(volumes);
     container.cdi_devices.extend(args.devices.gpus.iter().map(|gpu| format!("nvidia.com/gpu={gpu}")));
@@ -55,7 +56,8 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
         Some(Systemd::True) => is_systemd(&spec.args()),
     };
     if let Some(size) = args.cgroups.shm_size_systemd {
-        container.shm_size_systemd = u64::try_from(size).context("--shm-size-systemd: a size is wanted")?;
+        container.shm_size_systemd =
+            u64::try_from(size).map_err(|_| usage("--shm-size-systemd: a size is wanted"))?;
     }
     set(&mut container.process_label, args.security.selinux_label.as_ref());
     set(&mut container.mount_label, args.security.mount_label.as_ref());
@@ -87,23 +89,10 @@ fn is_systemd(args: &[String]) -> bool {
         || command.rsplit('/').next() == Some("systemd")
 }
 
-fn flag_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
-    let mut all = Vec::new();
-    for flag in &args.volume {
-        all.push(volumes::parse_volume(flag)?);
-    }
-    for flag in &args.mount {
-        all.push(volumes::parse_mount(flag)?);
-    }
-    for flag in &args.tmpfs {
-        all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));
-    }
-    Ok(all)
-}
-
 /// The namespace flags and the types they set, in podman's order.
 pub fn namespaces(args: &NamespaceArgs) -> Vec<(&'static str, Option<Mode>)> {
-    let own_maps = !args.uidmap.is_empty() || !args.gidmap.is_empty();
+    let subids = args.subuidname.is_some() || args.subgidname.is_some();
+    let own_maps = subids || !args.uidmap.is_empty() || !args.gidmap.is_empty();
     let user = args.userns.as_ref().map(UserNs::mode).or(own_maps.then_some(Mode::Private));
     let plain = [
         ("ipc", &args.ipc),
@@ -150,7 +139,13 @@ fn set_id_maps(job: &mut Job<'_>) -> anyhow::Result<()> {
     if given && !matches!(args.userns, None | Some(UserNs::Mode(Mode::Private))) {
         return Err(usage("--uidmap and --gidmap make a user namespace of their own: --userns says another"));
     }
-    let maps = if given {
+    let subids = subids::maps(args.subuidname.as_deref(), args.subgidname.as_deref())?;
+    let maps = if let Some((maps, ignored)) = subids {
+        for line in ignored {
+            job.session.warn(line);
+        }
+        maps
+    } else if given {
         let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
         let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
         IdMaps { uids: uids.clone(), gids: gids.clone() }
@@ -318,24 +313,6 @@ pub fn apply_devices(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files of `--bind-mount` and `--shm-dir` by destination.
-///
-/// # Errors
-/// When a destination is given twice or not absolute.
-pub fn bind_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
-    let mut files: Vec<(String, String)> = Vec::new();
-    let shm = args.shm_dir.iter().map(|dir| ("/dev/shm".to_owned(), dir.clone()));
-    for (destination, source) in args.bind_mount.iter().cloned().chain(shm) {
-        mounts::check_destination(&destination)?;
-        let destination = mounts::clean(&destination);
-        if files.iter().any(|(d, _)| *d == destination) {
-            return Err(usage(format!("{destination} is bound twice")));
-        }
-        files.push((destination, utf8(std::path::absolute(&source).with_context(|| cli::name(&source))?)?));
-    }
-    Ok(files)
-}
-
 /// Removes mounts as the flags say.
 ///
 /// # Errors
@@ -396,12 +373,4 @@ pub fn utf8(path: impl Into<std::path::PathBuf>) -> anyhow::Result<String> {
     let path = path.into().into_os_string();
     path.into_string()
         .map_err(|p| anyhow::anyhow!("{}: not UTF-8, which config.json cannot hold", cli::name(p)))
-}
-
-/// A bind mount for a file of the manager in place of the tmpfs `runc spec` has on /dev/shm.
-pub fn replace_shm(spec: &mut Spec, dir: &str) {
-    let is_tmpfs = mounts::find(spec, "/dev/shm").is_some_and(|m| mounts::kind(m) == "tmpfs");
-    if is_tmpfs {
-        mounts::put(spec, &Mount::bind(dir, "/dev/shm", &["bind", "rprivate", "nosuid", "noexec", "nodev"]));
-    }
 }

@@ -3,11 +3,10 @@
 //! A container config gets every rule. A plain spec gets the rules its flags ask for and is otherwise
 //! left as it is, so that spec-gen without flags changes nothing.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::CheckCwd;
 use crate::flags;
@@ -16,13 +15,13 @@ use crate::image_config::ImageConfig;
 use crate::mounts;
 use crate::namespaces::{self, Peer};
 use crate::options::{self, Owner};
-use crate::overlay::{self, Phase, Places};
+use crate::overlay::Phase;
 use crate::rootfs::Rootfs;
 use crate::run::Job;
 use crate::selinux;
 use crate::systemd::{self, Hierarchy};
 use crate::{
-    annotations, bindmap, cdi, cgroups, devices, env, hooks, identity, masks, process, resources,
+    annotations, cdi, cgroups, devices, env, hooks, identity, manager, masks, mounting, process, resources,
     runtime_tool, secrets, security, workdir,
 };
 
@@ -40,12 +39,13 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     process::apply(job)?;
     runtime_tool::set_process(job)?;
     flags::to_container(&mut job.container, job.args, &job.spec)?;
+    mounting::add_image(job, image)?;
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.
     let mounts_before = job.spec.mounts().to_vec();
     flags::remove_mounts(job)?;
     runtime_tool::add_mounts(job)?;
-    let own = add_volumes(job, Phase::Bind)?;
+    let own = mounting::add(job, Phase::Bind)?;
     flags::apply_read_only(&mut job.spec, &job.args.mounts)?;
     job.trace.because(&job.spec, || "mount flags".into());
 
@@ -64,9 +64,9 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     set_network(job);
     translate_options(job, &own)?;
     set_labels(job)?;
-    bind_manager_files(job)?;
-    add_volumes(job, Phase::Overlay)?;
-    add_volumes(job, Phase::Image)?;
+    manager::bind_files(job)?;
+    mounting::add(job, Phase::Overlay)?;
+    mounting::add(job, Phase::Image)?;
     identity::set(job, user.as_ref())?;
     if job.container.systemd {
         // A version that was given is another host's, whose mounts nobody can ask for.
@@ -100,7 +100,8 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         job.trace.because(&job.spec, || "--rootless: an ordinary user cannot lower his score".into());
     }
     inject_hooks(job)?;
-    secrets::apply(&mut job.spec, &job.container.secret_env, &job.args.process.secret_env)?;
+    let secret_files = secrets::env_files(&job.args.manager, &job.args.process.secret_env)?;
+    secrets::apply(&mut job.spec, &job.container.secret_env, &secret_files)?;
     job.trace.because(&job.spec, || "secrets".into());
     if job.args.process.listen_fds {
         secrets::listen_fds(&mut job.spec);
@@ -145,56 +146,6 @@ pub fn set_root(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the volumes of one phase; where they went, for the rules that touch only what we added.
-fn add_volumes(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
-    let args = &job.args.mounts;
-    let container = &job.container;
-    let maps = &container.id_maps;
-    let (uid, gid) = process_ids(job);
-    let places = Places {
-        volume: &|name| volume_dir(job, name),
-        image: &|name| args.image_mount.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone()),
-        overlays: match &args.overlay_dir {
-            Some(dir) => Some(flags::utf8(std::path::absolute(dir)?)?),
-            None if container.static_dir.is_empty() => None,
-            None => Some(format!("{}/overlay", container.static_dir)),
-        },
-        root: idmap::process_on_host(maps, 0, 0).unwrap_or((0, 0)),
-        owner: &|| idmap::process_on_host(maps, uid, gid),
-        mount_label: &container.mount_label,
-        rootless: container.rootless,
-    };
-    let mut added = Vec::new();
-    let mut actions = Vec::new();
-    for (number, volume) in container.volumes.iter().enumerate().filter(|(_, v)| overlay::phase(v) == phase) {
-        added.push(overlay::mount(volume, &places, number, &mut actions)?);
-    }
-    for mount in &added {
-        mounts::put(&mut job.spec, mount);
-        job.trace.because(&job.spec, || format!("volume at {}", mount.destination));
-    }
-    job.actions.extend(actions);
-    Ok(added.iter().map(|m| mounts::clean(&m.destination)).collect())
-}
-
-/// The directory of a named volume: by flag, or beside libpod's containers.
-pub fn volume_dir(job: &Job<'_>, name: &str) -> Option<PathBuf> {
-    let args = &job.args.mounts;
-    let given = args.volume_path.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone());
-    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
-    given
-        .or_else(|| Some(args.volume_root.as_ref()?.join(name).join("_data")))
-        .map(absolute)
-        .or_else(|| job.container.volume_dir(name))
-}
-
-fn process_ids(job: &Job<'_>) -> (u32, u32) {
-    let id = |key: &str| {
-        job.spec.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()).unwrap_or(0)
-    };
-    (id("process.user.uid"), id("process.user.gid"))
-}
-
 fn set_network(job: &mut Job<'_>) {
     if job.container.create_netns {
         let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty() && !job.container.late_netns);
@@ -205,7 +156,7 @@ fn set_network(job: &mut Job<'_>) {
 
 /// Translates the manager's mount options: all mounts of a container config, else those of our flags.
 fn translate_options(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
-    let (uid, gid) = process_ids(job);
+    let (uid, gid) = mounting::process_ids(job);
     let is_libpod = job.container.is_libpod;
     if is_libpod || job.container.user.is_some() {
         idmap::process_on_host(&job.container.id_maps, uid, gid)?;
@@ -235,29 +186,6 @@ fn set_labels(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
     }
     job.trace.because(&job.spec, || "SELinux labels".into());
-    Ok(())
-}
-
-fn bind_manager_files(job: &mut Job<'_>) -> anyhow::Result<()> {
-    let mut files = BTreeMap::new();
-    if job.container.is_libpod {
-        files = if job.container.bind_map.is_empty() {
-            bindmap::derive(&job.spec, &job.container)
-        } else {
-            BTreeMap::new()
-        };
-    } else if !job.container.shm_dir.is_empty() {
-        flags::replace_shm(&mut job.spec, &job.container.shm_dir);
-        files.insert("/dev/shm".into(), job.container.shm_dir.clone());
-    }
-    files.extend(job.container.bind_map.clone());
-    files.extend(flags::bind_files(&job.args.mounts)?);
-    let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
-    bindmap::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
-    if job.container.sdnotify_container {
-        env::set(&mut job.spec, "NOTIFY_SOCKET", "/run/notify/notify.sock");
-    }
-    job.trace.because(&job.spec, || "files of the manager".into());
     Ok(())
 }
 

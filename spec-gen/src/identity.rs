@@ -65,6 +65,9 @@ fn host_users(job: &Job<'_>) -> anyhow::Result<Vec<HostUser>> {
             None => job.session.warn(format_args!("user {name}: not a user of this host")),
         }
     }
+    if job.container.add_current_user {
+        found.extend(HostUser::current()?);
+    }
     Ok(found)
 }
 

@@ -123,6 +123,17 @@ pub fn split(maps: &[IdMap], own: &[IdMap]) -> Vec<IdMap> {
     parts
 }
 
+/// What an id of the user namespace spec-gen runs in is outside of it.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn outside(map: &str, id: u32) -> anyhow::Result<u32> {
+    let path = format!("/proc/self/{map}");
+    let text = std::fs::read_to_string(&path).context(path)?;
+    let maps: Vec<IdMap> = text.lines().filter_map(|l| IdMap::from_fields(l.split_whitespace())).collect();
+    Ok(to_host(&maps, id).unwrap_or(id))
+}
+
 /// The host id of a container id; without mappings they are equal.
 pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
     if maps.is_empty() {

@@ -8,7 +8,6 @@ use crate::env;
 use crate::mounts;
 use crate::shape::describe;
 use crate::spec::Spec;
-use crate::volumes;
 
 /// What an image says beyond its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +114,7 @@ impl ImageConfig {
         })
     }
 
-    /// Puts the image's defaults into a spec; what they leave open is the caller's.
+    /// Puts the image's defaults into a spec; what they leave open is the caller's, and so are the volumes.
     ///
     /// # Errors
     /// When a variable has no name, or a path is not absolute.
@@ -151,11 +150,6 @@ impl ImageConfig {
         }
         for volume in &self.volumes {
             mounts::check_destination(volume).context("Volumes")?;
-            // Without a manager nobody keeps them: what is written there is gone with the container.
-            let options = volumes::complete(Vec::new(), volumes::Kind::Tmpfs)?;
-            if mounts::find(spec, volume).is_none() {
-                mounts::put(spec, &volumes::tmpfs(volume, options));
-            }
         }
         Ok(())
     }
@@ -181,7 +175,7 @@ mod tests {
         assert_eq!(spec.args(), ["/e", "c"]);
         assert_eq!((spec.cwd(), spec.texts("process.env")), ("/w", vec!["A=1".to_owned()]));
         assert_eq!(container.user.as_deref(), Some("alice"));
-        assert_eq!(mounts::kind(&spec.mounts()[0]), "tmpfs");
+        assert_eq!(oci.volumes, ["/v"]);
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! The process: command, directory, environment, terminal.
 
-use anyhow::{Context, bail};
+use cli::usage;
 use serde_json::json;
 
 use crate::args::ProcessArgs;
-use crate::flags::utf8;
-use crate::mounts::{self, Mount};
 use crate::run::Job;
 use crate::spec::Spec;
-use crate::{env, env_merge};
+use crate::{env, env_merge, init};
 
 /// Applies the flags of the process that need no look-up.
 ///
@@ -19,9 +17,11 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let Job { spec, trace, .. } = job;
     set_command(spec, args, command)?;
     trace.because(spec, || "--entrypoint, ARGS".into());
+    init::apply(spec, args)?;
+    trace.because(spec, || "--init".into());
     if let Some(dir) = &args.workdir {
         if !dir.starts_with('/') {
-            bail!("--workdir {dir}: an absolute path is wanted");
+            return Err(usage(format!("--workdir {dir}: an absolute path is wanted")));
         }
         spec.set("process.cwd", dir.as_str());
         trace.because(spec, || format!("--workdir {dir}"));
@@ -35,7 +35,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         trace.because(spec, || "--personality".into());
     }
     for flag in &args.env_merge {
-        env_merge::apply(spec, flag)?;
+        env_merge::apply(spec, flag).map_err(|e| usage(format!("{e:#}")))?;
         trace.because(spec, || format!("--env-merge {flag}"));
     }
     if args.unsetenv_all == Some(true) {
@@ -61,7 +61,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         })?;
     }
     for flag in &args.env {
-        env::apply_flag(spec, flag)?;
+        env::apply_flag(spec, flag).map_err(|e| usage(format!("{e:#}")))?;
         trace.because(spec, || format!("--env {flag}"));
     }
     if let Some(tty) = args.tty {
@@ -78,30 +78,23 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
 
 fn set_command(spec: &mut Spec, args: &ProcessArgs, command: &[String]) -> anyhow::Result<()> {
     let mut words = match &args.entrypoint {
-        Some(entrypoint) => words(entrypoint)?,
+        Some(entrypoint) => command_words(entrypoint)?,
         None if command.is_empty() => return Ok(()),
         None => Vec::new(),
     };
     words.extend(command.iter().cloned());
     if words.is_empty() {
-        bail!("--entrypoint: empty, and there are no ARGS");
-    }
-    if let Some(init) = &args.init_path {
-        // The path podman has it at; images cannot bring it.
-        const INIT: &str = "/run/podman-init";
-        words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
-        let source = utf8(std::path::absolute(init)?)?;
-        mounts::put(spec, &Mount::bind(&source, INIT, &["bind", "ro", "private"]));
+        return Err(usage("--entrypoint: empty, and there are no ARGS"));
     }
     spec.set("process.args", words);
     Ok(())
 }
 
 /// One word, or a JSON array of words, as podman takes it.
-fn words(text: &str) -> anyhow::Result<Vec<String>> {
+fn command_words(text: &str) -> anyhow::Result<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text)
-            .with_context(|| format!("--entrypoint {text}: an array of strings is wanted"));
+            .map_err(|_| usage(format!("--entrypoint {text}: an array of strings is wanted")));
     }
     Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
 }

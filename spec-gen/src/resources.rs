@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use cli::usage;
 use serde_json::{Value, json};
 
 use crate::args::ResourceArgs;
@@ -65,7 +66,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     put("cpu.shares", args.cpu_shares.map(Value::from), "--cpu-shares");
     if let Some(cpus) = args.cpus {
         if args.cpu_period.is_some() || args.cpu_quota.is_some() {
-            return Err(cli::usage("--cpus says the same as --cpu-period and --cpu-quota"));
+            return Err(usage("--cpus says the same as --cpu-period and --cpu-quota"));
         }
         put("cpu.period", Some(json!(100_000)), "--cpus");
         // The flag's parser has bounded it.
@@ -97,9 +98,9 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         }
     }
     for limit in &args.hugetlb {
-        let wanted = || format!("--hugetlb {limit}: SIZE=BYTES is wanted");
-        let (size, value) = limit.split_once('=').with_context(wanted)?;
-        let value = bytes(value).ok().filter(|v| *v >= 0).with_context(wanted)?;
+        let wanted = || usage(format!("--hugetlb {limit}: SIZE=BYTES is wanted"));
+        let (size, value) = limit.split_once('=').ok_or_else(wanted)?;
+        let value = bytes(value).ok().filter(|v| *v >= 0).ok_or_else(wanted)?;
         put_hugepage_limit(spec, size, value.unsigned_abs());
         trace.because(spec, || format!("--hugetlb {limit}"));
     }
@@ -109,13 +110,13 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     ] {
         for pair in pairs {
             let (key, value) =
-                pair.split_once('=').with_context(|| format!("{flag} {pair}: KEY=VALUE is wanted"))?;
+                pair.split_once('=').ok_or_else(|| usage(format!("{flag} {pair}: KEY=VALUE is wanted")))?;
             spec.object(path).insert(key.into(), json!(value));
             trace.because(spec, || format!("{flag} {pair}"));
         }
     }
     for limit in &args.ulimit {
-        let (kind, soft, hard) = ulimit(limit).with_context(|| format!("--ulimit {limit}"))?;
+        let (kind, soft, hard) = ulimit(limit).map_err(|e| usage(format!("--ulimit {limit}: {e:#}")))?;
         put_rlimit(spec, &kind, soft, hard);
         trace.because(spec, || format!("--ulimit {limit}"));
     }
@@ -151,7 +152,7 @@ pub fn put_rlimit(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
 fn throttle(text: &str) -> anyhow::Result<Value> {
     let parsed =
         text.rsplit_once(':').and_then(|(path, rate)| Some((path, bytes(rate).ok().filter(|r| *r >= 0)?)));
-    let (path, rate) = parsed.context("DEVICE:RATE is wanted")?;
+    let (path, rate) = parsed.ok_or_else(|| usage("DEVICE:RATE is wanted"))?;
     let node = node(path)?;
     Ok(json!({ "major": node.major, "minor": node.minor, "rate": rate }))
 }
@@ -160,7 +161,7 @@ fn throttle(text: &str) -> anyhow::Result<Value> {
 fn weight(text: &str) -> anyhow::Result<Value> {
     let weight = |text: &str| text.parse::<u16>().ok().filter(|w| (10..=1000).contains(w));
     let parsed = text.rsplit_once(':').and_then(|(path, number)| Some((path, weight(number)?)));
-    let (path, weight) = parsed.context("DEVICE:WEIGHT is wanted, a weight from 10 to 1000")?;
+    let (path, weight) = parsed.ok_or_else(|| usage("DEVICE:WEIGHT is wanted, a weight from 10 to 1000"))?;
     let node = node(path)?;
     Ok(json!({ "major": node.major, "minor": node.minor, "weight": weight }))
 }

@@ -20,7 +20,7 @@ use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Volume};
-use crate::{bindmap, flags, generate, resources};
+use crate::{bindmap, flags, generate, manager, mounting, resources};
 
 /// Annotations by which runtimes take orders about the host: CRIU's configuration file (runc, crun), CDI
 /// devices (containerd, CRI-O), crun's handlers, hook outputs and group inheritance.
@@ -58,7 +58,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     };
     files.retain(|destination, _| !repointed.contains(destination));
     files.extend(std::mem::take(&mut job.container.bind_map));
-    files.extend(flags::bind_files(&args.mounts)?);
+    files.extend(manager::flag_files(&args.mounts)?);
     replace_manager_files(&mut job.spec, &files, &mut repointed, job.session);
     job.trace.because(&job.spec, || "files of the manager".into());
     for (kind, mode) in &namespaces {
@@ -151,13 +151,15 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
         let (source, destination, options) = match volume {
             Volume::Mount(m) => (m.source.clone(), &m.destination, &m.options),
             Volume::Named { name, destination, options, .. } => {
-                let Some(dir) = generate::volume_dir(job, name) else {
+                let Some(dir) = mounting::directory(job, name) else {
                     return Err(volumes::unknown(name));
                 };
                 (flags::utf8(dir)?, destination, options)
             }
             Volume::Overlay { destination, .. } | Volume::Image { destination, .. } => {
-                bail!("--volume at {destination}: a restored mount cannot become an overlay");
+                return Err(usage(format!(
+                    "--volume at {destination}: a restored mount cannot become an overlay"
+                )));
             }
         };
         let wanted = mounts::clean(destination);

@@ -82,6 +82,24 @@ impl Rootfs {
         }
     }
 
+    /// Whether the path leads to a directory that holds anything.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn has_entries(&self, path: &str) -> anyhow::Result<bool> {
+        let Some(root) = &self.root else { return Ok(false) };
+        let shown = || name(self.name_of(path));
+        let dir =
+            match root.open_subpath(path, OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY).map_err(io_error) {
+                Ok(dir) => dir,
+                Err(e) if is_absent(&e) => return Ok(false),
+                Err(e) => return Err(e).with_context(shown),
+            };
+        let mut dir = nix::dir::Dir::from_fd(dir.into()).with_context(shown)?;
+        let is_own = |entry: &nix::dir::Entry| matches!(entry.file_name().to_bytes(), b"." | b"..");
+        Ok(dir.iter().any(|entry| entry.is_ok_and(|entry| !is_own(&entry))))
+    }
+
     /// The path with its symbolic links resolved as the container sees them: absolute targets start at
     /// the root, `..` stops there, what does not exist is kept as it is written.
     ///

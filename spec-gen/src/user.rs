@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::compat::Compat;
 use crate::container::Container;
+use crate::idmap;
 use crate::mounts;
 use crate::passwd::{self, Group, MAX_FILE, Passwd, Table};
 use crate::rootfs::{Rootfs, read_host};
@@ -127,6 +128,11 @@ impl Accounts {
         self.group.entries.iter().any(|g| g.gid == gid)
     }
 
+    /// Whether an entry has this name or gid.
+    pub fn has_group(&self, name: &str, gid: u32) -> bool {
+        self.group.entries.iter().any(|g| g.name == name || g.gid == gid)
+    }
+
     /// The passwd file; empty where there is none.
     pub fn passwd_text(&self) -> &[u8] {
         self.passwd_text.as_deref().unwrap_or_default()
@@ -220,9 +226,25 @@ pub struct HostUser {
     pub gid: u32,
     pub full_name: String,
     home: String,
+    /// The name of his group, for the user who starts the container.
+    pub group: Option<String>,
 }
 
 impl HostUser {
+    /// The user who starts the container, as the host knows him; `None` where that is root.
+    ///
+    /// # Errors
+    /// When the host's users cannot be read.
+    pub fn current() -> anyhow::Result<Option<HostUser>> {
+        let uid = idmap::outside("uid_map", nix::unistd::geteuid().as_raw())?;
+        let gid = idmap::outside("gid_map", nix::unistd::getegid().as_raw())?;
+        let Some(mut user) = HostUser::find(&uid.to_string())?.filter(|_| uid != 0) else { return Ok(None) };
+        user.gid = gid;
+        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid))?;
+        user.group = group.map(|g| g.name).filter(|_| gid != 0);
+        Ok(Some(user))
+    }
+
     /// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
     ///
     /// # Errors
@@ -240,6 +262,7 @@ impl HostUser {
             gid: user.gid.as_raw(),
             full_name: user.gecos.to_string_lossy().into_owned(),
             home: user.dir.to_string_lossy().into_owned(),
+            group: None,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! `-v`, `--mount` and `--tmpfs`: what podman's three notations ask for.
 
 use anyhow::{Context, bail};
+use cli::usage;
 
 use crate::mounts::{Mount, check_destination};
 
@@ -34,7 +35,7 @@ impl Volume {
 /// # Errors
 /// Names the flag and what is wrong with it.
 pub fn parse_volume(flag: &str) -> anyhow::Result<Volume> {
-    parse_volume_parts(flag).with_context(|| format!("--volume {flag}"))
+    parse_volume_parts(flag).map_err(|e| usage(format!("--volume {flag}: {e:#}")))
 }
 
 fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
@@ -95,7 +96,7 @@ pub fn parse_tmpfs(flag: &str) -> anyhow::Result<Mount> {
         Ok(tmpfs(destination, complete(options, Kind::Tmpfs)?))
     };
     let mount: anyhow::Result<Mount> = mount();
-    mount.with_context(|| format!("--tmpfs {flag}"))
+    mount.map_err(|e| usage(format!("--tmpfs {flag}: {e:#}")))
 }
 
 /// A tmpfs mount with these options.
@@ -108,7 +109,7 @@ pub fn tmpfs(destination: &str, options: Vec<String>) -> Mount {
 /// # Errors
 /// Names the flag and what is wrong with it.
 pub fn parse_mount(flag: &str) -> anyhow::Result<Volume> {
-    parse_mount_fields(flag).with_context(|| format!("--mount {flag}"))
+    parse_mount_fields(flag).map_err(|e| usage(format!("--mount {flag}: {e:#}")))
 }
 
 #[derive(Default)]

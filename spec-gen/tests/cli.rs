@@ -6,6 +6,8 @@ mod accounts;
 mod cost;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/manager.rs"]
+mod manager;
 #[path = "cli/rootless.rs"]
 mod rootless;
 #[path = "cli/runtime_tool.rs"]
@@ -304,7 +306,7 @@ fn hostile_surroundings_are_named_and_give_no_output() {
         (&["--new", "--rootfs", "rootfs", "--tmpfs", "/a"], 1, "too many levels of symbolic links"),
         (&["--new", "--rootfs", "rootfs", "-w", "/nowhere"], 1, "workdir \"/nowhere\" does not exist in rootfs"),
         (&["--new", "--rootfs", "rootfs", "-w", "/file"], 1, "workdir \"/file\" exists, but is not a directory"),
-        (&["--new", "-w", "rel"], 1, "--workdir rel: an absolute path is wanted"),
+        (&["--new", "-w", "rel"], 2, "--workdir rel: an absolute path is wanted"),
         (&["--new", "--hooks-dir", "hooks-regex"], 1, "hooks-regex/h.json: when.commands: \"(\": not a regular expression"),
         (&["--new", "--hooks-dir", "hooks-stage"], 1, "hooks-stage/h.json: stages: \"never\" is not one of"),
         (&["--new", "--hooks-dir", "hooks-json"], 1, "hooks-json/h.json: not valid JSON"),
@@ -319,9 +321,9 @@ fn hostile_surroundings_are_named_and_give_no_output() {
         (&["--new", "-v", "vol:/x"], 1, "volume vol: its directory is not known"),
         (&["--new", "-v", "/a:/x:O"], 1, "there is no directory for what the container writes"),
         (&["--new", "-v", "/srv:/x:U"], 1, "/x: chowning host path \"/srv\" is not allowed"),
-        (&["--new", "-v", "/a:/x:ro,rw"], 1, "--volume /a:/x:ro,rw: more than one option"),
-        (&["--new", "--cap-add", "FLY"], 1, "--cap-add FLY: not a capability"),
-        (&["--new", "--ulimit", "core=2:1"], 1, "--ulimit core=2:1: the soft limit is above the hard one"),
+        (&["--new", "-v", "/a:/x:ro,rw"], 2, "--volume /a:/x:ro,rw: more than one option"),
+        (&["--new", "--cap-add", "FLY"], 2, "--cap-add FLY: not a capability"),
+        (&["--new", "--ulimit", "core=2:1"], 2, "--ulimit core=2:1: the soft limit is above the hard one"),
         (&["--new", "--pid", "container:web"], 2, "container web: its pid is not known"),
         (&["--new", "--network", "slirp"], 2, "one of host, private, none, ns:PATH, container:ID is wanted"),
         (&["--new", "--uts", "host", "--hostname", "x"], 2, "--hostname needs a UTS namespace"),

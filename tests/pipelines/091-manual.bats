@@ -260,6 +260,13 @@ says() {
     grep 1000 seen
 }
 
+@test "spec-gen(1): who starts a process" {
+    root rootfs
+    echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
+    follow man/spec-gen.1 'lookup-user alice' >seen
+    [ "$(jq -c '[.uid, .home]' seen)" = '[1000,"/home/alice"]' ]
+}
+
 @test "spec-gen(1): the messages it shows" {
     root rootfs
     says man/spec-gen.1 'spec-gen: error:' spec-gen --user alice --rootfs rootfs < <(spec-gen --new)

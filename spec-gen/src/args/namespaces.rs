@@ -53,6 +53,14 @@ pub struct NamespaceArgs {
     #[arg(long, value_name = "C:H:SIZE", value_parser = IdMap::parse, conflicts_with = "restore", hide_short_help = true)]
     pub gidmap: Vec<IdMap>,
 
+    /// Map the ids that /etc/subuid gives this user
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
+    pub subuidname: Option<String>,
+
+    /// Map the ids that /etc/subgid gives this name; as --subuidname where not given
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
+    pub subgidname: Option<String>,
+
     /// The pid behind a container:ID, and its host name
     #[arg(long, value_name = "ID=PID[,hostname=H]", value_parser = Peer::parse, hide_short_help = true)]
     pub container_pid: Vec<Peer>,

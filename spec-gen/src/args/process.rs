@@ -70,7 +70,11 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "COMMAND", hide_short_help = true)]
     pub entrypoint: Option<String>,
 
-    /// Start ARGS under this init, bound to /run/podman-init
+    /// Start ARGS under podman's init, bound to /run/podman-init
+    #[arg(long, hide_short_help = true)]
+    pub init: bool,
+
+    /// Start ARGS under this init instead
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub init_path: Option<PathBuf>,
 

@@ -162,3 +162,52 @@ fn the_host_is_asked_for_an_apparmor_profile_only_when_told() {
         assert!(dir.run(&["--check-host"], &fine).status.success());
     }
 }
+
+/// podman sets `addCurrentUserPasswdEntry` for `--userns keep-id`: the user who starts it is one the container knows.
+#[test]
+fn the_user_who_starts_it_gets_entries_where_the_image_has_none() {
+    let dir = Dir::new();
+    let config = |more: Value| {
+        let mut config = json!({
+            "id": "0123456789abcdef", "user": "1:1", "passwd": true, "addCurrentUserPasswdEntry": true,
+            "spec": {"ociVersion": "1.2.0", "process": {"args": ["sh"], "cwd": "/data", "user": {"uid": 0, "gid": 0}},
+                "root": {"path": "rootfs"}, "mounts": [], "linux": {"namespaces": [{"type": "uts"}]}}
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config.to_string()
+    };
+    let run = |more: Value, as_daemon: bool| {
+        let _ = fs::remove_dir_all(dir.path("accounts"));
+        dir.write("config.dump", &config(more));
+        let mut command = Command::new(if as_daemon { "setpriv" } else { env!("CARGO_BIN_EXE_spec-gen") });
+        if as_daemon {
+            command.args(["--reuid", "1", "--regid", "1", "--clear-groups", env!("CARGO_BIN_EXE_spec-gen")]);
+        }
+        command.args([
+            "--container",
+            "config.dump",
+            "--rootfs",
+            "rootfs",
+            "--passwd-out",
+            "accounts",
+            "--actions",
+            "-",
+        ]);
+        command.args(["-o", "/dev/null"]).current_dir(dir.0.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", message(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    fs::set_permissions(dir.0.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let known = run(json!({}), true);
+    assert!(known.contains(r"daemon:*:1:1:daemon:/data:/bin/sh\n"), "{known}");
+    assert!(known.contains(r"daemon:x:1:daemon\n"), "{known}");
+    assert!(!known.contains("container user"), "one entry is enough: {known}");
+    let root = run(json!({}), false);
+    assert!(!root.contains("daemon") && root.contains(r"1:*:1:1:container user:/data:/bin/sh\n"), "{root}");
+    let not_asked = run(json!({"addCurrentUserPasswdEntry": false}), true);
+    assert!(!not_asked.contains("daemon"), "{not_asked}");
+}

@@ -234,7 +234,7 @@ const SPEC_GEN: &[Mistake] = &[
         "user nosuch: unable to find user nosuch",
         "--user UID:GID",
     ),
-    Mistake("spec-gen --new -v data", 1, "--volume data: SRC:DST[:OPTIONS] is wanted", ""),
+    Mistake("spec-gen --new -v data", 2, "--volume data: SRC:DST[:OPTIONS] is wanted", ""),
     Mistake(
         "spec-gen --new -v cache:/data",
         1,
@@ -242,10 +242,10 @@ const SPEC_GEN: &[Mistake] = &[
         "--volume-path cache=DIR",
     ),
     Mistake("spec-gen --new --memory 10X", 2, "'10X'", "a number with k, m, g or t is wanted"),
-    Mistake("spec-gen --new --cap-add NOSUCH", 1, "--cap-add NOSUCH: not a capability", ""),
+    Mistake("spec-gen --new --cap-add NOSUCH", 2, "--cap-add NOSUCH: not a capability", ""),
     Mistake("spec-gen --new --network banana", 2, "'banana'", "host, private, none, ns:PATH"),
     Mistake("spec-gen --new --device /dev/nothere", 1, "--device /dev/nothere: No such file", ""),
-    Mistake("spec-gen --new --mount type=bind,dst=/x", 1, "--mount type=bind,dst=/x: src= is missing", ""),
+    Mistake("spec-gen --new --mount type=bind,dst=/x", 2, "--mount type=bind,dst=/x: src= is missing", ""),
     Mistake(
         "spec-gen --restore < bundle/config.json",
         1,

@@ -203,14 +203,34 @@ fn what_spec_gen_asks_to_be_done() {
     let over = format!("{}:/over:O", overlay.display());
     let layers = dir.path().join("layers");
     let layers = layers.to_str().unwrap();
+    let secret = format!("s,src={}", list.display());
+    fs::write(&list, "secret").unwrap();
     let args =
         ["--new", "--actions", list.to_str().unwrap(), "--overlay-dir", layers, "-v", &volume, "-v", &over];
-    run("spec-gen", &args, b"");
+    run("spec-gen", &[&args[..], &["--secret", &secret, "--secret-copies", layers]].concat(), b"");
     let lines = fs::read_to_string(&list).unwrap();
     let mut cases = Cases::default();
-    assert!(lines.contains(r#""chown""#), "{lines}");
+    assert!(lines.contains(r#""chown""#) && lines.contains(r#""copy""#), "{lines}");
     for line in lines.lines() {
         cases.add("spec-gen-actions", line, line.as_bytes());
+    }
+    cases.judge();
+}
+
+#[test]
+fn users() {
+    if !can() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let rootfs = dir.path().to_str().unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    fs::write(dir.path().join("etc/passwd"), "alice:x:1000:1000::/home/alice:\n").unwrap();
+    fs::write(dir.path().join("etc/group"), "wheel:x:10:alice\n").unwrap();
+    let mut cases = Cases::default();
+    for user in ["alice", "alice:10", "4242"] {
+        let output = run("spec-gen", &["lookup-user", user, "--rootfs", rootfs], b"");
+        cases.add("spec-gen-lookup-user", user, &output.stdout);
     }
     cases.judge();
 }

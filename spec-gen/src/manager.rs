@@ -1,0 +1,110 @@
+//! The files a container manager gives a container: those of libpod's config and state, and those of flags.
+
+use anyhow::Context;
+use cli::usage;
+
+use crate::args::{Args, MountArgs};
+use crate::bindmap::{self, Files};
+use crate::container::Container;
+use crate::flags::utf8;
+use crate::mounts::{self, Mount};
+use crate::run::Job;
+use crate::sdnotify::{self, SdNotify};
+use crate::spec::Spec;
+use crate::{secrets, timezone};
+
+/// Puts into the container's config what the flags say of its manager.
+///
+/// # Errors
+/// When a directory is not absolute.
+pub fn to_container(container: &mut Container, args: &Args) -> anyhow::Result<()> {
+    let m = &args.manager;
+    container.image_hosts |= m.no_hosts;
+    container.image_hostname |= m.no_hostname;
+    for dir in &m.chrootdirs {
+        mounts::check_destination(dir).map_err(|e| usage(format!("--chrootdirs {e:#}")))?;
+        container.chroot_dirs.push(dir.clone());
+    }
+    if let Some(who) = m.sdnotify {
+        container.sdnotify_container = who == SdNotify::Container;
+    }
+    if m.tz.is_some() {
+        container.timezone.clear();
+        container.bind_map.remove(timezone::LOCALTIME);
+    }
+    Ok(())
+}
+
+/// Binds the files.
+///
+/// # Errors
+/// When a file of a flag is not there, or it is not known where one is to be.
+pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let mut files = Files::new();
+    if job.container.is_libpod {
+        if job.container.bind_map.is_empty() {
+            files = bindmap::derive(&job.spec, &job.container);
+        }
+    } else if !job.container.shm_dir.is_empty() {
+        replace_shm(&mut job.spec, &job.container.shm_dir);
+        files.insert("/dev/shm".into(), job.container.shm_dir.clone());
+    }
+    files.extend(job.container.bind_map.clone());
+    let args = &job.args.manager;
+    for (leave, file) in [(args.no_hosts, "/etc/hosts"), (args.no_hostname, "/etc/hostname")] {
+        if leave {
+            bindmap::remove(&mut files, file, &job.container.chroot_dirs);
+        }
+    }
+    files.extend(flag_files(&job.args.mounts)?);
+    sdnotify::apply(job, &mut files)?;
+    secrets::bind(job, &mut files)?;
+    bindmap::add_below(&mut files, &job.container.chroot_dirs);
+    let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
+    bindmap::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
+    job.trace.because(&job.spec, || "files of the manager".into());
+    if let Some(zone) = &args.tz {
+        bind_zone(job, zone)?;
+        job.trace.because(&job.spec, || format!("--tz {zone}"));
+    }
+    if args.timeout.is_some() {
+        job.session.warn("--timeout: config.json has no place for it, who starts the container ends it");
+    }
+    Ok(())
+}
+
+/// The zone is the host's own file, and every container's: no container may write to it.
+fn bind_zone(job: &mut Job<'_>, zone: &str) -> anyhow::Result<()> {
+    let file = utf8(timezone::file(zone)?)?;
+    if !job.container.user_volumes.iter().any(|v| mounts::clean(v) == timezone::LOCALTIME) {
+        let options = ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"];
+        mounts::put(&mut job.spec, &Mount::bind(&file, timezone::LOCALTIME, &options));
+    }
+    Ok(())
+}
+
+/// The files of `--bind-mount` and `--shm-dir` by destination.
+///
+/// # Errors
+/// When a destination is given twice or not absolute.
+pub fn flag_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    let shm = args.shm_dir.iter().map(|dir| ("/dev/shm".to_owned(), dir.clone()));
+    for (destination, source) in args.bind_mount.iter().cloned().chain(shm) {
+        mounts::check_destination(&destination).map_err(|e| usage(format!("--bind-mount {e:#}")))?;
+        let destination = mounts::clean(&destination);
+        if files.iter().any(|(d, _)| *d == destination) {
+            return Err(usage(format!("{destination} is bound twice")));
+        }
+        files.push((destination, utf8(std::path::absolute(&source).with_context(|| cli::name(&source))?)?));
+    }
+    Ok(files)
+}
+
+/// A bind mount for a file of the manager in place of the tmpfs `runc spec` has on /dev/shm.
+fn replace_shm(spec: &mut Spec, dir: &str) {
+    let is_tmpfs = mounts::find(spec, "/dev/shm").is_some_and(|m| mounts::kind(m) == "tmpfs");
+    if is_tmpfs {
+        mounts::put(spec, &Mount::bind(dir, "/dev/shm", &["bind", "rprivate", "nosuid", "noexec", "nodev"]));
+    }
+}

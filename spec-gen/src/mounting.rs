@@ -1,0 +1,103 @@
+//! The volumes of flags, of an image, of another container and of libpod's config, and the mounts they become.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::args::{Args, MountArgs};
+use crate::image_config::ImageConfig;
+use crate::overlay::{self, Phase, Places};
+use crate::run::Job;
+use crate::volumes::{self, Volume};
+use crate::{flags, idmap, image_volumes, mounts};
+
+/// The volumes of flags; one of another container gives way to one that is named.
+pub fn of_flags(args: &Args) -> anyhow::Result<Vec<Volume>> {
+    let own = own_volumes(&args.mounts)?;
+    let mut all: Vec<Volume> = Vec::new();
+    for other in &args.manager.volumes_from {
+        for volume in other.read()? {
+            let at = mounts::clean(volume.destination());
+            all.retain(|v| mounts::clean(v.destination()) != at);
+            if own.iter().all(|v| mounts::clean(v.destination()) != at) {
+                all.push(volume);
+            }
+        }
+    }
+    all.extend(own);
+    Ok(all)
+}
+
+fn own_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
+    let mut all = Vec::new();
+    for flag in &args.volume {
+        all.push(volumes::parse_volume(flag)?);
+    }
+    for flag in &args.mount {
+        all.push(volumes::parse_mount(flag)?);
+    }
+    for flag in &args.tmpfs {
+        all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));
+    }
+    Ok(all)
+}
+
+/// Adds the volumes that an image declares, where nothing else is to be mounted.
+pub fn add_image(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
+    let Some(image) = image else { return Ok(()) };
+    let taken: Vec<String> = job.container.volumes.iter().map(|v| v.destination().to_owned()).collect();
+    let volumes = image_volumes::of_image(job, &image.volumes, &taken)?;
+    job.container.volumes.splice(0..0, volumes);
+    Ok(())
+}
+
+/// Adds the volumes of one phase; where they went, for the rules that touch only what we added.
+pub fn add(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
+    let args = &job.args.mounts;
+    let container = &job.container;
+    let maps = &container.id_maps;
+    let (uid, gid) = process_ids(job);
+    let places = Places {
+        volume: &|name| directory(job, name),
+        image: &|name| args.image_mount.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone()),
+        overlays: match &args.overlay_dir {
+            Some(dir) => Some(flags::utf8(std::path::absolute(dir)?)?),
+            None if container.static_dir.is_empty() => None,
+            None => Some(format!("{}/overlay", container.static_dir)),
+        },
+        root: idmap::process_on_host(maps, 0, 0).unwrap_or((0, 0)),
+        owner: &|| idmap::process_on_host(maps, uid, gid),
+        mount_label: &container.mount_label,
+        rootless: container.rootless,
+    };
+    let mut added = Vec::new();
+    let mut actions = Vec::new();
+    for (number, volume) in container.volumes.iter().enumerate().filter(|(_, v)| overlay::phase(v) == phase) {
+        added.push(overlay::mount(volume, &places, number, &mut actions)?);
+    }
+    for mount in &added {
+        mounts::put(&mut job.spec, mount);
+        job.trace.because(&job.spec, || format!("volume at {}", mount.destination));
+    }
+    job.actions.extend(actions);
+    Ok(added.iter().map(|m| mounts::clean(&m.destination)).collect())
+}
+
+/// The directory of a named volume: by flag, or beside libpod's containers.
+pub fn directory(job: &Job<'_>, name: &str) -> Option<PathBuf> {
+    let args = &job.args.mounts;
+    let given = args.volume_path.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone());
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    given
+        .or_else(|| Some(args.volume_root.as_ref()?.join(name).join("_data")))
+        .map(absolute)
+        .or_else(|| job.container.volume_dir(name))
+}
+
+/// The ids the process has by now.
+pub fn process_ids(job: &Job<'_>) -> (u32, u32) {
+    let id = |key: &str| {
+        job.spec.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()).unwrap_or(0)
+    };
+    (id("process.user.uid"), id("process.user.gid"))
+}

@@ -1,0 +1,101 @@
+//! `--tz`: the file of a time zone on this host.
+//!
+//! podman makes a link in the image where the image has the zone, and else binds a copy of the host's file. Nothing is
+//! written into the image here, so the host's file is bound itself, read-only.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use cli::usage;
+use pathrs::Root;
+use pathrs::flags::OpenFlags;
+
+/// Where glibc has the zones; TZDIR is its variable for another place.
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// Where the zone of this host, and of a container, is.
+pub const LOCALTIME: &str = "/etc/localtime";
+
+/// Longer than any name of the tz database by far.
+const MAX_NAME: usize = 255;
+
+/// Finds the file of a zone; `local` is the host's own.
+///
+/// # Errors
+/// When the name is none, or there is no such zone.
+pub fn file(zone: &str) -> anyhow::Result<PathBuf> {
+    if zone == "local" {
+        let path = std::fs::canonicalize(LOCALTIME).context(LOCALTIME)?;
+        check(&mut File::open(&path).with_context(|| cli::name(&path))?).with_context(|| cli::name(&path))?;
+        return Ok(path);
+    }
+    let dir = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).unwrap_or_else(|| ZONES.into());
+    in_dir(Path::new(&dir), zone).with_context(|| format!("--tz {zone}"))
+}
+
+/// A name is looked up in the directory only: neither it nor a link it leads to can leave it.
+fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-_".contains(&b))
+    };
+    if zone.len() > MAX_NAME || !zone.split('/').all(is_part) {
+        return Err(usage("the name of a time zone is wanted, as Europe/Berlin or UTC"));
+    }
+    let root = Root::open(dir).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| cli::name(dir))?;
+    let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
+    let Ok(mut file) = root.open_subpath(zone, flags) else {
+        bail!("there is no such time zone in {}", cli::name(dir));
+    };
+    check(&mut file)?;
+    Ok(dir.join(zone))
+}
+
+/// Every file of the tz database begins so (RFC 9636).
+fn check(file: &mut File) -> anyhow::Result<()> {
+    let mut magic = [0; 4];
+    let is_zone = file.metadata()?.is_file() && file.read_exact(&mut magic).is_ok() && magic == *b"TZif";
+    if is_zone { Ok(()) } else { bail!("not a time zone") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_zone_is_found_in_its_directory_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let zones = dir.path().join("zones");
+        fs::create_dir_all(zones.join("Europe")).unwrap();
+        fs::write(zones.join("Europe/Berlin"), "TZif2...").unwrap();
+        fs::write(zones.join("tab"), "text").unwrap();
+        fs::write(dir.path().join("secret"), "TZif").unwrap();
+        symlink("Europe/Berlin", zones.join("CET")).unwrap();
+        symlink("../secret", zones.join("Up")).unwrap();
+        symlink(dir.path().join("secret"), zones.join("Abs")).unwrap();
+        for zone in ["Europe/Berlin", "CET"] {
+            assert_eq!(in_dir(&zones, zone).unwrap(), zones.join(zone), "{zone}");
+        }
+        let secret = dir.path().join("secret");
+        for (zone, message) in [
+            ("../secret", "the name of a time zone is wanted"),
+            ("Europe/../../secret", "the name of a time zone is wanted"),
+            (secret.to_str().unwrap(), "the name of a time zone is wanted"),
+            ("", "the name of a time zone is wanted"),
+            ("Europe//Berlin", "the name of a time zone is wanted"),
+            ("Europe", "not a time zone"),
+            ("tab", "not a time zone"),
+            ("Up", "there is no such time zone"),
+            ("Abs", "there is no such time zone"),
+            ("Nowhere/X", "there is no such time zone"),
+        ] {
+            let error = format!("{:#}", in_dir(&zones, zone).unwrap_err());
+            assert!(error.contains(message), "{zone}: {error}");
+        }
+    }
+}
