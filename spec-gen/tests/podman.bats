@@ -1,0 +1,210 @@
+#!/usr/bin/env bats
+# Flag by flag what podman writes into config.json and what spec-gen writes: one container, two generators.
+#
+# Run as root. podman, runc, criu, busybox and jq must be in $PATH, and so must spec-gen.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export TOP=$BATS_FILE_TMPDIR/top
+    export IMAGE=$TOP/image
+    mkdir -p "$IMAGE"/{bin,etc,ivol,tmp} "$TOP/data"
+    cp "$(command -v busybox)" "$IMAGE/bin/busybox"
+    ln -s busybox "$IMAGE/bin/sh"
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$IMAGE/etc/passwd"
+    echo 'root:x:0:' >"$IMAGE/etc/group"
+    chmod 750 "$IMAGE/ivol"
+    tar -C "$IMAGE" -c . | podman_ import -q --change 'VOLUME /ivol' --change 'ENV hello=world' --change 'ENV PATH=/bin' - localhost/image
+    podman_ image inspect localhost/image >"$TOP/image.json"
+    printf s3cret | podman_ secret create s1 -
+    mkdir "$TOP/secrets"
+    printf s3cret >"$TOP/secrets/s1"
+}
+
+teardown_file() { podman_ rm -fa -t0; }
+
+podman_() {
+    podman --root "$TOP/root" --runroot "$TOP/run" --storage-driver overlay --cgroup-manager cgroupfs \
+        --events-backend none --runtime runc "$@"
+}
+
+# podman_writes NAME FLAG...: the config.json of a container with these flags.
+podman_writes() {
+    local id
+    id=$(podman_ create --name "$1" "${@:2}" localhost/image sh) || return
+    podman_ init "$1" >/dev/null || return
+    cat "$TOP/root/overlay-containers/$id/userdata/config.json"
+}
+
+# we_write FLAG...: spec-gen's, of the same image and command.
+we_write() {
+    spec-gen --image-config "$TOP/image.json" --rootfs "$IMAGE" --read-only=false --tty=false -q "$@" -- sh
+}
+
+# alike FILTER FLAG...: both write the same there, as far as jq's FILTER looks.
+alike() {
+    local filter=$1
+    shift
+    podman_writes "c$BATS_TEST_NUMBER-${n:=0}" "$@" >"$BATS_TEST_TMPDIR/theirs"
+    we_write "$@" "${ours[@]}" >"$BATS_TEST_TMPDIR/ours"
+    n=$((n + 1))
+    diff <(jq -S "$filter" "$BATS_TEST_TMPDIR/theirs") <(jq -S "$filter" "$BATS_TEST_TMPDIR/ours")
+}
+
+# What a filter needs to see of mounts: those at some places, and without where the manager's copy is.
+at() { echo "[.mounts[] | select(.destination | test(\"$1\")) | ${2:-.}] | sort_by(.destination)"; }
+
+environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") | not)] | sort'
+
+@test "--tz: a file at /etc/localtime, and no variable" {
+    local zone
+    for zone in Europe/Berlin local; do
+        alike "$(at '^/etc/localtime$' '[.destination, .type]')" --tz $zone
+        alike "$environment" --tz $zone
+    done
+    cmp "$(jq -r '.mounts[] | select(.destination == "/etc/localtime").source' "$BATS_TEST_TMPDIR/theirs")" \
+        "$(jq -r '.mounts[] | select(.destination == "/etc/localtime").source' "$BATS_TEST_TMPDIR/ours")"
+    for zone in ../../../etc/passwd Nowhere/X; do
+        run ! podman_ create --tz $zone localhost/image sh
+        run ! we_write --tz $zone
+    done
+}
+
+@test "--sdnotify" {
+    local who
+    export NOTIFY_SOCKET=/run/a.socket ours=(--bind-mount "/run/notify=$TOP/data")
+    alike "[($environment), $(at '^/run/notify$' '[.destination, .type, .options]')]" --sdnotify container
+    ours=()
+    for who in conmon ignore; do
+        alike "[($environment), $(at '^/run/notify$')]" --sdnotify $who
+    done
+}
+
+@test "--secret" {
+    local ours=(--secret-root "$TOP/secrets" --secret-copies "$TOP/copies" --apply)
+    local flags
+    for flags in s1 s1,target=foo,uid=5,gid=6,mode=0400 s1,target=/abs.txt s1,type=env s1,type=env,target=VAR; do
+        alike "[($environment), $(at 'secrets/|abs' '[.destination, .type, .options]')]" --secret $flags
+    done
+    alike "$(at 'secrets/' '[.destination, .type, .options]')" --secret s1,uid=5,gid=6,mode=0400
+    local source
+    source=$(jq -r '.mounts[] | select(.destination == "/run/secrets/s1").source' "$BATS_TEST_TMPDIR/theirs")
+    [ "$(stat -c '%u %g %a' "$source")" = "$(stat -c '%u %g %a' "$TOP/copies/s1")" ]
+    for flags in s1,type=foo s1,mode=9 s1,nosuch=1 nosuch; do
+        run ! podman_ create --secret $flags localhost/image sh
+        run ! we_write --secret $flags "${ours[@]}"
+    done
+}
+
+@test "--chrootdirs, --no-hosts, --no-hostname" {
+    local ours=(--bind-mount "/etc/resolv.conf=$TOP/data" --bind-mount "/etc/hostname=$TOP/data")
+    alike "$(at '^/etc/(hosts|resolv)|chr' '[.destination, .options]')" --no-hosts --chrootdirs /chr --chrootdirs /chr2
+    ours+=(--bind-mount "/etc/hosts=$TOP/data")
+    alike "$(at '^/etc/|chr' '[.destination, .options]')" --chrootdirs /chr
+    # Of podman's own config and state.
+    alike_config "$(at '^/etc/|chr' '[.destination, .options]')" --no-hosts --no-hostname
+}
+
+# alike_config FILTER FLAG...: spec-gen, told the flags, makes of the config of a container without them what podman makes
+# of one with them.
+alike_config() {
+    local filter=$1 dump=$BATS_TEST_TMPDIR/config.dump
+    shift
+    podman_writes "with-$BATS_TEST_NUMBER" --network none "$@" >"$BATS_TEST_TMPDIR/theirs"
+    config_of "without-$BATS_TEST_NUMBER" >"$dump"
+    echo '{"runDir":"/run/ctr"}' >"$BATS_TEST_TMPDIR/state"
+    spec-gen -q --container "$dump" --state "$BATS_TEST_TMPDIR/state" "$@" >"$BATS_TEST_TMPDIR/ours"
+    diff <(jq -S "$filter" "$BATS_TEST_TMPDIR/theirs") <(jq -S "$filter" "$BATS_TEST_TMPDIR/ours")
+}
+
+# config_of NAME FLAG...: libpod's config of a container with these flags. A checkpoint has it; the database is podman's own.
+config_of() {
+    podman_ run -d --name "$1" --network none "${@:2}" localhost/image /bin/busybox sleep 1000 >/dev/null || return
+    podman_ container checkpoint --export "$BATS_TEST_TMPDIR/$1.tar" --compress none "$1" >/dev/null || return
+    tar -xOf "$BATS_TEST_TMPDIR/$1.tar" config.dump
+}
+
+@test "--init" {
+    alike "[.process.args, .annotations[\"io.podman.annotations.init\"], $(at podman-init)]" --init
+    run ! podman_ create --init --pid host localhost/image sh
+    run ! we_write --init --pid host
+}
+
+@test "--env-merge" {
+    local flags
+    while read -r -a flags; do
+        alike "$environment" "${flags[@]}"
+    done <<'FLAGS'
+--env-merge hello=${hello}-some
+--env-merge hello=$hello/$HOME/$$/$1x/${nosuch}y -e HOME=/h
+--env-merge new=${hello} -e hello=mine
+--env-merge hello=${hello}2 --env-merge hello=${hello}3
+--env-merge hello=$hello-x -e hello=y
+--env-merge N=$hello --unsetenv hello
+--env-merge hello=$hello-x --unsetenv hello
+--env-merge A=${B} -e B=1
+--env-merge N=${nosuch:-def}/${hello:+alt}/${hello:-z}
+--env-merge N='$hello'"$hello"\$hello
+FLAGS
+    for flags in hello 'N=${hello'; do
+        run ! podman_ create --env-merge "$flags" localhost/image sh
+        run ! we_write --env-merge "$flags"
+    done
+}
+
+@test "--image-volume" {
+    local how ours=(--volume-root "$TOP/volumes" --apply)
+    for how in tmpfs ignore anonymous; do
+        alike "$(at '^/ivol' 'del(.source)')" --image-volume $how
+    done
+    local source
+    source=$(jq -r '.mounts[] | select(.destination == "/ivol").source' "$BATS_TEST_TMPDIR/theirs")
+    [ "$(stat -c '%u %g %a' "$source")" = "$(stat -c '%u %g %a' "$TOP"/volumes/*-ivol/_data)" ]
+    alike "$(at '^/ivol')" -v "$TOP/data:/ivol"
+    run ! we_write --image-volume foo
+}
+
+@test "--volumes-from, of podman's own container" {
+    podman_ volume create nv
+    config_of src -v "$TOP/data:/data:ro,Z" -v nv:/vol:nodev --tmpfs /voltmp -v "$TOP/data:/data2:private" \
+        -v "$TOP/data:/data4:noexec" >"$TOP/config.dump"
+    local how where
+    where=$(at '^/(data|vol)' '(.options |= sort)')
+    for how in '' :rw :ro :ro,z; do
+        podman_writes "to${how//[:,]/-}" --volumes-from "src$how" | jq -S "$where" >"$BATS_TEST_TMPDIR/theirs" || return
+        we_write --volumes-from "$TOP/config.dump$how" | jq -S "$where" >"$BATS_TEST_TMPDIR/ours"
+        case $how in
+            '') diff "$BATS_TEST_TMPDIR/theirs" "$BATS_TEST_TMPDIR/ours" ;;
+            # podman forgets all other options then.
+            *) diff <(jq 'map([.destination, .source])' "$BATS_TEST_TMPDIR/theirs") \
+                <(jq 'map([.destination, .source])' "$BATS_TEST_TMPDIR/ours") ;;
+        esac
+        diff <(jq 'map(.options | index("ro") != null)' "$BATS_TEST_TMPDIR/theirs") \
+            <(jq 'map(.options | index("ro") != null)' "$BATS_TEST_TMPDIR/ours")
+    done
+    for how in U ro,rw z,z; do
+        run ! podman_ create --volumes-from "src:$how" localhost/image sh
+        run ! we_write --volumes-from "$TOP/config.dump:$how"
+    done
+}
+
+@test "--subuidname, --subgidname" {
+    # The system's /etc is not to be written to.
+    cp -a /etc "$TOP/etc"
+    mount --bind "$TOP/etc" /etc
+    printf '%s\n' sub:200000:1000 '#c' sub:100000:500 bad sub:x:5 other:1:1 >/etc/subuid
+    printf '%s\n' sub:300000:65536 >/etc/subgid
+    local maps='[.linux.uidMappings, .linux.gidMappings]'
+    alike "$maps" --subuidname sub --subgidname sub
+    alike "$maps" --subuidname sub
+    alike "$maps" --subgidname sub
+    for flags in '--subuidname nosuch' '--subuidname sub --userns host' '--subuidname sub --uidmap 0:1:1'; do
+        run ! podman_ create $flags localhost/image sh
+        run ! we_write $flags
+    done
+    # podman takes the two names for each other here, and finds no ids for the group in the users' file.
+    printf '%s\n' grp:400000:10 >>/etc/subgid
+    run ! podman_ create --subuidname sub --subgidname grp localhost/image sh
+    [ "$(we_write --subuidname sub --subgidname grp | jq '.linux.gidMappings[0].hostID')" = 400000 ]
+    umount /etc
+}
