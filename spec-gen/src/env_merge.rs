@@ -64,6 +64,10 @@ fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
 /// What stands for the variable whose name begins `rest`, and what comes after it.
 fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'a str)> {
     let Some(braced) = rest.strip_prefix('{') else {
+        // A digit is a name, and no such variable is ever there.
+        if let Some(after) = rest.strip_prefix(|c: char| c.is_ascii_digit()) {
+            return Ok((String::new(), after));
+        }
         let (name, after) = rest.split_at(name_length(rest));
         // A dollar before anything else is one.
         let put = if name.is_empty() { "$".to_owned() } else { value(name) };
@@ -151,7 +155,7 @@ mod tests {
             assert!(apply(&mut spec, flag).is_err(), "{flag}");
             assert_eq!(spec.texts("process.env"), ["A=a"]);
         }
-        for (flag, value) in [("A=$", "A=$"), ("A=1$2", "A=1$2"), ("A=\"\\n\\\\\"", "A=\\n\\")] {
+        for (flag, value) in [("A=$", "A=$"), ("A=1$2x", "A=1x"), ("A=\"\\n\\\\\"", "A=\\n\\")] {
             apply(&mut spec, flag).unwrap();
             assert_eq!(spec.texts("process.env"), [value], "{flag}");
         }
