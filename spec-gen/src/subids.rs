@@ -90,7 +90,9 @@ fn mapped(mut ranges: Vec<(u32, u32)>) -> anyhow::Result<Vec<IdMap>> {
 mod tests {
     use super::*;
 
-    fn maps_of(text: &[u8], name: &str, id: Option<&str>) -> (anyhow::Result<Vec<(u32, u32, u32)>>, usize) {
+    type Rows = Vec<(u32, u32, u32)>;
+
+    fn maps_of(text: &[u8], name: &str, id: Option<&str>) -> (anyhow::Result<Rows>, usize) {
         let mut ignored = Vec::new();
         let ranges = parse(text, name, id.map(str::to_owned), Path::new("subuid"), &mut ignored);
         let maps = mapped(ranges).map(|m| m.into_iter().map(|m| (m.container, m.host, m.size)).collect());
