@@ -99,6 +99,9 @@ pub struct Include {
     /// Pack without content of volumes
     #[arg(long)]
     pub ignore_volumes: bool,
+    /// Pack pages of zeros in the images of memory as they are, not as holes
+    #[arg(long, hide_short_help = true)]
+    pub keep_zeros: bool,
     /// Pack the images of a pre-dump, of a container that runs on
     #[arg(long, conflicts_with = "with_previous", hide_short_help = true)]
     pub pre_checkpoint: bool,

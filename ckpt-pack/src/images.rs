@@ -24,18 +24,28 @@ pub enum Dump {
     Artifacts,
 }
 
+/// What becomes of pages of zeros in the images of memory, of which CRIU dumps all that were ever written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// Holes of a sparse member, which no reader need write.
+    Holes,
+    /// What they are.
+    Bytes,
+}
+
 /// An image directory that holds a dump.
 pub struct Images {
     root: Root,
     name: String,
     dump: Dump,
+    zeros: Zeros,
     /// When CRIU wrote its inventory, the last image of a dump.
     time: Timestamp,
 }
 
 impl Images {
     /// Opens the directory and looks for CRIU's inventory, without which nothing can be restored.
-    pub fn open(path: &Path, dump: Dump) -> anyhow::Result<Images> {
+    pub fn open(path: &Path, dump: Dump, zeros: Zeros) -> anyhow::Result<Images> {
         let name = cli::name(path);
         let no_dump = |e: anyhow::Error| {
             let pre = if dump == Dump::Pre { "--pre-dump " } else { "" };
@@ -50,7 +60,7 @@ impl Images {
             }
             Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
         };
-        Ok(Images { root, name, dump, time })
+        Ok(Images { root, name, dump, zeros, time })
     }
 
     /// When the dump was complete.
@@ -103,6 +113,12 @@ impl Images {
                 Kind::File { .. } => {
                     let opened =
                         self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
+                    if let (Ok(file), true) = (&opened, self.zeros == Zeros::Holes && is_memory(&entry.path)) {
+                        let size = found.status.size();
+                        let map = tartree::map_of_pages(file, size)
+                            .with_context(|| format!("{name}/{}", entry.path))?;
+                        entry.kind = Kind::File { size, map };
+                    }
                     let (ino, mtime) = (found.status.identity().ino, entry.meta.mtime);
                     writer
                         .file(&member, opened, &entry, ino, mtime, notices)
@@ -133,4 +149,9 @@ impl Images {
         }
         Ok(())
     }
+}
+
+/// Whether an image is of nothing but pages of memory: `pages-1.img`.
+fn is_memory(path: &TarPath) -> bool {
+    path.as_bytes().strip_prefix(b"pages-").is_some_and(|rest| rest.ends_with(b".img"))
 }

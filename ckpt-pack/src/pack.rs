@@ -15,11 +15,11 @@ use checkpoint::stream::Ending;
 use cli::{Counted, Exit, Hint, Session, usage};
 use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
-use crate::args::{Args, Compress, Include};
+use crate::args::{Args, Compress, Format, Include};
 use crate::bundle::{self, Bundle};
 use crate::documents::Documents;
 use crate::expect;
-use crate::images::{Dump, Images};
+use crate::images::{Dump, Images, Zeros};
 use crate::streams::Stream;
 use crate::target::{self, Target};
 
@@ -49,7 +49,12 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
     let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
-    let images = Images::open(&image_path, dump)?;
+    // What handles layers puts them together again byte for byte, and need not know sparse members.
+    let zeros = match args.image.format {
+        Format::Archive if !args.include.keep_zeros => Zeros::Holes,
+        _ => Zeros::Bytes,
+    };
+    let images = Images::open(&image_path, dump, zeros)?;
     let time = archive_time(images.time())?;
     let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
@@ -179,7 +184,7 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
         }
         let artifacts = bundle.path("artifacts");
         if artifacts.is_dir() {
-            Images::open(&artifacts, Dump::Artifacts)?.write(&mut self.writer, &mut self.tally)?;
+            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?.write(&mut self.writer, &mut self.tally)?;
         }
         images.write(&mut self.writer, &mut self.tally)?;
         for (member, path) in late {

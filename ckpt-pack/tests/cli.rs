@@ -314,6 +314,37 @@ fn a_member_nobody_knows_yet_is_packed_when_it_is_asked_for() {
 }
 
 #[test]
+fn pages_of_zeros_in_memory_images_are_holes_of_the_archive() {
+    let place = Place::new();
+    let mut memory = vec![1; 4096];
+    memory.resize(1 << 20, 0);
+    memory.extend([2; 4096]);
+    for name in ["pages-1.img", "other.img"] {
+        fs::write(place.path("web/checkpoint").join(name), &memory).unwrap();
+    }
+    let sizes = |args: &[&str]| {
+        let run = place.run(&[&["--bundle", "web", "--ignore-rootfs"], args].concat());
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        let size = run.stdout.len();
+        let mut reader = ArchiveReader::new(&run.stdout[..], Unknown::Refuse).unwrap();
+        let mut packed = Vec::new();
+        while let Some((member, entry)) = reader.next().unwrap() {
+            if ["checkpoint/pages-1.img", "checkpoint/other.img"].contains(&member.to_string().as_str()) {
+                let tartree::Kind::File { size, map } = entry.kind else { panic!("{member}") };
+                assert_eq!(size, memory.len() as u64);
+                packed.push(map.map_or(size, |map| map.data_len()));
+            }
+        }
+        (size, packed)
+    };
+    let (holes, packed) = sizes(&[]);
+    assert_eq!(packed, [memory.len() as u64, 8192]);
+    let (bytes, packed) = sizes(&["--keep-zeros"]);
+    assert_eq!(packed, [memory.len() as u64; 2]);
+    assert!(holes + memory.len() - 16384 < bytes, "{holes} {bytes}");
+}
+
+#[test]
 fn mistakes_are_told_before_anything_is_written() {
     let place = Place::new();
     place.write("web/bad.dump", "[]");

@@ -1,7 +1,8 @@
-//! Where a file has data and where it has holes, by `lseek` (lseek(2), SEEK_DATA).
+//! Where a file has data and where it has none: holes, by `lseek` (lseek(2), SEEK_DATA), and pages of zeros.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use rustix::fs::{SeekFrom, seek};
 
@@ -10,10 +11,13 @@ use crate::entry::SparseMap;
 /// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
 /// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
 const SEGMENTS: usize = 26_000;
+const PAGE: u64 = 4096;
+/// Bytes that are looked through at a time.
+const CHUNK: usize = 256 << 10;
 
 /// The map of a file of `size` bytes; `None` when it has no hole.
 pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
-    let mut segments = Segments { all: Vec::new(), smallest: 4096 };
+    let mut segments = Segments::with_holes_of(PAGE);
     let mut at = 0;
     while at < size {
         let data = match seek(file, SeekFrom::Data(at)) {
@@ -28,9 +32,41 @@ pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
         at = hole;
     }
     seek(file, SeekFrom::Start(0))?;
-    let map = SparseMap(segments.all);
-    Ok((map.data_len() < size).then_some(map))
+    Ok(segments.map(size))
 }
+
+/// As [`map`], with two pages of zeros and more counted as a hole; the whole file is read for that. One page between data costs
+/// less as zeros than as a segment more, for whoever writes the file and whoever reads it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
+    let holes = map(file, size)?;
+    let whole = [(0, size)];
+    let mut segments = Segments::with_holes_of(2 * PAGE);
+    let mut buffer = vec![0; CHUNK];
+    for &(start, len) in holes.as_ref().map_or(&whole[..], |map| &map.0) {
+        let (mut at, end) = (start, start + len);
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            let got = file.read_at(&mut buffer[..want], at)?;
+            if got == 0 {
+                // It has shrunk: what is missing is told when it is written.
+                segments.add(at, end - at);
+                break;
+            }
+            for page in buffer[..got].chunks(PAGE as usize) {
+                if *page != ZEROS[..page.len()] {
+                    segments.add(at, page.len() as u64);
+                }
+                at += page.len() as u64;
+            }
+        }
+    }
+    Ok(segments.map(size))
+}
+
+static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 /// Segments in ascending order. Where they become too many, the smallest holes are taken for the zeros they read as.
 struct Segments {
@@ -40,7 +76,21 @@ struct Segments {
 }
 
 impl Segments {
+    fn with_holes_of(smallest: u64) -> Segments {
+        Segments { all: Vec::new(), smallest }
+    }
+
+    /// `None` when there is no hole in all of the `size` bytes.
+    fn map(self, size: u64) -> Option<SparseMap> {
+        let map = SparseMap(self.all);
+        (map.data_len() < size).then_some(map)
+    }
+
     fn add(&mut self, offset: u64, len: u64) {
+        if let Some(last) = self.all.last_mut().filter(|last| offset - (last.0 + last.1) < self.smallest) {
+            last.1 = offset + len - last.0;
+            return;
+        }
         self.all.push((offset, len));
         while self.all.len() > SEGMENTS {
             self.smallest = self.smallest.saturating_mul(2);
@@ -63,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_map_is_never_longer_than_go_reads_and_loses_no_data() {
-        let mut segments = Segments { all: Vec::new(), smallest: 4096 };
+        let mut segments = Segments::with_holes_of(PAGE);
         let (mut at, mut added) = (1u64 << 62, Vec::new());
         for i in 0..100_000u64 {
             // One hole in a thousand is large.
@@ -85,10 +135,60 @@ mod tests {
 
     #[test]
     fn holes_of_a_page_stay_where_they_are_few() {
-        let mut segments = Segments { all: Vec::new(), smallest: 4096 };
+        let mut segments = Segments::with_holes_of(PAGE);
         for i in 0..1000 {
             segments.add(i * 8192, 4096);
         }
         assert_eq!(segments.all.len(), 1000);
+    }
+
+    #[test]
+    fn two_pages_of_zeros_are_a_hole_wherever_they_are() {
+        for (text, expected) in [
+            ("", None),
+            ("aaa", None),
+            ("a.a", None),
+            ("a..a", Some(&[(0, 1), (3, 1)][..])),
+            ("..a", Some(&[(2, 1)])),
+            ("a..", Some(&[(0, 1)])),
+            ("a.a...aa", Some(&[(0, 3), (6, 2)])),
+            ("....", Some(&[])),
+        ] {
+            // Longer than what is looked through at a time, and an end within a page.
+            for (before, more) in [(0, 0), (63, 0), (64, 5)] {
+                let mut bytes = vec![b'x'; before * 4096];
+                bytes.extend(text.bytes().flat_map(|b| [if b == b'.' { 0 } else { b }; 4096]));
+                bytes.extend(vec![b'y'; more]);
+                let file = tempfile::tempfile().unwrap();
+                file.write_all_at(&bytes, 0).unwrap();
+                let size = bytes.len() as u64;
+                let mut is_data = vec![expected.is_none(); bytes.len()];
+                for &(at, pages) in expected.unwrap_or_default() {
+                    is_data[(before + at) * 4096..(before + at + pages) * 4096].fill(true);
+                }
+                is_data[..before * 4096].fill(true);
+                let end = bytes.len() - more;
+                is_data[end..].fill(true);
+                let map = map_of_pages(&file, size).unwrap();
+                let mut found = vec![map.is_none(); bytes.len()];
+                for (at, len) in map.map(|map| map.0).unwrap_or_default() {
+                    found[at as usize..(at + len) as usize].fill(true);
+                }
+                let hidden = (0..bytes.len()).filter(|&at| bytes[at] != 0 && !found[at]).count();
+                assert_eq!(hidden, 0, "{text}: data is lost");
+                if before == 0 && more == 0 {
+                    assert!(found == is_data, "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_file_lost_while_it_is_looked_through_counts_as_data() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(3 << 20).unwrap();
+        file.write_all_at(b"data", 0).unwrap();
+        let map = map_of_pages(&file, 4 << 20).unwrap();
+        assert!(map.is_none_or(|map| map.0.iter().all(|(at, len)| at + len <= 4 << 20)));
     }
 }
