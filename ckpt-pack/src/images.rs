@@ -113,7 +113,8 @@ impl Images {
                 Kind::File { .. } => {
                     let opened =
                         self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
-                    if let (Ok(file), true) = (&opened, self.zeros == Zeros::Holes && is_memory(&entry.path)) {
+                    if let (Ok(file), true) = (&opened, self.zeros == Zeros::Holes && is_memory(&entry.path))
+                    {
                         let size = found.status.size();
                         let map = tartree::map_of_pages(file, size)
                             .with_context(|| format!("{name}/{}", entry.path))?;

@@ -184,7 +184,8 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
         }
         let artifacts = bundle.path("artifacts");
         if artifacts.is_dir() {
-            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?.write(&mut self.writer, &mut self.tally)?;
+            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?
+                .write(&mut self.writer, &mut self.tally)?;
         }
         images.write(&mut self.writer, &mut self.tally)?;
         for (member, path) in late {
