@@ -67,7 +67,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     if let Some(timeout) = args.hooks.stop_timeout {
         container.stop_timeout = timeout;
     }
-    if let Some(writable) = args.mounts.read_only_tmpfs {
+    if let Some(writable) = args.mounts.writable_tmpfs() {
         container.read_write_tmpfs = writable;
     }
     if let Some(dir) = &args.mounts.shm_dir {
@@ -177,7 +177,7 @@ pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> 
     if let Some(read_only) = args.read_only {
         spec.set("root.readonly", read_only);
     }
-    match args.read_only_tmpfs {
+    match args.writable_tmpfs() {
         Some(true) if spec.is_true("root.readonly") => {
             for destination in ["/run", "/tmp", "/var/tmp"] {
                 if mounts::find(spec, destination).is_none() {

@@ -35,6 +35,10 @@ pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
     }
     trace.because(spec, || "--args, --process-uid, --process-gid".into());
+    if let Some(read_only) = args.rootfs_readonly {
+        spec.set("root.readonly", read_only);
+        trace.because(spec, || "--rootfs-readonly".into());
+    }
     if args.linux_namespace_remove_all == Some(true) {
         for (kind, _) in namespaces::TYPES {
             namespaces::apply(spec, kind, &Mode::Host, peers)?;

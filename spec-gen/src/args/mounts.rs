@@ -21,11 +21,11 @@ pub struct MountArgs {
     #[arg(long, value_name = "DST[:OPTS]", conflicts_with = "restore")]
     pub tmpfs: Vec<String>,
 
-    /// Root file system read-only; --read-only=false writable
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "rootfs-readonly", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    /// Root file system read-only but for what --read-only-tmpfs makes; --read-only=false writable
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only: Option<bool>,
 
-    /// With --read-only: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable
+    /// With a read-only root: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable; --read-only brings it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only_tmpfs: Option<bool>,
 
@@ -74,4 +74,11 @@ pub struct MountArgs {
         conflicts_with = "restore"
     )]
     pub rootfs_propagation: Option<String>,
+}
+
+impl MountArgs {
+    /// What `--read-only-tmpfs` says; podman's default with `--read-only` is true.
+    pub fn writable_tmpfs(&self) -> Option<bool> {
+        self.read_only_tmpfs.or(self.read_only.filter(|&read_only| read_only))
+    }
 }

@@ -48,6 +48,10 @@ pub struct RuntimeToolArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub process_rlimits_remove_all: Option<bool>,
 
+    /// Without the tmpfs mounts of our `--read-only`, which is podman's
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "read_only", hide = true)]
+    pub rootfs_readonly: Option<bool>,
+
     #[arg(long, value_name = "JSON", value_parser = notation::json, hide = true)]
     pub mounts_add: Vec<Value>,
 

@@ -42,6 +42,8 @@ fn every_flag_writes_what_it_writes_there() {
         (&["--process-rlimits-add", "RLIMIT_CPU:-1:9"], "/process/rlimits/2", json!({"type": "RLIMIT_CPU", "hard": u64::MAX, "soft": 9})),
         (&["--process-rlimits-remove", "RLIMIT_CORE"], "/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "hard": 2, "soft": 2}])),
         (&["--process-rlimits-remove-all", "--process-rlimits-add", "RLIMIT_CPU:9:9"], "/process/rlimits", json!([{"type": "RLIMIT_CPU", "hard": 9, "soft": 9}])),
+        (&["--rootfs-readonly", "--mounts-remove-all"], "/mounts", json!([])),
+        (&["--read-only", "--mounts-remove-all"], "/mounts/0/destination", json!("/run")),
         (&["--mounts-add", mount], "/mounts/1", value(mount)),
         (&["--mounts-remove-all", "--mounts-add", mount], "/mounts", json!([value(mount)])),
         (&["--hooks-prestart-add", hook], "/hooks/prestart/1", value(hook)),
