@@ -50,7 +50,9 @@ ls: /app/deleted: No such file or directory'
 
 @test "podman imports the archive of a runc container it never saw, files, volume and shared memory" {
     shared_memory "$here/shm"
-    make_bundle "$here" "$bind_shm"
+    # dd waits for a reader, with 16 MiB of zeros in its memory: a hole of the archive.
+    make_bundle "$here" "$bind_shm | .process.args = [\"/bin/sh\", \"-c\", \"
+        mkfifo /tmp/zeros; exec 3<>/tmp/zeros; dd if=/dev/zero bs=16M >&3 2>/dev/null & exec 3>&-; exec /app/count\"]"
     start runc "$here" web
     checkpoint runc "$here" web
     before=$(counted "$here/rootfs")
@@ -62,6 +64,8 @@ ls: /app/deleted: No such file or directory'
         vol-archive create --members data="$here/data" --shm "$here/shm"
     } | for_podman --id "$(printf '%064d' 1)" --runtime runc -o web.ckpt -
     grep -qa ' comment= ' web.ckpt
+    memory=$(cat "$here"/checkpoint/pages-*.img | wc -c)
+    [ "$(stat -c %s web.ckpt)" -lt $((memory + 2000000 - 12000000)) ]
     umount "$here/rootfs" "$here/shm"
     rm -r "$here"
 
@@ -70,6 +74,7 @@ ls: /app/deleted: No such file or directory'
     [ "$first" -ge "$before" ]
     diff <(inside "$everything" || true) <(echo "$expected")
     [ "$(inside 'sha256sum </data/large')" = "$sum" ]
+    inside 'pidof dd'
     sleep 0.3
     [ "$(counter)" -gt "$first" ]
 }

@@ -7,8 +7,8 @@ setup_file() {
     mkdir -p "$source"/{bundle/checkpoint,data}
     (cd "$source/bundle" && runc spec)
     echo inventory >"$source/bundle/checkpoint/inventory.img"
-    # 2 GiB each, in data blocks of their own: zeros that are written are no holes.
-    dd if=/dev/zero of="$source/bundle/checkpoint/pages-1.img" bs=1M count=2048 status=none
+    # 2 GiB each, in data blocks of their own. Zeros that are written are no holes, but for an image of memory.
+    yes memory | head -c $((2 << 30)) >"$source/bundle/checkpoint/pages-1.img"
     dd if=/dev/zero of="$source/data/file" bs=1M count=2048 status=none
 }
 
