@@ -57,13 +57,15 @@ ls: /app/deleted: No such file or directory'
     checkpoint runc "$here" web
     before=$(counted "$here/rootfs")
     # Large enough for its member to begin at a whole page of the archive.
-    head -c 2000000 /dev/urandom >"$here/data/large"
+    { echo 'here begins the large file' && head -c 2000000 /dev/urandom; } >"$here/data/large"
     sum=$(sha256sum <"$here/data/large")
     {
         rootfs-diff create --members --rootfs "$here/rootfs"
         vol-archive create --members data="$here/data" --shm "$here/shm"
     } | for_podman --id "$(printf '%064d' 1)" --runtime runc -o web.ckpt -
-    grep -qa ' comment= ' web.ckpt
+    tar -xf web.ckpt volumes/data.tar
+    begins() { grep -abo 'here begins the large file' "$1" | cut -d: -f1; }
+    [ $((($(begins web.ckpt) - $(begins volumes/data.tar)) % 4096)) = 0 ]
     memory=$(cat "$here"/checkpoint/pages-*.img | wc -c)
     [ "$(stat -c %s web.ckpt)" -lt $((memory + 2000000 - 12000000)) ]
     umount "$here/rootfs" "$here/shm"

@@ -44,6 +44,7 @@ written() {
     [ "$(peak vol.time)" -lt 65536 ]
     [ "$(peak pack.time)" -lt 65536 ]
     # vol-archive writes into a pipe only; ckpt-pack writes each byte of the archive once.
+    echo "vol: $(written vol.time)"
     [ "$(written vol.time)" = 0 ]
     echo "written: $(written pack.time) blocks for $((size / 512))"
     [ "$(written pack.time)" -lt $((size / 512 + 4096)) ]
