@@ -111,8 +111,7 @@ impl Images {
             match &entry.kind {
                 Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
                 Kind::File { .. } => {
-                    let opened =
-                        self.root.parent(&entry.path).and_then(|(dir, name)| tartree::open_file(dir, name));
+                    let opened = self.root.open_file(&entry.path);
                     if let (Ok(file), true) = (&opened, self.zeros == Zeros::Holes && is_memory(&entry.path))
                     {
                         let size = found.status.size();

@@ -9,14 +9,12 @@ use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
 use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
 use cli::{Counted, Hint, Input, usage};
-use tartree::{Item, Limits, Reader, Skip, TarPath};
+use tartree::{Item, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
 use crate::args::Args;
 use crate::staging;
 
 const BUFFER: usize = 256 << 10;
-/// The same where content is passed over.
-const SKIPPING_BUFFER: usize = 32 << 10;
 /// Compressed bytes in which the first entry must be found; bzip2 needs the most, a block of 900 kB.
 const HEAD: u64 = 4 << 20;
 

@@ -10,14 +10,11 @@ use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
 use cli::{Exit, Session};
-use tartree::{Limits, Reader, Skip, TarPath};
+use tartree::{Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
 use crate::args::Args;
 use crate::source::Source;
 use crate::verify_images::ImageCheck;
-
-/// Small, since content is passed over where it can be.
-const BUFFER: usize = 32 << 10;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut source = Source::open(args)?;
@@ -162,8 +159,8 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
 }
 
 fn nested(content: &mut impl Skip, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
-    let decoder = Decoder::bounded(BufReader::with_capacity(BUFFER, content), bound.clone())?;
-    let mut reader = Reader::skipping(BufReader::with_capacity(BUFFER, decoder), limits.clone());
+    let decoder = Decoder::bounded(BufReader::with_capacity(SKIPPING_BUFFER, content), bound.clone())?;
+    let mut reader = Reader::skipping(BufReader::with_capacity(SKIPPING_BUFFER, decoder), limits.clone());
     while reader.next()?.is_some() {}
     Ok(reader.drain()?)
 }

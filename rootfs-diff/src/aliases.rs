@@ -8,13 +8,13 @@
 //! "redirect_dir"). A file in it is still the lower inode, and may have names outside, which nothing has touched.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
 
 use tartree::{Entry, Identity, Result, TarPath};
 
 use crate::compare::{Change, Pending};
 use crate::links::Candidate;
 use crate::source::Source;
+use crate::tree::Leaves;
 
 #[derive(Default)]
 pub(crate) struct Aliases {
@@ -33,7 +33,16 @@ struct Marked {
 /// A file that stands elsewhere than in the old tree, and the names of it that were seen.
 pub(crate) struct Moved {
     pub entry: Entry,
+    /// How many names it has.
+    pub names: u32,
     pub seen: HashSet<TarPath>,
+}
+
+impl Moved {
+    /// Whether it has names that were not seen.
+    pub fn has_more(&self) -> bool {
+        self.seen.len() < self.names as usize
+    }
 }
 
 impl Aliases {
@@ -54,20 +63,8 @@ impl Aliases {
             return Ok(found);
         }
         let mut parents: HashMap<TarPath, Pending> = HashMap::new();
-        let mut left: Vec<(TarPath, Vec<CString>)> =
-            vec![(TarPath::root(), source.base.names(&TarPath::root())?)];
-        while let Some((dir, names)) = left.last_mut() {
-            let Some(name) = names.pop() else {
-                left.pop();
-                continue;
-            };
-            let path = dir.child(name.to_bytes());
-            let Some(status) = source.base.status(&path)? else { continue };
-            if status.is_dir() {
-                let names = source.base.names(&path)?;
-                left.push((path, names));
-                continue;
-            }
+        let mut leaves = Leaves::below(TarPath::root());
+        while let Some((path, status)) = leaves.next(&mut source.base)? {
             if status.links() == 1 {
                 continue;
             }
@@ -81,10 +78,11 @@ impl Aliases {
                 (None, Some(moved)) => (&moved.entry, shown.identity(), untouched),
                 (None, None) => continue,
             };
-            let parent = match parents.get(dir) {
+            let dir = path.parent().unwrap_or_default();
+            let parent = match parents.get(&dir) {
                 Some(parent) => parent.clone(),
                 None => {
-                    let parent = pending(source, dir)?;
+                    let parent = pending(source, &dir)?;
                     parents.insert(dir.clone(), parent.clone());
                     parent
                 }

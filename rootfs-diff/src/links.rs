@@ -79,22 +79,16 @@ impl Links {
 
     /// Files of which a name is new, and which have more names than were looked at: those may still be in the old tree.
     pub fn moved(&self) -> HashMap<Identity, Moved> {
-        let mut groups: HashMap<Identity, Moved> = HashMap::new();
-        let mut wanted = HashSet::new();
+        let mut groups: HashMap<Identity, (Moved, bool)> = HashMap::new();
         for candidate in self.candidates.iter().filter(|_| self.hinted) {
-            let group = groups
-                .entry(candidate.id)
-                .or_insert_with(|| Moved { entry: candidate.entry.clone(), seen: HashSet::new() });
+            let new =
+                || Moved { entry: candidate.entry.clone(), names: candidate.names, seen: HashSet::new() };
+            let (group, is_new) = groups.entry(candidate.id).or_insert_with(|| (new(), false));
             group.seen.insert(candidate.entry.path.clone());
-            if !candidate.same {
-                wanted.insert((candidate.id, candidate.names as usize));
-            }
+            *is_new |= !candidate.same;
         }
-        let unseen =
-            wanted.into_iter().filter(|(id, names)| groups.get(id).is_some_and(|g| g.seen.len() < *names));
-        let unseen: HashSet<Identity> = unseen.map(|(id, _)| id).collect();
-        groups.retain(|id, _| unseen.contains(id));
-        groups
+        let moved = groups.into_iter().filter(|(_, (group, is_new))| *is_new && group.has_more());
+        moved.map(|(id, (group, _))| (id, group)).collect()
     }
 
     /// The entries to write, each after the one it links to.

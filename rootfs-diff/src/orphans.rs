@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use tartree::{Identity, Result, Status, TarPath};
 
-use crate::tree::Tree;
+use crate::tree::{Leaves, Tree};
 
 /// What the user is told.
 pub(crate) const WHY: &str =
@@ -37,16 +37,9 @@ impl Orphans {
             self.add(path, was, 0);
             return Ok(());
         }
-        let mut left = vec![path.clone()];
-        while let Some(dir) = left.pop() {
-            for name in base.names(&dir)? {
-                let path = dir.child(name.to_bytes());
-                match base.status(&path)? {
-                    Some(status) if status.is_dir() => left.push(path),
-                    Some(status) => self.add(&path, &status, 1),
-                    None => {}
-                }
-            }
+        let mut leaves = Leaves::below(path.clone());
+        while let Some((path, status)) = leaves.next(base)? {
+            self.add(&path, &status, 1);
         }
         Ok(())
     }

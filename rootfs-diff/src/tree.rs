@@ -5,9 +5,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use rustix::fs::FileType;
-use tartree::{
-    Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, capture, open_file, xattrs, xattrs_at,
-};
+use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, capture, xattrs, xattrs_at};
 
 /// Which attributes are overlayfs's own and not the container's (overlayfs.rst, "userxattr").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +109,42 @@ impl Tree {
 
     /// The regular file at `path`.
     pub fn open(&mut self, path: &TarPath) -> std::io::Result<File> {
-        let (dir, name) = self.root.parent(path)?;
-        open_file(dir, name)
+        self.root.open_file(path)
+    }
+}
+
+/// Everything below a directory that is none itself, in byte order of the names.
+pub(crate) struct Leaves {
+    /// Not listed yet.
+    next: Option<TarPath>,
+    /// The directories on the way, each with the names that are left, in reverse order.
+    left: Vec<(TarPath, Vec<CString>)>,
+}
+
+impl Leaves {
+    pub fn below(dir: TarPath) -> Leaves {
+        Leaves { next: Some(dir), left: Vec::new() }
+    }
+
+    /// The next one: its path and its status in `tree`.
+    pub fn next(&mut self, tree: &mut Tree) -> Result<Option<(TarPath, Status)>> {
+        loop {
+            if let Some(dir) = self.next.take() {
+                let names = tree.names(&dir)?;
+                self.left.push((dir, names));
+            }
+            let Some((dir, names)) = self.left.last_mut() else { return Ok(None) };
+            let Some(name) = names.pop() else {
+                self.left.pop();
+                continue;
+            };
+            let path = dir.child(name.to_bytes());
+            match tree.status(&path)? {
+                Some(status) if status.is_dir() => self.next = Some(path),
+                Some(status) => return Ok(Some((path, status))),
+                None => {}
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::namespaces;
 use crate::spec::Spec;
 
 /// Where podman has it; images cannot bring it.
-const INIT: &str = "/run/podman-init";
+pub const INIT: &str = "/run/podman-init";
 
 /// Where podman looks for its helpers; then in $PATH.
 const DIRS: [&str; 4] =

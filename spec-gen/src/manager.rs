@@ -77,8 +77,7 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
 fn bind_zone(job: &mut Job<'_>, zone: &str) -> anyhow::Result<()> {
     let file = utf8(timezone::file(zone)?)?;
     if !job.container.user_volumes.iter().any(|v| mounts::clean(v) == timezone::LOCALTIME) {
-        let options = ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"];
-        mounts::put(&mut job.spec, &Mount::bind(&file, timezone::LOCALTIME, &options));
+        mounts::put(&mut job.spec, &Mount::host_file(&file, timezone::LOCALTIME));
     }
     Ok(())
 }

@@ -26,6 +26,11 @@ impl Mount {
         }
     }
 
+    /// A file of the host itself, and not a copy of the container's own: it may read it.
+    pub fn host_file(source: &str, destination: &str) -> Mount {
+        Mount::bind(source, destination, &["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"])
+    }
+
     /// The mount as the runtime-spec writes it; what is empty is left out.
     pub fn to_value(&self) -> Value {
         let mut mount = json!({ "destination": self.destination });

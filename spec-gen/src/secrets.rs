@@ -162,8 +162,7 @@ pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
                     "add --secret-copies DIR --apply",
                 ));
             }
-            let options = ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"];
-            mounts::put(&mut job.spec, &Mount::bind(&from, destination, &options));
+            mounts::put(&mut job.spec, &Mount::host_file(&from, destination));
             continue;
         };
         let Owner { uid, gid, mode } = owner.unwrap_or(EVERYBODY);

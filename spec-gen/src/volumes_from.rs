@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use crate::bindmap;
 use crate::container::Container;
-use crate::input;
 use crate::mounts::{self, Mount};
 use crate::volumes::Volume;
+use crate::{bindmap, init, input};
 
 /// What the flag asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +110,7 @@ fn of_spec(spec: &Value) -> Vec<Volume> {
     let is_managers = |m: &&Mount| {
         let destination = mounts::clean(&m.destination);
         bindmap::file_name(&destination).is_some()
-            || destination == "/run/podman-init"
+            || destination == init::INIT
             || ["/proc", "/sys", "/dev", "/run/secrets"].iter().any(|dir| mounts::is_below(&destination, dir))
     };
     let binds = binds(Some(spec));

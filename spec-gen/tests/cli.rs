@@ -48,8 +48,11 @@ impl Dir {
 
     /// Runs spec-gen here with `input` on its standard input.
     fn run(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_spec-gen"))
-            .args(args)
+        self.run_with(Command::new(env!("CARGO_BIN_EXE_spec-gen")).args(args), input)
+    }
+
+    fn run_with(&self, command: &mut Command, input: &str) -> Output {
+        let mut child = command
             .current_dir(self.0.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
-use crate::capture::{Status, open_file};
+use crate::capture::Status;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::{Error, Result};
 use crate::notice::{Notice, Notices};
@@ -38,7 +38,7 @@ pub fn write_found<W: Write>(
             content(sink, file, &entry, &expected, None, notices)
         }
         (Kind::File { .. }, None) => {
-            let opened = source.parent(&entry.path).and_then(|(dir, name)| open_file(dir, name));
+            let opened = source.open_file(&entry.path);
             write_content(sink, opened, &entry, ino, notices)
         }
         _ => Ok(()),

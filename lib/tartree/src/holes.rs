@@ -7,17 +7,17 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{SeekFrom, seek};
 
 use crate::entry::SparseMap;
+use crate::zeros::{PAGE, SHORT, is_zeros};
 
 /// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
 /// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
 const SEGMENTS: usize = 26_000;
-const PAGE: u64 = 4096;
 /// Bytes that are looked through at a time.
 const CHUNK: usize = 256 << 10;
 
 /// The map of a file of `size` bytes; `None` when it has no hole.
 pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
-    let mut segments = Segments::with_holes_of(PAGE);
+    let mut segments = Segments::with_holes_of(PAGE as u64);
     let mut at = 0;
     while at < size {
         let data = match seek(file, SeekFrom::Data(at)) {
@@ -43,7 +43,7 @@ pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
 pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     let holes = map(file, size)?;
     let whole = [(0, size)];
-    let mut segments = Segments::with_holes_of(2 * PAGE);
+    let mut segments = Segments::with_holes_of((SHORT + PAGE) as u64);
     let mut buffer = vec![0; CHUNK];
     for &(start, len) in holes.as_ref().map_or(&whole[..], |map| &map.0) {
         let (mut at, end) = (start, start + len);
@@ -55,8 +55,8 @@ pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
                 segments.add(at, end - at);
                 break;
             }
-            for page in buffer[..got].chunks(PAGE as usize) {
-                if *page != ZEROS[..page.len()] {
+            for page in buffer[..got].chunks(PAGE) {
+                if !is_zeros(page) {
                     segments.add(at, page.len() as u64);
                 }
                 at += page.len() as u64;
@@ -65,8 +65,6 @@ pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     }
     Ok(segments.map(size))
 }
-
-static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 /// Segments in ascending order. Where they become too many, the smallest holes are taken for the zeros they read as.
 struct Segments {
@@ -113,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_map_is_never_longer_than_go_reads_and_loses_no_data() {
-        let mut segments = Segments::with_holes_of(PAGE);
+        let mut segments = Segments::with_holes_of(PAGE as u64);
         let (mut at, mut added) = (1u64 << 62, Vec::new());
         for i in 0..100_000u64 {
             // One hole in a thousand is large.
@@ -135,7 +133,7 @@ mod tests {
 
     #[test]
     fn holes_of_a_page_stay_where_they_are_few() {
-        let mut segments = Segments::with_holes_of(PAGE);
+        let mut segments = Segments::with_holes_of(PAGE as u64);
         for i in 0..1000 {
             segments.add(i * 8192, 4096);
         }

@@ -68,7 +68,7 @@ pub use read::{Content, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;
 pub use sink::{Mover, Sink};
-pub use skip::{Skip, read_over};
+pub use skip::{SKIPPING_BUFFER, Skip, read_over};
 pub use transfer::transfer;
 pub use walk::{Filter, Found, Visit, Walk};
 pub use write::{END_OF_ARCHIVE, encode, encode_aligned, padding, removal_header};

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 
+/// For buffers before a reader that passes over content: what is read ahead of a header is mostly read for nothing.
+pub const SKIPPING_BUFFER: usize = 32 << 10;
+
 /// A reader that can pass over bytes of its input.
 pub trait Skip: Read {
     /// Passes over `n` bytes; gives how many there were, fewer only at the end of the input.

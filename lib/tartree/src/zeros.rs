@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// Zeros between data that are no hole: to write on costs less than to begin again behind one page, and the file has one
 /// extent less.
-const SHORT: usize = PAGE;
+pub(crate) const SHORT: usize = PAGE;
 
 /// Writes `data` at the position of `file`, which is new, passing over pages of zeros; one alone is written where
 /// there is data on both sides. The caller gives the file its length: it may end in a hole.
@@ -27,8 +27,12 @@ pub(crate) fn write_sparse(file: &mut File, data: &[u8]) -> io::Result<()> {
 
 /// Bytes in the pages of zeros that `data` begins with; what is left at an end that is no page's counts as one.
 fn leading_zeros(data: &[u8]) -> usize {
-    let pages = data.chunks(PAGE).take_while(|page| **page == [0; PAGE][..page.len()]);
-    pages.map(<[u8]>::len).sum()
+    data.chunks(PAGE).take_while(|page| is_zeros(page)).map(<[u8]>::len).sum()
+}
+
+/// Whether a page, or the beginning of one, is all zeros.
+pub(crate) fn is_zeros(page: &[u8]) -> bool {
+    *page == [0; PAGE][..page.len()]
 }
 
 /// Bytes before the next pages of zeros that make a hole. `data` begins with a page that is not zeros.

@@ -30,17 +30,8 @@ fn libpod(more: Value) -> String {
 fn with_zones(dir: &Dir, args: &[&str], input: &str) -> Output {
     fs::create_dir_all(dir.path("zones/Europe")).unwrap();
     dir.write("zones/Europe/Berlin", "TZif2");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_spec-gen"))
-        .args(args)
-        .env("TZDIR", dir.path("zones"))
-        .current_dir(dir.0.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spec-gen"));
+    dir.run_with(command.args(args).env("TZDIR", dir.path("zones")), input)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
-use tartree::{Content, Entry, Item, Kind, Limits, Reader, Skip, TarPath};
+use tartree::{Content, Entry, Item, Kind, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
 use super::{PARENT, PARENT_TARGET};
 use crate::compress::{Bound, Compression, Decoder};
@@ -13,8 +13,6 @@ use crate::member::Member;
 /// Members of one archive. CRIU writes some eight files for each process; more than these are an attack on the memory.
 const MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
-/// Where content is passed over, what is read ahead of a header is mostly read for nothing.
-const SKIPPING_BUFFER: usize = 32 << 10;
 /// What is wrong with a member nobody knows.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
