@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use args::Args;
 use cli::args::Bounds;
 use cli::{Exit, Session};
+use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
     cli::run(run)
@@ -39,5 +40,9 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         // clap demands one of them.
         None => Ok(Exit::Usage),
     };
-    done.map_err(source::explain).map_err(Bounds::explain)
+    done.map_err(source::explain).map_err(explain_limit)
+}
+
+fn explain_limit(error: anyhow::Error) -> anyhow::Error {
+    Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
 }

@@ -619,10 +619,13 @@ fn limits_hold_for_the_archive_and_each_tar_in_it() {
         let run = place.run(&[&["--bundle", "b", "--volume", "v=v"], args].concat(), &archive);
         assert_eq!(run.status, 1, "{}", run.stderr);
         assert!(run.stderr.contains(message), "{}", run.stderr);
+        let hint = format!("hint: if you trust it: {} ", args[0]);
+        assert!(run.stderr.contains(&hint), "{}", run.stderr);
     }
     let packed = gzip(&archive);
     let run = place.run(&["--bundle", "b", "--max-size", "1K"], &packed);
-    assert!(run.stderr.contains("more than 1024 bytes"), "{}", run.stderr);
+    assert!(run.stderr.contains("more than 1024 bytes when decompressed"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: if you trust it: --max-size SIZE"), "{}", run.stderr);
     assert_eq!(place.run(&["--bundle", "b", "--max-size", "1M"], &packed).status, 0);
 }
 

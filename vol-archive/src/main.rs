@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use args::{Args, Verb};
 use cli::args::Bounds;
 use cli::{Exit, Session};
+use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
     cli::run(run)
@@ -27,7 +28,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 /// Adds what helps to an error of reading a tar.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     if !format!("{error:#}").ends_with("this is not a tar or it is damaged") {
-        return Bounds::explain(error);
+        return Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes);
     }
     cli::Hint::on(
         error,

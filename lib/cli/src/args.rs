@@ -1,5 +1,6 @@
 //! Flags that have the same name and meaning in every tool.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -105,13 +106,18 @@ impl Bounds {
         self.max_size.map(|size| size.0)
     }
 
-    /// Adds to an error of a limit the flag that lifts it.
-    pub fn explain(error: anyhow::Error) -> anyhow::Error {
-        let text = format!("{error:#}");
-        match text.strip_suffix(", the most allowed") {
-            Some(text) if text.ends_with("entries") => Hint::on(error, "if you trust it: --max-entries N"),
-            Some(_) => Hint::on(error, "if you trust it: --max-size SIZE"),
-            None => error,
+    /// Adds to an error of a limit the flag that lifts it. `exceeded` tells which limit an error is about; the flags are
+    /// for those of `entries` and of `content`.
+    pub fn explain<L: PartialEq>(
+        error: anyhow::Error,
+        exceeded: fn(&(dyn Error + 'static)) -> Option<L>,
+        entries: L,
+        content: L,
+    ) -> anyhow::Error {
+        match exceeded(error.as_ref()) {
+            Some(limit) if limit == entries => Hint::on(error, "if you trust it: --max-entries N"),
+            Some(limit) if limit == content => Hint::on(error, "if you trust it: --max-size SIZE"),
+            _ => error,
         }
     }
 }

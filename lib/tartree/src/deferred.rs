@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, Kind, Meta, Timestamp, Xattr};
 use crate::error::{Error, Result};
+use crate::limits::Limit;
 use crate::path::TarPath;
 
 /// Bytes of attributes that are always kept.
@@ -44,6 +45,7 @@ impl Deferred {
         if self.attributes > most {
             return Err(Error::limit(
                 &entry.path,
+                Limit::DirectoryAttributes,
                 format!("directories with more than {most} bytes of attributes"),
             ));
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::limits::{Exceeded, Limit};
 use crate::path::Malpath;
 
 /// The result of every fallible operation here.
@@ -45,12 +46,12 @@ pub enum Error {
         object: String,
     },
     /// More than the caller allowed; see [`Limits`](crate::Limits).
-    #[error("{object}: {what}")]
+    #[error("{object}")]
     Limit {
         /// The entry or header.
         object: String,
-        /// Which limit, with its value.
-        what: String,
+        /// Which limit.
+        source: Exceeded,
     },
     /// Sound, but not something this program can do.
     #[error("{object}: {what}")]
@@ -71,7 +72,7 @@ impl Error {
         Error::Malformed { object: object.to_string(), what: what.to_string() }
     }
 
-    pub(crate) fn limit(object: impl ToString, what: impl ToString) -> Error {
-        Error::Limit { object: object.to_string(), what: what.to_string() }
+    pub(crate) fn limit(object: impl ToString, limit: Limit, what: impl Into<String>) -> Error {
+        Error::Limit { object: object.to_string(), source: Exceeded::new(limit, what) }
     }
 }

@@ -60,7 +60,7 @@ pub use error::{Error, Result};
 pub use extract::{Devices, ExtractOptions, Extractor, Zeros, extract_tar};
 pub use holes::map_of_pages;
 pub use idmap::{IdMap, IdMaps};
-pub use limits::Limits;
+pub use limits::{Exceeded, Limit, Limits};
 pub use notice::{Notice, Notices, Tally};
 pub use path::{Malpath, TarPath};
 pub use plan::Plan;

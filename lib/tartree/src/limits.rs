@@ -1,5 +1,8 @@
 //! How much a tar from another machine may ask for.
 
+use std::error::Error;
+use std::io;
+
 /// Bounds of a [`Reader`](crate::Reader). What exceeds one is an error, never cut.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -31,6 +34,58 @@ impl Limits {
             content_bytes: content_bytes.unwrap_or(default.content_bytes),
             ..default
         }
+    }
+}
+
+/// What is bounded: a field of [`Limits`], or what no honest tar has and no caller allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::header_bytes`]
+    HeaderBytes,
+    /// [`Limits::records`]
+    Records,
+    /// [`Limits::name_bytes`]
+    NameBytes,
+    /// [`Limits::sparse_segments`]
+    SparseSegments,
+    /// [`Limits::entries`]
+    Entries,
+    /// [`Limits::content_bytes`], or what a compressed stream gives.
+    ContentBytes,
+    /// Directories that only stand on the way to others.
+    UnnamedDirectories,
+    /// Attributes of directories, kept until the end.
+    DirectoryAttributes,
+}
+
+/// A bound that was exceeded: the cause in an error of any type.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Exceeded {
+    limit: Limit,
+    what: String,
+}
+
+impl Exceeded {
+    /// `what` names the bound with its value.
+    pub fn new(limit: Limit, what: impl Into<String>) -> Exceeded {
+        Exceeded { limit, what: what.into() }
+    }
+
+    /// The limit that `error` is about, if it is about one. Errors within those of reading are looked at, too.
+    pub fn in_error(error: &(dyn Error + 'static)) -> Option<Limit> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+                return Some(exceeded.limit);
+            }
+            // An error of reading names as its source that of the error it holds.
+            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(held) => Some(held),
+                None => error.source(),
+            };
+        }
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::acl;
 use crate::entry::{Meta, Timestamp, Xattr};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::path::Shown;
 
 /// Appends one record. The length counts its own digits.
@@ -143,7 +143,8 @@ impl Extended {
         while !payload.is_empty() {
             self.records += 1;
             if self.records > limits.records {
-                return Err(Error::limit("PAX header", format!("more than {} records", limits.records)));
+                let what = format!("more than {} records", limits.records);
+                return Err(Error::limit("PAX header", Limit::Records, what));
             }
             let space = payload
                 .iter()
@@ -174,6 +175,7 @@ impl Extended {
             if value.len() > limits.name_bytes {
                 return Err(Error::limit(
                     "PAX header",
+                    Limit::NameBytes,
                     format!("name longer than {} bytes", limits.name_bytes),
                 ));
             }
@@ -225,6 +227,7 @@ impl Extended {
         if self.sparse.numbers.len() / 2 >= limits.sparse_segments {
             return Err(Error::limit(
                 "PAX header",
+                Limit::SparseSegments,
                 format!("more than {} sparse segments", limits.sparse_segments),
             ));
         }

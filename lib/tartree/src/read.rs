@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use crate::block::{BLOCK, Block};
 use crate::entry::{Entry, Kind, Meta, SparseMap, Timestamp};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::path::{Shown, TarPath};
 use crate::pax::Extended;
 use crate::sink::Sink;
@@ -204,6 +204,7 @@ impl<R: Read> Reader<R> {
         if self.entries > self.limits.entries {
             return Err(Error::limit(
                 "tar",
+                Limit::Entries,
                 format!("more than {} entries, the most allowed", self.limits.entries),
             ));
         }
@@ -296,6 +297,7 @@ impl<R: Read> Reader<R> {
         if self.content > self.limits.content_bytes {
             return Err(Error::limit(
                 path,
+                Limit::ContentBytes,
                 format!("more than {} bytes of content in all, the most allowed", self.limits.content_bytes),
             ));
         }
@@ -319,6 +321,7 @@ impl<R: Read> Reader<R> {
             if segments.len() > self.limits.sparse_segments {
                 return Err(Error::limit(
                     "sparse map",
+                    Limit::SparseSegments,
                     format!("more than {} segments", self.limits.sparse_segments),
                 ));
             }
@@ -357,7 +360,7 @@ impl<R: Read> Reader<R> {
         self.extensions = self.extensions.saturating_add(size);
         if self.extensions > self.limits.header_bytes {
             let what = format!("header of {size} bytes, {} are allowed", self.limits.header_bytes);
-            return Err(Error::limit("PAX header", what));
+            return Err(Error::limit("PAX header", Limit::HeaderBytes, what));
         }
         let mut payload = Vec::new();
         let got = (&mut self.input).take(size).read_to_end(&mut payload).map_err(Error::Stream)? as u64;
@@ -374,6 +377,7 @@ impl<R: Read> Reader<R> {
         if block.size()? > self.limits.name_bytes as u64 + 1 {
             return Err(Error::limit(
                 "GNU long name",
+                Limit::NameBytes,
                 format!("longer than {} bytes", self.limits.name_bytes),
             ));
         }

@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use crate::capture::open_file;
 use crate::descent::{list, open_dir};
 use crate::error::{Error, Result};
+use crate::limits::Limit;
 use crate::path::{TarPath, is_at_or_below};
 
 /// Paths longer than this are resolved in steps: the kernel takes at most PATH_MAX (4096) bytes at once.
@@ -188,7 +189,8 @@ impl Root {
         for &end in &ends[there..] {
             self.made += 1;
             if self.made > MADE {
-                return Err(Error::limit(path, format!("more than {MADE} directories that have no entries")));
+                let what = format!("more than {MADE} directories that have no entries");
+                return Err(Error::limit(path, Limit::UnnamedDirectories, what));
             }
             let name = &dir[start..end];
             match mkdirat(&here, OsStr::from_bytes(name), Mode::from_bits_truncate(0o755)) {
@@ -257,6 +259,7 @@ fn open_object_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Exceeded;
     use std::fs;
 
     fn path(name: &str) -> TarPath {
@@ -327,8 +330,11 @@ mod tests {
         root.make_parent(&path("a/b/f")).unwrap();
         root.make_parent(&path("a/b/g")).unwrap();
         root.make_parent(&path("a/c/f")).unwrap();
-        let refused = root.make_parent(&path("a/d/f")).unwrap_err().to_string();
-        assert_eq!(refused, "a/d/f: more than 262144 directories that have no entries");
+        let refused = root.make_parent(&path("a/d/f")).unwrap_err();
+        assert_eq!(refused.to_string(), "a/d/f");
+        let Error::Limit { source, .. } = &refused else { panic!("{refused:?}") };
+        assert_eq!(source.to_string(), "more than 262144 directories that have no entries");
+        assert_eq!(Exceeded::in_error(&refused), Some(Limit::UnnamedDirectories));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::block::BLOCK;
 use crate::entry::SparseMap;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 
 /// The text of the map of a file of `size` bytes in form 1.0, padded to blocks.
 pub(crate) fn map_text(map: &SparseMap, size: u64) -> Vec<u8> {
@@ -56,7 +56,8 @@ pub(crate) fn read_map(
     };
     let count = number()?;
     if count > limits.sparse_segments as u64 {
-        return Err(Error::limit("sparse map", format!("more than {} segments", limits.sparse_segments)));
+        let what = format!("more than {} segments", limits.sparse_segments);
+        return Err(Error::limit("sparse map", Limit::SparseSegments, what));
     }
     let mut segments = Vec::new();
     for _ in 0..count {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use tartree::Skip;
+use tartree::{Exceeded, Limit, Skip};
 
 /// Growth that is always allowed: unpacking so much harms nobody.
 const FLOOR: u64 = 1 << 30;
@@ -75,15 +75,15 @@ impl Bound {
     /// Counts `bytes` that a decompressor gave.
     pub(super) fn given(&self, bytes: usize) -> io::Result<()> {
         let given = self.counts.given.fetch_add(bytes as u64, Relaxed).saturating_add(bytes as u64);
-        match self.bytes {
-            Some(most) if given > most => {
-                Err(io::Error::other(format!("more than {most} bytes when decompressed, the most allowed")))
+        let what = match self.bytes {
+            Some(most) if given > most => format!("more than {most} bytes"),
+            None if given > FLOOR && given / RATIO > self.counts.read.load(Relaxed) => {
+                format!("more than {RATIO} times its size")
             }
-            None if given > FLOOR && given / RATIO > self.counts.read.load(Relaxed) => Err(io::Error::other(
-                format!("more than {RATIO} times its size when decompressed, the most allowed"),
-            )),
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        let what = format!("{what} when decompressed, the most allowed");
+        Err(io::Error::other(Exceeded::new(Limit::ContentBytes, what)))
     }
 }
 
@@ -152,8 +152,8 @@ mod tests {
         for compression in ALL {
             let packed = packed(compression, &mut io::repeat(0).take(100_000));
             assert_eq!(unpack(&packed, Bound::new(Some(100_000), None)).unwrap(), 100_000, "{compression}");
-            let e = unpack(&packed, Bound::new(Some(99_999), None)).unwrap_err().to_string();
-            assert!(e.ends_with("the most allowed"), "{compression}: {e}");
+            let e = unpack(&packed, Bound::new(Some(99_999), None)).unwrap_err();
+            assert_eq!(Exceeded::in_error(&e), Some(Limit::ContentBytes), "{compression}: {e}");
         }
     }
 
@@ -169,7 +169,10 @@ mod tests {
         };
         let sum = (1 << 20) + inner.len() as u64;
         assert_eq!(read(sum).unwrap(), 1 << 20);
-        assert!(read(sum - 1).is_err());
+        for most in [sum - 1, inner.len() as u64 - 1] {
+            let e = read(most).unwrap_err();
+            assert_eq!(Exceeded::in_error(&e), Some(Limit::ContentBytes), "{most}: {e}");
+        }
     }
 
     /// A gibibyte of zeros in some 50 kilobytes.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
-use tartree::{Skip, read_over};
+use tartree::{Exceeded, Skip, read_over};
 
 use super::Compression;
 use super::bound::{Bound, Meter};
@@ -78,6 +78,8 @@ impl<R: BufRead> Read for Decoder<R> {
         };
         let got = got.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,
+            // Of the stream that this one stands in.
+            _ if Exceeded::in_error(&e).is_some() => e,
             io::ErrorKind::UnexpectedEof => {
                 io::Error::new(e.kind(), format!("the {} stream ends too early", self.compression))
             }
