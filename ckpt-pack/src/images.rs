@@ -68,13 +68,16 @@ impl Images {
         self.time
     }
 
-    /// How many bytes its files have, to tell how far packing is.
+    /// How many bytes its files have, to tell how far packing is. Where they are zeros is seen when they are written.
     pub fn size(&self) -> Option<u64> {
         let mut size = 0u64;
         // A file that is left out here is not looked at any further.
         let count = |_: &TarPath, status: &Status| {
+            if status.is_dir() {
+                return Visit::Take;
+            }
             size = size.saturating_add(status.size());
-            if status.is_dir() { Visit::Take } else { Visit::Skip }
+            Visit::Skip
         };
         let mut walk = Walk::new(&self.root, count).ok()?;
         // What is wrong with a file is told when it is packed.
@@ -92,11 +95,12 @@ impl Images {
     }
 
     /// Writes the directory, mode 0700 (0600, as podman writes it, keeps others than root out: checkpointctl #153), and
-    /// what is in it.
+    /// what is in it. Of each file `left_out` learns how many of its bytes are holes.
     pub fn write<W: Write>(
         mut self,
         writer: &mut ArchiveWriter<W>,
         notices: &mut dyn Notices,
+        left_out: impl Fn(u64),
     ) -> anyhow::Result<()> {
         let name = self.name.clone();
         let mut walk =
@@ -119,6 +123,7 @@ impl Images {
                             .with_context(|| format!("{name}/{}", entry.path))?;
                         entry.kind = Kind::File { size, map };
                     }
+                    left_out(found.status.size().saturating_sub(entry.kind.data_len()));
                     let (ino, mtime) = (found.status.identity().ino, entry.meta.mtime);
                     writer
                         .file(&member, opened, &entry, ino, mtime, notices)

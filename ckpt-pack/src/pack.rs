@@ -64,8 +64,9 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
 
     let output = args.output.binary()?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
-    let sink =
-        Sink::direct(Counted::new(target), |out, input, n| out.moved(|target| target.transfer(input, n)));
+    let sink = Sink::direct(Counted::new(target), |out, input, n| {
+        out.moving(|target, tell| target.transfer(input, n, tell))
+    });
     let mut packer = Packer {
         writer: ArchiveWriter::on(sink),
         time,
@@ -184,10 +185,14 @@ impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
         }
         let artifacts = bundle.path("artifacts");
         if artifacts.is_dir() {
-            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?
-                .write(&mut self.writer, &mut self.tally)?;
+            // They are not in the total.
+            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?.write(
+                &mut self.writer,
+                &mut self.tally,
+                |_| {},
+            )?;
         }
-        images.write(&mut self.writer, &mut self.tally)?;
+        images.write(&mut self.writer, &mut self.tally, |holes| self.session.fewer(holes))?;
         for (member, path) in late {
             self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
         }

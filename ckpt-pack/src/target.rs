@@ -58,11 +58,11 @@ impl Target {
         Ok(Target::Image(Box::new(LayoutWriter::new(file, start, settings, time)?), place, output))
     }
 
-    /// Moves bytes of `input` past our memory, where nothing is done to them; gives how many.
-    pub fn transfer(&mut self, input: BorrowedFd<'_>, n: u64) -> u64 {
+    /// Moves bytes of `input` past our memory, where nothing is done to them; gives how many, and `tell` each part of them.
+    pub fn transfer(&mut self, input: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
         match self {
             Target::Archive(encoder) => {
-                encoder.plain().map_or(0, |output| tartree::transfer(input, output.as_fd(), n))
+                encoder.plain().map_or(0, |output| tartree::transfer(input, output.as_fd(), n, tell))
             }
             Target::Image(..) => 0,
         }

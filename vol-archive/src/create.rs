@@ -56,7 +56,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
 
 /// Large files go past our memory.
 fn sink(output: &mut Counted<Output>) -> Sink<&mut Counted<Output>> {
-    Sink::direct(output, |out, input, n| out.moved(|output| tartree::transfer(input, output.as_fd(), n)))
+    Sink::direct(output, |out, input, n| {
+        out.moving(|output, tell| tartree::transfer(input, output.as_fd(), n, tell))
+    })
 }
 
 /// What of a directory is archived, and how.

@@ -91,6 +91,11 @@ impl Session {
         self.progress.stage(&Clean(&what).to_string(), total);
     }
 
+    /// Takes off the total of the stage what turned out not to be moved.
+    pub fn fewer(&self, bytes: u64) {
+        self.progress.fewer(bytes);
+    }
+
     /// Ends what [`stage`](Session::stage) has begun; call it before something is printed that may go to the same terminal.
     pub fn end_stages(&self) {
         self.progress.end();

@@ -109,6 +109,16 @@ impl Progress {
         }
     }
 
+    /// Takes `bytes` off what the stage moves.
+    pub(crate) fn fewer(&self, bytes: u64) {
+        let mut state = self.lock();
+        if let Some(total) = &mut state.total {
+            *total = total.saturating_sub(bytes);
+            let total = *total;
+            state.bar.set_length(total);
+        }
+    }
+
     fn watch(&self, form: Form) {
         if form == Form::Drawn {
             // A line left behind by Ctrl-C would stand before the prompt.
@@ -216,7 +226,14 @@ impl<T> Counted<T> {
         Counted(inner)
     }
 
-    /// Counts what `move_to` says it has moved to the writer by itself.
+    /// Counts what `move_to` moves to the writer by itself, in the parts that it tells.
+    pub fn moving(&mut self, move_to: impl FnOnce(&mut T, &mut dyn FnMut(u64)) -> u64) -> u64 {
+        move_to(&mut self.0, &mut |part| {
+            MOVED.fetch_add(part, Ordering::Relaxed);
+        })
+    }
+
+    /// Counts what `move_to` says it has moved, at its end.
     pub fn moved(&mut self, move_to: impl FnOnce(&mut T) -> u64) -> u64 {
         let moved = move_to(&mut self.0);
         MOVED.fetch_add(moved, Ordering::Relaxed);

@@ -26,31 +26,37 @@ pub(crate) const WORTH_ALIGNING: u64 = 1 << 20;
 /// since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
 /// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
 /// cannot slip in between.
-pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+///
+/// `tell` learns of each part as it is moved.
+pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
     let kind = |fd| fstat(fd).map(|status| FileType::from_raw_mode(status.st_mode));
     let (Ok(from), Ok(to)) = (kind(input), kind(output)) else { return 0 };
     match (from, to) {
         (FileType::RegularFile, FileType::Fifo) => {
             let Ok(capacity) = fcntl_getpipe_size(output) else { return 0 };
-            repeat(n.saturating_sub(capacity as u64), input, output)
+            repeat(n.saturating_sub(capacity as u64), input, output, tell)
         }
         (FileType::RegularFile, FileType::RegularFile) => {
             let shared = share(input, output, n);
-            shared + through_pipe(input, output, n - shared)
+            tell(shared);
+            shared + through_pipe(input, output, n - shared, tell)
         }
-        (FileType::Fifo, FileType::RegularFile) => repeat(n, input, output),
+        (FileType::Fifo, FileType::RegularFile) => repeat(n, input, output, tell),
         // To a socket go references that last longer than anybody knows, and so they do from one pipe to the next.
         _ => 0,
     }
 }
 
 /// Splices `n` bytes from `input` to `output`, one of them a pipe; gives how many went.
-fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
+fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, tell: &mut dyn FnMut(u64)) -> u64 {
     let mut moved = 0;
     while moved < n {
         match once((n - moved).min(STEP), input, output) {
             0 => break,
-            got => moved += got,
+            got => {
+                tell(got);
+                moved += got;
+            }
         }
     }
     moved
@@ -68,7 +74,7 @@ fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
 }
 
 /// From file to file through a pipe: one copy, from page to page.
-fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
     let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return 0 };
     // Where that is not allowed, it takes a smaller one.
     let capacity = fcntl_setpipe_size(&writer, PIPE as usize).map_or(64 << 10, |size| size as u64);
@@ -77,7 +83,7 @@ fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
     while moved < n {
         // One call, for another would wait for room where pages are filled in part.
         let filled = once((n - moved).min(capacity), input, writer);
-        let emptied = repeat(filled, reader, output);
+        let emptied = repeat(filled, reader, output, tell);
         moved += emptied;
         if filled == 0 {
             break;
@@ -125,6 +131,14 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Seek, SeekFrom, Write};
+
+    /// What was moved, of which the parts must be told.
+    fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+        let mut told = 0;
+        let moved = super::transfer(input, output, n, &mut |part| told += part);
+        assert_eq!(told, moved);
+        moved
+    }
 
     fn sample() -> (File, Vec<u8>) {
         let bytes: Vec<u8> = (0..3_000_000u32).flat_map(|i| (i ^ i >> 7).to_le_bytes()).collect();

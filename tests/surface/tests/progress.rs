@@ -90,6 +90,32 @@ fn sigusr1_asks_for_one_line_and_the_run_goes_on() {
     assert!(stderr.contains(" of 8.39 MB, "), "{stderr}");
 }
 
+/// Of memory half is zeros, which are looked for when it is packed and left out.
+#[test]
+fn the_end_of_packing_is_all_of_it_without_the_zeros_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = bundle(dir.path());
+    let mut pages = vec![0; MUCH];
+    pages.resize(2 * MUCH, b'x');
+    fs::write(bundle.join("checkpoint/pages-1.img"), pages).unwrap();
+    let mut command = Command::new(tool("ckpt-pack"));
+    command.arg("--ignore-rootfs").arg("--bundle").arg(&bundle).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A pipe holds a mebibyte at most: with two to come it has not ended.
+    let mut head = vec![0; MUCH - (2 << 20)];
+    child.stdout.as_mut().unwrap().read_exact(&mut head).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "-USR1");
+    std::thread::sleep(Duration::from_millis(500));
+    std::io::copy(child.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(" of 8.39 MB, "), "{stderr}");
+    let percent = stderr.split(&[' ', '%'][..]).find_map(|word| word.parse::<u32>().ok()).unwrap();
+    assert!((75..100).contains(&percent), "{stderr}");
+}
+
 /// Runs `command`, a shell's, with a terminal as standard error; gives what the terminal was sent.
 fn on_terminal(command: &str) -> (String, Option<i32>) {
     let mut script = Command::new("script");
