@@ -50,7 +50,11 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     }
     reader.finish().with_context(|| name.clone())?;
     // An archive in another order has the pages before what tells where in them the command lines are.
-    if found.images.lacks_cmdlines() && source.can_rewind() {
+    if found.images.lacks_cmdlines() && !source.can_rewind() {
+        session.warn(format_args!(
+            "{name}: command lines are not shown: the pages that hold them come before what tells where, and a pipe is read once"
+        ));
+    } else if found.images.lacks_cmdlines() {
         let mut reader = source.survey_of_all().with_context(|| name.clone())?;
         while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
             if let Member::Images(path) = member {

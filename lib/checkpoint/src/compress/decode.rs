@@ -6,6 +6,7 @@ use tartree::{Exceeded, Skip, read_over};
 
 use super::Compression;
 use super::bound::{Bound, Meter};
+use super::streams::{One, Options, Streams};
 
 type Peeked<R> = Meter<Chain<Cursor<Vec<u8>>, R>>;
 
@@ -18,10 +19,9 @@ pub struct Decoder<R: BufRead> {
 
 enum State<R: BufRead> {
     None(Peeked<R>),
-    Gzip(flate2::bufread::MultiGzDecoder<Peeked<R>>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Peeked<R>>>),
+    Streams(Streams<Peeked<R>>),
+    /// Knows of several streams, and of padding, itself.
     Xz(liblzma::bufread::XzDecoder<Peeked<R>>),
-    Bzip2(bzip2::bufread::MultiBzDecoder<Peeked<R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -43,20 +43,17 @@ impl<R: BufRead> Decoder<R> {
         input.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut first)?;
         let compression = Compression::detect(&first);
         let input = bound.meter(Cursor::new(first).chain(input));
+        let options = Options { window_log: bound.window_log() };
         let state = match compression {
             Compression::None => State::None(input),
-            Compression::Gzip => State::Gzip(flate2::bufread::MultiGzDecoder::new(input)),
-            Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-                decoder.window_log_max(bound.window_log())?;
-                State::Zstd(Box::new(decoder))
-            }
+            Compression::Gzip => State::Streams(Streams::new(input, One::gzip, options)?),
+            Compression::Zstd => State::Streams(Streams::new(input, One::zstd, options)?),
+            Compression::Bzip2 => State::Streams(Streams::new(input, One::bzip2, options)?),
             Compression::Xz => {
                 let flags = liblzma::stream::CONCATENATED;
                 let stream = liblzma::stream::Stream::new_stream_decoder(bound.xz_memory(), flags)?;
                 State::Xz(liblzma::bufread::XzDecoder::new_stream(input, stream))
             }
-            Compression::Bzip2 => State::Bzip2(bzip2::bufread::MultiBzDecoder::new(input)),
         };
         Ok(Decoder { state, compression, bound })
     }
@@ -71,10 +68,8 @@ impl<R: BufRead> Read for Decoder<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let got = match &mut self.state {
             State::None(input) => return input.read(buf),
-            State::Gzip(decoder) => decoder.read(buf),
-            State::Zstd(decoder) => decoder.read(buf),
+            State::Streams(decoder) => decoder.read(buf),
             State::Xz(decoder) => decoder.read(buf),
-            State::Bzip2(decoder) => decoder.read(buf),
         };
         let got = got.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,

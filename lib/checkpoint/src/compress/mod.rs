@@ -7,6 +7,7 @@ mod bound;
 mod decode;
 mod encode;
 mod members;
+mod streams;
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +48,8 @@ impl Compression {
     pub fn detect(first: &[u8]) -> Compression {
         match first {
             [0x1f, 0x8b, 0x08, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            // A skippable frame, as pzstd begins with, is one of zstd's too.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0x00, ..] => Compression::Xz,
             [b'B', b'Z', b'h', ..] => Compression::Bzip2,
             _ => Compression::None,

@@ -2,6 +2,7 @@
 //!
 //! Engines know such an image by annotations on its manifest, each by those of its own [`Family`].
 
+mod choose;
 mod read;
 mod write;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tartree::{Item, Kind, Limits, Reader, TarPath};
 
+use super::choose::{Listed, choose, listed};
 use super::hex;
 use crate::error::{Error, Result};
 
@@ -17,11 +18,6 @@ use crate::error::{Error, Result};
 const DOCUMENT: u64 = 4 << 20;
 /// Entries of a layout that are looked at: three blobs for each image.
 const ENTRIES: u64 = 100_000;
-
-/// Where an index names an image.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Names that are told when none was chosen.
-const NAMES: usize = 20;
 
 /// Whether a tar whose first entry has this name is an image and not a checkpoint archive.
 pub fn is_layout(first: &TarPath) -> bool {
@@ -68,7 +64,7 @@ pub struct Blob {
     pub digest: Option<String>,
 }
 
-fn bad(what: impl ToString) -> Error {
+pub(super) fn bad(what: impl ToString) -> Error {
     Error::member("image", what)
 }
 
@@ -109,91 +105,113 @@ impl Layout {
     }
 
     /// The image named `name`, or the only one. Its name is what `org.opencontainers.image.ref.name` says (image-spec,
-    /// annotations), in docker's form any of its tags.
+    /// annotations), or containerd's `io.containerd.image.name`, in docker's form any of its tags. Of several for different
+    /// machines it is the one for this machine.
     ///
     /// # Errors
     /// When there is none, several, or one that is no checkpoint's.
     pub fn image(&self, name: Option<&str>) -> Result<Image> {
-        if let Some(index) = self.document("index.json", None)? {
-            return self.oci(&parse("index.json", &index)?, name);
+        if let Some(index) = self.document("index.json")? {
+            return self.oci(parse("index.json", &index)?, name);
         }
-        match self.document("manifest.json", None)? {
+        match self.document("manifest.json")? {
             Some(manifest) => self.docker(&parse("manifest.json", &manifest)?, name),
             None => Err(bad("neither index.json nor manifest.json is in it")),
         }
     }
 
-    fn oci(&self, index: &Value, name: Option<&str>) -> Result<Image> {
-        let entry = the_one("index.json", index["manifests"].as_array(), name, |entry| {
-            text(&entry["annotations"][REF_NAME]).into_iter().collect()
-        })?;
-        let bytes = self.blob_document(&entry["digest"])?;
+    fn oci(&self, index: Value, name: Option<&str>) -> Result<Image> {
+        let all = listed(index, |descriptor| parse("index", &self.blob_document(descriptor)?))?;
+        let Listed { entry, names, .. } = self.choose("index.json", &all, name, |entry| &entry["digest"])?;
+        let bytes = self.blob_document(&entry)?;
         let manifest = parse("manifest", &bytes)?;
-        let layers = manifest["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let [layer] = layers else {
-            return Err(bad(format!("it has {} layers, a checkpoint has one", layers.len())));
-        };
+        let layer = the_layer(&manifest["layers"])?;
         let annotations = manifest["annotations"].as_object().map(|all| {
             all.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
         });
-        let digest = digest(&layer["digest"])?;
         Ok(Image {
-            name: text(&entry["annotations"][REF_NAME]).map(str::to_owned),
+            name: names.into_iter().next(),
             annotations: annotations.unwrap_or_default(),
-            config: self.blob_document(&manifest["config"]["digest"])?,
-            layer: self.blob(&format!("blobs/sha256/{digest}"), Some(digest))?,
+            config: self.blob_document(&manifest["config"])?,
+            layer: self.blob(layer)?,
             manifest: bytes,
         })
     }
 
     fn docker(&self, manifest: &Value, name: Option<&str>) -> Result<Image> {
-        let entry = the_one("manifest.json", manifest.as_array(), name, |entry| {
-            entry["RepoTags"].as_array().into_iter().flatten().filter_map(text).collect()
-        })?;
-        let config = text(&entry["Config"]).ok_or_else(|| bad("manifest.json names no configuration"))?;
-        let layers = entry["Layers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let [layer] = layers else {
-            return Err(bad(format!("it has {} layers, a checkpoint has one", layers.len())));
+        let tags = |entry: &Value| -> Vec<String> {
+            entry["RepoTags"].as_array().into_iter().flatten().filter_map(text).map(str::to_owned).collect()
         };
-        let layer = text(layer).ok_or_else(|| bad("manifest.json names no layer"))?;
+        let all: Vec<Listed> = manifest
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|entry| Listed {
+                names: tags(entry),
+                identity: format!("{} {}", entry["Config"], entry["Layers"]),
+                entry: entry.clone(),
+            })
+            .collect();
+        let Listed { entry, names, .. } = self.choose("manifest.json", &all, name, |entry| &entry["Config"])?;
+        let config = text(&entry["Config"]).ok_or_else(|| bad("manifest.json names no configuration"))?;
+        let layer =
+            text(the_layer(&entry["Layers"])?).ok_or_else(|| bad("manifest.json names no layer"))?;
         Ok(Image {
-            name: text(&entry["RepoTags"][0]).map(str::to_owned),
+            name: names.into_iter().next(),
             annotations: BTreeMap::new(),
             manifest: Vec::new(),
-            config: self.document(config, None)?.unwrap_or_default(),
-            layer: self.blob(layer, None)?,
+            config: self.document(config)?.unwrap_or_default(),
+            layer: self.find(layer)?.ok_or_else(|| Error::member(layer, "not in the image"))?,
         })
     }
 
-    fn blob_document(&self, digest_field: &Value) -> Result<Vec<u8>> {
-        let digest = digest(digest_field)?;
-        let name = format!("blobs/sha256/{digest}");
-        self.document(&name, Some(&digest))?.ok_or_else(|| Error::member(&name, "not in the image"))
+    /// The image that is meant; `part` tells what must be in the layout for it to be there.
+    fn choose(
+        &self,
+        list: &'static str,
+        all: &[Listed],
+        name: Option<&str>,
+        part: impl Fn(&Value) -> &Value,
+    ) -> Result<Listed> {
+        let there = |image: &Listed| {
+            let part = part(&image.entry);
+            let path = digest(part).map(|digest| blob_path(&digest)).ok();
+            let path = path.as_deref().or(part.as_str());
+            path.is_some_and(|path| matches!(self.find(path), Ok(Some(_))))
+        };
+        choose(list, all, name, there, crate::host::architecture())
+    }
+
+    fn blob_document(&self, descriptor: &Value) -> Result<Vec<u8>> {
+        let blob = self.blob(descriptor)?;
+        let digest = blob.digest.clone().unwrap_or_default();
+        let name = blob_path(&digest);
+        let bytes = blob.document(&name)?;
+        match super::sha256(&bytes) == digest {
+            true => Ok(bytes),
+            false => Err(Error::member(&name, "its SHA-256 is not its name")),
+        }
     }
 
     /// A whole document, `None` where there is none.
-    fn document(&self, name: &str, digest: Option<&str>) -> Result<Option<Vec<u8>>> {
-        let Some(mut blob) = self.find(name)? else { return Ok(None) };
-        if blob.size > DOCUMENT {
-            return Err(Error::member(name, format!("longer than {DOCUMENT} bytes")));
-        }
-        let io = |e: std::io::Error| Error::member(name, e);
-        blob.file.seek(SeekFrom::Start(blob.offset)).map_err(io)?;
-        let mut bytes = Vec::new();
-        blob.file.take(blob.size).read_to_end(&mut bytes).map_err(io)?;
-        match digest {
-            Some(digest) if super::sha256(&bytes) != digest => {
-                Err(Error::member(name, "its SHA-256 is not its name"))
-            }
-            _ => Ok(Some(bytes)),
-        }
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.find(name)?.map(|blob| blob.document(name)).transpose()
     }
 
-    fn blob(&self, name: &str, digest: Option<String>) -> Result<Blob> {
-        match self.find(name)? {
-            Some(blob) => Ok(Blob { digest, ..blob }),
-            None => Err(Error::member(name, "not in the image")),
+    /// What a descriptor describes, as long as it says; whether it has that digest is not looked at.
+    fn blob(&self, descriptor: &Value) -> Result<Blob> {
+        let digest = digest(&descriptor["digest"])?;
+        let name = blob_path(&digest);
+        let Some(blob) = self.find(&name)? else { return Err(Error::member(&name, "not in the image")) };
+        match &descriptor["size"] {
+            Value::Null => {}
+            size if size.as_u64() == Some(blob.size) => {}
+            size => {
+                let what = format!("{} bytes, {size} are announced", blob.size);
+                return Err(Error::member(&name, what));
+            }
         }
+        Ok(Blob { digest: Some(digest), ..blob })
     }
 
     fn find(&self, name: &str) -> Result<Option<Blob>> {
@@ -229,6 +247,18 @@ impl Layout {
 const NOFOLLOW_NONBLOCK: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 impl Blob {
+    /// All of it, which is a document by this name.
+    fn document(mut self, name: &str) -> Result<Vec<u8>> {
+        if self.size > DOCUMENT {
+            return Err(Error::member(name, format!("longer than {DOCUMENT} bytes")));
+        }
+        let io = |e: std::io::Error| Error::member(name, e);
+        self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
+        let mut bytes = Vec::new();
+        self.file.take(self.size).read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+
     /// Reads all of it and compares its hash with its name.
     ///
     /// # Errors
@@ -261,26 +291,16 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// The entry that has `name` among its names, or without one the only entry; `list` is the document they are in.
-fn the_one<'a>(
-    list: &'static str,
-    entries: Option<&'a Vec<Value>>,
-    name: Option<&str>,
-    names: impl Fn(&Value) -> Vec<&str>,
-) -> Result<&'a Value> {
-    let entries = entries.map(Vec::as_slice).unwrap_or_default();
-    let wanted = |entry: &&Value| name.is_none_or(|name| names(entry).contains(&name));
-    let found: Vec<&Value> = entries.iter().filter(wanted).collect();
-    if let [entry] = found.as_slice() {
-        return Ok(entry);
+/// The only layer there is.
+fn the_layer(layers: &Value) -> Result<&Value> {
+    match layers.as_array().map(Vec::as_slice).unwrap_or_default() {
+        [layer] => Ok(layer),
+        layers => Err(bad(format!("it has {} layers, a checkpoint has one", layers.len()))),
     }
-    let mut there: Vec<String> =
-        entries.iter().flat_map(&names).take(NAMES).map(|n| format!("{n:?}")).collect();
-    there.dedup();
-    if there.is_empty() {
-        return Err(bad(format!("{list} lists {} images, one is wanted", entries.len())));
-    }
-    Err(Error::Choice { list, names: there })
+}
+
+fn blob_path(digest: &str) -> String {
+    format!("blobs/sha256/{digest}")
 }
 
 /// The digits of `sha256:…`; anything else could be a path.

@@ -1,0 +1,204 @@
+//! gzip, zstd and bzip2: streams of one format, one after another, and zeros after the last.
+
+use std::io::{self, BufRead, ErrorKind, Read};
+
+/// How one stream is opened where another has ended.
+type Open<R> = fn(R, &Options) -> io::Result<One<R>>;
+
+/// What a decoder may take.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    /// The window of zstd, as a power of two.
+    pub(super) window_log: u32,
+}
+
+/// All streams of an input. Each has a decoder of its own, so that its end is seen: bsdtar fills the last record of a compressed tar
+/// with zeros when it writes to a pipe, and so do tapes. gzip(1) passes over them; podman refuses them.
+pub(super) struct Streams<R> {
+    state: State<R>,
+    open: Open<R>,
+    options: Options,
+}
+
+enum State<R> {
+    Within(Box<One<R>>),
+    Ended,
+    /// There was an error between two streams.
+    Lost,
+}
+
+/// One stream.
+pub(super) enum One<R> {
+    Gzip(flate2::bufread::GzDecoder<R>),
+    Zstd(zstd::stream::read::Decoder<'static, R>),
+    Bzip2(bzip2::bufread::BzDecoder<R>),
+}
+
+impl<R: BufRead> One<R> {
+    pub(super) fn gzip(input: R, _: &Options) -> io::Result<One<R>> {
+        Ok(One::Gzip(flate2::bufread::GzDecoder::new(input)))
+    }
+
+    pub(super) fn zstd(input: R, options: &Options) -> io::Result<One<R>> {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+        decoder.window_log_max(options.window_log)?;
+        Ok(One::Zstd(decoder))
+    }
+
+    pub(super) fn bzip2(input: R, _: &Options) -> io::Result<One<R>> {
+        Ok(One::Bzip2(bzip2::bufread::BzDecoder::new(input)))
+    }
+
+    /// The input after the stream, which has ended.
+    fn into_inner(self) -> R {
+        match self {
+            One::Gzip(decoder) => decoder.into_inner(),
+            One::Zstd(decoder) => decoder.into_inner(),
+            One::Bzip2(decoder) => decoder.into_inner(),
+        }
+    }
+}
+
+impl<R: BufRead> Read for One<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            One::Gzip(decoder) => decoder.read(buf),
+            One::Zstd(decoder) => decoder.read(buf),
+            One::Bzip2(decoder) => decoder.read(buf),
+        }
+    }
+}
+
+impl<R: BufRead> Streams<R> {
+    /// The streams of `input`, each opened by `open`.
+    pub(super) fn new(input: R, open: Open<R>, options: Options) -> io::Result<Streams<R>> {
+        let first = Box::new(open(input, &options)?);
+        Ok(Streams { state: State::Within(first), open, options })
+    }
+
+    /// What comes after a stream.
+    fn after(&self, mut input: R) -> io::Result<State<R>> {
+        match peek(&mut input)?.first() {
+            None => Ok(State::Ended),
+            Some(0) => {
+                pass_over_zeros(&mut input)?;
+                Ok(State::Ended)
+            }
+            Some(_) => Ok(State::Within(Box::new((self.open)(input, &self.options)?))),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Streams<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match &mut self.state {
+                State::Within(stream) => match stream.read(buf)? {
+                    0 => {}
+                    got => return Ok(got),
+                },
+                State::Ended => return Ok(0),
+                State::Lost => return Err(io::Error::other("read again after an error")),
+            }
+            if let State::Within(stream) = std::mem::replace(&mut self.state, State::Lost) {
+                self.state = self.after(stream.into_inner())?;
+            }
+        }
+    }
+}
+
+/// What comes next, without taking it: nothing at the end.
+fn peek(input: &mut impl BufRead) -> io::Result<&[u8]> {
+    while let Err(e) = input.fill_buf() {
+        if e.kind() != ErrorKind::Interrupted {
+            return Err(e);
+        }
+    }
+    input.fill_buf()
+}
+
+fn pass_over_zeros(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let padding = peek(input)?;
+        if padding.is_empty() {
+            return Ok(());
+        }
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(io::Error::new(ErrorKind::InvalidData, "something follows the zeros after the stream"));
+        }
+        let length = padding.len();
+        input.consume(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Compression, Decoder, Encoder, Settings};
+    use std::io::{self, Read, Write};
+
+    fn packed(compression: Compression, data: &[u8]) -> Vec<u8> {
+        let mut encoder =
+            Encoder::new(Vec::new(), &Settings { compression, level: None, threads: 1 }).unwrap();
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(packed: &[u8]) -> io::Result<String> {
+        let mut out = String::new();
+        // One byte at a time: an end may come anywhere in a buffer.
+        let mut decoder = Decoder::new(io::BufReader::with_capacity(1, packed))?;
+        decoder.read_to_string(&mut out)?;
+        Ok(out)
+    }
+
+    const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2];
+
+    #[test]
+    fn zeros_after_the_last_stream_are_padding_as_bsdtar_writes_them_to_a_pipe() {
+        for compression in ALL {
+            let mut padded = [packed(compression, b"one "), packed(compression, b"two")].concat();
+            padded.resize(10240, 0);
+            assert_eq!(unpacked(&padded).unwrap(), "one two", "{compression}");
+        }
+    }
+
+    #[test]
+    fn anything_else_after_the_last_stream_is_an_error_also_after_padding() {
+        for compression in ALL {
+            let stream = packed(compression, b"text");
+            for rest in [&b"x"[..], b"\0\0\0\0x", b"\0\0\0\0\x1f\x8b\x08"] {
+                assert!(unpacked(&[&stream[..], rest].concat()).is_err(), "{compression}: {rest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn streams_of_nothing_are_passed_over() {
+        for compression in ALL {
+            let nothing = packed(compression, b"");
+            let all = [&nothing[..], &packed(compression, b"text"), &nothing, &nothing].concat();
+            assert_eq!(unpacked(&all).unwrap(), "text", "{compression}");
+        }
+    }
+
+    /// pzstd begins its output with one.
+    #[test]
+    fn a_skippable_frame_is_passed_over_wherever_it_stands() {
+        let skippable = [&0x184d_2a50_u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"hello"].concat();
+        assert_eq!(Compression::detect(&skippable), Compression::Zstd);
+        let frame = packed(Compression::Zstd, b"text");
+        let all = [&skippable[..], &frame, &skippable, &skippable, &frame, &skippable].concat();
+        assert_eq!(unpacked(&all).unwrap(), "texttext");
+    }
+
+    #[test]
+    fn what_could_not_be_read_does_not_end_quietly_when_it_is_read_again() {
+        let bytes = [packed(Compression::Gzip, b"text"), b"\0\0x".to_vec()].concat();
+        let mut decoder = Decoder::new(&bytes[..]).unwrap();
+        assert!(io::copy(&mut decoder, &mut io::sink()).is_err());
+        assert!(decoder.read(&mut [0]).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! Which image of a layout is meant.
+//!
+//! An index may list indexes (image-spec 1.1, image-index.md), as `docker buildx` and registries have them for several platforms, and an
+//! attestation of how the image was made beside it.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use super::read::bad;
+use crate::error::{Error, Result};
+
+/// Where an index names an image: the specification's annotation, and containerd's and docker's with all of the name.
+const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+/// What buildx writes of an image is listed as one.
+const ATTESTATION: &str = "vnd.docker.reference.type";
+/// An index, by the specification and by docker before it.
+const INDEX: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// Indexes below each other. Tools write two.
+const DEEPEST: usize = 8;
+/// Indexes in all. An index that lists another twice, that again lists one twice, and so on, would be read for ever.
+const INDEXES: usize = 1000;
+/// Images in all, likewise.
+const IMAGES: usize = 100_000;
+/// Names that are told when none was chosen.
+const TOLD: usize = 20;
+
+/// An image that is listed.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    /// What the list says of it.
+    pub(super) entry: Value,
+    /// Its names, those of the indexes above it among them.
+    pub(super) names: Vec<String>,
+    /// What tells it from others: its digest, or its parts.
+    pub(super) identity: String,
+}
+
+/// The images that `index` and the indexes in it list, those of the outer first. `read` gives the document of a descriptor.
+pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>) -> Result<Vec<Listed>> {
+    let mut all = Vec::new();
+    let mut waiting = VecDeque::from([(index, Vec::new(), 1)]);
+    let mut indexes = 1;
+    while let Some((index, above, depth)) = waiting.pop_front() {
+        for entry in index["manifests"].as_array().into_iter().flatten() {
+            let own = NAMES.iter().filter_map(|key| entry["annotations"][key].as_str()).map(str::to_owned);
+            let names: Vec<String> = above.iter().cloned().chain(own).collect();
+            if !entry["mediaType"].as_str().is_some_and(|kind| INDEX.contains(&kind)) {
+                let identity = entry["digest"].to_string();
+                all.push(Listed { entry: entry.clone(), names, identity });
+            } else if depth == DEEPEST || indexes == INDEXES {
+                return Err(bad(format!(
+                    "index.json: more than {DEEPEST} indexes below each other, or {INDEXES} in all"
+                )));
+            } else {
+                indexes += 1;
+                waiting.push_back((read(entry)?, names, depth + 1));
+            }
+        }
+        if all.len() > IMAGES {
+            return Err(bad(format!("index.json: more than {IMAGES} images")));
+        }
+    }
+    Ok(all)
+}
+
+/// The one that is called `name`, or without a name the only one; `list` is the document they are in. Of several by the same names,
+/// attestations aside, it is the one that is `there`, or the one of these that is for `architecture`.
+pub(super) fn choose(
+    list: &'static str,
+    all: &[Listed],
+    name: Option<&str>,
+    there: impl Fn(&Listed) -> bool,
+    architecture: &str,
+) -> Result<Listed> {
+    let named: Vec<&Listed> = all
+        .iter()
+        .filter(|image| name.is_none_or(|name| image.names.iter().any(|n| n == name)))
+        .filter(|image| image.entry["annotations"][ATTESTATION].is_null())
+        .collect();
+    let alike = named.windows(2).all(|pair| pair[0].names == pair[1].names);
+    let present = named.iter().copied().filter(|image| alike && there(image));
+    let for_this_host = |image: &&Listed| image.entry["platform"]["architecture"] == architecture;
+    for narrower in [
+        distinct(named.iter().copied()),
+        distinct(present.clone()),
+        distinct(present.filter(for_this_host)),
+    ] {
+        if let [image] = narrower.as_slice() {
+            return Ok((*image).clone());
+        }
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in all.iter().flat_map(|image| &image.names).map(|name| format!("{name:?}")) {
+        if names.len() < TOLD && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match (name, names.as_slice()) {
+        (_, []) => Err(bad(format!("{list} lists {} images, one is wanted", named.len()))),
+        (Some(name), _) if !named.is_empty() => Err(bad(format!(
+            "{list} lists {} images by the name {name:?}, and not one of them for {architecture}",
+            named.len()
+        ))),
+        _ => Err(Error::Choice { list, names }),
+    }
+}
+
+/// The images without those that are there already, under another name.
+fn distinct<'a>(images: impl Iterator<Item = &'a Listed>) -> Vec<&'a Listed> {
+    let mut seen = std::collections::BTreeSet::new();
+    images.filter(|image| seen.insert(image.identity.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn image(digest: &str, name: &str) -> Value {
+        json!({ "digest": digest, "annotations": { NAMES[0]: name } })
+    }
+
+    fn by(index: Value, name: Option<&str>, there: &[&str]) -> std::result::Result<String, String> {
+        let all = listed(index, |descriptor| Ok(descriptor["holds"].clone())).map_err(|e| e.to_string())?;
+        let there = |image: &Listed| there.iter().any(|digest| image.entry["digest"] == *digest);
+        let found = choose("index.json", &all, name, there, "amd64").map_err(|e| e.to_string())?;
+        Ok(found.entry["digest"].as_str().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn one_image_under_two_names_is_one_image() {
+        let index = json!({ "manifests": [image("a", "x:1"), image("a", "x:2")] });
+        assert_eq!(by(index.clone(), None, &["a"]).unwrap(), "a");
+        assert_eq!(by(index.clone(), Some("x:2"), &["a"]).unwrap(), "a");
+        let e = by(index, Some("x:3"), &["a"]).unwrap_err();
+        assert!(e.contains("\"x:1\"") && e.contains("\"x:2\""), "{e}");
+    }
+
+    #[test]
+    fn an_index_in_an_index_is_looked_into_and_gives_its_name_to_what_it_lists() {
+        let platforms = json!({ "manifests": [
+            { "digest": "arm", "platform": { "architecture": "arm64" } },
+            { "digest": "amd", "platform": { "architecture": "amd64" } },
+            { "digest": "att", "platform": { "architecture": "unknown" }, "annotations": { ATTESTATION: "attestation-manifest" } },
+        ]});
+        let mut nested = image("index", "1");
+        nested["mediaType"] = json!(INDEX[0]);
+        nested["annotations"][NAMES[1]] = json!("docker.io/library/web:1");
+        nested["holds"] = platforms;
+        let index = json!({ "manifests": [image("other", "other"), nested] });
+        let all = ["arm", "amd", "att", "other"];
+        assert_eq!(by(index.clone(), Some("docker.io/library/web:1"), &all).unwrap(), "amd");
+        assert_eq!(by(index.clone(), Some("1"), &["arm", "att"]).unwrap(), "arm", "what was left out is none");
+        assert!(by(index, None, &all).unwrap_err().contains("\"other\""));
+    }
+
+    #[test]
+    fn several_for_other_machines_are_told_as_what_they_are() {
+        let mut images = [image("a", "x"), image("b", "x")];
+        images[0]["platform"] = json!({ "architecture": "arm64" });
+        let e = by(json!({ "manifests": images }), Some("x"), &["a", "b"]).unwrap_err();
+        assert!(e.contains("2 images by the name \"x\", and not one of them for amd64"), "{e}");
+    }
+
+    #[test]
+    fn indexes_without_end_are_refused() {
+        let mut deep = json!({ "manifests": [image("a", "x")] });
+        for _ in 1..DEEPEST {
+            deep = json!({ "manifests": [{ "mediaType": INDEX[1], "digest": "i", "holds": deep }] });
+        }
+        assert_eq!(by(deep.clone(), None, &[]).unwrap(), "a");
+        let deeper = json!({ "manifests": [{ "mediaType": INDEX[1], "digest": "i", "holds": deep }] });
+        assert!(by(deeper, None, &[]).unwrap_err().contains("below each other"));
+        let mut wide = json!({ "manifests": [] });
+        for _ in 0..4 {
+            let entry = json!({ "mediaType": INDEX[0], "digest": "i", "holds": wide });
+            wide = json!({ "manifests": vec![entry; 12] });
+        }
+        assert!(by(wide, None, &[]).unwrap_err().contains("1000 in all"));
+    }
+}
