@@ -173,6 +173,18 @@ fn what_peers_write_is_read() {
     assert_same(source.path(), out.path(), &["mtime", "xattr", "mode"]);
 }
 
+/// bsdtar writes a mode with the owning group's permissions, where stat(2) has those of the mask.
+#[test]
+fn an_acl_from_bsdtar_keeps_its_mask() {
+    let source = tempfile::tempdir().unwrap();
+    sh(
+        source.path(),
+        "mkdir d; echo x > f; setfacl -m u:77:rwx,g::r-x,m::rw-,o::--- f; setfacl -m u:77:rwx,g::---,o::--- d",
+    );
+    let out = through(source.path(), "bsdtar --format pax --acls -C $SRC -cf - .", "$TOOL extract $DST");
+    assert_same(source.path(), out.path(), &[]);
+}
+
 /// Files grow, shrink, vanish and become something else once the first byte is written.
 fn archived_while_it_changes(dir: &Path, args: &[&str]) -> (Vec<u8>, String) {
     for i in 0..40 {

@@ -60,6 +60,26 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
+/// `mode` with the permissions that go with the access ACL in `value`: the mask stands for the group's (acl(5)). The kernel sets the mask
+/// from a mode that is set after the ACL, and bsdtar writes the mode with the owning group's own entry instead.
+pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
+    let [mut owner, mut group, mut mask, mut other] = [None; 4];
+    for entry in value.get(4..).unwrap_or_default().chunks_exact(8) {
+        let &[tag_low, tag_high, perm, ..] = entry else { continue };
+        match u16::from_le_bytes([tag_low, tag_high]) {
+            USER_OBJ => owner = Some(perm),
+            GROUP_OBJ => group = Some(perm),
+            MASK => mask = Some(perm),
+            OTHER => other = Some(perm),
+            _ => {}
+        }
+    }
+    [(owner, 6), (mask.or(group), 3), (other, 0)].into_iter().fold(mode, |mode, (perm, shift)| match perm {
+        Some(perm) => mode & !(7 << shift) | u32::from(perm & 7) << shift,
+        None => mode,
+    })
+}
+
 /// PAX key and text for an attribute that is an ACL, with numeric ids; `None` for others, and for an ACL without entries.
 pub(crate) fn record(xattr: &Xattr) -> Option<(&'static [u8], String)> {
     let key: &[u8] = match &xattr.name[..] {
@@ -137,6 +157,15 @@ mod tests {
         assert_eq!(to_text(&[2, 0, 0, 0]), None);
         assert_eq!(to_text(&[1, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255]), None);
         assert_eq!(to_text(&[2, 0, 0, 0, 1, 0, 6]), None);
+    }
+
+    #[test]
+    fn the_mode_that_goes_with_an_acl_has_the_mask_for_the_group() {
+        let masked = from_text(b"user::rw-,group::r-x,other::---,user:77:rwx,mask::rw-").unwrap();
+        assert_eq!(mode(&masked, 0o2657), 0o2660);
+        let plain = from_text(b"user::rwx,group::r-x,other::r--").unwrap();
+        assert_eq!(mode(&plain, 0), 0o754);
+        assert_eq!(mode(b"", 0o4711), 0o4711);
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Extended {
         Ok(())
     }
 
-    /// Moves attributes and ACLs into `meta`, ordered by name; of duplicates the last record wins.
+    /// Moves attributes and ACLs into `meta`, ordered by name, with the mode that goes with them; of duplicates the last record wins.
     pub fn take_xattrs(&mut self, meta: &mut Meta) -> Result<()> {
         let mut all = std::mem::take(&mut self.libarchive_xattrs);
         all.append(&mut self.xattrs);
@@ -246,6 +246,9 @@ impl Extended {
                 let value = acl::from_text(&text).ok_or_else(|| {
                     Error::malformed("PAX header", format!("bad ACL {:?}", Shown(&text).to_string()))
                 })?;
+                if name == acl::ACCESS {
+                    meta.mode = acl::mode(&value, meta.mode);
+                }
                 all.push(Xattr { name: name.to_vec(), value });
             }
         }
