@@ -60,7 +60,11 @@ fn show_tells_when_a_pipe_brings_the_pages_too_early_for_command_lines() {
     let unordered = plain("g23-handmade-from-runc.tar.xz");
     let run = piped(&["--show", "--json"], &unordered);
     assert!(run.status.success());
-    assert!(said(&run).contains("command lines are not shown: the pages that hold them come before"), "{}", said(&run));
+    assert!(
+        said(&run).contains("command lines are not shown: the pages that hold them come before"),
+        "{}",
+        said(&run)
+    );
     let ordered = plain("g01-basic-none.tar.xz");
     assert_eq!(said(&piped(&["--show"], &ordered)), "");
 }
@@ -129,7 +133,11 @@ fn an_image_is_found_in_an_index_within_the_index_as_buildx_writes_it() {
     assert!(layout.list(both.clone(), &["--tag", "docker.io/library/web:1"]).status.success());
     let run = layout.list(both, &[]);
     assert_eq!(run.status.code(), Some(1));
-    assert!(said(&run).contains("index.json lists \"other\", \"1\", \"docker.io/library/web:1\""), "{}", said(&run));
+    assert!(
+        said(&run).contains("index.json lists \"other\", \"1\", \"docker.io/library/web:1\""),
+        "{}",
+        said(&run)
+    );
 }
 
 #[test]

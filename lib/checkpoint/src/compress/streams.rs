@@ -127,7 +127,10 @@ fn pass_over_zeros(input: &mut impl BufRead) -> io::Result<()> {
             return Ok(());
         }
         if padding.iter().any(|&byte| byte != 0) {
-            return Err(io::Error::new(ErrorKind::InvalidData, "something follows the zeros after the stream"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "something follows the zeros after the stream",
+            ));
         }
         let length = padding.len();
         input.consume(length);

@@ -83,11 +83,9 @@ pub(super) fn choose(
     let alike = named.windows(2).all(|pair| pair[0].names == pair[1].names);
     let present = named.iter().copied().filter(|image| alike && there(image));
     let for_this_host = |image: &&Listed| image.entry["platform"]["architecture"] == architecture;
-    for narrower in [
-        distinct(named.iter().copied()),
-        distinct(present.clone()),
-        distinct(present.filter(for_this_host)),
-    ] {
+    for narrower in
+        [distinct(named.iter().copied()), distinct(present.clone()), distinct(present.filter(for_this_host))]
+    {
         if let [image] = narrower.as_slice() {
             return Ok((*image).clone());
         }
@@ -153,7 +151,11 @@ mod tests {
         let index = json!({ "manifests": [image("other", "other"), nested] });
         let all = ["arm", "amd", "att", "other"];
         assert_eq!(by(index.clone(), Some("docker.io/library/web:1"), &all).unwrap(), "amd");
-        assert_eq!(by(index.clone(), Some("1"), &["arm", "att"]).unwrap(), "arm", "what was left out is none");
+        assert_eq!(
+            by(index.clone(), Some("1"), &["arm", "att"]).unwrap(),
+            "arm",
+            "what was left out is none"
+        );
         assert!(by(index, None, &all).unwrap_err().contains("\"other\""));
     }
 

@@ -152,10 +152,10 @@ impl Layout {
                 entry: entry.clone(),
             })
             .collect();
-        let Listed { entry, names, .. } = self.choose("manifest.json", &all, name, |entry| &entry["Config"])?;
+        let Listed { entry, names, .. } =
+            self.choose("manifest.json", &all, name, |entry| &entry["Config"])?;
         let config = text(&entry["Config"]).ok_or_else(|| bad("manifest.json names no configuration"))?;
-        let layer =
-            text(the_layer(&entry["Layers"])?).ok_or_else(|| bad("manifest.json names no layer"))?;
+        let layer = text(the_layer(&entry["Layers"])?).ok_or_else(|| bad("manifest.json names no layer"))?;
         Ok(Image {
             name: names.into_iter().next(),
             annotations: BTreeMap::new(),
