@@ -21,7 +21,7 @@ pub(super) struct Streams<R> {
 }
 
 enum State<R> {
-    Within(Box<One<R>>),
+    Within(One<R>),
     Ended,
     /// There was an error between two streams.
     Lost,
@@ -29,14 +29,14 @@ enum State<R> {
 
 /// One stream.
 pub(super) enum One<R> {
-    Gzip(flate2::bufread::GzDecoder<R>),
+    Gzip(Box<flate2::bufread::GzDecoder<R>>),
     Zstd(zstd::stream::read::Decoder<'static, R>),
     Bzip2(bzip2::bufread::BzDecoder<R>),
 }
 
 impl<R: BufRead> One<R> {
     pub(super) fn gzip(input: R, _: &Options) -> io::Result<One<R>> {
-        Ok(One::Gzip(flate2::bufread::GzDecoder::new(input)))
+        Ok(One::Gzip(Box::new(flate2::bufread::GzDecoder::new(input))))
     }
 
     pub(super) fn zstd(input: R, options: &Options) -> io::Result<One<R>> {
@@ -72,7 +72,7 @@ impl<R: BufRead> Read for One<R> {
 impl<R: BufRead> Streams<R> {
     /// The streams of `input`, each opened by `open`.
     pub(super) fn new(input: R, open: Open<R>, options: Options) -> io::Result<Streams<R>> {
-        let first = Box::new(open(input, &options)?);
+        let first = open(input, &options)?;
         Ok(Streams { state: State::Within(first), open, options })
     }
 
@@ -84,7 +84,7 @@ impl<R: BufRead> Streams<R> {
                 pass_over_zeros(&mut input)?;
                 Ok(State::Ended)
             }
-            Some(_) => Ok(State::Within(Box::new((self.open)(input, &self.options)?))),
+            Some(_) => Ok(State::Within((self.open)(input, &self.options)?)),
         }
     }
 }
