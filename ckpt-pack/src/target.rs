@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
-use checkpoint::host::{Host, architecture};
+use checkpoint::host::Host;
 use checkpoint::oci::{Description, Family, LayoutWriter, annotations};
 use cli::{Output, usage};
 use tartree::Timestamp;
@@ -166,7 +166,7 @@ pub fn describe(
     Description {
         annotations: all,
         tag: image.tag.clone(),
-        architecture: architecture().into(),
+        architecture: checkpoint::architecture().into(),
         created: rfc3339(time.sec),
     }
 }

@@ -111,7 +111,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 fn an_image_is_found_in_an_index_within_the_index_as_buildx_writes_it() {
     let layout = Layout::new();
     let mut amd = layout.image.clone();
-    amd["platform"] = json!({ "os": "linux", "architecture": checkpoint::host::architecture() });
+    amd["platform"] = json!({ "os": "linux", "architecture": checkpoint::architecture() });
     let other = layout.add("application/vnd.oci.image.manifest.v1+json", &json!({ "layers": [] }));
     let mut foreign = other.clone();
     foreign["platform"] = json!({ "os": "linux", "architecture": "riscv32" });

@@ -50,7 +50,7 @@ impl Host {
         add("criu.version", criu.as_deref().and_then(criu_number).map(|number| number.to_string()));
         add("runtime.version", runtime.and_then(|runtime| output(runtime, &["--version"]).ok()));
         add("conmon.version", output("conmon", &["--version"]).ok().map(|text| text.replace('\n', ", ")));
-        add("host.arch", Some(architecture().into()));
+        add("host.arch", Some(crate::architecture().into()));
         add("host.kernel", read("/proc/sys/kernel/osrelease"));
         // The file is only in a unified hierarchy's root (cgroups(7)).
         let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
@@ -59,18 +59,6 @@ impl Host {
         add("distribution.version", os_release_value(&os_release, "VERSION_ID"));
         add("distribution.name", os_release_value(&os_release, "ID"));
         Host { facts }
-    }
-}
-
-/// The architecture by Go's name, which is what images have (GOARCH).
-pub fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        "loongarch64" => "loong64",
-        other => other,
     }
 }
 

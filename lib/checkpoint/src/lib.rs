@@ -4,6 +4,7 @@
 //! ([`stream`]), plain tars of members that end in a record proving they are complete, and it is
 //! taken apart again in one pass. JSON documents keep the keys they are not understood by.
 
+mod architecture;
 #[cfg(feature = "archive")]
 pub mod archive;
 #[cfg(feature = "archive")]
@@ -35,5 +36,6 @@ pub mod stats;
 pub mod stream;
 mod whiteout;
 
+pub use architecture::architecture;
 pub use error::{Error, Result};
 pub use member::{Member, VolumeName};

@@ -6,6 +6,7 @@
 //! nothing half-written under the final name, no binary on a terminal) is kept in one place.
 
 pub mod args;
+mod closed;
 mod complete;
 mod exit;
 mod findings;

@@ -76,6 +76,9 @@ impl Output {
                 Ok(Output { sink, name: name(path), fsync: false })
             }
             _ => {
+                if crate::closed::stdout() {
+                    return Err(io::Error::from(nix::errno::Errno::EBADF)).context("standard output");
+                }
                 let stdout = io::stdout();
                 if content == Content::Binary && stdout.is_terminal() {
                     return Err(Hint::on(

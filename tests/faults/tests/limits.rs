@@ -159,30 +159,49 @@ fn gone() -> Stdio {
     writer.into()
 }
 
+/// One of each tool's verbs that write to standard output.
+const WRITERS: [(&str, &[&str]); 10] = [
+    ("vol-archive", &["create", "tree"]),
+    ("vol-archive", &["list", "tree.tar"]),
+    ("rootfs-diff", &["create", "--members", "--from", "old", "--to", "tree"]),
+    ("rootfs-diff", &["list", "--from", "old", "--to", "tree"]),
+    ("netstatus", &["save", "network.json"]),
+    ("netstatus", &["show", "network.json"]),
+    ("spec-gen", &["-i", "config.json"]),
+    ("ckpt-pack", &["--bundle", "bundle", "diff.members"]),
+    ("ckpt-unpack", &["--list", "web.ckpt"]),
+    ("ckpt-unpack", &["--show", "web.ckpt"]),
+];
+
 #[test]
 fn standard_output_on_a_full_device_is_told() {
     let ground = Ground::new();
-    for (name, args) in [
-        ("vol-archive", &["create", "tree"][..]),
-        ("vol-archive", &["list", "tree.tar"]),
-        ("rootfs-diff", &["create", "--members", "--from", "old", "--to", "tree"]),
-        ("rootfs-diff", &["list", "--from", "old", "--to", "tree"]),
-        ("netstatus", &["save", "network.json"]),
-        ("netstatus", &["show", "network.json"]),
-        ("spec-gen", &["-i", "config.json"]),
-        ("ckpt-pack", &["--bundle", "bundle", "diff.members"]),
-        ("ckpt-unpack", &["--list", "web.ckpt"]),
-        ("ckpt-unpack", &["--show", "web.ckpt"]),
-    ] {
+    for (name, args) in WRITERS {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut command = Command::new(tool(name));
-        command.args(args).current_dir(ground.path("")).stdout(full);
-        if name == "netstatus" && args[0] == "show" {
-            command.args([] as [&str; 0]).stdin(fs::File::open(ground.path("network.json")).unwrap());
-        }
-        let output = command.output().unwrap();
+        let output =
+            Command::new(tool(name)).args(args).current_dir(ground.path("")).stdout(full).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{name} {args:?}: {stderr}");
         assert!(stderr.contains("standard output: No space left on device"), "{name} {args:?}: {stderr}");
+    }
+}
+
+/// The standard library puts `/dev/null` in its place, where an archive would be lost and the status 0.
+#[test]
+fn standard_output_that_is_closed_is_told() {
+    let ground = Ground::new();
+    for (name, args) in WRITERS {
+        let run = |redirection: &str| {
+            let script = format!("exec \"$0\" \"$@\" {redirection}");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).arg(tool(name)).args(args).current_dir(ground.path(""));
+            let output = command.output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (status, stderr) = run(">&-");
+        assert_eq!(status, Some(1), "{name} {args:?}: {stderr}");
+        assert!(stderr.contains("standard output: Bad file descriptor"), "{name} {args:?}: {stderr}");
+        assert_eq!(run(">/dev/null").0, Some(0), "{name} {args:?}");
+        assert_eq!(run("1<>/dev/null").0, Some(0), "{name} {args:?}");
     }
 }

@@ -179,7 +179,7 @@ impl Layout {
             let path = path.as_deref().or(part.as_str());
             path.is_some_and(|path| matches!(self.find(path), Ok(Some(_))))
         };
-        choose(list, all, name, there, crate::host::architecture())
+        choose(list, all, name, there, crate::architecture())
     }
 
     fn blob_document(&self, descriptor: &Value) -> Result<Vec<u8>> {
