@@ -11,7 +11,7 @@ mod process;
 mod runtime_tool;
 mod security;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
 use cli::args::{Common, OutputFile};
 
 pub use hooks::{HookArgs, RestoreArgs};
@@ -82,6 +82,10 @@ pub struct Args {
 impl cli::Arguments for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn completed() -> clap::Command {
+        Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
     }
 }
 

@@ -68,8 +68,11 @@ use std::process::ExitCode;
 
 /// The program.
 pub fn main() -> ExitCode {
-    // A verb of its own and not of the filter: to that, any other word is a mistake it can explain.
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "lookup-user") {
+    // A verb of its own and not of the filter: to that, any other word is a mistake it can explain. Before it may stand what
+    // both take.
+    let mut args = std::env::args_os().skip(1);
+    let first = args.find(|arg| arg != "-q" && arg != "--quiet" && arg != "--verbose");
+    if first.is_some_and(|arg| arg == "lookup-user") {
         return cli::run(lookup::run);
     }
     cli::run(run::run)

@@ -5,7 +5,6 @@
 
 pub mod notation;
 
-use anyhow::Context;
 use cli::{Hint, usage};
 use serde_json::{Value, json};
 
@@ -84,8 +83,8 @@ fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
 pub fn add_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
     for mount in &job.args.runtime_tool.mounts_add {
         let flag = || format!("--mounts-add {mount}");
-        checked(json!({ "mounts": [mount] })).with_context(flag)?;
-        mounts::check_destination(mounts::destination(mount)).with_context(flag)?;
+        checked(flag, json!({ "mounts": [mount] }))?;
+        mounts::check_destination(mounts::destination(mount)).map_err(|e| senseless(flag, &e))?;
         mounts::put_value(&mut job.spec, mount.clone());
         job.container.user_volumes.push(mounts::destination(mount).to_owned());
         job.trace.because(&job.spec, flag);
@@ -248,7 +247,7 @@ fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
         }
         for hook in added {
             let flag = || format!("--hooks-{stage}-add {hook}");
-            checked(json!({ "hooks": { stage: [hook] } })).with_context(flag)?;
+            checked(flag, json!({ "hooks": { stage: [hook] } }))?;
             if !hook["path"].as_str().is_some_and(|path| path.starts_with('/')) {
                 return Err(usage(format!("{}: an absolute path is wanted", flag())));
             }
@@ -261,8 +260,12 @@ fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
 }
 
 /// A part of a spec from the command line has the shape it has in a spec.
-fn checked(mut part: Value) -> anyhow::Result<()> {
-    shape::check(&mut part).map(|_| ())
+fn checked(flag: impl FnOnce() -> String, mut part: Value) -> anyhow::Result<()> {
+    shape::check(&mut part).map(|_| ()).map_err(|e| senseless(flag, &e))
+}
+
+fn senseless(flag: impl FnOnce() -> String, e: &anyhow::Error) -> anyhow::Error {
+    usage(format!("{}: {e:#}", flag()))
 }
 
 /// The entries of a list that may not be there; asking makes none.

@@ -175,7 +175,10 @@ impl Accounts {
 }
 
 /// The number a text is, if it is one: signs and leading zeros count, as Go's `Atoi` has it.
-fn as_number(text: &str) -> anyhow::Result<Option<u32>> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn as_number(text: &str) -> anyhow::Result<Option<u32>> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);

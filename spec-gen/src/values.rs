@@ -1,5 +1,7 @@
 //! Values of flags that need more than a number: terminal sizes, octal modes, signals.
 
+use crate::user::as_number;
+
 /// `WIDTHxHEIGHT` of a terminal; oci-runtime-tool has a colon there.
 ///
 /// # Errors
@@ -41,6 +43,26 @@ pub fn cpus(arg: &str) -> Result<f64, String> {
         Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
         _ => Err("a number from 0.01 on is wanted".into()),
     }
+}
+
+/// `USER[:GROUP]`, of which names are looked up later.
+///
+/// # Errors
+/// When a number is none that a look-up may give.
+pub fn user(arg: &str) -> Result<String, String> {
+    for part in arg.split(':').take(2) {
+        as_number(part).map_err(|e| format!("{e:#}"))?;
+    }
+    Ok(arg.to_owned())
+}
+
+/// A group, likewise.
+///
+/// # Errors
+/// As [`user`].
+pub fn group(arg: &str) -> Result<String, String> {
+    as_number(arg).map_err(|e| format!("{e:#}"))?;
+    Ok(arg.to_owned())
 }
 
 /// A signal by number or name.

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValue;
-use clap::{Arg, Command, CommandFactory, ValueEnum, ValueHint};
+use clap::{Arg, ArgGroup, Command, Id, ValueEnum, ValueHint};
 use clap_complete::aot::{Shell, generate};
 
-use crate::exit::Exit;
+use crate::exit::{Arguments, Exit};
 
 /// The shell whose completions the command line asks for: `--completions SHELL` and nothing else.
 ///
@@ -28,8 +28,8 @@ pub fn asked() -> Option<Result<Shell, String>> {
 }
 
 /// Prints the script of `shell`, or what could have been asked for.
-pub fn write<A: CommandFactory>(shell: Result<Shell, String>) -> ExitCode {
-    let command = A::command();
+pub fn write<A: Arguments>(shell: Result<Shell, String>) -> ExitCode {
+    let command = A::completed();
     let name = command.get_name().to_owned();
     let shell = match shell {
         Ok(shell) => shell,
@@ -41,7 +41,7 @@ pub fn write<A: CommandFactory>(shell: Result<Shell, String>) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let mut command = hinted(command, shell);
+    let mut command = hinted(offered(&command), shell);
     let mut script = Vec::new();
     generate(shell, &mut command, name.clone(), &mut script);
     if shell == Shell::Bash {
@@ -60,6 +60,35 @@ fn verbs_are_found(script: &[u8], name: &str) -> Vec<u8> {
     text.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__")).into_bytes()
 }
 
+/// The command line without what no help text shows, and without the words behind `--`, which are another program's: zsh would
+/// take the first word of all for one of them.
+fn offered(command: &Command) -> Command {
+    let (kept, rest): (Vec<&Arg>, Vec<&Arg>) =
+        command.get_arguments().partition(|arg| !arg.is_hide_set() && !arg.is_last_set());
+    let left_out = |id: &&Id| rest.iter().any(|arg| arg.get_id() == *id);
+    let groups = command.get_groups().map(|group| {
+        let args: Vec<&Id> = group.get_args().filter(|id| !left_out(id)).collect();
+        ArgGroup::new(group.get_id()).args(args).multiple(true)
+    });
+    let mut offered = Command::new(kept_text(command.get_name()))
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
+        .args(kept)
+        .groups(groups)
+        .subcommands(command.get_subcommands().map(self::offered));
+    if let Some(about) = command.get_about() {
+        offered = offered.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        offered = offered.version(kept_text(version));
+    }
+    offered
+}
+
+/// clap keeps names for ever, and this process ends when the script is printed.
+fn kept_text(text: &str) -> &'static str {
+    text.to_owned().leak()
+}
+
 /// Tells the shell what the names of the values in `--help` tell a person.
 fn hinted(command: Command, shell: Shell) -> Command {
     command.mut_args(|arg| hint(arg, shell)).mut_subcommands(|verb| hinted(verb, shell))
@@ -73,8 +102,7 @@ fn hint(arg: Arg, shell: Shell) -> Arg {
         _ => arg.get_value_hint(),
     };
     // clap_complete (4.6) puts the name as it is into zsh's `:NAME:ACTION`, where a colon would end it.
-    // clap keeps names for ever, and this process ends when the script is printed.
-    let escape = |name: &str| -> &'static str { name.replace(':', "\\:").leak() };
+    let escape = |name: &str| kept_text(&name.replace(':', "\\:"));
     match names {
         [name] if shell == Shell::Zsh && name.contains(':') => {
             let name = escape(name);

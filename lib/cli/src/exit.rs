@@ -37,6 +37,11 @@ pub trait Arguments: Parser {
     /// The flags every tool has.
     fn common(&self) -> &Common;
 
+    /// What the shells complete: what is parsed here, with verbs that are parsed by themselves.
+    fn completed() -> clap::Command {
+        Self::command()
+    }
+
     /// When progress is shown; a tool without long runs has no flag for it.
     fn progress(&self) -> When {
         When::Never

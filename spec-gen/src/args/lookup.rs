@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand};
 use cli::args::{Common, OutputFile};
 
+use crate::values::{group, user};
+
 /// Write an OCI runtime config.json, or tell what a user of a root file system is
 #[derive(Debug, Parser)]
 #[command(name = "spec-gen", version, mut_arg("verbose", |arg| arg.short(None)))]
@@ -29,7 +31,7 @@ pub enum Verb {
 #[derive(Debug, Group)]
 pub struct LookUpUser {
     /// Names of the root file system or numbers
-    #[arg(value_name = "USER[:GROUP]", allow_hyphen_values = true)]
+    #[arg(value_name = "USER[:GROUP]", value_parser = user, allow_hyphen_values = true)]
     pub user: String,
 
     /// The root file system
@@ -37,7 +39,7 @@ pub struct LookUpUser {
     pub rootfs: PathBuf,
 
     /// Add a supplementary group
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_parser = group)]
     pub group_add: Vec<String>,
 
     #[command(flatten)]

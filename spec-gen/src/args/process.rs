@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::values::{personality, size, umask};
+use crate::values::{group, personality, size, umask, user};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Process")]
 #[group(id = "process-flags", multiple = true, conflicts_with = "restore")]
 pub struct ProcessArgs {
     /// Run as USER[:GROUP], names of the root file system or numbers
-    #[arg(short, long, value_name = "USER[:GROUP]")]
+    #[arg(short, long, value_name = "USER[:GROUP]", value_parser = user)]
     pub user: Option<String>,
 
     /// Add a supplementary group
-    #[arg(long, value_name = "GROUP", alias = "process-groups", hide_short_help = true)]
+    #[arg(long, value_name = "GROUP", value_parser = group, alias = "process-groups", hide_short_help = true)]
     pub group_add: Vec<String>,
 
     /// Let this host user's entry count where the image has none

@@ -400,7 +400,8 @@ fn lookup_user_tells_what_user_would_give() {
     for (args, status, text) in [
         (&["short"][..], 1, "user short: unable to find user short"),
         (&["# c"], 1, "unable to find user # c"),
-        (&["-5"], 1, "uids and gids must be in range"),
+        (&["-5"], 2, "uids and gids must be in range"),
+        (&["alice", "--group-add", "2147483648"], 2, "uids and gids must be in range"),
         (&["alice", "--group-add", "none"], 1, "unable to find group none"),
         (&[], 2, "<USER[:GROUP]>"),
     ] {
@@ -409,6 +410,10 @@ fn lookup_user_tells_what_user_would_give() {
         assert!(message(&output).contains(text), "{args:?}: {}", message(&output));
     }
     assert!(message(&run(&["alice"])).contains("passwd:4: fewer than 4 fields, line ignored"));
+    for quiet in ["-q", "--quiet"] {
+        let output = dir.run(&[quiet, "lookup-user", "alice", "--rootfs", "rootfs"], "");
+        assert_eq!((output.status.code(), message(&output).as_str()), (Some(0), ""), "{quiet}");
+    }
     assert_eq!(dir.run(&["lookup-user", "alice"], "").status.code(), Some(2), "without a root file system");
     fs::remove_file(dir.path("rootfs/etc/passwd")).unwrap();
     symlink("/etc/passwd", dir.path("rootfs/etc/passwd")).unwrap();

@@ -148,9 +148,9 @@ fn what_makes_no_sense_is_named() {
     #[rustfmt::skip]
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--mounts-add", "x"], 2, "invalid value 'x' for '--mounts-add <JSON>'"),
-        (&["--mounts-add", "{}"], 1, "--mounts-add {}: mounts[0].destination: missing, a string is wanted"),
-        (&["--mounts-add", r#"{"destination":"data"}"#], 1, "data: a mount's destination must be an absolute path"),
-        (&["--hooks-poststop-add", "{}"], 1, "hooks.poststop[0].path: missing, a string is wanted"),
+        (&["--mounts-add", "{}"], 2, "--mounts-add {}: mounts[0].destination: missing, a string is wanted"),
+        (&["--mounts-add", r#"{"destination":"data"}"#], 2, "data: a mount's destination must be an absolute path"),
+        (&["--hooks-poststop-add", "{}"], 2, "hooks.poststop[0].path: missing, a string is wanted"),
         (&["--hooks-poststop-add", r#"{"path":"x"}"#], 2, "an absolute path is wanted"),
         (&["--linux-namespace-add", "net"], 2, "one of pid, network, ipc, uts, mount, user, cgroup, time is wanted"),
         (&["--process-cap-add-bounding", "CAP_X"], 2, "--process-cap-add-bounding CAP_X: not a capability"),

@@ -65,6 +65,11 @@ fn judge(offer: &Offer) {
     has("netstatus restore --to n", &["netavark"]);
     has("ckpt-unpack --ve", &["--verify", "--verbose"]);
     has("spec-gen --rest", &["--restore"]);
+    let words = has("spec-gen ", &["lookup-user"]);
+    assert!(!words.contains("help"), "no verb of it: {words:?}");
+    assert_eq!(offer("spec-gen --linux-device-a"), BTreeSet::new(), "no help text shows it");
+    let look_up = has("spec-gen lookup-user --", &["--rootfs", "--group-add", "--output", "--quiet"]);
+    assert!(!look_up.contains("--restore"), "an option of the filter: {look_up:?}");
     assert!(!offer("spec-gen --compl").contains("--completions"), "not for users");
 }
 
