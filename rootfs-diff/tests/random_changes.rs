@@ -104,7 +104,8 @@ fn take(root: &Path, step: &Step) {
             Step::Open(a) => drop(file().open(at(a))?),
             Step::Sparse(a) => file().create(true).open(at(a))?.set_len(300_000)?,
             Step::Mkdir(a) => fs::create_dir(at(a))?,
-            Step::Symlink(a, b) => symlink(path(Path::new("/"), *b), at(a))?,
+            // Relative, and downwards: what is written through an absolute one would be this machine's own `/a`.
+            Step::Symlink(a, b) => symlink(path(Path::new(""), *b), at(a))?,
             Step::Link(a, b) => fs::hard_link(at(a), at(b))?,
             Step::Rename(a, b) => fs::rename(at(a), at(b))?,
             Step::Exchange(a, b) => {
