@@ -157,7 +157,7 @@ pub struct Image {
     #[arg(long, value_name = "FORMAT", default_value = "archive")]
     pub format: Format,
     /// The image's name
-    #[arg(long, value_name = "REF", hide_short_help = true)]
+    #[arg(long, value_name = "REF", value_parser = tag, hide_short_help = true)]
     pub tag: Option<String>,
     /// Annotate the image also for FAMILY: cri-o [default: podman's and CRIU's]
     #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
@@ -203,6 +203,17 @@ pub enum Also {
 /// The names stand as possible values, so that completions know them.
 fn compression() -> impl TypedValueParser<Value = Compression> {
     PossibleValuesParser::new(Compression::names()).try_map(|name| name.parse::<Compression>())
+}
+
+/// What may stand in `org.opencontainers.image.ref.name` (image-spec, annotations.md): letters and digits, between them one of `-._:@+/`
+/// or `--`.
+fn tag(text: &str) -> Result<String, String> {
+    let separated = text.replace("--", "-");
+    let words = separated.split(['-', '.', '_', ':', '@', '+', '/']);
+    match words.into_iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        true => Ok(text.into()),
+        false => Err("a name such as localhost/web:1 is wanted".into()),
+    }
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {

@@ -41,6 +41,7 @@ const BUNDLE_FILES: [&str; 10] = [
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let settings = settings(&args.compress)?;
+    target::check(&args.image)?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,

@@ -9,7 +9,7 @@ use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
 use checkpoint::host::Host;
 use checkpoint::oci::{Description, Family, LayoutWriter, annotations};
-use cli::{Output, usage};
+use cli::{Hint, Output, usage};
 use tartree::Timestamp;
 
 use crate::args::{Also, Format, Image};
@@ -30,6 +30,21 @@ pub enum Place {
     Output,
     /// An unnamed file in the bundle, copied to the output when it is whole; its name for messages.
     Spool(String),
+}
+
+/// What only an image can have is not asked of an archive.
+pub fn check(image: &Image) -> anyhow::Result<()> {
+    let asked = [
+        ("--tag", image.tag.is_some()),
+        ("--annotations", image.annotations.is_some()),
+        ("--annotation", !image.annotation.is_empty()),
+    ];
+    match asked.into_iter().find(|(_, given)| *given && image.format == Format::Archive) {
+        Some((flag, _)) => {
+            Err(Hint::on(usage(format!("{flag}: only an image has such a thing")), "add --format oci"))
+        }
+        None => Ok(()),
+    }
 }
 
 impl Target {

@@ -382,6 +382,15 @@ fn mistakes_are_told_before_anything_is_written() {
         (&["--bundle", "web", "--rootfs-image", "x@12"], 2, "64 hexadecimal digits"),
         (&["--bundle", "web", "--format", "oci", "--compress", "xz"], 2, "gzip or zstd"),
         (&["--bundle", "web", "--pre-checkpoint", "--with-previous"], 2, "cannot be used with"),
+        (&["--bundle", "web", "--tag", "localhost/web:1"], 2, "--tag: only an image has such a thing"),
+        (&["--bundle", "web", "--annotation", "a=b"], 2, "hint: add --format oci"),
+        (&["--bundle", "web", "--format", "oci", "--tag", ""], 2, "--tag"),
+        (
+            &["--bundle", "web", "--format", "oci", "--tag", "a b"],
+            2,
+            "a name such as localhost/web:1 is wanted",
+        ),
+        (&["--bundle", "web", "--format", "oci", "--tag", "a//b"], 2, "a name such as"),
         (&["-o", "x"], 2, "--bundle"),
     ] {
         let mut args = args.to_vec();

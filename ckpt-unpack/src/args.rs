@@ -106,7 +106,7 @@ pub struct Output {
     #[command(flatten)]
     pub durable: Durable,
     /// With --list or --show: one JSON document instead of lines
-    #[arg(long, requires = "Look")]
+    #[arg(long, requires = "Look", conflicts_with_all = ["verify", "check"])]
     pub json: bool,
     /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
     #[arg(long, conflicts_with = "Look", hide_short_help = true)]

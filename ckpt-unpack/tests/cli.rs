@@ -451,6 +451,7 @@ fn the_command_line_is_checked() {
         (&["--check", "--show"], "cannot be used with"),
         (&["--verify", "--cleanup"], "cannot be used with"),
         (&["--bundle", "web", "--json"], "--json"),
+        (&["--verify", "--json"], "cannot be used with"),
         (&["--list", "--no-same-owner"], "cannot be used with"),
         (&["--bundle", "web", "--ignore-rootfs", "--rootfs", "x"], "cannot be used with"),
     ] {
