@@ -2,6 +2,8 @@
 //!
 //! Field values that do not fit are cut here; the writer has put the whole value into a PAX record before.
 
+use std::sync::LazyLock;
+
 use tar::Header;
 
 use crate::entry::Timestamp;
@@ -12,6 +14,9 @@ pub(crate) const BLOCK: usize = 512;
 /// The largest number of an octal field of 8 and of 12 bytes, one of them the terminator.
 pub(crate) const MAX_ID: u32 = 0o7_777_777;
 pub(crate) const MAX_SIZE: u64 = 0o77_777_777_777;
+
+/// What every header begins as. The `tar` crate formats a number into a new one, and one is made for every entry.
+static EMPTY: LazyLock<Header> = LazyLock::new(Header::new_ustar);
 
 /// The fields of a header to write. Names and links are cut to their fields.
 pub(crate) struct Fields<'a> {
@@ -34,7 +39,7 @@ pub(crate) fn push(out: &mut Vec<u8>, fields: &Fields<'_>) {
 
 /// The block of `fields`, checksummed. It is made for every entry, so its numbers are written here and not by formatting.
 pub(crate) fn block(fields: &Fields<'_>) -> [u8; BLOCK] {
-    let mut header = Header::new_ustar();
+    let mut header = EMPTY.clone();
     if let Some(ustar) = header.as_ustar_mut() {
         fill(&mut ustar.name, fields.name);
         fill(&mut ustar.prefix, fields.prefix);
@@ -91,7 +96,7 @@ pub(crate) struct Block(Header);
 impl Block {
     /// `None` is a block of zeros: end of archive.
     pub fn parse(bytes: &[u8; BLOCK]) -> Result<Option<Block>> {
-        let mut header = Header::new_old();
+        let mut header = EMPTY.clone();
         header.as_mut_bytes().copy_from_slice(bytes);
         if bytes.iter().all(|&b| b == 0) {
             return Ok(None);

@@ -14,7 +14,7 @@ use crate::path::TarPath;
 use crate::record::{Record, Records};
 use crate::root::Root;
 use crate::sink::Sink;
-use crate::write::{END_OF_ARCHIVE, encode, padding, removal_header};
+use crate::write::{END_OF_ARCHIVE, encode, encoded_len, padding, removal_header};
 
 /// A tar that is planned entry by entry and then written.
 ///
@@ -40,10 +40,8 @@ impl Plan {
 
     /// As [`add`](Plan::add), telling how the root is named if `entry` is the root.
     pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) {
-        self.scratch.clear();
-        encode(&mut self.scratch, &entry, root);
         let data = entry.kind.data_len();
-        self.size += self.scratch.len() as u64 + data + padding(data);
+        self.size += encoded_len(&mut self.scratch, &entry, root) + data + padding(data);
         self.records.push(&Record::Entry { entry, root, ino });
     }
 
@@ -57,9 +55,7 @@ impl Plan {
 
     /// Plans an empty file that no object of the source stands for: a reader that replaces objects removes what is at `path`.
     pub fn add_tombstone(&mut self, path: &TarPath) {
-        self.scratch.clear();
-        encode(&mut self.scratch, &tombstone(path), RootName::Dot);
-        self.size += self.scratch.len() as u64;
+        self.size += encoded_len(&mut self.scratch, &tombstone(path), RootName::Dot);
         self.records.push(&Record::Tombstone(path.clone()));
     }
 

@@ -28,24 +28,26 @@ pub fn encode_aligned(out: &mut Vec<u8>, entry: &Entry, root: RootName, position
     encode_with(out, entry, root, Some(position).filter(|_| entry.kind.data_len() >= WORTH_ALIGNING));
 }
 
+/// How many bytes [`encode`] makes of an entry. `scratch` is room for what it has to look at, so that none is asked for each time.
+pub(crate) fn encoded_len(scratch: &mut Vec<u8>, entry: &Entry, root: RootName) -> u64 {
+    let parts = Parts::of(entry, root);
+    scratch.clear();
+    extended(scratch, entry, &parts);
+    let records = match scratch.len() as u64 {
+        0 => 0,
+        len => BLOCK as u64 + len + padding(len),
+    };
+    records + (BLOCK + parts.map.as_ref().map_or(0, Vec::len)) as u64
+}
+
 fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
-    let name = name_of(entry, root);
-    let link: &[u8] = match &entry.kind {
-        Kind::Symlink { target } => target,
-        Kind::HardLink { target } => target.as_bytes(),
-        _ => b"",
-    };
-    let map = match &entry.kind {
-        Kind::File { map: Some(map), size } => Some(sparse::map_text(map, *size)),
-        _ => None,
-    };
-    let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
+    let parts = Parts::of(entry, root);
     // Room for the block of an `x` header, should there be one.
     let start = out.len();
     out.resize(start + BLOCK, 0);
-    let shown = extended(out, entry, &name, link, size, map.is_some());
+    let shown = extended(out, entry, &parts);
     if let Some(position) = aligned {
-        let behind = BLOCK + map.as_ref().map_or(0, Vec::len);
+        let behind = BLOCK + parts.map.as_ref().map_or(0, Vec::len);
         align(out, start + BLOCK, position + behind as u64);
     }
     let records = out.len() - start - BLOCK;
@@ -84,17 +86,17 @@ fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option
         &Fields {
             name: short,
             prefix,
-            link,
+            link: parts.link,
             typeflag,
             mode: entry.meta.mode,
             uid: entry.meta.uid,
             gid: entry.meta.gid,
-            size,
+            size: parts.size,
             mtime: entry.meta.mtime,
             rdev,
         },
     );
-    out.extend_from_slice(&map.unwrap_or_default());
+    out.extend_from_slice(&parts.map.unwrap_or_default());
 }
 
 /// Makes the payload of the `x` header, which is what `out` holds from `records` on, so long by a comment that it ends at
@@ -156,22 +158,42 @@ fn name_of(entry: &Entry, root: RootName) -> Cow<'_, [u8]> {
     }
 }
 
-/// Fills `records` with what the header block cannot hold; gives the name for the block.
-fn extended<'n>(
-    records: &mut Vec<u8>,
-    entry: &Entry,
-    name: &'n [u8],
-    link: &[u8],
+/// What a header says of an entry that is not in its metadata.
+struct Parts<'e> {
+    name: Cow<'e, [u8]>,
+    link: &'e [u8],
+    /// The text of a sparse map, which stands before the data.
+    map: Option<Vec<u8>>,
+    /// Bytes behind the header, the map included.
     size: u64,
-    sparse: bool,
-) -> Cow<'n, [u8]> {
+}
+
+impl Parts<'_> {
+    fn of(entry: &Entry, root: RootName) -> Parts<'_> {
+        let link: &[u8] = match &entry.kind {
+            Kind::Symlink { target } => target,
+            Kind::HardLink { target } => target.as_bytes(),
+            _ => b"",
+        };
+        let map = match &entry.kind {
+            Kind::File { map: Some(map), size } => Some(sparse::map_text(map, *size)),
+            _ => None,
+        };
+        let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
+        Parts { name: name_of(entry, root), link, map, size }
+    }
+}
+
+/// Fills `records` with what the header block cannot hold; gives the name for the block.
+fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> Cow<'p, [u8]> {
+    let (name, link) = (&parts.name[..], parts.link);
     let meta = &entry.meta;
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
     if !is_text(name) || !is_text(link) {
         // Without it libarchive takes the names for UTF-8 and falls back to the cut ones.
         pax::push(records, b"hdrcharset", b"BINARY");
     }
-    let shown = if sparse {
+    let shown = if parts.map.is_some() {
         pax::push(records, b"GNU.sparse.major", b"1");
         pax::push(records, b"GNU.sparse.minor", b"0");
         pax::push(records, b"GNU.sparse.name", name);
@@ -190,8 +212,8 @@ fn extended<'n>(
     if link.len() > 100 || !link.is_ascii() {
         pax::push(records, b"linkpath", link);
     }
-    if size > MAX_SIZE {
-        pax::push(records, b"size", size.to_string().as_bytes());
+    if parts.size > MAX_SIZE {
+        pax::push(records, b"size", parts.size.to_string().as_bytes());
     }
     if meta.uid > MAX_ID {
         pax::push(records, b"uid", meta.uid.to_string().as_bytes());
@@ -237,6 +259,33 @@ mod tests {
             let mut reader = crate::Reader::new(header.as_slice(), crate::Limits::default());
             let Some(crate::Item::Entry(read)) = reader.next().unwrap() else { panic!("{at}") };
             assert_eq!(read, entry);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_header_is_known_without_making_it() {
+        let meta = |sec, xattrs| Meta { mtime: Timestamp { sec, nsec: 0 }, xattrs, ..Meta::default() };
+        let long = vec![Xattr { name: b"user.x".to_vec(), value: vec![b'v'; 700] }];
+        let map = Some(SparseMap((0..200).map(|i| (i * 8192, 4096)).collect()));
+        let paths = [&b""[..], b"a", &[b'n'; 120], &[b'n'; 300]];
+        let kinds = [Kind::Dir, Kind::File { size: 1 << 40, map: None }, Kind::File { size: 1 << 40, map }];
+        let kinds = kinds.into_iter().chain([Kind::Symlink { target: vec![b't'; 101] }]);
+        for kind in kinds {
+            for (path, meta) in paths.iter().zip([
+                meta(1, Vec::new()),
+                meta(-1, Vec::new()),
+                meta(1, long.clone()),
+                meta(1, Vec::new()),
+            ]) {
+                let entry = Entry { path: TarPath::root().child(path), kind: kind.clone(), meta };
+                let (mut header, mut scratch) = (Vec::new(), b"of the one before".to_vec());
+                encode(&mut header, &entry, RootName::Slash);
+                assert_eq!(
+                    encoded_len(&mut scratch, &entry, RootName::Slash),
+                    header.len() as u64,
+                    "{entry:?}"
+                );
+            }
         }
     }
 
