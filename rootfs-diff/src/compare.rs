@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::rc::Rc;
 
-use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Result, RootName, Status, TarPath, Xattr};
+use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Place, Result, RootName, Status, TarPath, Xattr};
 
 use crate::aliases::Aliases;
 use crate::content::{Buffers, attributes, same_attributes, same_metadata, same_status};
@@ -15,7 +15,7 @@ use crate::links::{Candidate, Links};
 use crate::orphans::{self, Orphans};
 use crate::source::Source;
 use crate::tree::is_absent;
-use crate::upper::Listing;
+use crate::upper::{Listing, Shown};
 
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -58,8 +58,9 @@ pub enum Change {
 
 /// Takes the result, in an order in which a tar can be written.
 pub trait Changes {
-    /// A path that needs an entry; `ino` is its inode in the tree as it is.
-    fn entry(&mut self, entry: Entry, ino: u64, change: Change);
+    /// A path that needs an entry; `ino` is its inode in the tree as it is, `place` where that is read
+    /// (see [`Source::into_new`]).
+    fn entry(&mut self, entry: Entry, ino: u64, place: Place, change: Change);
     /// A path that is gone; it comes with what it was.
     fn removed(&mut self, path: TarPath, was: &Status);
     /// A directory that must be made anew, since a tar cannot take attributes away from one (R15). Its entry and
@@ -119,6 +120,8 @@ struct Frame {
     path: TarPath,
     look: Look,
     names: Vec<CString>,
+    /// What stands in it in the upper directory is what is seen, see [`Upper::shows`](crate::upper::Upper::shows).
+    shown: bool,
     /// The directory's own entry while nothing has asked for it (R4).
     own: Pending,
     /// New objects in it inherit an ACL unless told otherwise (R14).
@@ -166,6 +169,7 @@ impl Compare<'_> {
         self.changes.entry(
             entry,
             status.identity().ino,
+            Place::Source,
             if same { Change::Touched } else { Change::Modified },
         );
         self.push(path, look, listing, Rc::default(), default_acl)
@@ -177,8 +181,17 @@ impl Compare<'_> {
             return Ok(());
         }
         let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
-        let new = self.source.new.status(&path)?;
         let base = if look == Look::New { None } else { self.source.base.status(&path)? };
+        // Which names share an inode is a matter of the view alone.
+        let single = base.is_none_or(|base| base.links() == 1);
+        let (new, plain) = match self.in_upper(&path) {
+            Some(Shown::File(status, kind, meta)) if single => (Some(status), Some(Object { kind, meta })),
+            Some(Shown::Dir(status, listing)) if base.is_some_and(|base| base.is_dir()) => {
+                return self.directory(path, status, base, Some(listing));
+            }
+            Some(Shown::Nothing) => (None, None),
+            _ => (self.source.new.status(&path)?, None),
+        };
         let Some(status) = new else {
             if let Some(base) = base {
                 self.removed(path, &base)?;
@@ -199,24 +212,43 @@ impl Compare<'_> {
         {
             return Ok(());
         }
-        if status.is_dir() { self.directory(path, status, base) } else { self.leaf(path, status, base) }
+        if status.is_dir() {
+            self.directory(path, status, base, None)
+        } else {
+            self.leaf(path, status, base, plain)
+        }
     }
 
-    fn directory(&mut self, path: TarPath, status: Status, base: Option<Status>) -> Result<()> {
-        let mounted = self.source.new.is_mount_point(&status);
+    /// What the upper directory has at `path`, where that is what is seen.
+    fn in_upper(&mut self, path: &TarPath) -> Option<Shown> {
+        let shown = self.frames.last().is_some_and(|frame| frame.shown);
+        self.source.upper.as_mut().filter(|_| shown)?.shows(path)
+    }
+
+    /// With a listing, `status` is that of the directory in the upper one, which is what is seen.
+    fn directory(
+        &mut self,
+        path: TarPath,
+        status: Status,
+        base: Option<Status>,
+        plain: Option<Listing>,
+    ) -> Result<()> {
+        let place = if plain.is_some() { Place::Beside } else { Place::Source };
+        let mounted = place == Place::Source && self.source.new.is_mount_point(&status);
         let base = match base.filter(Status::is_dir) {
             Some(base) => self.base(&path, base)?,
             None => None,
         };
         let look = self.frames.last().map_or(Look::Both, |frame| frame.look);
         let (mut look, mut listing) = match &base {
+            Some(_) if plain.is_some() => (Look::Upper, plain),
             Some(_) if look == Look::Upper && !mounted => self.look_into(&path),
             Some(_) => (look, None),
             None => (Look::New, None),
         };
         let (kind, meta) = match &listing {
             Some(listing) if listing.plain => (Kind::Dir, status.meta(Vec::new())),
-            _ => match self.source.new.object(&path, &status)? {
+            _ => match self.source.new_at(place).object(&path, &status)? {
                 Some(object) => object,
                 None => return Ok(()),
             },
@@ -251,18 +283,31 @@ impl Compare<'_> {
         self.push(path, look, listing, own, default_acl)
     }
 
-    fn leaf(&mut self, path: TarPath, status: Status, base: Option<Status>) -> Result<()> {
+    /// `plain` is the object, where it was read from the upper directory.
+    fn leaf(
+        &mut self,
+        path: TarPath,
+        status: Status,
+        base: Option<Status>,
+        plain: Option<Object>,
+    ) -> Result<()> {
+        let place = if plain.is_some() { Place::Beside } else { Place::Source };
         let same = match &base {
             Some(base) if self.source.same_inode.holds(&status, base) => true,
-            Some(base) => self.is_same(&path, &status, base)?,
+            Some(base) => self.is_same(&path, place, &status, base)?,
             None => false,
         };
         let linked = status.links() > 1 || base.is_some_and(|base| base.links() > 1);
         if same && !linked {
             return Ok(());
         }
-        let Some((kind, meta)) = self.source.new.object(&path, &status)? else { return Ok(()) };
-        let new = Object { kind, meta };
+        let new = match plain {
+            Some(plain) => plain,
+            None => match self.source.new.object(&path, &status)? {
+                Some((kind, meta)) => Object { kind, meta },
+                None => return Ok(()),
+            },
+        };
         let parent = self.frames.last().map(|frame| frame.own.clone()).unwrap_or_default();
         let inherits = self.inherits();
         let entry = entry(path, new, None, inherits);
@@ -276,25 +321,26 @@ impl Compare<'_> {
             self.links.add(Candidate { entry, id, names, base, same, change, parent });
         } else {
             self.touch_parent();
-            self.changes.entry(entry, status.identity().ino, change);
+            self.changes.entry(entry, status.identity().ino, place, change);
         }
         Ok(())
     }
 
     /// R1: a path has changed when anything of it differs. Equal size and time prove nothing about content.
-    fn is_same(&mut self, path: &TarPath, new: &Status, base: &Status) -> Result<bool> {
+    fn is_same(&mut self, path: &TarPath, place: Place, new: &Status, base: &Status) -> Result<bool> {
         if !same_status(new, base) {
             return Ok(false);
         }
         let io = |source| Error::Io { object: path.to_string(), source };
         if new.is_file() && new.size() > 0 && self.options.content == Content::Read {
             let mut was = self.source.base.open(path).map_err(io)?;
-            let mut is = match self.source.new.open(path) {
+            let view = self.source.new_at(place);
+            let mut is = match view.open(path) {
                 Err(e) if is_absent(&e) => return Ok(false),
                 opened => opened.map_err(io)?,
             };
             // By descriptor: no name is looked up for them.
-            let now = self.source.new.xattrs(&is).map_err(io)?;
+            let now = view.xattrs(&is).map_err(io)?;
             let same = same_attributes(&now, &self.source.base.xattrs(&was).map_err(io)?);
             return Ok(same && self.buffers.same_content(&mut was, &mut is, new.size()).map_err(io)?);
         }
@@ -303,7 +349,7 @@ impl Compare<'_> {
             let (Some((kind, meta)), Some((old_kind, old))) = objects else { return Ok(false) };
             return Ok(same_metadata((&kind, &meta), (&old_kind, &old)));
         }
-        let now = self.source.new.xattrs_at(path).map_err(io)?;
+        let now = self.source.new_at(place).xattrs_at(path).map_err(io)?;
         Ok(same_attributes(&now, &self.source.base.xattrs_at(path).map_err(io)?))
     }
 
@@ -331,7 +377,7 @@ impl Compare<'_> {
 
     fn emit(&mut self, own: &Pending, change: Change) {
         if let Some((entry, ino)) = own.take() {
-            self.changes.entry(entry, ino, change);
+            self.changes.entry(entry, ino, Place::Source, change);
         }
     }
 
@@ -347,20 +393,20 @@ impl Compare<'_> {
         own: Pending,
         default_acl: bool,
     ) -> Result<()> {
+        let shown = listing.as_ref().is_some_and(|listing| listing.shown);
         let names = match (look, listing) {
             (Look::New, _) => self.source.new.names(&path)?,
             (Look::Upper, Some(listing)) => listing.places(),
             _ => merged(self.source.new.names(&path)?, self.source.base.names(&path)?),
         };
-        self.frames.push(Frame { path, look, names, own, default_acl });
+        self.frames.push(Frame { path, look, names, shown, own, default_acl });
         Ok(())
     }
 
     /// How the merged directory at `path` is to be listed: from the upper directory unless that one hides what is below it or
     /// shows something from elsewhere. Where in doubt both views are listed, which is always right.
     fn look_into(&mut self, path: &TarPath) -> (Look, Option<Listing>) {
-        let marks = self.source.marks;
-        let listing = self.source.upper.as_mut().and_then(|upper| Listing::of(upper, path, marks).ok());
+        let listing = self.source.upper.as_mut().and_then(|upper| upper.list(path).ok());
         match listing {
             Some(listing) if !listing.hides => (Look::Upper, Some(listing)),
             _ => (Look::Both, None),
@@ -378,7 +424,7 @@ impl Compare<'_> {
         }
         for emission in std::mem::take(&mut self.links).resolve() {
             self.emit(&emission.parent, Change::Touched);
-            self.changes.entry(emission.entry, emission.ino, emission.change);
+            self.changes.entry(emission.entry, emission.ino, Place::Source, emission.change);
         }
         Ok(())
     }

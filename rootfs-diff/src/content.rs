@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use tartree::{Kind, Meta, Status, Xattr};
 
 /// Host policy, not the container's: it differs between machines without a change.
-const LABEL: &[u8] = b"security.selinux";
+pub(crate) const LABEL: &[u8] = b"security.selinux";
 
 /// Attributes that a change can be made of.
 pub(crate) fn attributes(all: &[Xattr]) -> impl Iterator<Item = &Xattr> {

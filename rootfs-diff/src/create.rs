@@ -9,7 +9,7 @@ use cli::{Counted, Exit, Output, Session};
 use rootfs_diff::compare::ROOT_NAME;
 use rootfs_diff::{Change, Changes, compare};
 use std::io::Write;
-use tartree::{Entry, Error, IdMaps, Notice, Plan, Root, Sink, Status, Tally, TarPath, Timestamp};
+use tartree::{Entry, Error, Files, IdMaps, Notice, Place, Plan, Sink, Status, Tally, TarPath, Timestamp};
 
 use crate::args::{Create, Format, id_maps};
 use crate::oci_layer;
@@ -31,18 +31,18 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     let (plan, deleted, mtime) = diff.finish()?;
-    let mut root = source.into_new();
+    let mut files = source.into_new();
     let mut output = Counted::new(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
     match &args.deleted {
         Some(file) => {
             let lists = Lists::write(file, &deleted, args.output.fsync)?;
-            write_tar(&plan, &mut root, &mut output, &mut tally)?;
+            write_tar(&plan, &mut files, &mut output, &mut tally)?;
             lists.commit()?;
         }
         None => {
             let mut stream = StreamWriter::new(&mut output, "rootfs-diff");
-            stream.tar(&Member::RootfsDiff, &plan, &mut root, mtime, &mut tally)?;
+            stream.tar(&Member::RootfsDiff, &plan, &mut files, mtime, &mut tally)?;
             let (json, raw) = deleted::write(&deleted);
             for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
                 if let Some(text) = text {
@@ -56,15 +56,15 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
 
-/// Writes the planned tar of `root`.
+/// Writes the planned tar of `files`.
 pub fn write_tar(
     plan: &Plan,
-    root: &mut Root,
+    files: &mut dyn Files,
     output: &mut Counted<Output>,
     tally: &mut Tally<impl FnMut(&Notice)>,
 ) -> anyhow::Result<()> {
     let mut sink = Sink::new(output);
-    plan.write(root, &mut sink, tally)?;
+    plan.write(files, &mut sink, tally)?;
     Ok(sink.flush()?)
 }
 
@@ -144,14 +144,18 @@ impl Diff {
 }
 
 impl Changes for Diff {
-    fn entry(&mut self, mut entry: Entry, ino: u64, _change: Change) {
+    fn entry(&mut self, mut entry: Entry, ino: u64, place: Place, _change: Change) {
         if entry.path.is_root() {
             self.mtime = entry.meta.mtime;
         }
         if let Err(e) = self.ids.map_to_container(&mut entry) {
             self.failed.get_or_insert(e);
         }
-        self.plan.add_as(entry, ino, ROOT_NAME);
+        if entry.path.is_root() {
+            self.plan.add_as(entry, ino, ROOT_NAME);
+        } else {
+            self.plan.add_at(place, entry, ino);
+        }
     }
 
     fn removed(&mut self, path: TarPath, was: &Status) {

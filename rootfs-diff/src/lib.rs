@@ -1,8 +1,8 @@
 //! What changed in a root file system: overlayfs and plain trees compared, changes listed.
 //!
-//! The rule that keeps this exact: the kernel resolves overlayfs. Content and metadata are read from
-//! a merged view, never from the upper directory, so that redirects, metacopy, escaped attributes and
-//! whiteouts of any form need not be understood here. The upper directory only tells where to look.
+//! The rule that keeps this exact: the kernel resolves overlayfs. Content and metadata are those of a merged view, so that
+//! redirects, metacopy, escaped attributes and whiteouts of any form need not be understood here. The upper directory
+//! tells where to look, and only what has no mark that could make it something else is read there.
 
 mod aliases;
 pub mod compare;

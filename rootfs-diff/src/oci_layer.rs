@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use cli::{Counted, Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
-use tartree::{Entry, Error, IdMaps, Notice, Plan, Status, Tally, TarPath};
+use tartree::{Entry, Error, IdMaps, Notice, Place, Plan, Status, Tally, TarPath};
 
 use crate::args::{Create, id_maps};
 use crate::create::write_tar;
@@ -55,7 +55,7 @@ impl Layer {
 }
 
 impl Changes for Layer {
-    fn entry(&mut self, mut entry: Entry, ino: u64, _change: Change) {
+    fn entry(&mut self, mut entry: Entry, ino: u64, place: Place, _change: Change) {
         let is_mark = entry.path.split().is_some_and(|(_, name)| name.as_bytes().starts_with(WHITEOUT));
         if is_mark {
             let what = "a name that begins with '.wh.' means a deletion in an OCI layer".into();
@@ -66,7 +66,7 @@ impl Changes for Layer {
             self.fail(e);
         }
         let opaque = self.opaque.take_if(|path| *path == entry.path);
-        self.plan.add(entry, ino);
+        self.plan.add_at(place, entry, ino);
         if let Some(path) = opaque {
             self.plan.add_tombstone(&path.child(OPAQUE));
         }

@@ -7,18 +7,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
-use tartree::{Root, TarPath};
+use tartree::{Files, Place, Root, TarPath};
 
 use crate::layers::{Layers, LayersError};
 use crate::mountinfo;
 use crate::same_inode::SameInode;
 use crate::tree::{Marks, Tree};
+use crate::upper::Upper;
 
 /// Why the views could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,7 @@ pub struct Source {
     pub(crate) base: Tree,
     pub(crate) new: Tree,
     /// The upper directory, unless everything must be looked at.
-    pub(crate) upper: Option<Root>,
-    pub(crate) marks: Marks,
+    pub(crate) upper: Option<Upper>,
     /// Not mounted: the merged view lacks what an index would add, see [`Aliases`](crate::aliases::Aliases).
     pub(crate) without_index: bool,
     /// Not mounted, and once mounted with an index: of a changed hard link whose changed name was removed, the new
@@ -51,6 +51,34 @@ pub struct Source {
     pub(crate) lost_index: bool,
     /// What proves that nothing of an object need be read.
     pub(crate) same_inode: SameInode,
+}
+
+/// Who shows the tree as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// The kernel, and nothing is mounted in it.
+    Alone,
+    /// The kernel, with what is mounted in it.
+    Mounted,
+    /// A program, by its own rules: fuse-overlayfs.
+    Program,
+    /// The kernel, in a view of the layers that was made for this.
+    Made,
+}
+
+/// What the files of a diff are read from.
+pub struct New {
+    view: Root,
+    upper: Option<Root>,
+}
+
+impl Files for New {
+    fn open(&mut self, path: &TarPath, place: Place) -> io::Result<fs::File> {
+        match (place, &mut self.upper) {
+            (Place::Beside, Some(upper)) => upper.open_file(path),
+            _ => self.view.open_file(path),
+        }
+    }
 }
 
 impl Source {
@@ -70,8 +98,11 @@ impl Source {
         })?;
         let found = Layers::of(mount).map_err(layers)?;
         let upper = found.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
-        let merged = without_submounts(&real).map_err(open)?;
-        Source::of_layers(&found, &upper, merged, false)
+        let (merged, view) = match alone(&real).map_err(open)? {
+            Some(merged) => (merged, View::Alone),
+            None => (Root::open(&real).map_err(open)?, View::Mounted),
+        };
+        Source::of_layers(&found, &upper, merged, view)
     }
 
     /// The overlay that is mounted at `mount_point` and does not tell its layers, such as a fuse-overlayfs.
@@ -81,7 +112,7 @@ impl Source {
     pub fn mounted_from(mount_point: &Path, layers: &Layers) -> Result<Source, SourceError> {
         let upper = layers.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
         let merged = without_submounts(mount_point).map_err(|e| SourceError::Open(mount_point.into(), e))?;
-        let source = Source::of_layers(layers, &upper, merged, false)?;
+        let source = Source::of_layers(layers, &upper, merged, View::Program)?;
         // A file system in user space numbers inodes as it likes.
         Ok(Source { same_inode: SameInode::Never, ..source })
     }
@@ -95,7 +126,7 @@ impl Source {
         let mut names = vec![upper.clone()];
         names.extend(layers.lowers.iter().cloned());
         let merged = merge(&names, layers)?;
-        Source::of_layers(layers, &upper, Root::new(merged), true)
+        Source::of_layers(layers, &upper, Root::new(merged), View::Made)
     }
 
     /// Two plain trees, of any storage driver.
@@ -111,19 +142,13 @@ impl Source {
             base: Tree::new(base, marks),
             new: Tree::new(new, marks),
             upper: None,
-            marks,
             without_index: false,
             lost_index: false,
             same_inode,
         })
     }
 
-    fn of_layers(
-        layers: &Layers,
-        upper: &Path,
-        merged: Root,
-        without_index: bool,
-    ) -> Result<Source, SourceError> {
+    fn of_layers(layers: &Layers, upper: &Path, merged: Root, view: View) -> Result<Source, SourceError> {
         let open = |path: &Path| Root::open(path).map_err(|e| SourceError::Open(path.into(), e));
         let base = match &layers.lowers[..] {
             // overlayfs wants two layers, and a single one without data-only layers is its own view.
@@ -134,14 +159,26 @@ impl Source {
         // With an index the other names of a changed hard link are not in the upper directory at all.
         // The kernel marks the upper directory with the lower one it belongs to when there is an index to be kept.
         let origin = marks.prefix().map(|prefix| [prefix, b"origin"].concat()).unwrap_or_default();
+        let without_index = view == View::Made;
         let lost_index =
             without_index && matches!(xattr::get(upper, OsStr::from_bytes(&origin)), Ok(Some(_)));
-        let upper = if layers.index { None } else { Some(open(upper)?) };
+        // Nor is any help in one of which only those who mounted it see what is hidden.
+        let by_others = matches!(view, View::Alone | View::Mounted);
+        let upper = match view {
+            _ if layers.index || by_others && !marks.are_seen() => None,
+            View::Mounted | View::Program => Some(Upper::new(open(upper)?, marks)),
+            View::Alone | View::Made => {
+                let clone = alone(upper).and_then(|clone| clone.map(listable).transpose());
+                Some(match clone.map_err(|e| SourceError::Open(upper.into(), e))? {
+                    Some(root) => Upper::shown_in(root, marks, &merged),
+                    None => Upper::new(open(upper)?, marks),
+                })
+            }
+        };
         Ok(Source {
             base: Tree::new(base, marks),
             new: Tree::new(merged, marks),
             upper,
-            marks,
             without_index,
             lost_index,
             same_inode: SameInode::Layers,
@@ -150,16 +187,7 @@ impl Source {
 
     /// Whether the upper file at `path` was a hard link when it was copied up under `index=on`, in a view that does not know the index.
     pub(crate) fn is_indexed(&mut self, path: &TarPath) -> bool {
-        let (true, Some(prefix), Some(upper)) =
-            (self.without_index, self.marks.prefix(), self.upper.as_mut())
-        else {
-            return false;
-        };
-        let name = [prefix, b"nlink"].concat();
-        upper.parent(path).is_ok_and(|(dir, file)| {
-            let file = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(file);
-            matches!(xattr::get(file, OsStr::from_bytes(&name)), Ok(Some(_)))
-        })
+        self.without_index && self.upper.as_mut().is_some_and(|upper| upper.is_indexed(path))
     }
 
     /// The regular file at `path` in the tree as it was.
@@ -179,20 +207,39 @@ impl Source {
     }
 
     /// The tree as it is; the content of a diff is read from it.
-    pub fn into_new(self) -> Root {
-        self.new.into_root()
+    pub fn into_new(self) -> New {
+        New { view: self.new.into_root(), upper: self.upper.map(Upper::into_root) }
+    }
+
+    /// The tree in which objects of `place` stand.
+    pub(crate) fn new_at(&mut self, place: Place) -> &mut Tree {
+        match (place, &mut self.upper) {
+            (Place::Beside, Some(upper)) => upper.tree(),
+            _ => &mut self.new,
+        }
     }
 }
 
 /// The directory as it is below everything that is mounted inside it: volumes, `/proc`, bind mounts.
 fn without_submounts(dir: &Path) -> io::Result<Root> {
+    alone(dir)?.map_or_else(|| Root::open(dir), Ok)
+}
+
+/// As [`without_submounts`]; `None` where that cannot be had.
+fn alone(dir: &Path) -> io::Result<Option<Root>> {
     // A clone of one mount does not carry the mounts in it (open_tree(2), without AT_RECURSIVE).
     match open_tree(CWD, dir, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC) {
-        Ok(fd) => Ok(Root::new(fd)),
+        Ok(fd) => Ok(Some(Root::new(fd))),
         // An ordinary user, a locked mount, or a kernel before 5.2: mounts are recognised by their ids then.
-        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => Root::open(dir),
+        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// The same root by a descriptor that more can be asked of than of one that is `O_PATH`.
+fn listable(root: Root) -> io::Result<Root> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Root::new(openat(root.fd(), ".", flags, Mode::empty())?))
 }
 
 /// A read-only merged view of `lowers`, topmost first: a mount without a mount point that ends with its descriptor.

@@ -2,9 +2,10 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, MemfdFlags, XattrFlags, fsetxattr, memfd_create};
+use rustix::io::Errno;
 use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, capture, xattrs, xattrs_at};
 
 /// Which attributes are overlayfs's own and not the container's (overlayfs.rst, "userxattr").
@@ -27,6 +28,13 @@ impl Marks {
             Marks::None => None,
         }
     }
+
+    /// Whether this process sees them. Trusted attributes do not exist for one without CAP_SYS_ADMIN in the first user
+    /// namespace (xattr(7)), which is told only when it sets one.
+    pub(crate) fn are_seen(self) -> bool {
+        let may_set = |file| fsetxattr(file, "trusted.seen", b"", XattrFlags::empty()) != Err(Errno::PERM);
+        self != Marks::Trusted || memfd_create("", MemfdFlags::CLOEXEC).is_ok_and(may_set)
+    }
 }
 
 /// A tree and how it is read.
@@ -48,8 +56,7 @@ impl Tree {
 
     /// Status of the object at `path`; `None` where there is none.
     pub fn status(&mut self, path: &TarPath) -> Result<Option<Status>> {
-        let found = self.root.parent(path).and_then(|(dir, name)| Status::at(dir, name));
-        match found {
+        match self.status_or_whiteout(path) {
             Ok(status) if self.is_whiteout(&status) => Ok(None),
             Ok(status) => Ok(Some(status)),
             Err(e) if is_absent(&e) => Ok(None),
@@ -57,9 +64,15 @@ impl Tree {
         }
     }
 
-    /// A whiteout of a single lower layer, which is read as it is. Nothing else can be a device 0:0 there:
-    /// mknod through an overlay refuses it.
-    fn is_whiteout(&self, status: &Status) -> bool {
+    /// Status of what is at `path`, be it a whiteout.
+    pub fn status_or_whiteout(&mut self, path: &TarPath) -> std::io::Result<Status> {
+        let (dir, name) = self.root.parent(path)?;
+        Status::at(dir, name)
+    }
+
+    /// A whiteout of a layer that is read as it is. Nothing else can be a device 0:0 there: mknod through an overlay
+    /// refuses it.
+    pub fn is_whiteout(&self, status: &Status) -> bool {
         self.marks != Marks::None
             && status.file_type() == FileType::CharacterDevice
             && status.rdev() == (0, 0)
@@ -72,12 +85,16 @@ impl Tree {
 
     /// Kind and metadata, without overlayfs's marks; `None` for a socket.
     pub fn object(&mut self, path: &TarPath, status: &Status) -> Result<Option<(Kind, Meta)>> {
-        let captured = self.root.parent(path).and_then(|(dir, name)| capture(dir, name, status));
-        let captured = captured.map_err(|source| Error::Io { object: path.to_string(), source })?;
-        Ok(captured.map(|(kind, mut meta)| {
+        Ok(self.marked_object(path, status)?.map(|(kind, mut meta)| {
             self.drop_marks(&mut meta.xattrs);
             (kind, meta)
         }))
+    }
+
+    /// As [`object`](Tree::object), with overlayfs's marks.
+    pub fn marked_object(&mut self, path: &TarPath, status: &Status) -> Result<Option<(Kind, Meta)>> {
+        let captured = self.parent(path).and_then(|(dir, name)| capture(dir, name, status));
+        captured.map_err(|source| Error::Io { object: path.to_string(), source })
     }
 
     /// The attributes of an open file, without overlayfs's marks.
@@ -95,7 +112,8 @@ impl Tree {
         Ok(all)
     }
 
-    fn drop_marks(&self, all: &mut Vec<Xattr>) {
+    /// Takes overlayfs's marks away.
+    pub fn drop_marks(&self, all: &mut Vec<Xattr>) {
         if let Some(prefix) = self.marks.prefix() {
             all.retain(|xattr| !xattr.name.starts_with(prefix));
         }
@@ -103,8 +121,22 @@ impl Tree {
 
     /// The names in the directory at `path`, in reverse order.
     pub fn names(&mut self, path: &TarPath) -> Result<Vec<CString>> {
-        let names = self.root.list(path.as_bytes());
-        names.map_err(|source| Error::Io { object: path.to_string(), source })
+        self.list(path).map_err(|source| Error::Io { object: path.to_string(), source })
+    }
+
+    /// As [`names`](Tree::names).
+    pub fn list(&mut self, path: &TarPath) -> std::io::Result<Vec<CString>> {
+        self.root.list(path.as_bytes())
+    }
+
+    /// The directory at `path`.
+    pub fn dir(&mut self, path: &TarPath) -> std::io::Result<BorrowedFd<'_>> {
+        self.root.dir(path.as_bytes())
+    }
+
+    /// The directory of `path`, and the name in it.
+    pub fn parent<'p>(&mut self, path: &'p TarPath) -> std::io::Result<(BorrowedFd<'_>, &'p OsStr)> {
+        self.root.parent(path)
     }
 
     /// The regular file at `path`.
@@ -150,7 +182,6 @@ impl Leaves {
 
 /// ENOENT, or something on the way that is not a directory here. ELOOP: a link there.
 pub(crate) fn is_absent(e: &std::io::Error) -> bool {
-    use rustix::io::Errno;
     [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
         .iter()
         .any(|errno| e.raw_os_error() == Some(errno.raw_os_error()))

@@ -116,6 +116,81 @@ fn what_only_the_index_knows_is_told() {
     }
 }
 
+/// Marks that are trusted attributes do not exist for one who may not administer the machine.
+#[test]
+fn deletions_are_found_by_one_who_cannot_see_the_marks() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let overlay = Overlay::new(",metacopy=on");
+    umount(&overlay.at("m")).unwrap();
+    fs::create_dir_all(overlay.at("lower/o/dir")).unwrap();
+    fs::write(overlay.at("lower/o/old"), "").unwrap();
+    fs::write(overlay.at("lower/etc/owned"), "content").unwrap();
+    let overlay = overlay.again(",metacopy=on");
+    fs::remove_dir_all(overlay.at("m/o")).unwrap();
+    fs::create_dir(overlay.at("m/o")).unwrap();
+    fs::write(overlay.at("m/o/new"), "").unwrap();
+    // Its content stays in the lower directory.
+    std::os::unix::fs::chown(overlay.at("m/etc/owned"), Some(7), None).unwrap();
+    let expected = "C /\nC /etc/owned\nC /o\nD /o/dir\nA /o/new\nD /o/old\n";
+    assert_eq!(overlay.list(), expected);
+    for who in [
+        &["setpriv", "--bounding-set", "-sys_admin"][..],
+        &["unshare", "--user", "--map-root-user", "--mount"],
+    ] {
+        let run = |args: &[&str]| {
+            let output = Command::new(who[0])
+                .args(&who[1..])
+                .arg(TOOL)
+                .args(args)
+                .arg(overlay.at("m"))
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{who:?}: {}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        assert_eq!(String::from_utf8_lossy(&run(&["list", "--rootfs"])), expected, "{who:?}");
+        let tar = run(&["create", "--deleted", "/dev/null", "--rootfs"]);
+        assert!(tar.windows(7).any(|bytes| bytes == b"content"), "{who:?}");
+    }
+}
+
+/// Another directory at the path where the upper one was when the overlay was mounted says nothing of what is seen.
+#[test]
+fn content_is_that_of_the_mount_whatever_stands_at_the_path_of_its_upper_directory() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let overlay = Overlay::new("");
+    fs::write(overlay.at("m/etc/changed"), "what is seen").unwrap();
+    let create = || {
+        let output = Command::new(TOOL)
+            .args(["create", "--members", "--rootfs"])
+            .arg(overlay.at("m"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let before = create();
+    assert!(before.windows(12).any(|bytes| bytes == b"what is seen"));
+    let copied =
+        Command::new("cp").args(["-a", "upper", "copy"]).current_dir(overlay.at("")).status().unwrap();
+    assert!(copied.success());
+    fs::write(overlay.at("copy/etc/changed"), "another text").unwrap();
+    fs::rename(overlay.at("upper"), overlay.at("away")).unwrap();
+    fs::rename(overlay.at("copy"), overlay.at("upper")).unwrap();
+    assert!(create() == before);
+    // Nor does what is mounted in it.
+    fs::rename(overlay.at("upper"), overlay.at("copy")).unwrap();
+    fs::rename(overlay.at("away"), overlay.at("upper")).unwrap();
+    overlay.bind("copy/etc", "upper/etc");
+    assert!(create() == before);
+}
+
 /// A rootless overlay writes its deletions as files where it may not make devices.
 #[test]
 fn files_that_hide_others_are_understood() {

@@ -14,7 +14,7 @@
 use std::io::{Read, Write};
 
 use tartree::{
-    END_OF_ARCHIVE, Entry, Item, Kind, Limits, Notices, Plan, Reader, Root, RootName, Sink, TarPath,
+    END_OF_ARCHIVE, Entry, Files, Item, Kind, Limits, Notices, Plan, Reader, RootName, Sink, TarPath,
     Timestamp,
 };
 
@@ -60,7 +60,7 @@ impl<W: Write> StreamWriter<W> {
         &mut self,
         member: &Member,
         plan: &Plan,
-        source: &mut Root,
+        source: &mut dyn Files,
         mtime: Timestamp,
         notices: &mut dyn Notices,
     ) -> Result<()> {

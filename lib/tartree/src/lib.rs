@@ -63,7 +63,7 @@ pub use idmap::{IdMap, IdMaps};
 pub use limits::{Exceeded, Limit, Limits};
 pub use notice::{Notice, Notices, Tally};
 pub use path::{Malpath, TarPath};
-pub use plan::Plan;
+pub use plan::{Files, Place, Plan};
 pub use read::{Content, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;

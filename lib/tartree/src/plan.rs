@@ -4,7 +4,8 @@
 //! only; what it saw is kept, packed, and the second pass writes precisely that, filling up or cutting
 //! the content of files that changed meanwhile.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 
 use crate::content::write_content;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
@@ -15,6 +16,31 @@ use crate::record::{Record, Records};
 use crate::root::Root;
 use crate::sink::Sink;
 use crate::write::{END_OF_ARCHIVE, encode, encoded_len, padding, removal_header};
+
+/// Where the object of a planned entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the source of the plan.
+    Source,
+    /// At the same path of another tree, see [`Files`].
+    Beside,
+}
+
+/// What the files of a plan are read from.
+pub trait Files {
+    /// Opens the regular file at `path` for reading.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
+}
+
+/// A tree that is all there is.
+impl Files for Root {
+    fn open(&mut self, path: &TarPath, _place: Place) -> io::Result<File> {
+        self.open_file(path)
+    }
+}
 
 /// A tar that is planned entry by entry and then written.
 ///
@@ -40,9 +66,18 @@ impl Plan {
 
     /// As [`add`](Plan::add), telling how the root is named if `entry` is the root.
     pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) {
+        self.add_record(entry, ino, root, Place::Source);
+    }
+
+    /// As [`add`](Plan::add), of an object that stands at `place`.
+    pub fn add_at(&mut self, place: Place, entry: Entry, ino: u64) {
+        self.add_record(entry, ino, RootName::Dot, place);
+    }
+
+    fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, place: Place) {
         let data = entry.kind.data_len();
         self.size += encoded_len(&mut self.scratch, &entry, root) + data + padding(data);
-        self.records.push(&Record::Entry { entry, root, ino });
+        self.records.push(&Record::Entry { entry, root, ino, place });
     }
 
     /// Plans a removal header, which is written before all entries whenever it is added; `false` when the path does not fit into one.
@@ -70,7 +105,7 @@ impl Plan {
     /// When the output does not take it, or a file cannot be read for another reason than being gone.
     pub fn write<W: Write>(
         &self,
-        source: &mut Root,
+        source: &mut dyn Files,
         sink: &mut Sink<W>,
         notices: &mut dyn Notices,
     ) -> Result<()> {
@@ -84,10 +119,10 @@ impl Plan {
                 Record::Tombstone(path) => {
                     sink.encoded(|out| encode(out, &tombstone(&path), RootName::Dot))?;
                 }
-                Record::Entry { entry, root, ino } => {
+                Record::Entry { entry, root, ino, place } => {
                     sink.encoded(|out| encode(out, &entry, root))?;
                     if matches!(entry.kind, Kind::File { .. }) {
-                        let opened = source.open_file(&entry.path);
+                        let opened = source.open(&entry.path, place);
                         write_content(sink, opened, &entry, ino, notices)?;
                     }
                 }

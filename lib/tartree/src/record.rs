@@ -5,6 +5,11 @@
 
 use crate::entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 use crate::path::TarPath;
+use crate::plan::Place;
+
+/// Bits of an entry's first byte, beside its kind.
+const SLASH: u8 = 0x80;
+const BESIDE: u8 = 0x40;
 
 /// One planned entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +19,7 @@ pub(crate) enum Record {
         root: RootName,
         /// Inode of the object, to notice that another one took its place.
         ino: u64,
+        place: Place,
     },
     Removal(TarPath),
     /// An empty file that stands for nothing in the source.
@@ -37,7 +43,7 @@ impl Records {
                 self.bytes.push(9);
                 self.path(path);
             }
-            Record::Entry { entry, root, ino } => {
+            Record::Entry { entry, root, ino, place } => {
                 let kind = match &entry.kind {
                     Kind::Dir => 1,
                     Kind::File { map: None, .. } => 2,
@@ -48,7 +54,9 @@ impl Records {
                     Kind::Block { .. } => 7,
                     Kind::Fifo => 8,
                 };
-                self.bytes.push(kind | u8::from(*root == RootName::Slash) << 7);
+                let slash = if *root == RootName::Slash { SLASH } else { 0 };
+                let beside = if *place == Place::Beside { BESIDE } else { 0 };
+                self.bytes.push(kind | slash | beside);
                 self.path(&entry.path);
                 self.meta(&entry.meta);
                 self.number(*ino);
@@ -187,7 +195,7 @@ impl Iterator for RecordIter<'_> {
         }
         let meta = self.meta();
         let ino = self.number();
-        let kind = match tag & 0x7f {
+        let kind = match tag & !(SLASH | BESIDE) {
             1 => Kind::Dir,
             2 => Kind::File { size: self.number(), map: None },
             3 => {
@@ -202,8 +210,9 @@ impl Iterator for RecordIter<'_> {
             7 => Kind::Block { major: self.small(), minor: self.small() },
             _ => Kind::Fifo,
         };
-        let root = if tag & 0x80 != 0 { RootName::Slash } else { RootName::Dot };
-        Some(Record::Entry { entry: Entry { path, kind, meta }, root, ino })
+        let root = if tag & SLASH != 0 { RootName::Slash } else { RootName::Dot };
+        let place = if tag & BESIDE != 0 { Place::Beside } else { Place::Source };
+        Some(Record::Entry { entry: Entry { path, kind, meta }, root, ino, place })
     }
 }
 
@@ -225,6 +234,7 @@ mod tests {
             entry: Entry { path: path(name), kind, meta: meta.clone() },
             root: RootName::Slash,
             ino: u64::MAX,
+            place: if name.len() == 1 { Place::Beside } else { Place::Source },
         };
         let all = [
             Record::Removal(path("a/gone")),
