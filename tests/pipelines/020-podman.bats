@@ -86,7 +86,7 @@ ls: /app/deleted: No such file or directory'
     podman_ run -d --name web --network none -v data:/data --tmpfs /scratch localhost/image /bin/sh -c '
         echo linked > /app/first; ln /app/first /app/second; rm /app/deleted; chmod 700 /app/private
         echo "in the volume" > /data/file; echo "in shared memory" > /dev/shm/file; echo "in a tmpfs" > /scratch/file
-        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; sleep 0.1; done'
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1.5
     podman_ container checkpoint --export web.ckpt web
     before=$(tar -xOf web.ckpt rootfs-diff.tar | tar -xOf - tmp/counter)

@@ -57,7 +57,7 @@ revived() {
 @test "podman's checkpoint image is taken apart, and plain runc restores it" {
     podman_ run -d --name web --network none -v data:/data localhost/image /bin/sh -c '
         echo changed > /app/new; echo "in the volume" > /data/file
-        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; sleep 0.1; done'
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1
     podman_ container checkpoint --create-image localhost/ckpt web
     podman_ save --format oci-archive -o web.tar localhost/ckpt

@@ -152,7 +152,7 @@ every_line_once() {
 @test "volume-anon: an anonymous volume travels under its name, and is anonymous again" {
     podman_ run -d --name web --network none -v /anonymous localhost/image /bin/sh -c '
         echo content > /anonymous/file; chmod 1777 /anonymous
-        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; sleep 0.1; done'
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1
     podman_ container checkpoint --export podmans.ckpt web
     podman_ rm -f -t0 -v web
@@ -210,7 +210,7 @@ every_line_once() {
 
 @test "image restore: address, MAC and log history, which podman leaves in the image, come out of it and go in by --import" {
     podman_ run -d --name web --network podman localhost/image /bin/sh -c '
-        i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; echo tick $i; sleep 0.1; done'
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; echo tick $i; sleep 0.1; done'
     sleep 1
     address=$(podman_ inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}}' web)
     podman_ container checkpoint --create-image localhost/ckpt web

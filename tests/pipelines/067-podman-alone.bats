@@ -19,7 +19,7 @@ teardown() {
 # runs CHANGE: podman's container web, in whose root file system and volume CHANGE is made; its image counts and no more.
 runs() {
     podman_ run -d --name web --network none -v data:/data localhost/image /bin/sh -c \
-        'i=0; while :; do i=$((i + 1)); echo $i >/tmp/counter; sleep 0.1; done'
+        'i=0; while :; do i=$((i + 1)); echo $i 1<>/tmp/counter; sleep 0.1; done'
     root=$(podman_ mount web)
     volume=$(podman_ volume inspect --format '{{.Mountpoint}}' data)
     "$@"

@@ -22,7 +22,7 @@ teardown() {
 }
 
 # What all of them do in the end.
-count='i=0; while :; do i=$((i + 1)); echo $i > /tmp/counter; echo tick $i; sleep 0.1; done'
+count='i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; echo tick $i; sleep 0.1; done'
 
 # run_web OPTION... -- COMMAND: podman's container web, which does COMMAND and then counts.
 run_web() {

@@ -219,7 +219,7 @@ podman_is_gone() {
     podman_here
     # Not /app/count: podman fails to export what it makes of a file, a directory.
     podman run -d --name web --network none localhost/web sh -c 'echo changed >/app/new
-        i=0; while :; do i=$((i + 1)); echo $i >/tmp/counter; sleep 0.1; done'
+        i=0; while :; do i=$((i + 1)); echo $i 1<>/tmp/counter; sleep 0.1; done'
     sleep 1
     mkdir -p /srv/{shm,files}
     mount -t tmpfs shm /srv/shm

@@ -81,11 +81,9 @@ restore() {
     }
 }
 
-# counted ROOTFS: how far the container there had counted when it was dumped. Between opening the file and writing it
-# the shell leaves it empty, and a dump may fall there: that is known to nobody, and 0 here.
+# counted ROOTFS: how far the container there had counted when it was dumped.
 counted() {
-    local n
-    n=$(cat "$1/tmp/counter") && echo "${n:-0}"
+    cat "$1/tmp/counter"
 }
 
 # counted_past FILE N: waits until the counter in FILE is greater than N, at most 20 s.
