@@ -52,7 +52,7 @@ fn a_file_of_a_member_is_archived_with_six_calls() {
 
 #[test]
 fn a_file_is_extracted_with_five_calls() {
-    // open, write, statx, utimensat, close.
+    // open, pwrite, statx, utimensat, close; and now and then the second thread is woken.
     let each = per_file(100, 1000, |dir| {
         let tar = tempfile::NamedTempFile::new().unwrap();
         let made = Command::new(TOOL).args(["create", arg(dir), "-o", arg(tar.path())]).status().unwrap();

@@ -1,40 +1,32 @@
 //! Entries to inodes: the twin of [`Walk`](crate::Walk).
 //!
-//! Order on each object: owner, attributes, mode, times (chown clears setuid and capabilities, so it comes first).
-//! Directories get theirs at the end, deepest first, since making a file changes the times of its directory
+//! Directories get their metadata at the end, deepest first, since making a file changes the times of its directory
 //! and a default ACL would be inherited.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat,
-    utimensat,
-};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, linkat, symlinkat};
-use rustix::fs::{XattrFlags, fsetxattr};
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
+use nix::unistd::{geteuid, linkat, symlinkat};
 
 use crate::acl;
 use crate::capture::{Status, proc_path};
 use crate::deferred::Deferred;
-use crate::entry::{Entry, Kind, Meta, SparseMap, Timestamp};
+use crate::entry::{Entry, Kind, SparseMap};
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::idmap::IdMaps;
+use crate::metadata::{Metadata, first_mode};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 use crate::read::{Item, Reader};
 use crate::remove::{Keep, remove_tree};
 use crate::root::{Root, parent_error};
-use crate::zeros::write_sparse;
-
-const COPY_BUFFER: usize = 256 << 10;
 
 /// How entries become inodes.
 #[derive(Clone, Debug, Default)]
@@ -89,39 +81,32 @@ impl Devices {
 /// Makes the objects of a tar below a root.
 pub struct Extractor {
     root: Root,
-    options: ExtractOptions,
+    devices: Devices,
+    zeros: Zeros,
+    /// Of directories, links and nodes.
+    metadata: Metadata,
+    files: Files,
     /// Directories whose metadata is set at the end, in archive order.
     dirs: Deferred,
     /// The parent that was asked last, and whether it hands down a default ACL.
     inherits: Option<(Vec<u8>, bool)>,
-    buffer: Box<[u8]>,
-    privileged: bool,
-    /// Objects whose owner could not be set, the first of them by name.
-    disowned: Option<(TarPath, u64)>,
-    /// Objects that lost their setuid or setgid bit with their owner, likewise.
-    unset: Option<(TarPath, u64)>,
 }
 
 impl Extractor {
     /// Extracts below `root`.
     pub fn new(root: Root, options: ExtractOptions) -> Extractor {
-        Extractor {
-            root,
-            options,
-            dirs: Deferred::default(),
-            inherits: None,
-            buffer: vec![0; COPY_BUFFER].into_boxed_slice(),
-            privileged: geteuid().is_root(),
-            disowned: None,
-            unset: None,
-        }
+        let ExtractOptions { ids, no_same_owner, devices, zeros } = options;
+        let metadata = Metadata::new(ids, no_same_owner);
+        let files = Files::new(metadata.another());
+        Extractor { root, devices, zeros, metadata, files, dirs: Deferred::default(), inherits: None }
     }
 
     /// Makes the object of `entry`, replacing what is there; a directory that is there stays and gets the entry's metadata.
-    /// `content` gives a file's bytes.
+    /// `content` gives a file's bytes. They are there, with the file's metadata, at the latest after [`finish`](Extractor::finish):
+    /// another thread may still write them.
     ///
     /// # Errors
-    /// When it cannot be made; what stood at its place may be gone then.
+    /// When it cannot be made, or a file before it could not be written; what stood at its place may be gone then.
     pub fn apply(&mut self, entry: &Entry, content: &mut impl Read, notices: &mut dyn Notices) -> Result<()> {
         let path = &entry.path;
         if path.is_root() {
@@ -147,9 +132,12 @@ impl Extractor {
                     |dir, name| openat(dir, name, flags, mode).map(|fd| file = Some(File::from(fd))),
                     Existing::Replace,
                 )?;
-                let Some(mut file) = file else { return Ok(()) };
-                self.fill(&mut file, path, *size, map.as_ref(), content)?;
-                self.finish_file(&file, entry, notices)
+                let Some(file) = file else { return Ok(()) };
+                self.files.open(file, path.clone());
+                self.fill(path, *size, map.as_ref(), content, notices)?;
+                let may_end_in_a_hole = map.is_some() || self.zeros == Zeros::Holes;
+                let inherited = self.inherits_acl(path)?;
+                self.files.close(entry.meta.clone(), may_end_in_a_hole.then_some(*size), inherited, notices)
             }
             Kind::Symlink { target } => {
                 let target = OsStr::from_bytes(target);
@@ -181,12 +169,14 @@ impl Extractor {
         }
     }
 
-    /// Sets the metadata of the directories. Without it they lack owners, modes and times.
+    /// Waits until all files are written, and sets the metadata of the directories. Without it they lack owners, modes and
+    /// times.
     ///
     /// # Errors
-    /// When one of them cannot be set.
+    /// When a file cannot be written or a directory's metadata not be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
-        for (entry, inherited) in std::mem::take(&mut self.dirs).deepest_first() {
+        self.metadata.add(self.files.finish(notices)?);
+        for (entry, inherited) in self.dirs.deepest_first() {
             let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,
@@ -194,18 +184,9 @@ impl Extractor {
                 Err(e) if crate::walk::is_gone(&e) => continue,
                 Err(e) => return Err(Error::io(path, e)),
             };
-            self.finish_pinned(&fd, &entry, inherited, notices)?;
+            self.metadata.of_pinned(&fd, &entry, inherited, notices)?;
         }
-        let lost = [
-            (self.disowned.take(), "owner", "only root may give files away"),
-            (self.unset.take(), "setuid or setgid", "it belongs to another user than in the archive"),
-        ];
-        for (first, what, why) in lost {
-            let Some((path, count)) = first else { continue };
-            let what =
-                if count == 1 { what.into() } else { format!("{what} (here and at {} more)", count - 1) };
-            notices.notice(Notice::NotApplied { path, what, why: why.into() });
-        }
+        self.metadata.tell(notices);
         Ok(())
     }
 
@@ -231,43 +212,26 @@ impl Extractor {
         Ok(true)
     }
 
+    /// Hands over the content of a file, of which all is data outside the holes of `map`.
     fn fill(
         &mut self,
-        file: &mut File,
         path: &TarPath,
         size: u64,
         map: Option<&SparseMap>,
         content: &mut impl Read,
+        notices: &mut dyn Notices,
     ) -> Result<()> {
         let whole = [(0, size)];
         let segments = map.map_or(&whole[..], |map| &map.0);
         for &(offset, len) in segments {
-            if map.is_some() {
-                file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(path, e))?;
+            let mut done = 0;
+            while done < len {
+                let room = self.files.room(len - done, notices)?;
+                read_whole(content, room, path)?;
+                let read = room.len();
+                self.files.data(offset + done, read, self.zeros == Zeros::Holes);
+                done += read as u64;
             }
-            let mut left = len;
-            while left > 0 {
-                let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-                let mut got = 0;
-                while got < room {
-                    match content.read(&mut self.buffer[got..room]) {
-                        Ok(0) => return Err(Error::Truncated { object: path.to_string() }),
-                        Ok(n) => got += n,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        Err(e) => return Err(Error::Stream(e)),
-                    }
-                }
-                let data = &self.buffer[..got];
-                match self.options.zeros {
-                    Zeros::Written => file.write_all(data),
-                    Zeros::Holes => write_sparse(file, data),
-                }
-                .map_err(|e| Error::io(path, e))?;
-                left -= got as u64;
-            }
-        }
-        if map.is_some() || self.options.zeros == Zeros::Holes {
-            file.set_len(size).map_err(|e| Error::io(path, e))?;
         }
         Ok(())
     }
@@ -304,7 +268,7 @@ impl Extractor {
         (major, minor): (u32, u32),
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        if let (Devices::LeaveOut(why), SFlag::S_IFCHR | SFlag::S_IFBLK) = (self.options.devices, kind) {
+        if let (Devices::LeaveOut(why), SFlag::S_IFCHR | SFlag::S_IFBLK) = (self.devices, kind) {
             let what = format!("device {major}:{minor}");
             notices.notice(Notice::NotMade { path: entry.path.clone(), what, why });
             return Ok(());
@@ -313,31 +277,6 @@ impl Extractor {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         self.create(&entry.path, |dir, name| mknodat(dir, name, kind, mode, device), Existing::Replace)?;
         self.finish_node(entry, notices)
-    }
-
-    /// Metadata of a regular file, through its descriptor.
-    fn finish_file(&mut self, file: &File, entry: &Entry, notices: &mut dyn Notices) -> Result<()> {
-        let path = &entry.path;
-        let inherited = self.inherits_acl(path)?;
-        // To ask costs less than to set what is so already, which mostly it is.
-        let is = Status::at(file.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
-        let owned = self.own(path, &entry.meta, |uid, gid| {
-            let is_theirs = uid.is_some_and(|uid| uid.as_raw() == is.uid())
-                && gid.is_some_and(|gid| gid.as_raw() == is.gid());
-            if is_theirs { Ok(()) } else { fchown(file, uid, gid) }
-        })?;
-        if inherited {
-            drop_inherited_acl(&proc_path(file.as_fd(), OsStr::new("")), &entry.meta);
-        }
-        set_xattrs(path, &entry.meta, notices, |name, value| {
-            Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
-        })?;
-        let mode = self.mode_of(entry, owned);
-        // Attributes may have changed it: an ACL sets the bits of the group.
-        if inherited || !entry.meta.xattrs.is_empty() || is.mode() != mode.bits() {
-            fchmod(file, mode).map_err(|e| Error::io(path, e))?;
-        }
-        futimens(file, &TimeSpec::UTIME_OMIT, &timespec(entry.meta.mtime)).map_err(|e| Error::io(path, e))
     }
 
     /// Metadata of a link, device or FIFO. It must not be opened for reading, so an `O_PATH` descriptor stands for it; once
@@ -352,66 +291,7 @@ impl Extractor {
         if !status.is(&entry.kind) {
             return Err(Error::malformed(path, "something else took its place while it was made"));
         }
-        self.finish_pinned(&node, entry, inherited, notices)
-    }
-
-    /// Metadata through an `O_PATH` descriptor.
-    fn finish_pinned(
-        &mut self,
-        fd: &OwnedFd,
-        entry: &Entry,
-        inherited: bool,
-        notices: &mut dyn Notices,
-    ) -> Result<()> {
-        let (path, meta) = (&entry.path, &entry.meta);
-        let is_link = matches!(entry.kind, Kind::Symlink { .. });
-        let owned = self.own(path, meta, |uid, gid| fchownat(fd, "", uid, gid, AtFlags::AT_EMPTY_PATH))?;
-        // The magic link leads to the very object, and not on from there where that is a link itself.
-        let proc = proc_path(fd.as_fd(), OsStr::new(""));
-        if inherited && !is_link {
-            drop_inherited_acl(&proc, meta);
-        }
-        set_xattrs(path, meta, notices, |name, value| xattr::set_deref(&proc, name, value))?;
-        if !is_link {
-            // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
-            fchmodat(AT_FDCWD, &proc, self.mode_of(entry, owned), FchmodatFlags::FollowSymlink)
-                .map_err(|e| Error::io(path, e))?;
-        }
-        let mtime = timespec(meta.mtime);
-        utimensat(AT_FDCWD, &proc, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::FollowSymlink)
-            .map_err(|e| Error::io(path, e))
-    }
-
-    /// Gives the object to its owner. `false` when that was not possible or not asked for: its setuid and setgid bits must go then.
-    fn own(
-        &mut self,
-        path: &TarPath,
-        meta: &Meta,
-        chown: impl FnOnce(Option<Uid>, Option<Gid>) -> nix::Result<()>,
-    ) -> Result<bool> {
-        if self.options.no_same_owner {
-            return Ok(false);
-        }
-        let unmapped = |kind, id| Error::malformed(path, format!("{kind} {id} is not in the id map"));
-        let uid = self.options.ids.uid.to_host(meta.uid).ok_or_else(|| unmapped("uid", meta.uid))?;
-        let gid = self.options.ids.gid.to_host(meta.gid).ok_or_else(|| unmapped("gid", meta.gid))?;
-        match chown(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
-            Ok(()) => Ok(true),
-            Err(Errno::EPERM) if !self.privileged => {
-                self.disowned.get_or_insert_with(|| (path.clone(), 0)).1 += 1;
-                Ok(false)
-            }
-            Err(e) => Err(Error::io(path, e)),
-        }
-    }
-
-    /// A setuid file that belongs to somebody else than it did must not be one.
-    fn mode_of(&mut self, entry: &Entry, owned: bool) -> Mode {
-        let mode = entry.meta.mode;
-        if !owned && !self.options.no_same_owner && mode & 0o6000 != 0 {
-            self.unset.get_or_insert_with(|| (entry.path.clone(), 0)).1 += 1;
-        }
-        Mode::from_bits_truncate(if owned { mode } else { mode & 0o1777 })
+        self.metadata.of_pinned(&node, entry, inherited, notices)
     }
 
     /// Whether new objects beside `path` inherit an ACL they must not keep.
@@ -461,46 +341,15 @@ pub fn extract_tar<R: Read>(
     Ok(())
 }
 
-/// The mode a file is made with: its own where that gives nobody more than it will, whoever owns it for now; else 0600 until
-/// it has its owner, since the bytes may be secret. A group gets its file only later, a wrong one may have it first.
-fn first_mode(meta: &Meta) -> Mode {
-    let (special, group, others) = (meta.mode & 0o7000, meta.mode >> 3 & 7, meta.mode & 7);
-    let harmless = special == 0 && group & !others == 0;
-    Mode::from_bits_truncate(if harmless { meta.mode & 0o777 } else { 0o600 })
-}
-
-fn timespec(t: Timestamp) -> TimeSpec {
-    TimeSpec::new(t.sec, i64::from(t.nsec))
-}
-
-/// `proc` is the object's entry in `/proc/self/fd`.
-fn drop_inherited_acl(proc: &Path, meta: &Meta) {
-    for name in [acl::ACCESS, acl::DEFAULT] {
-        if meta.xattr(name).is_none() {
-            // It fails where there is none, which is what is wanted.
-            let _ = xattr::remove_deref(proc, OsStr::from_bytes(name));
-        }
-    }
-}
-
-/// Sets the attributes of an object by `set`.
-fn set_xattrs(
-    path: &TarPath,
-    meta: &Meta,
-    notices: &mut dyn Notices,
-    set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
-) -> Result<()> {
-    for attribute in &meta.xattrs {
-        let Err(e) = set(OsStr::from_bytes(&attribute.name), &attribute.value) else {
-            continue;
-        };
-        match e.raw_os_error().map(Errno::from_raw) {
-            // The file system has none, the namespace is not ours to set, or the policy does not know the label.
-            Some(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::ERANGE) => {
-                let what = format!("attribute {}", crate::path::Shown(&attribute.name));
-                notices.notice(Notice::NotApplied { path: path.clone(), what, why: e.to_string() });
-            }
-            _ => return Err(Error::io(path, e)),
+/// Fills `room` with the next bytes of the content of `path`.
+fn read_whole(content: &mut impl Read, room: &mut [u8], path: &TarPath) -> Result<()> {
+    let mut got = 0;
+    while got < room.len() {
+        match content.read(&mut room[got..]) {
+            Ok(0) => return Err(Error::Truncated { object: path.to_string() }),
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::Stream(e)),
         }
     }
     Ok(())

@@ -119,6 +119,10 @@ impl Ground {
             // Three buffers, so that there is a write in the middle.
             fs::write(at("tree/file"), vec![7; 700_000])?;
             fs::write(at("tree/sub/file"), "small\n")?;
+            // So many that a second thread writes some of them.
+            for n in 0..40 {
+                fs::write(at(&format!("tree/sub/file_{n}")), [n; 100])?;
+            }
             fs::write(at("old/gone"), "")?;
             fs::write(at("bundle/checkpoint/inventory.img"), "inventory")?;
             fs::write(at("bundle/checkpoint/pages-1.img"), vec![9; 700_000])?;

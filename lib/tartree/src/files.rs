@@ -1,0 +1,303 @@
+//! Content and metadata of regular files, written by a second thread while the first one reads on and makes the next files.
+//!
+//! Names are the first thread's alone: what is made, replaced, linked and removed, in the order of the tar. A file is handed
+//! over as an open descriptor, with its bytes and its metadata, and gets these whatever becomes of its name meanwhile;
+//! so neither thread ever waits for the other to have done a certain file.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::entry::Meta;
+use crate::error::{Error, Result};
+use crate::metadata::Metadata;
+use crate::notice::{Notice, Notices};
+use crate::path::TarPath;
+use crate::zeros::runs_of_data;
+
+/// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
+/// their buffer, as everything after that does.
+const ROOM: usize = 512 << 10;
+/// Files handed over at once by the first thread to the second: to wake a thread costs as much as a few system calls.
+const FILES: usize = 32;
+/// Batches there are: one that is filled, one that is written, and one between them.
+const BATCHES: usize = 3;
+/// Batches after which a second thread is worth being started. The first ones hold a file each.
+const ALONE: usize = 16;
+/// Descriptors a process must be allowed for it; it takes `FILES * BATCHES` of them.
+const DESCRIPTORS: u64 = 256;
+
+/// Takes files that were just made, one after another, and sees to it that they are written.
+pub(crate) struct Files {
+    /// What is handed over next.
+    batch: Batch,
+    /// Writes on this thread, until there is a second.
+    own: Writer,
+    /// Batches it has written.
+    written: usize,
+    second: Option<Second>,
+}
+
+impl Files {
+    /// Files whose metadata is set by `metadata`.
+    pub fn new(metadata: Metadata) -> Files {
+        Files { batch: Batch::new(), own: Writer::new(metadata), written: 0, second: None }
+    }
+
+    /// Begins with `file`, which is new and empty.
+    pub fn open(&mut self, file: File, path: TarPath) {
+        self.batch.steps.push(Step::Open(file, path));
+    }
+
+    /// Room for some of the next `left` bytes, all of them where they are few.
+    ///
+    /// # Errors
+    /// Of what was handed over before, which may be another file's.
+    pub fn room(&mut self, left: u64, notices: &mut dyn Notices) -> Result<&mut [u8]> {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(ROOM);
+        if ROOM - self.batch.filled < wanted {
+            self.hand_over(notices)?;
+        }
+        let filled = self.batch.filled;
+        Ok(&mut self.batch.data[filled..filled + wanted])
+    }
+
+    /// The first `len` bytes of the room are the file's from `at` on. With `holes`, pages of zeros among them are not
+    /// written; the file is new and has them anyway.
+    pub fn data(&mut self, at: u64, len: usize, holes: bool) {
+        let Batch { data, filled, steps, .. } = &mut self.batch;
+        let start = *filled;
+        *filled += len;
+        if !holes {
+            steps.push(Step::Data(at, start..start + len));
+            return;
+        }
+        for run in runs_of_data(&data[start..start + len]) {
+            steps.push(Step::Data(at + run.start as u64, start + run.start..start + run.end));
+        }
+    }
+
+    /// Ends the file. `length` is given where it may not end with data; `inherited` as for [`Metadata::of_file`].
+    ///
+    /// # Errors
+    /// As [`room`](Files::room).
+    pub fn close(
+        &mut self,
+        meta: Meta,
+        length: Option<u64>,
+        inherited: bool,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
+        self.batch.steps.push(Step::Close { meta, length, inherited });
+        self.batch.files += 1;
+        let most = if self.second.is_some() { FILES } else { 1 };
+        if self.batch.files >= most { self.hand_over(notices) } else { Ok(()) }
+    }
+
+    /// Waits until all are written; gives the account of their metadata.
+    ///
+    /// # Errors
+    /// As [`room`](Files::room).
+    pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
+        self.hand_over(notices)?;
+        let mut metadata = self.own.metadata.take();
+        if let Some(second) = self.second.take() {
+            metadata.add(second.finish(notices)?);
+        }
+        Ok(metadata)
+    }
+
+    fn hand_over(&mut self, notices: &mut dyn Notices) -> Result<()> {
+        if let Some(second) = &mut self.second {
+            return second.take(&mut self.batch, notices);
+        }
+        self.own.write(&mut self.batch);
+        self.batch.tell(notices)?;
+        self.written += 1;
+        if self.written == ALONE && second_thread_is_worth_it() {
+            // Where no thread can be had, the work goes on with one.
+            self.second = Second::start(Writer::new(self.own.metadata.another())).ok();
+            if self.second.is_some() {
+                // It may be in the middle of a file.
+                self.batch.steps.extend(self.own.open.take().map(|(file, path)| Step::Open(file, path)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// After an error elsewhere too, the files that were handed over whole are whole.
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Of two errors the caller has the first.
+        let _ = self.hand_over(&mut |_| ());
+    }
+}
+
+fn second_thread_is_worth_it() -> bool {
+    thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
+        && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
+}
+
+/// What is handed over at once, and on the way back what was to be told of it.
+struct Batch {
+    data: Box<[u8]>,
+    filled: usize,
+    files: usize,
+    steps: Vec<Step>,
+    notices: Vec<Notice>,
+    failed: Option<Error>,
+}
+
+/// What is done to one file after another.
+enum Step {
+    Open(File, TarPath),
+    /// The file has these bytes of the batch from there on.
+    Data(u64, Range<usize>),
+    Close { meta: Meta, length: Option<u64>, inherited: bool },
+}
+
+impl Batch {
+    fn new() -> Batch {
+        let data = vec![0; ROOM].into_boxed_slice();
+        Batch { data, filled: 0, files: 0, steps: Vec::new(), notices: Vec::new(), failed: None }
+    }
+
+    /// Tells what came back with it.
+    fn tell(&mut self, notices: &mut dyn Notices) -> Result<()> {
+        for notice in self.notices.drain(..) {
+            notices.notice(notice);
+        }
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Does the steps.
+struct Writer {
+    metadata: Metadata,
+    /// The file that was begun.
+    open: Option<(File, TarPath)>,
+    /// After an error nothing more is written.
+    failed: bool,
+}
+
+impl Writer {
+    fn new(metadata: Metadata) -> Writer {
+        Writer { metadata, open: None, failed: false }
+    }
+
+    /// Does what is in `batch` and makes it ready to be filled again.
+    fn write(&mut self, batch: &mut Batch) {
+        let Batch { data, steps, notices, .. } = batch;
+        for step in steps.drain(..) {
+            if self.failed {
+                break;
+            }
+            if let Err(e) = self.step(step, data, notices) {
+                self.failed = true;
+                batch.failed = Some(e);
+            }
+        }
+        batch.filled = 0;
+        batch.files = 0;
+    }
+
+    fn step(&mut self, step: Step, data: &[u8], notices: &mut Vec<Notice>) -> Result<()> {
+        match (step, &self.open) {
+            (Step::Open(file, path), _) => self.open = Some((file, path)),
+            (Step::Data(at, bytes), Some((file, path))) => {
+                file.write_all_at(&data[bytes], at).map_err(|e| Error::io(path, e))?;
+            }
+            (Step::Close { meta, length, inherited }, Some((file, path))) => {
+                if let Some(length) = length {
+                    file.set_len(length).map_err(|e| Error::io(path, e))?;
+                }
+                let mut notice = |notice| notices.push(notice);
+                self.metadata.of_file(file, path, &meta, inherited, &mut notice)?;
+                self.open = None;
+            }
+            // Every file begins with being opened.
+            (_, None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A thread that writes, and the batches on their way to it and back.
+struct Second {
+    /// `None` once there is nothing more to write.
+    to: Option<SyncSender<Batch>>,
+    back: Receiver<Batch>,
+    /// Batches there are, with the one that is being filled.
+    batches: usize,
+    /// `None` once it has ended.
+    thread: Option<JoinHandle<Metadata>>,
+}
+
+impl Second {
+    fn start(mut writer: Writer) -> std::io::Result<Second> {
+        let (to, batches) = sync_channel::<Batch>(BATCHES);
+        let (done, back) = sync_channel(BATCHES);
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || {
+            for mut batch in batches {
+                writer.write(&mut batch);
+                // The receiver is there until this thread has ended.
+                let _ = done.send(batch);
+            }
+            writer.metadata
+        })?;
+        Ok(Second { to: Some(to), back, batches: 1, thread: Some(thread) })
+    }
+
+    /// Takes what is in `batch`, and gives another for it, which is empty.
+    fn take(&mut self, batch: &mut Batch, notices: &mut dyn Notices) -> Result<()> {
+        let next = if self.batches < BATCHES {
+            self.batches += 1;
+            Batch::new()
+        } else {
+            match self.back.recv() {
+                Ok(batch) => batch,
+                Err(_) => self.panicked(),
+            }
+        };
+        let full = std::mem::replace(batch, next);
+        if self.to.as_ref().is_none_or(|to| to.send(full).is_err()) {
+            self.panicked();
+        }
+        batch.tell(notices)
+    }
+
+    fn finish(mut self, notices: &mut dyn Notices) -> Result<Metadata> {
+        self.to = None;
+        while let Ok(mut batch) = self.back.recv() {
+            batch.tell(notices)?;
+        }
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(metadata)) => Ok(metadata),
+            _ => self.panicked(),
+        }
+    }
+
+    /// Both ends of the channels are held until the thread ends, so that one of them is gone tells that it panicked.
+    fn panicked(&mut self) -> ! {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            _ => unreachable!("the writer ends when nothing more can come"),
+        }
+    }
+}
+
+/// After an error too, nothing is written any more when the extractor is gone.
+impl Drop for Second {
+    fn drop(&mut self) {
+        self.to = None;
+        if let Some(thread) = self.thread.take() {
+            // An error is on its way to the caller already.
+            let _ = thread.join();
+        }
+    }
+}
