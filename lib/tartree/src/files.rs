@@ -158,7 +158,11 @@ enum Step {
     Open(File, TarPath),
     /// The file has these bytes of the batch from there on.
     Data(u64, Range<usize>),
-    Close { meta: Meta, length: Option<u64>, inherited: bool },
+    Close {
+        meta: Meta,
+        length: Option<u64>,
+        inherited: bool,
+    },
 }
 
 impl Batch {

@@ -289,7 +289,8 @@ fn problems(seed: u64) -> Vec<String> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
     // Behind some files a second thread writes those that follow.
     let before = [0, 20 + random.below(40)][random.below(2)];
-    let mut steps: Vec<_> = (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();
+    let mut steps: Vec<_> =
+        (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();
     steps.extend((0..1 + random.below(30)).map(|n| random.step(&world, n)));
 
     let probe = world.place().join("probe");
