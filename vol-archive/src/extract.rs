@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io::{BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -30,7 +31,12 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let input = BufReader::with_capacity(256 << 10, Counted::new(input));
     match operands {
         Operands::Plain(dir) => {
-            let mut reader = Reader::new(input, limits);
+            let mut reader = Reader::direct(input, limits, |input, output, n| {
+                let moving = |input: &mut Input, tell: &mut dyn FnMut(u64)| {
+                    tartree::transfer(input.as_fd(), output, n, tell)
+                };
+                input.buffer().is_empty().then(|| input.get_mut().moving(moving))
+            });
             extract(&mut reader, &dir, &options, args.replace, session)?;
             // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
             reader.drain()?;

@@ -64,6 +64,35 @@ fn a_file_is_extracted_with_five_calls() {
 }
 
 #[test]
+fn a_large_file_is_moved_out_of_the_archive_by_the_kernel() {
+    let dir = tempfile::tempdir().unwrap();
+    let [tree, tar, out] = ["tree", "tar", "out"].map(|name| dir.path().join(name));
+    fs::create_dir(&tree).unwrap();
+    let content: Vec<u8> = (0..3_000_001u32).flat_map(|i| (i ^ i >> 7).to_le_bytes()).collect();
+    fs::write(tree.join("large"), &content).unwrap();
+    let made = Command::new(TOOL).args(["create", arg(&tree), "-o", arg(&tar)]).status().unwrap();
+    assert!(made.success());
+    let all = calls(&["extract", arg(&out)], Some(&tar));
+    assert!(fs::read(out.join("large")).unwrap() == content);
+    // XFS and Btrfs share what is whole blocks.
+    let moved = all
+        .iter()
+        .any(|call| call.contains("splice(") || call.contains("FICLONERANGE") && call.ends_with("= 0"));
+    let written: usize = all
+        .iter()
+        .filter(|call| call.contains("write64("))
+        .filter_map(|call| call.rsplit("= ").next()?.parse::<usize>().ok())
+        .sum();
+    assert!(moved && written < 1 << 20, "{written} bytes were written");
+    // From a pipe.
+    fs::remove_dir_all(&out).unwrap();
+    let mut child = Command::new(TOOL).args(["extract", arg(&out)]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::copy(&mut fs::File::open(&tar).unwrap(), &mut child.stdin.take().unwrap()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(fs::read(out.join("large")).unwrap() == content);
+}
+
+#[test]
 fn below_the_root_nothing_is_reached_by_a_path() {
     let dir = tree(40);
     let out = tempfile::tempdir().unwrap();

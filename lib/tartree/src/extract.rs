@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,16 +17,20 @@ use nix::unistd::{geteuid, linkat, symlinkat};
 use crate::acl;
 use crate::capture::{Status, proc_path};
 use crate::deferred::Deferred;
-use crate::entry::{Entry, Kind, SparseMap};
+use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::idmap::IdMaps;
 use crate::metadata::{Metadata, first_mode};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
-use crate::read::{Item, Reader};
+use crate::read::{Content, Direct, Item, Reader};
 use crate::remove::{Keep, remove_tree};
 use crate::root::{Root, parent_error};
+
+/// Files of so many bytes and more are moved, where the input can do that: to read and to write them is as fast with two threads,
+/// but takes twice the work.
+const WORTH_MOVING: u64 = 4 << 20;
 
 /// How entries become inodes.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +112,17 @@ impl Extractor {
     /// # Errors
     /// When it cannot be made, or a file before it could not be written; what stood at its place may be gone then.
     pub fn apply(&mut self, entry: &Entry, content: &mut impl Read, notices: &mut dyn Notices) -> Result<()> {
+        self.apply_from(entry, content, |_, _, _| Some(0), notices)
+    }
+
+    /// As [`apply`](Extractor::apply), where bytes of `content` may go to a large file by `move_to`.
+    fn apply_from<C: Read>(
+        &mut self,
+        entry: &Entry,
+        content: &mut C,
+        move_to: Direct<C>,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
         let path = &entry.path;
         if path.is_root() {
             return match entry.kind {
@@ -133,8 +148,13 @@ impl Extractor {
                     Existing::Replace,
                 )?;
                 let Some(file) = file else { return Ok(()) };
+                let large = map.is_none() && self.zeros == Zeros::Written && *size >= WORTH_MOVING;
+                let mut direct = large.then(|| file.try_clone().ok()).flatten().map(|file| (file, move_to));
                 self.files.open(file, path.clone());
-                self.fill(path, *size, map.as_ref(), content, notices)?;
+                let whole = [(0, *size)];
+                for &segment in map.as_ref().map_or(&whole[..], |map| &map.0) {
+                    self.fill(path, segment, content, direct.take(), notices)?;
+                }
                 let may_end_in_a_hole = map.is_some() || self.zeros == Zeros::Holes;
                 let inherited = self.inherits_acl(path)?;
                 self.files.close(entry.meta.clone(), may_end_in_a_hole.then_some(*size), inherited, notices)
@@ -212,26 +232,31 @@ impl Extractor {
         Ok(true)
     }
 
-    /// Hands over the content of a file, of which all is data outside the holes of `map`.
-    fn fill(
+    /// Hands over `len` bytes of `content`, which the file has at `at`; what can be moved to it, is.
+    fn fill<C: Read>(
         &mut self,
         path: &TarPath,
-        size: u64,
-        map: Option<&SparseMap>,
-        content: &mut impl Read,
+        (mut at, len): (u64, u64),
+        content: &mut C,
+        mut direct: Option<(File, Direct<C>)>,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        let whole = [(0, size)];
-        let segments = map.map_or(&whole[..], |map| &map.0);
-        for &(offset, len) in segments {
-            let mut done = 0;
-            while done < len {
-                let room = self.files.room(len - done, notices)?;
-                read_whole(content, room, path)?;
-                let read = room.len();
-                self.files.data(offset + done, read, self.zeros == Zeros::Holes);
-                done += read as u64;
+        let end = at + len;
+        while at < end {
+            if let Some((file, move_to)) = &mut direct {
+                file.seek(SeekFrom::Start(at)).map_err(|e| Error::io(path, e))?;
+                if let Some(moved) = move_to(content, file.as_fd(), end - at) {
+                    // The rest is read: errors show by that.
+                    at += moved;
+                    direct = None;
+                    continue;
+                }
             }
+            let room = self.files.room(end - at, notices)?;
+            read_whole(content, room, path)?;
+            let read = room.len();
+            self.files.data(at, read, self.zeros == Zeros::Holes);
+            at += read as u64;
         }
         Ok(())
     }
@@ -330,7 +355,7 @@ pub fn extract_tar<R: Read>(
     while let Some(item) = reader.next()? {
         match item {
             Item::Entry(entry) => {
-                extractor.apply(&entry, &mut reader.content(), notices)?;
+                extractor.apply_from(&entry, &mut reader.content(), Content::move_to, notices)?;
                 made(&entry);
             }
             Item::Removal(path) => {

@@ -66,7 +66,7 @@ pub use limits::{Exceeded, Limit, Limits};
 pub use notice::{Notice, Notices, Tally};
 pub use path::{Malpath, TarPath};
 pub use plan::{Files, Place, Plan};
-pub use read::{Content, Item, Reader};
+pub use read::{Content, Direct, Item, Reader};
 pub use remove::{Keep, remove_tree};
 pub use root::Root;
 pub use sink::{Mover, Sink};

@@ -7,6 +7,7 @@ mod content;
 mod entry;
 
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 
 use crate::block::{BLOCK, Block};
 use crate::entry::Entry;
@@ -29,11 +30,16 @@ pub enum Item {
     Removal(TarPath),
 }
 
+/// Moves up to so many of the next bytes of an input to where a file stands, past this program's memory, as
+/// [`transfer`](crate::transfer) does; gives how many, and `None` while some of them are in a buffer.
+pub type Direct<R> = fn(&mut R, BorrowedFd<'_>, u64) -> Option<u64>;
+
 /// Reads one tar.
 pub struct Reader<R> {
     input: R,
     /// How bytes nobody asks for are passed over.
     skipper: fn(&mut R, u64) -> io::Result<u64>,
+    direct: Direct<R>,
     limits: Limits,
     /// Bytes of the current entry not yet read, and the padding behind them.
     remaining: u64,
@@ -55,6 +61,7 @@ impl<R: Read> Reader<R> {
         Reader {
             input,
             skipper: read_over,
+            direct: |_, _, _| Some(0),
             limits,
             remaining: 0,
             pad: 0,
@@ -75,6 +82,11 @@ impl<R: Read> Reader<R> {
         R: Skip,
     {
         Reader { skipper: R::skip, ..Reader::new(input, limits) }
+    }
+
+    /// As [`new`](Reader::new), where the content of large files goes from `input` by `direct`.
+    pub fn direct(input: R, limits: Limits, direct: Direct<R>) -> Reader<R> {
+        Reader { direct, ..Reader::new(input, limits) }
     }
 
     /// Goes on with other limits.

@@ -1,7 +1,7 @@
 //! The bytes of an entry, between its header and the next one.
 
 use std::io::{self, BufReader, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Reader;
 use crate::error::Result;
@@ -21,6 +21,15 @@ impl<'a, R> Content<'a, R> {
     /// How many are left.
     pub fn remaining(&self) -> u64 {
         self.reader.remaining
+    }
+
+    /// Moves what the input can move to `output`, at most `n` bytes; see [`Direct`](super::Direct).
+    pub(crate) fn move_to(&mut self, output: BorrowedFd<'_>, n: u64) -> Option<u64> {
+        let reader = &mut *self.reader;
+        let moved = (reader.direct)(&mut reader.input, output, n.min(reader.remaining))?;
+        reader.remaining -= moved;
+        reader.position += moved;
+        Some(moved)
     }
 }
 
