@@ -35,6 +35,16 @@ pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     Ok(segments.map(size))
 }
 
+/// Where in the first `end` bytes of a file data begins that is not before `at`; `end` where only a hole is left, and `at` where
+/// the file system does not tell. The file's position is moved.
+pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.min(end),
+        Err(rustix::io::Errno::NXIO) => end,
+        Err(_) => at,
+    }
+}
+
 /// As [`map`], with two pages of zeros and more counted as a hole; the whole file is read for that. One page between data costs
 /// less as zeros than as a segment more, for whoever writes the file and whoever reads it.
 ///

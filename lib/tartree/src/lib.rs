@@ -60,7 +60,7 @@ pub use descent::names;
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result};
 pub use extract::{Devices, ExtractOptions, Extractor, Zeros, extract_tar};
-pub use holes::map_of_pages;
+pub use holes::{map_of_pages, next_data};
 pub use idmap::{IdMap, IdMaps};
 pub use limits::{Exceeded, Limit, Limits};
 pub use notice::{Notice, Notices, Tally};
