@@ -3,6 +3,8 @@
 //! runtime-tools looks a name up in a cache keyed by `NAME=VALUE` and so never finds it: podman's
 //! containers get the name twice and the shell decides (opencontainers/runtime-tools#798).
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
@@ -94,20 +96,24 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls `apply` with number and content of each line of an `--env-file`; blank lines and `#` comments are passed over.
+/// Calls `apply` with place and content of each line of an `--env-file` or `--label-file`; blank lines and `#` comments are
+/// passed over. `what` is what the user is asked for at a terminal.
 ///
 /// # Errors
-/// Names the line.
-pub fn apply_file(
-    text: &[u8],
-    name: &str,
-    apply: &mut dyn FnMut(usize, &str) -> anyhow::Result<()>,
+/// When the file cannot be read; names the line.
+pub fn each_line(
+    file: &Path,
+    what: &str,
+    apply: &mut dyn FnMut(&str, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let text = std::str::from_utf8(text).with_context(|| name.to_owned())?;
+    let input = cli::Input::open(Some(file), what)?;
+    let name = input.name().to_owned();
+    let text = cli::read_document(input, &name, 1 << 20)?;
+    let text = std::str::from_utf8(&text).with_context(|| name.clone())?;
     for (i, line) in text.lines().enumerate() {
-        let line = line.trim_start();
+        let (line, at) = (line.trim_start(), format!("{name}:{}", i + 1));
         if !line.is_empty() && !line.starts_with('#') {
-            apply(i + 1, line).with_context(|| format!("{name}:{}", i + 1))?;
+            apply(&at, line).context(at.clone())?;
         }
     }
     Ok(())
@@ -138,8 +144,11 @@ mod tests {
     #[test]
     fn env_files_name_the_bad_line() {
         let mut spec = spec(&[]);
-        let error =
-            apply_file(b"# c\nA=1\n\n=x\n", "f", &mut |_, line| apply_flag(&mut spec, line)).unwrap_err();
-        assert_eq!(format!("{error:#}"), "f:4: --env =x: no name stands before the '='");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "# c\nA=1\n\n=x\n").unwrap();
+        let error = each_line(&file, "lines", &mut |_, line| apply_flag(&mut spec, line)).unwrap_err();
+        let expected = format!("{}:4: --env =x: no name stands before the '='", file.display());
+        assert_eq!(format!("{error:#}"), expected);
     }
 }

@@ -14,7 +14,7 @@ use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Kind};
-use crate::{cdi, env, hooks, manager, mounting, subids};
+use crate::{annotations, cdi, env, hooks, manager, mounting, subids};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -31,6 +31,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     }
     container.groups.extend(p.group_add.iter().cloned());
     container.host_users.extend(p.hostuser.iter().cloned());
+    container.passwd = p.passwd.unwrap_or(container.passwd);
     set(&mut container.passwd_entry, p.passwd_entry.as_ref());
     set(&mut container.group_entry, p.group_entry.as_ref());
     if let Some(umask) = &p.umask {
@@ -272,13 +273,7 @@ pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
         trace.because(spec, || flag.to_owned());
     }
-    for pair in &args.hooks.annotation {
-        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(usage(format!("--annotation {pair}: KEY=VALUE is wanted")));
-        };
-        spec.annotate(key, value);
-        trace.because(spec, || format!("--annotation {pair}"));
-    }
+    annotations::apply_flags(spec, trace, &args.hooks)?;
     if let Some(signal) = args.hooks.stop_signal {
         spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
         spec.annotate("org.systemd.property.KillSignal", signal.to_string());

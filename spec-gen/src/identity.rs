@@ -1,6 +1,7 @@
 //! Who the process is, step by step: podman looks the user up first, and writes the groups last.
 
 use anyhow::Context;
+use cli::usage;
 use serde_json::Value;
 
 use crate::compat::Compat;
@@ -80,6 +81,12 @@ fn add_entries(
 ) -> anyhow::Result<()> {
     let p = &job.args.process;
     let templates = p.passwd_entry.is_some() || p.group_entry.is_some();
+    if p.passwd == Some(false) {
+        if templates || p.passwd_out.is_some() {
+            return Err(usage("--passwd=false: then there is no entry to write or to make from a template"));
+        }
+        return Ok(());
+    }
     let by_libpod = job.container.is_libpod && job.container.passwd;
     if !(by_libpod || templates || p.passwd_out.is_some() || !host.is_empty()) {
         return Ok(());

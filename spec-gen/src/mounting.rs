@@ -9,7 +9,7 @@ use crate::image_config::ImageConfig;
 use crate::overlay::{self, Phase, Places};
 use crate::run::Job;
 use crate::volumes::{self, Volume};
-use crate::{flags, idmap, image_volumes, mounts};
+use crate::{flags, idmap, image_volumes, long_mount, mounts};
 
 /// The volumes of flags; one of another container gives way to one that is named.
 pub fn of_flags(args: &Args) -> anyhow::Result<Vec<Volume>> {
@@ -34,7 +34,7 @@ fn own_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
         all.push(volumes::parse_volume(flag)?);
     }
     for flag in &args.mount {
-        all.push(volumes::parse_mount(flag)?);
+        all.extend(long_mount::parse(flag)?);
     }
     for flag in &args.tmpfs {
         all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));

@@ -51,12 +51,9 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         trace.because(spec, || "--env-host".into());
     }
     for file in &args.env_file {
-        let input = cli::Input::open(Some(file), "NAME=VALUE lines")?;
-        let name = input.name().to_owned();
-        let text = cli::read_document(input, &name, 1 << 20)?;
-        env::apply_file(&text, &name, &mut |line, flag| {
-            env::apply_flag(spec, flag)?;
-            trace.because(spec, || format!("--env-file: {name}:{line}"));
+        env::each_line(file, "NAME=VALUE lines", &mut |at, line| {
+            env::apply_flag(spec, line)?;
+            trace.because(spec, || format!("--env-file: {at}"));
             Ok(())
         })?;
     }

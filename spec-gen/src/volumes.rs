@@ -1,4 +1,4 @@
-//! `-v`, `--mount` and `--tmpfs`: what podman's three notations ask for.
+//! `-v` and `--tmpfs`: what podman's short notations ask for, and the options of them all. [`long_mount`](crate::long_mount) has `--mount`.
 
 use anyhow::{Context, bail};
 use cli::usage;
@@ -79,7 +79,7 @@ fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Resul
 }
 
 /// A relative source is relative to where the user is, not to the bundle the runtime starts in.
-fn absolute(source: &str) -> anyhow::Result<String> {
+pub fn absolute(source: &str) -> anyhow::Result<String> {
     let path = std::path::absolute(source).with_context(|| source.to_owned())?;
     path.into_os_string().into_string().map_err(|p| anyhow::anyhow!("{}: not UTF-8", cli::name(p)))
 }
@@ -102,124 +102,6 @@ pub fn parse_tmpfs(flag: &str) -> anyhow::Result<Mount> {
 /// A tmpfs mount with these options.
 pub fn tmpfs(destination: &str, options: Vec<String>) -> Mount {
     Mount { destination: destination.into(), kind: "tmpfs".into(), source: "tmpfs".into(), options }
-}
-
-/// Reads the `type=…,src=…,dst=…` of `--mount`.
-///
-/// # Errors
-/// Names the flag and what is wrong with it.
-pub fn parse_mount(flag: &str) -> anyhow::Result<Volume> {
-    parse_mount_fields(flag).map_err(|e| usage(format!("--mount {flag}: {e:#}")))
-}
-
-#[derive(Default)]
-struct Fields {
-    source: String,
-    destination: String,
-    subpath: String,
-    options: Vec<String>,
-    writable: Option<bool>,
-    nonrecursive: bool,
-}
-
-fn parse_mount_fields(flag: &str) -> anyhow::Result<Volume> {
-    let kind = flag.split(',').find_map(|f| f.strip_prefix("type=")).unwrap_or("volume");
-    let mut fields = Fields::default();
-    for field in flag.split(',').filter(|f| !f.starts_with("type=")) {
-        let (key, value) = field.split_once('=').map_or((field, None), |(k, v)| (k, Some(v)));
-        read_field(&mut fields, kind, key, value)?;
-    }
-    if fields.destination.is_empty() {
-        bail!("dst=PATH is missing");
-    }
-    check_destination(&fields.destination)?;
-    let Fields { source, destination, subpath, mut options, writable, nonrecursive } = fields;
-    // What a type does not have is not passed over.
-    if !subpath.is_empty() && !matches!(kind, "volume" | "image") {
-        bail!("subpath: only of volumes and images");
-    }
-    if nonrecursive && kind != "bind" {
-        bail!("bind-nonrecursive: only for type=bind");
-    }
-    if let (Some(option), "image") = (options.first(), kind) {
-        bail!("{option}: not an option of an image");
-    }
-    if let (Some(writable), true) = (writable, kind != "image") {
-        options.insert(0, if writable { "rw" } else { "ro" }.into());
-    }
-    match kind {
-        "bind" | "volume" if source.is_empty() => bail!("src= is missing"),
-        "bind" => {
-            if nonrecursive && !options.iter().any(|o| o == "bind") {
-                options.push("bind".into());
-            }
-            let options = complete(options, Kind::Bind)?;
-            Ok(Volume::Mount(Mount { destination, kind: "bind".into(), source: absolute(&source)?, options }))
-        }
-        "volume" => {
-            let options =
-                if options.iter().any(|o| o == "O") { options } else { complete(options, Kind::Bind)? };
-            Ok(Volume::Named { name: source, destination, options, subpath })
-        }
-        "tmpfs" | "ramfs" => {
-            let mut mount = tmpfs(&destination, complete(options, Kind::Tmpfs)?);
-            if kind == "ramfs" {
-                (mount.kind, mount.source) = ("ramfs".into(), "ramfs".into());
-                // ramfs has no quota and takes no mount data but mode.
-                mount.options.retain(|o| !o.starts_with("size=") && o != "tmpcopyup");
-            }
-            Ok(Volume::Mount(mount))
-        }
-        "devpts" => {
-            let options = complete(options, Kind::Other)?;
-            Ok(Volume::Mount(Mount { destination, kind: "devpts".into(), source: "devpts".into(), options }))
-        }
-        "image" if source.is_empty() => bail!("src=IMAGE is missing"),
-        "image" => {
-            Ok(Volume::Image { reference: source, destination, writable: writable.unwrap_or(false), subpath })
-        }
-        other => bail!("type {other:?} is not one of bind, volume, tmpfs, ramfs, devpts, image"),
-    }
-}
-
-fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -> anyhow::Result<()> {
-    let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}= wants a value"));
-    match key {
-        "source" | "src" => fields.source = needed()?.to_owned(),
-        "destination" | "dst" | "target" => fields.destination = needed()?.to_owned(),
-        "subpath" | "volume-subpath" => fields.subpath = needed()?.to_owned(),
-        "ro" | "readonly" => fields.writable = Some(!truth(key, value)?),
-        "rw" | "readwrite" => fields.writable = Some(truth(key, value)?),
-        "bind-propagation" => fields.options.push(needed()?.to_owned()),
-        "bind-nonrecursive" => fields.nonrecursive = truth(key, value)?,
-        "relabel" => fields.options.push(
-            match needed()? {
-                "shared" => "z",
-                "private" => "Z",
-                other => bail!("relabel={other}: shared or private is wanted"),
-            }
-            .into(),
-        ),
-        "U" | "chown" => {
-            if truth(key, value)? {
-                fields.options.push("U".into());
-            }
-        }
-        "tmpfs-size" => fields.options.push(format!("size={}", needed()?)),
-        "tmpfs-mode" => fields.options.push(format!("mode={}", needed()?)),
-        "consistency" => {}
-        "notmpcopyup" if kind == "tmpfs" => fields.options.push("notmpcopyup".into()),
-        _ => fields.options.push(value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"))),
-    }
-    Ok(())
-}
-
-fn truth(key: &str, value: Option<&str>) -> anyhow::Result<bool> {
-    match value {
-        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
-        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
-        Some(other) => bail!("{key}={other}: true or false is wanted"),
-    }
 }
 
 /// Which defaults a mount gets.
@@ -357,13 +239,6 @@ mod tests {
             parse_tmpfs("/t:size=1m,notmpcopyup,exec").unwrap().options.join(","),
             "size=1m,exec,rw,rprivate,nosuid,nodev"
         );
-        assert_eq!(
-            options(
-                parse_mount("type=bind,src=/h,dst=/m,ro,bind-propagation=rslave,bind-nonrecursive").unwrap()
-            )
-            .join(","),
-            "ro,rslave,bind"
-        );
     }
 
     #[test]
@@ -377,14 +252,6 @@ mod tests {
         for (flag, message) in cases {
             let error = format!("{:#}", parse_volume(flag).unwrap_err());
             assert!(error.starts_with(&format!("--volume {flag}: ")) && error.contains(message), "{error}");
-        }
-        for (flag, message) in [
-            ("type=bind,src=/h", "dst=PATH is missing"),
-            ("type=bind,dst=/m", "src= is missing"),
-            ("type=nfs,src=a,dst=/m", "\"nfs\" is not one of"),
-            ("type=bind,src=/a,dst=/m,ro=maybe", "true or false"),
-        ] {
-            assert!(format!("{:#}", parse_mount(flag).unwrap_err()).contains(message), "{flag}");
         }
     }
 }

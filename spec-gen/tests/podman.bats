@@ -208,6 +208,51 @@ FLAGS
     done
 }
 
+@test "--mount type=glob" {
+    local dir=$TOP/glob flag shown
+    mkdir "$dir"
+    touch "$dir"/{a1,a2,.a,b}
+    mkdir "$dir/a3"
+    ln -s a1 "$dir/a4"
+    shown="([.mounts[] | select(.source | startswith(\"$dir\"))] | sort_by(.destination) | map([.destination, .type, .source, .options]))"
+    for flag in "$dir/a*,dst=/mnt" "$dir/a*" "$dir/*,dst=/mnt/" "$dir/[^a],dst=/mnt,ro=true" "$dir/?[1-3],dst=/mnt,rslave" "$dir/a1,dst=/mnt,U=true,z"; do
+        alike "$shown" --mount "type=glob,src=$flag"
+        [ "$(jq length "$BATS_TEST_TMPDIR/ours.shown")" -gt 0 ]
+    done
+    cd "$TOP"
+    alike "$shown" --mount 'type=glob,src=glob/a*,dst=/mnt'
+    for flag in "$dir/z*,dst=/mnt" dst=/mnt "$dir/[a,dst=/mnt" 'glob/a1' "$dir/a1,dst=/mnt,bind-nonrecursive"; do
+        run ! podman_ create --mount "type=glob,src=$flag" localhost/image sh
+        run ! we_write --mount "type=glob,src=$flag"
+    done
+}
+
+@test "--label-file: podman keeps labels to itself, here they are annotations" {
+    local theirs
+    printf '# c\n\n  \t# d\nk1=v1\n  k2=v=2 \nk1=last\nk4=file\n' >"$TOP/labels"
+    theirs=$(podman_ create --label-file "$TOP/labels" --label k4=mine --label empty localhost/image sh)
+    podman_ inspect "$theirs" | jq -S '.[0].Config.Labels' >"$BATS_TEST_TMPDIR/theirs"
+    we_write --label-file "$TOP/labels" --label k4=mine --label empty |
+        jq -S '.annotations | with_entries(select(.key | startswith("org.opencontainers.image.") | not))' >"$BATS_TEST_TMPDIR/ours"
+    diff "$BATS_TEST_TMPDIR/theirs" "$BATS_TEST_TMPDIR/ours"
+    for line in '= x' 'a b=c'; do
+        echo "$line" >"$TOP/labels"
+        run ! podman_ create --label-file "$TOP/labels" localhost/image sh
+        run ! we_write --label-file "$TOP/labels"
+    done
+}
+
+@test "--passwd=false: no entry for an unknown user" {
+    local flag id dump=$BATS_TEST_TMPDIR/config.dump
+    config_of plain >"$dump"
+    for flag in --passwd=false --passwd; do
+        id=$(podman_ run -d --network none --user 4242 $flag localhost/image /bin/busybox sleep 1000)
+        cat "$TOP/root/overlay-containers/$id/userdata/config.json" >"$BATS_TEST_TMPDIR/theirs"
+        spec-gen -q --container "$dump" --rootfs "$IMAGE" --compat podman-5.4 --user 4242 $flag >"$BATS_TEST_TMPDIR/ours"
+        same_by '[.process.env[] | select(startswith("HOME="))]'
+    done
+}
+
 @test "--subuidname, --subgidname" {
     # The system's /etc is not to be written to.
     cp -a /etc "$TOP/etc"

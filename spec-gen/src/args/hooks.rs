@@ -11,8 +11,16 @@ use crate::values::signal;
 #[command(next_help_heading = "Annotations and hooks")]
 pub struct HookArgs {
     /// Set an annotation
-    #[arg(long, value_name = "KEY=VALUE", alias = "label", hide_short_help = true)]
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     pub annotation: Vec<String>,
+
+    /// Set a label, which config.json has as an annotation
+    #[arg(long, value_name = "KEY[=VALUE]", hide_short_help = true)]
+    pub label: Vec<String>,
+
+    /// Set the labels in FILE, one KEY[=VALUE] on a line
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub label_file: Vec<PathBuf>,
 
     /// Signal that stops the container, a number or name
     #[arg(long, value_name = "SIGNAL", value_parser = signal, hide_short_help = true)]

@@ -30,6 +30,10 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
     pub group_entry: Option<String>,
 
+    /// Whether an unknown numeric user gets an entry, as a container of podman does; =false: none
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub passwd: Option<bool>,
+
     /// Write passwd and group with an entry for an unknown numeric user into DIR and bind them (--apply)
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub passwd_out: Option<PathBuf>,

@@ -59,6 +59,8 @@ fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
         ("4242", &["--passwd-entry", "nonsense", "-q", "--compat", "podman-5.4"], &[""]),
         ("4242", &["--compat", "podman-4.3"], &[]),
         ("4242", &["-e", "HOME=/mine"], &["/mine"]),
+        ("4242", &["--passwd=false"], &["/"]),
+        ("4242", &["--passwd=true"], &["/data/of-4242"]),
         // A mount on the file is the user's own.
         ("4242", &["-v", "/nowhere/passwd:/etc/passwd"], &["/"]),
         // Whom the image knows keeps what it says.
@@ -70,6 +72,8 @@ fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
         assert_eq!(home(&spec), *expected, "{user} {flags:?}");
     }
     let flags = ["--rootfs", "rootfs", "--check-cwd", "off", "--passwd-out", "out", "--apply"];
+    let contradicting = dir.run(&[&flags[..], &["--passwd=false"]].concat(), &config("4242:4343"));
+    assert_eq!(contradicting.status.code(), Some(2), "{}", message(&contradicting));
     dir.spec(&flags, &config("4242:4343"));
     let last = |file: &str| {
         fs::read_to_string(dir.path(&format!("out/{file}"))).unwrap().lines().last().unwrap().to_owned()

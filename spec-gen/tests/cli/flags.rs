@@ -86,6 +86,74 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
 }
 
 #[test]
+fn labels_become_annotations_of_files_first() {
+    let dir = Dir::new();
+    dir.write("one", "# none\n\n a=file\nb=x=y \nb=last\nalone\n");
+    dir.write("two", "a=second\nc=2");
+    let flags = [
+        "--label-file",
+        "one",
+        "--label-file",
+        "two",
+        "--label",
+        "c=own",
+        "--label",
+        "d",
+        "--annotation",
+        "d=mine",
+    ];
+    let spec = dir.spec(&flags, SPEC);
+    assert_eq!(
+        spec["annotations"],
+        json!({"a": "second", "b": "last", "alone": "", "c": "own", "d": "mine"})
+    );
+    dir.write("bad", "a=b\n=x\n");
+    dir.write("blank", "a b=c\n");
+    for (flags, status, text) in [
+        (["--label-file", "bad"], 1, "bad:2: KEY[=VALUE] is wanted"),
+        (["--label-file", "blank"], 1, "blank:1: KEY[=VALUE] is wanted, KEY without blanks"),
+        (["--label-file", "nowhere"], 1, "nowhere: No such file"),
+        (["--label", "=x"], 2, "--label =x: KEY[=VALUE] is wanted"),
+        (["--annotation", "x"], 2, "--annotation x: KEY=VALUE is wanted"),
+    ] {
+        let output = dir.run(&flags, SPEC);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(status), 0), "{flags:?}");
+        assert!(message(&output).contains(text), "{}", message(&output));
+    }
+}
+
+#[test]
+fn a_pattern_is_a_mount_of_each_path_there_is() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path("g")).unwrap();
+    for name in ["g/b", "g/a1", "g/a2", "g/.a"] {
+        dir.write(name, "");
+    }
+    let top = dir.path("g");
+    let mounts = |flag: &str| {
+        let spec = dir.spec(&["--mount", flag], SPEC);
+        let mounts = spec["mounts"].as_array().unwrap().iter().filter(|m| m["type"] == "bind").cloned();
+        mounts.collect::<Vec<_>>()
+    };
+    let mount = |name: &str, destination: &str, rw: &str| json!({"destination": destination, "type": "bind", "source": format!("{top}/{name}"), "options": [rw, "rprivate", "rbind"]});
+    assert_eq!(
+        mounts(&format!("type=glob,src={top}/a*,dst=/m")),
+        [mount("a1", "/m/a1", "rw"), mount("a2", "/m/a2", "rw")]
+    );
+    assert_eq!(mounts("type=glob,src=g/[^a],dst=/m/,ro"), [mount("b", "/m/b", "ro"),]);
+    assert_eq!(mounts(&format!("type=glob,src={top}/*a")), [mount(".a", &format!("{top}/.a"), "rw")]);
+    for (flag, status, text) in [
+        ("type=glob,src=g/z*,dst=/m", 1, "--mount type=glob,src=g/z*,dst=/m: there is no such path"),
+        ("type=glob,src=g/[,dst=/m", 2, "[: not a pattern"),
+        ("type=glob,src=g/a*", 2, "without dst=DIR an absolute path is wanted"),
+    ] {
+        let output = dir.run(&["--mount", flag], SPEC);
+        assert_eq!(output.status.code(), Some(status), "{flag}");
+        assert!(message(&output).contains(text), "{}", message(&output));
+    }
+}
+
+#[test]
 fn a_bundle_gets_its_config_json_once() {
     let dir = Dir::new();
     let made = |flags: &[&str]| dir.run(&[&["--new", "--bundle", "."], flags].concat(), "");

@@ -1,0 +1,199 @@
+//! `--mount`: podman's long notation.
+
+use anyhow::{Context, bail};
+use cli::usage;
+
+use crate::glob::Pattern;
+use crate::mounts::{self, Mount, check_destination};
+use crate::volumes::{Kind, Volume, absolute, complete, tmpfs};
+
+/// Reads the `type=…,src=…,dst=…` of `--mount`; a pattern is one mount for each path there is.
+///
+/// # Errors
+/// Names the flag and what is wrong with it.
+pub fn parse(flag: &str) -> anyhow::Result<Vec<Volume>> {
+    match parse_fields(flag).map_err(|e| usage(format!("--mount {flag}: {e:#}")))? {
+        Wanted::Volume(volume) => Ok(vec![volume]),
+        Wanted::Paths(paths) => paths.mounts().with_context(|| format!("--mount {flag}")),
+    }
+}
+
+enum Wanted {
+    Volume(Volume),
+    Paths(Paths),
+}
+
+/// Paths of the host, each to be bound to its own place or into one directory.
+struct Paths {
+    pattern: Pattern,
+    destination: Option<String>,
+    options: Vec<String>,
+}
+
+impl Paths {
+    fn mounts(self) -> anyhow::Result<Vec<Volume>> {
+        let paths = self.pattern.paths()?;
+        if paths.is_empty() {
+            bail!("there is no such path");
+        }
+        let mounts = paths.into_iter().map(|source| {
+            let name = source.rsplit('/').next().unwrap_or_default();
+            let destination = match &self.destination {
+                Some(dir) => mounts::clean(&format!("{dir}/{name}")),
+                None => source.clone(),
+            };
+            Volume::Mount(Mount { destination, kind: "bind".into(), source, options: self.options.clone() })
+        });
+        Ok(mounts.collect())
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    source: String,
+    destination: String,
+    subpath: String,
+    options: Vec<String>,
+    writable: Option<bool>,
+    nonrecursive: bool,
+}
+
+fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
+    let kind = flag.split(',').find_map(|f| f.strip_prefix("type=")).unwrap_or("volume");
+    let mut fields = Fields::default();
+    for field in flag.split(',').filter(|f| !f.starts_with("type=")) {
+        let (key, value) = field.split_once('=').map_or((field, None), |(k, v)| (k, Some(v)));
+        read_field(&mut fields, kind, key, value)?;
+    }
+    if !(fields.destination.is_empty() && kind == "glob") {
+        if fields.destination.is_empty() {
+            bail!("dst=PATH is missing");
+        }
+        check_destination(&fields.destination)?;
+    }
+    let Fields { source, destination, subpath, mut options, writable, nonrecursive } = fields;
+    // What a type does not have is not passed over.
+    if !subpath.is_empty() && !matches!(kind, "volume" | "image") {
+        bail!("subpath: only of volumes and images");
+    }
+    if nonrecursive && kind != "bind" {
+        bail!("bind-nonrecursive: only for type=bind");
+    }
+    if let (Some(option), "image") = (options.first(), kind) {
+        bail!("{option}: not an option of an image");
+    }
+    if let (Some(writable), true) = (writable, kind != "image") {
+        options.insert(0, if writable { "rw" } else { "ro" }.into());
+    }
+    Ok(Wanted::Volume(match kind {
+        "bind" | "volume" | "glob" if source.is_empty() => bail!("src= is missing"),
+        "glob" => {
+            if destination.is_empty() && !source.starts_with('/') {
+                bail!("{source}: without dst=DIR an absolute path is wanted");
+            }
+            let destination = Some(destination).filter(|dir| !dir.is_empty());
+            let (pattern, options) = (Pattern::parse(&source)?, complete(options, Kind::Bind)?);
+            return Ok(Wanted::Paths(Paths { pattern, destination, options }));
+        }
+        "bind" => {
+            if nonrecursive && !options.iter().any(|o| o == "bind") {
+                options.push("bind".into());
+            }
+            let options = complete(options, Kind::Bind)?;
+            Volume::Mount(Mount { destination, kind: "bind".into(), source: absolute(&source)?, options })
+        }
+        "volume" => {
+            let options =
+                if options.iter().any(|o| o == "O") { options } else { complete(options, Kind::Bind)? };
+            Volume::Named { name: source, destination, options, subpath }
+        }
+        "tmpfs" | "ramfs" => {
+            let mut mount = tmpfs(&destination, complete(options, Kind::Tmpfs)?);
+            if kind == "ramfs" {
+                (mount.kind, mount.source) = ("ramfs".into(), "ramfs".into());
+                // ramfs has no quota and takes no mount data but mode.
+                mount.options.retain(|o| !o.starts_with("size=") && o != "tmpcopyup");
+            }
+            Volume::Mount(mount)
+        }
+        "devpts" => {
+            let options = complete(options, Kind::Other)?;
+            Volume::Mount(Mount { destination, kind: "devpts".into(), source: "devpts".into(), options })
+        }
+        "image" if source.is_empty() => bail!("src=IMAGE is missing"),
+        "image" => {
+            Volume::Image { reference: source, destination, writable: writable.unwrap_or(false), subpath }
+        }
+        other => bail!("type {other:?} is not one of bind, volume, tmpfs, ramfs, devpts, image, glob"),
+    }))
+}
+
+fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -> anyhow::Result<()> {
+    let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}= wants a value"));
+    match key {
+        "source" | "src" => fields.source = needed()?.to_owned(),
+        "destination" | "dst" | "target" => fields.destination = needed()?.to_owned(),
+        "subpath" | "volume-subpath" => fields.subpath = needed()?.to_owned(),
+        "ro" | "readonly" => fields.writable = Some(!truth(key, value)?),
+        "rw" | "readwrite" => fields.writable = Some(truth(key, value)?),
+        "bind-propagation" => fields.options.push(needed()?.to_owned()),
+        "bind-nonrecursive" => fields.nonrecursive = truth(key, value)?,
+        "relabel" => fields.options.push(
+            match needed()? {
+                "shared" => "z",
+                "private" => "Z",
+                other => bail!("relabel={other}: shared or private is wanted"),
+            }
+            .into(),
+        ),
+        "U" | "chown" => {
+            if truth(key, value)? {
+                fields.options.push("U".into());
+            }
+        }
+        "tmpfs-size" => fields.options.push(format!("size={}", needed()?)),
+        "tmpfs-mode" => fields.options.push(format!("mode={}", needed()?)),
+        "consistency" => {}
+        "notmpcopyup" if kind == "tmpfs" => fields.options.push("notmpcopyup".into()),
+        _ => fields.options.push(value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"))),
+    }
+    Ok(())
+}
+
+fn truth(key: &str, value: Option<&str>) -> anyhow::Result<bool> {
+    match value {
+        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
+        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
+        Some(other) => bail!("{key}={other}: true or false is wanted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_podmans() {
+        let all = parse("type=bind,src=/h,dst=/m,ro,bind-propagation=rslave,bind-nonrecursive").unwrap();
+        let [Volume::Mount(mount)] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(mount.options.join(","), "ro,rslave,bind");
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (flag, message) in [
+            ("type=bind,src=/h", "dst=PATH is missing"),
+            ("type=bind,dst=/m", "src= is missing"),
+            ("type=nfs,src=a,dst=/m", "\"nfs\" is not one of"),
+            ("type=bind,src=/a,dst=/m,ro=maybe", "true or false"),
+            ("type=glob,dst=/m", "src= is missing"),
+            ("type=glob,src=/[,dst=/m", "not a pattern"),
+            ("type=glob,src=a*", "an absolute path is wanted"),
+            ("type=glob,src=/a*,dst=m", "must be an absolute path"),
+            ("type=glob,src=/a*,dst=/m,bind-nonrecursive", "only for type=bind"),
+        ] {
+            let error = parse(flag).unwrap_err();
+            assert!(error.is::<cli::Usage>() && format!("{error:#}").contains(message), "{flag}: {error:#}");
+        }
+    }
+}
