@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::entry::Meta;
+use crate::entry::{Meta, Xattr};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::notice::{Notice, Notices};
@@ -24,6 +24,8 @@ use crate::zeros::runs_of_data;
 const ROOM: usize = 512 << 10;
 /// Files handed over at once by the first thread to the second: to wake a thread costs as much as a few system calls.
 const FILES: usize = 32;
+/// Steps handed over at once: an archive may cut its data into bytes.
+const STEPS: usize = 4096;
 /// Batches there are: one that is filled, one that is written, and one between them.
 const BATCHES: usize = 3;
 /// Batches after which a second thread is worth being started. The first ones hold a file each.
@@ -59,7 +61,7 @@ impl Files {
     /// Of what was handed over before, which may be another file's.
     pub fn room(&mut self, left: u64, notices: &mut dyn Notices) -> Result<&mut [u8]> {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(ROOM);
-        if ROOM - self.batch.filled < wanted {
+        if ROOM - self.batch.filled < wanted || self.batch.steps.len() >= STEPS {
             self.hand_over(notices)?;
         }
         let filled = self.batch.filled;
@@ -92,10 +94,17 @@ impl Files {
         inherited: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
+        // Each may have megabytes of them.
+        self.batch.attributes +=
+            meta.xattrs.iter().map(|x| size_of::<Xattr>() + x.name.len() + x.value.len()).sum::<usize>();
         self.batch.steps.push(Step::Close { meta, length, inherited });
         self.batch.files += 1;
         let most = if self.second.is_some() { FILES } else { 1 };
-        if self.batch.files >= most { self.hand_over(notices) } else { Ok(()) }
+        if self.batch.files >= most || self.batch.attributes >= ROOM {
+            self.hand_over(notices)
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits until all are written; gives the account of their metadata.
@@ -148,6 +157,8 @@ struct Batch {
     data: Box<[u8]>,
     filled: usize,
     files: usize,
+    /// Bytes that the attributes of the files take.
+    attributes: usize,
     steps: Vec<Step>,
     notices: Vec<Notice>,
     failed: Option<Error>,
@@ -168,7 +179,8 @@ enum Step {
 impl Batch {
     fn new() -> Batch {
         let data = vec![0; ROOM].into_boxed_slice();
-        Batch { data, filled: 0, files: 0, steps: Vec::new(), notices: Vec::new(), failed: None }
+        let (steps, notices) = (Vec::new(), Vec::new());
+        Batch { data, filled: 0, files: 0, attributes: 0, steps, notices, failed: None }
     }
 
     /// Tells what came back with it.
@@ -206,8 +218,7 @@ impl Writer {
                 batch.failed = Some(e);
             }
         }
-        batch.filled = 0;
-        batch.files = 0;
+        (batch.filled, batch.files, batch.attributes) = (0, 0, 0);
     }
 
     fn step(&mut self, step: Step, data: &[u8], notices: &mut Vec<Notice>) -> Result<()> {
@@ -303,5 +314,44 @@ impl Drop for Second {
             // An error is on its way to the caller already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idmap::IdMaps;
+
+    fn file(files: &mut Files, meta: Meta, pieces: usize) {
+        let mut none = |notice| panic!("{notice}");
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        for at in 0..pieces {
+            files.room(1, &mut none).unwrap().fill(7);
+            files.data(2 * at as u64, 1, false);
+        }
+        files.close(meta, None, false, &mut none).unwrap();
+    }
+
+    #[test]
+    fn what_waits_is_bounded_whatever_the_files_are_made_of() {
+        let mut files = Files::new(Metadata::new(IdMaps::default(), true));
+        for _ in 0..100 {
+            file(&mut files, Meta::default(), 3);
+        }
+        assert_eq!(files.second.is_some(), second_thread_is_worth_it());
+        let value = vec![0; 30_000];
+        let xattrs =
+            (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();
+        // No file system has a place for them, which is told when the batch comes back.
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        files.close(Meta { xattrs, ..Meta::default() }, None, false, &mut |_| ()).unwrap();
+        assert_eq!(files.batch.files, 0);
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        for piece in 0..3 * STEPS as u64 {
+            files.room(1, &mut |_| ()).unwrap().fill(7);
+            files.data(2 * piece, 1, false);
+        }
+        assert!(files.batch.steps.len() <= STEPS + 2);
+        assert!(files.finish(&mut |_| ()).is_ok());
     }
 }
