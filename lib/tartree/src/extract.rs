@@ -19,7 +19,6 @@ use crate::capture::{Status, proc_path};
 use crate::deferred::Deferred;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
-use crate::files::Files;
 use crate::idmap::IdMaps;
 use crate::metadata::{Metadata, first_mode};
 use crate::notice::{Notice, Notices};
@@ -27,6 +26,7 @@ use crate::path::TarPath;
 use crate::read::{Content, Direct, Item, Reader};
 use crate::remove::{Keep, remove_tree};
 use crate::root::{Root, parent_error};
+use crate::write_behind::WriteBehind;
 
 /// Files of so many bytes and more are moved, where the input can do that: to read and to write them is as fast with two threads,
 /// but takes twice the work.
@@ -89,7 +89,7 @@ pub struct Extractor {
     zeros: Zeros,
     /// Of directories, links and nodes.
     metadata: Metadata,
-    files: Files,
+    files: WriteBehind,
     /// Directories whose metadata is set at the end, in archive order.
     dirs: Deferred,
     /// The parent that was asked last, and whether it hands down a default ACL.
@@ -101,7 +101,7 @@ impl Extractor {
     pub fn new(root: Root, options: ExtractOptions) -> Extractor {
         let ExtractOptions { ids, no_same_owner, devices, zeros } = options;
         let metadata = Metadata::new(ids, no_same_owner);
-        let files = Files::new(metadata.another());
+        let files = WriteBehind::new(metadata.another());
         Extractor { root, devices, zeros, metadata, files, dirs: Deferred::default(), inherits: None }
     }
 

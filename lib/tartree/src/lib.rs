@@ -32,7 +32,6 @@ mod descent;
 mod entry;
 mod error;
 mod extract;
-mod files;
 mod holes;
 mod idmap;
 mod limits;
@@ -51,6 +50,7 @@ mod sparse;
 mod transfer;
 mod walk;
 mod write;
+mod write_behind;
 mod zeros;
 
 pub use attributes::{names_of_file as xattr_names, of as xattrs_at, of_file as xattrs};

@@ -34,7 +34,7 @@ const ALONE: usize = 16;
 const DESCRIPTORS: u64 = 256;
 
 /// Takes files that were just made, one after another, and sees to it that they are written.
-pub(crate) struct Files {
+pub(crate) struct WriteBehind {
     /// What is handed over next.
     batch: Batch,
     /// Writes on this thread, until there is a second.
@@ -44,10 +44,10 @@ pub(crate) struct Files {
     second: Option<Second>,
 }
 
-impl Files {
-    /// Files whose metadata is set by `metadata`.
-    pub fn new(metadata: Metadata) -> Files {
-        Files { batch: Batch::new(), own: Writer::new(metadata), written: 0, second: None }
+impl WriteBehind {
+    /// Metadata is set by `metadata`.
+    pub fn new(metadata: Metadata) -> WriteBehind {
+        WriteBehind { batch: Batch::new(), own: Writer::new(metadata), written: 0, second: None }
     }
 
     /// Begins with `file`, which is new and empty.
@@ -86,7 +86,7 @@ impl Files {
     /// Ends the file. `length` is given where it may not end with data; `inherited` as for [`Metadata::of_file`].
     ///
     /// # Errors
-    /// As [`room`](Files::room).
+    /// As [`room`](WriteBehind::room).
     pub fn close(
         &mut self,
         meta: Meta,
@@ -110,7 +110,7 @@ impl Files {
     /// Waits until all are written; gives the account of their metadata.
     ///
     /// # Errors
-    /// As [`room`](Files::room).
+    /// As [`room`](WriteBehind::room).
     pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
         self.hand_over(notices)?;
         let mut metadata = self.own.metadata.take();
@@ -140,7 +140,7 @@ impl Files {
 }
 
 /// After an error elsewhere too, the files that were handed over whole are whole.
-impl Drop for Files {
+impl Drop for WriteBehind {
     fn drop(&mut self) {
         // Of two errors the caller has the first.
         let _ = self.hand_over(&mut |_| ());
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
     use crate::idmap::IdMaps;
 
-    fn file(files: &mut Files, meta: Meta, pieces: usize) {
+    fn file(files: &mut WriteBehind, meta: Meta, pieces: usize) {
         let mut none = |notice| panic!("{notice}");
         files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
         for at in 0..pieces {
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_whatever_the_files_are_made_of() {
-        let mut files = Files::new(Metadata::new(IdMaps::default(), true));
+        let mut files = WriteBehind::new(Metadata::new(IdMaps::default(), true));
         for _ in 0..100 {
             file(&mut files, Meta::default(), 3);
         }
