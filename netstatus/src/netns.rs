@@ -75,7 +75,7 @@ impl Netns {
     /// When the namespace cannot be entered (it needs CAP_SYS_ADMIN), and those of `job`.
     pub fn within<T: Send>(&self, job: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         thread::scope(|scope| {
-            let inside = scope.spawn(|| {
+            let inside = || {
                 setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
                     nix::errno::Errno::EINVAL => anyhow::anyhow!("{}: not a network namespace", self.name),
                     errno => {
@@ -83,7 +83,8 @@ impl Netns {
                     }
                 })?;
                 job()
-            });
+            };
+            let inside = thread::Builder::new().spawn_scoped(scope, inside).context("a thread")?;
             match inside.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),

@@ -73,7 +73,8 @@ static TIDY: Mutex<Option<Vec<Tidy>>> = Mutex::new(None);
 /// Runs `tidy` if the process is told to end (SIGINT, SIGTERM, SIGHUP) and then dies of that signal.
 ///
 /// Call it before the first thread is started: the signals are blocked in the calling thread and
-/// taken by one that waits for them. After a normal end nothing is run.
+/// taken by one that waits for them. After a normal end nothing is run. Where no thread can be started the signals end the process at
+/// once, as SIGKILL does.
 pub fn on_termination(tidy: impl FnOnce() + Send + 'static) {
     let Ok(mut list) = TIDY.lock() else { return };
     if let Some(list) = list.as_mut() {
@@ -85,7 +86,7 @@ pub fn on_termination(tidy: impl FnOnce() + Send + 'static) {
     if set.thread_block().is_err() {
         return;
     }
-    std::thread::spawn(move || {
+    let waiting = std::thread::Builder::new().spawn(move || {
         let Ok(signal) = set.wait() else { return };
         if let Ok(mut list) = TIDY.lock() {
             for tidy in list.take().unwrap_or_default() {
@@ -94,4 +95,7 @@ pub fn on_termination(tidy: impl FnOnce() + Send + 'static) {
         }
         die_of(signal)
     });
+    if waiting.is_err() {
+        let _ = set.thread_unblock();
+    }
 }

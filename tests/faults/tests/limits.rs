@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use faults::{Ground, JOBS};
+use faults::{Ground, JOBS, can_inject};
 use harness::host::{can, is_root, own_mounts};
 use harness::tools::tool;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -44,6 +44,28 @@ fn too_few_descriptors_are_told() {
     // Three are the standard streams; the loader needs one for itself.
     for most in 4..=7 {
         all_end_well(&["prlimit", &format!("--nofile={most}")]);
+    }
+}
+
+/// As under `ulimit -u` and in a cgroup whose `pids.max` is reached.
+#[test]
+fn a_job_is_done_without_threads() {
+    if can_inject() {
+        let none = "inject=clone,clone3:error=EAGAIN";
+        all_are_done(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", none]);
+        let ground = Ground::new();
+        for compression in ["gzip", "bzip2"] {
+            let pack = |program: &[&str]| {
+                let mut command = Command::new(program[0]);
+                command.args(&program[1..]).args(["--bundle", "bundle", "--compress", compression]);
+                command.arg("diff.members").current_dir(ground.path("")).output().unwrap()
+            };
+            let pack_it = tool("ckpt-pack");
+            let pack_it = pack_it.to_str().unwrap();
+            let alone = pack(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", none, pack_it]);
+            assert!(alone.status.success(), "{compression}: {}", String::from_utf8_lossy(&alone.stderr));
+            assert!(alone.stdout == pack(&[pack_it]).stdout, "{compression}: other bytes without threads");
+        }
     }
 }
 

@@ -44,13 +44,17 @@ struct Job {
     done: SyncSender<io::Result<Vec<u8>>>,
 }
 
-/// Writes members in order, compressed by threads that run ahead of the output by two chunks each.
+/// Writes members in order, compressed by threads that run ahead of the output by two chunks each. Where no thread can be started
+/// (`pids.max`, `ulimit -u`) they are compressed here.
 pub struct Members<W> {
     out: W,
+    format: Format,
+    level: u32,
     size: usize,
     chunk: Vec<u8>,
     jobs: Sender<Job>,
     pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    /// None where there is no thread.
     ahead: usize,
     begun: bool,
 }
@@ -59,26 +63,21 @@ impl<W: Write> Members<W> {
     pub fn new(out: W, format: Format, level: u32, threads: usize) -> Members<W> {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..threads {
+        let started = (0..threads).take_while(|_| {
             let queue = Arc::clone(&queue);
             // They end when the sender is dropped.
-            std::thread::spawn(move || {
+            let work = move || {
                 while let Some(job) = queue.lock().ok().and_then(|queue| queue.recv().ok()) {
                     // Nobody waits for it any more after an error.
                     let _ = job.done.send(format.compress(level, &job.chunk));
                 }
-            });
-        }
+            };
+            std::thread::Builder::new().spawn(work).is_ok()
+        });
+        let ahead = 2 * started.count();
         let size = format.chunk(level);
-        Members {
-            out,
-            size,
-            chunk: Vec::new(),
-            jobs,
-            pending: VecDeque::new(),
-            ahead: 2 * threads,
-            begun: false,
-        }
+        let (chunk, pending) = (Vec::new(), VecDeque::new());
+        Members { out, format, level, size, chunk, jobs, pending, ahead, begun: false }
     }
 
     pub fn finish(mut self) -> io::Result<W> {
@@ -92,16 +91,19 @@ impl<W: Write> Members<W> {
     }
 
     fn start(&mut self) -> io::Result<()> {
+        self.begun = true;
+        let chunk = std::mem::take(&mut self.chunk);
+        if self.ahead == 0 {
+            return self.out.write_all(&self.format.compress(self.level, &chunk)?);
+        }
         if self.pending.len() >= self.ahead {
             if let Some(next) = self.pending.pop_front() {
                 self.put(&next)?;
             }
         }
         let (done, result) = sync_channel(1);
-        let chunk = std::mem::take(&mut self.chunk);
         self.jobs.send(Job { chunk, done }).map_err(|_| gone())?;
         self.pending.push_back(result);
-        self.begun = true;
         Ok(())
     }
 
