@@ -223,7 +223,7 @@ fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> C
     }
     let whole = u64::try_from(meta.mtime.sec).is_ok_and(|sec| sec <= MAX_SIZE) && meta.mtime.nsec == 0;
     if !whole {
-        pax::push(records, b"mtime", &pax::time(meta.mtime));
+        pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
     }
     for xattr in &meta.xattrs {
         // bsdtar and `GNU tar --acls` restore ACLs from their text alone, podman from the attribute alone.
