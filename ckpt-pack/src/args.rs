@@ -42,16 +42,6 @@ pub struct Args {
     pub common: Common,
 }
 
-impl cli::Arguments for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn progress(&self) -> cli::When {
-        self.progress.progress
-    }
-}
-
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Instead of packing")]
 #[group(multiple = false)]

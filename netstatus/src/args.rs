@@ -30,12 +30,6 @@ pub struct Args {
     pub common: Common,
 }
 
-impl cli::Arguments for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-}
-
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Save(Save),

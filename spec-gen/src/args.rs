@@ -11,7 +11,7 @@ mod process;
 mod runtime_tool;
 mod security;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, Parser, Subcommand};
 use cli::args::{Common, OutputFile};
 
 pub use hooks::{HookArgs, RestoreArgs};
@@ -79,14 +79,9 @@ pub struct Args {
     pub args: Vec<String>,
 }
 
-impl cli::Arguments for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn completed() -> clap::Command {
-        Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
-    }
+/// The command line of the filter with the verb that is parsed by itself, as shells complete it.
+pub fn completed() -> Command {
+    Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
 }
 
 #[cfg(test)]

@@ -77,5 +77,5 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|arg| arg == "lookup-user") {
         return cli::run(lookup::run);
     }
-    cli::run(run::run)
+    cli::run_completed(run::run, args::completed)
 }

@@ -26,16 +26,6 @@ pub struct Args {
     pub common: Common,
 }
 
-impl cli::Arguments for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn progress(&self) -> cli::When {
-        self.progress.progress
-    }
-}
-
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Write a directory as a tar, or several as a member stream

@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Arg, ArgGroup, Command, Id, ValueEnum, ValueHint};
 use clap_complete::aot::{Shell, generate};
 
-use crate::exit::{Arguments, Exit};
+use crate::exit::Exit;
 
 /// The shell whose completions the command line asks for: `--completions SHELL` and nothing else.
 ///
@@ -27,9 +27,8 @@ pub fn asked() -> Option<Result<Shell, String>> {
     })
 }
 
-/// Prints the script of `shell`, or what could have been asked for.
-pub fn write<A: Arguments>(shell: Result<Shell, String>) -> ExitCode {
-    let command = A::completed();
+/// Prints the script of `shell` for `command`, or what could have been asked for.
+pub fn write(command: &Command, shell: Result<Shell, String>) -> ExitCode {
     let name = command.get_name().to_owned();
     let shell = match shell {
         Ok(shell) => shell,
@@ -41,7 +40,7 @@ pub fn write<A: Arguments>(shell: Result<Shell, String>) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let mut command = hinted(offered(&command), shell);
+    let mut command = hinted(offered(command), shell);
     let mut script = Vec::new();
     generate(shell, &mut command, name.clone(), &mut script);
     if shell == Shell::Bash {

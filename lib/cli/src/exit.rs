@@ -3,8 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Command, FromArgMatches, Parser};
 
 use crate::args::Common;
 use crate::complete;
@@ -29,22 +29,6 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
-    }
-}
-
-/// The argument type of a tool: clap's parser that also holds the common flags.
-pub trait Arguments: Parser {
-    /// The flags every tool has.
-    fn common(&self) -> &Common;
-
-    /// What the shells complete: what is parsed here, with verbs that are parsed by themselves.
-    fn completed() -> clap::Command {
-        Self::command()
-    }
-
-    /// When progress is shown; a tool without long runs has no flag for it.
-    fn progress(&self) -> When {
-        When::Never
     }
 }
 
@@ -92,15 +76,26 @@ impl std::error::Error for Hint {}
 ///
 /// A reader of standard output that goes away ends the process by SIGPIPE, as it ends tar and cat:
 /// an exit status of 0 would let `pipefail` take an incomplete archive for a complete one.
-pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCode {
+///
+/// The flags that all tools have are for this function: it asks for those of [`Common`](crate::args::Common) and
+/// [`Progress`](crate::args::Progress) that `A` has flattened.
+pub fn run<A: Parser>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCode {
+    run_completed(job, A::command)
+}
+
+/// As [`run`], where the shells complete another command line than is parsed: one with verbs that are parsed by themselves.
+pub fn run_completed<A: Parser>(
+    job: fn(A, &Session) -> anyhow::Result<Exit>,
+    completed: fn() -> Command,
+) -> ExitCode {
     let tool = A::command().get_name().to_owned();
     report_panics(&tool);
     signal::large_files_are_errors();
     if let Some(shell) = complete::asked() {
-        return complete::write::<A>(shell);
+        return complete::write(&completed(), shell);
     }
-    let args = match A::try_parse() {
-        Ok(args) => args,
+    let (args, common, progress) = match parse::<A>() {
+        Ok(parsed) => parsed,
         Err(e) => {
             // --help and --version arrive here too and go to standard output with status 0.
             let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -114,13 +109,22 @@ pub fn run<A: Arguments>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCo
             };
         }
     };
-    let session = Session::new(tool, args.common(), args.progress());
+    let session = Session::new(tool, &common, progress);
     let exit = match job(args, &session) {
         Ok(exit) => exit,
         Err(e) => report(&session, &e),
     };
     session.close();
     exit.into()
+}
+
+fn parse<A: Parser>() -> Result<(A, Common, When), clap::Error> {
+    let matches = A::command().try_get_matches()?;
+    let common = Common::from_arg_matches(&matches)?;
+    // A tool without long runs has no flag for it.
+    let progress = matches.try_get_one("progress").ok().flatten().copied().unwrap_or(When::Never);
+    let args = A::from_arg_matches(&matches).map_err(|e| e.format(&mut A::command()))?;
+    Ok((args, common, progress))
 }
 
 fn report(session: &Session, error: &anyhow::Error) -> Exit {

@@ -45,9 +45,3 @@ pub struct LookUpUser {
     #[command(flatten)]
     pub output: OutputFile,
 }
-
-impl cli::Arguments for LookUpArgs {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-}
