@@ -98,9 +98,12 @@ impl Found {
         match member {
             Member::ConfigDump => self.config = ConfigDump::read(&document()?)?,
             Member::SpecDump => self.spec = SpecDump::read(&document()?)?,
-            Member::NetworkStatus => {
-                self.network = NetworkStatus::parse(&document()?).with_context(|| object.clone())?
-            }
+            Member::NetworkStatus => match document()?.as_slice() {
+                list if list.trim_ascii_start().starts_with(b"[") => session.warn(format_args!(
+                    "{object}: CNI results of podman 3, which do not name their networks: not shown, \"netstatus save\" reads them"
+                )),
+                status => self.network = NetworkStatus::parse(status).with_context(|| object.clone())?,
+            },
             Member::StatsDump => self.stats = Some(Stats::read(&object, &document()?)?),
             Member::Images(path) => self.image(path, size, content, session)?,
             _ => {}

@@ -38,6 +38,9 @@ impl ImageCheck {
     }
 
     fn image(&mut self, name: &str, size: u64, content: &mut impl Read) -> anyhow::Result<()> {
+        if name == "inventory.img" && size == 0 {
+            anyhow::bail!("checkpoint/{name}: is empty");
+        }
         if name.starts_with("pages-") {
             self.pages.push((name.to_owned(), size));
         }
@@ -66,11 +69,17 @@ impl ImageCheck {
             };
             (!whole).then(|| format!("checkpoint/{name}: {size} bytes, {pages} pages are announced"))
         });
+        let missing = self.images.pages_images().filter_map(|name| {
+            let (_, pages) = self.images.parts(&name);
+            let there = self.pages.iter().any(|(image, _)| *image == name);
+            (pages > 0 && !there)
+                .then(|| format!("checkpoint/{name}: not in the archive, {pages} pages are announced"))
+        });
         let processes = self.images.without_core();
         let processes = processes.map(|pid| {
             format!("checkpoint/core-{pid}.img: not in the archive, pstree.img has process {pid}")
         });
-        pages.chain(processes).collect()
+        pages.chain(missing).chain(processes).collect()
     }
 }
 

@@ -833,6 +833,23 @@ fn golden(change: impl Fn(&mut Members)) -> Vec<u8> {
 }
 
 #[test]
+fn what_podman_3_wrote_of_the_network_is_named_and_the_rest_is_shown() {
+    let with = |status: &[u8]| {
+        let archive = golden(|members| {
+            let network = members.iter_mut().find(|(entry, _)| entry.path == path("network.status"));
+            network.unwrap().1 = status.to_vec();
+        });
+        Place::new().run(&["--show"], &archive)
+    };
+    let result =
+        br#" [{"cniVersion":"0.4.0","interfaces":[{"name":"eth0","sandbox":"/run/netns/a"}],"ips":[]}]"#;
+    let run = with(result);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("network.status: CNI results of podman 3"), "{}", run.stderr);
+    assert!(run.stdout.contains("Engine        Podman"), "{}", run.stdout);
+}
+
+#[test]
 fn verify_tells_when_images_do_not_fit_together() {
     fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
         &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
@@ -848,6 +865,12 @@ fn verify_tells_when_images_do_not_fit_together() {
     let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/core-12.img")));
     assert_eq!(status, 1);
     assert!(told.contains("checkpoint/core-12.img: not in the archive, pstree.img has process 12"), "{told}");
+    let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/pages-2.img")));
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/pages-2.img: not in the archive, "), "{told}");
+    let (status, told) = verify(&|members| find(members, "checkpoint/inventory.img").clear());
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/inventory.img: is empty"), "{told}");
     let (status, told) = verify(&|members| find(members, "checkpoint/files.img").truncate(100));
     assert_eq!(status, 1);
     assert!(told.contains("checkpoint/files.img: a CRIU image that ends too early"), "{told}");

@@ -144,6 +144,11 @@ impl Images {
         (maps.iter().filter_map(|(pid, (_, runs))| self.part(**pid, runs)).collect(), total)
     }
 
+    /// The names of the images that the pages of processes are in.
+    pub fn pages_images(&self) -> impl Iterator<Item = String> {
+        self.in_pages.keys().map(|n| format!("pages-{n}.img"))
+    }
+
     /// Processes in pstree.img of which no `core` image tells.
     pub fn without_core(&self) -> impl Iterator<Item = u32> {
         self.tree.iter().map(|entry| entry.pid).filter(|pid| !self.core.contains_key(pid))
