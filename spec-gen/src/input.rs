@@ -39,6 +39,22 @@ pub enum Kind {
     Default,
 }
 
+impl Kind {
+    /// What a document is that is not ours to name, by its keys.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn of(document: &Value, name: &str) -> anyhow::Result<Kind> {
+        if document.get("ociVersion").is_some() {
+            return Ok(Kind::Spec);
+        }
+        if document.get("spec").is_some_and(Value::is_object) {
+            return Ok(Kind::ContainerConfig);
+        }
+        bail!("{name}: neither an OCI spec (key ociVersion) nor a container config (key spec)")
+    }
+}
+
 /// Reads the input the flags name.
 ///
 /// # Errors
@@ -93,26 +109,26 @@ fn default_document(args: &InputArgs, cgroups: Version) -> Document {
 
 fn told_by_keys(path: Option<&Path>, session: &Session) -> anyhow::Result<Document> {
     let (mut value, name) = read_json(path, "a spec")?;
-    if value.get("ociVersion").is_some() {
-        let spec = checked(value, &name, session)?;
-        return Ok(Document { spec, container: Container::default(), image: None, name, kind: Kind::Spec });
-    }
-    if value.get("spec").is_some_and(Value::is_object) {
+    let kind = Kind::of(&value, &name).map_err(|e| {
+        let is_image = value.get("config").is_some() || value.get("Config").is_some();
+        Hint::on(
+            e,
+            if is_image {
+                "name an image config with --image-config FILE"
+            } else {
+                "start from a default spec with --new"
+            },
+        )
+    })?;
+    let (spec, container) = if kind == Kind::ContainerConfig {
         let map = value.as_object_mut().context("an object")?;
         let spec = map.shift_remove("spec").unwrap_or_default();
         let container = Container::from_libpod(map).with_context(|| name.clone())?;
-        let spec = checked(spec, &format!("{name}: spec"), session)?;
-        return Ok(Document { spec, container, image: None, name, kind: Kind::ContainerConfig });
-    }
-    let hint = if value.get("config").is_some() || value.get("Config").is_some() {
-        "name an image config with --image-config FILE"
+        (checked(spec, &format!("{name}: spec"), session)?, container)
     } else {
-        "start from a default spec with --new"
+        (checked(value, &name, session)?, Container::default())
     };
-    Err(Hint::on(
-        anyhow::anyhow!("{name}: neither an OCI spec (key ociVersion) nor a container config (key spec)"),
-        hint,
-    ))
+    Ok(Document { spec, container, image: None, name, kind })
 }
 
 fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {

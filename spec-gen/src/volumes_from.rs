@@ -6,9 +6,10 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 
 use crate::container::Container;
+use crate::input::{self, Kind};
 use crate::mounts::{self, Mount};
 use crate::volumes::Volume;
-use crate::{bindmap, init, input};
+use crate::{bindmap, init};
 
 /// What the flag asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +51,11 @@ impl VolumesFrom {
     pub fn read(&self) -> anyhow::Result<Vec<Volume>> {
         let file = if self.file.is_dir() { self.file.join("config.json") } else { self.file.clone() };
         let (value, name) = input::read_json(Some(&file), "a container config or a spec")?;
-        let map = value.as_object().context("an object")?;
-        let found = if map.get("spec").is_some_and(Value::is_object) {
-            of_config(map).with_context(|| name.clone())?
-        } else if map.contains_key("ociVersion") {
-            of_spec(&value)
-        } else {
-            anyhow::bail!("{name}: neither an OCI spec (key ociVersion) nor a container config (key spec)");
+        let found = match Kind::of(&value, &name)? {
+            Kind::ContainerConfig => {
+                of_config(value.as_object().context("an object")?).with_context(|| name.clone())?
+            }
+            _ => of_spec(&value),
         };
         for volume in &found {
             mounts::check_destination(volume.destination()).with_context(|| name.clone())?;

@@ -300,6 +300,14 @@ fn volumes_of_another_container() {
             assert_eq!(mount(&spec, at), Value::Null, "{other} {at}");
         }
     }
+    // A document with the keys of both kinds is of one, whoever reads it.
+    let both = r#"{"ociVersion":"1.2.0","mounts":[{"destination":"/data","type":"bind","source":"/own"}],
+        "spec":{"ociVersion":"1.2.0"},"userVolumes":["/data"]}"#;
+    dir.write("both.json", both);
+    let spec = dir.spec(&["--new", "--volumes-from", "both.json"], "");
+    assert_eq!(mount(&spec, "/data")[1], mount(&dir.spec(&[], both), "/data")[1]);
+    assert_eq!(mount(&spec, "/data")[1], "/own");
+    dir.write("neither.json", "{}");
     dir.write(
         "bad.json",
         r#"{"ociVersion":"1","mounts":[{"destination":"rel","type":"bind","source":"/x"}]}"#,
@@ -307,7 +315,7 @@ fn volumes_of_another_container() {
     #[rustfmt::skip]
     let cases = [
         ("nowhere", 1, "nowhere: No such file or directory"), ("config.dump:U", 2, "the options are ro, rw and z"),
-        ("rootfs/etc/passwd", 1, "not valid JSON"), ("bad.json", 1, "rel: a mount's destination must be an absolute path"),
+        ("rootfs/etc/passwd", 1, "not valid JSON"), ("neither.json", 1, "neither.json: neither an OCI spec (key ociVersion) nor"), ("bad.json", 1, "rel: a mount's destination must be an absolute path"),
     ];
     for (other, status, text) in cases {
         let output = dir.run(&["--new", "--volumes-from", other], "");
