@@ -629,7 +629,8 @@ fn case_58_another_namespace_is_closed_to_ordinary_users() {
         .tempdir()
         .unwrap();
     let tool: PathBuf = dir.path().join("netstatus");
-    fs::copy(env!("CARGO_BIN_EXE_netstatus"), &tool).unwrap();
+    // By another program: while this one writes it, a child that another test is just starting has it open for writing, too.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_netstatus")).arg(&tool).status().unwrap().success());
     let as_nobody =
         |args: &[&str], stdin: &str| run(Command::new(&tool).args(args).uid(65534).gid(65534), stdin);
     refused(

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::resource::{UsageWho, getrusage};
+
 const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
 
 /// `files` small files, twenty to a directory.
@@ -21,6 +24,32 @@ fn tree(files: usize) -> tempfile::TempDir {
 
 fn calls(args: &[&str], input: Option<&Path>) -> Vec<String> {
     harness::calls(TOOL, args, input)
+}
+
+/// Lets the kernel forget the content of all files of `tree`; gives whether reading one needs the disk again.
+fn cold(tree: &Path) -> bool {
+    let files: Vec<_> = fs::read_dir(tree)
+        .unwrap()
+        .flat_map(|dir| fs::read_dir(dir.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect();
+    let forget = || {
+        for path in &files {
+            let file = fs::File::open(path).unwrap();
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        }
+    };
+    // What is not on the disk yet is not forgotten.
+    for path in &files {
+        fs::File::open(path).unwrap().sync_data().unwrap();
+    }
+    let read = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().block_reads();
+    forget();
+    let before = read();
+    fs::read(&files[0]).unwrap();
+    let needed = read() > before;
+    forget();
+    needed
 }
 
 /// How many calls each of `more - fewer` files costs.
@@ -61,6 +90,23 @@ fn a_file_is_extracted_with_five_calls() {
         calls(&["extract", arg(out.path())], Some(tar.path())).len()
     });
     assert!(each <= 6.0, "{each} calls a file");
+}
+
+#[test]
+fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
+    let dir = tree(80);
+    if !harness::host::can("a disk must be below the temporary files", cold(dir.path())) {
+        return;
+    }
+    let volume = format!("a={}", arg(dir.path()));
+    for args in [&["create", arg(dir.path())][..], &["create", "--members", &volume]] {
+        cold(dir.path());
+        let asked = |calls: &[String]| calls.iter().filter(|call| call.contains("fadvise64(")).count();
+        let (first, again) = (asked(&calls(args, None)), asked(&calls(args, None)));
+        // The first ones are read meanwhile, and whoever is late is passed over.
+        assert!((10..=80).contains(&first), "{args:?}: {first} files were asked for");
+        assert_eq!(again, 0, "{args:?}");
+    }
 }
 
 #[test]

@@ -281,7 +281,8 @@ fn an_ordinary_user_is_told_of_owners_setuid_bits_and_devices() {
     std::os::unix::fs::chown(out.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     // The build directory may be closed to others.
     fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(TOOL, bin.path().join("vol-archive")).unwrap();
+    // By another program: while this one writes it, a child that another test is just starting has it open for writing, too.
+    assert!(Command::new("cp").arg(TOOL).arg(bin.path()).status().unwrap().success());
     let mut input = tempfile::tempfile().unwrap();
     input.write_all(&tar).unwrap();
     std::io::Seek::rewind(&mut input).unwrap();

@@ -34,6 +34,15 @@ struct Frame {
     fd: Option<OwnedFd>,
     /// What is left to visit, in reverse order.
     names: Vec<Name>,
+    /// Of these, how many [`ahead`](Descent::ahead) has not given.
+    ahead: usize,
+}
+
+impl Frame {
+    fn new(path: TarPath, fd: Option<OwnedFd>, names: Vec<Name>) -> Frame {
+        let ahead = names.len();
+        Frame { path, fd, names, ahead }
+    }
 }
 
 impl Descent {
@@ -42,8 +51,7 @@ impl Descent {
         // A descriptor of our own: the listing position of `base` is not ours to move, and it may be O_PATH.
         let fd = open_dir(base, OsStr::new("."))?;
         let names = list(fd.as_fd())?;
-        let frame = Frame { path: TarPath::root(), fd: None, names };
-        Ok(Descent { base: fd, frames: vec![frame] })
+        Ok(Descent { base: fd, frames: vec![Frame::new(TarPath::root(), None, names)] })
     }
 
     /// Path of the current directory below the base; `None` when all is visited.
@@ -54,6 +62,18 @@ impl Descent {
     /// The next name in the current directory.
     pub fn next_name(&mut self) -> Option<Name> {
         self.frames.last_mut().and_then(|frame| frame.names.pop())
+    }
+
+    /// The base, the current directory, and names in it that come next and were not given before, in reverse order: at most
+    /// `far`, once no more than `near` are left of those that were.
+    pub fn ahead(&mut self, near: usize, far: usize) -> Option<(BorrowedFd<'_>, &TarPath, &[Name])> {
+        let frame = self.frames.last_mut()?;
+        let end = frame.ahead.min(frame.names.len());
+        if end == 0 || frame.names.len() - end > near {
+            return None;
+        }
+        frame.ahead = end.saturating_sub(far);
+        Some((self.base.as_fd(), &frame.path, &frame.names[frame.ahead..end]))
     }
 
     /// The current directory.
@@ -77,7 +97,7 @@ impl Descent {
         let fd = open_dir(self.dir()?, name)?;
         let names = list(fd.as_fd())?;
         let path = self.path().map(|path| path.child(name.as_bytes())).unwrap_or_default();
-        self.frames.push(Frame { path, fd: Some(fd), names });
+        self.frames.push(Frame::new(path, Some(fd), names));
         if let Some(far) = self.frames.len().checked_sub(OPEN + 1) {
             self.frames[far].fd = None;
         }

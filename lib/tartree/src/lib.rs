@@ -41,6 +41,7 @@ mod path;
 mod pax;
 mod plan;
 mod read;
+mod read_ahead;
 mod record;
 mod remove;
 mod root;

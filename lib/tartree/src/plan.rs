@@ -4,14 +4,19 @@
 //! only; what it saw is kept, packed, and the second pass writes precisely that, filling up or cutting
 //! the content of files that changed meanwhile.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::FileType;
 
 use crate::content::write_content;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::Result;
 use crate::notice::Notices;
 use crate::path::TarPath;
+use crate::read_ahead::{Coming, FAR, NEAR, ReadAhead};
 use crate::record::{Record, Records};
 use crate::root::Root;
 use crate::sink::Sink;
@@ -33,12 +38,21 @@ pub trait Files {
     /// # Errors
     /// The kernel's.
     fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
+
+    /// The directory below which all of them stand, if there is one: what comes next can be read ahead then.
+    fn root(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A tree that is all there is.
 impl Files for Root {
     fn open(&mut self, path: &TarPath, _place: Place) -> io::Result<File> {
         self.open_file(path)
+    }
+
+    fn root(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd())
     }
 }
 
@@ -109,7 +123,18 @@ impl Plan {
         sink: &mut Sink<W>,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        for record in self.removals.iter().chain(self.records.iter()) {
+        let mut records = self.removals.iter().chain(self.records.iter());
+        let mut coming = VecDeque::new();
+        let mut ahead = ReadAhead::default();
+        loop {
+            if coming.len() <= NEAR {
+                let more: Vec<_> = records.by_ref().take(FAR).collect();
+                if let Some(root) = source.root().filter(|_| !more.is_empty() && ahead.is_worth_it()) {
+                    ahead.ask(root, more.iter().filter_map(file_of).collect());
+                }
+                coming.extend(more);
+            }
+            let Some(record) = coming.pop_front() else { break };
             match record {
                 Record::Removal(path) => {
                     if let Some(header) = removal_header(&path) {
@@ -129,6 +154,16 @@ impl Plan {
             }
         }
         sink.put(&END_OF_ARCHIVE)
+    }
+}
+
+/// The file whose content a record asks for.
+fn file_of(record: &Record) -> Option<Coming> {
+    match record {
+        Record::Entry { entry, .. } if matches!(entry.kind, Kind::File { .. }) => {
+            Some(Coming { path: entry.path.clone(), kind: FileType::RegularFile })
+        }
+        _ => None,
     }
 }
 

@@ -11,11 +11,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::capture::{Identity, Status, capture, capture_file, open_file};
-use crate::descent::Descent;
+use crate::descent::{Descent, Name};
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
+use crate::read_ahead::{Coming, FAR, NEAR, ReadAhead};
 use crate::root::Root;
 
 /// What to do with an object.
@@ -50,7 +51,8 @@ pub struct Walk<'a> {
     descent: Option<Descent>,
     filter: Box<Filter<'a>>,
     links: HashMap<Identity, TarPath>,
-    opens_files: bool,
+    /// Where files are opened as they are found, the next ones are read ahead.
+    opens_files: Option<ReadAhead>,
     root_done: bool,
     /// Directory to go down into before the next name.
     pending: Option<Vec<u8>>,
@@ -67,7 +69,7 @@ impl<'a> Walk<'a> {
             descent: Some(descent),
             filter: Box::new(filter),
             links: HashMap::new(),
-            opens_files: false,
+            opens_files: None,
             root_done: false,
             pending: None,
         })
@@ -76,7 +78,7 @@ impl<'a> Walk<'a> {
     /// Opens regular files as it finds them, for a caller that reads them at once: one look-up by name less for each.
     /// A file that the filter leaves out is opened and closed.
     pub fn opening_files(mut self) -> Walk<'a> {
-        self.opens_files = true;
+        self.opens_files = Some(ReadAhead::default());
         self
     }
 
@@ -102,6 +104,9 @@ impl<'a> Walk<'a> {
                 }
                 continue;
             }
+            if let Some(ahead) = &mut self.opens_files {
+                read_ahead(ahead, descent);
+            }
             let Some(name) = descent.next_name() else {
                 descent.leave();
                 if descent.path().is_none() {
@@ -110,7 +115,7 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let path = descent.path().map(|p| p.child(name.name.to_bytes())).unwrap_or_default();
-            let opens = self.opens_files && name.hint == FileType::RegularFile;
+            let opens = self.opens_files.is_some() && name.hint == FileType::RegularFile;
             let name = OsStr::from_bytes(name.name.to_bytes());
             let (status, file) = match descent.dir().and_then(|dir| look(dir, name, opens)) {
                 Err(e) if is_gone(&e) => {
@@ -187,6 +192,16 @@ fn look(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<(Status, O
         }
     }
     Ok((Status::at(dir, name)?, None))
+}
+
+/// Asks for what comes next in the current directory.
+fn read_ahead(ahead: &mut ReadAhead, descent: &mut Descent) {
+    let Some((root, dir, names)) = descent.ahead(NEAR, FAR) else { return };
+    if ahead.is_worth_it() {
+        let read = |name: &&Name| matches!(name.hint, FileType::RegularFile | FileType::Directory);
+        let coming = |name: &Name| Coming { path: dir.child(name.name.to_bytes()), kind: name.hint };
+        ahead.ask(root, names.iter().rev().filter(read).map(coming).collect());
+    }
 }
 
 fn changed(notices: &mut dyn Notices, path: TarPath, how: &'static str) {
