@@ -237,7 +237,7 @@ def write(docs, results, grown, runs, quick):
         "",
         "<!-- Written by `make bench`; not edited by hand. -->",
         "",
-        f"Made by `make bench`: medians of {runs} rounds in one run, all contenders taking turns, {size}, warm cache;",
+        f"Made by `make bench`: medians of {runs} rounds in one run, all contenders taking turns, {size}, warm cache but where another is named;",
         f"Linux {platform.release().split('-')[0]}, {os.cpu_count()} processors. Only the ratios mean something on another machine.",
         "",
         "Every number is the time of ckpt-tools divided by the other's: 0.50 is half the time. In brackets what we",
