@@ -486,6 +486,30 @@ fn a_killed_unpack_leaves_no_bundle_and_one_told_to_end_leaves_nothing() {
 }
 
 #[test]
+fn what_nohup_ignores_does_not_end_an_unpack() {
+    let bytes = archive(&[]);
+    let place = Place::new();
+    let script = "trap '' HUP INT; exec \"$0\" --bundle web";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_ckpt-unpack")]).current_dir(place.dir.path());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes[..200_000]).unwrap();
+    while !place.names().iter().any(|name| place.path(name).join("checkpoint").exists()) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for signal in ["-HUP", "-INT"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    // Time to die in, if it were to.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    stdin.write_all(&bytes[200_000..]).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(place.names(), ["web"]);
+}
+
+#[test]
 fn podmans_archives_are_shown() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let show = |name: &str| -> serde_json::Value {

@@ -55,7 +55,21 @@ impl Drop for Held {
 }
 
 fn told_to_end() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+    // A signal that is blocked waits even where it is ignored, as SIGHUP is under nohup(1).
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal))
+        .collect()
+}
+
+/// Whether the program was started with the signal ignored.
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing is set; the old one is written where there is room for it, and read only if it was.
+    unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Lets a write beyond the largest file allowed (`ulimit -f`) fail with EFBIG, so that it is told and tidied up after; by
