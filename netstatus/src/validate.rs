@@ -4,7 +4,7 @@
 //! or not at all; podman accepts `.0` and `.255`. Here they are errors before anything is configured.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use checkpoint::network_status::{Mac, Malformed, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use ipnet::IpNet;
@@ -190,7 +190,11 @@ fn gateway_fits(gateway: IpAddr, ipnet: &IpNet) -> Result<(), Malformed> {
     if gateway.is_ipv4() != ipnet.addr().is_ipv4() {
         return wrong("the gateway is of the other family");
     }
-    if gateway.is_unspecified() || gateway.is_loopback() || gateway.is_multicast() {
+    let is_broadcast = |ip: Ipv4Addr| {
+        ip.is_broadcast() || ipnet.prefix_len() + 1 < ipnet.max_prefix_len() && ipnet.broadcast() == ip
+    };
+    let reaches_all = matches!(gateway, IpAddr::V4(ip) if is_broadcast(ip));
+    if gateway.is_unspecified() || gateway.is_loopback() || gateway.is_multicast() || reaches_all {
         return wrong("not a usable gateway");
     }
     if gateway == ipnet.addr() {
@@ -259,6 +263,8 @@ mod tests {
             ("fd00::1", "the gateway is of the other family"),
             ("10.1.0.5", "the gateway's own address is given to the container"),
             ("0.0.0.0", "not a usable gateway"),
+            ("10.1.0.255", "not a usable gateway"),
+            ("255.255.255.255", "not a usable gateway"),
         ] {
             let message =
                 format!("network n1: interface eth0: address 10.1.0.5/24: gateway {gateway}: {cause}");

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use anyhow::{anyhow, bail};
 use checkpoint::network_status::{NetAddress, NetInterface, NetworkStatus, StatusBlock};
-use cli::Hint;
+use cli::{Hint, usage};
 use ipnet::IpNet;
 
 use crate::args::{Change, Wanted};
@@ -25,6 +25,14 @@ pub fn apply(
     infos: &NetworkInfos,
 ) -> anyhow::Result<NetworkStatus> {
     let named = |list: &[(String, String)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let macs: Vec<String> = change.mac.iter().map(|(name, _)| name.clone()).collect();
+    for (flag, names) in
+        [("--mac", &macs), ("--ifname", &named(&change.ifname)), ("--rename", &named(&change.rename))]
+    {
+        if let Some((_, name)) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
+            return Err(usage(format!("{flag} {name}: given twice")));
+        }
+    }
     let mut names = change.only.clone();
     names.extend(change.ip.iter().map(|(name, _)| name.clone()));
     names.extend(change.mac.iter().map(|(name, _)| name.clone()));
@@ -45,7 +53,7 @@ pub fn apply(
             interface.mac_address = None;
         }
     }
-    for (name, wanted) in &change.ip {
+    for (name, wanted) in addresses(change) {
         let info = infos.get(renamed(change, name));
         let known = before.networks.get(name);
         let interface = single(&mut status, name)?;
@@ -65,6 +73,15 @@ pub fn apply(
         }
     }
     rename(status, change)
+}
+
+/// The addresses of each network, of all flags that name it.
+fn addresses(change: &Change) -> BTreeMap<&str, Vec<&Wanted>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for (name, wanted) in &change.ip {
+        all.entry(name.as_str()).or_default().extend(wanted);
+    }
+    all
 }
 
 fn renamed<'a>(change: &'a Change, name: &'a str) -> &'a str {
@@ -120,7 +137,7 @@ fn address(
         }
         (Wanted::Bare(ip), None) => Err(Hint::on(
             anyhow!("{ip}: no subnet is known that holds it"),
-            format!("give the prefix: {ip}/24"),
+            format!("give the prefix: {ip}/{}", if ip.is_ipv4() { 24 } else { 64 }),
         )),
     }
 }

@@ -803,6 +803,30 @@ pub const CASES: &[Case] = &[
         DUAL,
         Is("--network=agdnet:ip6=fd77::5,ip=10.77.0.9,mac=c2:82:b5:b5:0e:fd,interface_name=eth0\n"),
     ),
+    ok(
+        "23d2 --ip given twice gives both addresses",
+        &["restore", "--to", "podman", "--ip", "n1=10.1.0.9", "--ip", "n1=10.1.0.8"],
+        A,
+        Is("--network=n1:ip=10.1.0.9,ip=10.1.0.8,mac=02:00:00:00:00:05,interface_name=eth0\n"),
+    ),
+    bad(
+        "23d3 --ip of IPv6 in a subnet nobody knows",
+        &["restore", "--to", "status", "--ip", "n1=fd00::9"],
+        A,
+        "give the prefix: fd00::9/64",
+    ),
+    usage(
+        "23d4 two names for one network",
+        &["restore", "--to", "status", "--rename", "n1=a", "--rename", "n1=b"],
+        A,
+        "--rename n1: given twice",
+    ),
+    usage(
+        "23d5 two MACs for one network",
+        &["restore", "--to", "status", "--mac", "n1=02:00:00:00:00:01", "--mac", "n1=02:00:00:00:00:02"],
+        A,
+        "--mac n1: given twice",
+    ),
     bad(
         "23e --ip of the network's own address",
         &["restore", "--to", "podman", "--ip", "n1=10.1.0.0/24"],
