@@ -184,9 +184,10 @@ impl Compare<'_> {
         let base = if look == Look::New { None } else { self.source.base.status(&path)? };
         // Which names share an inode is a matter of the view alone.
         let single = base.is_none_or(|base| base.links() == 1);
+        let new_dir = !base.is_some_and(|base| base.is_dir());
         let (new, plain) = match self.in_upper(&path) {
             Some(Shown::File(status, kind, meta)) if single => (Some(status), Some(Object { kind, meta })),
-            Some(Shown::Dir(status, listing)) if base.is_some_and(|base| base.is_dir()) => {
+            Some(Shown::Dir(status, listing)) if new_dir || !listing.hides => {
                 return self.directory(path, status, base, Some(listing));
             }
             Some(Shown::Nothing) => (None, None),
@@ -244,7 +245,7 @@ impl Compare<'_> {
             Some(_) if plain.is_some() => (Look::Upper, plain),
             Some(_) if look == Look::Upper && !mounted => self.look_into(&path),
             Some(_) => (look, None),
-            None => (Look::New, None),
+            None => (Look::New, plain),
         };
         let (kind, meta) = match &listing {
             Some(listing) if listing.plain => (Kind::Dir, status.meta(Vec::new())),
@@ -395,8 +396,8 @@ impl Compare<'_> {
     ) -> Result<()> {
         let shown = listing.as_ref().is_some_and(|listing| listing.shown);
         let names = match (look, listing) {
-            (Look::New, _) => self.source.new.names(&path)?,
-            (Look::Upper, Some(listing)) => listing.places(),
+            (Look::Upper | Look::New, Some(listing)) => listing.places(),
+            (Look::New, None) => self.source.new.names(&path)?,
             _ => merged(self.source.new.names(&path)?, self.source.base.names(&path)?),
         };
         self.frames.push(Frame { path, look, names, shown, own, default_acl });

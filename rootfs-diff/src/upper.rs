@@ -33,7 +33,7 @@ pub(crate) struct Upper {
 pub(crate) enum Shown {
     /// A regular file, as it is there.
     File(Status, Kind, Meta),
-    /// A directory, as it is there.
+    /// A directory, as it is there; one that [`hides`](Listing::hides) what is below it only where nothing is.
     Dir(Status, Listing),
     /// Nothing: it is a whiteout.
     Nothing,
@@ -76,23 +76,23 @@ impl Upper {
     pub fn list(&mut self, path: &TarPath) -> io::Result<Listing> {
         let names = self.tree.list(path)?;
         let attributes = xattr_names(self.tree.dir(path)?)?;
-        let mut listing = Listing { hides: false, plain: true, shown: false, names };
-        let mut odd = false;
+        let mut listing = Listing { hides: false, plain: true, shown: self.shown, names };
         for attribute in attributes.split(|&b| b == 0).filter(|name| !name.is_empty()) {
             match self.marks.prefix().and_then(|prefix| attribute.strip_prefix(prefix)) {
                 Some(mark) => {
                     listing.hides |= matches!(mark, b"opaque" | b"redirect");
-                    odd |= !matches!(mark, b"origin" | b"impure" | b"uuid");
+                    listing.shown &= matches!(mark, b"origin" | b"impure" | b"uuid" | b"opaque");
                 }
                 None => {
                     listing.hides |= attribute == FUSE_OPAQUE;
-                    odd |= attribute == LABEL;
+                    listing.shown &= attribute != FUSE_OPAQUE && attribute != LABEL;
                     listing.plain = false;
                 }
             }
         }
-        listing.hides |= listing.names.iter().any(|name| name.to_bytes() == OPAQUE_FILE);
-        listing.shown = self.shown && !odd && !listing.hides;
+        if listing.names.iter().any(|name| name.to_bytes() == OPAQUE_FILE) {
+            (listing.hides, listing.shown) = (true, false);
+        }
         Ok(listing)
     }
 
@@ -168,6 +168,7 @@ mod tests {
     fn shown(upper: &mut Upper, names: &[&str]) -> Vec<&'static str> {
         let one = |name: &&str| match upper.shows(&TarPath::root().child(name.as_bytes())) {
             Some(Shown::File(..)) => "file",
+            Some(Shown::Dir(_, listing)) if listing.hides => "new dir",
             Some(Shown::Dir(..)) => "dir",
             Some(Shown::Nothing) => "nothing",
             None => "ask",
@@ -188,7 +189,7 @@ mod tests {
             ("unknown", "ask", "user.overlay.x"),
             ("dir", "dir", ""),
             ("dir copied", "dir", "user.overlay.impure"),
-            ("dir opaque", "ask", "user.overlay.opaque"),
+            ("dir opaque", "new dir", "user.overlay.opaque"),
             ("dir redirect", "ask", "user.overlay.redirect"),
             ("dir unknown", "ask", "user.overlay.x"),
             ("dir fuse", "ask", "user.fuseoverlayfs.opaque"),
