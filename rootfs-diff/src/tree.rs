@@ -29,12 +29,19 @@ impl Marks {
         }
     }
 
-    /// Whether this process sees them. Trusted attributes do not exist for one without CAP_SYS_ADMIN in the first user
-    /// namespace (xattr(7)), which is told only when it sets one.
+    /// Whether this process sees them.
     pub(crate) fn are_seen(self) -> bool {
-        let may_set = |file| fsetxattr(file, "trusted.seen", b"", XattrFlags::empty()) != Err(Errno::PERM);
-        self != Marks::Trusted || memfd_create("", MemfdFlags::CLOEXEC).is_ok_and(may_set)
+        self != Marks::Trusted || sees_trusted_attributes()
     }
+}
+
+/// Trusted attributes do not exist for a process without CAP_SYS_ADMIN in the first user namespace (xattr(7)), which is told
+/// only when it sets one.
+fn sees_trusted_attributes() -> bool {
+    let flags = MemfdFlags::CLOEXEC;
+    // Some machines want a file that cannot be executed (sysctl vm.memfd_noexec); Linux before 6.3 has none.
+    let file = memfd_create("", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("", flags));
+    file.is_ok_and(|file| fsetxattr(file, "trusted.seen", b"", XattrFlags::empty()) != Err(Errno::PERM))
 }
 
 /// A tree and how it is read.
