@@ -162,6 +162,11 @@ impl Compare<'_> {
         };
         let (look, listing) = self.look_into(&path);
         let new = Object { kind, meta };
+        // Any other directory is removed for that and made again (R15).
+        if base.as_ref().is_some_and(|base| loses_attributes(&new.meta, &base.meta)) {
+            let why = "an attribute of the root directory that is gone";
+            self.notices.notice(Notice::Skipped { path: path.clone(), why });
+        }
         let same =
             base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
         let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);

@@ -271,3 +271,14 @@ fn content_that_changed_behind_its_time_is_seen_unless_the_time_is_trusted() {
     assert!(Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success());
     assert_eq!(list(&["--trust-mtime"]), "C /bin\nC /etc/conf\nA /etc/new\nD /gone\n");
 }
+
+#[test]
+fn what_a_diff_cannot_say_of_the_root_directory_is_told() {
+    let trees = Trees::new();
+    xattr::set(trees.at("from"), "user.note", b"x").unwrap();
+    let told = "/: an attribute of the root directory that is gone, not archived";
+    fails(&trees.run("create", &["--members"]), 0, told);
+    xattr::set(trees.at("to"), "user.note", b"y").unwrap();
+    let created = trees.run("create", &["--members"]);
+    assert!(created.stderr.is_empty(), "{}", String::from_utf8_lossy(&created.stderr));
+}
