@@ -95,7 +95,13 @@ pub fn compare(
         match frame.names.pop() {
             Some(name) => {
                 let path = frame.path.child(name.to_bytes());
-                compare.visit(path)?;
+                match compare.visit(path.clone()) {
+                    // A tree in use loses files while it is read.
+                    Err(Error::Io { source, .. }) if is_absent(&source) => {
+                        compare.notices.notice(Notice::Changed { path, how: "vanished" });
+                    }
+                    visited => visited?,
+                }
             }
             None => {
                 compare.frames.pop();

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
@@ -281,4 +282,40 @@ fn what_a_diff_cannot_say_of_the_root_directory_is_told() {
     xattr::set(trees.at("to"), "user.note", b"y").unwrap();
     let created = trees.run("create", &["--members"]);
     assert!(created.stderr.is_empty(), "{}", String::from_utf8_lossy(&created.stderr));
+}
+
+/// As of a file that shrinks, the user is told, and the rest is archived.
+#[test]
+fn what_vanishes_from_a_tree_in_use_is_told_and_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["old", "new"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("new/stays"), "").unwrap();
+    let stop = AtomicBool::new(false);
+    let runs: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                for i in 0..20 {
+                    fs::create_dir_all(at(&format!("new/d{i}/e"))).unwrap();
+                }
+                for i in 0..20 {
+                    fs::remove_dir_all(at(&format!("new/d{i}"))).unwrap();
+                }
+            }
+        });
+        let args = ["create", "--members", "--from", "old", "--to", "new"];
+        let run = |_| Command::new(TOOL).args(args).current_dir(dir.path()).output();
+        let runs = (0..200).map(run).collect();
+        stop.store(true, Relaxed);
+        runs
+    });
+    for run in runs {
+        let run = run.unwrap();
+        let stderr = String::from_utf8_lossy(&run.stderr);
+        assert!(matches!(run.status.code(), Some(0 | 3)), "{stderr}");
+        assert_eq!(run.status.code() == Some(3), stderr.contains("vanished while it was read"), "{stderr}");
+        assert!(run.stdout.windows(5).any(|bytes| bytes == b"stays"));
+    }
 }
