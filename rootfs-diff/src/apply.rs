@@ -1,13 +1,13 @@
 //! `rootfs-diff apply`.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context;
 use checkpoint::rootfs::RootfsApply;
-use checkpoint::stream::{Ending, StreamReader};
+use checkpoint::stream::{Ending, StreamReader, begins_with};
 use checkpoint::{Member, deleted};
-use cli::{Counted, Exit, Input, Session};
+use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, id_maps};
@@ -43,6 +43,10 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         members(input, &mut target, &limits, session, &mut notices).with_context(object)?;
     } else {
         let mut reader = input;
+        if let Some(member) = begins_with(reader.fill_buf().context("standard input")?) {
+            let e = anyhow::anyhow!("standard input: begins with the member {member}, a diff is wanted");
+            return Err(Hint::on(e, "a member stream is applied with --members"));
+        }
         target.tar(&mut reader, limits, &mut notices).with_context(object)?;
         target.delete(&listed, &mut notices).with_context(object)?;
         // Let the writer finish its padding: it must not be killed by SIGPIPE for it.

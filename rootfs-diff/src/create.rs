@@ -24,6 +24,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             "write them to a file: --deleted FILE, or both as a member stream: --members",
         ));
     }
+    one_place_each(args)?;
     let options = args.source.options()?;
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
@@ -54,6 +55,21 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     }
     output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+/// The diff and its deletions must not be written over each other.
+fn one_place_each(args: &Create) -> anyhow::Result<()> {
+    let Some(deleted) = &args.deleted else { return Ok(()) };
+    let stdout = Path::new("-");
+    let diff = args.output.output.as_deref().unwrap_or(stdout);
+    let (at, name) = (|path: &Path| std::path::absolute(path).ok(), cli::name(deleted));
+    if deleted == stdout && diff != stdout {
+        return Ok(());
+    }
+    match deleted == diff || at(deleted) == at(diff) || at(&beside(deleted)) == at(diff) {
+        true => Err(cli::usage(format!("--deleted {name}: the diff is written there"))),
+        false => Ok(()),
+    }
 }
 
 /// Writes the planned tar of `files`.

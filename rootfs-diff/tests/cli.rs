@@ -86,6 +86,9 @@ fn usage_mistakes_are_status_2_and_say_what_to_do() {
         (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "/"], "nothing would be left"),
         (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "a/../b"], "name with '..'"),
         (&["apply"], "--rootfs"),
+        (&["create", "--deleted", "-", "--rootfs", "/"], "--deleted -: the diff is written there"),
+        (&["create", "--deleted", "./x", "-o", "x", "--rootfs", "/"], "the diff is written there"),
+        (&["create", "--deleted", "x", "-o", "x0", "--rootfs", "/"], "the diff is written there"),
     ] {
         fails(&run(args, b""), 2, message);
     }
@@ -318,4 +321,15 @@ fn what_vanishes_from_a_tree_in_use_is_told_and_no_error() {
         assert_eq!(run.status.code() == Some(3), stderr.contains("vanished while it was read"), "{stderr}");
         assert!(run.stdout.windows(5).any(|bytes| bytes == b"stays"));
     }
+}
+
+#[test]
+fn a_member_stream_is_no_diff_and_nothing_is_made_of_it() {
+    let trees = Trees::new();
+    let stream = succeeds(trees.run("create", &["--members"]));
+    let before = fs::read_dir(trees.at("from")).unwrap().count();
+    let applied = run(&["apply", "--rootfs", trees.at("from").to_str().unwrap()], &stream);
+    fails(&applied, 1, "begins with the member rootfs-diff.tar, a diff is wanted");
+    fails(&applied, 1, "hint: a member stream is applied with --members");
+    assert_eq!(fs::read_dir(trees.at("from")).unwrap().count(), before);
 }

@@ -1,14 +1,14 @@
 //! `vol-archive extract`.
 
 use std::fs::DirBuilder;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::stream::{Ending, StreamReader};
-use cli::{Counted, Exit, Input, Session};
+use checkpoint::stream::{Ending, StreamReader, begins_with};
+use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{
     Devices, ExtractOptions, Extractor, Keep, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
 };
@@ -28,9 +28,15 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members.members { "a member stream" } else { "a tar" };
     let input = Input::open(None, what)?;
     session.stage("extracting", input.rest());
-    let input = BufReader::with_capacity(256 << 10, Counted::new(input));
+    let mut input = BufReader::with_capacity(256 << 10, Counted::new(input));
     match operands {
         Operands::Plain(dir) => {
+            if let Some(member) = begins_with(input.fill_buf().context("standard input")?) {
+                let e = anyhow::anyhow!(
+                    "standard input: begins with the member {member}, the tar of a volume is wanted"
+                );
+                return Err(Hint::on(e, "a member stream is extracted with --members NAME=DIR"));
+            }
             let mut reader = Reader::direct(input, limits, |input, output, n| {
                 let moving = |input: &mut Input, tell: &mut dyn FnMut(u64)| {
                     tartree::transfer(input.as_fd(), output, n, tell)

@@ -332,3 +332,14 @@ fn with_fsync_the_content_is_on_the_disk_before_the_name_and_the_directory_after
     assert_eq!(syncs(&extract, fs::File::open(&tar).unwrap()), ["syncfs"]);
     fails(&run(&["create", "--fsync", path(volume.path())], b""), 2, "--output");
 }
+
+#[test]
+fn a_member_stream_is_no_volume_and_nothing_is_made_of_it() {
+    let volume = volume();
+    let stream = succeeds(run(&["create", "--members", &format!("data={}", path(volume.path()))], b""));
+    let out = tempfile::tempdir().unwrap();
+    let extracted = run(&["extract", path(out.path())], &stream);
+    fails(&extracted, 1, "begins with the member volumes/data.tar, the tar of a volume is wanted");
+    fails(&extracted, 1, "hint: a member stream is extracted with --members NAME=DIR");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+}

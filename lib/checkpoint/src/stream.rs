@@ -25,6 +25,23 @@ const END: &[u8] = b".end";
 /// A record of `.end` is one short line.
 const END_BYTES: u64 = 4096;
 
+/// The member that the tar which begins with the bytes `first` starts with, if that is one of a member stream. Who wants the tar of a
+/// diff or a volume would otherwise make files by the names of members.
+pub fn begins_with(first: &[u8]) -> Option<Member> {
+    let Ok(Some(Item::Entry(entry))) = Reader::new(first, Limits::default()).next() else { return None };
+    let member = Member::of(&entry.path);
+    let of_a_stream = matches!(
+        member,
+        Member::RootfsDiff
+            | Member::DeletedFiles
+            | Member::DeletedFiles0
+            | Member::NetworkStatus
+            | Member::DevShm
+            | Member::Volume(_)
+    );
+    (of_a_stream && matches!(entry.kind, Kind::File { .. })).then_some(member)
+}
+
 /// Writes a member stream.
 pub struct StreamWriter<W> {
     sink: Sink<W>,
