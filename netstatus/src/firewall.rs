@@ -113,41 +113,38 @@ const FAMILIES: [Family; 2] = [Family::Inet, Family::Inet6];
 /// # Errors
 /// When neither program is there, or it refuses.
 pub fn hold(netns: &Netns, neighbours: Neighbours) -> anyhow::Result<()> {
-    netns
-        .within(|| {
-            if feed("nft", &["-f", "-"], &nft_hold(neighbours))?.is_some() {
-                if neighbours == Neighbours::Answered {
-                    let mut nftables = Nftables::open()?;
-                    let silent = |table: &Table| table.family == "arp" && table.name == TABLE;
-                    let silent: Vec<Table> = nftables.tables()?.into_iter().filter(silent).collect();
-                    nftables.delete(&silent)?;
-                }
-                return Ok(());
+    let job = || {
+        if feed("nft", &["-f", "-"], &nft_hold(neighbours))?.is_some() {
+            if neighbours == Neighbours::Answered {
+                let mut nftables = Nftables::open()?;
+                let silent = |table: &Table| table.family == "arp" && table.name == TABLE;
+                let silent: Vec<Table> = nftables.tables()?.into_iter().filter(silent).collect();
+                nftables.delete(&silent)?;
             }
-            if neighbours == Neighbours::Silent {
-                // iptables has no ARP, and arptables nothing that could be told from the user's own.
-                return Err(Hint::on(
-                    anyhow!("nft is not in PATH, and --silent needs it"),
-                    "install nftables",
-                ));
+            return Ok(());
+        }
+        if neighbours == Neighbours::Silent {
+            // iptables has no ARP, and arptables nothing that could be told from the user's own.
+            return Err(Hint::on(anyhow!("nft is not in PATH, and --silent needs it"), "install nftables"));
+        }
+        for (done, family) in FAMILIES.into_iter().enumerate() {
+            if hangs_in(family, "NETSTATUS_HOLD_IN") {
+                continue;
             }
-            for (done, family) in FAMILIES.into_iter().enumerate() {
-                if hangs_in(family, "NETSTATUS_HOLD_IN") {
-                    continue;
+            let held = feed(family.restore(), RESTORE, &iptables_hold(family))
+                .and_then(|ran| ran.ok_or_else(no_program));
+            if let Err(error) = held {
+                if done > 0 {
+                    // Half a hold would look like one.
+                    feed(Family::Inet.restore(), RESTORE, IPTABLES_RELEASE)?;
                 }
-                let held = feed(family.restore(), RESTORE, &iptables_hold(family))
-                    .and_then(|ran| ran.ok_or_else(no_program));
-                if let Err(error) = held {
-                    if done > 0 {
-                        // Half a hold would look like one.
-                        feed(Family::Inet.restore(), RESTORE, IPTABLES_RELEASE)?;
-                    }
-                    return Err(error);
-                }
+                return Err(error);
             }
-            Ok(())
-        })
-        .with_context(|| netns.name().to_owned())
+        }
+        Ok(())
+    };
+    // What the namespace itself refuses names it already.
+    netns.within(|| job().with_context(|| netns.name().to_owned()))
 }
 
 /// What `release` met.
@@ -188,9 +185,9 @@ pub fn release(netns: &Netns, remove_locks: bool) -> anyhow::Result<Released> {
             }
             released.locks.push(format!("{} chain CRIU", family.iptables()));
         }
-        Ok(released)
+        anyhow::Ok(released)
     };
-    netns.within(job).with_context(|| netns.name().to_owned())
+    netns.within(|| job().with_context(|| netns.name().to_owned()))
 }
 
 /// Whether there may be rules of the old iptables, which nf_tables does not know.
