@@ -603,6 +603,53 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
 }
 
+/// As traced of CRIU 4.1 and 4.2: a namespace is closed by iptables-restore in any case, a namespace that is CRIU's own never.
+#[test]
+fn check_asks_for_the_programs_that_close_the_network_of_this_container() {
+    let place = Place::new();
+    place.program("criu", r#"case "$*" in --version) echo "Version: 4.2.1" ;; esac"#);
+    fs::create_dir_all(place.path("bin")).unwrap();
+    fs::create_dir_all(place.path("home/.criu")).unwrap();
+    let check = |pid: u32, method: &str| {
+        place.write("home/.criu/default.conf", format!("network-lock {method}\n"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+        command.args(["--check", "--criu", "./criu", "--runtime", "./criu", "--pid", &pid.to_string()]);
+        command.current_dir(place.dir.path()).env("PATH", place.path("bin")).env("HOME", place.path("home"));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let lock = stderr.split_once(": not there, and CRIU closes the network");
+        lock.map(|(before, _)| before.rsplit("error: ").next().unwrap().to_owned())
+    };
+    // nft is no program that CRIU runs.
+    place.program("bin/nft", "");
+    let mut own = Command::new("unshare").args(["--map-root-user", "--net", "sleep", "60"]).spawn().unwrap();
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    while network(&own.id().to_string()) == network("self") {
+        assert!(own.try_wait().unwrap().is_none(), "unshare");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let v6 = Path::new("/proc/sys/net/ipv6").exists();
+    let both = if v6 { "iptables-restore, ip6tables-restore" } else { "iptables-restore" };
+    assert_eq!(check(own.id(), "iptables").as_deref(), Some(both));
+    assert_eq!(check(own.id(), "nftables"), None);
+    assert_eq!(check(own.id(), "skip"), None);
+    place.program("bin/iptables-restore", "");
+    assert_eq!(check(own.id(), "iptables").as_deref(), v6.then_some("ip6tables-restore"));
+    place.program("bin/ip6tables-restore", "");
+    assert_eq!(check(own.id(), "iptables"), None);
+    own.kill().unwrap();
+    own.wait().unwrap();
+    // In the network of CRIU it is the connection that is closed.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    fs::remove_file(place.path("bin/iptables-restore")).unwrap();
+    let missing = check(std::process::id(), "iptables").unwrap_or_default();
+    assert!(missing.starts_with("iptables") && !missing.contains("restore"), "{missing}");
+    place.program("bin/iptables", "");
+    place.program("bin/ip6tables", "");
+    assert_eq!(check(std::process::id(), "iptables"), None);
+}
+
 /// stats-dump of CRIU 4.1.1, freezing_time 300 and pages_written 34.
 const STATS: &[u8] = b"\x40\x59\x10\x55\x06\x33\x09\x57\x11\0\0\0\x0a\x0f\x08\xac\x02\x10\x01\x18\x01\x20\x01\x28\x01\x30\0\x38\x22";
 

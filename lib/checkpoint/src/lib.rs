@@ -18,6 +18,8 @@ pub mod host;
 pub mod image;
 pub mod json;
 mod member;
+#[cfg(feature = "preflight")]
+pub mod network_lock;
 pub mod network_status;
 #[cfg(feature = "archive")]
 pub mod oci;

@@ -4,14 +4,15 @@
 //! [`Facts`]; [`Facts::of_host`] and [`Facts::add_process`] read those from the kernel.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
 use serde_json::Value;
+
+use crate::network_lock::NetworkLock;
 
 /// Tables of /proc are read up to here: 64 MiB are half a million sockets.
 const LIMIT: u64 = 64 << 20;
@@ -83,6 +84,8 @@ pub struct Sockets {
     pub inet: usize,
     /// Those of TCP that are connected.
     pub established: usize,
+    /// Of these, those over IPv6.
+    pub established_v6: usize,
 }
 
 impl Sockets {
@@ -93,7 +96,8 @@ impl Sockets {
         let mut sockets = Sockets::default();
         for (name, text) in tables {
             for row in text.lines().skip(1) {
-                let state = row.split_whitespace().nth(3);
+                let mut words = row.split_whitespace().skip(2);
+                let (peer, state) = (words.next().unwrap_or_default(), words.next());
                 let tcp = name.starts_with("tcp");
                 match state {
                     None => {}
@@ -101,6 +105,9 @@ impl Sockets {
                     Some("01") if tcp => {
                         sockets.inet += 1;
                         sockets.established += 1;
+                        // An IPv4 address in the form of IPv6 is IPv4 to CRIU.
+                        let v6 = *name == "tcp6" && !peer.starts_with("0000000000000000FFFF0000");
+                        sockets.established_v6 += usize::from(v6);
                     }
                     Some(_) => sockets.inet += 1,
                 }
@@ -119,8 +126,10 @@ pub struct Facts {
     pub criu: Option<Version>,
     /// Whether the kernel refuses SO_PASSCRED on an INET socket, as it does since 6.16.
     pub refuses_passcred: bool,
-    /// Whether nft or iptables-restore is there, for CRIU's network lock.
-    pub lock_program: bool,
+    /// The programs of CRIU's network lock that are not there.
+    pub lock: NetworkLock,
+    /// Whether the container has a network namespace of its own, if there is one to look at.
+    pub own_network: Option<bool>,
     /// The container's sockets; none without a process to look at.
     pub sockets: Option<Sockets>,
     /// Standard streams of the container that are files of the host: descriptor and path.
@@ -133,12 +142,11 @@ impl Facts {
     /// # Errors
     /// When /proc cannot be read.
     pub fn of_host(criu: Option<Version>) -> io::Result<Facts> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
         Ok(Facts {
             capabilities: capabilities(&read("/proc/self/status")?),
             criu,
             refuses_passcred: refuses_passcred()?,
-            lock_program: has_program(&path, "nft") || has_program(&path, "iptables-restore"),
+            lock: NetworkLock::of_host()?,
             ..Facts::default()
         })
     }
@@ -158,6 +166,8 @@ impl Facts {
             }
         }
         self.sockets = Some(Sockets::count(&tables));
+        let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));
+        self.own_network = Some(network(&pid.to_string())? != network("self")?);
         let mounts = mount_ids(&read(&format!("/proc/{pid}/mountinfo"))?);
         for fd in 0..3 {
             let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
@@ -173,6 +183,22 @@ impl Facts {
             }
         }
         Ok(())
+    }
+
+    /// The programs that CRIU will want for its lock and not find.
+    fn missing_of_lock(&self) -> Vec<&'static str> {
+        let sockets = self.sockets.unwrap_or_default();
+        if self.own_network != Some(false) {
+            return self.lock.namespace.clone();
+        }
+        let mut missing = Vec::new();
+        if sockets.established > sockets.established_v6 {
+            missing.extend(&self.lock.connection);
+        }
+        if sockets.established_v6 > 0 {
+            missing.extend(&self.lock.connection_v6);
+        }
+        missing
     }
 
     /// What stands in the way, worst first.
@@ -208,13 +234,19 @@ impl Facts {
             add(Severity::Fails, text, "start it with /dev/null, a pipe or a terminal there");
         }
         let established = self.sockets.map_or(0, |s| s.established);
-        if !self.lock_program && self.sockets.is_none_or(|s| s.established > 0) {
-            let severity = if established > 0 { Severity::Fails } else { Severity::Needs };
-            add(
-                severity,
-                "neither nft nor iptables-restore is there for CRIU's network lock".into(),
-                "install nftables or iptables",
-            );
+        let missing = self.missing_of_lock();
+        if !missing.is_empty() {
+            let text = format!("{}: not there, and CRIU closes the network with it", missing.join(", "));
+            // Without a container it is not known whether it matters.
+            let severity = if self.own_network.is_some() { Severity::Fails } else { Severity::Needs };
+            // Before 4.2 CRIU trips over a lock of its own that is still there when it restores.
+            let hint = match self.criu {
+                Some(criu) if criu >= CRIU_FOR_6_16 => {
+                    "install iptables, or put network-lock nftables into /etc/criu/default.conf"
+                }
+                _ => "install iptables",
+            };
+            add(severity, text, hint);
         }
         if established > 0 {
             let connections = if established == 1 { "connection" } else { "connections" };
@@ -286,13 +318,6 @@ fn refuses_passcred() -> io::Result<bool> {
     }
 }
 
-fn has_program(path: &OsStr, name: &str) -> bool {
-    std::env::split_paths(path).any(|dir| {
-        fs::metadata(dir.join(name))
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,30 +329,34 @@ mod tests {
     const UDP: &str = "  sl  local_address rem_address   st\n  0: 00000000:0035 00000000:0000 07 0\n  1: 00000000:0036 00000000:0000 01 0\n";
 
     fn good() -> Facts {
-        Facts {
-            capabilities: u64::MAX,
-            criu: Some(Version { major: 4, minor: 2 }),
-            lock_program: true,
-            ..Facts::default()
-        }
+        Facts { capabilities: u64::MAX, criu: Some(Version { major: 4, minor: 2 }), ..Facts::default() }
     }
 
     #[test]
     fn sockets_are_counted_by_their_state() {
         let tables = [("tcp", TCP.to_owned()), ("udp", UDP.to_owned()), ("tcp6", String::new())];
-        assert_eq!(Sockets::count(&tables), Sockets { inet: 4, established: 1 });
+        assert_eq!(Sockets::count(&tables), Sockets { inet: 4, established: 1, established_v6: 0 });
+        let v6 = |peer: &str| {
+            let row = format!("  0: {0}:0007 {peer}:9C40 01 0\n", "0".repeat(32));
+            Sockets::count(&[("tcp6", format!("sl\n{row}"))]).established_v6
+        };
+        assert_eq!(v6("B80D0120000000000000000001000000"), 1);
+        assert_eq!(v6("0000000000000000FFFF0000C8004D0A"), 0);
     }
 
     #[test]
     fn a_good_host_has_no_findings() {
         assert_eq!(good().findings(), []);
-        assert_eq!(Facts { sockets: Some(Sockets { inet: 3, established: 0 }), ..good() }.findings(), []);
+        assert_eq!(
+            Facts { sockets: Some(Sockets { inet: 3, ..Sockets::default() }), ..good() }.findings(),
+            []
+        );
     }
 
     #[test]
     fn an_old_criu_on_a_new_kernel_fails_only_if_there_are_sockets() {
         let old = Facts { criu: Some(Version { major: 4, minor: 1 }), refuses_passcred: true, ..good() };
-        let with = |inet| Facts { sockets: Some(Sockets { inet, established: 0 }), ..old.clone() };
+        let with = |inet| Facts { sockets: Some(Sockets { inet, ..Sockets::default() }), ..old.clone() };
         assert_eq!(with(0).findings(), []);
         let findings = with(2).findings();
         assert_eq!(findings[0].severity, Severity::Fails);
@@ -341,11 +370,34 @@ mod tests {
 
     #[test]
     fn connections_need_the_flag_and_a_lock() {
-        let connected = Facts { sockets: Some(Sockets { inet: 2, established: 1 }), ..good() };
+        let connected =
+            Facts { sockets: Some(Sockets { inet: 2, established: 1, established_v6: 0 }), ..good() };
         assert_eq!(connected.findings().len(), 1);
         assert_eq!(connected.findings()[0].text, "1 established TCP connection");
-        let findings = Facts { lock_program: false, ..connected }.findings();
+        let lock = NetworkLock { connection: vec!["iptables"], ..NetworkLock::default() };
+        let findings = Facts { lock, own_network: Some(false), ..connected }.findings();
         assert_eq!((findings[0].severity, findings[1].severity), (Severity::Fails, Severity::Needs));
+    }
+
+    #[test]
+    fn the_lock_wants_the_programs_of_what_it_closes() {
+        let lock = NetworkLock {
+            namespace: vec!["ip6tables-restore"],
+            connection: vec!["iptables"],
+            connection_v6: vec!["ip6tables"],
+        };
+        let texts = |own_network, established, established_v6| {
+            let sockets = Some(Sockets { inet: established, established, established_v6 });
+            let facts = Facts { own_network, sockets, lock: lock.clone(), ..good() };
+            let lines = facts.findings().into_iter().filter(|f| f.text.contains("closes the network"));
+            lines.map(|f| (f.fails(), f.text.split(": ").next().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(Some(true), 0, 0), [(true, "ip6tables-restore".to_owned())]);
+        assert_eq!(texts(None, 0, 0), [(false, "ip6tables-restore".to_owned())]);
+        assert_eq!(texts(Some(false), 0, 0), []);
+        assert_eq!(texts(Some(false), 2, 0), [(true, "iptables".to_owned())]);
+        assert_eq!(texts(Some(false), 2, 2), [(true, "ip6tables".to_owned())]);
+        assert_eq!(texts(Some(false), 3, 2), [(true, "iptables, ip6tables".to_owned())]);
     }
 
     #[test]
