@@ -161,3 +161,14 @@ fn what_is_not_as_long_as_it_is_announced_is_refused() {
     assert_eq!(run.status.code(), Some(1));
     assert!(said(&run).contains("1502 bytes, 1503 are announced"), "{}", said(&run));
 }
+
+#[test]
+fn an_index_of_millions_of_values_is_refused_before_they_fill_the_memory() {
+    let layout = Layout::new();
+    let run = layout.list(json!(vec![0; 1_900_000]), &[]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(said(&run).contains("index.json: more than 200000 values"), "{}", said(&run));
+    let run = layout.list(json!(vec![json!({}); 10_001]), &[]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(said(&run).contains("index.json: more than 10000 images"), "{}", said(&run));
+}

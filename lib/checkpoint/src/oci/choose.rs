@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::read::bad;
 use crate::error::{Error, Result};
@@ -23,7 +23,9 @@ const DEEPEST: usize = 8;
 /// Indexes in all. An index that lists another twice, that again lists one twice, and so on, would be read for ever.
 const INDEXES: usize = 1000;
 /// Images in all, likewise.
-const IMAGES: usize = 100_000;
+const IMAGES: usize = 10_000;
+/// Bytes of a digest, a name or an architecture. What is longer is none: an index of 4 MiB would be kept for each image in it.
+const TEXT: usize = 256;
 /// Names that are told when none was chosen.
 const TOLD: usize = 20;
 
@@ -38,32 +40,61 @@ pub(super) struct Listed {
     pub(super) identity: String,
 }
 
-/// The images that `index` and the indexes in it list, those of the outer first. `read` gives the document of a descriptor.
+/// The images that `index` and the indexes in it list, those of the outer first. `read` gives the document of a descriptor. One index is
+/// in memory at a time, and of an image what is needed to choose it.
 pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>) -> Result<Vec<Listed>> {
     let mut all = Vec::new();
-    let mut waiting = VecDeque::from([(index, Vec::new(), 1)]);
+    let mut waiting = VecDeque::new();
     let mut indexes = 1;
-    while let Some((index, above, depth)) = waiting.pop_front() {
-        for entry in index["manifests"].as_array().into_iter().flatten() {
-            let own = NAMES.iter().filter_map(|key| entry["annotations"][key].as_str()).map(str::to_owned);
+    let mut next = Some((index, Vec::new(), 1));
+    while let Some((mut index, above, depth)) = next {
+        let manifests = index.get_mut("manifests").map(Value::take);
+        for entry in manifests.as_ref().and_then(Value::as_array).into_iter().flatten() {
+            let own = NAMES.iter().filter_map(|key| text(&entry["annotations"][key])).map(str::to_owned);
             let names: Vec<String> = above.iter().cloned().chain(own).collect();
-            if !entry["mediaType"].as_str().is_some_and(|kind| INDEX.contains(&kind)) {
-                let identity = entry["digest"].to_string();
-                all.push(Listed { entry: entry.clone(), names, identity });
+            let is_index = entry["mediaType"].as_str().is_some_and(|kind| INDEX.contains(&kind));
+            let entry = needed(entry);
+            if !is_index {
+                all.push(Listed { identity: entry["digest"].to_string(), entry, names });
             } else if depth == DEEPEST || indexes == INDEXES {
                 return Err(bad(format!(
                     "index.json: more than {DEEPEST} indexes below each other, or {INDEXES} in all"
                 )));
             } else {
                 indexes += 1;
-                waiting.push_back((read(entry)?, names, depth + 1));
+                waiting.push_back((entry, names, depth + 1));
+            }
+            if all.len() > IMAGES {
+                return Err(bad(format!("index.json: more than {IMAGES} images")));
             }
         }
-        if all.len() > IMAGES {
-            return Err(bad(format!("index.json: more than {IMAGES} images")));
-        }
+        next = match waiting.pop_front() {
+            Some((entry, names, depth)) => Some((read(&entry)?, names, depth)),
+            None => None,
+        };
     }
     Ok(all)
+}
+
+/// What is needed of a descriptor.
+fn needed(entry: &Value) -> Value {
+    let size = if entry["size"].is_number() { entry["size"].clone() } else { is_there(&entry["size"]) };
+    json!({
+        "digest": text(&entry["digest"]),
+        "size": size,
+        "platform": { "architecture": text(&entry["platform"]["architecture"]) },
+        "annotations": { ATTESTATION: is_there(&entry["annotations"][ATTESTATION]) },
+    })
+}
+
+/// Whether there is something, as a value: nothing stays nothing, and what it is does not matter.
+fn is_there(value: &Value) -> Value {
+    if value.is_null() { Value::Null } else { Value::Bool(true) }
+}
+
+/// A text that is no longer than it should be.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| text.len() <= TEXT)
 }
 
 /// The one that is called `name`, or without a name the only one; `list` is the document they are in. Of several by the same names,
@@ -115,14 +146,27 @@ fn distinct<'a>(images: impl Iterator<Item = &'a Listed>) -> Vec<&'a Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn image(digest: &str, name: &str) -> Value {
         json!({ "digest": digest, "annotations": { NAMES[0]: name } })
     }
 
+    /// What the indexes hold, by their digests.
+    fn held(index: &Value) -> std::collections::BTreeMap<String, Value> {
+        let entries = index["manifests"].as_array().into_iter().flatten();
+        entries
+            .filter(|entry| !entry["holds"].is_null())
+            .flat_map(|entry| {
+                let own = (entry["digest"].to_string(), entry["holds"].clone());
+                held(&entry["holds"]).into_iter().chain([own])
+            })
+            .collect()
+    }
+
     fn by(index: Value, name: Option<&str>, there: &[&str]) -> std::result::Result<String, String> {
-        let all = listed(index, |descriptor| Ok(descriptor["holds"].clone())).map_err(|e| e.to_string())?;
+        let holds = held(&index);
+        let all = listed(index, |descriptor| Ok(holds[&descriptor["digest"].to_string()].clone()));
+        let all = all.map_err(|e| e.to_string())?;
         let there = |image: &Listed| there.iter().any(|digest| image.entry["digest"] == *digest);
         let found = choose("index.json", &all, name, there, "amd64").map_err(|e| e.to_string())?;
         Ok(found.entry["digest"].as_str().unwrap_or_default().to_owned())
@@ -168,17 +212,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_index_lists_nothing_and_what_stands_beside_it_is_read() {
+        for nothing in [json!([]), json!(null), json!(5), json!({ "manifests": "x" })] {
+            assert!(listed(nothing.clone(), |_| unreachable!()).unwrap().is_empty());
+            let nested = json!({ "mediaType": INDEX[0], "digest": "n", "holds": nothing });
+            let good =
+                json!({ "mediaType": INDEX[0], "digest": "g", "holds": { "manifests": [image("a", "x")] } });
+            if !nested["holds"].is_null() {
+                assert_eq!(by(json!({ "manifests": [nested, good] }), None, &[]).unwrap(), "a");
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_images_are_refused_and_of_a_long_name_nothing_is_kept() {
+        let many = json!({ "manifests": vec![json!({}); IMAGES + 1] });
+        assert!(by(many, None, &[]).unwrap_err().contains("more than 10000 images"));
+        let long = json!({ "manifests": [image("a", &"x".repeat(TEXT + 1))] });
+        assert!(listed(long, |_| unreachable!()).unwrap()[0].names.is_empty());
+    }
+
+    #[test]
     fn indexes_without_end_are_refused() {
         let mut deep = json!({ "manifests": [image("a", "x")] });
-        for _ in 1..DEEPEST {
-            deep = json!({ "manifests": [{ "mediaType": INDEX[1], "digest": "i", "holds": deep }] });
+        for n in 1..DEEPEST {
+            deep =
+                json!({ "manifests": [{ "mediaType": INDEX[1], "digest": n.to_string(), "holds": deep }] });
         }
         assert_eq!(by(deep.clone(), None, &[]).unwrap(), "a");
         let deeper = json!({ "manifests": [{ "mediaType": INDEX[1], "digest": "i", "holds": deep }] });
         assert!(by(deeper, None, &[]).unwrap_err().contains("below each other"));
         let mut wide = json!({ "manifests": [] });
-        for _ in 0..4 {
-            let entry = json!({ "mediaType": INDEX[0], "digest": "i", "holds": wide });
+        for n in 0..4 {
+            let entry = json!({ "mediaType": INDEX[0], "digest": n.to_string(), "holds": wide });
             wide = json!({ "manifests": vec![entry; 12] });
         }
         assert!(by(wide, None, &[]).unwrap_err().contains("1000 in all"));
