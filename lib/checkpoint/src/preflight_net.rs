@@ -10,7 +10,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
-use serde_json::Value;
 
 use crate::network_lock::NetworkLock;
 
@@ -258,34 +257,6 @@ impl Facts {
     }
 }
 
-/// Where a container's network lives, by its `config.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkNamespace {
-    /// The host's.
-    Host,
-    /// One of its own that ends with it: no runtime saves what is in it.
-    Own,
-    /// One that is kept at this path.
-    Path(String),
-}
-
-impl NetworkNamespace {
-    /// Reads `linux.namespaces`.
-    pub fn of(config: &Value) -> NetworkNamespace {
-        let namespaces =
-            config.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
-        let network = namespaces
-            .into_iter()
-            .flatten()
-            .find(|n| n.get("type").and_then(Value::as_str) == Some("network"));
-        match network.map(|n| n.get("path").and_then(Value::as_str).unwrap_or_default()) {
-            None => NetworkNamespace::Host,
-            Some("") => NetworkNamespace::Own,
-            Some(path) => NetworkNamespace::Path(path.into()),
-        }
-    }
-}
-
 fn read(path: &str) -> io::Result<String> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
     let mut text = String::new();
@@ -432,19 +403,6 @@ mod tests {
         assert_eq!(mount_id("pos:\t0\nflags:\t02\nmnt_id:\t22\n"), Some(22));
         assert!(mounts.contains(&22) && !mounts.contains(&23));
         assert_eq!(capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
-    }
-
-    #[test]
-    fn the_network_namespace_is_read_from_the_spec() {
-        let spec = |n: Value| serde_json::json!({"linux": {"namespaces": [{"type": "pid"}, n]}});
-        assert_eq!(
-            NetworkNamespace::of(&spec(serde_json::json!({"type": "network"}))),
-            NetworkNamespace::Own
-        );
-        assert_eq!(NetworkNamespace::of(&spec(serde_json::json!({"type": "mount"}))), NetworkNamespace::Host);
-        let path = spec(serde_json::json!({"type": "network", "path": "/run/netns/a"}));
-        assert_eq!(NetworkNamespace::of(&path), NetworkNamespace::Path("/run/netns/a".into()));
-        assert_eq!(NetworkNamespace::of(&Value::Null), NetworkNamespace::Host);
     }
 
     #[test]
