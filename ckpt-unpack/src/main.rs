@@ -40,9 +40,10 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         // clap demands one of them.
         None => Ok(Exit::Usage),
     };
-    done.map_err(source::explain).map_err(explain_limit)
+    done.map_err(explain)
 }
 
-fn explain_limit(error: anyhow::Error) -> anyhow::Error {
-    Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
+/// Adds what helps to an error of reading an archive.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    Bounds::explain(source::explain(error), Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
 }
