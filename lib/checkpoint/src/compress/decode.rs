@@ -6,7 +6,7 @@ use tartree::{Exceeded, Skip, read_over};
 
 use super::Compression;
 use super::bound::{Bound, Meter};
-use super::streams::{One, Options, Streams};
+use super::streams::{Frames, One, Streams};
 
 type Peeked<R> = Meter<Chain<Cursor<Vec<u8>>, R>>;
 
@@ -20,6 +20,7 @@ pub struct Decoder<R: BufRead> {
 enum State<R: BufRead> {
     None(Peeked<R>),
     Streams(Streams<Peeked<R>>),
+    Zstd(Frames<Peeked<R>>),
     /// Knows of several streams, and of padding, itself.
     Xz(liblzma::bufread::XzDecoder<Peeked<R>>),
 }
@@ -43,12 +44,11 @@ impl<R: BufRead> Decoder<R> {
         input.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut first)?;
         let compression = Compression::detect(&first);
         let input = bound.meter(Cursor::new(first).chain(input));
-        let options = Options { window_log: bound.window_log() };
         let state = match compression {
             Compression::None => State::None(input),
-            Compression::Gzip => State::Streams(Streams::new(input, One::gzip, options)?),
-            Compression::Zstd => State::Streams(Streams::new(input, One::zstd, options)?),
-            Compression::Bzip2 => State::Streams(Streams::new(input, One::bzip2, options)?),
+            Compression::Gzip => State::Streams(Streams::new(input, One::gzip)),
+            Compression::Zstd => State::Zstd(Frames::new(input, bound.window_log())?),
+            Compression::Bzip2 => State::Streams(Streams::new(input, One::bzip2)),
             Compression::Xz => {
                 let flags = liblzma::stream::CONCATENATED;
                 let stream = liblzma::stream::Stream::new_stream_decoder(bound.xz_memory(), flags)?;
@@ -69,6 +69,7 @@ impl<R: BufRead> Read for Decoder<R> {
         let got = match &mut self.state {
             State::None(input) => return input.read(buf),
             State::Streams(decoder) => decoder.read(buf),
+            State::Zstd(decoder) => decoder.read(buf),
             State::Xz(decoder) => decoder.read(buf),
         };
         let got = got.map_err(|e| match e.kind() {

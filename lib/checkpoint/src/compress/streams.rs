@@ -1,23 +1,22 @@
-//! gzip, zstd and bzip2: streams of one format, one after another, and zeros after the last.
+//! gzip and bzip2: streams of one format, one after another, and zeros after the last.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// How one stream is opened where another has ended.
-type Open<R> = fn(R, &Options) -> io::Result<One<R>>;
+use zstd::stream::raw::Operation;
 
-/// What a decoder may take.
-#[derive(Clone, Copy)]
-pub(super) struct Options {
-    /// The window of zstd, as a power of two.
-    pub(super) window_log: u32,
-}
+/// How one stream is opened where another has ended.
+type Open<R> = fn(R) -> One<R>;
+
+/// Streams of nothing in a row. No tool writes them, and each costs as much as one that holds something.
+const NOTHING: u32 = 1000;
 
 /// All streams of an input. Each has a decoder of its own, so that its end is seen: bsdtar fills the last record of a compressed tar
 /// with zeros when it writes to a pipe, and so do tapes. gzip(1) passes over them; podman refuses them.
 pub(super) struct Streams<R> {
     state: State<R>,
     open: Open<R>,
-    options: Options,
+    /// Streams since the last byte of content.
+    nothing: u32,
 }
 
 enum State<R> {
@@ -30,30 +29,22 @@ enum State<R> {
 /// One stream.
 pub(super) enum One<R> {
     Gzip(Box<flate2::bufread::GzDecoder<R>>),
-    Zstd(zstd::stream::read::Decoder<'static, R>),
     Bzip2(bzip2::bufread::BzDecoder<R>),
 }
 
 impl<R: BufRead> One<R> {
-    pub(super) fn gzip(input: R, _: &Options) -> io::Result<One<R>> {
-        Ok(One::Gzip(Box::new(flate2::bufread::GzDecoder::new(input))))
+    pub(super) fn gzip(input: R) -> One<R> {
+        One::Gzip(Box::new(flate2::bufread::GzDecoder::new(input)))
     }
 
-    pub(super) fn zstd(input: R, options: &Options) -> io::Result<One<R>> {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
-        decoder.window_log_max(options.window_log)?;
-        Ok(One::Zstd(decoder))
-    }
-
-    pub(super) fn bzip2(input: R, _: &Options) -> io::Result<One<R>> {
-        Ok(One::Bzip2(bzip2::bufread::BzDecoder::new(input)))
+    pub(super) fn bzip2(input: R) -> One<R> {
+        One::Bzip2(bzip2::bufread::BzDecoder::new(input))
     }
 
     /// The input after the stream, which has ended.
     fn into_inner(self) -> R {
         match self {
             One::Gzip(decoder) => decoder.into_inner(),
-            One::Zstd(decoder) => decoder.into_inner(),
             One::Bzip2(decoder) => decoder.into_inner(),
         }
     }
@@ -63,7 +54,6 @@ impl<R: BufRead> Read for One<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             One::Gzip(decoder) => decoder.read(buf),
-            One::Zstd(decoder) => decoder.read(buf),
             One::Bzip2(decoder) => decoder.read(buf),
         }
     }
@@ -71,9 +61,8 @@ impl<R: BufRead> Read for One<R> {
 
 impl<R: BufRead> Streams<R> {
     /// The streams of `input`, each opened by `open`.
-    pub(super) fn new(input: R, open: Open<R>, options: Options) -> io::Result<Streams<R>> {
-        let first = open(input, &options)?;
-        Ok(Streams { state: State::Within(first), open, options })
+    pub(super) fn new(input: R, open: Open<R>) -> Streams<R> {
+        Streams { state: State::Within(open(input)), open, nothing: 0 }
     }
 
     /// What comes after a stream.
@@ -84,7 +73,7 @@ impl<R: BufRead> Streams<R> {
                 pass_over_zeros(&mut input)?;
                 Ok(State::Ended)
             }
-            Some(_) => Ok(State::Within((self.open)(input, &self.options)?)),
+            Some(_) => Ok(State::Within((self.open)(input))),
         }
     }
 }
@@ -97,14 +86,64 @@ impl<R: BufRead> Read for Streams<R> {
         loop {
             match &mut self.state {
                 State::Within(stream) => match stream.read(buf)? {
-                    0 => {}
-                    got => return Ok(got),
+                    0 => self.nothing += 1,
+                    got => {
+                        self.nothing = 0;
+                        return Ok(got);
+                    }
                 },
                 State::Ended => return Ok(0),
                 State::Lost => return Err(io::Error::other("read again after an error")),
             }
+            if self.nothing > NOTHING {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    format!("more than {NOTHING} streams of nothing in a row"),
+                ));
+            }
             if let State::Within(stream) = std::mem::replace(&mut self.state, State::Lost) {
                 self.state = self.after(stream.into_inner())?;
+            }
+        }
+    }
+}
+
+/// All frames of zstd in an input, and zeros after the last, by one context: there may be a frame for each file (`zstd:chunked`).
+pub(super) struct Frames<R> {
+    input: R,
+    decoder: zstd::stream::raw::Decoder<'static>,
+    /// Whether the end of a frame is still to come.
+    within: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    /// The frames of `input`, their windows no larger than this power of two.
+    pub(super) fn new(input: R, window_log: u32) -> io::Result<Frames<R>> {
+        let mut decoder = zstd::stream::raw::Decoder::new()?;
+        decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(window_log))?;
+        Ok(Frames { input, decoder, within: false })
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let bytes = self.input.fill_buf()?;
+            let at_end = bytes.is_empty();
+            if !self.within && bytes.first().is_none_or(|&byte| byte == 0) {
+                pass_over_zeros(&mut self.input)?;
+                return Ok(0);
+            }
+            let done = self.decoder.run_on_buffers(bytes, buf)?;
+            self.input.consume(done.bytes_read);
+            self.within = done.remaining != 0;
+            match done.bytes_written {
+                0 if at_end => return Err(ErrorKind::UnexpectedEof.into()),
+                0 => {}
+                written => return Ok(written),
             }
         }
     }
@@ -195,6 +234,17 @@ mod tests {
         let frame = packed(Compression::Zstd, b"text");
         let all = [&skippable[..], &frame, &skippable, &skippable, &frame, &skippable].concat();
         assert_eq!(unpacked(&all).unwrap(), "texttext");
+    }
+
+    #[test]
+    fn streams_of_nothing_without_end_are_refused_and_frames_cost_little() {
+        for compression in [Compression::Gzip, Compression::Bzip2] {
+            let many = packed(compression, b"").repeat(2000);
+            let e = unpacked(&many).unwrap_err().to_string();
+            assert!(e.contains("more than 1000 streams of nothing in a row"), "{compression}: {e}");
+        }
+        let many = packed(Compression::Zstd, b"").repeat(100_000);
+        assert_eq!(unpacked(&many).unwrap(), "");
     }
 
     #[test]
