@@ -63,13 +63,19 @@ interrupted() {
     wait $pid || status=$?
 }
 
-@test "ckpt-pack killed at 50 random moments: an old archive stays, and nothing beside it" {
+@test "ckpt-pack killed at 50 random moments: an old archive stays, and nothing beside it but a whole new one" {
     pack() { ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"; }
     measured true pack
     echo precious >web.ckpt
     midway=0
     for n in {1..50}; do
         interrupted KILL ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"
+        # The kernel replaces a file in two steps.
+        for new in .ckpt-*; do
+            [ -e "$new" ] || break
+            ckpt-unpack --verify "$new"
+            rm "$new"
+        done
         [ "$(ls -A)" = web.ckpt ]
         if [ "$(head -c 8 web.ckpt)" = precious ]; then
             [ "$status" = 137 ]
@@ -82,6 +88,27 @@ interrupted() {
     done
     echo "killed midway: $midway of 50"
     [ "$midway" -ge 10 ]
+}
+
+@test "ckpt-pack killed at 20 random moments where nothing was: all of the archive or nothing" {
+    pack() { ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"; }
+    remove() { rm -f web.ckpt; }
+    measured remove pack
+    midway=0
+    for n in {1..20}; do
+        rm -f web.ckpt
+        interrupted KILL ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"
+        if [ -e web.ckpt ]; then
+            ckpt-unpack --verify web.ckpt
+            [ "$(ls -A)" = web.ckpt ]
+        else
+            [ "$status" = 137 ]
+            [ -z "$(ls -A)" ]
+            midway=$((midway + 1))
+        fi
+    done
+    echo "killed midway: $midway of 20"
+    [ "$midway" -ge 4 ]
 }
 
 # unpack OPTION...: from a file into a bundle, a root file system and a volume.

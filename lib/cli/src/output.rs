@@ -235,16 +235,21 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Links the unnamed `file` beside `path`, then renames it over `path`:
-/// `linkat` alone cannot replace an existing file.
+/// Links the unnamed `file` to `path`. Where something stands there, which `linkat` cannot replace, it is linked beside it and
+/// renamed over it; killed between the two (SIGKILL), the process leaves the whole new file beside the old one.
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let link = |path: &Path| linkat(AT_FDCWD, &unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW);
+    match link(path) {
+        Err(nix::errno::Errno::EEXIST) => {}
+        done => return Ok(done?),
+    }
     let dir = directory_of(path);
-    // Told to end between the two, the process would leave the temporary name.
+    // Any other signal is answered after both.
     let _held = Held::new();
     for attempt in 0..1000 {
         let temporary = dir.join(format!(".ckpt-{}-{attempt}", std::process::id()));
-        match linkat(AT_FDCWD, &unnamed, AT_FDCWD, &temporary, AtFlags::AT_SYMLINK_FOLLOW) {
+        match link(&temporary) {
             Ok(()) => {
                 return fs::rename(&temporary, path).inspect_err(|_| {
                     let _ = fs::remove_file(&temporary);
