@@ -95,7 +95,9 @@ fn a_file_is_extracted_with_five_calls() {
 #[test]
 fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
     let dir = tree(80);
-    if !harness::host::can("a disk must be below the temporary files", cold(dir.path())) {
+    if !cold(dir.path()) {
+        // Nothing that could be installed: a disk is below the temporary files, or is not.
+        eprintln!("not run: the temporary files are in memory");
         return;
     }
     let volume = format!("a={}", arg(dir.path()));
