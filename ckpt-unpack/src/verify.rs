@@ -9,7 +9,7 @@ use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
-use cli::{Exit, Hint, Session};
+use cli::{Exit, Session};
 use tartree::{Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
 use crate::args::Args;
@@ -23,11 +23,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
         problems += 1;
-        let e = crate::explain(e);
-        session.error(format_args!("{name}: {e:#}"));
-        if let Some(Hint { hint, .. }) = e.downcast_ref() {
-            session.hint(hint);
-        }
+        cli::tell(session, &crate::explain(e).context(name.clone()));
         Ok(())
     };
     let mut images = ImageCheck::default();

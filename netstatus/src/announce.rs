@@ -34,8 +34,8 @@ pub fn announce(netns: &Netns) -> anyhow::Result<usize> {
                 IpAddr::V4(ip) => (arp_announcement(mac, ip), EtherType::Arp),
                 IpAddr::V6(ip) => (neighbour_announcement(mac, ip), EtherType::Ipv6),
             };
-            let socket = netns.within(|| PacketSocket::open(link.index, kind).map_err(Into::into));
-            frames.push((link, socket.with_context(|| format!("{}: {}", netns.name(), link.name))?, frame));
+            let open = || PacketSocket::open(link.index, kind).with_context(|| link.name.clone());
+            frames.push((link, netns.within(open)?, frame));
         }
     }
     for round in 0..TIMES {

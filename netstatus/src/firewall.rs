@@ -113,7 +113,7 @@ const FAMILIES: [Family; 2] = [Family::Inet, Family::Inet6];
 /// # Errors
 /// When neither program is there, or it refuses.
 pub fn hold(netns: &Netns, neighbours: Neighbours) -> anyhow::Result<()> {
-    let job = || {
+    netns.within(|| {
         if feed("nft", &["-f", "-"], &nft_hold(neighbours))?.is_some() {
             if neighbours == Neighbours::Answered {
                 let mut nftables = Nftables::open()?;
@@ -142,9 +142,7 @@ pub fn hold(netns: &Netns, neighbours: Neighbours) -> anyhow::Result<()> {
             }
         }
         Ok(())
-    };
-    // What the namespace itself refuses names it already.
-    netns.within(|| job().with_context(|| netns.name().to_owned()))
+    })
 }
 
 /// What `release` met.
@@ -185,9 +183,9 @@ pub fn release(netns: &Netns, remove_locks: bool) -> anyhow::Result<Released> {
             }
             released.locks.push(format!("{} chain CRIU", family.iptables()));
         }
-        anyhow::Ok(released)
+        Ok(released)
     };
-    netns.within(|| job().with_context(|| netns.name().to_owned()))
+    netns.within(job)
 }
 
 /// Whether there may be rules of the old iptables, which nf_tables does not know.

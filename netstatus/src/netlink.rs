@@ -27,7 +27,7 @@ impl Netlink {
     /// # Errors
     /// When the namespace cannot be entered.
     pub fn open(netns: &Netns) -> anyhow::Result<Netlink> {
-        let socket = netns.within(|| socket().with_context(|| format!("{}: netlink", netns.name())))?;
+        let socket = netns.within(|| socket().context("netlink"))?;
         Ok(Netlink { socket, sequence: 0 })
     }
 

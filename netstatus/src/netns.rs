@@ -72,15 +72,13 @@ impl Netns {
     /// Runs `job` inside the namespace.
     ///
     /// # Errors
-    /// When the namespace cannot be entered (it needs CAP_SYS_ADMIN), and those of `job`.
+    /// When the namespace cannot be entered (it needs CAP_SYS_ADMIN), and those of `job`; all of them begin with its name.
     pub fn within<T: Send>(&self, job: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         thread::scope(|scope| {
             let inside = || {
                 setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
-                    nix::errno::Errno::EINVAL => anyhow::anyhow!("{}: not a network namespace", self.name),
-                    errno => {
-                        anyhow::Error::new(io::Error::from(errno)).context(format!("{}: setns", self.name))
-                    }
+                    nix::errno::Errno::EINVAL => anyhow::anyhow!("not a network namespace"),
+                    errno => anyhow::Error::new(io::Error::from(errno)).context("setns"),
                 })?;
                 job()
             };
@@ -90,6 +88,7 @@ impl Netns {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })
+        .with_context(|| self.name.clone())
     }
 }
 

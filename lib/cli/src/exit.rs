@@ -132,15 +132,20 @@ fn report(session: &Session, error: &anyhow::Error) -> Exit {
         session.close();
         signal::die_of_sigpipe();
     }
-    session.error(format_args!("{error:#}"));
-    if let Some(h) = error.chain().find_map(|e| e.downcast_ref::<Hint>()) {
-        session.hint(&h.hint);
-    }
+    tell(session, error);
     let usage = |e: &(dyn std::error::Error + 'static)| e.is::<Usage>();
     let hinted_usage = |e: &(dyn std::error::Error + 'static)| {
         e.downcast_ref::<Hint>().is_some_and(|h| h.error.is::<Usage>())
     };
     if error.chain().any(|e| usage(e) || hinted_usage(e)) { Exit::Usage } else { Exit::Failed }
+}
+
+/// Prints an error, and what helps where that is known.
+pub fn tell(session: &Session, error: &anyhow::Error) {
+    session.error(format_args!("{error:#}"));
+    if let Some(h) = error.chain().find_map(|e| e.downcast_ref::<Hint>()) {
+        session.hint(&h.hint);
+    }
 }
 
 fn is_reader_gone(e: &(dyn std::error::Error + 'static)) -> bool {

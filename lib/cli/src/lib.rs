@@ -19,7 +19,7 @@ pub mod signal;
 pub mod sync;
 
 pub use args::Common;
-pub use exit::{Exit, Hint, Usage, run, run_completed, usage};
+pub use exit::{Exit, Hint, Usage, run, run_completed, tell, usage};
 pub use findings::Finding;
 pub use input::{Input, read_document};
 pub use message::{Session, name, shown};

@@ -64,9 +64,8 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
 /// from a mode that is set after the ACL, and bsdtar writes the mode with the owning group's own entry instead.
 pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
     let [mut owner, mut group, mut mask, mut other] = [None; 4];
-    for entry in value.get(4..).unwrap_or_default().chunks_exact(8) {
-        let &[tag_low, tag_high, perm, ..] = entry else { continue };
-        match u16::from_le_bytes([tag_low, tag_high]) {
+    for (tag, perm, _) in entries(value).into_iter().flatten() {
+        match tag {
             USER_OBJ => owner = Some(perm),
             GROUP_OBJ => group = Some(perm),
             MASK => mask = Some(perm),
@@ -90,15 +89,22 @@ pub(crate) fn record(xattr: &Xattr) -> Option<(&'static [u8], String)> {
     to_text(&xattr.value).map(|text| (key, text))
 }
 
-fn to_text(value: &[u8]) -> Option<String> {
+/// Tag, permissions and id of each entry; `None` where it is no ACL, or has none.
+fn entries(value: &[u8]) -> Option<impl Iterator<Item = (u16, u8, u32)>> {
     let (version, entries) = value.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*version) != VERSION || entries.is_empty() || entries.len() % 8 != 0 {
-        return None;
-    }
+    let is_one = u32::from_le_bytes(*version) == VERSION && !entries.is_empty() && entries.len() % 8 == 0;
+    is_one.then(|| {
+        entries.chunks_exact(8).filter_map(|entry| {
+            let &[tag_low, tag_high, perm, _, a, b, c, d] = entry else { return None };
+            Some((u16::from_le_bytes([tag_low, tag_high]), perm, u32::from_le_bytes([a, b, c, d])))
+        })
+    })
+}
+
+fn to_text(value: &[u8]) -> Option<String> {
     let mut text = String::new();
-    for entry in entries.chunks_exact(8) {
-        let [tag_low, tag_high, perm, _, id @ ..] = entry else { return None };
-        let (name, has_id) = match u16::from_le_bytes([*tag_low, *tag_high]) {
+    for (tag, perm, id) in entries(value)? {
+        let (name, has_id) = match tag {
             USER_OBJ => ("user", false),
             USER => ("user", true),
             GROUP_OBJ => ("group", false),
@@ -107,7 +113,7 @@ fn to_text(value: &[u8]) -> Option<String> {
             OTHER => ("other", false),
             _ => return None,
         };
-        let id = if has_id { u32::from_le_bytes(id.try_into().ok()?).to_string() } else { String::new() };
+        let id = if has_id { id.to_string() } else { String::new() };
         let bit = |mask, letter| if perm & mask != 0 { letter } else { '-' };
         let comma = if text.is_empty() { "" } else { "," };
         // Writing to a String cannot fail.

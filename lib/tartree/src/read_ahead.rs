@@ -6,8 +6,6 @@
 
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
@@ -47,21 +45,10 @@ pub(crate) struct ReadAhead {
 enum Asked {
     #[default]
     Nobody,
-    Thread {
-        to: SyncSender<Vec<Coming>>,
-        _stop: Stop,
-    },
+    /// It ends when nobody can ask any more. Nobody waits for that: it may be in the middle of a slow read.
+    Thread(SyncSender<Vec<Coming>>),
     /// There can be no thread.
     Never,
-}
-
-/// Tells the thread to stop, at the latest when it is dropped. Nobody waits for that: it may be in the middle of a slow read.
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl ReadAhead {
@@ -76,7 +63,7 @@ impl ReadAhead {
         if let Asked::Nobody = self.asked {
             self.asked = start(root).unwrap_or(Asked::Never);
         }
-        if let Asked::Thread { to, .. } = &self.asked {
+        if let Asked::Thread(to) = &self.asked {
             let _ = to.try_send(coming);
         }
     }
@@ -85,18 +72,13 @@ impl ReadAhead {
 fn start(root: BorrowedFd<'_>) -> std::io::Result<Asked> {
     let root = root.try_clone_to_owned()?;
     let (to, coming) = sync_channel::<Vec<Coming>>(WAITING);
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
     thread::Builder::new().name("read-ahead".into()).spawn(move || {
         for object in coming.into_iter().flatten() {
-            if stopped.load(Ordering::Relaxed) {
-                break;
-            }
             // Whatever is wrong with it shows when it is read.
             let _ = touch(&root, &object);
         }
     })?;
-    Ok(Asked::Thread { to, _stop: Stop(stop) })
+    Ok(Asked::Thread(to))
 }
 
 /// Brings an object into the cache. What its time of access tells must not change, so without the right to that it is left alone;
