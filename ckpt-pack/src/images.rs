@@ -1,13 +1,12 @@
 //! CRIU's image directory to members.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
 use cli::Hint;
-use tartree::{Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
+use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 
 const INVENTORY: &str = "inventory.img";
 
@@ -96,7 +95,7 @@ impl Images {
 
     /// Writes the directory, mode 0700 (0600, as podman writes it, keeps others than root out: checkpointctl #153), and
     /// what is in it. Of each file `left_out` learns how many of its bytes are holes.
-    pub fn write<W: Write>(
+    pub fn write<W: Destination>(
         mut self,
         writer: &mut ArchiveWriter<W>,
         notices: &mut dyn Notices,

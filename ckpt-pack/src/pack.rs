@@ -65,9 +65,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
 
     let output = args.output.binary()?;
     let target = Target::new(output, &settings, args.image.format, time, bundle)?;
-    let sink = Sink::direct(Counted::new(target), |out, input, n| {
-        out.moving(|target, tell| target.transfer(input, n, tell))
-    });
+    let passage = target.passage();
+    let sink = Sink::direct(Counted::new(target), passage);
     let mut packer = Packer {
         writer: ArchiveWriter::on(sink),
         time,
@@ -144,8 +143,8 @@ fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<O
     Ok(if path.is_file() { Some((bundle::open(&path)?, cli::name(&path))) } else { None })
 }
 
-struct Packer<'a, W, N> {
-    writer: ArchiveWriter<W>,
+struct Packer<'a, N> {
+    writer: ArchiveWriter<Counted<Target>>,
     /// Of every member but those of directories: the same checkpoint gives the same archive, whenever it is packed.
     time: Timestamp,
     include: &'a Include,
@@ -153,7 +152,7 @@ struct Packer<'a, W, N> {
     session: &'a Session,
 }
 
-impl<W: Write, N: FnMut(&Notice)> Packer<'_, W, N> {
+impl<N: FnMut(&Notice)> Packer<'_, N> {
     /// Writes all members; gives whether something changed while it was read.
     fn pack(
         &mut self,

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
 use checkpoint::host::Host;
 use checkpoint::oci::{Description, Family, LayoutWriter, annotations};
 use cli::{Hint, Output, usage};
-use tartree::Timestamp;
+use tartree::{Passage, Timestamp};
 
 use crate::args::{Also, Format, Image};
 use crate::bundle::Bundle;
@@ -73,13 +73,11 @@ impl Target {
         Ok(Target::Image(Box::new(LayoutWriter::new(file, start, settings, time)?), place, output))
     }
 
-    /// Moves bytes of `input` past our memory, where nothing is done to them; gives how many, and `tell` each part of them.
-    pub fn transfer(&mut self, input: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
+    /// The way past our memory for bytes to which nothing is done.
+    pub fn passage(&self) -> Option<Passage> {
         match self {
-            Target::Archive(encoder) => {
-                encoder.plain().map_or(0, |output| tartree::transfer(input, output.as_fd(), n, tell))
-            }
-            Target::Image(..) => 0,
+            Target::Archive(encoder) => Passage::to(encoder.plain()?.as_fd(), cli::count),
+            Target::Image(..) => None,
         }
     }
 

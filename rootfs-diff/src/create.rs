@@ -1,5 +1,7 @@
 //! `rootfs-diff create`: the changes as a tar, in the order in which podman can apply them.
 
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -8,8 +10,9 @@ use checkpoint::{Member, deleted};
 use cli::{Counted, Exit, Output, Session};
 use rootfs_diff::compare::ROOT_NAME;
 use rootfs_diff::{Change, Changes, compare};
-use std::io::Write;
-use tartree::{Entry, Error, Files, IdMaps, Notice, Place, Plan, Sink, Status, Tally, TarPath, Timestamp};
+use tartree::{
+    Entry, Error, Files, IdMaps, Notice, Passage, Place, Plan, Sink, Status, Tally, TarPath, Timestamp,
+};
 
 use crate::args::{Create, Format, id_maps};
 use crate::oci_layer;
@@ -33,16 +36,17 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut files = source.into_new();
-    let mut output = Counted::new(args.output.binary()?);
+    let sink = sink(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
-    match &args.deleted {
+    let output = match &args.deleted {
         Some(file) => {
             let lists = Lists::write(file, &deleted, args.output.fsync)?;
-            write_tar(&plan, &mut files, &mut output, &mut tally)?;
+            let output = write_tar(&plan, &mut files, sink, &mut tally)?;
             lists.commit()?;
+            output
         }
         None => {
-            let mut stream = StreamWriter::new(&mut output, "rootfs-diff");
+            let mut stream = StreamWriter::on(sink, "rootfs-diff");
             stream.tar(&Member::RootfsDiff, &plan, &mut files, mtime, &mut tally)?;
             let (json, raw) = deleted::write(&deleted);
             for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
@@ -50,9 +54,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
                     stream.small(&member, &text, mtime)?;
                 }
             }
-            stream.finish(tally.changed)?;
+            stream.finish(tally.changed)?
         }
-    }
+    };
     output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
@@ -72,16 +76,21 @@ fn one_place_each(args: &Create) -> anyhow::Result<()> {
     }
 }
 
+/// Large files go past our memory.
+pub fn sink(output: Output) -> Sink<Counted<Output>> {
+    let passage = Passage::to(output.as_fd(), cli::count);
+    Sink::direct(Counted::new(output), passage)
+}
+
 /// Writes the planned tar of `files`.
 pub fn write_tar(
     plan: &Plan,
     files: &mut dyn Files,
-    output: &mut Counted<Output>,
+    mut sink: Sink<Counted<Output>>,
     tally: &mut Tally<impl FnMut(&Notice)>,
-) -> anyhow::Result<()> {
-    let mut sink = Sink::new(output);
+) -> anyhow::Result<Counted<Output>> {
     plan.write(files, &mut sink, tally)?;
-    Ok(sink.flush()?)
+    Ok(sink.into_inner()?)
 }
 
 /// The deletion lists beside a plain tar.

@@ -7,12 +7,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use cli::{Counted, Exit, Session};
+use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Place, Plan, Status, Tally, TarPath};
 
 use crate::args::{Create, id_maps};
-use crate::create::write_tar;
+use crate::create::{sink, write_tar};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -32,9 +32,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     if let Some(e) = layer.failed {
         return Err(e.into());
     }
-    let mut output = Counted::new(args.output.binary()?);
+    let sink = sink(args.output.binary()?);
     session.stage("writing the layer", Some(layer.plan.tar_size()));
-    write_tar(&layer.plan, &mut source.into_new(), &mut output, &mut tally)?;
+    let output = write_tar(&layer.plan, &mut source.into_new(), sink, &mut tally)?;
     output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }

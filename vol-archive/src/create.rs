@@ -1,7 +1,6 @@
 //! `vol-archive create`.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,8 +9,8 @@ use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Counted, Exit, Output, Session};
 use tartree::{
-    END_OF_ARCHIVE, IdMaps, Notice, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp, Visit,
-    Walk,
+    END_OF_ARCHIVE, IdMaps, Notice, Passage, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp,
+    Visit, Walk,
 };
 
 use crate::args::{Create, id_maps};
@@ -21,18 +20,17 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
     let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids) };
     let operands = operands(&args.operands, &args.members)?;
-    let mut output = Counted::new(args.output.binary()?);
-    let changed = match operands {
+    let output = args.output.binary()?;
+    let (output, changed) = match operands {
         Operands::Plain(dir) => {
             let mut tally = tell(session, &dir);
             session.stage(cli::name(&dir), None);
-            let mut sink = sink(&mut output);
+            let mut sink = sink(output);
             write(&dir, &scope, &mut sink, &mut tally)?;
-            sink.flush()?;
-            tally.changed
+            (sink.into_inner()?, tally.changed)
         }
         Operands::Members(volumes) => {
-            let mut stream = StreamWriter::on(sink(&mut output), "vol-archive");
+            let mut stream = StreamWriter::on(sink(output), "vol-archive");
             let mut changed = 0;
             for volume in &volumes {
                 let mut tally = tell(session, &volume.dir);
@@ -46,8 +44,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
                     .with_context(|| cli::name(&volume.dir))?;
                 changed += tally.changed;
             }
-            stream.finish(changed)?;
-            changed
+            (stream.finish(changed)?, changed)
         }
     };
     output.into_inner().commit()?;
@@ -55,10 +52,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
 }
 
 /// Large files go past our memory.
-fn sink(output: &mut Counted<Output>) -> Sink<&mut Counted<Output>> {
-    Sink::direct(output, |out, input, n| {
-        out.moving(|output, tell| tartree::transfer(input, output.as_fd(), n, tell))
-    })
+fn sink(output: Output) -> Sink<Counted<Output>> {
+    let passage = Passage::to(output.as_fd(), cli::count);
+    Sink::direct(Counted::new(output), passage)
 }
 
 /// What of a directory is archived, and how.
@@ -84,7 +80,7 @@ impl Scope {
 fn write(
     dir: &Path,
     scope: &Scope,
-    sink: &mut Sink<impl Write>,
+    sink: &mut Sink<Counted<Output>>,
     tally: &mut Tally<impl FnMut(&Notice)>,
 ) -> anyhow::Result<()> {
     let object = || cli::name(dir);

@@ -102,12 +102,18 @@ fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
     }
     let volume = format!("a={}", arg(dir.path()));
     for args in [&["create", arg(dir.path())][..], &["create", "--members", &volume]] {
-        cold(dir.path());
-        let asked = |calls: &[String]| calls.iter().filter(|call| call.contains("fadvise64(")).count();
-        let (first, again) = (asked(&calls(args, None)), asked(&calls(args, None)));
-        // The first ones are read meanwhile, and whoever is late is passed over.
-        assert!((100..=600).contains(&first), "{args:?}: {first} files were asked for");
-        assert_eq!(again, 0, "{args:?}");
+        let asked = || {
+            let calls = calls(args, None);
+            calls.iter().filter(|call| call.contains("fadvise64(")).count()
+        };
+        // Whoever is late is passed over, and on a busy machine so may be a thread that is traced; and the kernel may have
+        // to read the program itself again.
+        let some = (0..5).any(|_| {
+            cold(dir.path());
+            (100..=600).contains(&asked())
+        });
+        assert!(some, "{args:?}: nothing is read ahead");
+        assert!((0..5).any(|_| asked() == 0), "{args:?}: what is in the cache is asked for");
     }
 }
 
@@ -229,8 +235,9 @@ fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
         String::from_utf8(output.stderr).unwrap().trim().parse::<u64>().unwrap() * 1024
     };
     for members in [false, true] {
-        let (few, many) = (peak(500, members), peak(5000, members));
-        assert!(many <= few + 4500 * 100, "{few} bytes for 500 files, {many} for 5000");
+        // With both there is so much to write that another thread does it.
+        let (few, many) = (peak(1000, members), peak(10_000, members));
+        assert!(many <= few + 9000 * 100, "{few} bytes for 1000 files, {many} for 10000");
         assert!(many < 16 << 20, "{many} bytes");
     }
 }

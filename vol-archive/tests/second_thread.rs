@@ -1,8 +1,10 @@
-//! Files are written by a second thread while the first one makes others: nothing may show that but the time it takes.
+//! Files are written by a second thread while the first one makes others, and a tar while the first one reads on: nothing may
+//! show that but the time it takes.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -31,21 +33,42 @@ fn extract(program: &[&str], tar: &[u8], out: &Path) -> Output {
 }
 
 /// How many threads the tool starts.
-fn threads(program: &[&str], tar: &Path) -> usize {
-    let out = tempfile::tempdir().unwrap();
+fn threads(program: &[&str], args: &[&Path], input: Stdio) -> usize {
     let log = tempfile::NamedTempFile::new().unwrap();
     let status = Command::new("strace")
         .args(["-f", "-e", "trace=clone,clone3", "-o"])
         .arg(log.path())
         .args(program)
-        .arg("extract")
-        .arg(out.path())
-        .stdin(File::open(tar).unwrap())
+        .args(args)
+        .stdin(input)
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .expect("strace: see tests/prerequisites");
     assert!(status.success());
     fs::read_to_string(log.path()).unwrap().matches("CLONE_THREAD").count()
+}
+
+/// A tree whose tar is written in parts by two threads, and in part past both where it goes to a pipe.
+fn tree() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..FILES {
+        fs::write(dir.path().join(format!("f{n}")), content(n)).unwrap();
+    }
+    for (name, size) in
+        [("below", 900_000), ("g_large", 5_000_001), ("middle", 300_000), ("z_large", 2 << 20)]
+    {
+        let content: Vec<u8> = (0..size).map(|n: u32| (n ^ n >> 8) as u8).collect();
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    File::create(dir.path().join("hole")).unwrap().set_len(3 << 20).unwrap();
+    dir
+}
+
+fn create(program: &[&str], args: &[&str]) -> Command {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg("create").args(args);
+    command
 }
 
 #[test]
@@ -114,11 +137,85 @@ fn one_is_started_where_it_helps() {
         "large",
         (0..12).fold(TarForge::new(), |tar, n| tar.file(format!("{n}"), vec![1; 2 << 20])).end(),
     );
+    let threads = |program: &[&str], tar: &Path| {
+        let out = tempfile::tempdir().unwrap();
+        threads(program, &["extract".as_ref(), out.path()], File::open(tar).unwrap().into())
+    };
     // One waits for signals that ask for the progress.
     let alone = threads(&[TOOL], &few);
-    let helped = alone + usize::from(std::thread::available_parallelism().unwrap().get() > 1);
+    let helped = alone + usize::from(processors());
     assert_eq!(threads(&[TOOL], &many), helped);
     assert_eq!(threads(&[TOOL], &large), helped);
     assert_eq!(threads(&["taskset", "-c", "0", TOOL], &many), alone);
     assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], &many), alone);
+}
+
+fn processors() -> bool {
+    std::thread::available_parallelism().unwrap().get() > 1
+}
+
+#[test]
+fn one_is_started_to_write_a_tar_where_it_helps() {
+    let (much, little) = (tree(), tempfile::tempdir().unwrap());
+    fs::write(little.path().join("f"), content(FILES)).unwrap();
+    let threads = |program: &[&str], dir: &Path| threads(program, &["create".as_ref(), dir], Stdio::null());
+    let alone = threads(&[TOOL], little.path());
+    assert_eq!(threads(&[TOOL], much.path()), alone + usize::from(processors()));
+    assert_eq!(threads(&["taskset", "-c", "0", TOOL], much.path()), alone);
+}
+
+#[test]
+fn a_tar_is_the_same_whoever_writes_it_and_whereto() {
+    let (dir, out) = (tree(), tempfile::tempdir().unwrap());
+    let operand = format!("v={}", dir.path().display());
+    for args in [&[dir.path().to_str().unwrap()][..], &["--members", &operand]] {
+        let mut all = Vec::new();
+        for program in [&["taskset", "-c", "0", TOOL][..], &[TOOL]] {
+            let piped = create(program, args).output().unwrap();
+            assert!(piped.status.success());
+            let file = out.path().join("tar");
+            let status = create(program, args).args(["-o", file.to_str().unwrap()]).status().unwrap();
+            assert!(status.success());
+            all.extend([piped.stdout, fs::read(file).unwrap()]);
+        }
+        assert!(all[0].len() > 8 << 20);
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{args:?}");
+    }
+    let tar = create(&[TOOL], &[dir.path().to_str().unwrap()]).output().unwrap().stdout;
+    let copy = out.path().join("copy");
+    assert!(extract(&[TOOL], &tar, &copy).status.success());
+    assert_eq!(differences(dir.path(), &copy, &Options::default()).unwrap(), [] as [String; 0]);
+}
+
+#[test]
+fn what_the_second_thread_cannot_write_of_a_tar_is_an_error() {
+    let (dir, out) = (tree(), tempfile::tempdir().unwrap());
+    let (dir, file) = (dir.path().to_str().unwrap(), out.path().join("tar"));
+    let failed = |output: Output, message: &str| {
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(message), "{stderr}");
+    };
+    // Before there is a second thread, where it writes small files and a large one, and behind them.
+    for limit in [500_000, 1_300_000, 4_000_000, 9_000_000] {
+        let program = ["prlimit", &format!("--fsize={limit}"), TOOL];
+        let output = create(&program, &[dir, "-o", file.to_str().unwrap()]).output().unwrap();
+        failed(output, &format!("{}: File too large", file.display()));
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    failed(
+        create(&[TOOL], &[dir]).stdout(full).output().unwrap(),
+        "standard output: No space left on device",
+    );
+    for bytes in [100_000, 1_300_000, 4_000_000] {
+        let mut child =
+            create(&[TOOL], &[dir]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut reader = child.stdout.take().unwrap().take(bytes);
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+        drop(reader);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(nix::libc::SIGPIPE));
+        assert_eq!(output.stderr, b"");
+    }
 }

@@ -11,11 +11,11 @@
 //! with the number of bytes of this stream before it, and how many objects changed while they were read.
 //! Of 397 possible cuts of a model stream two go unnoticed with it, both behind the last byte of data.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use tartree::{
-    END_OF_ARCHIVE, Entry, Files, Item, Kind, Limits, Notices, Plan, Reader, RootName, Sink, TarPath,
-    Timestamp,
+    Destination, END_OF_ARCHIVE, Entry, Files, Item, Kind, Limits, Notices, Plan, Reader, RootName, Sink,
+    TarPath, Timestamp,
 };
 
 use crate::error::{Error, Result};
@@ -43,12 +43,12 @@ pub fn begins_with(first: &[u8]) -> Option<Member> {
 }
 
 /// Writes a member stream.
-pub struct StreamWriter<W> {
+pub struct StreamWriter<W: Destination> {
     sink: Sink<W>,
     writer: &'static str,
 }
 
-impl<W: Write> StreamWriter<W> {
+impl<W: Destination> StreamWriter<W> {
     /// A stream on `out`, written by the tool `writer`.
     pub fn new(out: W, writer: &'static str) -> StreamWriter<W> {
         StreamWriter::on(Sink::new(out), writer)

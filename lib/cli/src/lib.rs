@@ -24,5 +24,5 @@ pub use findings::Finding;
 pub use input::{Input, read_document};
 pub use message::{Session, name, shown};
 pub use output::{Output, spool};
-pub use progress::{Counted, When};
+pub use progress::{Counted, When, count};
 pub use remove::remove_from;

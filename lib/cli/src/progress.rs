@@ -228,15 +228,13 @@ impl<T> Counted<T> {
 
     /// Counts what `move_to` moves to the writer by itself, in the parts that it tells.
     pub fn moving(&mut self, move_to: impl FnOnce(&mut T, &mut dyn FnMut(u64)) -> u64) -> u64 {
-        move_to(&mut self.0, &mut |part| {
-            MOVED.fetch_add(part, Ordering::Relaxed);
-        })
+        move_to(&mut self.0, &mut count)
     }
 
     /// Counts what `move_to` says it has moved, at its end.
     pub fn moved(&mut self, move_to: impl FnOnce(&mut T) -> u64) -> u64 {
         let moved = move_to(&mut self.0);
-        MOVED.fetch_add(moved, Ordering::Relaxed);
+        count(moved);
         moved
     }
 
@@ -246,20 +244,25 @@ impl<T> Counted<T> {
     }
 }
 
-fn count(n: usize) -> usize {
-    MOVED.fetch_add(n as u64, Ordering::Relaxed);
+/// Counts bytes that no [`Counted`] sees.
+pub fn count(bytes: u64) {
+    MOVED.fetch_add(bytes, Ordering::Relaxed);
+}
+
+fn counted(n: usize) -> usize {
+    count(n as u64);
     n
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).map(count)
+        self.0.read(buf).map(counted)
     }
 }
 
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf).map(count)
+        self.0.write(buf).map(counted)
     }
 
     fn flush(&mut self) -> io::Result<()> {

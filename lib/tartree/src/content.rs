@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 
 use crate::capture::Status;
@@ -10,7 +10,7 @@ use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::{Error, Result};
 use crate::notice::{Notice, Notices};
 use crate::root::Root;
-use crate::sink::Sink;
+use crate::sink::{Destination, Sink};
 use crate::walk::{Found, is_gone};
 use crate::write::{encode_aligned, padding};
 
@@ -21,7 +21,7 @@ const LOOK_AGAIN: u64 = 64 << 10;
 ///
 /// # Errors
 /// As [`write_content`].
-pub fn write_found<W: Write>(
+pub fn write_found<W: Destination>(
     sink: &mut Sink<W>,
     found: Found,
     name: RootName,
@@ -50,7 +50,7 @@ pub fn write_found<W: Write>(
 ///
 /// # Errors
 /// When the output does not take it, or the file cannot be read.
-pub fn write_content<W: Write>(
+pub fn write_content<W: Destination>(
     sink: &mut Sink<W>,
     opened: io::Result<File>,
     entry: &Entry,
@@ -77,7 +77,7 @@ pub fn write_content<W: Write>(
 }
 
 /// Writes what `file` has, filled up with zeros to what `entry` says. `how` is what is known to have changed.
-fn content<W: Write>(
+fn content<W: Destination>(
     sink: &mut Sink<W>,
     mut file: File,
     entry: &Entry,

@@ -46,12 +46,6 @@ impl Metadata {
         Metadata::new(self.ids.clone(), self.no_same_owner)
     }
 
-    /// Takes the account out.
-    pub fn take(&mut self) -> Metadata {
-        let another = self.another();
-        std::mem::replace(self, another)
-    }
-
     /// Adds the account of `other`.
     pub fn add(&mut self, other: Metadata) {
         for (ours, theirs) in [(&mut self.disowned, other.disowned), (&mut self.unset, other.unset)] {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::FileType;
@@ -19,7 +19,7 @@ use crate::path::TarPath;
 use crate::read_ahead::{Coming, FAR, NEAR, ReadAhead};
 use crate::record::{Record, Records};
 use crate::root::Root;
-use crate::sink::Sink;
+use crate::sink::{Destination, Sink};
 use crate::write::{END_OF_ARCHIVE, encode, encoded_len, padding, removal_header};
 
 /// Where the object of a planned entry stands.
@@ -117,7 +117,7 @@ impl Plan {
     ///
     /// # Errors
     /// When the output does not take it, or a file cannot be read for another reason than being gone.
-    pub fn write<W: Write>(
+    pub fn write<W: Destination>(
         &self,
         source: &mut dyn Files,
         sink: &mut Sink<W>,

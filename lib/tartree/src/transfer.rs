@@ -1,11 +1,13 @@
 //! Bytes of a file or a pipe to an output inside the kernel, where they need no touching.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+
+use crate::second::processors;
 
 /// Fewer bytes are read and written: gathered with others they cost fewer calls.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
@@ -19,32 +21,98 @@ pub(crate) const ALIGNMENT: u64 = 4096;
 /// What is shorter is not worth the room.
 pub(crate) const WORTH_ALIGNING: u64 = 1 << 20;
 
-/// Moves up to `n` bytes, from where `input` stands to where `output` stands, and gives how many. The others are to be read and
-/// written: the end of the input, what the kernel cannot do between the two, and errors, which that way shows as its own.
-///
-/// When it returns, what was moved is what the input held: a copy in a file, or behind others in a pipe that has been emptied
-/// since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
-/// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
-/// cannot slip in between.
-///
-/// `tell` learns of each part as it is moved.
+/// Moves up to `n` bytes of a file or pipe, from where `input` stands to where the file `output` stands, and gives how many. The
+/// others are to be read and written: the end of the input, what the kernel cannot do between the two, and errors, which that
+/// way shows as its own. `tell` learns of each part as it is moved.
 pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
-    let kind = |fd| fstat(fd).map(|status| FileType::from_raw_mode(status.st_mode));
-    let (Ok(from), Ok(to)) = (kind(input), kind(output)) else { return 0 };
-    match (from, to) {
-        (FileType::RegularFile, FileType::Fifo) => {
-            let Ok(capacity) = fcntl_getpipe_size(output) else { return 0 };
-            repeat(n.saturating_sub(capacity as u64), input, output, tell)
-        }
-        (FileType::RegularFile, FileType::RegularFile) => {
-            let shared = share(input, output, n);
-            tell(shared);
+    match (kind(input), kind(output)) {
+        (Some(FileType::RegularFile), Some(FileType::RegularFile)) => {
+            let shared = share(input, output, n, tell).unwrap_or(0);
             shared + through_pipe(input, output, n - shared, tell)
         }
-        (FileType::Fifo, FileType::RegularFile) => repeat(n, input, output, tell),
-        // To a socket go references that last longer than anybody knows, and so they do from one pipe to the next.
+        (Some(FileType::Fifo), Some(FileType::RegularFile)) => repeat(n, input, output, tell),
         _ => 0,
     }
+}
+
+/// The way to one output past this program's memory, for what is so long that it is worth it.
+pub struct Passage {
+    output: OwnedFd,
+    to: FileType,
+    /// Fewer bytes are better read and written.
+    least: u64,
+    /// Learns of each part as it is moved.
+    tell: fn(u64),
+    /// Nobody has said yet that files there cannot have the same blocks.
+    shares: bool,
+}
+
+impl Passage {
+    /// To a file or pipe that is open as `output`; to anything else there is none.
+    pub fn to(output: BorrowedFd<'_>, tell: fn(u64)) -> Option<Passage> {
+        let to = kind(output)?;
+        let least = match to {
+            FileType::RegularFile => WORTH_IT,
+            FileType::Fifo => WORTH_IT + capacity(output),
+            // To a socket go references that last longer than anybody knows.
+            _ => return None,
+        };
+        Some(Passage { output: output.try_clone_to_owned().ok()?, to, least, tell, shares: true })
+    }
+
+    /// As [`transfer`], after `ready` has seen to it that what comes before is written.
+    ///
+    /// When it returns, what was moved is what the input held: a copy in a file, or behind others in a pipe that has been
+    /// emptied since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
+    /// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
+    /// cannot slip in between. From one pipe to the next go such references too, and so nothing does.
+    ///
+    /// # Errors
+    /// Those of `ready`.
+    pub(crate) fn transfer<E>(
+        &mut self,
+        input: BorrowedFd<'_>,
+        n: u64,
+        ready: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let output = self.output.as_fd();
+        let mut tell = self.tell;
+        match kind(input).filter(|_| n >= self.least).map(|from| (from, self.to)) {
+            Some((FileType::RegularFile, FileType::Fifo)) => {
+                ready()?;
+                Ok(repeat(n.saturating_sub(capacity(output)), input, output, &mut tell))
+            }
+            Some((FileType::Fifo, FileType::RegularFile)) => {
+                ready()?;
+                Ok(repeat(n, input, output, &mut tell))
+            }
+            Some((FileType::RegularFile, FileType::RegularFile)) => {
+                let mut shared = 0;
+                if self.shares && n >= WORTH_ALIGNING {
+                    ready()?;
+                    let result = share(input, output, n, &mut tell);
+                    self.shares = result != Err(Errno::OPNOTSUPP);
+                    shared = result.unwrap_or(0);
+                }
+                if processors() {
+                    // To read and to write at the same time takes less than the kernel's one copy.
+                    return Ok(shared);
+                }
+                ready()?;
+                Ok(shared + through_pipe(input, output, n - shared, &mut tell))
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
+    fstat(fd).ok().map(|status| FileType::from_raw_mode(status.st_mode))
+}
+
+/// What a pipe holds; all there is where that cannot be known.
+fn capacity(pipe: BorrowedFd<'_>) -> u64 {
+    fcntl_getpipe_size(pipe).map_or(u64::MAX - WORTH_IT, |size| size as u64)
 }
 
 /// Splices `n` bytes from `input` to `output`, one of them a pipe; gives how many went.
@@ -108,22 +176,26 @@ struct CloneRange {
 }
 
 /// Lets both files have the same blocks on the disk (Btrfs, XFS, bcachefs), as many as are whole; both then stand behind them.
-fn share(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+fn share(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    n: u64,
+    told: &mut dyn FnMut(u64),
+) -> rustix::io::Result<u64> {
     const FICLONERANGE: Opcode = opcode::write::<CloneRange>(0x94, 13);
-    let (Ok(from), Ok(to), Ok(status)) = (tell(input), tell(output), fstat(input)) else { return 0 };
-    let there = u64::try_from(status.st_size).unwrap_or(0).saturating_sub(from);
+    let (from, to) = (tell(input)?, tell(output)?);
+    let there = u64::try_from(fstat(input)?.st_size).unwrap_or(0).saturating_sub(from);
     let length = n.min(there) / ALIGNMENT * ALIGNMENT;
     if length == 0 || from % ALIGNMENT != 0 || to % ALIGNMENT != 0 {
-        return 0;
+        return Ok(0);
     }
     let range = CloneRange { from: input.as_raw_fd().into(), from_offset: from, length, to_offset: to };
     // SAFETY: FICLONERANGE reads one `file_clone_range`, whose layout CloneRange has, and keeps no reference to it.
-    let shared = unsafe { ioctl(output, Setter::<FICLONERANGE, CloneRange>::new(range)) };
-    let behind = |offset| SeekFrom::Start(offset + length);
-    match shared.and_then(|()| seek(input, behind(from))).and_then(|_| seek(output, behind(to))) {
-        Ok(_) => length,
-        Err(_) => 0,
-    }
+    unsafe { ioctl(output, Setter::<FICLONERANGE, CloneRange>::new(range)) }?;
+    seek(input, SeekFrom::Start(from + length))?;
+    seek(output, SeekFrom::Start(to + length))?;
+    told(length);
+    Ok(length)
 }
 
 #[cfg(test)]
@@ -213,7 +285,8 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let (_reader, output) = std::io::pipe().unwrap();
         writer.write_all(b"x").unwrap();
-        assert_eq!(transfer(reader.as_fd(), output.as_fd(), 1), 0);
+        let mut passage = Passage::to(output.as_fd(), |_| ()).unwrap();
+        assert_eq!(passage.transfer(reader.as_fd(), 1 << 40, &mut || Err("not asked")), Ok(0));
     }
 
     #[test]
@@ -227,13 +300,15 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        let moved = transfer(file.as_fd(), writer.as_fd(), bytes.len() as u64) as usize;
+        let mut passage = Passage::to(writer.as_fd(), |_| ()).unwrap();
+        let all = bytes.len() as u64;
+        let moved = passage.transfer(file.as_fd(), all, &mut || Ok::<(), ()>(())).unwrap() as usize;
         assert_eq!(moved, bytes.len() - capacity);
         writer.write_all(&bytes[moved..]).unwrap();
         // Too late for the pipe.
         file.set_len(0).unwrap();
         file.write_all(&vec![0; bytes.len()]).unwrap();
-        drop(writer);
+        drop((writer, passage));
         assert!(reading.join().unwrap() == bytes);
     }
 }

@@ -7,8 +7,6 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -17,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
+use crate::second::{Work, Worker, processors};
 use crate::zeros::runs_of_data;
 
 /// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
@@ -26,28 +25,23 @@ const ROOM: usize = 512 << 10;
 const FILES: usize = 32;
 /// Steps handed over at once: an archive may cut its data into bytes.
 const STEPS: usize = 4096;
-/// Batches there are: one that is filled, one that is written, and one between them.
-const BATCHES: usize = 3;
 /// Batches after which a second thread is worth being started. The first ones hold a file each.
 const ALONE: usize = 16;
-/// Descriptors a process must be allowed for it; it takes `FILES * BATCHES` of them.
+/// Descriptors a process must be allowed for it, which takes up to `FILES * BATCHES` of them.
 const DESCRIPTORS: u64 = 256;
 
 /// Takes files that were just made, one after another, and sees to it that they are written.
 pub(crate) struct WriteBehind {
     /// What is handed over next.
     batch: Batch,
-    /// Writes on this thread, until there is a second.
-    own: Writer,
-    /// Batches it has written.
-    written: usize,
-    second: Option<Second>,
+    writer: Worker<Writer>,
 }
 
 impl WriteBehind {
     /// Metadata is set by `metadata`.
     pub fn new(metadata: Metadata) -> WriteBehind {
-        WriteBehind { batch: Batch::new(), own: Writer::new(metadata), written: 0, second: None }
+        let writer = Writer { metadata, open: None, failed: false };
+        WriteBehind { batch: Batch::default(), writer: Worker::new("writer", writer, ALONE) }
     }
 
     /// Begins with `file`, which is new and empty.
@@ -99,7 +93,7 @@ impl WriteBehind {
             meta.xattrs.iter().map(|x| size_of::<Xattr>() + x.name.len() + x.value.len()).sum::<usize>();
         self.batch.steps.push(Step::Close { meta, length, inherited });
         self.batch.files += 1;
-        let most = if self.second.is_some() { FILES } else { 1 };
+        let most = if self.writer.is_behind() { FILES } else { 1 };
         if self.batch.files >= most || self.batch.attributes >= ROOM {
             self.hand_over(notices)
         } else {
@@ -113,29 +107,13 @@ impl WriteBehind {
     /// As [`room`](WriteBehind::room).
     pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
         self.hand_over(notices)?;
-        let mut metadata = self.own.metadata.take();
-        if let Some(second) = self.second.take() {
-            metadata.add(second.finish(notices)?);
-        }
-        Ok(metadata)
+        self.writer.wait(&mut |batch| batch.tell(notices))?;
+        Ok(self.writer.finish().metadata)
     }
 
     fn hand_over(&mut self, notices: &mut dyn Notices) -> Result<()> {
-        if let Some(second) = &mut self.second {
-            return second.take(&mut self.batch, notices);
-        }
-        self.own.write(&mut self.batch);
-        self.batch.tell(notices)?;
-        self.written += 1;
-        if self.written == ALONE && second_thread_is_worth_it() {
-            // Where no thread can be had, the work goes on with one.
-            self.second = Second::start(Writer::new(self.own.metadata.another())).ok();
-            if self.second.is_some() {
-                // It may be in the middle of a file.
-                self.batch.steps.extend(self.own.open.take().map(|(file, path)| Step::Open(file, path)));
-            }
-        }
-        Ok(())
+        self.writer.take(&mut self.batch, second_thread_is_worth_it);
+        self.batch.tell(notices)
     }
 }
 
@@ -148,8 +126,7 @@ impl Drop for WriteBehind {
 }
 
 fn second_thread_is_worth_it() -> bool {
-    thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
-        && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
+    processors() && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
 }
 
 /// What is handed over at once, and on the way back what was to be told of it.
@@ -176,13 +153,15 @@ enum Step {
     },
 }
 
-impl Batch {
-    fn new() -> Batch {
+impl Default for Batch {
+    fn default() -> Batch {
         let data = vec![0; ROOM].into_boxed_slice();
         let (steps, notices) = (Vec::new(), Vec::new());
         Batch { data, filled: 0, files: 0, attributes: 0, steps, notices, failed: None }
     }
+}
 
+impl Batch {
     /// Tells what came back with it.
     fn tell(&mut self, notices: &mut dyn Notices) -> Result<()> {
         for notice in self.notices.drain(..) {
@@ -202,25 +181,6 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(metadata: Metadata) -> Writer {
-        Writer { metadata, open: None, failed: false }
-    }
-
-    /// Does what is in `batch` and makes it ready to be filled again.
-    fn write(&mut self, batch: &mut Batch) {
-        let Batch { data, steps, notices, .. } = batch;
-        for step in steps.drain(..) {
-            if self.failed {
-                break;
-            }
-            if let Err(e) = self.step(step, data, notices) {
-                self.failed = true;
-                batch.failed = Some(e);
-            }
-        }
-        (batch.filled, batch.files, batch.attributes) = (0, 0, 0);
-    }
-
     fn step(&mut self, step: Step, data: &[u8], notices: &mut Vec<Notice>) -> Result<()> {
         match (step, &self.open) {
             (Step::Open(file, path), _) => self.open = Some((file, path)),
@@ -242,78 +202,21 @@ impl Writer {
     }
 }
 
-/// A thread that writes, and the batches on their way to it and back.
-struct Second {
-    /// `None` once there is nothing more to write.
-    to: Option<SyncSender<Batch>>,
-    back: Receiver<Batch>,
-    /// Batches there are, with the one that is being filled.
-    batches: usize,
-    /// `None` once it has ended.
-    thread: Option<JoinHandle<Metadata>>,
-}
+impl Work for Writer {
+    type Batch = Batch;
 
-impl Second {
-    fn start(mut writer: Writer) -> std::io::Result<Second> {
-        let (to, batches) = sync_channel::<Batch>(BATCHES);
-        let (done, back) = sync_channel(BATCHES);
-        let thread = thread::Builder::new().name("writer".into()).spawn(move || {
-            for mut batch in batches {
-                writer.write(&mut batch);
-                // The receiver is there until this thread has ended.
-                let _ = done.send(batch);
+    fn work(&mut self, batch: &mut Batch) {
+        let Batch { data, steps, notices, .. } = batch;
+        for step in steps.drain(..) {
+            if self.failed {
+                break;
             }
-            writer.metadata
-        })?;
-        Ok(Second { to: Some(to), back, batches: 1, thread: Some(thread) })
-    }
-
-    /// Takes what is in `batch`, and gives another for it, which is empty.
-    fn take(&mut self, batch: &mut Batch, notices: &mut dyn Notices) -> Result<()> {
-        let next = if self.batches < BATCHES {
-            self.batches += 1;
-            Batch::new()
-        } else {
-            match self.back.recv() {
-                Ok(batch) => batch,
-                Err(_) => self.panicked(),
+            if let Err(e) = self.step(step, data, notices) {
+                self.failed = true;
+                batch.failed = Some(e);
             }
-        };
-        let full = std::mem::replace(batch, next);
-        if self.to.as_ref().is_none_or(|to| to.send(full).is_err()) {
-            self.panicked();
         }
-        batch.tell(notices)
-    }
-
-    fn finish(mut self, notices: &mut dyn Notices) -> Result<Metadata> {
-        self.to = None;
-        while let Ok(mut batch) = self.back.recv() {
-            batch.tell(notices)?;
-        }
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(metadata)) => Ok(metadata),
-            _ => self.panicked(),
-        }
-    }
-
-    /// Both ends of the channels are held until the thread ends, so that one of them is gone tells that it panicked.
-    fn panicked(&mut self) -> ! {
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => unreachable!("the writer ends when nothing more can come"),
-        }
-    }
-}
-
-/// After an error too, nothing is written any more when the extractor is gone.
-impl Drop for Second {
-    fn drop(&mut self) {
-        self.to = None;
-        if let Some(thread) = self.thread.take() {
-            // An error is on its way to the caller already.
-            let _ = thread.join();
-        }
+        (batch.filled, batch.files, batch.attributes) = (0, 0, 0);
     }
 }
 
@@ -338,7 +241,7 @@ mod tests {
         for _ in 0..100 {
             file(&mut files, Meta::default(), 3);
         }
-        assert_eq!(files.second.is_some(), second_thread_is_worth_it());
+        assert_eq!(files.writer.is_behind(), second_thread_is_worth_it());
         let value = vec![0; 30_000];
         let xattrs =
             (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 
-use tartree::{Content, END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
+use tartree::{Content, Destination, END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
 
 use super::PARENT_TARGET;
 use crate::error::{Error, Result};
@@ -14,12 +14,12 @@ use crate::member::Member;
 /// Writes the members of an archive, one after another, through one buffer.
 ///
 /// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks, so that what was not finished is no archive.
-pub struct ArchiveWriter<W> {
+pub struct ArchiveWriter<W: Destination> {
     sink: Sink<W>,
     written: BTreeSet<Member>,
 }
 
-impl<W: Write> ArchiveWriter<W> {
+impl<W: Destination> ArchiveWriter<W> {
     /// An archive on `out`.
     pub fn new(out: W) -> ArchiveWriter<W> {
         ArchiveWriter::on(Sink::new(out))

@@ -7,8 +7,9 @@ use zstd::zstd_safe::CParameter;
 use super::Compression;
 use super::members::{Format, Members};
 
-/// Data that one thread compresses at a time. Zstandard raises it where a level's window needs more.
-const ZSTD_JOB: u32 = 2 << 20;
+/// Data that one thread compresses at a time. Zstandard raises it where a level's window needs more. With half of it memory images
+/// take 6 % longer, with twice as much each thread takes 8 MiB more memory for nothing.
+const ZSTD_JOB: u32 = 4 << 20;
 /// How far back zstd looks for what repeats, as a power of two: 16 MiB. libzstd and its users take up to 128 MiB when they
 /// read (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's zstd, and so podman, up to 512 MiB. The memory of a process, and files of
 /// the same kind, repeat over longer distances than a level's own window: with matches looked for by hash over all of it

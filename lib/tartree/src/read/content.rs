@@ -1,11 +1,11 @@
 //! The bytes of an entry, between its header and the next one.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Reader;
 use crate::error::Result;
-use crate::sink::Sink;
+use crate::sink::{Destination, Sink};
 use crate::skip::Skip;
 
 /// The bytes of the current entry.
@@ -39,7 +39,7 @@ impl<R: Read + AsFd> Content<'_, BufReader<R>> {
     ///
     /// # Errors
     /// When the output does not take them.
-    pub fn put_into<W: Write>(&mut self, sink: &mut Sink<W>) -> Result<io::Result<u64>> {
+    pub fn put_into<W: Destination>(&mut self, sink: &mut Sink<W>) -> Result<io::Result<u64>> {
         let buffered = self.remaining().min(self.reader.input.buffer().len() as u64);
         let mut put = match sink.fill(self, buffered)? {
             Ok(filled) => filled,
