@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use clap::Parser;
-use cli::args::{Bounds, Common, Durable, IdRange, Ids, Progress, Size, name_value};
+use cli::args::{Bounds, Common, Durable, Ids, Progress, Size, name_value};
 use tartree::{Devices, ExtractOptions, IdMap, IdMaps};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
@@ -156,11 +156,10 @@ impl Limits {
 
 impl Ownership {
     /// How volumes are extracted; a root file system in the same way but for its devices.
-    pub fn options(&self, limits: &Limits) -> ExtractOptions {
-        let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
-        let ids = IdMaps { uid: map(&self.ids.uidmap), gid: map(&self.ids.gidmap) };
-        let devices = Devices::in_volume(limits.no_devices);
-        ExtractOptions { ids, no_same_owner: self.no_same_owner, devices, ..ExtractOptions::default() }
+    pub fn options(&self, limits: &Limits) -> anyhow::Result<ExtractOptions> {
+        let [uid, gid] = self.ids.ranges()?.map(IdMap::new);
+        let (ids, devices) = (IdMaps { uid, gid }, Devices::in_volume(limits.no_devices));
+        Ok(ExtractOptions { ids, no_same_owner: self.no_same_owner, devices, ..ExtractOptions::default() })
     }
 }
 

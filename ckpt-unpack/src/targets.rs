@@ -72,7 +72,7 @@ impl Touched {
 impl<'a> Targets<'a> {
     /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
     pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
-        let options = args.ownership.options(&args.limits);
+        let options = args.ownership.options(&args.limits)?;
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::name(dir))?;

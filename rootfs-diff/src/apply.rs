@@ -32,7 +32,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     } else {
         let root = Root::open(&args.rootfs).with_context(object)?;
         let options = ExtractOptions {
-            ids: id_maps(&args.ids),
+            ids: id_maps(&args.ids)?,
             no_same_owner: args.no_same_owner,
             devices: Devices::in_rootfs(args.no_devices),
             ..ExtractOptions::default()

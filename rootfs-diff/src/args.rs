@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, Durable, IdRange, Ids, OutputFile, Progress};
+use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Content, Options, Source};
 use tartree::{IdMap, IdMaps, TarPath};
@@ -226,7 +226,7 @@ fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
 }
 
 /// The id maps of the command line.
-pub fn id_maps(ids: &Ids) -> IdMaps {
-    let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
-    IdMaps { uid: map(&ids.uidmap), gid: map(&ids.gidmap) }
+pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
+    let [uid, gid] = ids.ranges()?.map(IdMap::new);
+    Ok(IdMaps { uid, gid })
 }

@@ -32,7 +32,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
     session.stage("comparing", None);
-    let mut diff = Diff::new(id_maps(&args.ids), args.inband_removals);
+    let mut diff = Diff::new(id_maps(&args.ids)?, args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     let (plan, deleted, mtime) = diff.finish()?;
     let mut files = source.into_new();

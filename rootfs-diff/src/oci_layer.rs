@@ -27,7 +27,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
     session.stage("comparing", None);
-    let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids), opaque: None, failed: None };
+    let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids)?, opaque: None, failed: None };
     compare(&mut source, &options, &mut layer, &mut tally)?;
     if let Some(e) = layer.failed {
         return Err(e.into());

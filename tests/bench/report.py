@@ -41,7 +41,20 @@ class Result(NamedTuple):
         target = self.target(who)
         if target is None:
             return ""
-        return f"<= {target:.2f} {'met' if self.ratio(who) <= target else 'missed'}"
+        return f"<= {target:.2f} {'missed' if self.missed(who) else 'met'}"
+
+    def missed(self, who):
+        return self.target(who) is not None and self.ratio(who) > self.target(who)
+
+    def limit(self):
+        return next((who for who in self.others() if who.startswith("limit")), None)
+
+    def beyond_reach(self, who):
+        """The ratio of the limit itself, where it does not reach what is missed."""
+        if not self.limit() or who == self.limit() or not self.missed(who):
+            return None
+        ratio = self.time(self.limit()) / max(self.time(who), 1e-6)
+        return ratio if ratio > self.target(who) else None
 
     def others(self):
         return [who for who in self.medians if who != OURS]
@@ -141,13 +154,15 @@ def ratios(results):
     yield "| workload | " + " | ".join(peers) + " | limit |"
     yield "|---|" + "---|" * (len(peers) + 1)
     for r in results:
-        limit = next((who for who in r.others() if who.startswith("limit")), None)
+        limit = r.limit()
 
         def cell(who):
             if who is None or who not in r.medians:
                 return ""
-            target = f" (≤ {r.target(who):.2f})" if r.target(who) is not None else ""
-            return bold_if(f"{r.ratio(who):.2f}", r.target(who) is not None and r.ratio(who) > r.target(who)) + target
+            target = "" if r.target(who) is None else f"≤ {r.target(who):.2f}"
+            if r.beyond_reach(who):
+                target += f", the limit itself {r.beyond_reach(who):.2f}"
+            return bold_if(f"{r.ratio(who):.2f}", r.missed(who)) + (f" ({target})" if target else "")
 
         limited = f"{cell(limit)} of {limit.removeprefix('limit: ')}" if limit else ""
         name = r.name + (" (CPU)" if r.cpu else "")

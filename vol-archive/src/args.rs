@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use cli::args::{Bounds, Common, Durable, IdRange, Ids, OutputFile, Progress};
+use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use tartree::{IdMap, IdMaps, Limits};
 
 /// Volume directories to tar and back, nothing lost
@@ -106,7 +106,7 @@ pub fn limits(bounds: &Bounds) -> Limits {
 }
 
 /// The id maps of the command line.
-pub fn id_maps(ids: &Ids) -> IdMaps {
-    let map = |ranges: &[IdRange]| IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size)));
-    IdMaps { uid: map(&ids.uidmap), gid: map(&ids.gidmap) }
+pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
+    let [uid, gid] = ids.ranges()?.map(IdMap::new);
+    Ok(IdMaps { uid, gid })
 }

@@ -18,7 +18,7 @@ use crate::volume::{Operands, operands};
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
-    let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids) };
+    let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids)? };
     let operands = operands(&args.operands, &args.members)?;
     let output = args.output.binary()?;
     let (output, changed) = match operands {

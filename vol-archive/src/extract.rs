@@ -18,7 +18,7 @@ use crate::volume::{Operands, none_left, operands, take};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let options = ExtractOptions {
-        ids: id_maps(&args.ids),
+        ids: id_maps(&args.ids)?,
         no_same_owner: args.no_same_owner,
         devices: Devices::in_volume(args.no_devices),
         ..ExtractOptions::default()

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::exit::Hint;
+use crate::exit::{Hint, usage};
 use crate::output::Output;
 use crate::progress::When;
 use crate::sync;
@@ -164,6 +164,25 @@ pub struct Ids {
     pub gidmap: Vec<IdRange>,
 }
 
+impl Ids {
+    /// The ranges of users and of groups, each `(first container id, first host id, how many)`.
+    ///
+    /// # Errors
+    /// A usage error where two hold the same id: it would have two meanings, and the kernel takes no such map
+    /// (user_namespaces(7)).
+    pub fn ranges(&self) -> anyhow::Result<[Vec<(u32, u32, u32)>; 2]> {
+        for (flag, ranges) in [("--uidmap", &self.uidmap), ("--gidmap", &self.gidmap)] {
+            for (at, range) in ranges.iter().enumerate() {
+                if let Some(other) = ranges[..at].iter().find(|other| range.overlaps(other)) {
+                    return Err(usage(format!("{flag} {range}: holds ids that {other} holds")));
+                }
+            }
+        }
+        let all = |ranges: &[IdRange]| ranges.iter().map(|r| (r.container, r.host, r.size)).collect();
+        Ok([all(&self.uidmap), all(&self.gidmap)])
+    }
+}
+
 /// A range of ids as podman's `--uidmap` has it, container id first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
@@ -173,6 +192,20 @@ pub struct IdRange {
     pub host: u32,
     /// How many.
     pub size: u32,
+}
+
+impl IdRange {
+    fn overlaps(&self, other: &IdRange) -> bool {
+        // No sum is more than an id can be.
+        let both = |a: u32, b: u32| a < b + other.size && b < a + self.size;
+        both(self.container, other.container) || both(self.host, other.host)
+    }
+}
+
+impl std::fmt::Display for IdRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.container, self.host, self.size)
+    }
 }
 
 impl FromStr for IdRange {
@@ -185,6 +218,9 @@ impl FromStr for IdRange {
             .collect::<Result<_, _>>()?;
         match numbers[..] {
             [_, _, 0] => Err("a range of size 0".into()),
+            [container, host, size] if container.max(host).checked_add(size).is_none() => {
+                Err("it ends behind the last id, 4294967294".into())
+            }
             [container, host, size] => Ok(IdRange { container, host, size }),
             _ => Err("CONTAINER:HOST:SIZE is wanted".into()),
         }
@@ -210,10 +246,23 @@ mod tests {
 
     #[test]
     fn bad_id_ranges_are_refused() {
-        for text in ["", "1", "1:2", "1:2:3:4", "a:b:c", "0:0:0", "-1:0:1"] {
+        for text in ["", "1", "1:2", "1:2:3:4", "a:b:c", "0:0:0", "-1:0:1", "1:4294967290:6"] {
             assert!(text.parse::<IdRange>().is_err(), "{text:?}");
         }
         assert_eq!("0:100000:5".parse(), Ok(IdRange { container: 0, host: 100_000, size: 5 }));
+        assert!("0:4294967290:5".parse::<IdRange>().is_ok());
+    }
+
+    #[test]
+    fn no_id_is_in_two_ranges() {
+        let ranges = |text: &str| {
+            let uidmap = text.split(' ').map(|range| range.parse().unwrap()).collect();
+            Ids { uidmap, gidmap: Vec::new() }.ranges().map_err(|e| e.to_string())
+        };
+        assert_eq!(ranges("5:7:1 0:100:5 6:8:2").unwrap()[0], [(5, 7, 1), (0, 100, 5), (6, 8, 2)]);
+        for text in ["0:100:5 4:200:1", "0:100:5 5:104:9", "0:100:5 0:100:5"] {
+            assert!(ranges(text).unwrap_err().contains("holds ids that 0:100:5 holds"), "{text}");
+        }
     }
 
     #[test]
