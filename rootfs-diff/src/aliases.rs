@@ -90,6 +90,7 @@ impl Aliases {
             found.push(Candidate {
                 entry: Entry { path, ..entry.clone() },
                 id,
+                ino: id.ino,
                 names: shown.links(),
                 base: Some((status.identity(), status.links())),
                 same,

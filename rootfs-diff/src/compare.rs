@@ -329,8 +329,9 @@ impl Compare<'_> {
                 self.aliases.add(base.identity(), &entry, status.identity(), same);
             }
             let base = base.map(|base| (base.identity(), base.links()));
-            let (id, names) = (status.identity(), status.links());
-            self.links.add(Candidate { entry, id, names, base, same, change, parent });
+            let (shown, names) = (status.identity(), status.links());
+            let id = self.source.upper.as_mut().and_then(|upper| upper.shared(&entry.path)).unwrap_or(shown);
+            self.links.add(Candidate { entry, id, ino: shown.ino, names, base, same, change, parent });
         } else {
             self.touch_parent();
             self.changes.entry(entry, status.identity().ino, place, change);

@@ -16,6 +16,8 @@ pub(crate) struct Candidate {
     pub entry: Entry,
     /// Inode in the new tree.
     pub id: Identity,
+    /// Its number where the content is read.
+    pub ino: u64,
     /// Number of names in the new tree.
     pub names: u32,
     /// Inode and number of names in the old one.
@@ -144,7 +146,7 @@ impl Links {
                 }
                 emissions.push(Emission {
                     entry,
-                    ino: id.ino,
+                    ino: candidate.ino,
                     change: candidate.change,
                     parent: candidate.parent,
                 });

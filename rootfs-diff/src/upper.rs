@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use tartree::{Kind, Meta, Root, Status, TarPath, xattr_names, xattrs_at};
+use tartree::{Identity, Kind, Meta, Root, Status, TarPath, xattr_names, xattrs_at};
 
 use crate::compare::merged;
 use crate::content::LABEL;
@@ -118,6 +118,14 @@ impl Upper {
         }
         self.tree.drop_marks(&mut meta.xattrs);
         Some(Shown::File(status, kind, meta))
+    }
+
+    /// Which inode the object at `path` is, if it stands in it under several names. A mounted overlay may show a number for each:
+    /// a name that was looked up before its inode was copied up keeps the old one until it is forgotten, where the copy has
+    /// no place for the mark that tells of it, as a symbolic link or a device under `userxattr`.
+    pub fn shared(&mut self, path: &TarPath) -> Option<Identity> {
+        let status = self.tree.status_or_whiteout(path).ok().filter(|_| self.shown)?;
+        (status.links() > 1 && !status.is_dir()).then(|| status.identity())
     }
 
     /// Whether the file at `path` was a hard link when it was copied up under `index=on`.

@@ -1,6 +1,7 @@
 //! What is mounted inside a root file system is not part of it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -192,6 +193,40 @@ fn content_is_that_of_the_mount_whatever_stands_at_the_path_of_its_upper_directo
 }
 
 /// A rootless overlay writes its deletions as files where it may not make devices.
+/// Under `userxattr` a symbolic link or a FIFO that is copied up has no place for the mark that tells where from, and a name of it
+/// that was looked up before shows another inode number than one made since.
+#[test]
+fn names_of_one_inode_are_links_whatever_numbers_the_mount_shows() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let overlay = Overlay::new("");
+    umount(&overlay.at("m")).unwrap();
+    std::os::unix::fs::symlink("hosts", overlay.at("lower/etc/link")).unwrap();
+    nix::unistd::mkfifo(&overlay.at("lower/etc/fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let overlay = overlay.again(",userxattr");
+    for (old, new) in [("m/etc/link", "m/data/link"), ("m/etc/fifo", "m/data/fifo")] {
+        fs::hard_link(overlay.at(old), overlay.at(new)).unwrap();
+        let number = |name| fs::symlink_metadata(overlay.at(name)).unwrap().ino();
+        assert_ne!(number(old), number(new), "what the kernel shows is not what this is about");
+    }
+    let tar = overlay.at("tar");
+    let status = Command::new(TOOL)
+        .args(["create", "--deleted", "/dev/null", "--rootfs"])
+        .arg(overlay.at("m"))
+        .arg("-o")
+        .arg(&tar)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let list = Command::new("tar").arg("-tvf").arg(&tar).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    for name in ["link", "fifo"] {
+        assert!(list.contains(&format!("data/{name} link to etc/{name}\n")), "{list}");
+    }
+}
+
 #[test]
 fn files_that_hide_others_are_understood() {
     if !host::is_root() {
