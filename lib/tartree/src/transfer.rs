@@ -11,6 +11,9 @@ use crate::second::processors;
 
 /// Fewer bytes are read and written: gathered with others they cost fewer calls.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
+/// From file to file fewer are read and written by two threads, which takes no longer than the kernel's one copy does; before
+/// that both would wait until everything is written, and while it is made one does nothing.
+const WORTH_WAITING: u64 = 4 << 20;
 /// What one call is asked for. A signal is answered between two.
 const STEP: u64 = 16 << 20;
 /// What the pipe between two files holds: with the kernel's own 64 KiB, as `copy_file_range` has it, a copy takes a quarter more.
@@ -87,19 +90,18 @@ impl Passage {
                 Ok(repeat(n, input, output, &mut tell))
             }
             Some((FileType::RegularFile, FileType::RegularFile)) => {
-                let mut shared = 0;
+                let mut moved = 0;
                 if self.shares && n >= WORTH_ALIGNING {
                     ready()?;
-                    let result = share(input, output, n, &mut tell);
-                    self.shares = result != Err(Errno::OPNOTSUPP);
-                    shared = result.unwrap_or(0);
+                    let shared = share(input, output, n, &mut tell);
+                    self.shares = shared != Err(Errno::OPNOTSUPP);
+                    moved = shared.unwrap_or(0);
                 }
-                if processors() {
-                    // To read and to write at the same time takes less than the kernel's one copy.
-                    return Ok(shared);
+                if n - moved >= WORTH_WAITING || !processors() {
+                    ready()?;
+                    moved += through_pipe(input, output, n - moved, &mut tell);
                 }
-                ready()?;
-                Ok(shared + through_pipe(input, output, n - shared, &mut tell))
+                Ok(moved)
             }
             _ => Ok(0),
         }
