@@ -90,7 +90,6 @@ impl Aliases {
             found.push(Candidate {
                 entry: Entry { path, ..entry.clone() },
                 id,
-                ino: id.ino,
                 names: shown.links(),
                 base: Some((status.identity(), status.links())),
                 same,

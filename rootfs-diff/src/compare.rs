@@ -330,8 +330,9 @@ impl Compare<'_> {
             }
             let base = base.map(|base| (base.identity(), base.links()));
             let (shown, names) = (status.identity(), status.links());
-            let id = self.source.upper.as_mut().and_then(|upper| upper.shared(&entry.path)).unwrap_or(shown);
-            self.links.add(Candidate { entry, id, ino: shown.ino, names, base, same, change, parent });
+            let id =
+                self.source.upper.as_mut().and_then(|upper| upper.unmarked(&entry.path)).unwrap_or(shown);
+            self.links.add(Candidate { entry, id, names, base, same, change, parent });
         } else {
             self.touch_parent();
             self.changes.entry(entry, status.identity().ino, place, change);

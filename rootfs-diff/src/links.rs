@@ -16,8 +16,6 @@ pub(crate) struct Candidate {
     pub entry: Entry,
     /// Inode in the new tree.
     pub id: Identity,
-    /// Its number where the content is read.
-    pub ino: u64,
     /// Number of names in the new tree.
     pub names: u32,
     /// Inode and number of names in the old one.
@@ -146,7 +144,7 @@ impl Links {
                 }
                 emissions.push(Emission {
                     entry,
-                    ino: candidate.ino,
+                    ino: id.ino,
                     change: candidate.change,
                     parent: candidate.parent,
                 });

@@ -120,12 +120,12 @@ impl Upper {
         Some(Shown::File(status, kind, meta))
     }
 
-    /// Which inode the object at `path` is, if it stands in it under several names. A mounted overlay may show a number for each:
-    /// a name that was looked up before its inode was copied up keeps the old one until it is forgotten, where the copy has
-    /// no place for the mark that tells of it, as a symbolic link or a device under `userxattr`.
-    pub fn shared(&mut self, path: &TarPath) -> Option<Identity> {
+    /// Which inode the object at `path` is, if it stands in it and can have no marks, as a symbolic link or a device under
+    /// `userxattr`. A mounted overlay may show a number for each name of it: one that was looked up before its inode was
+    /// copied up keeps the old number until it is forgotten, and the copy does not tell where from it is.
+    pub fn unmarked(&mut self, path: &TarPath) -> Option<Identity> {
         let status = self.tree.status_or_whiteout(path).ok().filter(|_| self.shown)?;
-        (status.links() > 1 && !status.is_dir()).then(|| status.identity())
+        (!status.is_file() && !status.is_dir()).then(|| status.identity())
     }
 
     /// Whether the file at `path` was a hard link when it was copied up under `index=on`.
