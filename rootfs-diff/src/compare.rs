@@ -325,13 +325,13 @@ impl Compare<'_> {
         let entry = entry(path, new, None, inherits);
         let change = if base.is_some() { Change::Modified } else { Change::Added };
         if linked {
-            if let Some(base) = base.filter(|_| self.source.is_indexed(&entry.path)) {
-                self.aliases.add(base.identity(), &entry, status.identity(), same);
-            }
-            let base = base.map(|base| (base.identity(), base.links()));
             let (shown, names) = (status.identity(), status.links());
             let id =
                 self.source.upper.as_mut().and_then(|upper| upper.unmarked(&entry.path)).unwrap_or(shown);
+            if let Some(base) = base.filter(|_| self.source.is_indexed(&entry.path)) {
+                self.aliases.add(base.identity(), &entry, id, same);
+            }
+            let base = base.map(|base| (base.identity(), base.links()));
             self.links.add(Candidate { entry, id, names, base, same, change, parent });
         } else {
             self.touch_parent();
