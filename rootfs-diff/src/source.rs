@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +77,13 @@ impl Files for New {
         match (place, &mut self.upper) {
             (Place::Beside, Some(upper)) => upper.open_file(path),
             _ => self.view.open_file(path),
+        }
+    }
+
+    fn root(&self, place: Place) -> BorrowedFd<'_> {
+        match (place, &self.upper) {
+            (Place::Beside, Some(upper)) => upper.fd(),
+            _ => self.view.fd(),
         }
     }
 }

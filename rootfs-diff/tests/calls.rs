@@ -67,6 +67,19 @@ fn opened(all: &[String], name: &str) -> usize {
 }
 
 #[test]
+fn what_changed_is_read_ahead_where_the_cache_is_cold_and_only_there() {
+    if !host::is_root() {
+        return;
+    }
+    host::own_mounts();
+    let overlay = overlay(10, 1);
+    for i in 0..600 {
+        fs::write(overlay.path().join(format!("m/new_{i}")), vec![b'x'; 1000 + i % 3000]).unwrap();
+    }
+    harness::assert_read_ahead(&overlay.path().join("upper"), || diff(overlay.path()));
+}
+
+#[test]
 fn an_overlay_costs_what_its_changes_cost_and_not_its_lower_layer() {
     if !host::is_root() {
         return;

@@ -4,10 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::unistd::syncfs;
-
 const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
 
 /// `files` small files, twenty to a directory.
@@ -25,30 +21,6 @@ fn tree(files: usize) -> tempfile::TempDir {
 
 fn calls(args: &[&str], input: Option<&Path>) -> Vec<String> {
     harness::calls(TOOL, args, input)
-}
-
-/// Lets the kernel forget the content of all files of `tree`; gives whether reading one needs the disk again.
-fn cold(tree: &Path) -> bool {
-    let files: Vec<_> = fs::read_dir(tree)
-        .unwrap()
-        .flat_map(|dir| fs::read_dir(dir.unwrap().path()).unwrap())
-        .map(|file| file.unwrap().path())
-        .collect();
-    let forget = || {
-        for path in &files {
-            let file = fs::File::open(path).unwrap();
-            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
-        }
-    };
-    // What is not on the disk yet is not forgotten.
-    syncfs(fs::File::open(tree).unwrap()).unwrap();
-    let read = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().block_reads();
-    forget();
-    let before = read();
-    fs::read(&files[0]).unwrap();
-    let needed = read() > before;
-    forget();
-    needed
 }
 
 /// How many calls each of `more - fewer` files costs.
@@ -95,25 +67,9 @@ fn a_file_is_extracted_with_five_calls() {
 fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
     // So many that the thread has begun long before the end, traced as it is.
     let dir = tree(600);
-    if !cold(dir.path()) {
-        // Nothing that could be installed: a disk is below the temporary files, or is not.
-        eprintln!("not run: the temporary files are in memory");
-        return;
-    }
     let volume = format!("a={}", arg(dir.path()));
     for args in [&["create", arg(dir.path())][..], &["create", "--members", &volume]] {
-        let asked = || {
-            let calls = calls(args, None);
-            calls.iter().filter(|call| call.contains("fadvise64(")).count()
-        };
-        // Whoever is late is passed over, and on a busy machine so may be a thread that is traced; and the kernel may have
-        // to read the program itself again.
-        let some = (0..5).any(|_| {
-            cold(dir.path());
-            (100..=600).contains(&asked())
-        });
-        assert!(some, "{args:?}: nothing is read ahead");
-        assert!((0..5).any(|_| asked() == 0), "{args:?}: what is in the cache is asked for");
+        harness::assert_read_ahead(dir.path(), || calls(args, None));
     }
 }
 

@@ -39,10 +39,8 @@ pub trait Files {
     /// The kernel's.
     fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
 
-    /// The directory below which all of them stand, if there is one: what comes next can be read ahead then.
-    fn root(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
+    /// The directory below which those of `place` stand: what comes next is read ahead there.
+    fn root(&self, place: Place) -> BorrowedFd<'_>;
 }
 
 /// A tree that is all there is.
@@ -51,8 +49,8 @@ impl Files for Root {
         self.open_file(path)
     }
 
-    fn root(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.fd())
+    fn root(&self, _place: Place) -> BorrowedFd<'_> {
+        self.fd()
     }
 }
 
@@ -125,12 +123,18 @@ impl Plan {
     ) -> Result<()> {
         let mut records = self.removals.iter().chain(self.records.iter());
         let mut coming = VecDeque::new();
-        let mut ahead = ReadAhead::default();
+        let (mut ahead, mut beside) = (ReadAhead::default(), ReadAhead::default());
         loop {
             if coming.len() <= NEAR {
                 let more: Vec<_> = records.by_ref().take(FAR).collect();
-                if let Some(root) = source.root().filter(|_| !more.is_empty() && ahead.is_worth_it()) {
-                    ahead.ask(root, more.iter().filter_map(file_of).collect());
+                if !more.is_empty() && ahead.is_worth_it() {
+                    for (place, ahead) in [(Place::Source, &mut ahead), (Place::Beside, &mut beside)] {
+                        let coming: Vec<_> =
+                            more.iter().filter_map(|record| file_of(record, place)).collect();
+                        if !coming.is_empty() {
+                            ahead.ask(source.root(place), coming);
+                        }
+                    }
                 }
                 coming.extend(more);
             }
@@ -157,10 +161,10 @@ impl Plan {
     }
 }
 
-/// The file whose content a record asks for.
-fn file_of(record: &Record) -> Option<Coming> {
+/// The file of `from` whose content a record asks for.
+fn file_of(record: &Record, from: Place) -> Option<Coming> {
     match record {
-        Record::Entry { entry, .. } if matches!(entry.kind, Kind::File { .. }) => {
+        Record::Entry { entry, place, .. } if matches!(entry.kind, Kind::File { .. }) && *place == from => {
             Some(Coming { path: entry.path.clone(), kind: FileType::RegularFile })
         }
         _ => None,

@@ -197,6 +197,9 @@ impl<W: Destination> Sink<W> {
     }
 
     fn hand_over(&mut self) -> Result<()> {
+        if self.buffer.used == 0 {
+            return Ok(());
+        }
         self.written += self.buffer.used as u64;
         self.writer.take(&mut self.buffer, processors);
         self.buffer.tell()

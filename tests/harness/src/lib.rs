@@ -11,5 +11,5 @@ pub mod manual;
 pub mod tools;
 pub mod watch;
 
-pub use calls::calls;
+pub use calls::{assert_read_ahead, calls};
 pub use compare::{Options, differences};
