@@ -78,18 +78,21 @@ impl Passage {
         n: u64,
         ready: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<u64, E> {
+        if n < self.least {
+            return Ok(0);
+        }
         let output = self.output.as_fd();
         let mut tell = self.tell;
-        match kind(input).filter(|_| n >= self.least).map(|from| (from, self.to)) {
-            Some((FileType::RegularFile, FileType::Fifo)) => {
+        match (kind(input), self.to) {
+            (Some(FileType::RegularFile), FileType::Fifo) => {
                 ready()?;
                 Ok(repeat(n.saturating_sub(capacity(output)), input, output, &mut tell))
             }
-            Some((FileType::Fifo, FileType::RegularFile)) => {
+            (Some(FileType::Fifo), FileType::RegularFile) => {
                 ready()?;
                 Ok(repeat(n, input, output, &mut tell))
             }
-            Some((FileType::RegularFile, FileType::RegularFile)) => {
+            (Some(FileType::RegularFile), FileType::RegularFile) => {
                 let mut moved = 0;
                 if self.shares && n >= WORTH_ALIGNING {
                     ready()?;
