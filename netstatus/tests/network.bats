@@ -144,6 +144,17 @@ resets() {
     on "$1" awk '/^Tcp:/ { if (seen) print $column; else for (i = 1; i <= NF; i++) if ($i == "OutRsts") column = i; seen = 1 }' /proc/net/snmp
 }
 
+# reset_from NETNS: waits until the client, which repeats what nobody has answered in ever longer intervals, gets a reset.
+reset_from() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        if [ "$(resets "$1")" -ge 1 ]; then return 0; fi
+        sleep 0.1
+    done
+    echo "no reset came from $1" >&2
+    return 1
+}
+
 # identity NETNS: MAC and addresses of eth0.
 identity() {
     ip -n "$1" -j addr show dev eth0 | jq -c '.[0] | [.address, (.addr_info[] | "\(.local)/\(.prefixlen)")]'
@@ -184,7 +195,7 @@ move_bundle() {
     bundle "$dir/B" ctrB
 }
 
-# over_netavark ADDRESS GAP [hold]: the whole way, with GAP seconds between the network and the restore.
+# over_netavark ADDRESS GAP [hold]: the whole way, with the command GAP between the network and the restore.
 over_netavark() {
     netavark_start
     netstatus save <"$dir/netavark.json" >"$dir/network.status"
@@ -198,14 +209,14 @@ over_netavark() {
     move_bundle
     if [ "${3:-}" = hold ]; then netstatus hold --netns /run/netns/ctrB; fi
     netavark_restore
-    sleep "$2"
+    $2
     restore "$dir/B"
     if [ "${3:-}" = hold ]; then netstatus release --netns /run/netns/ctrB --announce; fi
 }
 
 # bats test_tags=tcp
 @test "netavark: addresses, MAC and an open connection survive a move, also with 4 s between network and restore" {
-    over_netavark $ip 4 hold
+    over_netavark $ip "sleep 4" hold
     echoed during
     say after
     echoed after
@@ -216,7 +227,7 @@ over_netavark() {
 
 # bats test_tags=tcp
 @test "netavark: without hold the same connection dies, although every program ends with 0" {
-    over_netavark $ip 4
+    over_netavark $ip "reset_from ctrB"
     say after || true
     run ! echoed after 40
     [ "$(resets ctrB)" -ge 1 ]
@@ -224,7 +235,7 @@ over_netavark() {
 
 # bats test_tags=tcp
 @test "netavark: an IPv6 connection survives" {
-    over_netavark $ip6 1 hold
+    over_netavark $ip6 "sleep 1" hold
     echoed during
     say after
     echoed after
