@@ -68,7 +68,7 @@ man: ## check the manual pages
 	done
 
 .PHONY: bench
-bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (fifteen minutes; BENCH=--quick: five); writes docs/benchmarks.md
+bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (15 to 40 minutes; BENCH=--quick: 5 to 10); writes docs/benchmarks.md
 	@tests/prerequisites bench
 	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 
