@@ -62,6 +62,7 @@ fn usage_mistakes_are_status_2_and_say_what_to_do() {
         (&["create", "--members", "a=/tmp", "a=/srv"], "given twice"),
         (&["create", "--members", "a="], "no directory behind"),
         (&["create", "--uidmap", "0:0", "/tmp"], "CONTAINER:HOST:SIZE"),
+        (&["create", "--uidmap", "0:9:5", "--uidmap", "4:99:1", "/tmp"], "4:99:1: holds ids that"),
         (&["create", "--exclude", "../x", "/tmp"], "name with '..'"),
         (&["extract", "--shm", "/tmp"], "--members"),
         (&["frobnicate"], "unrecognized subcommand"),
