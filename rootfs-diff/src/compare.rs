@@ -326,8 +326,8 @@ impl Compare<'_> {
         let change = if base.is_some() { Change::Modified } else { Change::Added };
         if linked {
             let (shown, names) = (status.identity(), status.links());
-            let id =
-                self.source.upper.as_mut().and_then(|upper| upper.unmarked(&entry.path)).unwrap_or(shown);
+            let upper = self.source.upper.as_mut();
+            let id = upper.and_then(|upper| upper.unmarked(&entry.path, &status)).unwrap_or(shown);
             if let Some(base) = base.filter(|_| self.source.is_indexed(&entry.path)) {
                 self.aliases.add(base.identity(), &entry, id, same);
             }

@@ -121,10 +121,14 @@ impl Upper {
     }
 
     /// Which inode the object at `path` is, if it stands in it and can have no marks, as a symbolic link or a device under
-    /// `userxattr`. A mounted overlay may show a number for each name of it: one that was looked up before its inode was
-    /// copied up keeps the old number until it is forgotten, and the copy does not tell where from it is.
-    pub fn unmarked(&mut self, path: &TarPath) -> Option<Identity> {
-        let status = self.tree.status_or_whiteout(path).ok().filter(|_| self.shown)?;
+    /// `userxattr`; `seen` is what the view shows of it. A mounted overlay may show a number for each name of it: one that was
+    /// looked up before its inode was copied up keeps the old number until it is forgotten, and the copy does not tell where
+    /// from it is.
+    pub fn unmarked(&mut self, path: &TarPath, seen: &Status) -> Option<Identity> {
+        if !self.shown || seen.is_file() {
+            return None;
+        }
+        let status = self.tree.status_or_whiteout(path).ok()?;
         (!status.is_file() && !status.is_dir()).then(|| status.identity())
     }
 

@@ -192,7 +192,6 @@ fn content_is_that_of_the_mount_whatever_stands_at_the_path_of_its_upper_directo
     assert!(create() == before);
 }
 
-/// A rootless overlay writes its deletions as files where it may not make devices.
 /// Under `userxattr` a symbolic link or a FIFO that is copied up has no place for the mark that tells where from, and a name of it
 /// that was looked up before shows another inode number than one made since.
 #[test]
@@ -227,6 +226,7 @@ fn names_of_one_inode_are_links_whatever_numbers_the_mount_shows() {
     }
 }
 
+/// A rootless overlay writes its deletions as files where it may not make devices.
 #[test]
 fn files_that_hide_others_are_understood() {
     if !host::is_root() {

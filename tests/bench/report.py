@@ -160,8 +160,8 @@ def ratios(results):
             if who is None or who not in r.medians:
                 return ""
             target = "" if r.target(who) is None else f"≤ {r.target(who):.2f}"
-            if r.beyond_reach(who):
-                target += f", the limit itself {r.beyond_reach(who):.2f}"
+            if beyond := r.beyond_reach(who):
+                target += f", the limit itself {beyond:.2f}"
             return bold_if(f"{r.ratio(who):.2f}", r.missed(who)) + (f" ({target})" if target else "")
 
         limited = f"{cell(limit)} of {limit.removeprefix('limit: ')}" if limit else ""

@@ -44,7 +44,7 @@ impl<T: Work> Worker<T> {
     }
 
     /// Takes what is in `batch`, and gives an empty one for it, with what is to be told of an earlier one. When it is time for a
-    /// second thread, there is one if `is_worth_it`.
+    /// second thread, there is one if `is_worth_it` and one can be had.
     pub fn take(&mut self, batch: &mut T::Batch, is_worth_it: fn() -> bool) {
         if let Some(second) = &mut self.second {
             return second.take(batch);
@@ -53,11 +53,15 @@ impl<T: Work> Worker<T> {
             own.work(batch);
         }
         self.alone = self.alone.saturating_sub(1);
-        if self.alone == 0 && is_worth_it() {
+        if self.alone > 0 {
+            return;
+        }
+        // Asked once: it may cost a call, and each batch may hold a single file.
+        self.alone = usize::MAX;
+        if is_worth_it() {
             match self.own.take().map(|own| Second::start(self.name, own)) {
                 Some(Ok(second)) => self.second = Some(second),
-                // No thread can be had now, nor should each batch try it.
-                Some(Err(own)) => (self.own, self.alone) = (Some(own), usize::MAX),
+                Some(Err(own)) => self.own = Some(own),
                 None => {}
             }
         }
