@@ -9,7 +9,8 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::syncfs;
 
-/// The system calls of `tool` with `args`, one a line; `input` is its standard input.
+/// The system calls of `tool` with `args`, one a line; `input` is its standard input. What is read ahead is left out: it
+/// depends on what the kernel has forgotten, be it the program itself.
 ///
 /// # Panics
 /// When strace cannot run (see tests/prerequisites), or the tool fails.
@@ -18,10 +19,20 @@ pub fn calls<A: AsRef<OsStr>>(
     args: impl IntoIterator<Item = A>,
     input: Option<&Path>,
 ) -> Vec<String> {
+    let mut calls = trace(tool, args, input);
+    calls.retain(|call| !call.contains("<read-ahead> "));
+    calls
+}
+
+/// The system calls of all threads, each with the name of its thread.
+fn trace<A: AsRef<OsStr>>(
+    tool: &str,
+    args: impl IntoIterator<Item = A>,
+    input: Option<&Path>,
+) -> Vec<String> {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let status = Command::new("strace")
-        .arg("-f")
-        .arg("-o")
+        .args(["-f", "--decode-pids=comm", "-o"])
         .arg(log.path())
         .arg(tool)
         .args(args)
@@ -36,12 +47,12 @@ pub fn calls<A: AsRef<OsStr>>(
     log.lines().filter(counts).filter(|line| !line.contains("F_GETFD")).map(str::to_owned).collect()
 }
 
-/// Sees that `run`, which gives its system calls, asks for many of the files below `tree` before it reads them when the kernel
-/// has forgotten them, and for none when it has not. Where no disk is below them there is nothing to see.
+/// Sees that `tool` with `args` asks for many of the files below `tree` before it reads them when the kernel has forgotten them,
+/// and for none when it has not. Where no disk is below them there is nothing to see.
 ///
 /// # Panics
 /// When it does not, or the tree cannot be read.
-pub fn assert_read_ahead(tree: &Path, run: impl Fn() -> Vec<String>) {
+pub fn assert_read_ahead(tree: &Path, tool: &str, args: &[&str]) {
     let files = files(tree);
     // What is not on the disk yet is not forgotten.
     syncfs(File::open(tree).expect("the tree")).expect("to sync");
@@ -49,7 +60,7 @@ pub fn assert_read_ahead(tree: &Path, run: impl Fn() -> Vec<String>) {
         eprintln!("not run: {} is in memory", tree.display());
         return;
     }
-    let asked = || run().iter().filter(|call| call.contains("fadvise64(")).count();
+    let asked = || trace(tool, args, None).iter().filter(|call| call.contains("fadvise64(")).count();
     // Whoever is late is passed over, and on a busy machine so may be a thread that is traced; and the kernel may have
     // to read the program itself again.
     let some = (0..5).any(|_| {
