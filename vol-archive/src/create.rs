@@ -114,7 +114,8 @@ impl Source {
         let top = Status::at(root.fd(), "".as_ref()).with_context(|| cli::name(dir))?;
         let mut plan = Plan::new();
         let mut walk = Walk::new(&root, |path, status| scope.visit(path, status, &top))
-            .with_context(|| cli::name(dir))?;
+            .with_context(|| cli::name(dir))?
+            .looking_ahead();
         while let Some(found) = walk.next(tally).with_context(|| cli::name(dir))? {
             let mut entry = found.entry;
             scope.ids.map_to_container(&mut entry).with_context(|| cli::name(dir))?;

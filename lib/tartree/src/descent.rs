@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
@@ -17,7 +18,7 @@ const OPEN: usize = 16;
 
 /// The way from a base directory down to the one being listed.
 pub(crate) struct Descent {
-    base: OwnedFd,
+    base: Arc<OwnedFd>,
     frames: Vec<Frame>,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct Name {
 struct Frame {
     /// Below the base.
     path: TarPath,
-    fd: Option<OwnedFd>,
+    fd: Option<Arc<OwnedFd>>,
     /// What is left to visit, in reverse order.
     names: Vec<Name>,
     /// Of these, how many [`ahead`](Descent::ahead) has not given.
@@ -39,7 +40,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(path: TarPath, fd: Option<OwnedFd>, names: Vec<Name>) -> Frame {
+    fn new(path: TarPath, fd: Option<Arc<OwnedFd>>, names: Vec<Name>) -> Frame {
         let ahead = names.len();
         Frame { path, fd, names, ahead }
     }
@@ -51,7 +52,7 @@ impl Descent {
         // A descriptor of our own: the listing position of `base` is not ours to move, and it may be O_PATH.
         let fd = open_dir(base, OsStr::new("."))?;
         let names = list(fd.as_fd())?;
-        Ok(Descent { base: fd, frames: vec![Frame::new(TarPath::root(), None, names)] })
+        Ok(Descent { base: Arc::new(fd), frames: vec![Frame::new(TarPath::root(), None, names)] })
     }
 
     /// Path of the current directory below the base; `None` when all is visited.
@@ -77,27 +78,26 @@ impl Descent {
     }
 
     /// The current directory.
-    pub fn dir(&mut self) -> io::Result<BorrowedFd<'_>> {
+    pub fn dir(&mut self) -> io::Result<&Arc<OwnedFd>> {
         let base = &self.base;
         match self.frames.last_mut() {
             Some(frame) if !frame.path.is_root() => {
                 let fd = match frame.fd.take() {
                     Some(fd) => fd,
-                    None => open_below(base.as_fd(), frame.path.as_bytes(), OFlag::O_RDONLY)?,
+                    None => Arc::new(open_below(base.as_fd(), frame.path.as_bytes(), OFlag::O_RDONLY)?),
                 };
-                let fd: &OwnedFd = frame.fd.insert(fd);
-                Ok(fd.as_fd())
+                Ok(frame.fd.insert(fd))
             }
-            _ => Ok(base.as_fd()),
+            _ => Ok(base),
         }
     }
 
     /// Goes down into the directory `name` of the current one.
     pub fn enter(&mut self, name: &OsStr) -> io::Result<()> {
-        let fd = open_dir(self.dir()?, name)?;
+        let fd = open_dir(self.dir()?.as_fd(), name)?;
         let names = list(fd.as_fd())?;
         let path = self.path().map(|path| path.child(name.as_bytes())).unwrap_or_default();
-        self.frames.push(Frame::new(path, Some(fd), names));
+        self.frames.push(Frame::new(path, Some(Arc::new(fd)), names));
         if let Some(far) = self.frames.len().checked_sub(OPEN + 1) {
             self.frames[far].fd = None;
         }

@@ -35,6 +35,7 @@ mod extract;
 mod holes;
 mod idmap;
 mod limits;
+mod look_ahead;
 mod metadata;
 mod notice;
 mod path;

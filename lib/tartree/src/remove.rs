@@ -69,7 +69,7 @@ pub fn remove_tree(
             if kept {
                 *parent_stays = true;
             } else if let Some((_, child)) = here.split() {
-                remove_dir(descent.dir()?, child)?;
+                remove_dir(descent.dir()?.as_fd(), child)?;
             }
             continue;
         };

@@ -6,14 +6,16 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::capture::{Identity, Status, capture, capture_file, open_file};
+use crate::capture::{Identity, Status};
 use crate::descent::{Descent, Name};
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
+use crate::look_ahead::{At, Look, LookAhead, Object, Seen};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 use crate::read_ahead::{Coming, FAR, NEAR, ReadAhead};
@@ -30,7 +32,8 @@ pub enum Visit {
     Skip,
 }
 
-/// Decides what is visited; asked for every object below the root before anything but its status is read.
+/// Decides what is visited; asked for every object below the root before anything but its status is read (but see
+/// [`looking_ahead`](Walk::looking_ahead)).
 pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 
 /// An object that was found.
@@ -51,11 +54,16 @@ pub struct Walk<'a> {
     descent: Option<Descent>,
     filter: Box<Filter<'a>>,
     links: HashMap<Identity, TarPath>,
-    /// Where files are opened as they are found, the next ones are read ahead.
-    opens_files: Option<ReadAhead>,
+    manner: Manner,
     root_done: bool,
-    /// Directory to go down into before the next name.
-    pending: Option<Vec<u8>>,
+}
+
+enum Manner {
+    /// Each object is looked at when it is asked for.
+    Plain,
+    /// Files are opened as they are found, and the next ones are read ahead.
+    OpensFiles(ReadAhead),
+    LooksAhead(LookAhead),
 }
 
 impl<'a> Walk<'a> {
@@ -69,16 +77,23 @@ impl<'a> Walk<'a> {
             descent: Some(descent),
             filter: Box::new(filter),
             links: HashMap::new(),
-            opens_files: None,
+            manner: Manner::Plain,
             root_done: false,
-            pending: None,
         })
     }
 
     /// Opens regular files as it finds them, for a caller that reads them at once: one look-up by name less for each.
     /// A file that the filter leaves out is opened and closed.
     pub fn opening_files(mut self) -> Walk<'a> {
-        self.opens_files = Some(ReadAhead::default());
+        self.manner = Manner::OpensFiles(ReadAhead::default());
+        self
+    }
+
+    /// Looks at objects before they are asked for, on a second thread where there is a processor for one: for a caller that
+    /// wants to have them all soon. The filter is asked of directories first, and of a file that it leaves out the metadata
+    /// are read.
+    pub fn looking_ahead(mut self) -> Walk<'a> {
+        self.manner = Manner::LooksAhead(LookAhead::default());
         self
     }
 
@@ -87,24 +102,41 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// When an object cannot be read. One that vanished meanwhile is only noticed, since a tree in use loses files.
     pub fn next(&mut self, notices: &mut dyn Notices) -> Result<Option<Found>> {
-        let Some(descent) = self.descent.as_mut() else { return Ok(None) };
-        if !self.root_done {
-            self.root_done = true;
-            let dir = descent.dir().map_err(|e| Error::io(TarPath::root(), e))?;
-            let status = Status::at(dir, OsStr::new("")).map_err(|e| Error::io(TarPath::root(), e))?;
-            return self.found(OsStr::new(""), TarPath::root(), status, None, notices);
-        }
         loop {
-            let Some(descent) = self.descent.as_mut() else { return Ok(None) };
-            if let Some(name) = self.pending.take() {
-                let path = descent.path().map(|p| p.child(&name)).unwrap_or_default();
-                match descent.enter(OsStr::from_bytes(&name)) {
-                    Err(e) if is_gone(&e) => changed(notices, path, "vanished"),
-                    result => result.map_err(|e| Error::io(path, e))?,
-                }
-                continue;
+            let ready = match &mut self.manner {
+                Manner::LooksAhead(looks) => looks.next(),
+                _ => None,
+            };
+            let seen = match ready {
+                Some(seen) => Some(seen),
+                None => match (self.advance(notices)?, &mut self.manner) {
+                    (Some(object), Manner::LooksAhead(looks)) => {
+                        looks.put(object);
+                        continue;
+                    }
+                    (None, Manner::LooksAhead(looks)) => looks.rest(),
+                    (object, _) => object.map(Object::see),
+                },
+            };
+            let Some(seen) = seen else { return Ok(None) };
+            if let Some(found) = self.found(seen, notices)? {
+                return Ok(Some(found));
             }
-            if let Some(ahead) = &mut self.opens_files {
+        }
+    }
+
+    /// Goes on to the next object; where it is a directory, what is in it comes next.
+    fn advance(&mut self, notices: &mut dyn Notices) -> Result<Option<Object>> {
+        while let Some(descent) = self.descent.as_mut() {
+            if !self.root_done {
+                self.root_done = true;
+                let path = TarPath::root();
+                return match entered(descent, |dir| Status::at(dir, OsStr::new(""))) {
+                    Ok(at) => Ok(Some(Object { path, at })),
+                    Err(e) => Err(Error::io(path, e)),
+                };
+            }
+            if let Manner::OpensFiles(ahead) = &mut self.manner {
                 read_ahead(ahead, descent);
             }
             let Some(name) = descent.next_name() else {
@@ -115,57 +147,43 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let path = descent.path().map(|p| p.child(name.name.to_bytes())).unwrap_or_default();
-            let opens = self.opens_files.is_some() && name.hint == FileType::RegularFile;
-            let name = OsStr::from_bytes(name.name.to_bytes());
-            let (status, file) = match descent.dir().and_then(|dir| look(dir, name, opens)) {
-                Err(e) if is_gone(&e) => {
-                    changed(notices, path, "vanished");
-                    continue;
-                }
-                result => result.map_err(|e| Error::io(&path, e))?,
-            };
-            let visit = (self.filter)(&path, &status);
-            if visit == Visit::Skip {
-                notices.notice(Notice::LeftOut { path, why: "excluded" });
-                continue;
-            }
-            if status.is_dir() && visit == Visit::TakeEmpty {
-                notices.notice(Notice::LeftOut { path: path.clone(), why: "content of another file system" });
-            }
-            if status.is_dir() && visit == Visit::Take {
-                self.pending = Some(name.as_bytes().to_vec());
-            }
-            if let Some(found) = self.found(name, path, status, file, notices)? {
-                return Ok(Some(found));
+            match step(descent, &name, &path, &self.manner, &mut self.filter, notices) {
+                Ok(Some(at)) => return Ok(Some(Object { path, at })),
+                Ok(None) => {}
+                Err(e) if is_gone(&e) => changed(notices, path, "vanished"),
+                Err(e) => return Err(Error::io(path, e)),
             }
         }
+        Ok(None)
     }
 
-    /// Reads what the entry needs; `None` where the object cannot stand in a tar or is gone.
-    fn found(
-        &mut self,
-        name: &OsStr,
-        path: TarPath,
-        status: Status,
-        file: Option<File>,
-        notices: &mut dyn Notices,
-    ) -> Result<Option<Found>> {
-        let Some(descent) = self.descent.as_mut() else { return Ok(None) };
-        let captured = match &file {
-            Some(file) => capture_file(file, &status).map(Some),
-            None => descent.dir().and_then(|dir| capture(dir, name, &status)),
+    /// What was found; `None` where the object is left out, cannot stand in a tar, or is gone.
+    fn found(&mut self, seen: Seen, notices: &mut dyn Notices) -> Result<Option<Found>> {
+        let Seen { path, was_known, look, captured } = seen;
+        let gone = |path, notices: &mut dyn Notices| {
+            changed(notices, path, "vanished");
+            Ok(None)
         };
+        let Look { status, file } = match look {
+            Err(e) if is_gone(&e) => return gone(path, notices),
+            look => look.map_err(|e| Error::io(&path, e))?,
+        };
+        if !was_known {
+            // What was to be found here was none: a directory was made in its place since.
+            if status.is_dir() {
+                return gone(path, notices);
+            }
+            if visit(&mut self.filter, &path, &status, notices) == Visit::Skip {
+                return Ok(None);
+            }
+        }
         let (mut kind, meta) = match captured {
             Ok(Some(captured)) => captured,
             Ok(None) => {
                 notices.notice(Notice::Skipped { path, why: "socket" });
                 return Ok(None);
             }
-            Err(e) if is_gone(&e) => {
-                changed(notices, path, "vanished");
-                self.pending = None;
-                return Ok(None);
-            }
+            Err(e) if is_gone(&e) => return gone(path, notices),
             Err(e) => return Err(Error::io(path, e)),
         };
         if status.links() > 1 && !status.is_dir() {
@@ -180,18 +198,55 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The status of an object, and where `opens` says so and it can be had the open file it is of.
-fn look(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<(Status, Option<File>)> {
-    if opens {
-        // Where it cannot be opened, or is something else by now, the way of all other objects tells more.
-        if let Ok(file) = open_file(dir, name) {
-            let status = Status::at(file.as_fd(), OsStr::new(""))?;
-            if status.is_file() {
-                return Ok((status, Some(file)));
-            }
+/// Looks at `name` in the current directory as far as that cannot wait, and goes into it if it is a directory; `None` where
+/// the filter leaves it out.
+fn step(
+    descent: &mut Descent,
+    Name { name, hint }: &Name,
+    path: &TarPath,
+    manner: &Manner,
+    filter: &mut Filter<'_>,
+    notices: &mut dyn Notices,
+) -> io::Result<Option<At>> {
+    let name = OsStr::from_bytes(name.to_bytes());
+    let dir = Arc::clone(descent.dir()?);
+    let opens = match manner {
+        Manner::LooksAhead(_) if !matches!(*hint, FileType::Directory | FileType::Unknown) => {
+            return Ok(Some(At::In(dir, None)));
         }
+        Manner::OpensFiles(_) => *hint == FileType::RegularFile,
+        _ => false,
+    };
+    let look = Look::at(dir.as_fd(), name, opens)?;
+    match visit(filter, path, &look.status, notices) {
+        Visit::Skip => Ok(None),
+        Visit::Take if look.status.is_dir() => {
+            descent.enter(name)?;
+            entered(descent, |_| Ok(look.status)).map(Some)
+        }
+        _ => Ok(Some(At::In(dir, Some(look)))),
     }
-    Ok((Status::at(dir, name)?, None))
+}
+
+/// The current directory, with its status.
+fn entered(
+    descent: &mut Descent,
+    status: impl FnOnce(BorrowedFd<'_>) -> io::Result<Status>,
+) -> io::Result<At> {
+    let dir = descent.dir()?;
+    Ok(At::Entered(Arc::clone(dir), status(dir.as_fd())?))
+}
+
+/// Asks `filter`, and tells what it leaves out.
+fn visit(filter: &mut Filter<'_>, path: &TarPath, status: &Status, notices: &mut dyn Notices) -> Visit {
+    let visit = filter(path, status);
+    let why = match visit {
+        Visit::Skip => "excluded",
+        Visit::TakeEmpty if status.is_dir() => "content of another file system",
+        _ => return visit,
+    };
+    notices.notice(Notice::LeftOut { path: path.clone(), why });
+    visit
 }
 
 /// Asks for what comes next in the current directory.
