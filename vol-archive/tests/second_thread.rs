@@ -32,11 +32,12 @@ fn extract(program: &[&str], tar: &[u8], out: &Path) -> Output {
     Command::new(first).args(rest).arg("extract").arg(out).stdin(file).output().unwrap()
 }
 
-/// How many threads the tool starts.
-fn threads(program: &[&str], args: &[&Path], input: Stdio) -> usize {
+/// The names of the threads that the tool starts. Not of the one that waits for signals that ask for the progress, and of one that
+/// reads ahead: that is there where a disk was waited for, be it for the program itself.
+fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let status = Command::new("strace")
-        .args(["-f", "-e", "trace=clone,clone3", "-o"])
+        .args(["-f", "-e", "trace=prctl", "-o"])
         .arg(log.path())
         .args(program)
         .args(args)
@@ -46,7 +47,17 @@ fn threads(program: &[&str], args: &[&Path], input: Stdio) -> usize {
         .status()
         .expect("strace: see tests/prerequisites");
     assert!(status.success());
-    fs::read_to_string(log.path()).unwrap().matches("CLONE_THREAD").count()
+    let log = fs::read_to_string(log.path()).unwrap();
+    let named = |line: &str| Some(line.split_once("PR_SET_NAME, \"")?.1.split('"').next()?.to_owned());
+    let mut names: Vec<_> = log.lines().filter_map(named).collect();
+    names.retain(|name| name != "progress" && name != "read-ahead");
+    names.sort();
+    names
+}
+
+/// These names in order, where there is a second processor; none where there is not.
+fn second(names: &[&str]) -> Vec<String> {
+    if processors() { names.iter().map(|&name| name.to_owned()).collect() } else { Vec::new() }
 }
 
 /// A tree whose tar is written in parts by two threads, and in part past both where it goes to a pipe.
@@ -141,14 +152,14 @@ fn one_is_started_where_it_helps() {
         let out = tempfile::tempdir().unwrap();
         threads(program, &["extract".as_ref(), out.path()], File::open(tar).unwrap().into())
     };
-    // One waits for signals that ask for the progress.
-    let alone = threads(&[TOOL], &few);
-    let helped = alone + usize::from(processors());
-    assert_eq!(threads(&[TOOL], &many), helped);
-    assert_eq!(threads(&[TOOL], &large), helped);
-    assert_eq!(threads(&["taskset", "-c", "0", TOOL], &many), alone);
-    assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], &many), alone);
+    assert_eq!(threads(&[TOOL], &few), NONE);
+    assert_eq!(threads(&[TOOL], &many), second(&["writer"]));
+    assert_eq!(threads(&[TOOL], &large), second(&["writer"]));
+    assert_eq!(threads(&["taskset", "-c", "0", TOOL], &many), NONE);
+    assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], &many), NONE);
 }
+
+const NONE: [String; 0] = [];
 
 fn processors() -> bool {
     std::thread::available_parallelism().unwrap().get() > 1
@@ -159,9 +170,37 @@ fn one_is_started_to_write_a_tar_where_it_helps() {
     let (much, little) = (tree(), tempfile::tempdir().unwrap());
     fs::write(little.path().join("f"), content(FILES)).unwrap();
     let threads = |program: &[&str], dir: &Path| threads(program, &["create".as_ref(), dir], Stdio::null());
-    let alone = threads(&[TOOL], little.path());
-    assert_eq!(threads(&[TOOL], much.path()), alone + usize::from(processors()));
-    assert_eq!(threads(&["taskset", "-c", "0", TOOL], much.path()), alone);
+    assert_eq!(threads(&[TOOL], little.path()), NONE);
+    assert_eq!(threads(&[TOOL], much.path()), second(&["writer"]));
+    assert_eq!(threads(&["taskset", "-c", "0", TOOL], much.path()), NONE);
+}
+
+#[test]
+fn one_looks_at_the_tree_of_a_member_where_it_helps() {
+    // Each file in a directory of its own, which takes most descriptors, and far down.
+    let dir = tempfile::tempdir().unwrap();
+    let at = |top: &str| dir.path().join(top.to_owned() + &"/d".repeat(20));
+    for n in 0..FILES {
+        let parent = at("many").join(n.to_string());
+        fs::create_dir_all(&parent).unwrap();
+        fs::write(parent.join("f"), "x").unwrap();
+    }
+    fs::create_dir_all(at("few")).unwrap();
+    let operand = |top: &str| format!("v={}", dir.path().join(top).display());
+    let threads = |program: &[&str], top: &str| {
+        let operand = operand(top);
+        threads(program, &["create".as_ref(), "--members".as_ref(), operand.as_ref()], Stdio::null())
+    };
+    assert_eq!(threads(&[TOOL], "few"), NONE);
+    assert_eq!(threads(&[TOOL], "many"), second(&["look-ahead"]));
+    assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], "many"), NONE);
+    let tar = |program: &[&str]| {
+        let output = create(program, &["--members", &operand("many")]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let all = [&[TOOL][..], &["prlimit", "--nofile=32", TOOL], &["taskset", "-c", "0", TOOL]].map(tar);
+    assert!(all[0].len() > FILES as usize * 1024 && all.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]

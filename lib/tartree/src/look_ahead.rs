@@ -16,16 +16,16 @@ use crate::attributes;
 use crate::capture::{Status, capture, capture_file, open_file};
 use crate::entry::{Kind, Meta};
 use crate::path::TarPath;
-use crate::second::processors;
+use crate::second::processors_and_descriptors;
 
 /// Objects that are handed over at once.
 const OBJECTS: usize = 64;
-/// The most directories that these may be in: each is a descriptor.
-const DIRECTORIES: usize = 8;
+/// The most directories that these may be in, each a descriptor.
+const DIRECTORIES: usize = 4;
 /// Batches that may be on their way, once there is a second thread.
 const AHEAD: usize = 8;
-/// Batches before a second thread is worth starting.
-const ALONE: usize = 4;
+/// Objects before a second thread is worth starting.
+const ALONE: usize = 256;
 
 /// An object on the way through a tree.
 pub(crate) struct Object {
@@ -104,15 +104,27 @@ impl Object {
 }
 
 /// Objects that are looked at while others are found. They come back in the order in which they were given.
-#[derive(Default)]
 pub(crate) struct LookAhead {
     filling: Batch,
     /// In order. Whichever thread locks one first looks at all in it, the other one finds it done.
     ahead: VecDeque<Arc<Mutex<Batch>>>,
     back: vec::IntoIter<Seen>,
-    handed_over: usize,
+    /// Objects that are left for the first thread alone.
+    alone: usize,
     /// The thread ends when this is gone. Nobody waits for that: all that was asked for is back by then, or nobody wants it.
     second: Option<SyncSender<Arc<Mutex<Batch>>>>,
+}
+
+impl Default for LookAhead {
+    fn default() -> LookAhead {
+        LookAhead {
+            filling: Batch::default(),
+            ahead: VecDeque::new(),
+            back: Vec::new().into_iter(),
+            alone: ALONE,
+            second: None,
+        }
+    }
 }
 
 impl LookAhead {
@@ -145,9 +157,11 @@ impl LookAhead {
     }
 
     fn hand_over(&mut self) {
-        self.handed_over += 1;
-        if self.handed_over == ALONE && processors() {
-            self.second = start().ok();
+        self.alone = self.alone.saturating_sub(self.filling.objects.len());
+        if self.alone == 0 {
+            // Asked once.
+            self.alone = usize::MAX;
+            self.second = processors_and_descriptors().then(start).and_then(Result::ok);
         }
         let batch = Arc::new(Mutex::new(std::mem::take(&mut self.filling)));
         if let Some(second) = &self.second {

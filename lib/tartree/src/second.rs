@@ -4,8 +4,12 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use nix::sys::resource::{Resource, getrlimit};
+
 /// Batches there are: one that is filled, one that is worked on, and one between them.
 pub(crate) const BATCHES: usize = 3;
+/// Descriptors a process must be allowed for a thread that takes many.
+const DESCRIPTORS: u64 = 256;
 
 /// What the thread does.
 pub(crate) trait Work: Send + 'static {
@@ -30,6 +34,11 @@ pub(crate) fn processors() -> bool {
     static MORE_THAN_ONE: OnceLock<bool> = OnceLock::new();
     *MORE_THAN_ONE
         .get_or_init(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1))
+}
+
+/// As [`processors`], for a thread that holds up to a hundred descriptors more, where a process may have so many.
+pub(crate) fn processors_and_descriptors() -> bool {
+    processors() && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
 }
 
 impl<T: Work> Worker<T> {

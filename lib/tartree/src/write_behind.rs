@@ -8,27 +8,24 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use crate::entry::{Meta, Xattr};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
-use crate::second::{Work, Worker, processors};
+use crate::second::{Work, Worker, processors_and_descriptors};
 use crate::zeros::runs_of_data;
 
 /// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
 /// their buffer, as everything after that does.
 const ROOM: usize = 512 << 10;
-/// Files handed over at once by the first thread to the second: to wake a thread costs as much as a few system calls.
+/// Files handed over at once by the first thread to the second, each a descriptor: to wake a thread costs as much as a few
+/// system calls.
 const FILES: usize = 32;
 /// Steps handed over at once: an archive may cut its data into bytes.
 const STEPS: usize = 4096;
 /// Batches after which a second thread is worth being started. The first ones hold a file each.
 const ALONE: usize = 16;
-/// Descriptors a process must be allowed for it, which takes up to `FILES * BATCHES` of them.
-const DESCRIPTORS: u64 = 256;
 
 /// Takes files that were just made, one after another, and sees to it that they are written.
 pub(crate) struct WriteBehind {
@@ -112,7 +109,7 @@ impl WriteBehind {
     }
 
     fn hand_over(&mut self, notices: &mut dyn Notices) -> Result<()> {
-        self.writer.take(&mut self.batch, second_thread_is_worth_it);
+        self.writer.take(&mut self.batch, processors_and_descriptors);
         self.batch.tell(notices)
     }
 }
@@ -123,10 +120,6 @@ impl Drop for WriteBehind {
         // Of two errors the caller has the first.
         let _ = self.hand_over(&mut |_| ());
     }
-}
-
-fn second_thread_is_worth_it() -> bool {
-    processors() && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
 }
 
 /// What is handed over at once, and on the way back what was to be told of it.
@@ -241,7 +234,7 @@ mod tests {
         for _ in 0..100 {
             file(&mut files, Meta::default(), 3);
         }
-        assert_eq!(files.writer.is_behind(), second_thread_is_worth_it());
+        assert_eq!(files.writer.is_behind(), processors_and_descriptors());
         let value = vec![0; 30_000];
         let xattrs =
             (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();
