@@ -3,17 +3,22 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use rustix::fs::{SeekFrom, seek};
 
+use crate::ahead::{Ahead, Task};
 use crate::entry::SparseMap;
+use crate::second::processors;
 use crate::zeros::{PAGE, SHORT, is_zeros};
 
 /// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
 /// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
 const SEGMENTS: usize = 26_000;
 /// Bytes that are looked through at a time.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
+/// Bytes that are looked through as one task.
+const STRETCH: u64 = 4 << 20;
 
 /// The map of a file of `size` bytes; `None` when it has no hole.
 pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
@@ -54,26 +59,94 @@ pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     let holes = map(file, size)?;
     let whole = [(0, size)];
     let mut segments = Segments::with_holes_of((SHORT + PAGE) as u64);
-    let mut buffer = vec![0; CHUNK];
+    let mut ahead = Ahead::<Stretch>::default();
+    if size > 2 * STRETCH && processors() {
+        ahead.start("zeros");
+    }
+    let file = Arc::new(file.try_clone()?);
+    let mut add = |stretch: Stretch| {
+        stretch.result?;
+        stretch.data.into_iter().for_each(|(at, len)| segments.add(at, len));
+        Ok::<(), io::Error>(())
+    };
     for &(start, len) in holes.as_ref().map_or(&whole[..], |map| &map.0) {
         let (mut at, end) = (start, start + len);
         while at < end {
-            let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
-            let got = file.read_at(&mut buffer[..want], at)?;
-            if got == 0 {
-                // It has shrunk: what is missing is told when it is written.
-                segments.add(at, end - at);
-                break;
+            if ahead.is_full() {
+                ahead.take().map_or(Ok(()), &mut add)?;
             }
-            for page in buffer[..got].chunks(PAGE) {
-                if !is_zeros(page) {
-                    segments.add(at, page.len() as u64);
-                }
-                at += page.len() as u64;
-            }
+            let until = end.min(at.saturating_add(STRETCH));
+            ahead.put(Stretch { of: Some(Arc::clone(&file)), at, end: until, ..Stretch::default() });
+            at = until;
         }
     }
+    while let Some(stretch) = ahead.take() {
+        add(stretch)?;
+    }
     Ok(segments.map(size))
+}
+
+/// A part of a file that is looked through for pages that are not zero.
+struct Stretch {
+    /// `None` when that is done.
+    of: Option<Arc<File>>,
+    at: u64,
+    end: u64,
+    /// Where data is, and how many bytes of it.
+    data: Vec<(u64, u64)>,
+    result: io::Result<()>,
+}
+
+impl Default for Stretch {
+    fn default() -> Stretch {
+        Stretch { of: None, at: 0, end: 0, data: Vec::new(), result: Ok(()) }
+    }
+}
+
+impl Task for Stretch {
+    fn is_done(&self) -> bool {
+        self.of.is_none()
+    }
+
+    fn work(&mut self) {
+        if let Some(file) = self.of.take() {
+            self.result = self.look_through(&file);
+        }
+    }
+}
+
+impl Stretch {
+    fn look_through(&mut self, file: &File) -> io::Result<()> {
+        let mut buffer = [0; CHUNK];
+        while self.at < self.end {
+            let want = usize::try_from(self.end - self.at).unwrap_or(CHUNK).min(CHUNK);
+            let got = match file.read_at(&mut buffer[..want], self.at) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                got => got?,
+            };
+            if got == 0 {
+                // It has shrunk: what is missing is told when it is written.
+                self.add(self.end - self.at);
+            }
+            for page in buffer[..got].chunks(PAGE) {
+                if is_zeros(page) {
+                    self.at += page.len() as u64;
+                } else {
+                    self.add(page.len() as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next `len` bytes are data.
+    fn add(&mut self, len: u64) {
+        match self.data.last_mut() {
+            Some((at, before)) if *at + *before == self.at => *before += len,
+            _ => self.data.push((self.at, len)),
+        }
+        self.at += len;
+    }
 }
 
 /// Segments in ascending order. Where they become too many, the smallest holes are taken for the zeros they read as.
@@ -189,6 +262,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Runs of zeros that begin, end and lie across where one task ends and the next begins, which a second thread may do.
+    #[test]
+    fn a_large_file_is_looked_through_in_parts_that_do_not_show() {
+        let pages = 5 * STRETCH as usize / PAGE + 3;
+        let is_data = |page: usize| page % 1024 / 4 % 255 != 0 && page % 7 != 3 && page / 11 % 13 != 5;
+        let bytes: Vec<u8> = (0..pages).flat_map(|page| [u8::from(is_data(page)); PAGE]).collect();
+        let mut expected = Segments::with_holes_of((SHORT + PAGE) as u64);
+        (0..pages)
+            .filter(|&page| is_data(page))
+            .for_each(|page| expected.add((page * PAGE) as u64, PAGE as u64));
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        let size = bytes.len() as u64;
+        let map = map_of_pages(&file, size).unwrap().unwrap();
+        assert!(map.0.len() > 30 && map == expected.map(size).unwrap());
     }
 
     #[test]

@@ -23,6 +23,7 @@
 //! The root of the tree is an entry of its own, named `./` or `/` ([`RootName`]).
 
 mod acl;
+mod ahead;
 mod attributes;
 mod block;
 mod capture;

@@ -3,15 +3,14 @@
 //! A plan of a tree is made of nothing but calls for metadata, two for each object, and whoever waits for its first byte
 //! waits for all of them.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, TryLockError};
-use std::{thread, vec};
+use std::sync::Arc;
+use std::vec;
 
+use crate::ahead::{Ahead, Task};
 use crate::attributes;
 use crate::capture::{Status, capture, capture_file, open_file};
 use crate::entry::{Kind, Meta};
@@ -22,8 +21,6 @@ use crate::second::processors_and_descriptors;
 const OBJECTS: usize = 64;
 /// The most directories that these may be in, each a descriptor.
 const DIRECTORIES: usize = 4;
-/// Batches that may be on their way, once there is a second thread.
-const AHEAD: usize = 8;
 /// Objects before a second thread is worth starting.
 const ALONE: usize = 256;
 
@@ -106,23 +103,19 @@ impl Object {
 /// Objects that are looked at while others are found. They come back in the order in which they were given.
 pub(crate) struct LookAhead {
     filling: Batch,
-    /// In order. Whichever thread locks one first looks at all in it, the other one finds it done.
-    ahead: VecDeque<Arc<Mutex<Batch>>>,
+    ahead: Ahead<Batch>,
     back: vec::IntoIter<Seen>,
     /// Objects that are left for the first thread alone.
     alone: usize,
-    /// The thread ends when this is gone. Nobody waits for that: all that was asked for is back by then, or nobody wants it.
-    second: Option<SyncSender<Arc<Mutex<Batch>>>>,
 }
 
 impl Default for LookAhead {
     fn default() -> LookAhead {
         LookAhead {
             filling: Batch::default(),
-            ahead: VecDeque::new(),
+            ahead: Ahead::default(),
             back: Vec::new().into_iter(),
             alone: ALONE,
-            second: None,
         }
     }
 }
@@ -138,8 +131,7 @@ impl LookAhead {
 
     /// The next object that was looked at, as long as there are so many on their way that no more need be found at once.
     pub fn next(&mut self) -> Option<Seen> {
-        let enough = if self.second.is_some() { AHEAD } else { 1 };
-        if self.back.len() == 0 && self.ahead.len() >= enough {
+        if self.back.len() == 0 && self.ahead.is_full() {
             self.take_back();
         }
         self.back.next()
@@ -161,41 +153,21 @@ impl LookAhead {
         if self.alone == 0 {
             // Asked once.
             self.alone = usize::MAX;
-            self.second = processors_and_descriptors().then(start).and_then(Result::ok);
+            if processors_and_descriptors() {
+                self.ahead.start("look-ahead");
+            }
         }
-        let batch = Arc::new(Mutex::new(std::mem::take(&mut self.filling)));
-        if let Some(second) = &self.second {
-            // If it is so far behind, it need not be told.
-            let _ = second.try_send(Arc::clone(&batch));
-        }
-        self.ahead.push_back(batch);
+        self.ahead.put(std::mem::take(&mut self.filling));
     }
 
     fn take_back(&mut self) {
-        let Some(batch) = self.ahead.pop_front() else { return };
-        if let Err(TryLockError::WouldBlock) = batch.try_lock() {
-            // Rather than wait, one looks at what the other would come to last.
-            let mut last = self.ahead.iter().rev().filter_map(|batch| batch.try_lock().ok());
-            if let Some(mut batch) = last.find(|batch| !batch.objects.is_empty()) {
-                batch.see();
-            }
+        if let Some(batch) = self.ahead.take() {
+            self.back = batch.seen.into_iter();
         }
-        let mut batch = batch.lock().expect("nobody panics who looks at an object");
-        batch.see();
-        self.back = std::mem::take(&mut batch.seen).into_iter();
     }
 }
 
-fn start() -> io::Result<SyncSender<Arc<Mutex<Batch>>>> {
-    let (to, batches) = sync_channel::<Arc<Mutex<Batch>>>(AHEAD);
-    thread::Builder::new().name("look-ahead".into()).spawn(move || {
-        for batch in batches {
-            batch.lock().expect("nobody panics who looks at an object").see();
-        }
-    })?;
-    Ok(to)
-}
-
+/// What is handed over at once.
 #[derive(Default)]
 struct Batch {
     objects: Vec<Object>,
@@ -214,8 +186,14 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.objects.len() == OBJECTS || self.directories == DIRECTORIES
     }
+}
 
-    fn see(&mut self) {
+impl Task for Batch {
+    fn is_done(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    fn work(&mut self) {
         self.seen.extend(std::mem::take(&mut self.objects).into_iter().map(Object::see));
     }
 }
