@@ -133,10 +133,8 @@ mod tests {
                 }
                 ahead.put(Square::Of(n));
             }
-            for _ in 0..=AHEAD {
-                if !ahead.tasks.is_empty() {
-                    take(&mut ahead);
-                }
+            while !ahead.tasks.is_empty() {
+                take(&mut ahead);
             }
             take(&mut ahead);
             assert_eq!(results, (0..500).map(|n| n * n).collect::<Vec<u64>>());
