@@ -2,9 +2,11 @@
 //!
 //! A second run changes nothing. When a step fails, those before it are taken back in reverse order.
 
+pub mod addresses;
 mod create;
 mod rename;
 mod request;
+mod routes;
 mod transaction;
 
 use std::net::Ipv4Addr;
@@ -13,9 +15,7 @@ use anyhow::{Context, bail};
 use checkpoint::network_status::{Mac, NetworkStatus};
 use cli::{Exit, Hint, Session};
 use ipnet::{IpNet, Ipv4Net};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::AddressScope;
 
 use crate::args::Apply;
 use crate::document::read_status;
@@ -23,7 +23,7 @@ use crate::extension::Extension;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info;
-use crate::restore::ip::{DefaultRoute, Link as Wanted, default_routes, links};
+use crate::restore::ip::{Link as Wanted, links};
 use crate::state::{Link, State};
 use transaction::{Side, Transaction};
 
@@ -98,41 +98,7 @@ impl Job<'_> {
             let Some(link) = before.link(name) else { bail!("interface {name}: not there") };
             self.link(link, wanted, &before, transaction).with_context(|| format!("interface {name}"))?;
         }
-        // What came up has brought routes of its own with it.
-        let before = transaction.inside()?;
-        for route in default_routes(&wanted) {
-            let Some(link) = before.link(route.interface) else { continue };
-            let extension = wanted
-                .get(route.interface)
-                .map(|w| Extension::of(w.interface))
-                .transpose()?
-                .unwrap_or_default();
-            default_route(link, route, &extension, &before, transaction)?;
-        }
-        for (name, wanted) in &wanted {
-            let Some(link) = before.link(name) else { continue };
-            for route in Extension::of(wanted.interface)?.routes {
-                let Some(destination) = route.destination else { continue };
-                let known = |r: &&crate::state::Route| {
-                    r.index == Some(link.index) && r.destination == Some(destination)
-                };
-                if before.routes.iter().find(known).is_some_and(|r| r.gateway == route.gateway) {
-                    continue;
-                }
-                let message =
-                    request::route(link.index, Some(destination), route.gateway, route.metric, false);
-                let what = format!("{name}: route to {destination}");
-                let undo = (RouteNetlinkMessage::DelRoute(message.clone()), 0);
-                transaction.change(
-                    Side::Inside,
-                    &what,
-                    RouteNetlinkMessage::NewRoute(message),
-                    NLM_F_CREATE | NLM_F_EXCL,
-                    Some(undo),
-                )?;
-            }
-        }
-        Ok(())
+        routes::set(&wanted, transaction)
     }
 
     /// MAC, MTU, up, addresses: in this order, since addresses of a link that goes down are lost.
@@ -151,7 +117,8 @@ impl Job<'_> {
             Some(mac) => set_mac(link, mac, before, transaction)?,
             None => {}
         }
-        if let Some(mtu) = Extension::of(wanted.interface)?.mtu.filter(|mtu| *mtu != link.mtu) {
+        let extension = Extension::of(&link.name, wanted.interface)?;
+        if let Some(mtu) = extension.mtu.filter(|mtu| *mtu != link.mtu) {
             let undo = (request::mtu(link.index, link.mtu), 0);
             transaction.change(
                 Side::Inside,
@@ -165,41 +132,7 @@ impl Job<'_> {
             let undo = (request::up(link.index, false), 0);
             transaction.change(Side::Inside, "up", request::up(link.index, true), 0, Some(undo))?;
         }
-        let ipnets: Vec<IpNet> = wanted.interface.subnets.iter().map(|a| a.ipnet).collect();
-        if self.args.flush {
-            let foreign =
-                |a: &&crate::state::Address| a.scope == AddressScope::Universe && !ipnets.contains(&a.ipnet);
-            for address in before.addresses_of(link).filter(foreign) {
-                let message = request::address(link.index, &address.ipnet);
-                let undo = (RouteNetlinkMessage::NewAddress(message.clone()), NLM_F_CREATE);
-                let what = format!("removing address {}", address.ipnet);
-                transaction.change(
-                    Side::Inside,
-                    &what,
-                    RouteNetlinkMessage::DelAddress(message),
-                    0,
-                    Some(undo),
-                )?;
-            }
-        }
-        // With a primary address its secondaries have gone, if the kernel is so set: what is there now counts.
-        let before = if self.args.flush { &transaction.inside()? } else { before };
-        for ipnet in ipnets {
-            if before.addresses_of(link).any(|a| a.ipnet == ipnet) {
-                continue;
-            }
-            let message = request::address(link.index, &ipnet);
-            let undo = (RouteNetlinkMessage::DelAddress(message.clone()), 0);
-            let what = format!("address {ipnet}");
-            transaction.change(
-                Side::Inside,
-                &what,
-                RouteNetlinkMessage::NewAddress(message),
-                NLM_F_CREATE | NLM_F_EXCL,
-                Some(undo),
-            )?;
-        }
-        Ok(())
+        addresses::set(link, wanted, &extension, self.args.flush, transaction)
     }
 }
 
@@ -207,39 +140,4 @@ fn set_mac(link: &Link, mac: &Mac, before: &State, transaction: &mut Transaction
     let set = request::mac(link.index, mac.bytes());
     let undo = request::mac(link.index, &link.mac);
     transaction.change_even_down(link, before, &format!("MAC {mac}"), &set, undo)
-}
-
-/// A default route through the same gateway is right whatever its metric; one through another gateway gives way.
-fn default_route(
-    link: &Link,
-    route: DefaultRoute<'_>,
-    extension: &Extension,
-    before: &State,
-    transaction: &mut Transaction,
-) -> anyhow::Result<()> {
-    let DefaultRoute { interface, gateway, metric, onlink } = route;
-    let saved = extension.routes.iter().find(|r| r.destination.is_none() && r.gateway == Some(gateway));
-    let metric = saved.map_or(metric, |saved| saved.metric);
-    for old in before.default_routes_of(link) {
-        match old.gateway {
-            Some(old) if old == gateway => return Ok(()),
-            Some(other) if other.is_ipv4() == gateway.is_ipv4() => {
-                let what = format!("{interface}: removing the default route via {other}");
-                let undo = (RouteNetlinkMessage::NewRoute(old.message.clone()), NLM_F_CREATE);
-                let del = RouteNetlinkMessage::DelRoute(old.message.clone());
-                transaction.change(Side::Inside, &what, del, 0, Some(undo))?;
-            }
-            _ => {}
-        }
-    }
-    let message = request::route(link.index, None, Some(gateway), metric, onlink);
-    let undo = (RouteNetlinkMessage::DelRoute(message.clone()), 0);
-    let what = format!("{interface}: default route via {gateway}");
-    transaction.change(
-        Side::Inside,
-        &what,
-        RouteNetlinkMessage::NewRoute(message),
-        NLM_F_CREATE | NLM_F_EXCL,
-        Some(undo),
-    )
 }

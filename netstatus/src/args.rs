@@ -90,7 +90,7 @@ pub struct Save {
     #[arg(long, value_name = "FILE", help_heading = "Live namespace")]
     pub resolv_conf: Option<PathBuf>,
 
-    /// Add MTU, kind, parent and routes under the key x-netstatus
+    /// Add MTU, kind, parent, addresses and all routes under the key x-netstatus
     #[arg(long, help_heading = "Live namespace")]
     pub extended: bool,
 
@@ -217,7 +217,7 @@ pub struct Check {
     #[arg(value_name = "FILE", help_heading = "Input")]
     pub file: Option<PathBuf>,
 
-    /// Compare with this namespace: interfaces, MACs, addresses, default routes
+    /// Compare with this namespace: interfaces, MACs, MTUs, addresses, routes
     #[arg(long, value_name = "PATH", help_heading = "What to check")]
     pub netns: Option<PathBuf>,
 

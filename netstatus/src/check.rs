@@ -10,13 +10,16 @@ use checkpoint::network_status::NetworkStatus;
 use cli::{Exit, Session, usage};
 use netlink_packet_route::address::AddressFlags;
 
+use crate::apply::addresses::all;
 use crate::args::{Check, Netavark};
+use crate::desired::{Desired, routes};
 use crate::document::read_status;
+use crate::extension::{AddressDetails, Extension};
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info::{self, NetworkInfos};
 use crate::probe::{self, Question};
-use crate::restore::ip::{Link as Wanted, default_routes, links};
+use crate::restore::ip::{Link as Wanted, links};
 use crate::restore::netavark;
 use crate::state::{Link, State};
 use crate::validate;
@@ -120,7 +123,7 @@ fn settled(
     let begin = Instant::now();
     let mut netlink = Netlink::open(netns)?;
     loop {
-        let wrong = differences(wanted, &state);
+        let wrong = differences(wanted, &state)?;
         if wrong.is_empty() || begin.elapsed() >= wait {
             return Ok(wrong);
         }
@@ -129,29 +132,54 @@ fn settled(
     }
 }
 
-/// What a namespace lacks of what the status says.
-fn differences(wanted: &BTreeMap<&str, Wanted<'_>>, state: &State) -> Vec<String> {
+/// Lists what a namespace lacks of what the status says.
+fn differences(wanted: &BTreeMap<&str, Wanted<'_>>, state: &State) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (name, wanted) in wanted {
         match state.link(name) {
             None => wrong.push(format!("interface {name}: not there")),
             Some(link) => {
-                let of_link = of_interface(link, wanted, state);
+                let of_link = of_interface(link, wanted, state)?;
                 wrong.extend(of_link.into_iter().map(|text| format!("interface {name}: {text}")));
             }
         }
     }
-    for route in default_routes(wanted) {
-        let Some(link) = state.link(route.interface) else { continue };
-        if !state.default_routes_of(link).iter().any(|r| r.gateway == Some(route.gateway)) {
-            wrong.push(format!("interface {}: no default route via {}", route.interface, route.gateway));
+    let desired = routes(wanted)?;
+    for Desired { interface, route, .. } in
+        desired.iter().filter(|d| !state.routes.iter().any(|live| d.is(live)))
+    {
+        if state.link(interface).is_none() {
+            continue;
+        }
+        let gateway = route.hops.first().and_then(|hop| hop.gateway).filter(|_| route.hops.len() == 1);
+        let same = |live: &&crate::state::Reported| live.route.same_key(route) && !live.automatic;
+        wrong.push(match (gateway, state.routes.iter().find(same)) {
+            (_, Some(live)) => {
+                format!("interface {interface}: the route is {}, the status says {route}", live.route)
+            }
+            (Some(gateway), None) if route.is_default() => {
+                format!("interface {interface}: no default route via {gateway}")
+            }
+            (_, None) => format!("interface {interface}: the route {route} is not there"),
+        });
+    }
+    // A default route more can take the traffic of the ones that were saved.
+    let complete = |name: &str| desired.iter().any(|d| d.exact && d.interface == name);
+    for live in state.routes.iter().filter(|live| live.route.is_default() && !live.automatic) {
+        let of_status = wanted.keys().find(|name| live.route.uses(name) && complete(name));
+        if let Some(name) = of_status.filter(|_| !desired.iter().any(|d| d.is(live))) {
+            wrong.push(format!("interface {name}: the status does not have the route {}", live.route));
         }
     }
-    wrong
+    Ok(wrong)
 }
 
-fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> {
+fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
+    let extension = Extension::of(&link.name, wanted.interface)?;
+    if let Some(mtu) = extension.mtu.filter(|mtu| *mtu != link.mtu) {
+        wrong.push(format!("MTU is {}, the status says {mtu}", link.mtu));
+    }
     if !link.up {
         wrong.push("is down".to_owned());
     }
@@ -161,8 +189,7 @@ fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> 
             .map_or("none".into(), |mac| mac.to_string());
         wrong.push(format!("MAC is {is}, the status says {mac}"));
     }
-    for address in &wanted.interface.subnets {
-        let ipnet = address.ipnet;
+    for ipnet in all(wanted.interface, &extension) {
         let same_ip = |a: &&crate::state::Address| a.ipnet.addr() == ipnet.addr();
         match state.addresses_of(link).find(same_ip) {
             None => wrong.push(format!("address {ipnet} is not there")),
@@ -175,8 +202,17 @@ fn of_interface(link: &Link, wanted: &Wanted<'_>, state: &State) -> Vec<String> 
             Some(there) if there.flags.contains(AddressFlags::Tentative) => {
                 wrong.push(format!("address {ipnet} is tentative, no socket can be bound to it yet"));
             }
-            Some(_) => {}
+            Some(there) => {
+                let is = AddressDetails::of(there, &link.name);
+                if let Some(details) = extension.details(ipnet).filter(|details| **details != is) {
+                    wrong.push(format!(
+                        "address {ipnet} is {}, the status says {}",
+                        is.to_json(),
+                        details.to_json()
+                    ));
+                }
+            }
         }
     }
-    wrong
+    Ok(wrong)
 }

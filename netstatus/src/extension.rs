@@ -1,91 +1,188 @@
 //! The key `x-netstatus` of an interface: what podman's form has no place for. Other readers ignore it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use checkpoint::network_status::{Malformed, NetInterface, address, cidr, object, string, take_array};
 use ipnet::IpNet;
-use serde_json::Value;
+use netlink_packet_route::address::{AddressFlags, AddressScope};
+use serde_json::{Map, Value};
 
-/// The key under which the extension stands.
+use crate::route::json::{self, Saved};
+use crate::state::Address;
+
+/// The key of the extension.
 pub const KEY: &str = "x-netstatus";
 
-/// MTU and routes of an interface.
+/// MTU, routes and address attributes of an interface.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     pub mtu: Option<u32>,
-    pub routes: Vec<SavedRoute>,
+    pub routes: Vec<Saved>,
+    pub addresses: Vec<AddressDetails>,
 }
 
-/// A route the container had; no destination is the default route.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SavedRoute {
-    pub destination: Option<IpNet>,
-    pub gateway: Option<IpAddr>,
+/// What an address has in addition to its prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressDetails {
+    pub ipnet: IpNet,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
+    pub broadcast: Option<Ipv4Addr>,
+    pub label: Option<String>,
+    pub scope: AddressScope,
+    /// The metric of the prefix route.
     pub metric: u32,
+    /// Those of [`KEPT`] that are set.
+    pub flags: AddressFlags,
 }
+
+/// Flags of an address that a user sets, and their words in ip-address(8).
+pub const KEPT: [(AddressFlags, &str); 5] = [
+    (AddressFlags::Noprefixroute, "noprefixroute"),
+    (AddressFlags::Deprecated, "deprecated"),
+    (AddressFlags::Homeaddress, "home"),
+    (AddressFlags::Managetempaddr, "mngtmpaddr"),
+    (AddressFlags::Mcautojoin, "autojoin"),
+];
 
 impl Extension {
-    /// Reads the extension of an interface; without one everything is absent.
+    /// Reads the extension of the interface called `name`; without one everything is absent.
     ///
     /// # Errors
-    /// When it is there but not as `save --extended` writes it.
-    pub fn of(interface: &NetInterface) -> Result<Extension, Malformed> {
+    /// Returns an error if it is not as `save --extended` writes it.
+    pub fn of(name: &str, interface: &NetInterface) -> Result<Extension, Malformed> {
         match interface.unknown.get(KEY) {
             None => Ok(Extension::default()),
-            Some(value) => extension(value.clone()).map_err(|e| e.within(KEY)),
+            Some(value) => extension(value.clone(), name).map_err(|e| e.within(KEY)),
         }
+    }
+
+    /// The details of an address.
+    pub fn details(&self, ipnet: IpNet) -> Option<&AddressDetails> {
+        self.addresses.iter().find(|details| details.ipnet == ipnet)
     }
 }
 
-fn extension(value: Value) -> Result<Extension, Malformed> {
+impl AddressDetails {
+    /// The details of an address the kernel reported.
+    pub fn of(address: &Address, interface: &str) -> AddressDetails {
+        let kept = KEPT.iter().fold(AddressFlags::empty(), |all, (flag, _)| all | *flag);
+        AddressDetails {
+            ipnet: address.ipnet,
+            peer: address.peer,
+            broadcast: address.broadcast,
+            label: address.label.clone().filter(|label| label != interface),
+            scope: address.scope,
+            metric: address.metric,
+            flags: address.flags & kept,
+        }
+    }
+
+    /// Whether an address has more than podman's form holds. `apply` gives each one the usual broadcast address.
+    pub fn is_beyond_podman(&self) -> bool {
+        let named = (self.peer, &self.label, self.metric) != (None, &None, 0);
+        named || self.scope != AddressScope::Universe || !self.flags.is_empty()
+    }
+
+    /// Writes the details as an element of `addresses`.
+    pub fn to_json(&self) -> Value {
+        let mut out = Map::new();
+        out.insert("address".into(), self.ipnet.to_string().into());
+        if let Some(peer) = self.peer {
+            out.insert("peer".into(), peer.to_string().into());
+        }
+        if let Some(broadcast) = self.broadcast {
+            out.insert("broadcast".into(), broadcast.to_string().into());
+        }
+        if let Some(label) = &self.label {
+            out.insert("label".into(), label.clone().into());
+        }
+        for (key, value) in [("scope", u32::from(u8::from(self.scope))), ("metric", self.metric)] {
+            if value != 0 {
+                out.insert(key.into(), value.into());
+            }
+        }
+        for (flag, name) in KEPT {
+            if self.flags.contains(flag) {
+                out.insert(name.into(), true.into());
+            }
+        }
+        Value::Object(out)
+    }
+}
+
+fn extension(value: Value, name: &str) -> Result<Extension, Malformed> {
     let mut keys = object(value)?;
-    let mtu = number(keys.get("mtu"), "mtu")?;
+    let mtu = json::number(&keys, "mtu")?;
     let routes = take_array(&mut keys, "routes")?;
-    Ok(Extension { mtu, routes: routes.into_iter().map(route).collect::<Result<_, _>>()? })
-}
-
-fn route(value: Value) -> Result<SavedRoute, Malformed> {
-    let keys = object(value).map_err(|e| e.within("routes"))?;
-    let destination =
-        match string(keys.get("dst").unwrap_or(&Value::Null)).map_err(|e| e.within("routes: dst"))? {
-            "default" => None,
-            text => Some(cidr(text).map_err(|e| e.within("routes: dst"))?),
-        };
-    let gateway = match keys.get("gw") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(address(value).map_err(|e| e.within("routes: gw"))?),
-    };
-    if let (Some(net), Some(gateway)) = (destination, gateway) {
-        if net.addr().is_ipv4() != gateway.is_ipv4() {
-            return Err(Malformed::new(format!("{gateway} is of another family than {net}")).within("routes"));
-        }
-    }
-    Ok(SavedRoute {
-        destination,
-        gateway,
-        metric: number(keys.get("metric"), "routes: metric")?.unwrap_or(0),
+    let routes = routes.into_iter().map(|route| json::saved(route, name)).collect::<Result<_, _>>();
+    let addresses = take_array(&mut keys, "addresses")?;
+    let addresses = addresses.into_iter().map(details).collect::<Result<_, _>>();
+    Ok(Extension {
+        mtu,
+        routes: routes.map_err(|e: Malformed| e.within("routes"))?,
+        addresses: addresses.map_err(|e: Malformed| e.within("addresses"))?,
     })
 }
 
-fn number(value: Option<&Value>, key: &str) -> Result<Option<u32>, Malformed> {
-    match value {
+fn details(value: Value) -> Result<AddressDetails, Malformed> {
+    let keys = object(value)?;
+    let ipnet = string(keys.get("address").unwrap_or(&Value::Null)).and_then(cidr);
+    let ipnet = ipnet.map_err(|e| e.within("address"))?;
+    let other = |key: &str| match keys.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
-            Some(n) => Ok(Some(n)),
-            None => Err(Malformed::new(format!("{value}: a number is wanted")).within(key)),
-        },
+        Some(value) => {
+            let ip = address(value).map_err(|e| e.within(key))?;
+            if ip.is_ipv4() == ipnet.addr().is_ipv4() {
+                Ok(Some(ip))
+            } else {
+                Err(Malformed::new(format!("{ip} is of another family than {ipnet}")).within(key))
+            }
+        }
+    };
+    let broadcast = match other("broadcast")? {
+        Some(IpAddr::V4(ip)) => Some(ip),
+        Some(IpAddr::V6(ip)) => return Err(Malformed::new(format!("{ip}: IPv6 has no broadcast"))),
+        None => None,
+    };
+    let scope = json::number(&keys, "scope")?.unwrap_or(0);
+    let scope = u8::try_from(scope).map_err(|_| Malformed::new("not a number below 256").within("scope"))?;
+    let mut flags = AddressFlags::empty();
+    for (flag, name) in KEPT {
+        flags.set(flag, keys.get(name) == Some(&Value::Bool(true)));
     }
+    let label = match keys.get("label") {
+        None | Some(Value::Null) => None,
+        Some(label) => {
+            let label = string(label).map_err(|e| e.within("label"))?;
+            // IFNAMSIZ, with the final NUL.
+            if label.len() > 15 || label.is_empty() || label.contains('\0') {
+                return Err(Malformed::new(format!("{label:?}: not a label of 1 to 15 bytes")));
+            }
+            Some(label.to_owned())
+        }
+    };
+    Ok(AddressDetails {
+        ipnet,
+        peer: other("peer")?,
+        broadcast,
+        label,
+        scope: scope.into(),
+        metric: json::number(&keys, "metric")?.unwrap_or(0),
+        flags,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::{Hop, Route};
     use serde_json::json;
 
     fn of(value: Value) -> Result<Extension, Malformed> {
         let mut interface = NetInterface::default();
         interface.unknown.insert(KEY.into(), value);
-        Extension::of(&interface)
+        Extension::of("eth0", &interface)
     }
 
     #[test]
@@ -94,11 +191,15 @@ mod tests {
             {"dst": "default", "gw": "10.1.0.1", "metric": 7}, {"dst": "192.0.2.0/24", "gw": null}]});
         let extension = of(saved).unwrap();
         assert_eq!(extension.mtu, Some(1400));
-        assert_eq!(
-            extension.routes[0],
-            SavedRoute { destination: None, gateway: Some("10.1.0.1".parse().unwrap()), metric: 7 }
-        );
-        assert_eq!(extension.routes[1].destination, Some("192.0.2.0/24".parse().unwrap()));
+        let hop = |gateway: Option<&str>| Hop {
+            interface: Some("eth0".into()),
+            gateway: gateway.map(|ip| ip.parse().unwrap()),
+            ..Hop::default()
+        };
+        let inexact = |route| Saved { route, exact: false };
+        assert_eq!(extension.routes[0], inexact(Route::plain(false, None, 7, hop(Some("10.1.0.1")))));
+        let net = Some("192.0.2.0/24".parse().unwrap());
+        assert_eq!(extension.routes[1], inexact(Route::plain(false, net, 0, hop(None))));
     }
 
     #[test]
@@ -110,7 +211,18 @@ mod tests {
             json!({"routes": {}}),
             json!({"routes": [{}]}),
             json!({"routes": [{"dst": "banana"}]}),
-            json!({"routes": [{"dst": "10.0.0.0/8", "gw": "fd00::1"}]}),
+            json!({"routes": [{"dst": "fd00::/8", "gw": "10.0.0.1"}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "gw": null, "src": "fd00::1"}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "gw": null, "type": "teapot"}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "gw": null, "tos": 256}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "gw": null, "onlink": 1}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "gw": null, "attributes": {"colour": 1}}]}),
+            json!({"routes": [{"dst": "10.0.0.0/8", "nexthops": [{"gw": "10.1.0.1", "weight": 0}]}]}),
+            json!({"routes": [{"dst": "default", "gw": null, "family": "ipx"}]}),
+            json!({"addresses": [{"address": "10.1.0.5"}]}),
+            json!({"addresses": [{"address": "10.1.0.5/24", "peer": "fd00::1"}]}),
+            json!({"addresses": [{"address": "fd00::5/64", "broadcast": "fd00::1"}]}),
+            json!({"addresses": [{"address": "10.1.0.5/24", "label": "longer-than-fifteen"}]}),
             json!({"routes": [{"dst": "default", "metric": 4294967296u64}]}),
         ] {
             assert!(of(bad.clone()).is_err(), "{bad}");

@@ -13,6 +13,7 @@ use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus, StatusB
 use cli::{Exit, Session, usage};
 
 use crate::args::{Form, Netavark, Restore};
+use crate::desired;
 use crate::document::{read, read_status};
 use crate::network_info::{self, NetworkInfos};
 use crate::validate;
@@ -28,7 +29,11 @@ pub fn run(args: &Restore, session: &Session) -> anyhow::Result<Exit> {
         }
     }
     let status = match status {
-        Some(status) => Some(change::apply(status, &args.change, &infos).with_context(|| name.clone())?),
+        Some(status) => {
+            let mut warn = |text: String| session.warn(text);
+            let changed = change::apply(status, &args.change, &infos, &mut warn);
+            Some(changed.with_context(|| name.clone())?)
+        }
         None => None,
     };
     if let Some(status) = &status {
@@ -74,6 +79,11 @@ fn form(
             }
         },
     };
+    if !matches!(args.to, Form::Status | Form::IpBatch) {
+        for name in desired::beyond_podman(&ip::links(networks, infos))? {
+            warn(format!("{name}: left out: only netstatus apply and --to ip-batch set it"));
+        }
+    }
     Ok(match args.to {
         Form::Status => [to_bytes(Some(networks)), b"\n".to_vec()].concat(),
         Form::Netavark => json(&netavark::input(networks, base, infos, &args.netavark, warn)?),

@@ -4,6 +4,8 @@ mod cni;
 mod netavark;
 mod netns;
 mod resolv;
+mod routes;
+mod unsaved;
 
 use std::io::Write;
 use std::path::Path;

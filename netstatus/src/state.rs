@@ -1,28 +1,32 @@
 //! What a network namespace has now: links, addresses, routes.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope,
 };
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use netlink_packet_route::route::{RouteFlags, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::netlink::Netlink;
 use crate::netns::Netns;
+use crate::route::{self, Interfaces, Lost, Route};
 
-/// The links, addresses and main routes of a namespace, each in the kernel's order.
+/// The links, addresses and routes of a namespace, each in the kernel's order.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub links: Vec<Link>,
     pub addresses: Vec<Address>,
-    pub routes: Vec<Route>,
+    pub routes: Vec<Reported>,
 }
+
+/// The queue length that Ethernet devices have from the start (`DEFAULT_TX_QUEUE_LEN`).
+const USUAL_QUEUE: u32 = 1000;
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Link {
     pub other_netnsid: Option<i32>,
     /// The bridge it is a port of.
     pub controller: Option<u32>,
+    /// What it has that no form holds, in the words of ip-link(8).
+    pub unsaved: Vec<String>,
 }
 
 /// An address of an interface.
@@ -49,20 +55,24 @@ pub struct Address {
     pub ipnet: IpNet,
     pub scope: AddressScope,
     pub flags: AddressFlags,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
+    pub broadcast: Option<Ipv4Addr>,
+    pub label: Option<String>,
+    /// The metric of the prefix route.
+    pub metric: u32,
+    /// Who made it (`IFA_PROTO`, Linux 5.18).
+    pub protocol: Option<AddressProtocol>,
 }
 
-/// A unicast route of the main table.
+/// A route of any table, as the kernel reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    pub index: Option<u32>,
-    /// None is the default route.
-    pub destination: Option<IpNet>,
-    pub family: AddressFamily,
-    pub gateway: Option<IpAddr>,
-    pub metric: u32,
-    pub onlink: bool,
-    /// Made by the kernel itself, for an address.
-    pub by_kernel: bool,
+pub struct Reported {
+    pub route: Route,
+    /// What the kernel reported in addition.
+    pub lost: Lost,
+    /// Made by the kernel itself, for an address or for a link that is up.
+    pub automatic: bool,
     /// The message as the kernel gave it, to put the route back.
     pub message: RouteMessage,
 }
@@ -86,6 +96,7 @@ impl State {
                 state.addresses.extend(address(&message));
             }
         }
+        let mut messages = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
@@ -93,12 +104,21 @@ impl State {
                 match answer {
                     // A kernel without IPv6 answers the question for it with all it has.
                     RouteNetlinkMessage::NewRoute(message) if message.header.address_family == family => {
-                        state.routes.extend(route(message));
+                        messages.push(message);
                     }
                     _ => {}
                 }
             }
         }
+        let interfaces = state.interfaces();
+        // A cloned route is the cache of another one: a learned path MTU, a redirect.
+        let lasting = messages.into_iter().filter(|m| !m.header.flags.contains(RouteFlags::Cloned));
+        let read = |message: RouteMessage| {
+            let (route, lost) = route::read(&message, &interfaces);
+            let automatic = route::automatic::is(&route, &state.addresses);
+            Reported { route, lost, automatic, message }
+        };
+        state.routes = lasting.map(read).collect();
         Ok(state)
     }
 
@@ -131,12 +151,25 @@ impl State {
         self.addresses.iter().filter(move |address| address.index == link.index)
     }
 
+    /// The names of the links by index.
+    pub fn interfaces(&self) -> Interfaces<'_> {
+        self.links.iter().map(|link| (link.index, link.name.as_str())).collect()
+    }
+
     /// The default routes of a link, best first.
-    pub fn default_routes_of(&self, link: &Link) -> Vec<&Route> {
-        let of_link = |route: &&Route| route.index == Some(link.index) && route.destination.is_none();
-        let mut routes: Vec<&Route> = self.routes.iter().filter(of_link).collect();
-        routes.sort_by_key(|route| route.metric);
+    pub fn default_routes_of(&self, link: &Link) -> Vec<&Reported> {
+        let of_link = |r: &&Reported| r.route.is_default() && r.route.uses(&link.name);
+        let mut routes: Vec<&Reported> = self.routes.iter().filter(of_link).collect();
+        routes.sort_by_key(|r| r.route.metric);
         routes
+    }
+}
+
+impl Reported {
+    /// The gateway, if there is one next hop, and one of the route's family.
+    pub fn gateway(&self) -> Option<IpAddr> {
+        let [hop] = self.route.hops.as_slice() else { return None };
+        hop.gateway.filter(|gateway| gateway.is_ipv6() == self.route.ipv6)
     }
 }
 
@@ -167,8 +200,26 @@ fn link(message: LinkMessage) -> Link {
         loopback: message.header.flags.contains(LinkFlags::Loopback),
         ..Link::default()
     };
+    let flags = message.header.flags;
+    for (is_set, word) in [
+        (flags.contains(LinkFlags::Promisc), "promisc on"),
+        (flags.contains(LinkFlags::Allmulti), "allmulticast on"),
+        (flags.contains(LinkFlags::Noarp) && !flags.contains(LinkFlags::Pointopoint), "arp off"),
+    ] {
+        if is_set {
+            link.unsaved.push(word.into());
+        }
+    }
     for attribute in message.attributes {
         match attribute {
+            LinkAttribute::IfAlias(alias) => link.unsaved.push(format!("alias {alias:?}")),
+            LinkAttribute::PropList(names) => {
+                link.unsaved.extend(names.iter().filter_map(|name| match name {
+                    Prop::AltIfName(name) => Some(format!("altname {name}")),
+                    _ => None,
+                }));
+            }
+            LinkAttribute::TxQueueLen(n) if n != USUAL_QUEUE => link.unsaved.push(format!("txqueuelen {n}")),
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Address(mac) => link.mac = mac,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
@@ -189,62 +240,30 @@ fn link(message: LinkMessage) -> Link {
 fn address(message: &AddressMessage) -> Option<Address> {
     // IFA_LOCAL is the own address; IFA_ADDRESS is the peer's on a point-to-point link, else the same.
     let (mut ip, mut local) = (None, None);
-    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let mut address = Address {
+        index: message.header.index,
+        ipnet: IpNet::default(),
+        scope: message.header.scope,
+        flags: AddressFlags::from_bits_retain(u32::from(message.header.flags.bits())),
+        peer: None,
+        broadcast: None,
+        label: None,
+        metric: 0,
+        protocol: None,
+    };
     for attribute in &message.attributes {
         match attribute {
             AddressAttribute::Address(address) => ip = Some(*address),
             AddressAttribute::Local(address) => local = Some(*address),
-            AddressAttribute::Flags(all) => flags = *all,
+            AddressAttribute::Flags(all) => address.flags = *all,
+            AddressAttribute::Broadcast(ip) => address.broadcast = Some(*ip),
+            AddressAttribute::Label(label) => address.label = Some(label.clone()),
+            AddressAttribute::RoutePriority(metric) => address.metric = *metric,
+            AddressAttribute::Protocol(protocol) => address.protocol = Some(*protocol),
             _ => {}
         }
     }
-    let ipnet = IpNet::new(local.or(ip)?, message.header.prefix_len).ok()?;
-    Some(Address { index: message.header.index, ipnet, scope: message.header.scope, flags })
-}
-
-fn route(message: RouteMessage) -> Option<Route> {
-    let mut table = u32::from(message.header.table);
-    let mut route = Route {
-        index: None,
-        destination: None,
-        family: message.header.address_family,
-        gateway: None,
-        metric: 0,
-        onlink: message.header.flags.contains(RouteFlags::Onlink),
-        by_kernel: message.header.protocol == RouteProtocol::Kernel,
-        message: message.clone(),
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Table(id) => table = *id,
-            RouteAttribute::Oif(index) => route.index = Some(*index),
-            RouteAttribute::Priority(metric) => route.metric = *metric,
-            RouteAttribute::Gateway(gateway) => route.gateway = ip(gateway),
-            RouteAttribute::Destination(destination) => {
-                route.destination =
-                    IpNet::new(ip(destination)?, message.header.destination_prefix_length).ok();
-            }
-            _ => {}
-        }
-    }
-    if table != u32::from(RouteHeader::RT_TABLE_MAIN) || message.header.kind != RouteType::Unicast {
-        return None;
-    }
-    if route.destination.is_none() && message.header.destination_prefix_length != 0 {
-        // An IPv4 dump leaves out a destination of all zero bits, whatever its length.
-        let zero: IpAddr = match route.family {
-            AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
-            _ => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        route.destination = IpNet::new(zero, message.header.destination_prefix_length).ok();
-    }
-    Some(route)
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(ip) => Some((*ip).into()),
-        RouteAddress::Inet6(ip) => Some((*ip).into()),
-        _ => None,
-    }
+    address.ipnet = IpNet::new(local.or(ip)?, message.header.prefix_len).ok()?;
+    address.peer = ip.filter(|ip| local.is_some_and(|local| local != *ip));
+    Some(address)
 }

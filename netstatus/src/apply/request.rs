@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, CacheInfo,
 };
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::extension::AddressDetails;
 
 fn family(ip: IpAddr) -> AddressFamily {
     if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
@@ -64,33 +65,27 @@ pub fn address(index: u32, ipnet: &IpNet) -> AddressMessage {
     message
 }
 
-/// A route of the main table; no destination is the default route.
-pub fn route(
-    index: u32,
-    destination: Option<IpNet>,
-    gateway: Option<IpAddr>,
-    metric: u32,
-    onlink: bool,
-) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    let header = &mut message.header;
-    header.table = RouteHeader::RT_TABLE_MAIN;
-    header.protocol = RouteProtocol::Boot;
-    header.scope = if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
-    header.kind = RouteType::Unicast;
-    if onlink {
-        header.flags = RouteFlags::Onlink;
+/// An address with all that was saved of it.
+pub fn detailed_address(index: u32, details: &AddressDetails) -> AddressMessage {
+    let mut message = address(index, &details.ipnet);
+    message.header.scope = details.scope;
+    let peer = details.peer.unwrap_or(details.ipnet.addr());
+    message.attributes = vec![AddressAttribute::Local(details.ipnet.addr()), AddressAttribute::Address(peer)];
+    let attributes = &mut message.attributes;
+    attributes.extend(details.broadcast.map(AddressAttribute::Broadcast));
+    attributes.extend(details.label.clone().map(AddressAttribute::Label));
+    if details.metric != 0 {
+        attributes.push(AddressAttribute::RoutePriority(details.metric));
     }
-    let any = destination.map(|net| net.addr()).or(gateway);
-    header.address_family = any.map_or(AddressFamily::Inet, family);
-    if let Some(net) = destination {
-        header.destination_prefix_length = net.prefix_len();
-        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(net.network())));
+    let mut flags = details.flags - AddressFlags::Deprecated;
+    if details.ipnet.addr().is_ipv6() {
+        flags |= AddressFlags::Nodad;
     }
-    if let Some(gateway) = gateway {
-        message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
+    attributes.push(AddressAttribute::Flags(flags));
+    if details.flags.contains(AddressFlags::Deprecated) {
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_valid = u32::MAX;
+        attributes.push(AddressAttribute::CacheInfo(lifetime));
     }
-    message.attributes.push(RouteAttribute::Oif(index));
-    message.attributes.push(RouteAttribute::Priority(metric));
     message
 }

@@ -3,13 +3,14 @@
 use std::io;
 
 use anyhow::Context;
-use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressScope;
 
 use super::request;
+use crate::extension::AddressDetails;
 use crate::netlink::{Netlink, errno};
-use crate::state::{Address, Link, Route, State};
+use crate::state::{Address, Link, Reported, State};
 
 /// Where a change is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,22 +146,17 @@ impl Transaction {
                 && !now.addresses.iter().any(|b| (b.index, b.ipnet) == (a.index, a.ipnet))
         };
         for address in self.before.addresses.iter().filter(lost) {
-            let message = request::address(address.index, &address.ipnet);
+            let details = AddressDetails::of(address, "");
+            let message = request::detailed_address(address.index, &details);
             if let Err(e) = self.inside.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE) {
                 failures.push(format!("address {}: could not be put back: {e}", address.ipnet));
             }
         }
-        let same = |a: &Route, b: &Route| {
-            (a.index, a.destination, a.family, a.gateway, a.metric)
-                == (b.index, b.destination, b.family, b.gateway, b.metric)
-        };
-        for route in
-            self.before.routes.iter().filter(|r| !r.by_kernel && !now.routes.iter().any(|n| same(r, n)))
-        {
-            if let Err(e) =
-                self.inside.change(RouteNetlinkMessage::NewRoute(route.message.clone()), NLM_F_CREATE)
-            {
-                failures.push(format!("a route: could not be put back: {e}"));
+        let lost = |r: &&Reported| !r.automatic && !now.routes.iter().any(|n| n.route == r.route);
+        for Reported { message, route, .. } in self.before.routes.iter().filter(lost) {
+            let request = RouteNetlinkMessage::NewRoute(message.clone());
+            if let Err(e) = self.inside.change(request, NLM_F_CREATE | NLM_F_APPEND) {
+                failures.push(format!("route {route}: could not be put back: {e}"));
             }
         }
         failures

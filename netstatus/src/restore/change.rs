@@ -4,6 +4,8 @@
 //! value (before 4.4 the MAC hung on the flag of the address: podman#16666). `--ip`, `--mac`, `--ifname` and `--only`
 //! use the names of the status, `--rename` comes last.
 
+mod unreachable;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -23,6 +25,7 @@ pub fn apply(
     mut status: NetworkStatus,
     change: &Change,
     infos: &NetworkInfos,
+    warn: &mut dyn FnMut(String),
 ) -> anyhow::Result<NetworkStatus> {
     let named = |list: &[(String, String)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let macs: Vec<String> = change.mac.iter().map(|(name, _)| name.clone()).collect();
@@ -63,13 +66,18 @@ pub fn apply(
         let added = wanted.iter().map(|w| address(w, known, info)).collect::<Result<Vec<_>, _>>()?;
         interface.subnets.extend(added);
     }
+    if change.ignore_static_ip || !change.ip.is_empty() {
+        unreachable::leave_out(&mut status, &before, warn)?;
+    }
     for (name, mac) in &change.mac {
         single(&mut status, name)?.mac_address = Some(mac.clone());
     }
     for (name, ifname) in &change.ifname {
         let interface = std::mem::take(single(&mut status, name)?);
         if let Some(block) = status.networks.get_mut(name) {
+            let old = block.interfaces.keys().next().cloned().unwrap_or_default();
             block.interfaces = BTreeMap::from([(ifname.clone(), interface)]);
+            unreachable::rename(&mut status, &old, ifname);
         }
     }
     rename(status, change)

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use checkpoint::network_status::{Malformed, NetInterface, NetworkStatus};
 
+use netlink_packet_route::address::AddressFlags;
+
 use super::plain;
+use crate::apply::addresses::all;
+use crate::desired::{Desired, routes};
+use crate::extension::{AddressDetails, Extension, KEPT};
 use crate::network_info::NetworkInfos;
 use crate::validate::gateway_is_onlink;
 
@@ -44,13 +49,37 @@ pub fn batch(status: &NetworkStatus, infos: &NetworkInfos) -> Result<String, Mal
             out.push_str(&format!("link set dev {name} address {mac}\n"));
         }
         // Addresses and routes need a link that is up; a bound IPv6 address must not be tentative: nodad.
+        let extension = Extension::of(name, interface).map_err(|e| e.within(format!("interface {name}")))?;
+        if let Some(mtu) = extension.mtu {
+            out.push_str(&format!("link set dev {name} mtu {mtu}\n"));
+        }
         out.push_str(&format!("link set dev {name} up\n"));
-        for address in &interface.subnets {
-            let nodad = if address.ipnet.addr().is_ipv6() { " nodad" } else { "" };
-            out.push_str(&format!("addr replace {} dev {name}{nodad}\n", address.ipnet));
+        for ipnet in all(interface, &extension) {
+            let nodad = if ipnet.addr().is_ipv6() { " nodad" } else { "" };
+            let details = extension.details(ipnet).map(words).transpose()?.unwrap_or_default();
+            match extension.details(ipnet).and_then(|details| details.peer) {
+                Some(peer) => {
+                    let (ip, prefix) = (ipnet.addr(), ipnet.prefix_len());
+                    out.push_str(&format!(
+                        "addr replace {ip} peer {peer}/{prefix} dev {name}{details}{nodad}\n"
+                    ));
+                }
+                None => out.push_str(&format!("addr replace {ipnet} dev {name}{details}{nodad}\n")),
+            }
         }
     }
-    for route in default_routes(&links) {
+    let mut saved: Vec<Desired<'_>> = routes(&links)?.into_iter().filter(|route| route.saved).collect();
+    // Linux accepts a gateway only if a route without one leads to it.
+    saved.sort_by_key(|d| d.route.hops.iter().any(|hop| hop.gateway.is_some()));
+    for (n, Desired { route, .. }) in saved.iter().enumerate() {
+        for name in route.hops.iter().filter_map(|hop| hop.interface.as_deref()) {
+            plain(name, "interface")?;
+        }
+        let before = saved.iter().take(n).any(|earlier| earlier.route.same_key(route));
+        out.push_str(&format!("route {} {route}\n", if before { "append" } else { "replace" }));
+    }
+    let held = |r: &DefaultRoute<'_>| saved.iter().any(|d| d.holds(r));
+    for route in default_routes(&links).into_iter().filter(|route| !held(route)) {
         // The family is that of the gateway; an option such as -6 cannot stand in a batch.
         let onlink = if route.onlink { " onlink" } else { "" };
         let DefaultRoute { gateway, interface, metric, .. } = route;
@@ -59,6 +88,29 @@ pub fn batch(status: &NetworkStatus, infos: &NetworkInfos) -> Result<String, Mal
         ));
     }
     Ok(out)
+}
+
+/// The words of ip-address(8) for the details of an address.
+fn words(details: &AddressDetails) -> Result<String, Malformed> {
+    let mut words = String::new();
+    if let Some(broadcast) = details.broadcast {
+        words.push_str(&format!(" broadcast {broadcast}"));
+    }
+    if let Some(label) = &details.label {
+        // A colon stands before the number of an alias: eth0:1.
+        plain(&label.replace(':', ""), "label")?;
+        words.push_str(&format!(" label {label}"));
+    }
+    for (word, value) in [("scope", u32::from(u8::from(details.scope))), ("metric", details.metric)] {
+        if value != 0 {
+            words.push_str(&format!(" {word} {value}"));
+        }
+    }
+    for (flag, word) in KEPT.iter().filter(|(flag, _)| details.flags.contains(*flag)) {
+        let word = if *flag == AddressFlags::Deprecated { "preferred_lft 0" } else { word };
+        words.push_str(&format!(" {word}"));
+    }
+    Ok(words)
 }
 
 /// A default route a container had.

@@ -10,19 +10,22 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use checkpoint::network_status::{Mac, NetAddress, NetInterface, NetworkStatus, StatusBlock};
 use cli::{Hint, usage};
-use netlink_packet_route::address::{AddressFlags, AddressScope};
+use netlink_packet_route::address::{AddressFlags, AddressProtocol, AddressScope};
 use serde_json::{Value, json};
 
-use super::resolv;
+use super::{resolv, routes, unsaved};
 use crate::args::Save;
-use crate::extension;
+use crate::extension::{self, AddressDetails};
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::network_info::{self, NetworkInfos};
-use crate::state::{self, Link, State};
+use crate::state::{self, Address, Link, State};
 
 /// Kinds of interface that are a container's own end of something; a bridge or tunnel inside is the container's business.
 const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
+
+/// The MTU of an Ethernet device that nobody has changed.
+const USUAL_MTU: u32 = 1500;
 
 /// Reads the namespace the arguments name; none if it is the caller's own, which is that of the host.
 ///
@@ -47,10 +50,14 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(Stri
     let view = View { inside: &inside, outside: &outside, own_id };
 
     let mut status = NetworkStatus::default();
-    for link in chosen(args, &inside, warn)? {
-        let mut interface = interface(link, &inside, warn);
+    let saved = chosen(args, &inside, warn)?;
+    let mut routes =
+        if args.extended { routes::extended(&inside, &saved, warn) } else { BTreeMap::default() };
+    for link in &saved {
+        let mut interface = interface(link, &inside, args.extended, warn);
         if args.extended {
-            interface.unknown.insert(extension::KEY.into(), view.extension(link));
+            let routes = routes.remove(&link.name).unwrap_or_default();
+            interface.unknown.insert(extension::KEY.into(), view.extension(link, routes));
         }
         let network = match names.remove(&link.name) {
             Some(name) => name,
@@ -65,6 +72,17 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(Stri
     }
     if let Some(name) = names.keys().next() {
         bail!("{}: interface {name}: --network names it, but it is not saved", netns.name());
+    }
+    if !args.extended {
+        for lost in routes::plain(&inside, &status, &infos) {
+            warn(format!("{lost}: left out; --extended saves it"));
+        }
+        for link in saved.iter().filter(|link| link.mtu != USUAL_MTU) {
+            warn(format!("interface {}: MTU {} is left out; --extended saves it", link.name, link.mtu));
+        }
+    }
+    for lost in unsaved::named(&mut netlink, &inside, &saved).with_context(|| netns.name().to_owned())? {
+        warn(format!("{lost}: left out: the status has no place for it"));
     }
     if let Some(path) = &args.resolv_conf {
         let dns = resolv::read(path, args.pid)?;
@@ -100,6 +118,12 @@ fn chosen<'a>(args: &Save, inside: &'a State, warn: &mut dyn FnMut(String)) -> a
         };
         return args.interface.iter().map(find).collect();
     }
+    for link in inside.links.iter().filter(|link| link.loopback) {
+        for address in inside.addresses_of(link).filter(|a| !a.ipnet.addr().is_loopback()) {
+            let (name, ipnet) = (&link.name, address.ipnet);
+            warn(format!("interface {name}: {ipnet} is left out: the status has no place for it"));
+        }
+    }
     let mut chosen = Vec::new();
     for link in inside.links.iter().filter(|link| !link.loopback) {
         let Some(why_not) = left_out(link) else {
@@ -130,14 +154,25 @@ fn left_out(link: &Link) -> Option<&str> {
     }
 }
 
-fn interface(link: &Link, inside: &State, warn: &mut dyn FnMut(String)) -> NetInterface {
+fn interface(link: &Link, inside: &State, extended: bool, warn: &mut dyn FnMut(String)) -> NetInterface {
     let routes = inside.default_routes_of(link);
     let mut interface = NetInterface { mac_address: Mac::from_bytes(&link.mac), ..NetInterface::default() };
     for address in inside.addresses_of(link) {
         let (ip, flags) = (address.ipnet.addr(), address.flags);
-        // Link-local addresses follow from the MAC, temporary ones (RFC 8981) are meant to change.
-        let temporary = ip.is_ipv6() && flags.contains(AddressFlags::Secondary);
-        if address.scope != AddressScope::Universe || temporary {
+        if follows_from_mac(address, link) {
+            continue;
+        }
+        // Temporary addresses (RFC 8981) are meant to change.
+        if ip.is_ipv6() && flags.contains(AddressFlags::Secondary) {
+            warn(format!("interface {}: {} is left out: it is temporary", link.name, address.ipnet));
+            continue;
+        }
+        let details = AddressDetails::of(address, &link.name);
+        if !extended && details.is_beyond_podman() {
+            let (name, details) = (&link.name, details.to_json());
+            warn(format!("interface {name}: address {details}: left out; --extended saves it"));
+        }
+        if address.scope != AddressScope::Universe {
             continue;
         }
         if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed) {
@@ -154,12 +189,12 @@ fn interface(link: &Link, inside: &State, warn: &mut dyn FnMut(String)) -> NetIn
             ));
         }
         let same_family = |gateway: &IpAddr| gateway.is_ipv4() == ip.is_ipv4();
-        let gateway = routes.iter().find_map(|r| r.gateway.filter(same_family));
+        let gateway = routes.iter().find_map(|r| r.gateway().filter(same_family));
         let reachable = gateway.filter(|gateway| address.ipnet.contains(gateway));
         interface.subnets.push(NetAddress::new(address.ipnet, reachable));
     }
     // A gateway outside every prefix is still a gateway: it goes to the first address of its family.
-    for gateway in routes.iter().filter_map(|route| route.gateway) {
+    for gateway in routes.iter().filter_map(|route| route.gateway()) {
         let family = |a: &NetAddress| a.ipnet.addr().is_ipv4() == gateway.is_ipv4();
         if !interface.subnets.iter().any(|a| family(a) && a.gateway.is_some()) {
             if let Some(address) = interface.subnets.iter_mut().find(|a| family(a)) {
@@ -170,11 +205,23 @@ fn interface(link: &Link, inside: &State, warn: &mut dyn FnMut(String)) -> NetIn
     interface
 }
 
+/// Whether the kernel makes the address itself, from the MAC of the link.
+fn follows_from_mac(address: &Address, link: &Link) -> bool {
+    let IpAddr::V6(ip) = address.ipnet.addr() else { return false };
+    let [_, _, _, _, _, _, _, _, host @ ..] = ip.octets();
+    let eui64 = match link.mac.as_slice() {
+        [a, b, c, d, e, f] => host == [a ^ 2, *b, *c, 0xff, 0xfe, *d, *e, *f],
+        _ => false,
+    };
+    let private = address.flags.contains(AddressFlags::StablePrivacy);
+    ip.is_unicast_link_local() && (eui64 || private || address.protocol == Some(AddressProtocol::LinkLocal))
+}
+
 /// The network with the best default route, which is where a resolver's servers are asked.
 fn first_network(status: &NetworkStatus, inside: &State) -> Option<String> {
     let metric = |ifname: &String| {
         let link = inside.link(ifname)?;
-        inside.default_routes_of(link).first().map(|route| route.metric)
+        inside.default_routes_of(link).first().map(|reported| reported.route.metric)
     };
     let best = |block: &StatusBlock| block.interfaces.keys().filter_map(metric).min().unwrap_or(u32::MAX);
     status.networks.iter().min_by_key(|(_, block)| best(block)).map(|(name, _)| name.clone())
@@ -232,17 +279,20 @@ impl View<'_> {
         }
     }
 
-    /// What network.status has no key for; other readers ignore it.
-    fn extension(&self, link: &Link) -> Value {
-        let routes = self.inside.routes.iter().filter(|r| r.index == Some(link.index) && !r.by_kernel);
-        let routes: Vec<Value> = routes
-            .map(|r| json!({"dst": r.destination.map_or("default".into(), |d| d.to_string()), "gw": r.gateway, "metric": r.metric}))
-            .collect();
+    /// Writes what network.status has no key for; other readers ignore it.
+    fn extension(&self, link: &Link, routes: Vec<Value>) -> Value {
+        let saved = |a: &&Address| {
+            let temporary = a.ipnet.addr().is_ipv6() && a.flags.contains(AddressFlags::Secondary);
+            !temporary && !follows_from_mac(a, link)
+        };
+        let addresses = self.inside.addresses_of(link).filter(saved);
+        let addresses: Vec<Value> = addresses.map(|a| AddressDetails::of(a, &link.name).to_json()).collect();
         json!({
             "mtu": link.mtu,
             "kind": link.kind,
             "parent": self.attached_to(link).map(|link| &link.name),
             "routes": routes,
+            "addresses": addresses,
         })
     }
 }

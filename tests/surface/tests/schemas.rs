@@ -173,6 +173,7 @@ fn networks() {
     let mut cases = Cases::default();
     let mut statuses = files("netstatus/tests/data/podman", ".network.status");
     statuses.push(source("netstatus/tests/data/netavark/dualstack.status.json"));
+    statuses.push(source("netstatus/tests/data/extended.network.status"));
     for path in statuses {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let status = fs::read(&path).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! Needed: root and ip(8). Without them the tests say so and pass, on CI (CI=true) they fail.
 
+mod routes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -64,8 +66,9 @@ impl Netns {
     fn picture(&self) -> BTreeMap<String, Vec<String>> {
         let links = self.ip_json("addr show");
         let of_link = |link: &Value| {
-            let mut facts =
-                vec![link["address"].to_string(), link["mtu"].to_string(), link["flags"].to_string()];
+            // The carrier comes a moment after the other end of the pair is up.
+            let flags = link["flags"].to_string().replace("\"NO-CARRIER\",", "").replace(",\"LOWER_UP\"", "");
+            let mut facts = vec![link["address"].to_string(), link["mtu"].to_string(), flags];
             for a in link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] != "link") {
                 facts.push(format!("{}/{}", a["local"], a["prefixlen"]));
             }
