@@ -9,7 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use anyhow::Context;
-use nix::fcntl::AtFlags;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchownat};
 use serde_json::{Value, json};
 
@@ -28,6 +30,8 @@ pub enum Action {
     Copy { from: String, to: String, mode: u32, uid: u32, gid: u32 },
     /// Make a file of a container manager unless it is there.
     File { path: String, content: String },
+    /// Make a mount point in a directory whose content may come from an archive.
+    MountPoint { directory: String, path: String, is_file: bool },
 }
 
 impl Action {
@@ -47,6 +51,12 @@ impl Action {
                 json!({ "action": "copy", "from": from, "to": to, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid })
             }
             Action::File { path, content } => json!({ "action": "create", "path": path, "content": content }),
+            Action::MountPoint { directory, path, is_file: true } => {
+                json!({ "action": "create", "path": format!("{directory}/{path}"), "content": "" })
+            }
+            Action::MountPoint { directory, path, is_file: false } => {
+                json!({ "action": "mkdir", "path": format!("{directory}/{path}"), "mode": "0755", "uid": 0, "gid": 0, "like": null })
+            }
         }
     }
 
@@ -72,6 +82,10 @@ impl Action {
             }
             Action::File { path, content } => {
                 make_file(Path::new(path), content).with_context(|| path.clone())
+            }
+            Action::MountPoint { directory, path, is_file } => {
+                make_mount_point(Path::new(directory), path, *is_file)
+                    .with_context(|| format!("{directory}/{path}"))
             }
         }
     }
@@ -167,6 +181,29 @@ fn make_file(path: &Path, content: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Makes a mount point below `directory` without following a link: a volume's links come from the archive.
+fn make_mount_point(directory: &Path, path: &str, is_file: bool) -> anyhow::Result<()> {
+    let as_directory = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let mut at = openat(AT_FDCWD, directory, as_directory, Mode::empty())?;
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+    for (i, name) in names.iter().enumerate() {
+        if is_file && i + 1 == names.len() {
+            let new = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            return match openat(&at, *name, new, Mode::from_bits_truncate(0o644)) {
+                Ok(_) | Err(Errno::EEXIST) => Ok(()),
+                Err(e) => Err(e.into()),
+            };
+        }
+        match mkdirat(&at, *name, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err(e.into()),
+        }
+        at = openat(&at, *name, as_directory | OFlag::O_NOFOLLOW, Mode::empty())
+            .with_context(|| format!("{name}: expected a directory"))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -179,6 +216,22 @@ mod tests {
             assert!(chown(path, 1000, 1000).is_err(), "{path}");
         }
         assert!(chown("/srv/data", 1000, 1000).is_ok());
+    }
+
+    #[test]
+    fn a_mount_point_is_made_below_its_directory_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (volume, outside) = (dir.path().join("volume"), dir.path().join("outside"));
+        fs::create_dir(&volume).unwrap();
+        fs::create_dir(&outside).unwrap();
+        symlink(&outside, volume.join("link")).unwrap();
+        make_mount_point(&volume, "a/b/file", true).unwrap();
+        make_mount_point(&volume, "a/b/file", true).unwrap();
+        make_mount_point(&volume, "a/c/dir", false).unwrap();
+        assert!(volume.join("a/b/file").is_file() && volume.join("a/c/dir").is_dir());
+        assert!(make_mount_point(&volume, "link/file", true).is_err());
+        assert!(make_mount_point(&volume, "link", false).is_err());
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     }
 
     #[test]

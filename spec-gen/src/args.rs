@@ -99,7 +99,7 @@ mod tests {
             &["--user", "0"][..],
             &["-e", "A=1"],
             &["--cap-add", "ALL"],
-            &["--device", "/dev/null"],
+            &["--gpus", "all"],
             &["--tmpfs", "/t"],
             &["--hostname", "x"],
             &["--read-only"],

@@ -76,6 +76,13 @@ fn is_default(parent: &str) -> bool {
     parent.is_empty() || parent == DEFAULT_PARENT || above == DEFAULT_PARENT
 }
 
+/// Whether libpod made `path` for one container below its default parent, which every host with podman has.
+pub fn is_default_path(path: &str) -> bool {
+    let (cgroupfs, systemd) = (format!("{DEFAULT_PARENT}/libpod-"), "machine.slice:libpod:");
+    (path.starts_with(&cgroupfs) || path.starts_with(systemd))
+        && with_id(path, "").as_deref().is_some_and(|parent| parent == cgroupfs || parent == systemd)
+}
+
 /// A path that libpod made for one container, made for another: the same parent, manager and form.
 pub fn with_id(path: &str, id: &str) -> Option<String> {
     let at = ["/libpod-", ":libpod:"].iter().find_map(|form| Some(path.rfind(form)? + form.len()))?;
@@ -151,6 +158,23 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(with_id(&path, "NEW"), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_podmans_default_parents_are_the_same_on_every_host() {
+        let id = "ab".repeat(32);
+        for (path, expected) in [
+            (format!("/libpod_parent/libpod-{id}"), true),
+            (format!("machine.slice:libpod:{id}"), true),
+            (format!("/libpod_parent/../libpod-{id}"), false),
+            (format!("/libpod_parent/libpod-{id}/libpod-{id}"), false),
+            (format!("/system.slice/sshd.service/libpod-{id}"), false),
+            (format!("system.slice:libpod:{id}"), false),
+            ("/libpod_parent/libpod-web".into(), false),
+            ("/".into(), false),
+        ] {
+            assert_eq!(is_default_path(&path), expected, "{path}");
         }
     }
 

@@ -1,30 +1,29 @@
 //! `--restore`: the spec of a checkpointed container, made fit for this machine.
 //!
 //! A `spec.dump` is the final `config.json` of a container on another machine, and whoever made the
-//! archive wrote it. A hook in it is a command the runtime runs as root on this host, a bind mount a door
-//! to any directory of it. So what names the host is dropped, re-pointed by a flag, or an error that names
-//! it; `--trust-archive` keeps it. What describes the container (arguments, user, environment, limits,
-//! seccomp) stays as it was: CRIU brings the process back as it was, whatever the spec says.
+//! archive wrote it. A hook in it is a command that the runtime runs as root on this host, a bind mount a
+//! door to any directory of it. So a key that names something on the host is dropped, re-pointed by a flag,
+//! or an error; [`keys`] has the table, and `--trust-archive` keeps everything. What describes the container
+//! (arguments, user, environment, limits, seccomp) stays: CRIU restores the process from its images.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use anyhow::{Context, bail};
-use cli::{Hint, Session, usage};
+use anyhow::bail;
+use cli::{Hint, usage};
 use serde_json::{Value, json};
 
-use crate::actions::Action;
-use crate::mounts::{self, Mount};
+mod checked;
+mod keys;
+mod manager_files;
+
+use crate::devices::Wanted;
+use crate::mounts;
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Volume};
 use crate::{bindmap, flags, generate, manager, mounting, resources};
-
-/// Annotations by which runtimes take orders about the host: CRIU's configuration file (runc, crun), CDI
-/// devices (containerd, CRI-O), crun's handlers, hook outputs and group inheritance.
-const DICTATES: [&str; 3] = ["org.criu.config", "cdi.", "run.oci."];
 
 /// Makes the spec of a checkpointed container fit for this machine.
 ///
@@ -35,15 +34,12 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
         return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
     }
     generate::set_root(job)?;
+    let devices = device_destinations(job)?;
     if !job.args.restore.trust_archive {
-        for dropped in drop_orders(&mut job.spec) {
-            job.session.warn(format_args!("{}: {dropped}", job.name));
-        }
-        job.trace.because(&job.spec, || "--restore: another machine must not dictate this".into());
-        for device in block_devices(&job.spec) {
-            job.session.warn(format_args!("{}: linux.devices: {device}: a disk of this host", job.name));
-        }
+        drop_host_names(job, &devices);
+        warn_of_shared_namespaces(job);
     }
+    flags::apply_devices(job)?;
     flags::remove_mounts(job)?;
     let args = job.args;
     let namespaces = flags::namespaces(&args.namespaces);
@@ -53,13 +49,14 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     let mut repointed = repoint_volumes(job, &volumes)?;
     job.trace.because(&job.spec, || "--volume".into());
     let mut files = match &args.restore.manager_files {
-        Some(dir) => manager_files(job, dir)?,
+        Some(dir) => manager_files::in_directory(job, dir)?,
         None => BTreeMap::new(),
     };
     files.retain(|destination, _| !repointed.contains(destination));
+    let made = files.clone();
     files.extend(std::mem::take(&mut job.container.bind_map));
     files.extend(manager::flag_files(&args.mounts)?);
-    replace_manager_files(&mut job.spec, &files, &mut repointed, job.session);
+    manager_files::replace(&mut job.spec, &files, &mut repointed, job.session);
     job.trace.because(&job.spec, || "files of the manager".into());
     for (kind, mode) in &namespaces {
         if let Some(mode) = mode {
@@ -75,6 +72,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     mounts::sort(&mut job.spec);
     job.trace.because(&job.spec, || "parents are mounted before children".into());
+    manager_files::mount_points(job, &made);
     job.container.cgroup_manager = args.cgroups.cgroup_manager.clone().unwrap_or_default();
     job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
     job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
@@ -105,39 +103,54 @@ fn refuse_foreign(
     Err(Hint::on(anyhow::anyhow!(text(last)), format!("add {}", hints.join(" "))))
 }
 
-/// Removes hooks and annotations that give orders to the host; what was removed, for warnings.
-fn drop_orders(spec: &mut Spec) -> Vec<String> {
-    let mut dropped = Vec::new();
-    if let Some(hooks) = spec.remove("hooks") {
-        let stages = hooks.as_object().into_iter().flatten();
-        for (stage, list) in stages {
-            for hook in list.as_array().into_iter().flatten() {
-                let path = hook.get("path").and_then(Value::as_str).unwrap_or_default();
-                dropped.push(format!("hooks.{stage}: {path}: dropped"));
-            }
-        }
+/// Removes what names the host, each with a warning.
+fn drop_host_names(job: &mut Job<'_>, devices: &[String]) {
+    let cgroups = &job.args.cgroups;
+    let given = cgroups.cgroups_path.is_some()
+        || cgroups.cgroup_manager.is_some()
+        || cgroups.cgroup_parent.is_some()
+        || cgroups.cgroups.is_some();
+    let spec = &mut job.spec;
+    let mut dropped = keys::drop_keys(spec);
+    dropped.extend(checked::annotations(spec));
+    dropped.extend(checked::sysctl(spec));
+    dropped.extend(checked::unified(spec));
+    dropped.extend(checked::propagation(spec));
+    dropped.extend(checked::cgroups_path(spec, given, job.args.input.id.as_deref()));
+    dropped.extend(checked::devices(spec, devices));
+    for text in dropped {
+        job.session.warn(format_args!("{}: {text}", job.name));
     }
-    let keys: Vec<String> = match spec.get("annotations").and_then(Value::as_object) {
-        Some(map) => map.keys().filter(|k| DICTATES.iter().any(|d| k.starts_with(d))).cloned().collect(),
-        None => Vec::new(),
-    };
-    for key in keys {
-        spec.object("annotations").shift_remove(&key);
-        dropped.push(format!("annotations: {key}: dropped"));
-    }
-    if spec.get("linux.seccomp.listenerPath").is_some() {
-        spec.remove("linux.seccomp.listenerPath");
-        spec.remove("linux.seccomp.listenerMetadata");
-        dropped.push("linux.seccomp.listenerPath: dropped".into());
-    }
-    dropped
+    job.trace.because(&job.spec, || "--restore: an archive must not name anything on the host".into());
 }
 
-/// The block devices the container may use: on this machine the same numbers are another disk.
-fn block_devices(spec: &Spec) -> Vec<String> {
-    let text = |d: &Value, key: &str| d.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let disks = spec.list("linux.devices").iter().filter(|d| text(d, "type") == "b");
-    disks.map(|d| text(d, "path")).collect()
+/// Reports namespaces that the container shares with the host because the archive lists none.
+fn warn_of_shared_namespaces(job: &Job<'_>) {
+    for (kind, mode) in flags::namespaces(&job.args.namespaces) {
+        let matters = matches!(kind, "pid" | "network" | "ipc" | "uts");
+        if matters && mode.is_none() && namespaces::find(&job.spec, kind).is_none() {
+            job.session.warn(format_args!(
+                "{}: linux.namespaces: no {kind} namespace: the container shares the host's",
+                job.name
+            ));
+        }
+    }
+}
+
+/// The destinations of `--device`, each of which must be a device of the checkpointed container.
+fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
+    let path = |device: &Value| device.get("path").and_then(Value::as_str).map(mounts::clean);
+    let there: Vec<String> = job.spec.list("linux.devices").iter().filter_map(path).collect();
+    let mut destinations = Vec::new();
+    for flag in &job.args.devices.device {
+        let destination = mounts::clean(&Wanted::parse(flag)?.destination);
+        if !there.contains(&destination) {
+            let error = anyhow::anyhow!("--device {flag}: the checkpointed container has no device there");
+            return Err(Hint::on(error, format!("its devices are {}", there.join(" "))));
+        }
+        destinations.push(destination);
+    }
+    Ok(destinations)
 }
 
 /// Points the mounts at the directories of this machine. A mount keeps its destination, which CRIU knows
@@ -194,65 +207,6 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
     Ok(repointed)
 }
 
-/// Puts this machine's `/etc/hosts`, `/dev/shm` and so on in the place of the old manager's files.
-///
-/// As podman does it: the old mount goes, the new one is appended with `private`.
-fn replace_manager_files(
-    spec: &mut Spec,
-    files: &BTreeMap<String, String>,
-    repointed: &mut BTreeSet<String>,
-    session: &Session,
-) {
-    for (destination, source) in files {
-        if mounts::find(spec, destination).is_some_and(|m| !mounts::is_bind(m)) {
-            session.warn(format_args!(
-                "{destination}: the checkpointed container has a mount of its own there, {source} is not used"
-            ));
-            continue;
-        }
-        mounts::remove(spec, destination);
-        let read_only = spec.is_true("root.readonly") && destination != "/dev/shm";
-        let mut mount = Mount::bind(source, destination, &["bind", "private"]);
-        if read_only {
-            mount.options.extend(["ro", "nosuid", "noexec", "nodev"].map(str::to_owned));
-        } else if destination == "/dev/shm" {
-            mount.options.extend(["nosuid", "noexec", "nodev"].map(str::to_owned));
-        }
-        spec.mounts_mut().push(mount.to_value());
-        repointed.insert(mounts::clean(destination));
-    }
-}
-
-/// The files of `--manager-files DIR`: for each mount of a manager's file in the spec the file in DIR, which
-/// `--apply` makes where it is missing. CRIU wants the mount; what an empty resolv.conf says is the user's business.
-fn manager_files(job: &mut Job<'_>, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let dir = flags::utf8(std::path::absolute(dir).with_context(|| cli::name(dir))?)?;
-    let mut files = BTreeMap::new();
-    for mount in job.spec.mounts().iter().filter(|m| mounts::is_bind(m)) {
-        let destination = mounts::clean(mounts::destination(mount));
-        let Some(file) = bindmap::file_name(&destination) else { continue };
-        let path = format!("{dir}/{file}");
-        job.actions.push(match file {
-            "shm" | "notify" | "run/secrets" => {
-                let mode = if file == "shm" { 0o1777 } else { 0o755 };
-                Action::Directory { path: path.clone(), mode, uid: 0, gid: 0, like: None }
-            }
-            "hostname" => {
-                let name = job.spec.text("hostname").unwrap_or_default();
-                Action::File { path: path.clone(), content: format!("{name}\n") }
-            }
-            "hosts" => {
-                let name = job.spec.text("hostname").unwrap_or_default();
-                let content = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost {name}\n");
-                Action::File { path: path.clone(), content }
-            }
-            _ => Action::File { path: path.clone(), content: String::new() },
-        });
-        files.insert(destination, path);
-    }
-    Ok(files)
-}
-
 /// Everything that still names the other machine.
 fn foreign(
     job: &Job<'_>,
@@ -299,15 +253,17 @@ const OF_THE_KERNEL: [&str; 8] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc
 
 /// Whether a mount reaches into the host's files: a bind mount, an overlay over its directories, a disk, a
 /// server. The kernel's own trees bound where they belong (rootless /sys, systemd's cgroup tree) are the
-/// same on every host.
+/// same on every host, but a writable one controls it: a `release_agent` in a cgroup tree is a command.
 fn names_host(mount: &Value) -> bool {
     if !mounts::is_bind(mount) {
         return !OF_THE_KERNEL.contains(&mounts::kind(mount));
     }
     let (source, destination) =
         (mounts::clean(mounts::source(mount)), mounts::clean(mounts::destination(mount)));
-    let read_only_sys = source == "/sys" && mounts::options(mount).any(|o| o == "ro");
-    !(source == destination && (mounts::is_below(&source, "/sys/fs/cgroup") || read_only_sys))
+    let of_the_kernel = source == "/sys" || mounts::is_below(&source, "/sys/fs/cgroup");
+    // The later of two options wins in the runtimes.
+    let read_only = mounts::options(mount).filter(|o| matches!(*o, "ro" | "rw")).last() == Some("ro");
+    !(source == destination && of_the_kernel && read_only)
 }
 
 /// A namespace given by path at the dump must be given by path again: CRIU has its name in the images, not its content.

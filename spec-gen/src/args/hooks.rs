@@ -56,7 +56,7 @@ pub struct HookArgs {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Restore")]
 pub struct RestoreArgs {
-    /// The input is the spec.dump of a checkpoint: drop what its machine must not dictate to this one
+    /// The input is the spec.dump of a checkpoint: drop what names something on this host
     #[arg(long, conflicts_with_all = ["new", "image_config", "container"])]
     pub restore: bool,
 
@@ -64,7 +64,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR", requires = "restore")]
     pub manager_files: Option<PathBuf>,
 
-    /// Keep hooks, host paths and namespace paths the archive brings: it can then do anything root can
+    /// Keep everything that the archive names on this host: it can then do anything root can
     #[arg(long, requires = "restore", hide_short_help = true)]
     pub trust_archive: bool,
 }

@@ -80,21 +80,20 @@ pub struct SecurityArgs {
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Devices")]
-#[group(id = "device-flags", multiple = true, conflicts_with = "restore")]
 pub struct DeviceArgs {
-    /// Add a device of the host, or a CDI device by name (vendor.com/class=name)
+    /// Add a device of the host, or a CDI device by name (vendor.com/class=name); with --restore: re-point the one at DST
     #[arg(long, value_name = "SRC[:DST][:rwm]", hide_short_help = true)]
     pub device: Vec<String>,
 
     /// Add NVIDIA GPUs through CDI: all, or one by its name
-    #[arg(long, value_name = "GPU", hide_short_help = true)]
+    #[arg(long, value_name = "GPU", conflicts_with = "restore", hide_short_help = true)]
     pub gpus: Vec<String>,
 
     /// Allow devices: 'TYPE MAJOR:MINOR ACCESS'
-    #[arg(long, value_name = "RULE", hide_short_help = true)]
+    #[arg(long, value_name = "RULE", conflicts_with = "restore", hide_short_help = true)]
     pub device_cgroup_rule: Vec<String>,
 
     /// Directory with CDI files, instead of /etc/cdi and /var/run/cdi
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    #[arg(long, value_name = "DIR", conflicts_with = "restore", hide_short_help = true)]
     pub cdi_spec_dir: Vec<PathBuf>,
 }

@@ -1,0 +1,427 @@
+//! `--restore`: what an archive may say about the host, and what a restored container needs on it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{Dir, message};
+
+/// A spec that restores without a flag or a warning.
+fn plain() -> Value {
+    json!({
+        "ociVersion": "1.3.0", "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/"}, "root": {"path": "/old"},
+        "hostname": "c", "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}]}
+    })
+}
+
+/// Puts `value` at a dotted path.
+fn put(spec: &mut Value, path: &str, value: Value) {
+    let mut at = spec;
+    for key in path.split('.') {
+        at = &mut at[key];
+    }
+    *at = value;
+}
+
+const RESTORE: [&str; 3] = ["--restore", "--rootfs", "rootfs"];
+
+#[test]
+fn an_archive_cannot_name_anything_on_the_host() {
+    let dir = Dir::new();
+    let id = "ab".repeat(32);
+    let other = format!("/libpod_parent/libpod-{id}");
+    // Where, what the archive says, what is left, what the warning says.
+    #[rustfmt::skip]
+    let cases: Vec<(&str, Value, Value, String)> = vec![
+        ("linux.cgroupsPath", json!("/system.slice/sshd.service"), json!(null), "linux.cgroupsPath: /system.slice/sshd.service: dropped".into()),
+        ("linux.cgroupsPath", json!("/"), json!(null), "linux.cgroupsPath: /: dropped".into()),
+        ("linux.cgroupsPath", json!("../../x"), json!(null), "linux.cgroupsPath: ../../x: dropped".into()),
+        ("linux.cgroupsPath", json!("/user.slice"), json!(null), "linux.cgroupsPath: /user.slice: dropped".into()),
+        ("linux.cgroupsPath", json!("/docker/web"), json!(null), "linux.cgroupsPath: /docker/web: dropped".into()),
+        ("linux.cgroupsPath", json!("system.slice:libpod:x"), json!(null), "linux.cgroupsPath: system.slice:libpod:x: dropped".into()),
+        ("linux.cgroupsPath", json!(other), json!(null), format!("linux.cgroupsPath: {other}: dropped")),
+        ("linux.netDevices", json!({"eth7": {"name": "eth0"}}), json!(null), "linux.netDevices.eth7: dropped".into()),
+        ("linux.intelRdt", json!({"closID": "guaranteed", "schemata": ["L3:0=1"]}), json!(null), "linux.intelRdt: dropped".into()),
+        ("linux.seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/s", "listenerMetadata": "m"}),
+            json!({"defaultAction": "SCMP_ACT_ALLOW"}), "linux.seccomp.listenerPath: /run/s: dropped".into()),
+        ("linux.resources", json!({"rdma": {"mlx5_1": {"hcaHandles": 3}}, "pids": {"limit": 5}}), json!({"pids": {"limit": 5}}), "linux.resources.rdma: dropped".into()),
+        ("linux.resources", json!({"network": {"classID": 1, "priorities": [{"name": "eth0", "priority": 1}]}}), json!(null), "linux.resources.network: dropped".into()),
+        ("linux.resources", json!({"blockIO": {"weight": 10, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1}]}}), json!({"blockIO": {"weight": 10}}),
+            "linux.resources.blockIO.throttleReadBpsDevice: dropped".into()),
+        ("linux.resources", json!({"unified": {"cgroup.procs": "1", "memory.high": "1000"}}), json!({"unified": {"memory.high": "1000"}}), "linux.resources.unified: cgroup.procs: dropped".into()),
+        ("linux.resources", json!({"unified": {"../x/cgroup.procs": "1"}}), json!({}), "linux.resources.unified: ../x/cgroup.procs: dropped".into()),
+        ("linux.resources", json!({"unified": {"io.max": "8:0 rbps=1"}}), json!({}), "linux.resources.unified: io.max: dropped".into()),
+        ("linux.resources", json!({"unified": {"cpuset.cpus.partition": "root"}}), json!({}), "unified: cpuset.cpus.partition: dropped".into()),
+        ("linux.resources", json!({"devices": [{"allow": true, "access": "rwm"}]}), json!({"devices": [{"allow": false, "access": "rwm"}]}), "linux.resources.devices: a *:* rwm: dropped".into()),
+        ("linux.resources", json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "rwm"}, {"allow": true, "type": "c", "access": "m"}]}),
+            json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "access": "m"}]}), "linux.resources.devices: b 8:0 rwm: dropped".into()),
+        ("linux.devices", json!([{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}, {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]),
+            json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]), "linux.devices: /dev/sda: dropped, --device /dev/sda adds the host's".into()),
+        ("linux.devices", json!([{"path": "/dev/null", "type": "c", "major": 1, "minor": 1}]), json!([]), "linux.devices: /dev/null: dropped".into()),
+        ("linux.sysctl", json!({"kernel.core_pattern": "|/x", "net.core.somaxconn": "9"}), json!({"net.core.somaxconn": "9"}), "linux.sysctl: kernel.core_pattern: dropped".into()),
+        ("linux.sysctl", json!({"kernel/core_pattern": "|/x"}), json!(null), "linux.sysctl: kernel/core_pattern: dropped".into()),
+        ("linux.sysctl", json!({"user.max_user_namespaces": "1"}), json!(null), "linux.sysctl: user.max_user_namespaces: dropped".into()),
+        ("linux.rootfsPropagation", json!("rshared"), json!(null), "linux.rootfsPropagation: rshared: dropped".into()),
+        ("hooks", json!({"createRuntime": [{"path": "/bin/evil"}], "new": []}), json!(null), "hooks.createRuntime: /bin/evil: dropped".into()),
+        ("annotations", json!({"run.oci.hooks.stdout": "/etc/cron.d/x", "mine": "1"}), json!({"mine": "1"}), "annotations: run.oci.hooks.stdout: dropped".into()),
+        ("annotations", json!({"org.systemd.property.ExecStopPost": "x", "org.systemd.property.KillSignal": "15"}), json!({"org.systemd.property.KillSignal": "15"}),
+            "annotations: org.systemd.property.ExecStopPost: dropped".into()),
+        ("annotations", json!({"module.wasm.image/variant": "compat"}), json!(null), "annotations: module.wasm.image/variant: dropped".into()),
+        ("annotations", json!({"bundle": "/"}), json!(null), "annotations: bundle: dropped".into()),
+        ("annotations", json!({"io.katacontainers.config.hypervisor.path": "/bin/evil"}), json!(null), "annotations: io.katacontainers.config.hypervisor.path: dropped".into()),
+        ("vm", json!({"hypervisor": {"path": "/bin/evil"}}), json!(null), "vm: dropped".into()),
+        ("windows", json!({"layerFolders": ["C:"]}), json!(null), "windows: dropped".into()),
+        ("process.commandLine", json!("x"), json!(null), "process.commandLine: x: dropped".into()),
+        ("process.next", json!("/host"), json!(null), "process.next: unknown key, dropped".into()),
+        ("linux.next", json!({"path": "/host"}), json!(null), "linux.next: unknown key, dropped".into()),
+    ];
+    for (path, value, left, warning) in cases {
+        let mut spec = plain();
+        put(&mut spec, path, value.clone());
+        let output = dir.run(&RESTORE, &spec.to_string());
+        let found = message(&output);
+        assert_eq!(output.status.code(), Some(0), "{path}: {value}: {found}");
+        assert!(found.contains(&warning), "{warning}: {found}");
+        let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let at = path.split('.').fold(&restored, |at, key| &at[key]);
+        assert_eq!(*at, left, "{path}: {value}");
+        // What the user trusts stays as it is.
+        let trusted = dir.spec(&[&RESTORE[..], &["--trust-archive", "-q"]].concat(), &spec.to_string());
+        assert_eq!(*path.split('.').fold(&trusted, |at, key| &at[key]), value, "{path}");
+    }
+}
+
+#[test]
+fn what_describes_the_container_is_kept_in_silence() {
+    let dir = Dir::new();
+    #[rustfmt::skip]
+    let cases = [
+        ("linux.sysctl", json!({"net.ipv4.ip_forward": "1", "kernel.shmmax": "1", "kernel.msgmax": "1", "fs.mqueue.msg_max": "1", "kernel.sem": "1 1 1 1"})),
+        ("linux.resources", json!({"memory": {"limit": 1 << 20, "swap": -1}, "cpu": {"shares": 2, "cpus": "0"}, "pids": {"limit": 9},
+            "hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "unified": {"memory.high": "1", "pids.max": "9", "io.weight": "default 10"}})),
+        ("linux.resources", json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 136, "access": "rwm"}, {"allow": true, "type": "b", "access": "m"}]})),
+        ("linux.devices", json!([{"path": "/dev/net/tun", "type": "c", "major": 10, "minor": 200}, {"path": "/dev/initctl", "type": "p"}])),
+        ("linux.rootfsPropagation", json!("rslave")),
+        ("linux.maskedPaths", json!(["/proc/kcore"])),
+        ("linux.personality", json!({"domain": "LINUX32"})),
+        ("linux.memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0", "flags": []})),
+        ("process.capabilities", json!({})),
+        ("process.scheduler", json!({"policy": "SCHED_RR", "priority": 5})),
+        ("process.apparmorProfile", json!("containers-default")),
+        ("annotations", json!({"org.systemd.property.KillSignal": "15", "io.container.manager": "libpod", "cdi": "1", "bundles": "1"})),
+    ];
+    for (path, value) in cases {
+        let mut spec = plain();
+        put(&mut spec, path, value.clone());
+        let output = dir.run(&RESTORE, &spec.to_string());
+        assert_eq!(message(&output), "", "{path}");
+        let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(*path.split('.').fold(&restored, |at, key| &at[key]), value, "{path}");
+    }
+}
+
+#[test]
+fn flags_give_the_host_things_that_an_archive_may_not_name() {
+    let dir = Dir::new();
+    let mut spec = plain();
+    let linux = spec["linux"].as_object_mut().unwrap();
+    linux.insert("cgroupsPath".into(), json!("/system.slice"));
+    linux.insert("intelRdt".into(), json!({"closID": "theirs"}));
+    linux.insert("devices".into(), json!([{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}]));
+    let rule = json!({"allow": true, "type": "b", "major": 8, "minor": 0, "access": "rwm"});
+    linux.insert("resources".into(), json!({"devices": [{"allow": false, "access": "rwm"}, rule]}));
+    let flags = ["--cgroups-path", "/mine", "--rdt-class", "mine", "--device", "/dev/full:/dev/sda"];
+    let output = dir.run(&[&RESTORE[..], &flags].concat(), &spec.to_string());
+    assert_eq!(message(&output), "spec-gen: warning: standard input: linux.intelRdt: dropped\n");
+    let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let linux = &restored["linux"];
+    assert_eq!(linux["cgroupsPath"], "/mine");
+    assert_eq!(linux["intelRdt"], json!({"closID": "mine"}));
+    assert_eq!(linux["devices"][0]["path"], "/dev/sda");
+    assert_eq!((&linux["devices"][0]["major"], &linux["devices"][0]["minor"]), (&json!(1), &json!(7)));
+    assert_eq!(
+        linux["resources"]["devices"],
+        json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 7, "access": "rwm"}])
+    );
+    for (flags, text) in [
+        (["--device", "/dev/full"], "the checkpointed container has no device there"),
+        (["--device", "vendor.com/class=x"], "absolute paths"),
+    ] {
+        let output = dir.run(&[&RESTORE[..], &flags].concat(), &spec.to_string());
+        assert_ne!(output.status.code(), Some(0));
+        assert!(message(&output).contains(text), "{flags:?}: {}", message(&output));
+    }
+}
+
+#[test]
+fn an_id_changes_only_a_cgroup_path_below_podmans_parent() {
+    let dir = Dir::new();
+    let old = "ab".repeat(32);
+    for (path, expected) in [
+        (format!("/libpod_parent/libpod-{old}"), Some("/libpod_parent/libpod-NEW")),
+        (format!("machine.slice:libpod:{old}"), Some("machine.slice:libpod:NEW")),
+        (format!("/system.slice/sshd.service/libpod-{old}"), None),
+        (format!("/libpod_parent/../system.slice/libpod-{old}"), None),
+        (format!("system.slice:libpod:{old}"), None),
+    ] {
+        let mut spec = plain();
+        spec["linux"]["cgroupsPath"] = json!(path);
+        let restored = dir.spec(&[&RESTORE[..], &["--id", "NEW", "-q"]].concat(), &spec.to_string());
+        assert_eq!(restored["linux"]["cgroupsPath"].as_str(), expected, "{path}");
+    }
+}
+
+#[test]
+fn mounts_of_a_container_do_not_appear_on_the_host() {
+    let dir = Dir::new();
+    let mut spec = plain();
+    let bind = |source: &str, destination: &str, options: &[&str]| json!({"destination": destination, "type": "bind", "source": source, "options": options});
+    spec["mounts"] =
+        json!([bind("/x", "/a", &["rbind", "rshared"]), bind("/x", "/b", &["bind", "shared", "ro"])]);
+    let flags = ["-v", "/srv:/a", "-v", "/srv:/b:rslave,ro"];
+    let output = dir.run(&[&RESTORE[..], &flags].concat(), &spec.to_string());
+    assert!(message(&output).contains("mounts: /a: option rshared: dropped"), "{}", message(&output));
+    let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(restored["mounts"][0]["options"], json!(["rbind"]));
+    assert!(!restored["mounts"][1]["options"].to_string().contains("shared"));
+    // A writable tree of cgroups controls the host: whoever writes its release_agent runs a command there.
+    for options in [&["rbind"][..], &["rbind", "ro", "rw"]] {
+        spec["mounts"] = json!([bind("/sys/fs/cgroup", "/sys/fs/cgroup", options)]);
+        let output = dir.run(&RESTORE, &spec.to_string());
+        assert_eq!(output.status.code(), Some(1), "{options:?}");
+        assert!(
+            message(&output).contains("mounts: /sys/fs/cgroup: /sys/fs/cgroup: of"),
+            "{}",
+            message(&output)
+        );
+    }
+}
+
+#[test]
+fn a_namespace_shared_with_the_host_is_reported() {
+    let dir = Dir::new();
+    for kind in ["pid", "network", "ipc", "uts"] {
+        let mut spec = plain();
+        spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != kind);
+        let output = dir.run(&RESTORE, &spec.to_string());
+        let text = format!("no {kind} namespace: the container shares the host's");
+        assert!(output.status.success() && message(&output).contains(&text), "{}", message(&output));
+        let flag = format!("--{kind}");
+        let flags = [&RESTORE[..], &[&flag, "host"]].concat();
+        assert_eq!(message(&dir.run(&flags, &spec.to_string())), "", "{kind}");
+    }
+}
+
+#[test]
+fn mount_points_in_bound_directories_are_made() {
+    let dir = Dir::new();
+    dir.write("s1", "secret");
+    fs::create_dir_all(dir.path("volume")).unwrap();
+    fs::create_dir_all(dir.path("tree")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", dir.path("volume/link")).unwrap();
+    let bind = |destination: &str| json!({"destination": destination, "type": "bind", "source": "/old", "options": ["bind"]});
+    let mut spec = plain();
+    spec["mounts"] = json!([
+        bind("/run/secrets"), bind("/run/secrets/s1"), bind("/run/secrets/deep/s2"), bind("/var/run/secrets"),
+        bind("/var/run/secrets/s3"), bind("/run/secrets/tree"), {"destination": "/run/secrets/tmp", "type": "tmpfs", "source": "tmpfs"},
+        bind("/data"), bind("/data/sub/file"),
+    ]);
+    let text = spec.to_string();
+    let (file, tree, volume) = (dir.path("s1"), dir.path("tree"), dir.path("volume"));
+    let mut flags = RESTORE.to_vec();
+    let volumes: Vec<String> = [
+        (&file, "/run/secrets/s1"),
+        (&file, "/run/secrets/deep/s2"),
+        (&file, "/var/run/secrets/s3"),
+        (&tree, "/run/secrets/tree"),
+        (&volume, "/data"),
+        (&file, "/data/sub/file"),
+    ]
+    .iter()
+    .map(|(from, to)| format!("{from}:{to}"))
+    .collect();
+    volumes.iter().for_each(|v| flags.extend(["-v", v]));
+    flags.extend(["--manager-files", "mf", "--apply"]);
+    for _ in 0..2 {
+        dir.spec(&flags, &text);
+        for path in ["mf/run/secrets/s1", "mf/run/secrets/deep/s2", "mf/run/secrets/s3", "volume/sub/file"] {
+            assert!(Path::new(&dir.path(path)).is_file(), "{path}");
+        }
+        for path in ["mf/run/secrets/tree", "mf/run/secrets/tmp"] {
+            assert!(Path::new(&dir.path(path)).is_dir(), "{path}");
+        }
+    }
+    // A link in a volume is the archive's: nothing is made behind it.
+    let text = text.replace("/data/sub/file", "/data/link/x/file");
+    let flags: Vec<String> = flags.iter().map(|f| f.replace("/data/sub/file", "/data/link/x/file")).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let output = dir.run(&flags, &text);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message(&output).contains("link: expected a directory"), "{}", message(&output));
+}
+
+#[test]
+fn a_restored_spec_takes_no_orders_from_its_archive() {
+    let dir = Dir::new();
+    let spec = json!({
+        "ociVersion": "1.2.0", "root": {"path": "/other/rootfs"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro"]},
+            {"destination": "/data/", "type": "bind", "source": "/", "options": ["rbind"]},
+            {"destination": "/etc/hosts", "type": "bind", "source": "/run/hosts", "options": ["bind"]},
+            {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "ro"]},
+            {"destination": "/none", "type": "none", "source": "/root", "options": ["rbind"]},
+            {"destination": "/o", "type": "overlay", "source": "overlay", "options": ["lowerdir=/etc"]},
+            {"destination": "/disk", "type": "ext4", "source": "/dev/sda1"},
+        ],
+        "annotations": {"org.criu.config": "/tmp/evil", "cdi.k8s.io/x": "v.com/d=a", "run.oci.handler": "x", "mine": "kept"},
+        "hooks": {"poststop": [{"path": "/bin/evil"}]},
+        "linux": {"namespaces": [{"type": "network", "path": "/proc/7/ns/net"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}, {"type": "pid"}],
+            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/evil.sock"}}
+    })
+    .to_string();
+    let output = dir.run(&["--restore"], &spec);
+    let found = message(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    for text in [
+        "root.path: /other/rootfs: of the machine",
+        "mounts: /data: /srv/data: of",
+        "mounts: /data/: /: of",
+        "mounts: /etc/hosts: /run/hosts: of",
+        "mounts: /none: /root: of",
+        "mounts: /o: overlay of overlay: of",
+        "mounts: /disk: ext4 of /dev/sda1: of",
+        "network: /proc/7/ns/net: of",
+        "ipc: /proc/7/ns/ipc: of",
+        "warning: standard input: hooks.poststop: /bin/evil: dropped",
+        "org.criu.config: dropped",
+        "cdi.k8s.io/x: dropped",
+        "run.oci.handler: dropped",
+        "linux.seccomp.listenerPath: /run/evil.sock: dropped",
+        "hint: add --rootfs DIR -v DIR:/data",
+    ] {
+        assert!(found.contains(text), "{text} is not in\n{found}");
+    }
+    assert!(!found.contains("/sys:"), "{found}");
+
+    let flags = [
+        "--restore",
+        "--rootfs",
+        "rootfs",
+        "-v",
+        "/here/data:/data",
+        "-v",
+        "/here/hosts:/etc/hosts",
+        "--mount-remove",
+        "/none",
+        "--mount-remove",
+        "/disk",
+        "--mount-remove",
+        "/o",
+        "--network",
+        "ns:/run/netns/web",
+        "--ipc",
+        "ns:/proc/1/ns/ipc",
+        "-q",
+    ];
+    let restored = dir.spec(&flags, &spec);
+    assert_eq!(restored["root"]["path"], dir.path("rootfs"));
+    assert!(restored.get("hooks").is_none());
+    assert_eq!(restored["annotations"], json!({"mine": "kept"}));
+    let sources: Vec<&str> =
+        restored["mounts"].as_array().unwrap().iter().map(|m| m["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["proc", "/here/data", "/here/data", "/sys", "/here/hosts"]);
+    assert_eq!(restored["mounts"][1]["options"], json!(["rbind", "ro"]));
+    assert_eq!(
+        restored["linux"]["namespaces"],
+        json!([
+        {"type": "network", "path": "/run/netns/web"}, {"type": "ipc", "path": "/proc/1/ns/ipc"}, {"type": "pid"}])
+    );
+
+    // Sorting apart, trust changes nothing; and a path, once there, cannot go.
+    let trusted = dir.spec(&["--restore", "--trust-archive", "-q"], &spec);
+    assert_eq!(trusted["hooks"], json!({"poststop": [{"path": "/bin/evil"}]}));
+    assert_eq!(trusted["annotations"]["org.criu.config"], "/tmp/evil");
+    let output = dir.run(&["--restore", "--trust-archive", "--network", "private"], &spec);
+    assert!(message(&output).contains("can only be restored into one"), "{}", message(&output));
+    // A mount that CRIU does not know would not be made.
+    let output = dir.run(&["--restore", "--trust-archive", "-v", "/a:/new"], &spec);
+    assert!(
+        message(&output).contains("the checkpointed container has no mount there"),
+        "{}",
+        message(&output)
+    );
+}
+
+#[test]
+fn files_of_the_old_manager_come_from_one_directory() {
+    let dir = Dir::new();
+    let bind = |destination: &str| json!({"destination": destination, "type": "bind", "source": "/old/userdata/x", "options": ["bind", "rprivate"]});
+    let mounts =
+        ["/dev/shm", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"].map(bind);
+    let spec = json!({
+        "ociVersion": "1.2.0", "hostname": "web", "root": {"path": "/old"},
+        "mounts": mounts,
+    })
+    .to_string();
+    let flags = ["--restore", "--rootfs", "rootfs", "--manager-files", "files", "--shm-dir", "shm"];
+    let restored = dir.spec(&[&flags[..], &["--actions", "list"]].concat(), &spec);
+    assert!(!Path::new(&dir.path("files")).exists(), "nothing is made without --apply");
+    assert_eq!(fs::read_to_string(dir.path("list")).unwrap().lines().count(), 5);
+    let applied = dir.spec(&[&flags[..], &["--apply"]].concat(), &spec);
+    assert_eq!(applied, restored);
+    // What is restored was restored before: nothing is added to it.
+    let text = serde_json::to_string(&restored).unwrap();
+    assert_eq!(dir.spec(&[&flags[..], &["-q"]].concat(), &text).to_string(), text);
+    assert_eq!(fs::read_to_string(dir.path("files/hostname")).unwrap(), "web\n");
+    for mount in applied["mounts"].as_array().unwrap() {
+        let (destination, source) =
+            (mount["destination"].as_str().unwrap(), mount["source"].as_str().unwrap());
+        if destination == "/dev/shm" {
+            assert_eq!(source, dir.path("shm"));
+        } else {
+            assert!(source.starts_with(&dir.path("files/")) && Path::new(source).is_file(), "{source}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_container_takes_its_new_id_and_state() {
+    let dir = Dir::new();
+    let old = "ab".repeat(32);
+    let spec = json!({
+        "ociVersion": "1.2.0", "root": {"path": "/old"},
+        "mounts": [{"destination": "/etc/hosts", "type": "bind", "source": "/old/userdata/hosts"}],
+        "linux": {"cgroupsPath": format!("/libpod_parent/libpod-{old}"), "namespaces": [{"type": "network", "path": "/run/netns/old"}]}
+    })
+    .to_string();
+    dir.write(
+        "state.json",
+        r#"{"mountPoint":"/new","netns":"/run/netns/new","bindMounts":{"/etc/hosts":"/new/userdata/hosts"}}"#,
+    );
+    let restored = dir.spec(&["--restore", "--state", "state.json", "--id", "NEW"], &spec);
+    assert_eq!(restored["root"]["path"], "/new");
+    assert_eq!(restored["mounts"][0]["source"], "/new/userdata/hosts");
+    assert_eq!(restored["linux"]["cgroupsPath"], "/libpod_parent/libpod-NEW");
+    assert_eq!(restored["linux"]["namespaces"][0]["path"], "/run/netns/new");
+    let restored = dir.spec(
+        &[
+            "--restore",
+            "--state",
+            "state.json",
+            "--id",
+            "NEW",
+            "--cgroup-manager",
+            "systemd",
+            "--cgroup-parent",
+            "a.slice",
+        ],
+        &spec,
+    );
+    assert_eq!(restored["linux"]["cgroupsPath"], "a.slice:libpod:NEW");
+}
