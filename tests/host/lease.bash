@@ -42,12 +42,13 @@ lease_dir() {
     lease_lock "$leased_dir"
 }
 
-# lease_run CMD [ARG]...: replaces this (sub)shell by CMD, which does not inherit the locks and dies with this process's
-# parent. Otherwise a survivor would keep the leases of a killed run locked.
+# lease_run CMD [ARG]...: replaces this subshell by CMD, which dies with the shell that has the leases and does not inherit
+# their locks: a survivor would keep them locked.
 lease_run() {
     local fd
     for fd in "${leases[@]}"; do exec {fd}<&-; done
-    exec setpriv --pdeathsig KILL "$@"
+    # A command in the background would ignore these two.
+    exec env --default-signal=INT,QUIT setpriv --pdeathsig KILL "$@"
 }
 
 # lease_return: removes everything that this process has taken. Safe to call more than once.
@@ -139,8 +140,8 @@ hint: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 # cgroups_enable: lets the cgroups at the root of version 2 use all controllers.
 cgroups_enable() {
     local root=/sys/fs/cgroup controller
-    for controller in $(cat $root/cgroup.controllers); do
-        if [[ " $(cat $root/cgroup.subtree_control) " == *" $controller "* ]]; then continue; fi
+    for controller in $(<$root/cgroup.controllers); do
+        if [[ " $(<$root/cgroup.subtree_control) " == *" $controller "* ]]; then continue; fi
         if { echo "+$controller" >$root/cgroup.subtree_control; } 2>/dev/null; then
             lease_enabled+=("$controller")
         else
@@ -160,13 +161,13 @@ cgroups_disable() {
 
 # cgroups_remove CGROUP...: kills the processes in these cgroups and removes them with everything below.
 cgroups_remove() {
-    local try dir left
-    for try in {1..100}; do
+    local dir left
+    for _ in {1..100}; do
         left=''
         # A frozen process dies only when it is thawed, so the freezer must not be left for later.
         for dir; do cgroup_kill "$dir"; done
         for dir; do
-            find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null
+            find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true
             if [ -d "$dir" ]; then left+=" $dir"; fi
         done
         [ -n "$left" ] || return 0
@@ -185,5 +186,5 @@ cgroup_kill() {
         */freezer.state) echo THAWED >"$file" ;;
         */cgroup.procs) while read -r pid; do [ "$pid" = 0 ] || kill -KILL "$pid"; done <"$file" ;;
         esac
-    done < <(find "$1" \( -name cgroup.kill -o -name freezer.state -o -name cgroup.procs \)) 2>/dev/null || true
+    done < <(find "$1" \( -name cgroup.kill -o -name freezer.state -o -name cgroup.procs \) 2>/dev/null) 2>/dev/null || true
 }

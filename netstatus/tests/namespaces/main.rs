@@ -20,8 +20,9 @@ struct Netns {
 
 impl Netns {
     fn new() -> Netns {
-        let mut holder = Command::new("unshare")
-            .args(["--net", "sh", "-c", "echo; exec sleep 600"])
+        // Dies with this thread, also when the tests are killed and nothing is dropped.
+        let mut holder = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", "echo; exec sleep 600"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

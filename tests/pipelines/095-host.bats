@@ -1,0 +1,166 @@
+#!/usr/bin/env bats
+# A run of the tests leaves nothing on the host, however it ends, and does not disturb other runs.
+# bats file_tags=vm
+
+load helpers
+
+setup_file() {
+    export ROOT=/
+    TOOLS_BIN=$(dirname "$(command -v ckpt-pack)")
+    export TOOLS_BIN
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    # Marks the processes of this test.
+    export TEST_RUN=$BATS_TEST_NUMBER-$$
+    "$tests/host/left" >before
+}
+
+teardown() {
+    [ -z "${running:-}" ] || kill -KILL "$running" 2>/dev/null || true
+    # Removes what a failed test has left.
+    enter true
+}
+
+# enter CMD [ARG]...: as from outside of the tree that this test runs in.
+enter() {
+    "$tests/host/enter" "$@" 3>&-
+}
+
+# Creates cgroups as a container engine does, with a frozen process in them, in what is mounted below /sys/fs/cgroup.
+leave_cgroups='
+    roots=/sys/fs/cgroup
+    [ -e $roots/cgroup.procs ] || roots=$(echo $roots/*)
+    sleep 300 3>&- &
+    for root in $roots; do
+        mkdir -p $root/engine/web
+        for file in cpuset.cpus cpuset.mems; do
+            [ ! -e $root/cpuset.sched_load_balance ] || {
+                cat $root/$file >$root/engine/$file
+                cat $root/$file >$root/engine/web/$file
+            }
+        done
+        echo $! >$root/engine/web/cgroup.procs
+    done
+    for file in $roots/engine/web/freezer.state freezer/engine/web/freezer.state; do
+        [ ! -e /sys/fs/cgroup/$file ] || echo FROZEN >/sys/fs/cgroup/$file
+    done
+    [ ! -e /sys/fs/cgroup/engine/web/cgroup.freeze ] || echo 1 >/sys/fs/cgroup/engine/web/cgroup.freeze
+'
+
+# start_run SCRIPT: a run in the background, $running, that has executed SCRIPT and waits for the file "go".
+start_run() {
+    rm -f /var/tmp/*/tmp/ready
+    "$tests/host/enter" sh -euc "$1"'
+        touch /tmp/ready
+        while [ ! -e /tmp/go ]; do sleep 0.05; done' 3>&- 4>&- &
+    running=$!
+    for _ in {1..600}; do
+        compgen -G '/var/tmp/*/tmp/ready' >/dev/null && return
+        sleep 0.1
+    done
+    echo "the run does not get ready"
+    return 1
+}
+
+# left_behind KIND: whether there is an item of this kind that was not there before the test.
+left_behind() {
+    "$tests/host/left" before | grep "^$1 "
+}
+
+@test "every hierarchy has a cgroup for the run alone" {
+    enter sh -euc 'cat /proc/self/cgroup; echo; find /sys/fs/cgroup -mindepth 1 -type d -printf "%P\n"' >seen
+    sed '/^$/,$d' seen >own
+    [ -s own ]
+    # In version 2 only where that is mounted.
+    [ -e /sys/fs/cgroup/cgroup.procs ] || sed -i '/^0::/d' own
+    run ! grep -v ':/init$' own
+    # Its root is empty apart from that, whatever the host has.
+    run ! grep -vE '(^|/)init$' <(sed '1,/^$/d' seen | grep / || true)
+}
+
+@test "cgroups and processes of containers end with the run" {
+    enter sh -euc "$leave_cgroups"
+    run -0 "$tests/host/left" before
+}
+
+@test "the same on a machine with version 2 alone" {
+    unshare --mount --propagation private bash -euc '
+        umount -R /sys/fs/cgroup
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup
+        "$1" sh -euc "$2" 3>&-
+        [ -z "$(find /sys/fs/cgroup -name "ckpt-tools-run.*")" ]' bash "$tests/host/enter" "$leave_cgroups"
+}
+
+@test "a run ended by SIGTERM or SIGINT cleans up" {
+    local signal
+    for signal in TERM INT; do
+        # In the background a shell ignores SIGINT.
+        set -m
+        start_run "$leave_cgroups"
+        set +m
+        kill -s "$signal" "$running"
+        run ! wait "$running"
+        run -0 "$tests/host/left" before
+    done
+}
+
+@test "what a killed run leaves is removed by the next one" {
+    start_run "$leave_cgroups"
+    kill -KILL "$running"
+    run ! wait "$running"
+    left_behind cgroup
+    left_behind file
+    left_behind process
+    enter true
+    run -0 "$tests/host/left" before
+
+}
+
+@test "a run that is alive keeps what it has" {
+    start_run "$leave_cgroups"
+    find /sys/fs/cgroup /var/tmp -name 'ckpt-tools-run.*' | sort >theirs
+    [ "$(wc -l <theirs)" -gt 1 ]
+    enter true
+    diff theirs <(find /sys/fs/cgroup /var/tmp -name 'ckpt-tools-run.*' | sort)
+    touch "$(grep ^/var/tmp theirs)/tmp/go"
+    wait "$running"
+    run -0 "$tests/host/left" before
+}
+
+@test "a machine whose cgroups cannot be written is an error that says so" {
+    local how
+    for how in 'mount -o remount,bind,ro "$dir"' 'umount "$dir"'; do
+        run -1 unshare --mount --propagation private bash -euc '
+            for dir in $(awk "\$5 ~ /^\/sys\/fs\/cgroup/ { print \$5 }" /proc/self/mountinfo | tac); do '"$how"'; done
+            "$1" true 3>&-' bash "$tests/host/enter"
+        [[ $output == *'enter: error: /sys/fs/cgroup'*'hint: '* ]]
+        run -0 "$tests/host/left" before
+    done
+}
+
+@test "the comparison of before and after names every kind of leftover" {
+    local item make
+    while IFS='|' read -r item make; do
+        echo "$item"
+        run -0 unshare --mount --net --propagation private bash -euc '
+            "$1" >before
+            eval "$2"
+            "$1" before && exit 1
+            rm -rf /dev/shm/left /var/tmp/ckpt-tools-run.left
+            rmdir /sys/fs/cgroup/left /sys/fs/cgroup/*/left 2>/dev/null || true
+            [ -z "${pid:-}" ] || kill "$pid"' bash "$tests/host/left" "$make"
+        grep -F "$item" <<<"$output"
+    done <<'KINDS'
+cgroup /sys/fs/cgroup|mkdir "$(dirname "$(find /sys/fs/cgroup -name cgroup.procs -print -quit)")/left"
+mount /mnt tmpfs tmpfs|mount -t tmpfs tmpfs /mnt
+network interface left|ip link add left type bridge
+network namespace left|mount -t tmpfs tmpfs /run; mkdir /run/netns; touch /run/netns/left
+file /run/runc/web|mkdir -p /run/runc/web
+file /run/libpod/alive|mkdir -p /run/libpod; touch /run/libpod/alive
+file /var/tmp/ckpt-tools-run.left|mkdir /var/tmp/ckpt-tools-run.left
+file /dev/shm/left|touch /dev/shm/left
+process |export TEST_RUN=x; sleep 60 >/dev/null 2>&1 3>&- & pid=$!
+KINDS
+}
