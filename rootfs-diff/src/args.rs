@@ -123,7 +123,7 @@ pub struct Apply {
 #[derive(clap::Args, Debug)]
 #[group(skip)]
 pub struct SourceArgs {
-    /// The mount point of an overlay; its layers are read from /proc/self/mountinfo, or given by --upper and --lower
+    /// Compare the overlay that is mounted here; name its layers by --upper and --lower only if it is a fuse-overlayfs
     #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source", conflicts_with = "from")]
     pub rootfs: Option<PathBuf>,
     /// The upper directory of an overlay that need not be mounted
@@ -173,8 +173,15 @@ impl SourceArgs {
                 ));
             }
         };
+        use rootfs_diff::layers::LayersError as L;
         use rootfs_diff::source::SourceError as E;
         source.map_err(|e| match e {
+            E::Layers(_, L::Hidden(_)) => {
+                cli::Hint::on(e, "unmount what hides it, or compare two trees: --from DIR --to DIR")
+            }
+            E::Layers(_, L::Idmapped(_) | L::InUse(_) | L::Deleted | L::Detached) => {
+                cli::Hint::on(e, "compare two trees: --from IMAGE_TREE --to MOUNTPOINT")
+            }
             E::Layers(..) => cli::Hint::on(
                 e,
                 "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to MOUNTPOINT",

@@ -21,28 +21,45 @@ pub struct Layers {
     pub index: bool,
 }
 
-/// Why the layers of a mount cannot be told.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// Why the layers of a mount are not known.
+#[derive(Debug, thiserror::Error)]
 pub enum LayersError {
-    /// Nothing is mounted there, or not an overlay.
+    /// The kernel reported an error.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Another file system is mounted there.
     #[error("not an overlay mount but {0}")]
     NotOverlay(String),
-    /// fuse-overlayfs does not tell.
+    /// The path leads to a later mount.
+    #[error("the overlay mounted here is hidden by a later mount ({0})")]
+    Hidden(String),
+    /// No process has the mount in its mount namespace.
+    #[error("its mount is in no mount namespace that /proc shows")]
+    Detached,
+    /// A bind mount whose directory was removed from the overlay.
+    #[error("the directory that is mounted here was deleted")]
+    Deleted,
+    /// fuse-overlayfs keeps them to itself.
     #[error("fuse-overlayfs does not show its layers")]
     Fuse,
-    /// Mounted with relative paths or descriptors.
-    #[error("mounted with layer {0:?}, which means something only to the program that mounted it")]
-    Unresolvable(String),
+    /// The layers named in the mount options are not those that the mount reads.
+    #[error("the mount reads other directories than its options name: {0}")]
+    Unproven(String),
+    /// A process has listed the root directory and keeps it open: then the kernel does not read the layers again.
+    #[error(
+        "cannot prove that {0:?} is a layer while a process holds the root directory of the overlay open"
+    )]
+    InUse(String),
+    /// The mount reads the layer with other owners than any path to it shows.
+    #[error("the lower directory {0} was an idmapped mount when the overlay was mounted, and no longer is")]
+    Idmapped(String),
 }
 
 impl Layers {
-    /// The layers of `mount`.
-    ///
-    /// Relative paths are those of containers/storage, which mounts from its graph root when the options get too long:
-    /// the mount point is then `ID/merged` there.
+    /// Returns the layers that the options of `mount` name. Their paths may be relative, and may no longer lead to them.
     ///
     /// # Errors
-    /// When the mount is no overlay or its layers cannot be found again.
+    /// Returns an error if the mount is no overlay, or one that does not name its layers.
     pub fn of(mount: &Mount) -> Result<Layers, LayersError> {
         match &mount.fs_type[..] {
             b"overlay" => {}
@@ -56,7 +73,7 @@ impl Layers {
                 .position(|&b| b == b'=')
                 .map_or((&option[..], &b""[..]), |at| (&option[..at], &option[at + 1..]));
             match key {
-                b"upperdir" => layers.upper = Some(directory(value)),
+                b"upperdir" => layers.upper = Some(path(value)),
                 b"lowerdir" => {
                     let (lowers, data_only) = split_lowers(value);
                     layers.lowers.extend(lowers);
@@ -69,18 +86,11 @@ impl Layers {
                 _ => {}
             }
         }
-        let graph_root = path(&mount.mount_point).parent().and_then(Path::parent).map(Path::to_path_buf);
-        for layer in layers.upper.iter_mut().chain(&mut layers.lowers).chain(&mut layers.data_only) {
-            if layer.is_relative() {
-                let found = graph_root.as_ref().map(|root| root.join(&*layer)).filter(|full| full.is_dir());
-                *layer = found.ok_or_else(|| LayersError::Unresolvable(layer.to_string_lossy().into()))?;
-            }
-        }
         Ok(layers)
     }
 }
 
-/// Splits `a:b::c` at unescaped colons; behind `::` stand data-only layers. `\x` is `x`.
+/// Splits `a:b::c` at unescaped colons; data-only layers follow `::`. `\x` is `x`.
 pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (mut names, mut data) = (Vec::new(), Vec::new());
     let mut current = Vec::new();
@@ -105,13 +115,9 @@ pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (names, data)
 }
 
-/// upperdir as shown is what was given; kernels differ in whether a backslash in it was an escape.
-fn directory(value: &[u8]) -> PathBuf {
-    let plain = path(value);
-    if plain.is_dir() || !value.contains(&b'\\') {
-        return plain;
-    }
-    let mut rest = value.iter().copied();
+/// Returns the upper directory that `value` names if its backslashes are escapes, which depends on the kernel.
+pub(crate) fn unescaped(value: &Path) -> PathBuf {
+    let mut rest = value.as_os_str().as_bytes().iter().copied();
     let mut unescaped = Vec::new();
     while let Some(byte) = rest.next() {
         unescaped.extend(if byte == b'\\' { rest.next() } else { Some(byte) });
@@ -132,6 +138,7 @@ mod tests {
             mount_point: b"/m".to_vec(),
             fs_type: b"overlay".to_vec(),
             options: options.iter().map(|o| o.as_bytes().to_vec()).collect(),
+            ..Mount::default()
         }
     }
 
@@ -156,24 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_resolved_is_said() {
-        assert!(
-            matches!(Layers::of(&mount(&["lowerdir=3:4"])), Err(LayersError::Unresolvable(layer)) if layer == "3")
-        );
-        let ext4 = Mount { fs_type: b"ext4".to_vec(), ..mount(&[]) };
-        assert_eq!(Layers::of(&ext4), Err(LayersError::NotOverlay("ext4".into())));
+    fn other_file_systems_are_named() {
+        let other = |fs_type: &[u8]| Layers::of(&Mount { fs_type: fs_type.to_vec(), ..mount(&[]) });
+        assert!(matches!(other(b"ext4"), Err(LayersError::NotOverlay(name)) if name == "ext4"));
+        assert!(matches!(other(b"fuse.fuse-overlayfs"), Err(LayersError::Fuse)));
     }
 
     #[test]
-    fn relative_layers_are_found_in_the_graph_root() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["ID/diff", "ID/merged", "l/X"] {
-            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+    fn a_backslash_in_the_upper_directory_may_be_an_escape() {
+        for (given, plain) in [("/u", "/u"), (r"/a\:b", "/a:b"), (r"/a\\b", r"/a\b"), (r"/a\", "/a")] {
+            assert_eq!(unescaped(Path::new(given)), PathBuf::from(plain));
         }
-        let mut mount = mount(&["lowerdir=l/X", "upperdir=ID/diff"]);
-        mount.mount_point = dir.path().join("ID/merged").into_os_string().into_encoded_bytes();
-        let layers = Layers::of(&mount).unwrap();
-        assert_eq!(layers.lowers, [dir.path().join("l/X")]);
-        assert_eq!(layers.upper, Some(dir.path().join("ID/diff")));
     }
 }

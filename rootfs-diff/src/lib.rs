@@ -11,6 +11,7 @@ pub mod layers;
 mod links;
 pub mod mountinfo;
 mod orphans;
+mod overlay;
 mod same_inode;
 pub mod source;
 mod tree;

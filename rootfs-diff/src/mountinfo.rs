@@ -1,8 +1,14 @@
 //! `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 
 /// One mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
+    /// The ID that statx(2) reports for everything in the mount.
+    pub id: u64,
+    /// Device number of the file system, as major and minor.
+    pub device: (u32, u32),
+    /// The directory of the file system that is mounted: `/`, or another one for a bind mount.
+    pub root: Vec<u8>,
     /// Where it is mounted.
     pub mount_point: Vec<u8>,
     /// File system type.
@@ -11,7 +17,7 @@ pub struct Mount {
     pub options: Vec<Vec<u8>>,
 }
 
-/// Reads the file's text. Lines that are not understood are passed over: the kernel may add fields, never change these.
+/// Reads the file's text. Skips lines of an unknown form: the kernel may add fields but never changes these.
 pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|&b| b == b'\n').filter_map(line).collect()
 }
@@ -23,14 +29,41 @@ pub fn at<'a>(mounts: &'a [Mount], path: &[u8]) -> Option<&'a Mount> {
 
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&b| b == b' ');
-    let mount_point = decode(fields.nth(4)?);
+    let id = number(fields.next()?)?;
+    let mut device = fields.nth(1)?.splitn(2, |&b| b == b':').map(number);
+    let device = (device.next()??, device.next()??);
+    let root = decode(fields.next()?);
+    let mount_point = decode(fields.next()?);
     // Any number of optional fields, then a single dash.
     fields.find(|field| *field == b"-")?;
     let fs_type = fields.next()?.to_vec();
     let _source = fields.next()?;
     // A comma within a value is escaped, so the list is split before it is decoded.
-    let options = fields.next()?.split(|&b| b == b',').map(decode).collect();
-    Some(Mount { mount_point, fs_type, options })
+    let options = fields.next()?.split(|&b| b == b',').map(|option| decode(&colons(option))).collect();
+    Some(Mount { id, device, root, mount_point, fs_type, options })
+}
+
+fn number<N: std::str::FromStr>(field: &[u8]) -> Option<N> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// Linux 6.5 to 6.7 print a colon inside the name of a lower directory as `\072`, all others as the escape that was given.
+fn colons(option: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(option.len());
+    let mut rest = option;
+    while let Some((&first, tail)) = rest.split_first() {
+        match rest.strip_prefix(br"\072") {
+            Some(after) => {
+                out.extend(br"\134:");
+                rest = after;
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
 }
 
 /// Replaces the kernel's `\ooo` escapes (space, tab, newline, backslash, and comma in options).
@@ -61,11 +94,14 @@ mod tests {
     #[test]
     fn escapes_are_decoded_after_the_options_are_split() {
         let text = br"36 35 98:0 / /mnt\0402 rw,noatime master:1 propagate_from:2 - overlay overlay rw,lowerdir=a\040b:c\134:d,lowerdir+=/x\054y
-37 35 98:0 / /mnt\0402 rw - ext4 /dev/x rw
+37 35 98:0 /a\040dir /mnt\0402 rw - ext4 /dev/x rw
+38 35 0:77 / /m rw - overlay overlay rw,lowerdir=/a\072b:/c
 nonsense
 ";
         let mounts = parse(text);
-        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts.len(), 3);
+        assert_eq!((mounts[1].id, mounts[1].device, &mounts[1].root[..]), (37, (98, 0), &b"/a dir"[..]));
+        assert_eq!(mounts[2].options[1], br"lowerdir=/a\:b:/c");
         assert_eq!(mounts[0].mount_point, b"/mnt 2");
         assert_eq!(mounts[0].options[1], br"lowerdir=a b:c\:d");
         assert_eq!(mounts[0].options[2], br"lowerdir+=/x,y");

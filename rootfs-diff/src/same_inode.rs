@@ -1,7 +1,7 @@
 //! When the status of an object in both trees proves that they show one inode, and nothing more need be read.
 
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use tartree::{Root, Status};
 
 use crate::layers::Layers;
 use crate::mountinfo::{self, Mount};
+use crate::overlay::mount_id;
 
 /// File systems on which device and inode number name one file (linux/magic.h): ext2 to ext4, xfs, btrfs, tmpfs,
 /// overlayfs, f2fs. One in user space numbers inodes as it likes, and bcachefs numbers those of a snapshot as the others.
@@ -29,7 +30,11 @@ pub(crate) enum SameInode {
 impl SameInode {
     /// What proves it in two trees that the user has named.
     pub fn of_trees(from: (&Path, &Root), to: (&Path, &Root)) -> SameInode {
-        let mounts = fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
+        let mut mounts =
+            fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
+        // Not of a hidden mount, and not of a directory inside an overlay: its inodes are compared one by one.
+        let shown = [shown(from.0), shown(to.0)];
+        mounts.retain(|mount| shown.contains(&Some(mount.id)) && mount.root == b"/");
         if is_below(&mounts, from.0, to.0) {
             SameInode::Layers
         } else if is_numbered(from.1.fd()) && is_numbered(to.1.fd()) {
@@ -49,6 +54,11 @@ impl SameInode {
         };
         same && a.ctime() == b.ctime() && a.file_type() == b.file_type() && a.size() == b.size()
     }
+}
+
+/// Returns the ID of the mount that the path leads to.
+fn shown(path: &Path) -> Option<u64> {
+    mount_id(fs::File::open(path).ok()?.as_fd()).ok()
 }
 
 fn is_numbered(root: BorrowedFd<'_>) -> bool {
@@ -90,6 +100,7 @@ mod tests {
                 mount_point: at(name).into_os_string().into_encoded_bytes(),
                 fs_type: b"overlay".to_vec(),
                 options: lowers.chain(upper).map(String::into_bytes).collect(),
+                ..Mount::default()
             }
         };
         let mounts = [

@@ -7,16 +7,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen,
 };
 use tartree::{Files, Place, Root, TarPath};
 
 use crate::layers::{Layers, LayersError};
-use crate::mountinfo;
+use crate::overlay::{Directories, Found, Namespace, alone, identify, listable};
 use crate::same_inode::SameInode;
 use crate::tree::{Marks, Tree};
 use crate::upper::Upper;
@@ -55,7 +55,9 @@ pub struct Source {
 
 /// Who shows the tree as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
+enum View<'a> {
+    /// The kernel, and only this directory of the overlay.
+    Part(&'a [u8]),
     /// The kernel, and nothing is mounted in it.
     Alone,
     /// The kernel, with what is mounted in it.
@@ -89,27 +91,25 @@ impl Files for New {
 }
 
 impl Source {
-    /// The overlay that is mounted at `mount_point`.
+    /// Opens the overlay that is mounted at `mount_point`, or the directory of one that is bind-mounted there.
     ///
     /// # Errors
-    /// When nothing is mounted there, its layers cannot be told, or a view cannot be made.
+    /// Returns an error if no overlay is mounted there, if its layers cannot be proved, or if there is no merged view of them.
     pub fn mounted(mount_point: &Path) -> Result<Source, SourceError> {
         let open = |e| SourceError::Open(mount_point.into(), e);
-        let real = fs::canonicalize(mount_point).map_err(open)?;
-        let text = fs::read("/proc/self/mountinfo")
-            .map_err(|e| SourceError::Open("/proc/self/mountinfo".into(), e))?;
-        let mounts = mountinfo::parse(&text);
         let layers = |e| SourceError::Layers(mount_point.into(), e);
-        let mount = mountinfo::at(&mounts, real.as_os_str().as_bytes()).ok_or_else(|| {
-            layers(LayersError::NotOverlay("a directory without a mount of its own".into()))
-        })?;
-        let found = Layers::of(mount).map_err(layers)?;
-        let upper = found.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
-        let (merged, view) = match alone(&real).map_err(open)? {
+        let found = Found::of(directory(mount_point).map_err(open)?).map_err(layers)?;
+        let names = Layers::of(&found.mount).map_err(layers)?;
+        if names.upper.is_none() {
+            return Err(SourceError::NoUpper(mount_point.into()));
+        }
+        let directories = identify(&found, &names).map_err(layers)?;
+        let (merged, view) = match found.alone().map_err(open)? {
             Some(merged) => (merged, View::Alone),
-            None => (Root::open(&real).map_err(open)?, View::Mounted),
+            None => (Root::new(listable(found.dir()).map_err(|e| open(e.into()))?), View::Mounted),
         };
-        Source::of_layers(&found, &upper, merged, view)
+        let view = if found.inside().is_empty() { view } else { View::Part(found.inside()) };
+        Source::of_layers(&names, directories, merged, view)
     }
 
     /// The overlay that is mounted at `mount_point` and does not tell its layers, such as a fuse-overlayfs.
@@ -117,9 +117,9 @@ impl Source {
     /// # Errors
     /// When a view cannot be made.
     pub fn mounted_from(mount_point: &Path, layers: &Layers) -> Result<Source, SourceError> {
-        let upper = layers.upper.clone().ok_or_else(|| SourceError::NoUpper(mount_point.into()))?;
+        let directories = given(layers)?;
         let merged = without_submounts(mount_point).map_err(|e| SourceError::Open(mount_point.into(), e))?;
-        let source = Source::of_layers(layers, &upper, merged, View::Program)?;
+        let source = Source::of_layers(layers, directories, merged, View::Program)?;
         // A file system in user space numbers inodes as it likes.
         Ok(Source { same_inode: SameInode::Never, ..source })
     }
@@ -130,10 +130,11 @@ impl Source {
     /// When a view cannot be made.
     pub fn unmounted(layers: &Layers) -> Result<Source, SourceError> {
         let upper = layers.upper.clone().ok_or_else(|| SourceError::NoUpper(PathBuf::from("upper")))?;
-        let mut names = vec![upper.clone()];
-        names.extend(layers.lowers.iter().cloned());
-        let merged = merge(&names, layers)?;
-        Source::of_layers(layers, &upper, Root::new(merged), View::Made)
+        let directories = given(layers)?;
+        let path = |path: &PathBuf| directory(path).map_err(|e| SourceError::Open(path.clone(), e));
+        let names = [&upper].into_iter().chain(&layers.lowers).map(path).collect::<Result<Vec<_>, _>>()?;
+        let merged = merge(&names, &directories.data_only, &directories.namespace, layers.userxattr)?;
+        Source::of_layers(layers, directories, Root::new(merged), View::Made)
     }
 
     /// Two plain trees, of any storage driver.
@@ -155,35 +156,41 @@ impl Source {
         })
     }
 
-    fn of_layers(layers: &Layers, upper: &Path, merged: Root, view: View) -> Result<Source, SourceError> {
-        let open = |path: &Path| Root::open(path).map_err(|e| SourceError::Open(path.into(), e));
-        let base = match &layers.lowers[..] {
-            // overlayfs wants two layers, and a single one without data-only layers is its own view.
-            [only] if layers.data_only.is_empty() => open(only)?,
-            lowers => Root::new(merge(lowers, layers)?),
+    fn of_layers(
+        layers: &Layers,
+        directories: Directories,
+        merged: Root,
+        view: View,
+    ) -> Result<Source, SourceError> {
+        let Directories { upper, upper_alone, mut lowers, data_only, namespace, .. } = directories;
+        let base = match lowers.len() {
+            // overlayfs refuses a single layer, and without data-only layers that layer is its own view.
+            1 if data_only.is_empty() => lowers.remove(0),
+            _ => merge(&lowers, &data_only, &namespace, layers.userxattr)?,
+        };
+        let base = match view {
+            View::Part(inside) => part(base.as_fd(), inside)?,
+            _ => base,
         };
         let marks = if layers.userxattr { Marks::User } else { Marks::Trusted };
         // With an index the other names of a changed hard link are not in the upper directory at all.
         // The kernel marks the upper directory with the lower one it belongs to when there is an index to be kept.
         let origin = marks.prefix().map(|prefix| [prefix, b"origin"].concat()).unwrap_or_default();
         let without_index = view == View::Made;
-        let lost_index =
-            without_index && matches!(xattr::get(upper, OsStr::from_bytes(&origin)), Ok(Some(_)));
-        // Nor is any help in one of which only those who mounted it see what is hidden.
+        let path = format!("/proc/self/fd/{}", upper.as_raw_fd());
+        let origin = xattr::get_deref(path, OsStr::from_bytes(&origin));
+        let lost_index = without_index && matches!(origin, Ok(Some(_)));
+        // The upper directory is no help either to a process that cannot read the xattrs by which it hides what is below.
         let by_others = matches!(view, View::Alone | View::Mounted);
+        let root = Root::new(upper);
         let upper = match view {
+            View::Part(_) => None,
             _ if layers.index || by_others && !marks.are_seen() => None,
-            View::Mounted | View::Program => Some(Upper::new(open(upper)?, marks)),
-            View::Alone | View::Made => {
-                let clone = alone(upper).and_then(|clone| clone.map(listable).transpose());
-                Some(match clone.map_err(|e| SourceError::Open(upper.into(), e))? {
-                    Some(root) => Upper::shown_in(root, marks, &merged),
-                    None => Upper::new(open(upper)?, marks),
-                })
-            }
+            View::Alone | View::Made if upper_alone => Some(Upper::shown_in(root, marks, &merged)),
+            _ => Some(Upper::new(root, marks)),
         };
         Ok(Source {
-            base: Tree::new(base, marks),
+            base: Tree::new(Root::new(base), marks),
             new: Tree::new(merged, marks),
             upper,
             without_index,
@@ -227,51 +234,83 @@ impl Source {
     }
 }
 
-/// The directory as it is below everything that is mounted inside it: volumes, `/proc`, bind mounts.
+/// Opens the directory at `path`, following links: it is what the user named.
+fn directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a directory without what is mounted inside it: volumes, `/proc`, bind mounts.
 fn without_submounts(dir: &Path) -> io::Result<Root> {
-    alone(dir)?.map_or_else(|| Root::open(dir), Ok)
+    alone(directory(dir)?.as_fd())?.map_or_else(|| Root::open(dir), Ok)
 }
 
-/// As [`without_submounts`]; `None` where that cannot be had.
-fn alone(dir: &Path) -> io::Result<Option<Root>> {
-    // A clone of one mount does not carry the mounts in it (open_tree(2), without AT_RECURSIVE).
-    match open_tree(CWD, dir, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC) {
-        Ok(fd) => Ok(Some(Root::new(fd))),
-        // An ordinary user, a locked mount, or a kernel before 5.2: mounts are recognised by their ids then.
-        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
+/// Opens the directories that the user has named as the layers of an overlay.
+fn given(layers: &Layers) -> Result<Directories, SourceError> {
+    let open = |path: &PathBuf| {
+        let dir = fs::File::open(path).map(OwnedFd::from);
+        dir.map_err(|e| SourceError::Open(path.clone(), e))
+    };
+    let path = layers.upper.clone().ok_or_else(|| SourceError::NoUpper(PathBuf::from("upper")))?;
+    let upper = open(&path)?;
+    let clone = alone(upper.as_fd())
+        .and_then(|clone| clone.map(|root| Ok(listable(root.fd())?)).transpose())
+        .map_err(|e| SourceError::Open(path, e))?;
+    let (upper_alone, upper) = (clone.is_some(), clone.unwrap_or(upper));
+    let all = |paths: &[PathBuf]| paths.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let (lowers, data_only) = (all(&layers.lowers)?, all(&layers.data_only)?);
+    let namespace = Namespace::own().map_err(|e| SourceError::Open("/proc/self/mountinfo".into(), e))?;
+    Ok(Directories { upper, upper_alone, lowers, data_only, namespace })
 }
 
-/// The same root by a descriptor that more can be asked of than of one that is `O_PATH`.
-fn listable(root: Root) -> io::Result<Root> {
+/// Opens the directory `inside` of `base`, or an empty one if there is none.
+fn part(base: BorrowedFd<'_>, inside: &[u8]) -> Result<OwnedFd, SourceError> {
+    let open = |e: Errno| SourceError::Open(OsStr::from_bytes(inside).into(), e.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(Root::new(openat(root.fd(), ".", flags, Mode::empty())?))
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match openat2(base, OsStr::from_bytes(inside), flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => empty().map_err(open),
+        opened => opened.map_err(open),
+    }
 }
 
-/// A read-only merged view of `lowers`, topmost first: a mount without a mount point that ends with its descriptor.
-fn merge(lowers: &[PathBuf], layers: &Layers) -> Result<OwnedFd, SourceError> {
-    let mut open = Vec::new();
-    for path in lowers.iter().chain(&layers.data_only) {
-        let fd = fs::File::open(path).map_err(|e| SourceError::Open(path.clone(), e))?;
-        open.push(OwnedFd::from(fd));
-    }
-    let (names, data) = open.split_at(lowers.len());
+/// Returns an empty directory that nobody else sees.
+fn empty() -> rustix::io::Result<OwnedFd> {
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(fs.as_fd())?;
+    fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// Merges `lowers`, topmost first, into a read-only view: a mount without a mount point that ends with its descriptor.
+fn merge(
+    lowers: &[OwnedFd],
+    data_only: &[OwnedFd],
+    namespace: &Namespace,
+    userxattr: bool,
+) -> Result<OwnedFd, SourceError> {
     // redirect and metacopy marks are followed where they are; only a user namespace refuses the option.
-    let attempts: &[bool] = if layers.userxattr { &[false] } else { &[true, false] };
-    let mut last = Errno::INVAL;
-    for &follow in attempts {
-        match view(names, data, layers.userxattr, follow) {
-            Ok(fd) => return Ok(fd),
-            Err(e) => last = e,
+    let attempts: &[bool] = if userxattr { &[false] } else { &[true, false] };
+    let view = namespace.within(|descriptors| {
+        let mut last = Errno::INVAL;
+        for &follow in attempts {
+            match view(lowers, data_only, descriptors, userxattr, follow) {
+                Ok(fd) => return Ok(fd),
+                Err(e) => last = e,
+            }
         }
-    }
-    Err(SourceError::Merge(lowers.len(), last.into()))
+        Err(io::Error::from(last))
+    });
+    view.map_err(|e| SourceError::Merge(lowers.len(), e))
 }
 
-fn view(names: &[OwnedFd], data: &[OwnedFd], userxattr: bool, follow: bool) -> rustix::io::Result<OwnedFd> {
-    // Descriptors stand for the paths: a value of fsconfig is limited to 255 bytes, and needs no escapes this way.
-    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+fn view(
+    names: &[OwnedFd],
+    data: &[OwnedFd],
+    descriptors: &str,
+    userxattr: bool,
+    follow: bool,
+) -> rustix::io::Result<OwnedFd> {
+    // Descriptors instead of paths: a value of fsconfig is limited to 255 bytes, and needs no escapes this way.
+    let path = |fd: &OwnedFd| format!("{descriptors}{}", fd.as_raw_fd());
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let one_by_one = names.iter().try_for_each(|fd| fsconfig_set_string(fs.as_fd(), "lowerdir+", path(fd)));
     match one_by_one {
