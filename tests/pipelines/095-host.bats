@@ -109,7 +109,6 @@ ends_with() {
     done
 }
 
-# bats test_tags=vm
 @test "what a killed run leaves is removed by the next one" {
     start_run "$leave_cgroups"
     kill -KILL "$running"
