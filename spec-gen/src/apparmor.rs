@@ -10,14 +10,52 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
 
+use crate::run::Job;
 use crate::spec::Spec;
 
 /// Where the kernel tells, below /sys.
 const ENABLED: &str = "module/apparmor/parameters/enabled";
 const PROFILES: &str = "kernel/security/apparmor/profiles";
 
+/// The word for no profile.
+const UNCONFINED: &str = "unconfined";
+
 /// Profiles of this name podman makes and loads itself when it starts a container.
 const PODMANS_OWN: &str = "containers-default-";
+
+/// Removes a profile that nothing can be started with on a host without AppArmor, as podman does; runc and crun refuse even
+/// `unconfined` there. A spec that comes with a profile and whose profile no flag asks about stays as it is.
+///
+/// # Errors
+/// Returns an error if a flag names a profile and the host has no AppArmor: without a word the container would be unconfined.
+pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let flag = job.args.security.apparmor.as_deref();
+    let concerns_us = flag.is_some() || job.container.is_libpod;
+    let Some(profile) = job.spec.text("process.apparmorProfile").filter(|_| concerns_us).map(str::to_owned)
+    else {
+        return Ok(());
+    };
+    let is_profile = profile != UNCONFINED;
+    // --check-host reports a profile that the host cannot give.
+    if Host::of_process(false).is_enabled()? || is_profile && job.args.security.check_host {
+        return Ok(());
+    }
+    if is_profile && flag.is_some() {
+        return Err(cli::Hint::on(
+            anyhow::anyhow!("--apparmor {profile}: AppArmor is disabled on the host"),
+            "to start the container without a profile: --apparmor unconfined",
+        ));
+    }
+    if is_profile {
+        job.session.warn(format_args!(
+            "{}: process.apparmorProfile: {profile} dropped: AppArmor is disabled on the host",
+            job.name
+        ));
+    }
+    job.spec.remove("process.apparmorProfile");
+    job.trace.because(&job.spec, || "no AppArmor on the host".into());
+    Ok(())
+}
 
 /// Asks this host for the profile in the spec; a warning where another tool has to load it first.
 ///
@@ -27,8 +65,7 @@ pub fn check(spec: &Spec, rootless: bool) -> anyhow::Result<Option<String>> {
     let Some(profile) = spec.text("process.apparmorProfile").filter(|p| !p.is_empty()) else {
         return Ok(None);
     };
-    let host = Host { rootless: rootless || !geteuid().is_root(), sys: Path::new("/sys") };
-    host.check(profile).context("process.apparmorProfile")
+    Host::of_process(rootless).check(profile).context("process.apparmorProfile")
 }
 
 struct Host<'a> {
@@ -37,6 +74,14 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
+    fn of_process(rootless: bool) -> Host<'static> {
+        Host { rootless: rootless || !geteuid().is_root(), sys: Path::new("/sys") }
+    }
+
+    fn is_enabled(&self) -> anyhow::Result<bool> {
+        Ok(self.read(ENABLED)?.starts_with('Y'))
+    }
+
     /// A file of the kernel; empty where there is none.
     fn read(&self, file: &str) -> anyhow::Result<String> {
         let path = self.sys.join(file);
@@ -48,13 +93,13 @@ impl Host<'_> {
     }
 
     fn check(&self, profile: &str) -> anyhow::Result<Option<String>> {
-        if profile == "unconfined" {
+        if profile == UNCONFINED {
             return Ok(None);
         }
         if self.rootless {
             bail!("cannot load AppArmor profile {profile:?} as an ordinary user");
         }
-        if !self.read(ENABLED)?.starts_with('Y') {
+        if !self.is_enabled()? {
             bail!("profile {profile:?} specified but AppArmor is disabled on the host");
         }
         // `NAME (MODE)` on each line.

@@ -24,6 +24,10 @@ pub struct Container {
     pub groups: Vec<String>,
     /// Users whose entry on the host counts when the image has none.
     pub host_users: Vec<String>,
+    /// Whether a flag or the image sets HOME.
+    pub home_is_given: bool,
+    /// The image's entrypoint, which ARGS follow.
+    pub entrypoint: Vec<String>,
     /// Whether the manager writes a passwd entry for an unknown numeric user, and the templates it has for it.
     pub passwd: bool,
     pub passwd_entry: String,

@@ -83,15 +83,20 @@ impl Wanted {
     /// # Errors
     /// When the parts make no sense.
     pub fn parse(flag: &str) -> anyhow::Result<Wanted> {
-        let is_access = |s: &str| !s.is_empty() && s.chars().all(|c| "rwm".contains(c));
+        let is_access = |s: &str| {
+            let once = |c: char| "rwm".contains(c) && s.matches(c).count() == 1;
+            !s.is_empty() && s.chars().all(once)
+        };
         let parts: Vec<&str> = flag.split(':').collect();
         let (source, destination, access) = match parts[..] {
             [source] => (source, source, "rwm"),
             [source, access] if is_access(access) => (source, source, access),
             [source, destination] => (source, destination, "rwm"),
             [source, destination, access] if is_access(access) => (source, destination, access),
-            _ => return Err(usage(format!("--device {flag}: SRC[:DST][:rwm] is wanted"))),
+            _ => return Err(usage(format!("--device {flag}: expected SRC[:DST][:rwm]"))),
         };
+        // podman takes an empty destination for the source: "/dev/zero::r".
+        let destination = if destination.is_empty() { source } else { destination };
         if !source.starts_with('/') || !destination.starts_with('/') {
             return Err(usage(format!("--device {flag}: absolute paths are wanted")));
         }
@@ -284,11 +289,22 @@ mod tests {
             ("/dev/null:r", wanted("/dev/null", "/dev/null", "r")),
             ("/dev/null:/dev/x", wanted("/dev/null", "/dev/x", "rwm")),
             ("/dev/null:/dev/x:rw", wanted("/dev/null", "/dev/x", "rw")),
+            ("/dev/null::r", wanted("/dev/null", "/dev/null", "r")), ("/dev/null:", wanted("/dev/null", "/dev/null", "rwm")),
         ];
         for (flag, expected) in cases {
             assert_eq!(Wanted::parse(flag).unwrap(), expected);
         }
-        for bad in ["", "null", "/dev/null:/x:rwx", "/a:/b:r:w", "/dev/null:x"] {
+        for bad in [
+            "",
+            "null",
+            "/dev/null:/x:rwx",
+            "/a:/b:r:w",
+            "/dev/null:x",
+            "/dev/null:rr",
+            "/dev/null::",
+            "/dev/null:/dev/x:",
+            "/dev/null:dev/x",
+        ] {
             assert!(Wanted::parse(bad).is_err(), "{bad}");
         }
     }

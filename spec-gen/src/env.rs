@@ -69,6 +69,30 @@ fn own() -> Vec<(String, String)> {
     own
 }
 
+/// The proxy variables, each in lower and upper case.
+const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"];
+
+/// Sets the proxy variables that spec-gen's own environment holds, unless they are set.
+pub fn set_proxies(spec: &mut Spec) {
+    for (name, value) in own() {
+        if PROXIES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_uppercase()) {
+            set_default(spec, &name, &value);
+        }
+    }
+}
+
+/// Returns whether `-e FLAG` sets the variable.
+pub fn gives(flag: &str, name: &str) -> bool {
+    let flag = flag.trim_start();
+    match flag.split_once('=') {
+        Some((given, _)) => given == name,
+        None => {
+            let named = flag.strip_suffix('*').map_or(flag == name, |prefix| name.starts_with(prefix));
+            named && std::env::var_os(name).is_some()
+        }
+    }
+}
+
 /// Removes a variable.
 pub fn unset(spec: &mut Spec, name: &str) {
     if !spec.list(ENV).is_empty() {
@@ -81,6 +105,8 @@ pub fn unset(spec: &mut Spec, name: &str) {
 /// # Errors
 /// When no name stands before the `=`.
 pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+    // podman trims the front of a name, and nothing else.
+    let flag = flag.trim_start();
     match flag.split_once('=') {
         Some(("", _)) => bail!("--env {flag}: no name stands before the '='"),
         Some((name, value)) => set(spec, name, value),

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use crate::args::{Args, MountArgs, NamespaceArgs, Systemd};
 use crate::container::Container;
 use crate::devices::{self, Wanted};
-use crate::idmap::{IdMap, IdMaps};
+use crate::idmap::notation::{Kind as Ids, resolve};
+use crate::idmap::{self, IdMap, IdMaps};
 use crate::mounts;
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Kind};
-use crate::{annotations, cdi, env, hooks, manager, mounting, subids};
+use crate::{annotations, apparmor, cdi, env, hooks, manager, mounting, selinux, subids};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -147,9 +148,14 @@ fn set_id_maps(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
         maps
     } else if given {
-        let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
-        let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
-        IdMaps { uids: uids.clone(), gids: gids.clone() }
+        let maps = given_maps(args)?;
+        for (ids, maps) in [("user", &maps.uids), ("group", &maps.gids)] {
+            if maps.is_empty() {
+                job.session
+                    .warn(format_args!("--uidmap, --gidmap: no {ids} ID is mapped, runtimes need both maps"));
+            }
+        }
+        maps
     } else {
         let Some((maps, user)) = args.userns.as_ref().map(UserNs::maps).transpose()?.flatten() else {
             return Ok(());
@@ -161,13 +167,32 @@ fn set_id_maps(job: &mut Job<'_>) -> anyhow::Result<()> {
         maps
     };
     for (key, maps) in [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)] {
-        job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
+        job.spec.remove(key);
+        if !maps.is_empty() {
+            job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
+        }
     }
     job.container.id_maps = maps;
     // The device cgroup cannot be set from inside a user namespace.
     job.spec.remove("linux.resources.devices");
     job.trace.because(&job.spec, || "id mappings".into());
     Ok(())
+}
+
+/// Makes the mappings of `--uidmap` and `--gidmap`; each counts for both where the other is not given.
+fn given_maps(args: &NamespaceArgs) -> anyhow::Result<IdMaps> {
+    let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
+    let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
+    let needs_parent = uids.iter().chain(gids).any(|ranges| ranges.needs_parent());
+    let parent = if needs_parent { idmap::own()? } else { IdMaps::default() };
+    let maps = IdMaps {
+        uids: resolve(uids, Ids::Users, &parent.uids).map_err(|e| usage(format!("--uidmap: {e:#}")))?,
+        gids: resolve(gids, Ids::Groups, &parent.gids).map_err(|e| usage(format!("--gidmap: {e:#}")))?,
+    };
+    if maps == IdMaps::default() {
+        return Err(usage("--uidmap, --gidmap: no ID is mapped"));
+    }
+    Ok(maps)
 }
 
 /// Applies `--read-only` and the tmpfs mounts that come with it, `--shm-size`.
@@ -256,7 +281,7 @@ pub fn apply_hostname(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<(
 /// # Errors
 /// Names the flag that makes no sense.
 pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
-    let Job { spec, trace, args, .. } = job;
+    let Job { spec, trace, args, session, .. } = job;
     let s = &args.security;
     for (key, flag, value) in [
         ("process.apparmorProfile", "--apparmor", &s.apparmor),
@@ -273,17 +298,30 @@ pub fn set_labels_and_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
         trace.because(spec, || flag.to_owned());
     }
+    for (field, value) in &s.label_fields {
+        if !selinux::set_field(spec, field, value)? {
+            session
+                .warn(format_args!("--security-opt label={field}:{value} ignored: the host has no SELinux"));
+        }
+        trace.because(spec, || format!("--security-opt label={field}:{value}"));
+    }
     annotations::apply_flags(spec, trace, &args.hooks)?;
     if let Some(signal) = args.hooks.stop_signal {
         spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
         spec.annotate("org.systemd.property.KillSignal", signal.to_string());
     }
     if let Some(timeout) = args.hooks.stop_timeout {
-        let micros = timeout.saturating_mul(1_000_000);
-        spec.annotate("org.systemd.property.TimeoutStopUSec", format!("uint64 {micros}"));
+        const TIMEOUT: &str = "org.systemd.property.TimeoutStopUSec";
+        match timeout.saturating_mul(1_000_000) {
+            // systemd's own default, as podman has it.
+            0 => {
+                spec.remove_annotation(TIMEOUT);
+            }
+            micros => spec.annotate(TIMEOUT, format!("uint64 {micros}")),
+        }
     }
     trace.because(spec, || "--stop-signal, --stop-timeout".into());
-    Ok(())
+    apparmor::settle(job)
 }
 
 /// Applies `--device` and its rules.

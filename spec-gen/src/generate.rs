@@ -39,6 +39,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     process::apply(job)?;
     runtime_tool::set_process(job)?;
     flags::to_container(&mut job.container, job.args, &job.spec)?;
+    mounting::make_anonymous(job)?;
     mounting::add_image(job, image)?;
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.

@@ -11,6 +11,9 @@ use crate::run::Job;
 use crate::user::{self, Accounts, HostUser, User};
 use crate::{capabilities, env, flags};
 
+/// podman's word for the groups of whoever starts the container, which only crun keeps.
+const KEEP_GROUPS: &str = "keep-groups";
+
 /// Resolves the user; `None` where nobody asks for one.
 pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
     let container = &job.container;
@@ -28,13 +31,19 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         Some(known) if found.is_err() => known.to_user(),
         _ => found.with_context(|| format!("user {wanted}"))?,
     };
+    if let (true, Some(other)) = (
+        container.groups.iter().any(|g| g == KEEP_GROUPS),
+        container.groups.iter().find(|g| *g != KEEP_GROUPS),
+    ) {
+        return Err(usage(format!("--group-add {other} is not possible with --group-add {KEEP_GROUPS}")));
+    }
     for group in &container.groups {
         // specgen turns this word into an annotation; it is nobody's name.
-        if group == "keep-groups" {
+        if group == KEEP_GROUPS {
             job.spec.annotate("run.oci.keep_original_groups", "1");
             continue;
         }
-        let gid = accounts.gid_of(group).with_context(|| format!("group {group}"))?;
+        let gid = accounts.gid_to_add(group).with_context(|| format!("group {group}"))?;
         user.extra_groups.push(gid);
     }
     add_entries(job, &accounts, &mut user, &host)?;
@@ -44,8 +53,7 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
 
 /// HOME of a complete spec follows the user where it is the home directory of the one before, and no flag asked for it.
 fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
-    let given = job.args.process.env.iter().any(|flag| env::name_of(flag) == "HOME");
-    if job.container.is_libpod || job.container.user.is_none() || given {
+    if job.container.is_libpod || job.container.user.is_none() || job.container.home_is_given {
         return;
     }
     let before = job.spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0).to_string();

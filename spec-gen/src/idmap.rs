@@ -1,5 +1,7 @@
 //! User namespace id mappings.
 
+pub mod notation;
+
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
@@ -14,15 +16,6 @@ pub struct IdMap {
 }
 
 impl IdMap {
-    /// Reads podman's `CONTAINER:HOST:SIZE`; without SIZE one id.
-    ///
-    /// # Errors
-    /// When it is not two or three numbers, or the range runs past the last id.
-    pub fn parse(text: &str) -> Result<IdMap, String> {
-        IdMap::from_fields(text.split(':'))
-            .ok_or_else(|| "CONTAINER:HOST:SIZE is wanted, three numbers".into())
-    }
-
     /// A range from its numbers in text; `None` when they are none, or leave the range of ids.
     pub fn from_fields<'a>(fields: impl Iterator<Item = &'a str>) -> Option<IdMap> {
         let numbers: Option<Vec<u32>> = fields.map(|f| f.parse().ok()).collect();
@@ -229,14 +222,6 @@ mod tests {
         let last = [map(u32::MAX - 2, u32::MAX - 2, 2)];
         assert_eq!(split(&last, &all), last);
         assert_eq!(split(&[MAP], &all), [MAP]);
-    }
-
-    #[test]
-    fn ranges_past_the_last_id_are_refused() {
-        assert_eq!(IdMap::parse("0:100000:65536"), Ok(MAP));
-        for bad in ["", "0", "0:1:2:3", "0:1:0", "4294967295:0:2", "0:4294967290:10", "-1:0:1", "a:b:c"] {
-            assert!(IdMap::parse(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `--image-config`: an image's defaults for the process, in OCI's form or Docker's.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::Value;
 
 use crate::container::Container;
 use crate::env;
 use crate::mounts;
+use crate::process::without_empty_word;
 use crate::shape::describe;
 use crate::spec::Spec;
 
@@ -40,9 +41,9 @@ impl ImageConfig {
     /// # Errors
     /// Names the key that has another type, with its path.
     pub fn parse(document: &Value) -> anyhow::Result<ImageConfig> {
-        let inner = ["config", "Config"].iter().find_map(|key| Some((*key, document.get(*key)?)));
+        let is_set = |key: &&&str| document.get(**key).is_some_and(|value| !value.is_null());
+        let inner = ["config", "Config"].iter().find(is_set).map(|key| (*key, &document[*key]));
         let (path, keys) = match inner {
-            Some((_, Value::Null)) => return Ok(ImageConfig::default()),
             Some((key, value)) => (format!("{key}."), value),
             None => (String::new(), document),
         };
@@ -57,7 +58,9 @@ impl ImageConfig {
             "StopSignal",
             "ExposedPorts",
         ];
-        if inner.is_none() && !known.iter().any(|key| keys.get(*key).is_some()) {
+        // The image-spec: "config" is optional, "null" included; architecture, os and rootfs are not.
+        let required = ["config", "Config", "architecture", "Architecture", "os", "Os", "rootfs", "RootFS"];
+        if inner.is_none() && !known.iter().chain(&required).any(|key| document.get(*key).is_some()) {
             bail!("not an image config: the key config is missing");
         }
         if !keys.is_object() {
@@ -77,6 +80,11 @@ impl ImageConfig {
             list.iter()
                 .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string in the array", v)))
                 .collect()
+        };
+        // Old images have a string in place of a list.
+        let words = |key: &str| match get(key) {
+            Some(Value::String(word)) => Ok(vec![word.clone()]),
+            _ => texts(key),
         };
         let object = |key: &str| match get(key) {
             None => Ok(None),
@@ -104,12 +112,13 @@ impl ImageConfig {
         Ok(ImageConfig {
             facts,
             env: texts("Env")?,
-            entrypoint: texts("Entrypoint")?,
-            cmd: texts("Cmd")?,
+            entrypoint: without_empty_word(words("Entrypoint")?),
+            cmd: words("Cmd")?,
             workdir: text("WorkingDir")?,
             user: text("User")?,
             stop_signal: text("StopSignal")?,
-            volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| path.clone()).collect(),
+            // A relative one is taken from the root; runtimes refuse it as it is written.
+            volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| mounts::clean(path)).collect(),
             labels,
         })
     }
@@ -125,7 +134,9 @@ impl ImageConfig {
                 bail!("Env: {entry:?}: no name stands before the '='");
             }
             env::set(spec, name, value);
+            container.home_is_given |= name == "HOME";
         }
+        container.entrypoint.clone_from(&self.entrypoint);
         let args: Vec<&String> = self.entrypoint.iter().chain(&self.cmd).collect();
         if !args.is_empty() {
             spec.set("process.args", args.into_iter().cloned().collect::<Vec<_>>());
@@ -147,9 +158,6 @@ impl ImageConfig {
         // The image-spec: labels win over what follows from other keys.
         for (key, value) in &self.labels {
             spec.annotate(key, value.as_str());
-        }
-        for volume in &self.volumes {
-            mounts::check_destination(volume).context("Volumes")?;
         }
         Ok(())
     }
@@ -193,5 +201,8 @@ mod tests {
             assert!(error.contains(message), "{error}");
         }
         assert_eq!(ImageConfig::parse(&json!({"config": null})).unwrap(), ImageConfig::default());
+        assert!(
+            ImageConfig::parse(&json!({"rootfs": {}})).is_ok() && ImageConfig::parse(&json!({})).is_err()
+        );
     }
 }

@@ -56,7 +56,7 @@ pub fn of_image(job: &mut Job<'_>, destinations: &[String], taken: &[String]) ->
 }
 
 /// The volume's name: from the container's id and the path, and so the same in every run.
-fn name(id: Option<&str>, destination: &str) -> String {
+pub fn name(id: Option<&str>, destination: &str) -> String {
     let mut name = id.unwrap_or("image").to_owned();
     for part in mounts::clean(destination).split('/').skip(1) {
         name.push('-');
@@ -71,14 +71,15 @@ fn name(id: Option<&str>, destination: &str) -> String {
     name
 }
 
-/// Asks for the directory, with owner and mode of the image's.
-fn make_directory(job: &mut Job<'_>, name: &str, destination: &str) -> anyhow::Result<()> {
+/// Queues making the directory of an anonymous volume, with owner and mode of the image's.
+///
+/// # Errors
+/// Returns an error if it is not known where the directory is to be.
+pub fn make_directory(job: &mut Job<'_>, name: &str, destination: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let Some(dir) = mounting::directory(job, name) else {
         return Err(Hint::on(
-            usage(format!(
-                "--image-volume anonymous: where the volume at {destination} is to be is not known"
-            )),
+            usage(format!("anonymous volume at {destination}: its directory is not known")),
             "add --volume-root DIR",
         ));
     };

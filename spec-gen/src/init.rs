@@ -27,7 +27,7 @@ const PROGRAM: &str = "catatonit";
 pub fn apply(spec: &mut Spec, args: &ProcessArgs) -> anyhow::Result<()> {
     let program = match &args.init_path {
         Some(path) => std::path::absolute(path)?,
-        None if args.init => find(std::env::var_os("PATH").as_deref())?,
+        None if args.init == Some(true) => find(std::env::var_os("PATH").as_deref())?,
         None => return Ok(()),
     };
     if namespaces::find(spec, "pid").is_none_or(|n| namespaces::path(n).is_some()) {

@@ -14,6 +14,7 @@ pub mod cdi;
 mod cgroups;
 mod compat;
 pub mod container;
+mod csv;
 mod default;
 mod devices;
 mod diff;

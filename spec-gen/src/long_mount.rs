@@ -3,9 +3,11 @@
 use anyhow::{Context, bail};
 use cli::usage;
 
+use crate::csv;
 use crate::glob::Pattern;
 use crate::mounts::{self, Mount, check_destination};
-use crate::volumes::{Kind, Volume, absolute, complete, tmpfs};
+use crate::values::boolean;
+use crate::volumes::{self, Kind, Volume, absolute, complete, tmpfs};
 
 /// Reads the `type=…,src=…,dst=…` of `--mount`; a pattern is one mount for each path there is.
 ///
@@ -59,10 +61,15 @@ struct Fields {
 }
 
 fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
-    let kind = flag.split(',').find_map(|f| f.strip_prefix("type=")).unwrap_or("volume");
+    let words = csv::fields(flag).map_err(anyhow::Error::msg)?;
+    let mut kinds = words.iter().filter_map(|f| f.strip_prefix("type="));
+    let kind = kinds.next().unwrap_or("volume");
+    if kinds.next().is_some() {
+        bail!("type= is given twice");
+    }
     let mut fields = Fields::default();
-    for field in flag.split(',').filter(|f| !f.starts_with("type=")) {
-        let (key, value) = field.split_once('=').map_or((field, None), |(k, v)| (k, Some(v)));
+    for field in words.iter().filter(|f| !f.starts_with("type=")) {
+        let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(k, v)| (k, Some(v)));
         read_field(&mut fields, kind, key, value)?;
     }
     if !(fields.destination.is_empty() && kind == "glob") {
@@ -86,7 +93,13 @@ fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
         options.insert(0, if writable { "rw" } else { "ro" }.into());
     }
     Ok(Wanted::Volume(match kind {
-        "bind" | "volume" | "glob" if source.is_empty() => bail!("src= is missing"),
+        "glob" if source.is_empty() => bail!("src= is missing"),
+        // podman's rule: without a source, the path the host has too.
+        "bind" if source.is_empty() => {
+            let options = complete(options, Kind::Bind)?;
+            Volume::Mount(Mount { source: destination.clone(), destination, kind: "bind".into(), options })
+        }
+        "volume" if source.is_empty() => volumes::anonymous(&destination, options)?,
         "glob" => {
             if destination.is_empty() && !source.starts_with('/') {
                 bail!("{source}: without dst=DIR an absolute path is wanted");
@@ -104,7 +117,7 @@ fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
         }
         "volume" => {
             let options =
-                if options.iter().any(|o| o == "O") { options } else { complete(options, Kind::Bind)? };
+                if options.iter().any(|o| o == "O") { options } else { complete(options, Kind::Named)? };
             Volume::Named { name: source, destination, options, subpath }
         }
         "tmpfs" | "ramfs" => {
@@ -131,11 +144,19 @@ fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
 fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -> anyhow::Result<()> {
     let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}= wants a value"));
     match key {
-        "source" | "src" => fields.source = needed()?.to_owned(),
-        "destination" | "dst" | "target" => fields.destination = needed()?.to_owned(),
-        "subpath" | "volume-subpath" => fields.subpath = needed()?.to_owned(),
+        "source" | "src" => once(&mut fields.source, key, needed()?)?,
+        "destination" | "dst" | "dest" | "target" => once(&mut fields.destination, key, needed()?)?,
+        "subpath" | "volume-subpath" => once(&mut fields.subpath, key, needed()?)?,
+        "ro" | "readonly" | "rw" | "readwrite" if fields.writable.is_some() => {
+            bail!("{key}: more than one of ro and rw");
+        }
         "ro" | "readonly" => fields.writable = Some(!truth(key, value)?),
         "rw" | "readwrite" => fields.writable = Some(truth(key, value)?),
+        "z" | "Z" if value.is_some() => {
+            if truth(key, value)? {
+                fields.options.push(key.to_owned());
+            }
+        }
         "bind-propagation" => fields.options.push(needed()?.to_owned()),
         "bind-nonrecursive" => fields.nonrecursive = truth(key, value)?,
         "relabel" => fields.options.push(
@@ -160,11 +181,20 @@ fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -
     Ok(())
 }
 
+/// Sets a field that may be given once: of two sources one would be lost.
+fn once(field: &mut String, key: &str, value: &str) -> anyhow::Result<()> {
+    if !field.is_empty() {
+        bail!("{key}= is given twice");
+    }
+    value.clone_into(field);
+    Ok(())
+}
+
 fn truth(key: &str, value: Option<&str>) -> anyhow::Result<bool> {
-    match value {
-        None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
-        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
-        Some(other) => bail!("{key}={other}: true or false is wanted"),
+    match value.map(boolean) {
+        None => Ok(true),
+        Some(Ok(truth)) => Ok(truth),
+        Some(Err(expected)) => bail!("{key}={}: {expected}", value.unwrap_or_default()),
     }
 }
 
@@ -177,15 +207,34 @@ mod tests {
         let all = parse("type=bind,src=/h,dst=/m,ro,bind-propagation=rslave,bind-nonrecursive").unwrap();
         let [Volume::Mount(mount)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(mount.options.join(","), "ro,rslave,bind");
+        #[rustfmt::skip]
+        let cases = [
+            ("type=bind,\"src=/a,b\",dst=/m", "/a,b", "rw,rprivate,rbind"), ("type=bind,\"source=/a\"\"b\",target=/m,Z=false,z=1", "/a\"b", "z,rw,rprivate,rbind"),
+            ("type=bind,dest=/m,readonly=T", "/m", "ro,rprivate,rbind"), ("type=bind,src=/h,dst=/m,rw=f,consistency=cached,chown=true", "/h", "ro,U,rprivate,rbind"),
+        ];
+        for (flag, source, options) in cases {
+            let all = parse(flag).unwrap();
+            let [Volume::Mount(mount)] = &all[..] else { panic!("{all:?}") };
+            assert_eq!(
+                (mount.source.as_str(), mount.options.join(",").as_str()),
+                (source, options),
+                "{flag}"
+            );
+        }
     }
 
     #[test]
     fn nonsense_is_named() {
         for (flag, message) in [
             ("type=bind,src=/h", "dst=PATH is missing"),
-            ("type=bind,dst=/m", "src= is missing"),
             ("type=nfs,src=a,dst=/m", "\"nfs\" is not one of"),
             ("type=bind,src=/a,dst=/m,ro=maybe", "true or false"),
+            ("type=bind,src=/a,src=/b,dst=/m", "src= is given twice"),
+            ("type=bind,src=/a,dst=/m,target=/n", "target= is given twice"),
+            ("type=bind,type=tmpfs,dst=/m", "type= is given twice"),
+            ("type=bind,src=/a,dst=/m,ro,rw", "more than one of ro and rw"),
+            ("type=bind,src=\"/a,b\",dst=/m", "quoted as a whole"),
+            ("type=bind,\"src=/a,b,dst=/m", "no closing quote"),
             ("type=glob,dst=/m", "src= is missing"),
             ("type=glob,src=/[,dst=/m", "not a pattern"),
             ("type=glob,src=a*", "an absolute path is wanted"),

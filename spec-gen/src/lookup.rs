@@ -7,7 +7,7 @@ use anyhow::Context;
 use cli::{Exit, Session};
 use serde_json::json;
 
-use crate::args::{LookUpArgs, LookUpUser, Verb};
+use crate::args::{LookUpArgs, LookUpUser, Verb, split};
 use crate::rootfs::Rootfs;
 use crate::spec::Spec;
 use crate::user::Accounts;
@@ -17,7 +17,8 @@ use crate::user::Accounts;
 /// # Errors
 /// When there is no such user or group, or the files cannot be read.
 pub fn run(args: LookUpArgs, session: &Session) -> anyhow::Result<Exit> {
-    let Verb::LookupUser(LookUpUser { user: wanted, rootfs, group_add, output }) = args.verb;
+    let Verb::LookupUser(LookUpUser { user: wanted, rootfs, mut group_add, output }) = args.verb;
+    split(&mut group_add, |_| true);
     let rootfs = Rootfs::open(&rootfs)?;
     let accounts = Accounts::read(&Spec::new(json!({})), &BTreeMap::new(), &rootfs)?;
     for line in accounts.ignored() {
@@ -26,7 +27,7 @@ pub fn run(args: LookUpArgs, session: &Session) -> anyhow::Result<Exit> {
     let user = accounts.look_up(&wanted).with_context(|| format!("user {wanted}"))?;
     let mut groups: Vec<u32> = Vec::new();
     for group in &group_add {
-        groups.push(accounts.gid_of(group).with_context(|| format!("group {group}"))?);
+        groups.push(accounts.gid_to_add(group).with_context(|| format!("group {group}"))?);
     }
     groups.extend(&user.groups);
     let mut once = Vec::new();

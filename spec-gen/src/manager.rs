@@ -19,8 +19,8 @@ use crate::{secrets, timezone};
 /// When a directory is not absolute.
 pub fn to_container(container: &mut Container, args: &Args) -> anyhow::Result<()> {
     let m = &args.manager;
-    container.image_hosts |= m.no_hosts;
-    container.image_hostname |= m.no_hostname;
+    container.image_hosts = m.no_hosts.unwrap_or(container.image_hosts);
+    container.image_hostname = m.no_hostname.unwrap_or(container.image_hostname);
     for dir in &m.chrootdirs {
         mounts::check_destination(dir).map_err(|e| usage(format!("--chrootdirs {e:#}")))?;
         container.chroot_dirs.push(dir.clone());
@@ -52,7 +52,7 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     files.extend(job.container.bind_map.clone());
     let args = &job.args.manager;
     for (leave, file) in [(args.no_hosts, "/etc/hosts"), (args.no_hostname, "/etc/hostname")] {
-        if leave {
+        if leave == Some(true) {
             bindmap::remove(&mut files, file, &job.container.chroot_dirs);
         }
     }

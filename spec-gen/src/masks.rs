@@ -8,14 +8,17 @@ use crate::spec::Spec;
 const MASKED: &str = "linux.maskedPaths";
 const READONLY: &str = "linux.readonlyPaths";
 
-/// Hides more paths; each value may hold several with `:` between.
-pub fn mask(spec: &mut Spec, values: &[String]) {
-    for path in values.iter().flat_map(|v| v.split(':')).filter(|p| !p.is_empty()) {
+/// Hides more paths; each value may hold several with `:` between. Returns those that are not absolute, which podman ignores.
+pub fn mask<'a>(spec: &mut Spec, values: &'a [String]) -> Vec<&'a str> {
+    let paths = values.iter().flat_map(|v| v.split(':')).filter(|p| !p.is_empty());
+    let (absolute, ignored): (Vec<&str>, Vec<&str>) = paths.partition(|path| path.starts_with('/'));
+    for path in absolute {
         let list = spec.list_mut(MASKED);
         if !list.iter().any(|p| p == path) {
             list.push(json!(path));
         }
     }
+    ignored
 }
 
 /// Shows paths again: `ALL`, or paths in which `*` stands for anything but a slash.
@@ -100,7 +103,7 @@ mod tests {
     fn paths_are_hidden_once_and_shown_again() {
         let mut spec =
             Spec::new(json!({"linux": {"maskedPaths": ["/proc/a"], "readonlyPaths": ["/proc/b"]}}));
-        mask(&mut spec, &["/proc/a:/x".into()]);
+        assert_eq!(mask(&mut spec, &["/proc/a:/x:ALL".into()]), ["ALL"]);
         assert_eq!(spec.texts(MASKED), ["/proc/a", "/x"]);
         unmask(&mut spec, &["/proc/*".into()]);
         assert_eq!((spec.texts(MASKED), spec.texts(READONLY)), (vec!["/x".to_owned()], vec![]));

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::args::{Args, MountArgs};
+use cli::usage;
+
+use crate::args::Args;
 use crate::image_config::ImageConfig;
 use crate::overlay::{self, Phase, Places};
 use crate::run::Job;
@@ -12,8 +14,11 @@ use crate::volumes::{self, Volume};
 use crate::{flags, idmap, image_volumes, long_mount, mounts};
 
 /// The volumes of flags; one of another container gives way to one that is named.
+///
+/// # Errors
+/// Returns an error that names the flag that is invalid, or the destination that two flags name.
 pub fn of_flags(args: &Args) -> anyhow::Result<Vec<Volume>> {
-    let own = own_volumes(&args.mounts)?;
+    let own = own_volumes(args)?;
     let mut all: Vec<Volume> = Vec::new();
     for other in &args.manager.volumes_from {
         for volume in other.read()? {
@@ -28,16 +33,61 @@ pub fn of_flags(args: &Args) -> anyhow::Result<Vec<Volume>> {
     Ok(all)
 }
 
-fn own_volumes(args: &MountArgs) -> anyhow::Result<Vec<Volume>> {
+fn own_volumes(args: &Args) -> anyhow::Result<Vec<Volume>> {
     let mut all = Vec::new();
-    for flag in &args.volume {
+    for flag in &args.mounts.volume {
         all.push(volumes::parse_volume(flag)?);
     }
-    for flag in &args.mount {
+    for flag in &args.mounts.mount {
         all.extend(long_mount::parse(flag)?);
     }
-    for flag in &args.tmpfs {
+    for flag in &args.mounts.tmpfs {
         all.push(Volume::Mount(volumes::parse_tmpfs(flag)?));
+    }
+    for volume in &mut all {
+        if let Volume::Named { name, destination, .. } = volume {
+            if name.is_empty() {
+                *name = image_volumes::name(args.input.id.as_deref(), destination);
+            }
+        }
+    }
+    one_for_each_destination(all)
+}
+
+/// Queues making the directories of the volumes of flags that have no name.
+///
+/// # Errors
+/// Returns an error if it is not known where they are to be.
+pub fn make_anonymous(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let mut flags = job.args.mounts.volume.iter().map(|flag| volumes::parse_volume(flag)).collect::<Vec<_>>();
+    for flag in &job.args.mounts.mount {
+        flags.extend(long_mount::parse(flag)?.into_iter().map(Ok));
+    }
+    for volume in flags {
+        if let Volume::Named { name, destination, .. } = volume? {
+            if name.is_empty() {
+                let name = image_volumes::name(job.args.input.id.as_deref(), &destination);
+                image_volumes::make_directory(job, &name, &destination)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses two volumes at one destination, of which the first would be lost; podman refuses them too. The same one twice is one.
+fn one_for_each_destination(volumes: Vec<Volume>) -> anyhow::Result<Vec<Volume>> {
+    let mut all: Vec<Volume> = Vec::new();
+    for volume in volumes {
+        let at = mounts::clean(volume.destination());
+        match all.iter().find(|other| mounts::clean(other.destination()) == at) {
+            Some(other) if *other == volume => {}
+            Some(_) => {
+                return Err(usage(format!(
+                    "{at}: two of --volume, --mount and --tmpfs mount something there"
+                )));
+            }
+            None => all.push(volume),
+        }
     }
     Ok(all)
 }
@@ -86,6 +136,10 @@ pub fn add(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
 /// The directory of a named volume: by flag, or beside libpod's containers.
 pub fn directory(job: &Job<'_>, name: &str) -> Option<PathBuf> {
     let args = &job.args.mounts;
+    // The flags of a restored container name the volume to take; there is none without a name.
+    if name.is_empty() {
+        return None;
+    }
     let given = args.volume_path.iter().find(|(n, _)| n == name).map(|(_, dir)| dir.clone());
     let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
     given

@@ -17,15 +17,18 @@ use crate::spec::Spec;
 /// When it is no such number.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let lower = text.to_ascii_lowercase();
-    let number = lower.trim_end_matches("ib").trim_end_matches('b');
+    let number = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
     let (number, shift) = match number.chars().last() {
         Some('k') => (&number[..number.len() - 1], 10),
         Some('m') => (&number[..number.len() - 1], 20),
         Some('g') => (&number[..number.len() - 1], 30),
         Some('t') => (&number[..number.len() - 1], 40),
+        Some('p') => (&number[..number.len() - 1], 50),
         _ => (number, 0),
     };
-    const WANTED: &str = "a number with k, m, g or t is wanted";
+    // One blank may separate the number from its unit, as in Go's units.
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    const WANTED: &str = "expected a number, or one with k, m, g, t or p";
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let unit: i64 = 1 << shift;
     let value: i64 = whole.parse().map_err(|_| WANTED)?;
@@ -39,47 +42,125 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         return Err(WANTED.into());
     }
     let part: i64 = fraction.parse().map_err(|_| WANTED)?;
-    // 10^6 times the largest unit, 2^40, is less than 63 bits hold.
-    bytes
-        .checked_add(part * unit / 10_i64.pow(fraction.len() as u32))
-        .ok_or_else(|| "more than 63 bits hold".into())
+    // 10^6 times the largest unit, 2^50, is more than 63 bits hold.
+    let part = i128::from(part) * i128::from(unit) / 10_i128.pow(fraction.len() as u32);
+    let part = i64::try_from(part).map_err(|_| WANTED)?;
+    bytes.checked_add(part).ok_or_else(|| "more than 63 bits hold".into())
+}
+
+/// Reads a size that cannot be below 0.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn size(text: &str) -> Result<i64, String> {
+    bytes(text).and_then(|size| if size < 0 { Err("expected a size from 0 on".into()) } else { Ok(size) })
 }
 
 /// Applies the flags.
 ///
 /// # Errors
-/// Names the flag whose value makes no sense.
+/// Returns an error that names the flag whose value is invalid.
 pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
-    let mut put = |path: &str, value: Option<Value>, flag: &str| {
-        if let Some(value) = value {
-            spec.set(&format!("linux.resources.{path}"), value);
-            trace.because(spec, || flag.to_owned());
-        }
-    };
-    put("memory.limit", args.memory.map(Value::from), "--memory");
-    put("memory.reservation", args.memory_reservation.map(Value::from), "--memory-reservation");
-    // podman's rule: as much swap as memory.
-    let swap = args.memory_swap.or(args.memory.filter(|m| *m > 0).map(|m| m.saturating_mul(2)));
-    put("memory.swap", swap.map(Value::from), "--memory-swap, or twice --memory");
-    put("memory.swappiness", args.memory_swappiness.map(Value::from), "--memory-swappiness");
-    put("memory.disableOOMKiller", args.oom_kill_disable.map(Value::Bool), "--oom-kill-disable");
-    put("cpu.shares", args.cpu_shares.map(Value::from), "--cpu-shares");
-    if let Some(cpus) = args.cpus {
-        if args.cpu_period.is_some() || args.cpu_quota.is_some() {
-            return Err(usage("--cpus says the same as --cpu-period and --cpu-quota"));
-        }
-        put("cpu.period", Some(json!(100_000)), "--cpus");
-        // The flag's parser has bounded it.
-        put("cpu.quota", Some(json!((cpus * 100_000.0).round() as i64)), "--cpus");
+    let mut limits = Limits { spec, trace };
+    limits.set_memory(args);
+    limits.set_cpu(args)?;
+    // Runtimes do not agree on what 0 is; -1 is no limit to all of them.
+    let pids = args.pids_limit.map(|n| json!(if n <= 0 { -1 } else { n }));
+    limits.put("pids.limit", pids, "--pids-limit");
+    limits.put("blockIO.weight", args.blkio_weight.map(limit), "--blkio-weight");
+    set_block_io(spec, args, trace)?;
+    for limit in &args.hugetlb {
+        let expected = || usage(format!("--hugetlb {limit}: expected SIZE=BYTES"));
+        let (size, value) = limit.split_once('=').ok_or_else(expected)?;
+        let value = self::size(value).map_err(|_| expected())?;
+        put_hugepage_limit(spec, size, value.unsigned_abs());
+        trace.because(spec, || format!("--hugetlb {limit}"));
     }
-    put("cpu.period", args.cpu_period.map(Value::from), "--cpu-period");
-    put("cpu.quota", args.cpu_quota.map(Value::from), "--cpu-quota");
-    put("cpu.realtimePeriod", args.cpu_rt_period.map(Value::from), "--cpu-rt-period");
-    put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(Value::from), "--cpu-rt-runtime");
-    put("cpu.cpus", args.cpuset_cpus.clone().map(Value::from), "--cpuset-cpus");
-    put("cpu.mems", args.cpuset_mems.clone().map(Value::from), "--cpuset-mems");
-    put("pids.limit", args.pids_limit.map(Value::from), "--pids-limit");
-    put("blockIO.weight", args.blkio_weight.map(Value::from), "--blkio-weight");
+    for (path, flag, pairs) in [
+        ("linux.resources.unified", "--cgroup-conf", &args.cgroup_conf),
+        ("linux.sysctl", "--sysctl", &args.sysctl),
+    ] {
+        for pair in pairs {
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| usage(format!("{flag} {pair}: expected KEY=VALUE")))?;
+            spec.object(path).insert(key.into(), json!(value));
+            trace.because(spec, || format!("{flag} {pair}"));
+        }
+    }
+    set_ulimits(spec, &args.ulimit, trace)?;
+    if let Some(class) = &args.rdt_class {
+        spec.set("linux.intelRdt.closID", class.as_str());
+        trace.because(spec, || "--rdt-class".into());
+    }
+    if let Some(adj) = args.oom_score_adj {
+        spec.set("process.oomScoreAdj", adj);
+        trace.because(spec, || "--oom-score-adj".into());
+    }
+    Ok(())
+}
+
+/// Limits of the cgroup, each with the flag as its reason.
+struct Limits<'a> {
+    spec: &'a mut Spec,
+    trace: &'a mut Trace,
+}
+
+/// Returns the value of a limit: `null`, which removes it, where the flag says 0 or less.
+///
+/// podman takes these for no limit, but runtimes may take them literally: crun kills a container whose memory limit is 0.
+fn limit<N: PartialOrd + Default + Into<Value>>(number: N) -> Value {
+    if number > N::default() { number.into() } else { Value::Null }
+}
+
+impl Limits<'_> {
+    /// Sets a key of `linux.resources`, or removes it where the value is `null`.
+    fn put(&mut self, path: &str, value: Option<Value>, flag: &str) {
+        let path = format!("linux.resources.{path}");
+        match value {
+            None => return,
+            Some(Value::Null) => {
+                self.spec.remove(&path);
+            }
+            Some(value) => self.spec.set(&path, value),
+        }
+        self.trace.because(self.spec, || flag.to_owned());
+    }
+
+    fn set_memory(&mut self, args: &ResourceArgs) {
+        self.put("memory.limit", args.memory.map(limit), "--memory");
+        self.put("memory.reservation", args.memory_reservation.map(limit), "--memory-reservation");
+        // podman's rule: as much swap as memory. Without a limit of memory there is none of both together.
+        let swap = args.memory_swap.or(args.memory.map(|m| m.max(0).saturating_mul(2)));
+        self.put("memory.swap", swap.map(limit), "--memory-swap, or twice --memory");
+        let swappiness = args.memory_swappiness.map(|n| if n < 0 { Value::Null } else { n.into() });
+        self.put("memory.swappiness", swappiness, "--memory-swappiness");
+        self.put("memory.disableOOMKiller", args.oom_kill_disable.map(Value::Bool), "--oom-kill-disable");
+    }
+
+    fn set_cpu(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
+        self.put("cpu.shares", args.cpu_shares.map(limit), "--cpu-shares");
+        if let Some(cpus) = args.cpus {
+            if args.cpu_period.is_some() || args.cpu_quota.is_some() {
+                return Err(usage("--cpus says the same as --cpu-period and --cpu-quota"));
+            }
+            let period = if cpus > 0.0 { json!(100_000) } else { Value::Null };
+            self.put("cpu.period", Some(period), "--cpus");
+            // The flag's parser has bounded it.
+            self.put("cpu.quota", Some(limit((cpus * 100_000.0).round() as i64)), "--cpus");
+        }
+        self.put("cpu.period", args.cpu_period.map(limit), "--cpu-period");
+        self.put("cpu.quota", args.cpu_quota.map(limit), "--cpu-quota");
+        self.put("cpu.realtimePeriod", args.cpu_rt_period.map(limit), "--cpu-rt-period");
+        self.put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(limit), "--cpu-rt-runtime");
+        let list = |list: &String| if list.is_empty() { Value::Null } else { list.as_str().into() };
+        self.put("cpu.cpus", args.cpuset_cpus.as_ref().map(list), "--cpuset-cpus");
+        self.put("cpu.mems", args.cpuset_mems.as_ref().map(list), "--cpuset-mems");
+        Ok(())
+    }
+}
+
+/// Sets weights and rates of devices.
+fn set_block_io(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
     for device in &args.blkio_weight_device {
         let limit = weight(device).with_context(|| format!("--blkio-weight-device {device}"))?;
         spec.list_mut("linux.resources.blockIO.weightDevice").push(limit);
@@ -97,36 +178,24 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
             trace.because(spec, || flag.to_owned());
         }
     }
-    for limit in &args.hugetlb {
-        let wanted = || usage(format!("--hugetlb {limit}: SIZE=BYTES is wanted"));
-        let (size, value) = limit.split_once('=').ok_or_else(wanted)?;
-        let value = bytes(value).ok().filter(|v| *v >= 0).ok_or_else(wanted)?;
-        put_hugepage_limit(spec, size, value.unsigned_abs());
-        trace.because(spec, || format!("--hugetlb {limit}"));
-    }
-    for (path, flag, pairs) in [
-        ("linux.resources.unified", "--cgroup-conf", &args.cgroup_conf),
-        ("linux.sysctl", "--sysctl", &args.sysctl),
-    ] {
-        for pair in pairs {
-            let (key, value) =
-                pair.split_once('=').ok_or_else(|| usage(format!("{flag} {pair}: KEY=VALUE is wanted")))?;
-            spec.object(path).insert(key.into(), json!(value));
-            trace.because(spec, || format!("{flag} {pair}"));
+    Ok(())
+}
+
+/// Sets limits of the process; `host` removes those there are, so that it has the limits of whoever starts it.
+fn set_ulimits(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Result<()> {
+    if flags.iter().any(|flag| flag == "host") {
+        if let Some(other) = flags.iter().find(|flag| *flag != "host") {
+            return Err(usage(format!(
+                "--ulimit {other} has no effect with --ulimit host, which sets no limit"
+            )));
         }
+        spec.remove("process.rlimits");
+        trace.because(spec, || "--ulimit host".into());
     }
-    for limit in &args.ulimit {
-        let (kind, soft, hard) = ulimit(limit).map_err(|e| usage(format!("--ulimit {limit}: {e:#}")))?;
+    for flag in flags.iter().filter(|flag| *flag != "host") {
+        let (kind, soft, hard) = ulimit(flag).map_err(|e| usage(format!("--ulimit {flag}: {e:#}")))?;
         put_rlimit(spec, &kind, soft, hard);
-        trace.because(spec, || format!("--ulimit {limit}"));
-    }
-    if let Some(class) = &args.rdt_class {
-        spec.set("linux.intelRdt.closID", class.as_str());
-        trace.because(spec, || "--rdt-class".into());
-    }
-    if let Some(adj) = args.oom_score_adj {
-        spec.set("process.oomScoreAdj", adj);
-        trace.because(spec, || "--oom-score-adj".into());
+        trace.because(spec, || format!("--ulimit {flag}"));
     }
     Ok(())
 }

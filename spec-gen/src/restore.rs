@@ -22,7 +22,7 @@ use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
-use crate::volumes::{self, Volume};
+use crate::volumes::{self, Kind, Volume};
 use crate::{bindmap, flags, generate, manager, mounting, resources};
 
 /// Makes the spec of a checkpointed container fit for this machine.
@@ -161,6 +161,8 @@ fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
 fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTreeSet<String>> {
     let mut repointed = BTreeSet::new();
     for volume in volumes {
+        let kind = if matches!(volume, Volume::Named { .. }) { Kind::Named } else { Kind::Bind };
+        let default_options = volumes::complete(Vec::new(), kind)?;
         let (source, destination, options) = match volume {
             Volume::Mount(m) => (m.source.clone(), &m.destination, &m.options),
             Volume::Named { name, destination, options, .. } => {
@@ -189,8 +191,8 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
                 );
             }
             mount["source"] = json!(source);
-            // Completed options are at least rw, rprivate, rbind: more than that was typed.
-            if options.iter().any(|o| !matches!(o.as_str(), "rw" | "rprivate" | "rbind")) {
+            // A volume without options has these; the flag gives others.
+            if *options != default_options {
                 mounts::set_options(mount, options.clone());
             }
             repointed.insert(wanted.clone());

@@ -39,6 +39,7 @@ pub struct Job<'a> {
 /// # Errors
 /// Nothing is written then, and no action was done, unless an action failed.
 pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
+    args.split_lists();
     security::sort_options(&mut args.security)?;
     if let Some(bundle) = &args.what.bundle {
         args.output.output = Some(config_json(bundle, args.what.force)?);

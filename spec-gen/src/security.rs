@@ -5,7 +5,8 @@ use anyhow::Context;
 use crate::args::SecurityArgs;
 use crate::run::Job;
 use crate::spec::Spec;
-use crate::{capabilities, input, masks, mounts, seccomp};
+use crate::values::boolean;
+use crate::{capabilities, input, masks, mounts, seccomp, selinux};
 
 /// Sorts podman's `--security-opt` into the flags that say the same.
 ///
@@ -15,23 +16,26 @@ pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
     for option in std::mem::take(&mut args.security_opt) {
         let (key, value) = option.split_once(['=', ':']).unwrap_or((&option, ""));
         match (key, value) {
-            ("no-new-privileges", "" | "true") => args.no_new_privileges = Some(true),
-            ("no-new-privileges", "false") => args.no_new_privileges = Some(false),
+            ("no-new-privileges", _) if option == key => args.no_new_privileges = Some(true),
+            ("no-new-privileges", value) if boolean(value).is_ok() => {
+                args.no_new_privileges = boolean(value).ok()
+            }
+            ("systempaths", "unconfined") => args.unmask.push("ALL".into()),
             ("label", "disable") => {
                 args.selinux_label = Some(String::new());
                 args.mount_label = Some(String::new());
             }
-            ("label", _) => {
-                let error = cli::usage(format!(
-                    "--security-opt {option}: what the whole label is, only the manager knows"
-                ));
-                return Err(cli::Hint::on(error, "give it with --selinux-label and --mount-label"));
-            }
+            ("label", field) => match field.split_once(':') {
+                Some((field, value)) if selinux::is_field(field) && !value.is_empty() => {
+                    args.label_fields.push((field.to_owned(), value.to_owned()));
+                }
+                _ => return Err(cli::usage(format!("--security-opt {option}: {}", selinux::EXPECTED))),
+            },
             ("seccomp", value) if !value.is_empty() => args.seccomp = Some(value.to_owned()),
             ("apparmor", value) if !value.is_empty() => args.apparmor = Some(value.to_owned()),
             ("mask", value) if !value.is_empty() => args.mask.push(value.to_owned()),
             ("proc-opts", value) if !value.is_empty() => {
-                args.proc_opts.extend(value.split(',').map(str::to_owned));
+                args.proc_opts = value.split(',').map(str::to_owned).collect();
             }
             ("unmask", value) if !value.is_empty() => args.unmask.push(value.to_owned()),
             _ => return Err(cli::usage(format!("--security-opt {option}: not an option"))),
@@ -46,7 +50,7 @@ pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
 /// Names the flag that makes no sense.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let s = &job.args.security;
-    let Job { spec, trace, .. } = job;
+    let Job { spec, trace, session, .. } = job;
     if s.privileged == Some(true) {
         make_privileged(spec);
         trace.because(spec, || "--privileged".into());
@@ -75,7 +79,9 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     trace.because(spec, || "--seccomp".into());
     add_proc_options(spec, &s.proc_opts)?;
     trace.because(spec, || "--security-opt proc-opts".into());
-    masks::mask(spec, &s.mask);
+    for path in masks::mask(spec, &s.mask) {
+        session.warn(format_args!("--mask {path}: not an absolute path, ignored"));
+    }
     trace.because(spec, || "--mask".into());
     masks::unmask(spec, &s.unmask);
     trace.because(spec, || "--unmask".into());
@@ -89,9 +95,8 @@ fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
     let Some(proc) = spec.mounts_mut().iter_mut().find(|m| mounts::kind(m) == "proc") else {
         return Err(cli::usage("--security-opt proc-opts: there is no mount of proc"));
     };
-    let mut options: Vec<String> = mounts::options(proc).map(str::to_owned).collect();
-    options.extend(wanted.iter().filter(|o| !o.is_empty()).cloned());
-    mounts::set_options(proc, options);
+    // As podman does: these options, and none of those before.
+    mounts::set_options(proc, wanted.iter().filter(|o| !o.is_empty()).cloned().collect());
     Ok(())
 }
 

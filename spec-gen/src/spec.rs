@@ -113,6 +113,13 @@ impl Spec {
         self.get("annotations")?.get(key)?.as_str()
     }
 
+    /// Removes one annotation.
+    pub fn remove_annotation(&mut self, key: &str) {
+        if self.annotation(key).is_some() {
+            self.object("annotations").shift_remove(key);
+        }
+    }
+
     /// Sets one annotation.
     pub fn annotate(&mut self, key: &str, value: impl Into<String>) {
         self.object("annotations").insert(key.to_owned(), Value::String(value.into()));

@@ -156,6 +156,17 @@ impl Accounts {
         }
     }
 
+    /// Returns the gid for `--group-add`: that of the first entry whose name or number it is, as moby's library has it.
+    ///
+    /// # Errors
+    /// Returns an error if no entry has the name, or the number is out of range.
+    pub fn gid_to_add(&self, group: &str) -> anyhow::Result<u32> {
+        match self.group.entries.iter().find(|g| g.name == group || g.gid.to_string() == group) {
+            Some(entry) => Ok(entry.gid),
+            None => self.gid_of(group),
+        }
+    }
+
     /// The gid of a group given by name or number.
     ///
     /// # Errors

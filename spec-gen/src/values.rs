@@ -34,14 +34,38 @@ pub fn umask(arg: &str) -> Result<String, String> {
     if octal { Ok(arg.to_owned()) } else { Err("1 to 4 octal digits are wanted".into()) }
 }
 
-/// A number of processors.
+/// Reads a switch as Go's `strconv.ParseBool` reads it.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
+pub fn boolean(arg: &str) -> Result<bool, String> {
+    match arg {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+/// Reads a number of processors; podman takes one that is not above 0 for no limit.
+///
+/// # Errors
+/// Returns what was expected. The kernel refuses a quota below 1 ms.
 pub fn cpus(arg: &str) -> Result<f64, String> {
     match arg.parse::<f64>() {
         Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
-        _ => Err("a number from 0.01 on is wanted".into()),
+        Ok(n) if n <= 0.0 => Ok(0.0),
+        _ => Err("expected a number from 0.01 on, or 0 for no limit".into()),
+    }
+}
+
+/// Reads a weight of block I/O; 0 is none.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn blkio_weight(arg: &str) -> Result<u16, String> {
+    match arg.parse() {
+        Ok(n) if n == 0 || (10..=1000).contains(&n) => Ok(n),
+        _ => Err("expected a weight from 10 to 1000, or 0 for none".into()),
     }
 }
 
@@ -65,23 +89,58 @@ pub fn group(arg: &str) -> Result<String, String> {
     Ok(arg.to_owned())
 }
 
-/// A signal by number or name.
+/// Reads a signal, a number or a name in any case with or without `SIG`.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn signal(arg: &str) -> Result<u64, String> {
     if let Ok(number) = arg.parse() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err("a signal is 1 to 64".into()) };
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err("expected a signal from 1 to 64".into())
+        };
     }
     let name = arg.to_ascii_uppercase();
-    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    // Real-time signals are counted from the first one that the C library leaves to programs.
-    if let Some(offset) = name.strip_prefix("SIGRTMIN") {
-        let offset: u64 = if offset.is_empty() { Ok(0) } else { offset.trim_start_matches('+').parse() }
-            .map_err(|_| "not a signal")?;
-        return if offset <= 30 { Ok(34 + offset) } else { Err("not a signal".into()) };
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    // Real-time signals are counted from the first one that the C library leaves to programs, or from the last one.
+    const FIRST: i64 = 34;
+    const LAST: i64 = 64;
+    let real_time = if let Some(offset) = name.strip_prefix("RTMIN") {
+        Some(offset_of(offset, '+').map(|n| FIRST + n))
+    } else {
+        name.strip_prefix("RTMAX").map(|offset| offset_of(offset, '-').map(|n| LAST - n))
+    };
+    const NONE: &str = "not a signal";
+    match real_time {
+        Some(number) => {
+            let number = number.filter(|n| (FIRST..=LAST).contains(n)).ok_or(NONE)?;
+            u64::try_from(number).map_err(|_| NONE.into())
+        }
+        None => {
+            // Second names that the crate does not know.
+            let name = match name {
+                "CLD" => "CHLD",
+                "POLL" => "IO",
+                "IOT" => "ABRT",
+                name => name,
+            };
+            format!("SIG{name}")
+                .parse::<nix::sys::signal::Signal>()
+                .map(|s| s as u64)
+                .map_err(|_| NONE.into())
+        }
     }
-    name.parse::<nix::sys::signal::Signal>().map(|s| s as u64).map_err(|_| "not a signal".into())
+}
+
+/// Reads the offset after `RTMIN` or `RTMAX`.
+fn offset_of(text: &str, sign: char) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let digits = text.strip_prefix(sign)?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -90,10 +149,18 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        for (text, number) in [("9", 9), ("TERM", 15), ("sigquit", 3), ("SIGRTMIN+3", 37), ("RTMIN", 34)] {
+        #[rustfmt::skip]
+        let cases = [
+            ("9", 9), ("09", 9), ("+9", 9), ("TERM", 15), ("term", 15), ("sigquit", 3), ("SIGRTMIN+3", 37), ("RTMIN", 34), ("rtmin+15", 49),
+            ("SIGRTMAX-1", 63), ("sigrtmax-14", 50), ("RTMAX", 64), ("SIGCLD", 17), ("SIGIOT", 6), ("POLL", 29), ("STKFLT", 16),
+        ];
+        for (text, number) in cases {
             assert_eq!(signal(text), Ok(number), "{text}");
         }
-        for bad in ["", "0", "65", "SIGFOO", "RTMIN+99", "RTMIN+x"] {
+        for bad in [
+            "", "0", "65", "SIGFOO", "SIG9", "RTMIN+99", "RTMIN+x", "RTMIN-1", "RTMAX+1", "RTMAX-40",
+            "RTMIN++1", "UNUSED",
+        ] {
             assert!(signal(bad).is_err(), "{bad}");
         }
     }

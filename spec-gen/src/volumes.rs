@@ -41,16 +41,32 @@ pub fn parse_volume(flag: &str) -> anyhow::Result<Volume> {
 fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
     let parts: Vec<&str> = flag.split(':').collect();
     let (source, destination, options) = match parts[..] {
+        // podman makes a volume without a name.
+        [destination] => return anonymous(destination, Vec::new()),
         [source, destination] => (source, destination, ""),
         [source, destination, options] => (source, destination, options),
-        _ => bail!("SRC:DST[:OPTIONS] is wanted"),
+        _ => bail!("expected [SRC:]DST[:OPTIONS]"),
     };
     if source.is_empty() {
-        bail!("nothing stands before the first ':'");
+        bail!("no source before the first ':'");
     }
     check_destination(destination)?;
     let options: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
     build(source, destination, options)
+}
+
+/// Returns a volume without a name; the caller derives one from the container and the destination.
+///
+/// # Errors
+/// Returns an error if the destination is not absolute, or an option is invalid.
+pub fn anonymous(destination: &str, options: Vec<String>) -> anyhow::Result<Volume> {
+    check_destination(destination)?;
+    Ok(Volume::Named {
+        name: String::new(),
+        destination: destination.to_owned(),
+        options: complete(options, Kind::Named)?,
+        subpath: String::new(),
+    })
 }
 
 fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Result<Volume> {
@@ -72,7 +88,7 @@ fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Resul
         (false, false) => Ok(Volume::Named {
             name: source.into(),
             destination,
-            options: complete(options, Kind::Bind)?,
+            options: complete(options, Kind::Named)?,
             subpath: String::new(),
         }),
     }
@@ -108,6 +124,8 @@ pub fn tmpfs(destination: &str, options: Vec<String>) -> Mount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Bind,
+    /// A named volume: what one container puts into it must not give another one privileges or devices.
+    Named,
     Tmpfs,
     Other,
 }
@@ -154,24 +172,24 @@ pub fn complete(options: Vec<String>, kind: Kind) -> anyhow::Result<Vec<String>>
         defaults.push("rw");
     }
     if !has(1) {
-        let alone = kind == Kind::Bind && options.iter().any(|o| o == "bind");
+        let alone = matches!(kind, Kind::Bind | Kind::Named) && options.iter().any(|o| o == "bind");
         defaults.push(if alone { "private" } else { "rprivate" });
     }
-    if kind == Kind::Tmpfs {
-        for (class, option) in [(3, "nosuid"), (4, "nodev"), (8, "tmpcopyup")] {
-            if !has(class) {
-                defaults.push(option);
-            }
-        }
-    }
-    if kind == Kind::Bind && !has(6) {
-        defaults.push("rbind");
-    }
+    let further: &[(usize, &str)] = match kind {
+        Kind::Tmpfs => &[(3, "nosuid"), (4, "nodev"), (8, "tmpcopyup")],
+        Kind::Named => &[(3, "nosuid"), (4, "nodev"), (6, "rbind")],
+        Kind::Bind => &[(6, "rbind")],
+        Kind::Other => &[],
+    };
+    defaults.extend(further.iter().filter(|(class, _)| !has(*class)).map(|(_, option)| *option));
     let mut all = options;
     all.extend(defaults.into_iter().map(str::to_owned));
     // Manager's words that no runtime knows.
     all.retain(|o| {
-        !matches!(o.as_str(), "notmpcopyup" | "copy" | "nocopy") && !o.starts_with("consistency=")
+        !matches!(
+            o.as_str(),
+            "notmpcopyup" | "copy" | "nocopy" | "cached" | "delegated" | "consistent" | "consistency"
+        ) && !o.starts_with("consistency=")
     });
     Ok(all)
 }
@@ -182,6 +200,10 @@ fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
         || matches!(
             option,
             "U" | "O"
+                // Words of Docker Desktop that mean nothing on Linux.
+                | "cached"
+                | "delegated"
+                | "consistent"
                 | "no-dereference"
                 | "sync"
                 | "dirsync"
@@ -192,7 +214,10 @@ fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
         )
         || matches!(name, "idmap" | "subpath" | "consistency" | "upperdir" | "workdir")
         || kind == Kind::Tmpfs
-            && matches!(name, "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "huge")
+            && matches!(
+                name,
+                "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "huge" | "noswap"
+            )
         || kind == Kind::Other && matches!(name, "uid" | "gid" | "mode" | "max" | "newinstance" | "ptmxmode");
     if !known {
         bail!("{option}: not a mount option");
@@ -205,6 +230,9 @@ fn check_option(option: &str, kind: Kind) -> anyhow::Result<()> {
 
 /// The error for a named volume whose directory was not given.
 pub fn unknown(name: &str) -> anyhow::Error {
+    if name.is_empty() {
+        return cli::usage("--volume: expected SRC:DST, for a volume without a name has no content");
+    }
     cli::Hint::on(
         anyhow::anyhow!("volume {name}: its directory is not known"),
         format!("add --volume-path {name}=DIR"),
@@ -228,7 +256,8 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             ("/h:/mnt", "rw,rprivate,rbind"), ("/h:/mnt:ro", "ro,rprivate,rbind"), ("/h:/mnt:Z,ro", "Z,ro,rprivate,rbind"),
-            ("/h:/mnt:slave,bind", "slave,bind,rw"), ("vol:/mnt:nocopy", "rw,rprivate,rbind"),
+            ("/h:/mnt:slave,bind", "slave,bind,rw"), ("vol:/mnt:nocopy", "rw,rprivate,nosuid,nodev,rbind"), ("vol:/mnt:suid,dev,exec", "suid,dev,exec,rw,rprivate,rbind"),
+            ("vol:/mnt:bind", "bind,rw,private,nosuid,nodev"), ("/mnt", "rw,rprivate,nosuid,nodev,rbind"), ("/h:/mnt:ro,cached", "ro,rprivate,rbind"),
             ("/h:/mnt:idmap=uids=0-1-2;gids=0-1-2", "idmap=uids=0-1-2;gids=0-1-2,rw,rprivate,rbind"),
         ];
         for (flag, expected) in cases {
@@ -245,8 +274,8 @@ mod tests {
     fn nonsense_is_named() {
         #[rustfmt::skip]
         let cases = [
-            ("/h", "SRC:DST[:OPTIONS] is wanted"), ("/h:rel", "rel: a mount's destination must be an absolute path"),
-            (":/x", "nothing stands before"), ("/h:/m:rw,ro", "more than one option of rw or ro"), ("/h:/m:rshred", "rshred: not a mount option"),
+            ("a:/b:ro:z", "expected [SRC:]DST[:OPTIONS]"), ("h", "h: a mount's destination must be an absolute path"), ("/h:rel", "rel: a mount's destination must be an absolute path"),
+            (":/x", "no source before"), ("/h:/m:rw,ro", "more than one option of rw or ro"), ("/h:/m:rshred", "rshred: not a mount option"),
             ("/h:/m:tmpcopyup", "only for tmpfs"), ("/h:/m:size=1m", "size=1m: not a mount option"),
         ];
         for (flag, message) in cases {

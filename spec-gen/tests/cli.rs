@@ -8,6 +8,8 @@ mod cost;
 mod flags;
 #[path = "cli/manager.rs"]
 mod manager;
+#[path = "cli/podman_values.rs"]
+mod podman_values;
 #[path = "cli/restore.rs"]
 mod restore;
 #[path = "cli/rootless.rs"]
@@ -488,11 +490,15 @@ fn security_options_of_podman_are_understood() {
     let labelled = spec_with("/process/selinuxLabel", json!("a:b:c:s0"));
     let spec = dir.spec(&flags, &labelled);
     assert_eq!(spec["linux"]["seccomp"], json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}));
-    assert_eq!(spec["process"]["apparmorProfile"], "unconfined");
+    // Without AppArmor no runtime starts anything that has a profile, "unconfined" included.
+    let enabled =
+        fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t.starts_with('Y'));
+    let profile = if enabled { json!("unconfined") } else { Value::Null };
+    assert_eq!(spec["process"]["apparmorProfile"], profile);
     assert_eq!(spec["linux"]["maskedPaths"], json!(["/a"]));
     assert_eq!(spec["process"]["noNewPrivileges"], true);
     assert!(spec["process"].get("selinuxLabel").is_none());
-    for bad in ["x", "seccomp=", "label=type:x", "no-new-privileges=maybe"] {
+    for bad in ["x", "seccomp=", "label=typ:x", "label=type:", "no-new-privileges=maybe", "systempaths=x"] {
         assert_eq!(dir.run(&["--security-opt", bad], SPEC).status.code(), Some(2), "{bad}");
     }
 }

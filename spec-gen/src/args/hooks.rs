@@ -15,7 +15,7 @@ pub struct HookArgs {
     pub annotation: Vec<String>,
 
     /// Set a label, which config.json has as an annotation
-    #[arg(long, value_name = "KEY[=VALUE]", hide_short_help = true)]
+    #[arg(short, long, value_name = "KEY[=VALUE]", hide_short_help = true)]
     pub label: Vec<String>,
 
     /// Set the labels in FILE, one KEY[=VALUE] on a line

@@ -2,8 +2,8 @@
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::resources::bytes;
-use crate::values::cpus;
+use crate::resources::{bytes, size};
+use crate::values::{blkio_weight, boolean, cpus};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Limits")]
@@ -21,11 +21,11 @@ pub struct ResourceArgs {
     pub memory_reservation: Option<i64>,
 
     /// Swappiness
-    #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u64).range(0..=100), alias = "linux-mem-swappiness", hide_short_help = true)]
-    pub memory_swappiness: Option<u64>,
+    #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(i64).range(-1..=100), allow_hyphen_values = true, alias = "linux-mem-swappiness", hide_short_help = true)]
+    pub memory_swappiness: Option<i64>,
 
     /// Do not kill for lack of memory
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "linux-disable-oom-kill", hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "linux-disable-oom-kill", hide_short_help = true)]
     pub oom_kill_disable: Option<bool>,
 
     /// Who is killed first for lack of memory
@@ -33,11 +33,11 @@ pub struct ResourceArgs {
     pub oom_score_adj: Option<i32>,
 
     /// Number of CPUs
-    #[arg(long, value_name = "N", value_parser = cpus, hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = cpus, allow_hyphen_values = true, hide_short_help = true)]
     pub cpus: Option<f64>,
 
     /// Relative weight
-    #[arg(long, value_name = "N", alias = "linux-cpu-shares", hide_short_help = true)]
+    #[arg(short = 'c', long, value_name = "N", alias = "linux-cpu-shares", hide_short_help = true)]
     pub cpu_shares: Option<u64>,
 
     /// Period in microseconds
@@ -87,7 +87,7 @@ pub struct ResourceArgs {
     pub pids_limit: Option<i64>,
 
     /// Block I/O weight
-    #[arg(long, value_name = "10-1000", value_parser = clap::value_parser!(u16).range(10..=1000), alias = "linux-blkio-weight", hide_short_help = true)]
+    #[arg(long, value_name = "10-1000", value_parser = blkio_weight, alias = "linux-blkio-weight", hide_short_help = true)]
     pub blkio_weight: Option<u16>,
 
     /// Block I/O weight of a device
@@ -169,7 +169,7 @@ pub struct CgroupArgs {
     pub systemd: Option<Systemd>,
 
     /// Size of each of systemd's tmpfs mounts
-    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true, conflicts_with = "restore")]
     pub shm_size_systemd: Option<i64>,
 }
 

@@ -7,6 +7,7 @@ use clap::Args as Group;
 use crate::image_volumes::ImageVolume;
 use crate::sdnotify::SdNotify;
 use crate::secrets::Secret;
+use crate::values::boolean;
 use crate::volumes_from::VolumesFrom;
 
 #[derive(Debug, Group)]
@@ -34,12 +35,12 @@ pub struct ManagerArgs {
     pub chrootdirs: Vec<String>,
 
     /// Leave the image's /etc/hosts
-    #[arg(long, hide_short_help = true)]
-    pub no_hosts: bool,
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub no_hosts: Option<bool>,
 
     /// Leave the image's /etc/hostname
-    #[arg(long, hide_short_help = true)]
-    pub no_hostname: bool,
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub no_hostname: Option<bool>,
 
     /// Who tells the service manager that the container is ready: with container it gets /run/notify
     #[arg(long, value_name = "WHO", hide_short_help = true)]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
-use crate::resources::bytes;
+use crate::resources::size;
+use crate::values::boolean;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Mounts")]
@@ -22,11 +23,11 @@ pub struct MountArgs {
     pub tmpfs: Vec<String>,
 
     /// Root file system read-only but for what --read-only-tmpfs makes; --read-only=false writable
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only: Option<bool>,
 
     /// With a read-only root: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable; --read-only brings it
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only_tmpfs: Option<bool>,
 
     /// Bind a file a container manager makes (/etc/hosts, ...), unless there is a mount
@@ -38,7 +39,7 @@ pub struct MountArgs {
     pub shm_dir: Option<PathBuf>,
 
     /// Size of a tmpfs on /dev/shm
-    #[arg(long, value_name = "SIZE", value_parser = bytes, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true, conflicts_with = "restore")]
     pub shm_size: Option<i64>,
 
     /// Host directory of a named volume
@@ -62,7 +63,7 @@ pub struct MountArgs {
     pub mount_remove: Vec<String>,
 
     /// Remove all mounts before others are added
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
     pub mount_remove_all: Option<bool>,
 
     /// How mounts pass between host and root file system: private, slave, shared, ...

@@ -2,7 +2,7 @@
 
 use clap::Args as Group;
 
-use crate::idmap::IdMap;
+use crate::idmap::notation::Ranges;
 use crate::namespaces::{Mode, Peer};
 use crate::userns::UserNs;
 
@@ -46,12 +46,12 @@ pub struct NamespaceArgs {
     pub time: Option<Mode>,
 
     /// Map user ids: container id, host id, count; makes a user namespace
-    #[arg(long, value_name = "C:H:SIZE", value_parser = IdMap::parse, conflicts_with = "restore", hide_short_help = true)]
-    pub uidmap: Vec<IdMap>,
+    #[arg(long, value_name = "C:H[:SIZE]", value_parser = Ranges::parse, conflicts_with = "restore", hide_short_help = true)]
+    pub uidmap: Vec<Ranges>,
 
     /// Map group ids; as --uidmap where not given
-    #[arg(long, value_name = "C:H:SIZE", value_parser = IdMap::parse, conflicts_with = "restore", hide_short_help = true)]
-    pub gidmap: Vec<IdMap>,
+    #[arg(long, value_name = "C:H[:SIZE]", value_parser = Ranges::parse, conflicts_with = "restore", hide_short_help = true)]
+    pub gidmap: Vec<Ranges>,
 
     /// Map the ids that /etc/subuid gives this user
     #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]

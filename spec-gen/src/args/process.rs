@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::values::{group, personality, size, umask, user};
+use crate::values::{boolean, group, personality, size, umask, user};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Process")]
@@ -31,7 +31,7 @@ pub struct ProcessArgs {
     pub group_entry: Option<String>,
 
     /// Whether an unknown numeric user gets an entry, as a container of podman does; =false: none
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub passwd: Option<bool>,
 
     /// Write passwd and group with an entry for an unknown numeric user into DIR and bind them (--apply)
@@ -47,8 +47,12 @@ pub struct ProcessArgs {
     pub env_file: Vec<PathBuf>,
 
     /// Set every variable spec-gen has, unless it is set
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub env_host: Option<bool>,
+
+    /// Set the proxy variables that spec-gen has (http_proxy, NO_PROXY, ...), unless they are set
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub http_proxy: Option<bool>,
 
     /// Set a variable from those there are: PATH=${PATH}:/opt/bin
     #[arg(long, value_name = "NAME=VALUE", hide_short_help = true)]
@@ -59,7 +63,7 @@ pub struct ProcessArgs {
     pub unsetenv: Vec<String>,
 
     /// Remove all variables
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub unsetenv_all: Option<bool>,
 
     /// Set a variable to the content of FILE
@@ -75,8 +79,8 @@ pub struct ProcessArgs {
     pub entrypoint: Option<String>,
 
     /// Start ARGS under podman's init, bound to /run/podman-init
-    #[arg(long, hide_short_help = true)]
-    pub init: bool,
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
+    pub init: Option<bool>,
 
     /// Start ARGS under this init instead
     #[arg(long, value_name = "FILE", hide_short_help = true)]
@@ -91,7 +95,7 @@ pub struct ProcessArgs {
     pub check_cwd: CheckCwd,
 
     /// With a terminal (sets TERM=xterm unless TERM is set); --tty=false without
-    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-terminal", hide_possible_values = true)]
+    #[arg(short, long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-terminal", hide_possible_values = true)]
     pub tty: Option<bool>,
 
     /// Size of the terminal

@@ -6,6 +6,7 @@ use clap::Args as Group;
 use serde_json::Value;
 
 use crate::runtime_tool::notation::{self, Change, Device, Limit, Rule};
+use crate::values::boolean;
 
 #[derive(Debug, Default, Group)]
 #[group(id = "runtime-tool-flags", multiple = true, conflicts_with = "restore")]
@@ -28,7 +29,7 @@ pub struct RuntimeToolArgs {
     pub process_cap_add_inheritable: Vec<String>,
     #[arg(long, value_name = "CAP", hide = true)]
     pub process_cap_add_permitted: Vec<String>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub process_cap_drop_all: Option<bool>,
     #[arg(long, value_name = "CAP", hide = true)]
     pub process_cap_drop_ambient: Vec<String>,
@@ -45,11 +46,11 @@ pub struct RuntimeToolArgs {
     pub process_rlimits_add: Vec<Limit>,
     #[arg(long, value_name = "TYPE", hide = true)]
     pub process_rlimits_remove: Vec<String>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub process_rlimits_remove_all: Option<bool>,
 
     /// Without the tmpfs mounts of our `--read-only`, which is podman's
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "read_only", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "read_only", hide = true)]
     pub rootfs_readonly: Option<bool>,
 
     #[arg(long, value_name = "JSON", value_parser = notation::json, hide = true)]
@@ -61,18 +62,18 @@ pub struct RuntimeToolArgs {
     pub hooks_poststart_add: Vec<Value>,
     #[arg(long, value_name = "JSON", value_parser = notation::json, hide = true)]
     pub hooks_poststop_add: Vec<Value>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub hooks_prestart_remove_all: Option<bool>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub hooks_poststart_remove_all: Option<bool>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub hooks_poststop_remove_all: Option<bool>,
 
     #[arg(long, value_name = "TYPE[:PATH]", value_parser = notation::namespace, hide = true)]
     pub linux_namespace_add: Vec<(&'static str, Option<String>)>,
     #[arg(long, value_name = "TYPE", value_parser = notation::namespace_type, hide = true)]
     pub linux_namespace_remove: Vec<&'static str>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub linux_namespace_remove_all: Option<bool>,
     /// Refused: the host's id stands first
     #[arg(long, value_name = "HOST:CONTAINER:SIZE", hide = true)]
@@ -86,7 +87,7 @@ pub struct RuntimeToolArgs {
     pub linux_device_add: Vec<Device>,
     #[arg(long, value_name = "PATH", hide = true)]
     pub linux_device_remove: Vec<String>,
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub linux_device_remove_all: Option<bool>,
     #[arg(long, value_name = "allow|deny[,type=T][,major=N][,minor=N][,access=A]", value_parser = notation::rule, hide = true)]
     pub linux_device_cgroup_add: Vec<Rule>,

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
+use crate::values::boolean;
+
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
     /// All capabilities, all devices, nothing masked
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub privileged: Option<bool>,
 
     /// Add a capability, or ALL
@@ -32,7 +34,7 @@ pub struct SecurityArgs {
     pub cap_drop: Vec<String>,
 
     /// Programs gain no privileges; =false: they may
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
+    #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub no_new_privileges: Option<bool>,
 
     /// Seccomp profile, or unconfined
@@ -72,6 +74,10 @@ pub struct SecurityArgs {
     /// Options of the mount of proc, as hidepid=2
     #[arg(skip)]
     pub proc_opts: Vec<String>,
+
+    /// Fields of the SELinux labels and their values, as type:container_t
+    #[arg(skip)]
+    pub label_fields: Vec<(String, String)>,
 
     /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, proc-opts=OPTS, ...
     #[arg(long, value_name = "OPT", conflicts_with = "restore", hide_short_help = true)]
