@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use checkpoint::VolumeName;
 use checkpoint::compress::Compression;
+use checkpoint::{Member, VolumeName};
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cli::args::{Common, OutputFile, Progress, name_value};
@@ -15,9 +15,9 @@ use cli::args::{Common, OutputFile, Progress, name_value};
     version,
     after_help = "Examples:\n  \
         ckpt-pack --bundle . --ignore-rootfs --compress zstd > web.ckpt\n  \
-        { rootfs-diff create --members --rootfs rootfs\n    \
+        { rootfs-diff create --members --rootfs rootfs &&\n    \
           vol-archive create --members data=/srv/data\n  \
-        } | ckpt-pack --bundle . --rootfs-image localhost/web:1@$ID -o web.ckpt -\n\nSee ckpt-pack(1)."
+        } | ckpt-pack --bundle . --expect rootfs-diff,volume:data -o web.ckpt -\n\nSee ckpt-pack(1)."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -89,6 +89,10 @@ pub struct Include {
     /// Pack without content of volumes
     #[arg(long)]
     pub ignore_volumes: bool,
+    /// Fail unless a member stream or --member contains MEMBER: rootfs-diff, volume:NAME, network, shm (repeatable; several
+    /// separated by commas)
+    #[arg(long, value_name = "MEMBER,...", value_delimiter = ',', value_parser = expected, conflicts_with = "Verb")]
+    pub expect: Vec<Member>,
     /// Pack pages of zeros in the images of memory as they are, not as holes
     #[arg(long, hide_short_help = true)]
     pub keep_zeros: bool,
@@ -218,6 +222,17 @@ fn id(text: &str) -> Result<String, String> {
     match text.parse::<VolumeName>() {
         Ok(_) => Ok(text.into()),
         Err(_) => Err("a letter or digit, then letters, digits, '_', '.' or '-' are wanted".into()),
+    }
+}
+
+/// A word of `--expect`.
+fn expected(word: &str) -> Result<Member, String> {
+    match word.split_once(':') {
+        Some(("volume", name)) => name.parse().map(Member::Volume),
+        None if word == "rootfs-diff" => Ok(Member::RootfsDiff),
+        None if word == "network" => Ok(Member::NetworkStatus),
+        None if word == "shm" || word == "devshm" => Ok(Member::DevShm),
+        _ => Err("expected rootfs-diff, volume:NAME, network or shm".into()),
     }
 }
 

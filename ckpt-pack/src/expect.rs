@@ -1,37 +1,62 @@
-//! What must be in the archive: a producer that never ran leaves no trace in the pipe, so its member is missed here.
+//! Checks that the archive is complete: a producer that never ran leaves no trace in the pipe, so its member is missed here.
 
 use std::collections::BTreeSet;
 
 use checkpoint::Member;
 use checkpoint::config_dump::NamedVolume;
-use cli::{Hint, Session};
+use cli::{Hint, Session, usage};
 
 use crate::args::Include;
 
-/// Fails when the root file system's diff or a named volume is not among the members.
+/// Rejects `--expect` of a member that another flag leaves out.
+pub fn check(include: &Include) -> anyhow::Result<()> {
+    for member in &include.expect {
+        let flag = match member {
+            Member::RootfsDiff if include.ignore_rootfs => "--ignore-rootfs",
+            Member::Volume(_) if include.ignore_volumes => "--ignore-volumes",
+            _ => continue,
+        };
+        return Err(usage(format!("--expect: {member} conflicts with {flag}")));
+    }
+    Ok(())
+}
+
+/// Fails if a member of `--expect`, the root file system's diff or a named volume is not among the members.
 pub fn all_there(
     written: &BTreeSet<Member>,
     volumes: &[NamedVolume],
     include: &Include,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let mut missing: Vec<(Member, String)> = Vec::new();
+    let mut needed: BTreeSet<Member> = include.expect.iter().cloned().collect();
     // A pre-checkpoint is memory only: its container runs on, and goes on to write.
     if !include.ignore_rootfs && !include.pre_checkpoint {
-        let hint = "put rootfs-diff create --members into the pipe, or use --ignore-rootfs";
-        missing.push((Member::RootfsDiff, hint.into()));
+        needed.insert(Member::RootfsDiff);
     }
     if !include.ignore_volumes && !include.pre_checkpoint {
-        missing.extend(volumes.iter().map(|volume| {
-            let hint =
-                format!("add {}=DIR to vol-archive create --members, or use --ignore-volumes", volume.name);
-            (Member::Volume(volume.name.clone()), hint)
-        }));
+        needed.extend(volumes.iter().map(|volume| Member::Volume(volume.name.clone())));
     }
-    missing.retain(|(member, _)| !written.contains(member));
-    let Some((last, hint)) = missing.pop() else { return Ok(()) };
-    for (member, _) in missing {
-        session.error(format_args!("{member}: missing, no member stream brings it"));
+    let mut missing: Vec<&Member> = needed.difference(written).collect();
+    let Some(last) = missing.pop() else { return Ok(()) };
+    let why = |member: &Member| format!("{member}: missing, no member stream brings it");
+    for member in missing {
+        session.error(why(member));
     }
-    Err(Hint::on(anyhow::anyhow!("{last}: missing, no member stream brings it"), hint))
+    Err(Hint::on(anyhow::Error::msg(why(last)), hint(last, include)))
+}
+
+fn hint(member: &Member, include: &Include) -> String {
+    let producer = match member {
+        Member::Volume(name) => format!("add {name}=DIR to vol-archive create --members"),
+        Member::DevShm => "add --shm DIR to vol-archive create --members".into(),
+        Member::NetworkStatus => "put netstatus save --members into the pipe".into(),
+        _ => "put rootfs-diff create --members into the pipe".into(),
+    };
+    match member {
+        _ if include.expect.contains(member) => {
+            format!("look above for the error of its producer, or {producer}")
+        }
+        Member::Volume(_) => format!("{producer}, or use --ignore-volumes"),
+        _ => format!("{producer}, or use --ignore-rootfs"),
+    }
 }

@@ -30,11 +30,14 @@ pub mod validate;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
-use cli::{Exit, Session};
+use checkpoint::Member;
+use checkpoint::stream::failed_stream;
+use cli::{Exit, Producer, Session};
 
 /// The program.
 pub fn main() -> ExitCode {
-    cli::run(job)
+    let record = |reason: &str| failed_stream("netstatus", Some(&Member::NetworkStatus), reason);
+    cli::run_producer(job, &Producer { verb: "save", record })
 }
 
 fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {

@@ -46,15 +46,18 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             output
         }
         None => {
-            let mut stream = StreamWriter::on(sink, "rootfs-diff");
-            stream.tar(&Member::RootfsDiff, &plan, &mut files, mtime, &mut tally)?;
-            let (json, raw) = deleted::write(&deleted);
-            for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
-                if let Some(text) = text {
-                    stream.small(&member, &text, mtime)?;
+            let stream = StreamWriter::on(sink, "rootfs-diff");
+            let members = |stream: &mut StreamWriter<_>| -> anyhow::Result<u64> {
+                stream.tar(&Member::RootfsDiff, &plan, &mut files, mtime, &mut tally)?;
+                let (json, raw) = deleted::write(&deleted);
+                for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
+                    if let Some(text) = text {
+                        stream.small(&member, &text, mtime)?;
+                    }
                 }
-            }
-            stream.finish(tally.changed)?
+                Ok(tally.changed)
+            };
+            stream.produce(members)?.0
         }
     };
     output.into_inner().commit()?;

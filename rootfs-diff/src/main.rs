@@ -10,12 +10,15 @@ mod patch;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
+use checkpoint::Member;
+use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
-use cli::{Exit, Session};
+use cli::{Exit, Producer, Session};
 use tartree::{Exceeded, Limit, Notice};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    let record = |reason: &str| failed_stream("rootfs-diff", Some(&Member::RootfsDiff), reason);
+    cli::run_producer(run, &Producer { verb: "create", record })
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {

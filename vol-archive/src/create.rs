@@ -14,7 +14,7 @@ use tartree::{
 };
 
 use crate::args::{Create, id_maps};
-use crate::volume::{Operands, operands};
+use crate::volume::{Operands, Volume, operands};
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
@@ -29,26 +29,40 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             write(&dir, &scope, &mut sink, &mut tally)?;
             (sink.into_inner()?, tally.changed)
         }
-        Operands::Members(volumes) => {
-            let mut stream = StreamWriter::on(sink(output), "vol-archive");
-            let mut changed = 0;
-            for volume in &volumes {
-                let mut tally = tell(session, &volume.dir);
-                // podman passes over `./` when it restores a volume, and so loses the volume's own mode and owner; `/` it applies.
-                let names = [RootName::Dot, RootName::Slash];
-                session.stage(format_args!("looking at {}", cli::name(&volume.dir)), None);
-                let mut source = Source::plan(&volume.dir, &scope, &names, &mut tally)?;
-                session.stage(&volume.member, Some(source.plan.tar_size()));
-                stream
-                    .tar(&volume.member, &source.plan, &mut source.root, source.mtime, &mut tally)
-                    .with_context(|| cli::name(&volume.dir))?;
-                changed += tally.changed;
-            }
-            (stream.finish(changed)?, changed)
-        }
+        Operands::Members(volumes) => StreamWriter::on(sink(output), "vol-archive")
+            .produce(|stream| members(stream, &volumes, &scope, session))?,
     };
     output.into_inner().commit()?;
     Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
+}
+
+/// Writes the members of a stream; returns how many objects changed meanwhile.
+fn members(
+    stream: &mut StreamWriter<Counted<Output>>,
+    volumes: &[Volume],
+    scope: &Scope,
+    session: &Session,
+) -> anyhow::Result<u64> {
+    // A misspelled directory is reported before gigabytes of another volume are written.
+    for volume in volumes.iter().filter(|_| volumes.len() > 1) {
+        stream.prepare(&volume.member);
+        Root::open(&volume.dir).with_context(|| cli::name(&volume.dir))?;
+    }
+    let mut changed = 0;
+    for volume in volumes {
+        stream.prepare(&volume.member);
+        let mut tally = tell(session, &volume.dir);
+        // podman passes over `./` when it restores a volume, and so loses the volume's own mode and owner; `/` it applies.
+        let names = [RootName::Dot, RootName::Slash];
+        session.stage(format_args!("looking at {}", cli::name(&volume.dir)), None);
+        let mut source = Source::plan(&volume.dir, scope, &names, &mut tally)?;
+        session.stage(&volume.member, Some(source.plan.tar_size()));
+        stream
+            .tar(&volume.member, &source.plan, &mut source.root, source.mtime, &mut tally)
+            .with_context(|| cli::name(&volume.dir))?;
+        changed += tally.changed;
+    }
+    Ok(changed)
 }
 
 /// Large files go past our memory.

@@ -9,12 +9,14 @@ mod volume;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
+use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
-use cli::{Exit, Session};
+use cli::{Exit, Producer, Session};
 use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    let record = |reason: &str| failed_stream("vol-archive", None, reason);
+    cli::run_producer(run, &Producer { verb: "create", record })
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {

@@ -8,6 +8,6 @@ fn every_option_is_in_the_manual_page_and_none_else() {
         page.as_ref(),
         &["create", "extract", "list"],
         // Of other programs, in the examples.
-        &["--bundle", "--rootfs"],
+        &["--bundle", "--expect", "--rootfs"],
     );
 }

@@ -41,6 +41,16 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
+    /// A producer recorded in its member stream that it failed.
+    #[error("{writer} failed: {}{reason}", .member.as_ref().map(|member| format!("{member}: ")).unwrap_or_default())]
+    Producer {
+        /// The tool that failed.
+        writer: String,
+        /// The member that it should have written, if it knew.
+        member: Option<String>,
+        /// Its error.
+        reason: String,
+    },
     /// A compressed stream could not be read or written.
     #[error("{what}")]
     Compression {

@@ -10,8 +10,14 @@
 //!
 //! with the number of bytes of this stream before it, and how many objects changed while they were read.
 //! Of 397 possible cuts of a model stream two go unnoticed with it, both behind the last byte of data.
+//!
+//! A producer that fails writes the record `.failed` instead ([`failed_stream`], [`StreamWriter::produce`]).
 
+mod failure;
+
+use std::fmt;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tartree::{
     Destination, END_OF_ARCHIVE, Entry, Files, Item, Kind, Limits, Notices, Plan, Reader, RootName, Sink,
@@ -21,7 +27,11 @@ use tartree::{
 use crate::error::{Error, Result};
 use crate::member::Member;
 
+pub use failure::failed_stream;
+
 const END: &[u8] = b".end";
+/// Bytes of a member that a producer fills up with zeros after a failure.
+const FILLED_UP: u64 = 64 << 20;
 /// A record of `.end` is one short line.
 const END_BYTES: u64 = 4096;
 
@@ -30,6 +40,9 @@ const END_BYTES: u64 = 4096;
 pub fn begins_with(first: &[u8]) -> Option<Member> {
     let Ok(Some(Item::Entry(entry))) = Reader::new(first, Limits::default()).next() else { return None };
     let member = Member::of(&entry.path);
+    if entry.path.as_bytes() == failure::FAILED {
+        return Some(member);
+    }
     let of_a_stream = matches!(
         member,
         Member::RootfsDiff
@@ -46,6 +59,10 @@ pub fn begins_with(first: &[u8]) -> Option<Member> {
 pub struct StreamWriter<W: Destination> {
     sink: Sink<W>,
     writer: &'static str,
+    /// The member that is being prepared or written.
+    member: Option<Member>,
+    /// Where the content ends that the last header announced, until it is complete: what follows would be read as that content.
+    announced: Option<u64>,
 }
 
 impl<W: Destination> StreamWriter<W> {
@@ -56,7 +73,53 @@ impl<W: Destination> StreamWriter<W> {
 
     /// A stream into `sink`, written by the tool `writer`.
     pub fn on(sink: Sink<W>, writer: &'static str) -> StreamWriter<W> {
-        StreamWriter { sink, writer }
+        failure::begun();
+        StreamWriter { sink, writer, member: None, announced: None }
+    }
+
+    /// Names the member that is prepared next, which is then named if that fails.
+    pub fn prepare(&mut self, member: &Member) {
+        self.member = Some(member.clone());
+    }
+
+    /// Writes the complete stream: its members by `write`, which returns how many objects changed, then `.end`. If `write` fails,
+    /// the stream ends in a failure record.
+    ///
+    /// # Errors
+    /// Returns the error of `write`, or an error if writing to the output fails.
+    pub fn produce<E: From<Error> + fmt::Display>(
+        mut self,
+        write: impl FnOnce(&mut StreamWriter<W>) -> std::result::Result<u64, E>,
+    ) -> std::result::Result<(W, u64), E> {
+        match catch_unwind(AssertUnwindSafe(|| write(&mut self))) {
+            Ok(Ok(changed)) => Ok((self.finish(changed)?, changed)),
+            Ok(Err(e)) => {
+                self.fail(&format!("{e:#}"));
+                Err(e)
+            }
+            Err(panic) => {
+                self.fail("internal error");
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Ends the stream in a failure record. Inside a member, whose size was announced, no record can be told from content, so
+    /// that the member is filled up with zeros first. If that would take long, the stream is truncated, which readers detect.
+    fn fail(mut self, reason: &str) {
+        let rest = self.announced.map_or(0, |end| end.saturating_sub(self.sink.position()));
+        let written = if rest > FILLED_UP {
+            self.sink.flush()
+        } else {
+            let record = failure::record(self.writer, self.member.as_ref(), reason);
+            self.sink
+                .zeros(rest)
+                .and_then(|()| self.sink.put(&record))
+                .and_then(|()| self.sink.put(&END_OF_ARCHIVE))
+                .and_then(|()| self.sink.flush())
+        };
+        // If the output takes no more, the stream is truncated too.
+        let _ = written;
     }
 
     /// Writes a member whose content is `content`.
@@ -64,9 +127,10 @@ impl<W: Destination> StreamWriter<W> {
     /// # Errors
     /// When the output does not take it.
     pub fn small(&mut self, member: &Member, content: &[u8], mtime: Timestamp) -> Result<()> {
+        self.prepare(member);
         self.header(member.path(), member.mode(), content.len() as u64, mtime)?;
         self.sink.put(content)?;
-        Ok(self.sink.zeros(tartree::padding(content.len() as u64))?)
+        self.end_of_member(content.len() as u64)
     }
 
     /// Writes a member whose content is the planned tar of `source`. Objects that changed since the plan was made are noticed.
@@ -81,10 +145,11 @@ impl<W: Destination> StreamWriter<W> {
         mtime: Timestamp,
         notices: &mut dyn Notices,
     ) -> Result<()> {
+        self.prepare(member);
         self.header(member.path(), member.mode(), plan.tar_size(), mtime)?;
         plan.write(source, &mut self.sink, notices)
             .map_err(|source| Error::Nested { member: member.to_string(), source })?;
-        Ok(self.sink.zeros(tartree::padding(plan.tar_size()))?)
+        self.end_of_member(plan.tar_size())
     }
 
     /// Writes `.end` and the end-of-archive blocks. Without it a reader refuses the stream.
@@ -107,7 +172,15 @@ impl<W: Destination> StreamWriter<W> {
         // Whole seconds: no reader needs more of a member, and no PAX header is needed for them.
         let mtime = Timestamp { nsec: 0, ..mtime };
         tartree::encode(&mut header, &Entry::file(path, size, mode, mtime), RootName::Dot);
+        let start = self.sink.position() + header.len() as u64;
+        self.announced = Some(start + size + tartree::padding(size));
         Ok(self.sink.put(&header)?)
+    }
+
+    fn end_of_member(&mut self, size: u64) -> Result<()> {
+        self.sink.zeros(tartree::padding(size))?;
+        self.announced = None;
+        Ok(())
     }
 }
 
@@ -163,7 +236,8 @@ impl<R: Read> StreamReader<R> {
     /// The next member's entry; its bytes are then [`content`](StreamReader::content).
     ///
     /// # Errors
-    /// When a stream is cut, does not end in a right `.end`, or holds something that is not a regular file.
+    /// When a stream is cut, does not end in a right `.end`, or holds something that is not a regular file;
+    /// [`Error::Producer`] when a producer recorded that it failed.
     #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
     pub fn next(&mut self) -> Result<Option<(Member, Entry)>> {
         loop {
@@ -186,6 +260,9 @@ impl<R: Read> StreamReader<R> {
             let Item::Entry(entry) = item else {
                 return Err(Error::stream("a removal header between members"));
             };
+            if entry.path.as_bytes() == failure::FAILED {
+                return Err(failure::error(&entry, self.reader.content()));
+            }
             if entry.path.as_bytes() == END {
                 if self.ending == Ending::Proved {
                     self.check_end(&entry)?;
@@ -295,6 +372,69 @@ mod tests {
             let harmless = cut >= end_of_a + 512;
             assert_eq!(read(&a[..cut]).is_ok(), harmless, "cut at {cut} of {}, alone", a.len());
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns what a stream holds whose producer writes with `write` and then fails.
+    fn failing(write: impl FnOnce(&mut StreamWriter<Shared>)) -> Vec<u8> {
+        let shared = Shared::default();
+        let produced = StreamWriter::new(shared.clone(), "vol-archive").produce(|stream| -> Result<u64> {
+            write(stream);
+            Err(Error::stream("no\nway"))
+        });
+        assert!(produced.is_err());
+        let bytes = shared.0.lock().unwrap().clone();
+        bytes
+    }
+
+    #[test]
+    fn a_failure_between_members_is_recorded() {
+        let bytes = failing(|stream| {
+            stream.small(&Member::DevShm, b"content", Timestamp::default()).unwrap();
+            stream.prepare(&Member::NetworkStatus);
+        });
+        let all = [bytes, stream(&[(Member::RootfsDiff, b"diff")])].concat();
+        let e = read(&all).unwrap_err();
+        assert!(matches!(&e, Error::Producer { member: Some(member), .. } if member == "network.status"));
+        assert_eq!(e.to_string(), "vol-archive failed: network.status: member stream: no\nway");
+        assert_eq!(begins_with(&failing(|_| ())).map(|m| m.to_string()).as_deref(), Some(".failed"));
+    }
+
+    #[test]
+    fn a_failure_inside_a_member_is_recorded_behind_it_or_truncates() {
+        let failing_in = |size| {
+            failing(|stream| {
+                stream.header(Member::DevShm.path(), 0o600, size, Timestamp::default()).unwrap();
+                stream.sink.put(&[1; 5000]).unwrap();
+            })
+        };
+        for size in [5000, 5001, 5120, 100_000] {
+            assert!(matches!(read(&failing_in(size)), Err(Error::Producer { .. })), "{size}");
+        }
+        let bytes = failing_in(FILLED_UP * 2);
+        assert_eq!(bytes.len(), 512 + 5000);
+        assert!(!matches!(read(&bytes), Ok(_) | Err(Error::Producer { .. })));
+    }
+
+    #[test]
+    fn texts_of_a_failure_are_bounded() {
+        let long = "ü".repeat(100_000);
+        let mut bytes = failure::record("x", Some(&Member::DevShm), &long);
+        assert!(bytes.len() < 4096);
+        bytes.extend_from_slice(&END_OF_ARCHIVE);
+        assert!(read(&bytes).unwrap_err().to_string().starts_with("x failed: devshm-checkpoint.tar: üü"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From `main` to the exit status: parse, run, report.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -10,6 +12,7 @@ use crate::args::Common;
 use crate::complete;
 use crate::message::Session;
 use crate::output::ReaderGone;
+use crate::producer::Producer;
 use crate::progress::When;
 use crate::signal;
 
@@ -79,15 +82,26 @@ impl std::error::Error for Hint {}
 ///
 /// The flags that all tools have are for this function: it asks for those of [`Common`](crate::args::Common) and
 /// [`Progress`](crate::args::Progress) that `A` has flattened.
-pub fn run<A: Parser>(job: fn(A, &Session) -> anyhow::Result<Exit>) -> ExitCode {
-    run_completed(job, A::command)
+pub fn run<A: Parser>(job: Job<A>) -> ExitCode {
+    run_with(job, A::command, |_| ())
 }
 
 /// As [`run`], where the shells complete another command line than is parsed: one with verbs that are parsed by themselves.
-pub fn run_completed<A: Parser>(
-    job: fn(A, &Session) -> anyhow::Result<Exit>,
-    completed: fn() -> Command,
-) -> ExitCode {
+pub fn run_completed<A: Parser>(job: Job<A>, completed: fn() -> Command) -> ExitCode {
+    run_with(job, completed, |_| ())
+}
+
+/// As [`run`], for a tool that may be a producer in a pipe: if it fails, it records that in its stream.
+pub fn run_producer<A: Parser>(job: Job<A>, producer: &Producer) -> ExitCode {
+    run_with(job, A::command, |reason| {
+        let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+        producer.failed(&A::command(), &args, reason);
+    })
+}
+
+type Job<A> = fn(A, &Session) -> anyhow::Result<Exit>;
+
+fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(&str)) -> ExitCode {
     let tool = A::command().get_name().to_owned();
     report_panics(&tool);
     signal::large_files_are_errors();
@@ -96,26 +110,47 @@ pub fn run_completed<A: Parser>(
     }
     let (args, common, progress) = match parse::<A>() {
         Ok(parsed) => parsed,
-        Err(e) => {
-            // --help and --version arrive here too and go to standard output with status 0.
-            let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
-            // Of the tools in a pipe it is the one that says its name.
-            if e.use_stderr() && e.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-                eprint!("{tool}: ");
-            }
-            return match e.print() {
-                Ok(()) => status.into(),
-                Err(_) => Exit::Failed.into(),
-            };
-        }
+        Err(e) => return refuse(&tool, &e, failed),
     };
     let session = Session::new(tool, &common, progress);
-    let exit = match job(args, &session) {
-        Ok(exit) => exit,
-        Err(e) => report(&session, &e),
+    let exit = match catch_unwind(AssertUnwindSafe(|| job(args, &session))) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(e)) => {
+            let exit = report(&session, &e);
+            failed(&format!("{e:#}"));
+            exit
+        }
+        Err(panic) => {
+            failed("internal error");
+            resume_unwind(panic)
+        }
     };
     session.close();
     exit.into()
+}
+
+/// Prints what clap says of the command line: an error, or what --help and --version print, with status 0.
+fn refuse(tool: &str, e: &clap::Error, failed: impl Fn(&str)) -> ExitCode {
+    let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+    // The tools of a pipe share its standard error: each names itself.
+    if e.use_stderr() && e.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprint!("{tool}: ");
+    }
+    let printed = e.print();
+    if e.use_stderr() {
+        failed(&summary(&e.to_string()));
+    }
+    match printed {
+        Ok(()) => status.into(),
+        Err(_) => Exit::Failed.into(),
+    }
+}
+
+/// The first paragraph of an error of clap, on one line: what follows are tips and the usage.
+fn summary(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 fn parse<A: Parser>() -> Result<(A, Common, When), clap::Error> {

@@ -162,6 +162,12 @@ fn changes_of_a_root_file_system_and_entries_of_a_tar() {
         let tar = Command::new("tar").args(["-xOf"]).arg(&stream).arg(member).output().unwrap();
         cases.add(schema, member, &tar.stdout);
     }
+    let output =
+        Command::new(tool("vol-archive")).args(["create", "--members", "data=/no/such"]).output().unwrap();
+    let stream = dir.path().join("failed");
+    fs::write(&stream, &output.stdout).unwrap();
+    let tar = Command::new("tar").args(["-xOf"]).arg(&stream).arg(".failed").output().unwrap();
+    cases.add("member-stream-failed", ".failed", &tar.stdout);
     cases.judge();
 }
 

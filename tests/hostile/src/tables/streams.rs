@@ -50,6 +50,47 @@ fn ends() -> Vec<Input> {
     let pack = |name, write: Written, ends| input(name, "ckpt-pack", PACK, write, ends);
     vec![
         pack(
+            "a failure record",
+            |w, out| {
+                bundle(w)?;
+                let record = r#"{"writer":"x","member":"volumes/v.tar","error":"a\n\u001b[2Jb"}"#;
+                out.write_all(&status().file(".failed", record).end())
+            },
+            Fails("x failed: volumes/v.tar: a\\n\\x1b[2Jb"),
+        ),
+        pack(
+            "a failure record that is none",
+            |w, out| {
+                bundle(w)?;
+                out.write_all(&status().file(".failed", "[1,2").end())
+            },
+            Fails("a producer failed; its record .failed: "),
+        ),
+        pack(
+            "an empty failure record",
+            |w, out| {
+                bundle(w)?;
+                out.write_all(&status().file(".failed", "{}").end())
+            },
+            Fails("a producer failed: no reason given"),
+        ),
+        pack(
+            "a failure record that is a link, in a stream that ends well",
+            |w, out| {
+                bundle(w)?;
+                out.write_all(&proved(status().symlink(".failed", w.out("victim"))))
+            },
+            Fails("its record .failed is not a short file"),
+        ),
+        pack(
+            "a failure record of a megabyte",
+            |w, out| {
+                bundle(w)?;
+                out.write_all(&status().file(".failed", vec![b' '; 1 << 20]).end())
+            },
+            Fails("its record .failed is not a short file"),
+        ),
+        pack(
             "a stream that does not end",
             |w, out| {
                 bundle(w)?;

@@ -1,0 +1,147 @@
+//! A producer of member streams that fails: it leaves a record of that in the stream, since a pipe carries no exit status.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use clap::Command;
+
+/// A tool of which one verb writes member streams, with `--members`.
+pub struct Producer {
+    /// The verb.
+    pub verb: &'static str,
+    /// Returns the stream that records a failure for this reason; `None` if the process has begun a stream, which then ends in a
+    /// record of its own or is truncated.
+    pub record: fn(reason: &str) -> Option<Vec<u8>>,
+}
+
+impl Producer {
+    /// Writes the record to where the stream would have gone, if the command line `args` asks for a stream. `command` knows the
+    /// verbs that write none.
+    ///
+    /// The command line is read here without clap, which may have rejected it.
+    pub(crate) fn failed(&self, command: &Command, args: &[OsString], reason: &str) {
+        if !self.writes_members(command, args) {
+            return;
+        }
+        let Some(record) = (self.record)(reason) else { return };
+        // If the record cannot be written, nothing else can report the failure but the exit status.
+        let _ = destination(output(args)).map(|mut file| file.write_all(&record));
+    }
+
+    fn writes_members(&self, command: &Command, args: &[OsString]) -> bool {
+        // A misspelled verb is no reason to stay silent; another verb is one.
+        let verb = args.iter().find(|arg| !arg.as_bytes().starts_with(b"-"));
+        let other = verb.is_some_and(|verb| *verb != self.verb && is_verb(command, verb));
+        // A misspelled flag (--member), which clap rejects, was meant to be it.
+        let asked = |arg: &&OsString| arg.as_bytes().starts_with(b"--member");
+        !other && options(args).find(asked).is_some()
+    }
+}
+
+fn is_verb(command: &Command, word: &OsStr) -> bool {
+    command.get_subcommands().any(|verb| word == verb.get_name()) || word == "help"
+}
+
+/// The words before `--`.
+fn options(args: &[OsString]) -> impl Iterator<Item = &OsString> {
+    args.iter().take_while(|arg| *arg != "--")
+}
+
+/// The value of `-o` or `--output`.
+fn output(args: &[OsString]) -> Option<&Path> {
+    let mut options = options(args);
+    while let Some(arg) = options.next() {
+        let bytes = arg.as_bytes();
+        let value = match bytes {
+            b"--output" => b"",
+            [b'-', b'-', long @ ..] => match long.strip_prefix(b"output=") {
+                Some(value) => value,
+                None => continue,
+            },
+            // Flags without a value may precede it: -qo FILE.
+            [b'-', short @ ..] => match short.iter().position(|b| !b"qv".contains(b)) {
+                Some(at) if short[at] == b'o' => {
+                    short[at + 1..].strip_prefix(b"=").unwrap_or(&short[at + 1..])
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
+        return match value {
+            b"" => options.next().map(Path::new),
+            value => Some(Path::new(OsStr::from_bytes(value))),
+        };
+    }
+    None
+}
+
+/// Opens the place where a stream goes while it is written: standard output, or a FIFO. A file of `-o` is left alone, since it
+/// gets its name only when complete, and a terminal or device has no reader that could be misled.
+fn destination(output: Option<&Path>) -> io::Result<File> {
+    let none = || io::Error::from(io::ErrorKind::Unsupported);
+    match output {
+        Some(path) if path != Path::new("-") => match path.metadata()?.file_type().is_fifo() {
+            true => OpenOptions::new().write(true).open(path),
+            false => Err(none()),
+        },
+        _ if crate::closed::stdout() => Err(none()),
+        _ => {
+            let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            let kind = file.metadata()?.file_type();
+            if kind.is_fifo() || kind.is_file() || kind.is_socket() { Ok(file) } else { Err(none()) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn only_a_command_line_that_asks_for_a_stream_gets_a_record() {
+        let command =
+            Command::new("x").subcommand(Command::new("create")).subcommand(Command::new("extract"));
+        let producer = Producer { verb: "create", record: |_| None };
+        for (line, writes) in [
+            ("create --members data=/x", true),
+            ("-q create data=/x --members", true),
+            ("--members", true),
+            ("craete --members data=/x", true),
+            ("create --members=yes", true),
+            ("create --member data=/x", true),
+            ("create data=/x", false),
+            ("create -- --members", false),
+            ("extract --members data=/x", false),
+            ("help create --members", false),
+        ] {
+            assert_eq!(producer.writes_members(&command, &words(line)), writes, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_output_is_found_as_clap_would() {
+        for (line, found) in [
+            ("create --members -o x", Some("x")),
+            ("create -ox", Some("x")),
+            ("create -o=x", Some("x")),
+            ("create -qo x", Some("x")),
+            ("create --output x", Some("x")),
+            ("create --output=x", Some("x")),
+            ("create --output", None),
+            ("create -- -o x", None),
+            ("create --no-output x", None),
+            ("create -x -o -", Some("-")),
+        ] {
+            assert_eq!(output(&words(line)), found.map(Path::new), "{line}");
+        }
+    }
+}
