@@ -118,6 +118,11 @@ impl Source {
     /// When a view cannot be made.
     pub fn mounted_from(mount_point: &Path, layers: &Layers) -> Result<Source, SourceError> {
         let directories = given(layers)?;
+        let index = directory(mount_point).is_ok_and(|dir| {
+            let found = Found::of(dir);
+            found.is_ok_and(|found| Layers::of(&found.mount).is_ok_and(|layers| layers.index))
+        });
+        let layers = &Layers { index: layers.index || index, ..layers.clone() };
         let merged = without_submounts(mount_point).map_err(|e| SourceError::Open(mount_point.into(), e))?;
         let source = Source::of_layers(layers, directories, merged, View::Program)?;
         // A file system in user space numbers inodes as it likes.

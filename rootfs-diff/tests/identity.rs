@@ -144,6 +144,13 @@ fn layers_given_by_descriptor_are_found() {
         "m",
         List("C /\nD /f1\nD /f200\nD /f77\n"),
     ));
+    cases.push((
+        "as many as there may be",
+        "ulimit -n 4096; mkdir u w m; exec 8<u 9<w; lower=; for i in {1..500}; do mkdir l$i; echo > l$i/f$i; exec {fd}<l$i; lower+=:$fd; done
+         (cd /proc/self/fd; mount -t overlay o -o lowerdir=${lower#:},upperdir=8,workdir=9 $D/m); rm m/f1 m/f500",
+        "m",
+        List("C /\nD /f1\nD /f500\n"),
+    ));
     check(&cases);
 }
 
@@ -173,6 +180,13 @@ fn relative_layers_are_found() {
              (cd /proc/self/fd; mount -t overlay o -o lowerdir=7:6,upperdir=8,workdir=9 $D/g/3/merged); change g/3/merged",
             "g/3/merged",
             List(TWO),
+        ),
+        (
+            "as many as there may be",
+            "mkdir u w m; lower=; for i in {1..500}; do mkdir l$i; echo > l$i/f$i; lower+=:l$i; done
+             overlay lowerdir=${lower#:},upperdir=u,workdir=w; rm m/f1 m/f500",
+            "m",
+            List("C /\nD /f1\nD /f500\n"),
         ),
         ("all relative", "layers; overlay lowerdir=l:l2,upperdir=u,workdir=w; change", "m", List(TWO)),
         ("dots", "layers; (cd l/etc; overlay lowerdir=..:../../l2,upperdir=../../u,workdir=../../w $D/m); change", "m", List(TWO)),

@@ -93,9 +93,7 @@ struct Identify<'a> {
 impl Identify<'_> {
     /// Identifies the layers by listing the root directory of the overlay.
     fn by_root(self, root: BorrowedFd<'_>) -> Result<Directories, LayersError> {
-        let watched: Vec<File> =
-            self.candidates.iter().flatten().map(File::try_clone).collect::<Result<_, _>>()?;
-        let among = listing::among(root, &watched)?;
+        let among = listing::among(root, self.candidates.iter().flatten())?;
         if self.are(&among) {
             return self.open(among);
         }
@@ -151,9 +149,9 @@ impl Identify<'_> {
         let parts: Vec<File> = parts.collect();
         let reads = match listing::anywhere(self.found.dir(), &self.file_systems())? {
             Some(reads) => reads,
-            None => listing::among(self.found.dir(), &parts)?,
+            None => listing::among(self.found.dir(), parts.iter())?,
         };
-        let same = |(read, part): (&Read, &File)| is(read, part);
+        let same = |(read, part): (&Read, &File)| is(read, part) && has_owners(read, part);
         if reads.is_empty() || reads.len() != parts.len() || !reads.iter().zip(&parts).all(same) {
             return Err(self.unproven(&[]));
         }
@@ -175,41 +173,61 @@ impl Identify<'_> {
         let upper_alone = upper.is_some();
         let upper = match upper {
             Some(dir) => dir,
-            None => self.reopen(0, &reads[0], &self.own)?,
-        };
-        let all = |namespace: &Namespace| {
-            (1..reads.len()).map(|at| self.reopen(at, &reads[at], namespace)).collect::<Result<Vec<_>, _>>()
+            None => match self.reopen(0, &reads[0], &self.own)? {
+                Way::Candidate(index) => self.candidates[0].swap_remove(index).into(),
+                Way::Handle(dir) => dir,
+            },
         };
         // They must be of one namespace, or no overlay can be made of them.
         let (lowers, namespace) = match lower {
             Some(lower) => (vec![lower], self.own),
-            None => match all(&self.own) {
-                Err(LayersError::Unproven(_)) => (all(&self.found.namespace)?, self.found.namespace.clone()),
-                lowers => (lowers?, self.own),
+            None => match self.reopen_lowers(&reads, &self.own) {
+                Err(LayersError::Unproven(_)) => {
+                    let ways = self.reopen_lowers(&reads, &self.found.namespace)?;
+                    (self.follow(ways), self.found.namespace.clone())
+                }
+                ways => (self.follow(ways?), self.own),
             },
         };
-        let data_only = std::mem::take(&mut self.data_only);
-        Ok(Directories { upper, upper_alone, lowers, data_only, namespace })
+        Ok(Directories { upper, upper_alone, lowers, data_only: self.data_only, namespace })
     }
 
-    /// Opens the layer `at`, which the kernel has read as `read`, by a mount of `namespace`.
-    fn reopen(&self, at: usize, read: &Read, namespace: &Namespace) -> Result<OwnedFd, LayersError> {
-        let candidate = self.candidates[at].iter().find(|dir| is(read, *dir));
-        let dir: OwnedFd = match candidate {
-            Some(dir) if namespace.has(dir.as_fd()) => dir.try_clone()?.into(),
-            candidate => {
-                let handle = candidate.and_then(|dir| Handle::of(dir.as_fd()).ok());
+    fn reopen_lowers(&self, reads: &[Read], namespace: &Namespace) -> Result<Vec<Way>, LayersError> {
+        (1..reads.len()).map(|at| self.reopen(at, &reads[at], namespace)).collect()
+    }
+
+    /// Finds the layer `at`, which the kernel has read as `read`, by a mount of `namespace`.
+    fn reopen(&self, at: usize, read: &Read, namespace: &Namespace) -> Result<Way, LayersError> {
+        let candidates = &self.candidates[at];
+        let candidate = candidates.iter().position(|dir| is(read, dir) && namespace.has(dir.as_fd()));
+        let way = match candidate {
+            Some(index) => Way::Candidate(index),
+            None => {
+                let any = candidates.iter().find(|dir| is(read, *dir));
+                let handle = any.and_then(|dir| Handle::of(dir.as_fd()).ok());
                 let handle = handle.as_ref().or(read.handle.as_ref());
                 let dir = handle.and_then(|handle| by_handle(handle, read, namespace));
-                dir.ok_or_else(|| self.unproven(&[]))?
+                Way::Handle(dir.ok_or_else(|| self.unproven(&[]))?)
             }
         };
-        let status = Status::at(dir.as_fd(), OsStr::new(""))?;
-        let owners = |status: &Status| (status.uid(), status.gid());
-        if owners(&status) != owners(&read.status) {
-            return Err(LayersError::Idmapped(self.names[at].to_string_lossy().into()));
+        let same = match &way {
+            Way::Candidate(index) => has_owners(read, &candidates[*index]),
+            Way::Handle(dir) => has_owners(read, dir),
+        };
+        match same {
+            true => Ok(way),
+            false => Err(LayersError::Idmapped(self.names[at].to_string_lossy().into())),
         }
-        Ok(dir)
+    }
+
+    /// Moves the directories out of the candidates: as copies, 500 layers would be more than the usual limit of descriptors.
+    fn follow(&mut self, ways: Vec<Way>) -> Vec<OwnedFd> {
+        let lowers = ways.into_iter().zip(&mut self.candidates[1..]);
+        let open = |(way, candidates): (Way, &mut Vec<File>)| match way {
+            Way::Candidate(index) => candidates.swap_remove(index).into(),
+            Way::Handle(dir) => dir,
+        };
+        lowers.map(open).collect()
     }
 
     /// Returns the layers that the mount options name.
@@ -271,6 +289,13 @@ fn above(read: &Read) -> Option<Read> {
     Some(Read { status, dir: Some(dir), handle: None, mount: read.mount })
 }
 
+/// Returns whether `dir` shows the owners that the overlay sees, which an idmapped mount changes.
+fn has_owners(read: &Read, dir: &impl AsFd) -> bool {
+    let owners = |status: &Status| (status.uid(), status.gid());
+    let status = Status::at(dir.as_fd(), OsStr::new(""));
+    status.is_ok_and(|status| owners(&status) == owners(&read.status))
+}
+
 /// Opens the directory that was read by a mount of `namespace`.
 fn by_handle(handle: &Handle, read: &Read, namespace: &Namespace) -> Option<OwnedFd> {
     let device = read.status.identity().dev;
@@ -292,6 +317,14 @@ fn is(read: &Read, dir: &impl AsFd) -> bool {
 /// Returns the directory `dir` by a descriptor that is not `O_PATH`.
 pub(crate) fn listable(dir: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// How a layer is reached by a mount of a namespace.
+enum Way {
+    /// By one of its candidates.
+    Candidate(usize),
+    /// By its file handle.
+    Handle(OwnedFd),
 }
 
 /// Where the words of the mount options may lead.

@@ -36,10 +36,13 @@ pub(crate) struct Read {
 ///
 /// # Errors
 /// Any errno of fanotify_mark(2), inotify_add_watch(2) or getdents(2).
-pub(crate) fn among(merged: BorrowedFd<'_>, watched: &[File]) -> io::Result<Vec<Read>> {
+pub(crate) fn among<'a>(
+    merged: BorrowedFd<'_>,
+    mut watched: impl Iterator<Item = &'a File>,
+) -> io::Result<Vec<Read>> {
     match fanotify() {
         Ok(group) => {
-            watched.iter().try_for_each(|dir| mark(&group, MarkFlags::empty(), dir.as_fd()))?;
+            watched.try_for_each(|dir| mark(&group, MarkFlags::empty(), dir.as_fd()))?;
             list(merged)?;
             reads(&group, false)
         }
@@ -118,7 +121,7 @@ fn unique_mount(dir: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// Reads the events of inotify(7), which names the watches but neither the process nor the directory.
-fn by_inotify(merged: BorrowedFd<'_>, watched: &[File]) -> io::Result<Vec<Read>> {
+fn by_inotify<'a>(merged: BorrowedFd<'_>, watched: impl Iterator<Item = &'a File>) -> io::Result<Vec<Read>> {
     let group = Inotify::init(inotify::InitFlags::IN_CLOEXEC | inotify::InitFlags::IN_NONBLOCK)?;
     let mut watches = Vec::new();
     for dir in watched {
