@@ -179,7 +179,7 @@ impl SourceArgs {
             E::Layers(_, L::Hidden(_)) => {
                 cli::Hint::on(e, "unmount what hides it, or compare two trees: --from DIR --to DIR")
             }
-            E::Layers(_, L::Idmapped(_) | L::InUse(_) | L::Deleted | L::Detached) => {
+            E::Layers(_, L::InUse(_) | L::Deleted | L::Detached) => {
                 cli::Hint::on(e, "compare two trees: --from IMAGE_TREE --to MOUNTPOINT")
             }
             E::Layers(..) => cli::Hint::on(

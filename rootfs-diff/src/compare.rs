@@ -173,8 +173,10 @@ impl Compare<'_> {
             let why = "an attribute of the root directory that is gone";
             self.notices.notice(Notice::Skipped { path: path.clone(), why });
         }
-        let same =
-            base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
+        let same = !self.source.unmapped
+            && base
+                .as_ref()
+                .is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
         let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
         let entry = entry(path.clone(), new, base.as_ref(), false);
         self.changes.entry(
@@ -271,8 +273,10 @@ impl Compare<'_> {
             self.changes.replaced(&path);
             (added, look, listing) = (true, Look::New, None);
         }
-        let same =
-            base.as_ref().is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
+        let same = !self.source.unmapped
+            && base
+                .as_ref()
+                .is_some_and(|base| same_metadata((&new.kind, &new.meta), (&base.kind, &base.meta)));
         let default_acl = has_default_acl(&new) || base.as_ref().is_some_and(has_default_acl);
         let inherits = self.inherits();
         let entry = entry(path.clone(), new, base.as_ref(), inherits);
@@ -342,7 +346,7 @@ impl Compare<'_> {
 
     /// R1: a path has changed when anything of it differs. Equal size and time prove nothing about content.
     fn is_same(&mut self, path: &TarPath, place: Place, new: &Status, base: &Status) -> Result<bool> {
-        if !same_status(new, base) {
+        if self.source.unmapped || !same_status(new, base) {
             return Ok(false);
         }
         let io = |source| Error::Io { object: path.to_string(), source };

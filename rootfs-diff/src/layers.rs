@@ -50,9 +50,6 @@ pub enum LayersError {
         "cannot prove that {0:?} is a layer while a process holds the root directory of the overlay open"
     )]
     InUse(String),
-    /// The mount reads the layer with other owners than any path to it shows.
-    #[error("the lower directory {0} was an idmapped mount when the overlay was mounted, and no longer is")]
-    Idmapped(String),
 }
 
 impl Layers {

@@ -49,6 +49,8 @@ pub struct Source {
     /// Not mounted, and once mounted with an index: of a changed hard link whose changed name was removed, the new
     /// content is in the work directory alone.
     pub(crate) lost_index: bool,
+    /// Owners in the tree as it was are not those that the overlay shows: equal ones prove nothing.
+    pub(crate) unmapped: bool,
     /// What proves that nothing of an object need be read.
     pub(crate) same_inode: SameInode,
 }
@@ -157,6 +159,7 @@ impl Source {
             upper: None,
             without_index: false,
             lost_index: false,
+            unmapped: false,
             same_inode,
         })
     }
@@ -167,7 +170,7 @@ impl Source {
         merged: Root,
         view: View,
     ) -> Result<Source, SourceError> {
-        let Directories { upper, upper_alone, mut lowers, data_only, namespace, .. } = directories;
+        let Directories { upper, upper_alone, mut lowers, data_only, namespace, unmapped } = directories;
         let base = match lowers.len() {
             // overlayfs refuses a single layer, and without data-only layers that layer is its own view.
             1 if data_only.is_empty() => lowers.remove(0),
@@ -200,6 +203,7 @@ impl Source {
             upper,
             without_index,
             lost_index,
+            unmapped,
             same_inode: SameInode::Layers,
         })
     }
@@ -264,7 +268,7 @@ fn given(layers: &Layers) -> Result<Directories, SourceError> {
     let all = |paths: &[PathBuf]| paths.iter().map(open).collect::<Result<Vec<_>, _>>();
     let (lowers, data_only) = (all(&layers.lowers)?, all(&layers.data_only)?);
     let namespace = Namespace::own().map_err(|e| SourceError::Open("/proc/self/mountinfo".into(), e))?;
-    Ok(Directories { upper, upper_alone, lowers, data_only, namespace })
+    Ok(Directories { upper, upper_alone, lowers, data_only, namespace, unmapped: false })
 }
 
 /// Opens the directory `inside` of `base`, or an empty one if there is none.

@@ -39,11 +39,11 @@ def overlay(options, target=b"m"):
     for key, value in options: call(431, fs, 1, key, value, 0)
     call(431, fs, 6, None, None, 0)
     call(429, call(432, fs, 0, 0), b"", -100, target, 4)
-# Mounts what `source` is at `target`, with owners from 100000 on.
-def idmap(source, target):
+# Mounts what `source` is at `target`, with owners from 100000 on, or by a map of user_namespaces(7).
+def idmap(source, target, ids="0 100000 65536"):
     p = subprocess.Popen(["unshare", "-U", "sleep", "60"], stdout=subprocess.DEVNULL)
     while os.readlink(f"/proc/{p.pid}/ns/user") == os.readlink("/proc/self/ns/user"): time.sleep(0.01)
-    for f in ("uid_map", "gid_map"): open(f"/proc/{p.pid}/{f}", "w").write("0 100000 65536\n")
+    for f in ("uid_map", "gid_map"): open(f"/proc/{p.pid}/{f}", "w").write(ids + "\n")
     ns = os.open(f"/proc/{p.pid}/ns/user", os.O_RDONLY)
     tree = call(428, -100, source, 1 | 0x80000)
     attr = struct.pack("QQQQ", 0x100000, 0, 0, ns)

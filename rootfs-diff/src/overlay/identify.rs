@@ -60,6 +60,8 @@ pub(crate) struct Directories {
     pub data_only: Vec<OwnedFd>,
     /// Where their mounts are.
     pub namespace: Namespace,
+    /// The lower directories show other owners than the overlay sees: it reads them by idmapped mounts that are gone.
+    pub unmapped: bool,
 }
 
 /// Finds the directories of the overlay that `found` mounts, whose options name `layers`.
@@ -151,11 +153,12 @@ impl Identify<'_> {
             Some(reads) => reads,
             None => listing::among(self.found.dir(), parts.iter())?,
         };
-        let same = |(read, part): (&Read, &File)| is(read, part) && has_owners(read, part);
+        let same = |(read, part): (&Read, &File)| is(read, part);
         if reads.is_empty() || reads.len() != parts.len() || !reads.iter().zip(&parts).all(same) {
             return Err(self.unproven(&[]));
         }
-        self.believed()
+        let unmapped = !reads.iter().zip(&parts).all(|(read, part)| has_owners(read, part));
+        Ok(Directories { unmapped, ..self.believed()? })
     }
 
     /// Returns whether `reads` are the layers that the options name, in their order.
@@ -189,7 +192,8 @@ impl Identify<'_> {
                 ways => (self.follow(ways?), self.own),
             },
         };
-        Ok(Directories { upper, upper_alone, lowers, data_only: self.data_only, namespace })
+        let unmapped = !reads[1..].iter().zip(&lowers).all(|(read, dir)| has_owners(read, dir));
+        Ok(Directories { upper, upper_alone, lowers, data_only: self.data_only, namespace, unmapped })
     }
 
     fn reopen_lowers(&self, reads: &[Read], namespace: &Namespace) -> Result<Vec<Way>, LayersError> {
@@ -210,14 +214,7 @@ impl Identify<'_> {
                 Way::Handle(dir.ok_or_else(|| self.unproven(&[]))?)
             }
         };
-        let same = match &way {
-            Way::Candidate(index) => has_owners(read, &candidates[*index]),
-            Way::Handle(dir) => has_owners(read, dir),
-        };
-        match same {
-            true => Ok(way),
-            false => Err(LayersError::Idmapped(self.names[at].to_string_lossy().into())),
-        }
+        Ok(way)
     }
 
     /// Moves the directories out of the candidates: as copies, 500 layers would be more than the usual limit of descriptors.
@@ -242,7 +239,7 @@ impl Identify<'_> {
         let is_own = lowers.iter().all(|dir| self.own.has(dir.as_fd()));
         let namespace = if is_own { self.own } else { self.found.namespace.clone() };
         let data_only = self.data_only;
-        Ok(Directories { upper, upper_alone: false, lowers, data_only, namespace })
+        Ok(Directories { upper, upper_alone: false, lowers, data_only, namespace, unmapped: false })
     }
 
     /// Returns one mount of every file system that may have layers.
