@@ -94,26 +94,49 @@ fn document(
     Ok(bundle.document(&name, limit)?.map(|bytes| (bytes, cli::name(bundle.path(&name)))))
 }
 
+/// Reads the spec of the container: `--member spec.dump=FILE`, else the bundle's config.json, else its spec.dump.
+///
+/// The container ran with config.json. podman and CRI-O write spec.dump from it while they export, so that both say the same
+/// there; a spec.dump that says something else is left from an archive that was unpacked into the bundle before.
 fn spec_dump(
     bundle: &Bundle,
     files: &[(Member, PathBuf)],
     session: &Session,
 ) -> anyhow::Result<(SpecDump, Vec<u8>)> {
-    let (bytes, name) = match document(bundle, files, &Member::SpecDump, SpecDump::LIMIT)? {
-        Some(found) => found,
-        None => {
-            let name = cli::name(bundle.path("config.json"));
-            match bundle.document("config.json", SpecDump::LIMIT)? {
-                Some(bytes) => (bytes, name),
-                None => anyhow::bail!("{name}: no such file, and no spec.dump beside it"),
+    let given = files.iter().any(|(member, _)| *member == Member::SpecDump);
+    let name = cli::name(bundle.path("config.json"));
+    let ran = if given { None } else { bundle.document("config.json", SpecDump::LIMIT)? };
+    let found = document(bundle, files, &Member::SpecDump, SpecDump::LIMIT)?;
+    let (bytes, name) = match (ran, found) {
+        (Some(ran), found) => {
+            if let Some((dumped, dump)) = found {
+                // A damaged one is an error, as any input that is not what its name says.
+                SpecDump::read(&dumped).with_context(|| dump.clone())?;
+                if !same_document(&dumped, &ran) {
+                    session.warn(format_args!(
+                        "{dump}: ignored, {name} differs and is what the container ran with"
+                    ));
+                    session.hint(format_args!("to pack it nevertheless: --member spec.dump={dump}"));
+                }
             }
+            (ran, name)
         }
+        (None, Some(found)) => found,
+        (None, None) => anyhow::bail!("{name}: no such file, and no spec.dump next to it"),
     };
     let spec = SpecDump::read(&bytes).with_context(|| name.clone())?;
     if let Some(key) = spec.missing() {
         session.warn(format_args!("{name}: without {key:?} no engine restores the container"));
     }
     Ok((spec, bytes))
+}
+
+/// Whether two JSON documents say the same; key order and white space do not count.
+fn same_document(a: &[u8], b: &[u8]) -> bool {
+    match (checkpoint::json::document(a), checkpoint::json::document(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
 }
 
 /// A config.dump for a container no engine has seen. These keys are enough for podman and CRI-O (and checkpointctl).

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
-use cli::Hint;
+use checkpoint::image::check::problems;
+use cli::{Hint, Session};
 use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 
 const INVENTORY: &str = "inventory.img";
@@ -60,6 +61,20 @@ impl Images {
             Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
         };
         Ok(Images { root, name, dump, zeros, time })
+    }
+
+    /// Fails if CRIU could not restore the images. Those of a pre-dump are never restored on their own.
+    pub fn check(&mut self, session: &Session) -> anyhow::Result<()> {
+        if matches!(self.dump, Dump::Pre | Dump::Artifacts) {
+            return Ok(());
+        }
+        let mut problems = problems(&mut self.root);
+        let Some(last) = problems.pop() else { return Ok(()) };
+        for problem in problems {
+            session.error(format_args!("{}/{problem}", self.name));
+        }
+        let e = anyhow::anyhow!("{}/{last}", self.name);
+        Err(Hint::on(e, format!("dump the container again: runc checkpoint --image-path {} ID", self.name)))
     }
 
     /// When the dump was complete.

@@ -56,7 +56,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         Format::Archive if !args.include.keep_zeros => Zeros::Holes,
         _ => Zeros::Bytes,
     };
-    let images = Images::open(&image_path, dump, zeros)?;
+    let mut images = Images::open(&image_path, dump, zeros)?;
+    images.check(session)?;
     let time = archive_time(images.time())?;
     let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };

@@ -453,6 +453,8 @@ fn an_image_names_the_pod_that_spec_dump_tells_of() {
         },
     });
     place.write("web/spec.dump", spec.to_string());
+    // With it the container would have run, and spec.dump would be stale.
+    fs::remove_file(place.path("web/config.json")).unwrap();
     let all = annotations(&place, &[]);
     for (name, value) in [
         ("engine.name", "CRI-O"),

@@ -88,6 +88,30 @@ diff_members() {
     [ ! -e web.ckpt ]
 }
 
+@test "a producer that fails before its first byte: ckpt-pack fails with its reason" {
+    local group
+    for group in "diff_members; vol-archive create --members data=/typo; vol-archive create --members x=\$volume" \
+        "diff_members && vol-archive create --members data=/typo && netstatus save --members </dev/null"; do
+        echo earlier >web.ckpt
+        export -f diff_members
+        run --separate-stderr bash -c "{ $group; } | ckpt-pack --bundle \$bundle -o web.ckpt -"
+        printf '%s\n' "$stderr"
+        [ "$status" = 1 ]
+        grep 'ckpt-pack: error: .*vol-archive failed: volumes/data.tar: /typo: No such file' <<<"$stderr"
+        [ "$(cat web.ckpt)" = earlier ]
+    done
+}
+
+@test "a producer that leaves no trace is missed if it was expected" {
+    run --separate-stderr bash -c '
+        { rootfs-diff create --members --from "$image" --to "$changed"; vol-archive create --members data="$volume"; no-such-tool
+        } | ckpt-pack --bundle "$bundle" --expect rootfs-diff,volume:data,network -o web.ckpt -'
+    printf '%s\n' "$stderr"
+    [ "$status" = 1 ]
+    grep 'network.status: missing' <<<"$stderr"
+    [ ! -e web.ckpt ]
+}
+
 @test "a hand-made stream is accepted only when asked for" {
     diff_members | tar -xf -
     (cd "$volume" && tar -cf "$BATS_TEST_TMPDIR/data.tar" .)

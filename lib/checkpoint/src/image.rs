@@ -2,6 +2,8 @@
 //!
 //! Only the fields that are shown are declared. Field numbers are CRIU's contract with its own older images and never change.
 
+pub mod check;
+
 use prost::Message;
 
 use crate::error::{Error, Result};
@@ -42,6 +44,14 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
         rest = after;
     }
     Ok(payloads)
+}
+
+/// Returns the magic number of the image's kind (criu/include/magic.h); `None` if the image is too short for one.
+pub fn magic(bytes: &[u8]) -> Option<u32> {
+    match number(bytes)? {
+        (COMMON_MAGIC | SERVICE_MAGIC, rest) => number(rest).map(|(magic, _)| magic),
+        (magic, _) => Some(magic),
+    }
 }
 
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -1,0 +1,191 @@
+//! Images that CRIU could not restore, and documents of a container that did not run, must not become an archive.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveReader, Unknown};
+
+const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ckpt-unpack/tests/data/g06-bridge.tar.xz");
+
+/// A bundle with the images of a real checkpoint: processes 1 and 12, each with pages.
+fn bundle() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("checkpoint")).unwrap();
+    let archive = fs::read(ARCHIVE).unwrap();
+    let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
+    while let Some((member, _)) = reader.next().unwrap() {
+        if matches!(&member, Member::Images(path) if !path.is_root()) {
+            let mut content = Vec::new();
+            reader.content().read_to_end(&mut content).unwrap();
+            fs::write(dir.path().join(member.to_string()), content).unwrap();
+        }
+    }
+    let spec = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{}}"#;
+    fs::write(dir.path().join("config.json"), spec).unwrap();
+    dir
+}
+
+fn pack(dir: &Path, args: &[&str]) -> (Output, PathBuf) {
+    let out = dir.join("out");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+    command.args(["--bundle", ".", "--ignore-rootfs", "-o", "out"]).args(args).current_dir(dir);
+    (command.env("NO_COLOR", "1").output().unwrap(), out)
+}
+
+type Change = fn(&Path);
+
+fn remove(dir: &Path, name: &str) {
+    fs::remove_file(dir.join(name)).unwrap();
+}
+
+fn truncate(dir: &Path, name: &str, by: u64) {
+    let file = fs::OpenOptions::new().write(true).open(dir.join(name)).unwrap();
+    file.set_len(file.metadata().unwrap().len() - by).unwrap();
+}
+
+/// An image: the magic of its kind, then messages.
+fn image(magic: u32, messages: &[&[u8]]) -> Vec<u8> {
+    let mut image = [0x5456_4319u32.to_le_bytes(), magic.to_le_bytes()].concat();
+    for message in messages {
+        image.extend_from_slice(&u32::try_from(message.len()).unwrap().to_le_bytes());
+        image.extend_from_slice(message);
+    }
+    image
+}
+
+const PSTREE: u32 = 0x5027_3030;
+const CORE: u32 = 0x5505_3847;
+
+#[test]
+fn images_that_criu_cannot_restore_are_rejected() {
+    let changes: &[(&str, Change)] = &[
+        ("checkpoint/core-12.img: no such file", |d| remove(d, "core-12.img")),
+        ("checkpoint/core-1.img: no such file", |d| remove(d, "core-1.img")),
+        ("checkpoint/core-1.img: ", |d| truncate(d, "core-1.img", 1)),
+        ("checkpoint/core-1.img: ", |d| fs::write(d.join("core-1.img"), "").unwrap()),
+        ("checkpoint/core-1.img: is empty", |d| fs::write(d.join("core-1.img"), image(CORE, &[])).unwrap()),
+        ("checkpoint/core-1.img: ", |d| {
+            fs::copy(d.join("mm-1.img"), d.join("core-1.img")).unwrap();
+        }),
+        ("checkpoint/mm-12.img: no such file", |d| remove(d, "mm-12.img")),
+        ("checkpoint/mm-1.img: ", |d| truncate(d, "mm-1.img", 5)),
+        ("checkpoint/pagemap-1.img: no such file", |d| remove(d, "pagemap-1.img")),
+        ("checkpoint/pagemap-12.img: ", |d| truncate(d, "pagemap-12.img", 1)),
+        ("checkpoint/pages-2.img: ", |d| remove(d, "pages-2.img")),
+        ("checkpoint/pages-1.img: ", |d| truncate(d, "pages-1.img", 4096)),
+        ("checkpoint/pages-1.img: ", |d| truncate(d, "pages-1.img", 1)),
+        ("checkpoint/pstree.img: no such file", |d| remove(d, "pstree.img")),
+        ("checkpoint/pstree.img: ", |d| truncate(d, "pstree.img", 3)),
+        ("checkpoint/pstree.img: ", |d| fs::write(d.join("pstree.img"), [0; 100]).unwrap()),
+        ("checkpoint/pstree.img: holds no process", |d| {
+            fs::write(d.join("pstree.img"), image(PSTREE, &[])).unwrap()
+        }),
+        ("checkpoint/inventory.img: ", |d| truncate(d, "inventory.img", 1)),
+        ("checkpoint/inventory.img: ", |d| fs::write(d.join("inventory.img"), "").unwrap()),
+        // Process 1 with a second thread, 7.
+        ("checkpoint/core-7.img: no such file", |d| {
+            fs::write(
+                d.join("pstree.img"),
+                image(PSTREE, &[b"\x08\x01\x10\0\x18\x01\x20\x01\x28\x01\x28\x07"]),
+            )
+            .unwrap();
+        }),
+        // A process of which nothing was dumped.
+        ("checkpoint/core-99.img: no such file", |d| {
+            let mut tree = fs::read(d.join("pstree.img")).unwrap();
+            tree.extend_from_slice(b"\x04\0\0\0\x08\x63\x10\x01");
+            fs::write(d.join("pstree.img"), tree).unwrap();
+        }),
+    ];
+    for (words, change) in changes {
+        let dir = bundle();
+        fs::write(dir.path().join("out"), "earlier").unwrap();
+        change(&dir.path().join("checkpoint"));
+        let (output, out) = pack(dir.path(), &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {stderr}");
+        assert!(stderr.contains(words), "{words}: {stderr}");
+        assert_eq!(fs::read(out).unwrap(), b"earlier", "{words}");
+    }
+}
+
+#[test]
+fn images_that_criu_can_restore_are_packed() {
+    let changes: &[(&str, &[&str], Change)] = &[
+        ("as they are", &[], |_| ()),
+        ("a dump without a tree that is no dump of CRIU's", &[], |d| {
+            fs::remove_dir_all(d).unwrap();
+            fs::create_dir(d).unwrap();
+            fs::write(d.join("inventory.img"), "").unwrap();
+        }),
+        // A zombie has a core image and nothing else; its state is field 1 of field 3.
+        ("a zombie", &[], |d| {
+            fs::write(d.join("core-12.img"), image(CORE, &[b"\x1a\x02\x08\x02"])).unwrap();
+            for kind in ["mm", "pagemap", "ids", "fs"] {
+                remove(d, &format!("{kind}-12.img"));
+            }
+        }),
+        ("an image of an earlier process", &[], |d| fs::write(d.join("core-77.img"), "old").unwrap()),
+        ("a pre-dump", &["--pre-checkpoint", "--image-path", "checkpoint"], |d| {
+            for name in ["core-1.img", "core-12.img", "inventory.img", "pstree.img"] {
+                remove(d, name);
+            }
+        }),
+        ("what a pre-dump precedes", &["--with-previous"], |_| ()),
+    ];
+    for (what, args, change) in changes {
+        let dir = bundle();
+        change(&dir.path().join("checkpoint"));
+        let (output, _) = pack(dir.path(), args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{what}");
+    }
+}
+
+#[test]
+fn the_config_json_of_the_container_that_ran_wins_over_a_stale_spec_dump() {
+    let ran = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{}}"#;
+    let same = r#"{ "linux": {}, "mounts": [], "root": {}, "process": { "args": ["ran"] } }"#;
+    let stale = r#"{"process":{"args":["stale"]},"root":{},"mounts":[],"linux":{}}"#;
+    let given = &["--member", "spec.dump=spec.dump"][..];
+    for (what, spec_dump, config, args, packed, warns) in [
+        ("an earlier archive was unpacked there", Some(stale), Some(ran), &[][..], ran, true),
+        ("podman wrote it while it exported", Some(same), Some(ran), &[], ran, false),
+        (
+            "white space and an unknown key",
+            Some(r#"{"x":1, "process":{"args":["ran"]}}"#),
+            Some(ran),
+            &[],
+            ran,
+            true,
+        ),
+        ("no container ran there", Some(stale), None, &[], stale, false),
+        ("there is none", None, Some(ran), &[], ran, false),
+        ("it was given", Some(stale), Some(ran), given, stale, false),
+    ] {
+        let dir = bundle();
+        let put = |name: &str, content: Option<&str>| match content {
+            Some(content) => fs::write(dir.path().join(name), content).unwrap(),
+            None => drop(fs::remove_file(dir.path().join(name))),
+        };
+        put("spec.dump", spec_dump);
+        put("config.json", config);
+        let (output, out) = pack(dir.path(), args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{what}: {stderr}");
+        assert_eq!(stderr.contains("spec.dump: ignored, ./config.json differs"), warns, "{what}: {stderr}");
+        assert!(warns || stderr.is_empty(), "{what}: {stderr}");
+        let archive = fs::read(out).unwrap();
+        let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
+        let mut found = String::new();
+        while let Some((member, _)) = reader.next().unwrap() {
+            if member == Member::SpecDump {
+                reader.content().read_to_string(&mut found).unwrap();
+            }
+        }
+        assert_eq!(found, packed, "{what}");
+    }
+}
