@@ -37,7 +37,10 @@ fn list(script: &str, rootfs: &str, tool: &[&str]) -> Output {
     let mut command = Command::new(tool.first().unwrap_or(&TOOL));
     command.args(tool.iter().skip(1)).args(tool.first().map(|_| TOOL));
     let output = command.args(["list", "--rootfs", &rootfs]).current_dir(dir.path()).output().unwrap();
-    let end = "kill $(cat pids 2>/dev/null) 2>/dev/null; umount -R -l ./* 2>/dev/null; umount -l ./* 2>/dev/null; true";
+    // Whatever is still mounted would keep the directory.
+    let end = r#"kill $(cat pids 2>/dev/null) 2>/dev/null
+        awk '{ print $5 }' /proc/self/mountinfo | grep -F "$PWD/" | tac |
+            while read -r m; do umount -l "$(printf %b "${m//\\/\\0}")"; done; true"#;
     assert!(Command::new("bash").args(["-c", end]).current_dir(dir.path()).status().unwrap().success());
     output
 }
