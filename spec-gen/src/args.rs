@@ -1,5 +1,6 @@
 //! The command line, and nothing else.
 
+pub mod effect;
 mod hooks;
 mod input;
 mod limits;

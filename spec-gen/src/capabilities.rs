@@ -157,6 +157,12 @@ pub fn follow_user(spec: &mut Spec, was_root: bool) {
     }
 }
 
+/// Gives root what its bounding set has; what was added for the user before is in it.
+pub fn give_all_to_root(spec: &mut Spec) {
+    take_from_user(spec);
+    give_to_root(spec);
+}
+
 /// Whether the process runs as root.
 pub fn is_root(spec: &Spec) -> bool {
     spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0

@@ -24,6 +24,12 @@ pub struct Container {
     pub groups: Vec<String>,
     /// Users whose entry on the host counts when the image has none.
     pub host_users: Vec<String>,
+    /// Whether the user of the config, in whose place a flag has put another, was root.
+    pub was_root: Option<bool>,
+    /// The user of the config, where a flag names another.
+    pub user_before: Option<String>,
+    /// The mounts of the config that flags have removed.
+    pub removed: Removed,
     /// Whether a flag or the image sets HOME.
     pub home_is_given: bool,
     /// The image's entrypoint, which ARGS follow.
@@ -85,6 +91,20 @@ pub struct Container {
     /// `--read-only` leaves /dev/shm writable.
     pub read_write_tmpfs: bool,
     pub create_workdir: bool,
+}
+
+/// Mounts that flags have removed, for the rules that would add them later.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    all: bool,
+    destinations: Vec<String>,
+}
+
+impl Removed {
+    /// Returns whether nothing of the config is to be mounted at a destination.
+    pub fn has(&self, destination: &str) -> bool {
+        self.all || self.destinations.contains(&mounts::clean(destination))
+    }
 }
 
 /// libpod's keys for shared namespaces and the types they are, in the order podman applies them.
@@ -202,6 +222,40 @@ impl Container {
     pub fn volume_dir(&self, name: &str) -> Option<PathBuf> {
         let (root, _) = self.static_dir.split_once("/overlay-containers/")?;
         Some(PathBuf::from(format!("{root}/volumes/{name}/_data")))
+    }
+
+    /// Drops what the config says of a namespace that a flag sets.
+    pub fn forget_namespace(&mut self, kind: &str) {
+        self.shared.retain(|(shared, _)| *shared != kind);
+        match kind {
+            "network" => {
+                (self.create_netns, self.late_netns) = (false, false);
+                self.netns.clear();
+            }
+            "user" => self.auto_userns = false,
+            _ => {}
+        }
+    }
+
+    /// Removes whatever the config mounts at a destination; returns whether there was anything.
+    pub fn remove_mount(&mut self, destination: &str) -> bool {
+        let at = mounts::clean(destination);
+        let before = self.volumes.len() + self.secret_files.len() + self.bind_map.len();
+        self.volumes.retain(|volume| mounts::clean(volume.destination()) != at);
+        self.secret_files.retain(|(file, _)| mounts::clean(file) != at);
+        self.bind_map.retain(|file, _| mounts::clean(file) != at);
+        self.user_volumes.retain(|volume| mounts::clean(volume) != at);
+        self.removed.destinations.push(at);
+        self.volumes.len() + self.secret_files.len() + self.bind_map.len() < before
+    }
+
+    /// Removes all mounts of the config.
+    pub fn remove_all_mounts(&mut self) {
+        self.volumes.clear();
+        self.secret_files.clear();
+        self.bind_map.clear();
+        self.user_volumes.clear();
+        self.removed.all = true;
     }
 
     /// Whether it shares a namespace of this type with another container.

@@ -4,18 +4,19 @@ use anyhow::bail;
 use cli::{Hint, usage};
 use serde_json::{Value, json};
 
-use crate::args::{Args, MountArgs, NamespaceArgs, Systemd};
+use crate::args::{Args, NamespaceArgs, Systemd};
 use crate::container::Container;
 use crate::devices::{self, Wanted};
 use crate::idmap::notation::{Kind as Ids, resolve};
 use crate::idmap::{self, IdMap, IdMaps};
-use crate::mounts;
+use crate::image_config::ImageConfig;
+use crate::mounts::{self, Mount};
 use crate::namespaces::{self, Mode};
 use crate::run::Job;
 use crate::spec::Spec;
 use crate::userns::UserNs;
 use crate::volumes::{self, Kind};
-use crate::{annotations, apparmor, cdi, env, hooks, manager, mounting, selinux, subids};
+use crate::{annotations, apparmor, bindmap, cdi, env, hooks, manager, mounting, selinux, subids};
 
 /// Puts into the container's config what flags say that the config says too.
 ///
@@ -28,6 +29,9 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     }
     let p = &args.process;
     if let Some(user) = &p.user {
+        if container.is_libpod {
+            container.user_before = Some(container.user.take().unwrap_or_default());
+        }
         container.user = Some(user.clone());
     }
     container.groups.extend(p.group_add.iter().cloned());
@@ -43,11 +47,14 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     }
     manager::to_container(container, args)?;
     let volumes = mounting::of_flags(args)?;
+    for destination in mounting::destinations(&volumes, args) {
+        container.volumes.retain(|volume| mounts::clean(volume.destination()) != destination);
+    }
     container.user_volumes.extend(volumes.iter().map(|v| v.destination().to_owned()));
     container.volumes.extend(volumes);
     container.cdi_devices.extend(args.devices.gpus.iter().map(|gpu| format!("nvidia.com/gpu={gpu}")));
     container.cdi_devices.extend(args.devices.device.iter().filter(|d| cdi::is_device_name(d)).cloned());
-    container.all_devices |= args.security.privileged == Some(true);
+    set_privileged(container, args)?;
     set(&mut container.cgroup_manager, args.cgroups.cgroup_manager.as_ref());
     set(&mut container.cgroup_parent, args.cgroups.cgroup_parent.as_ref());
     set(&mut container.cgroups_mode, args.cgroups.cgroups.as_ref());
@@ -57,6 +64,9 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
         Some(Systemd::False) => false,
         Some(Systemd::True) => is_systemd(&spec.args()),
     };
+    if args.cgroups.shm_size_systemd.is_some() && args.cgroups.systemd.is_none() && !container.systemd {
+        return Err(usage("--shm-size-systemd has no effect without --systemd"));
+    }
     if let Some(size) = args.cgroups.shm_size_systemd {
         container.shm_size_systemd =
             u64::try_from(size).map_err(|_| usage("--shm-size-systemd: a size is wanted"))?;
@@ -76,6 +86,23 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
         container.shm_dir = utf8(std::path::absolute(dir)?)?;
     }
     Ok(())
+}
+
+/// A config cannot be made unprivileged: it does not say which capabilities and masks the container would have had.
+fn set_privileged(container: &mut Container, args: &Args) -> anyhow::Result<()> {
+    match args.security.privileged {
+        Some(false) if container.privileged => {
+            let error = usage(
+                "--privileged=false: the container config does not say what the container may do without",
+            );
+            Err(Hint::on(error, "name it: --cap-drop ALL --cap-add ... --seccomp FILE --mask PATH"))
+        }
+        Some(true) => {
+            container.all_devices = true;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn set(field: &mut String, flag: Option<&String>) {
@@ -124,14 +151,51 @@ pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.namespaces;
     for (kind, mode) in namespaces(args) {
         let Some(mode) = mode else { continue };
+        job.container.forget_namespace(kind);
         namespaces::apply(&mut job.spec, kind, &mode, &args.container_pid)?;
-        if kind == "ipc" && mode == Mode::Host && job.container.shm_dir.is_empty() {
-            // The host's semaphores and shared memory live there.
-            job.container.shm_dir = "/dev/shm".into();
+        match (kind, &mode) {
+            ("ipc", Mode::Host) => share_shm(job),
+            ("ipc", Mode::Private) => unshare_shm(job),
+            ("user", Mode::Host) => job.container.id_maps = IdMaps::default(),
+            _ => {}
         }
         job.trace.because(&job.spec, || format!("--{} {mode}", namespace_flag(kind)));
     }
     set_id_maps(job)
+}
+
+/// Where shared memory is, of the host and of every container.
+const SHM: &str = "/dev/shm";
+
+/// Gives the container the shared memory of the host, whose semaphores it has, in place of its own.
+fn share_shm(job: &mut Job<'_>) {
+    let own = std::mem::replace(&mut job.container.shm_dir, SHM.into());
+    forget_shm(job, &own);
+}
+
+/// Gives a container that had the host's shared memory its own: what `--ipc private` is to keep apart is in it.
+fn unshare_shm(job: &mut Job<'_>) {
+    if job.container.shm_dir == SHM {
+        job.container.shm_dir.clear();
+        forget_shm(job, SHM);
+        mounts::put(&mut job.spec, &own_shm("65536k"));
+    }
+}
+
+fn forget_shm(job: &mut Job<'_>, source: &str) {
+    job.container.bind_map.remove(SHM);
+    if !source.is_empty() && mounts::find(&job.spec, SHM).is_some_and(|m| mounts::source(m) == source) {
+        mounts::remove(&mut job.spec, SHM);
+    }
+}
+
+/// Returns a tmpfs for shared memory, as `runc spec` has it.
+fn own_shm(size: &str) -> Mount {
+    let mut mount =
+        volumes::tmpfs(SHM, ["nosuid", "noexec", "nodev", "mode=1777"].map(str::to_owned).to_vec());
+    mount.source = "shm".into();
+    mount.options.push(format!("size={size}"));
+    mount
 }
 
 /// Sets the mappings of a user namespace that a flag makes.
@@ -199,7 +263,8 @@ fn given_maps(args: &NamespaceArgs) -> anyhow::Result<IdMaps> {
 ///
 /// # Errors
 /// When there is no tmpfs on /dev/shm to size.
-pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> {
+pub fn apply_read_only(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()> {
+    let args = &all.mounts;
     if let Some(read_only) = args.read_only {
         spec.set("root.readonly", read_only);
     }
@@ -228,16 +293,7 @@ pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> 
         _ => {}
     }
     if let Some(size) = args.shm_size {
-        let is_shm = |m: &&mut Value| {
-            mounts::clean(mounts::destination(m)) == "/dev/shm" && mounts::kind(m) == "tmpfs"
-        };
-        let Some(shm) = spec.mounts_mut().iter_mut().find(is_shm) else {
-            bail!("--shm-size: there is no tmpfs on /dev/shm");
-        };
-        let mut options: Vec<String> =
-            mounts::options(shm).filter(|o| !o.starts_with("size=")).map(str::to_owned).collect();
-        options.push(format!("size={size}"));
-        mounts::set_options(shm, options);
+        set_shm_size(spec, all, size, is_libpod)?;
     }
     if let Some(propagation) = &args.rootfs_propagation {
         const MODES: [&str; 8] =
@@ -249,6 +305,28 @@ pub fn apply_read_only(spec: &mut Spec, args: &MountArgs) -> anyhow::Result<()> 
             )));
         }
         spec.set("linux.rootfsPropagation", propagation.as_str());
+    }
+    Ok(())
+}
+
+/// Sets the size of shared memory. Where libpod would bind a tmpfs that it has mounted itself, the container mounts one.
+fn set_shm_size(spec: &mut Spec, args: &Args, size: i64, is_libpod: bool) -> anyhow::Result<()> {
+    if args.mounts.shm_dir.is_some() {
+        return Err(usage("--shm-size has no effect with --shm-dir, which is a directory of the host"));
+    }
+    if args.namespaces.ipc == Some(Mode::Host) {
+        return Err(usage("--shm-size has no effect with --ipc host: the shared memory is the host's"));
+    }
+    let is_shm = |m: &&mut Value| mounts::clean(mounts::destination(m)) == SHM && mounts::kind(m) == "tmpfs";
+    if let Some(shm) = spec.mounts_mut().iter_mut().find(is_shm) {
+        let mut options: Vec<String> =
+            mounts::options(shm).filter(|o| !o.starts_with("size=")).map(str::to_owned).collect();
+        options.push(format!("size={size}"));
+        mounts::set_options(shm, options);
+    } else if is_libpod {
+        mounts::put(spec, &own_shm(&size.to_string()));
+    } else {
+        return Err(usage("--shm-size: there is no tmpfs on /dev/shm"));
     }
     Ok(())
 }
@@ -350,13 +428,19 @@ pub fn apply_devices(job: &mut Job<'_>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When there is no mount to remove.
-pub fn remove_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
+pub fn remove_mounts(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     if job.args.mounts.mount_remove_all == Some(true) {
         job.spec.set("mounts", json!([]));
+        job.container.remove_all_mounts();
         job.trace.because(&job.spec, || "--mount-remove-all".into());
     }
     for destination in &job.args.mounts.mount_remove {
-        if !mounts::remove(&mut job.spec, destination) {
+        let at = mounts::clean(destination);
+        let of_engine =
+            job.container.is_libpod && bindmap::derive(&job.spec, &job.container).contains_key(&at);
+        let of_image = image.is_some_and(|image| image.volumes.contains(&at));
+        let of_config = job.container.remove_mount(destination);
+        if !(mounts::remove(&mut job.spec, destination) || of_config || of_engine || of_image) {
             bail!("--mount-remove {destination}: there is no mount");
         }
         job.trace.because(&job.spec, || format!("--mount-remove {destination}"));

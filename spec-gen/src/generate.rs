@@ -35,6 +35,8 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         image.apply(&mut job.spec, &mut job.container).with_context(|| job.name.clone())?;
         job.trace.because(&job.spec, || "--image-config".into());
     }
+    // First what the config says, then the flags: each drops what it replaces.
+    flags::remove_mounts(job, image)?;
     flags::apply_namespaces(job)?;
     process::apply(job)?;
     runtime_tool::set_process(job)?;
@@ -44,10 +46,9 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
 
     // A spec whose mounts nobody touches keeps their order: no flags, no change.
     let mounts_before = job.spec.mounts().to_vec();
-    flags::remove_mounts(job)?;
     runtime_tool::add_mounts(job)?;
     let own = mounting::add(job, Phase::Bind)?;
-    flags::apply_read_only(&mut job.spec, &job.args.mounts)?;
+    flags::apply_read_only(&mut job.spec, job.args, job.container.is_libpod)?;
     job.trace.because(&job.spec, || "mount flags".into());
 
     let user = identity::look_up(job)?;
@@ -268,12 +269,11 @@ fn set_hostname(job: &mut Job<'_>) -> anyhow::Result<()> {
 }
 
 fn set_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
-    flags::set_labels_and_annotations(job)?;
     if job.container.is_libpod {
         annotations::apply_libpod(&mut job.spec, &job.container, job.args.hooks.compat);
         job.trace.because(&job.spec, || "annotations of the manager".into());
     }
-    Ok(())
+    flags::set_labels_and_annotations(job)
 }
 
 /// Sets the cgroup path: as it is given, or made from id, parent and manager.

@@ -46,6 +46,8 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         let gid = accounts.gid_to_add(group).with_context(|| format!("group {group}"))?;
         user.extra_groups.push(gid);
     }
+    let is_root = |name: &String| accounts.look_up(name).is_ok_and(|user| user.uid == 0);
+    job.container.was_root = container.user_before.as_ref().map(is_root);
     add_entries(job, &accounts, &mut user, &host)?;
     move_home(job, &accounts, &user);
     Ok(Some(user))
@@ -122,14 +124,16 @@ fn add_entries(
 /// The ids alone, which the rules for capabilities and owners ask for; [`set`] does the rest in its place.
 pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     let (Some(user), Some(_)) = (user, &job.container.user) else { return };
-    let was_root = capabilities::is_root(&job.spec);
+    let was_root = job.container.was_root.unwrap_or_else(|| capabilities::is_root(&job.spec));
     job.spec.set("process.user.uid", user.uid);
     job.spec.set("process.user.gid", user.gid);
     // The groups of the user before him are not his.
     job.spec.remove("process.user.additionalGids");
-    // libpod's config has the user's already.
-    if !job.container.is_libpod {
-        capabilities::follow_user(&mut job.spec, was_root);
+    // libpod's config has those of its user already, unless a flag names another.
+    match job.container.was_root {
+        Some(false) if user.uid == 0 => capabilities::give_all_to_root(&mut job.spec),
+        None if job.container.is_libpod => {}
+        _ => capabilities::follow_user(&mut job.spec, was_root),
     }
     let why = if user.found.is_empty() { "a number that no entry has" } else { &user.found };
     let wanted = job.container.user.as_deref().unwrap_or_default();

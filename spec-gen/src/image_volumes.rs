@@ -37,7 +37,7 @@ pub fn of_image(job: &mut Job<'_>, destinations: &[String], taken: &[String]) ->
             continue;
         }
         let options = OPTIONS.map(str::to_owned).to_vec();
-        match job.args.manager.image_volume {
+        match job.args.manager.image_volume.unwrap_or(ImageVolume::Tmpfs) {
             ImageVolume::Ignore => {}
             ImageVolume::Tmpfs => {
                 let options = [options, vec!["tmpcopyup".into()]].concat();

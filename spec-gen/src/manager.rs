@@ -50,6 +50,7 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
         files.insert("/dev/shm".into(), job.container.shm_dir.clone());
     }
     files.extend(job.container.bind_map.clone());
+    files.retain(|destination, _| !job.container.removed.has(destination));
     let args = &job.args.manager;
     for (leave, file) in [(args.no_hosts, "/etc/hosts"), (args.no_hostname, "/etc/hostname")] {
         if leave == Some(true) {

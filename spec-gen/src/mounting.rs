@@ -92,11 +92,19 @@ fn one_for_each_destination(volumes: Vec<Volume>) -> anyhow::Result<Vec<Volume>>
     Ok(all)
 }
 
+/// Returns the destinations, cleaned, that flags mount something at.
+pub fn destinations(volumes: &[Volume], args: &Args) -> Vec<String> {
+    let of_runtime_tool = args.runtime_tool.mounts_add.iter().map(mounts::destination);
+    volumes.iter().map(Volume::destination).chain(of_runtime_tool).map(mounts::clean).collect()
+}
+
 /// Adds the volumes that an image declares, where nothing else is to be mounted.
 pub fn add_image(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     let Some(image) = image else { return Ok(()) };
+    let declared: Vec<String> =
+        image.volumes.iter().filter(|volume| !job.container.removed.has(volume)).cloned().collect();
     let taken: Vec<String> = job.container.volumes.iter().map(|v| v.destination().to_owned()).collect();
-    let volumes = image_volumes::of_image(job, &image.volumes, &taken)?;
+    let volumes = image_volumes::of_image(job, &declared, &taken)?;
     job.container.volumes.splice(0..0, volumes);
     Ok(())
 }

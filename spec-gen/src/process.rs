@@ -28,6 +28,9 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         spec.set("process.cwd", dir.as_str());
         trace.because(spec, || format!("--workdir {dir}"));
     }
+    if args.console_size.is_some() && args.tty == Some(false) {
+        return Err(usage("--console-size has no effect with --tty=false"));
+    }
     if let Some((width, height)) = args.console_size {
         spec.set("process.consoleSize", json!({ "height": height, "width": width }));
         trace.because(spec, || "--console-size".into());
@@ -57,14 +60,17 @@ fn set_environment(job: &mut Job<'_>) -> anyhow::Result<()> {
     for flag in &args.env_merge {
         env_merge::apply(spec, flag).map_err(|e| usage(format!("{e:#}")))?;
         container.home_is_given |= env::name_of(flag) == HOME;
+        container.secret_env.remove(env::name_of(flag));
         trace.because(spec, || format!("--env-merge {flag}"));
     }
     if args.unsetenv_all == Some(true) {
         spec.remove("process.env");
+        container.secret_env.clear();
         trace.because(spec, || "--unsetenv-all".into());
     }
     for name in &args.unsetenv {
         env::unset(spec, name);
+        container.secret_env.remove(name);
         trace.because(spec, || format!("--unsetenv {name}"));
     }
     if args.http_proxy == Some(true) {
@@ -79,6 +85,7 @@ fn set_environment(job: &mut Job<'_>) -> anyhow::Result<()> {
         env::each_line(file, "NAME=VALUE lines", &mut |at, line| {
             env::apply_flag(spec, line)?;
             container.home_is_given |= env::gives(line, HOME);
+            container.secret_env.retain(|variable, _| !env::gives(line, variable));
             trace.because(spec, || format!("--env-file: {at}"));
             Ok(())
         })?;
@@ -86,6 +93,7 @@ fn set_environment(job: &mut Job<'_>) -> anyhow::Result<()> {
     for flag in &args.env {
         env::apply_flag(spec, flag).map_err(|e| usage(format!("{e:#}")))?;
         container.home_is_given |= env::gives(flag, HOME);
+        container.secret_env.retain(|variable, _| !env::gives(flag, variable));
         trace.because(spec, || format!("--env {flag}"));
     }
     Ok(())

@@ -40,7 +40,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
         warn_of_shared_namespaces(job);
     }
     flags::apply_devices(job)?;
-    flags::remove_mounts(job)?;
+    flags::remove_mounts(job, None)?;
     let args = job.args;
     let namespaces = flags::namespaces(&args.namespaces);
     let volumes: Vec<Volume> =
@@ -64,7 +64,8 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
             job.trace.because(&job.spec, || format!("--{} {mode}", flags::namespace_flag(kind)));
         }
     }
-    if !job.container.netns.is_empty()
+    if args.namespaces.network.is_none()
+        && !job.container.netns.is_empty()
         && namespaces::find(&job.spec, "network").is_some_and(|n| namespaces::path(n).is_some())
     {
         namespaces::set(&mut job.spec, "network", Some(&job.container.netns));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::actions::Action;
-use crate::args::{Args, WhatArgs};
+use crate::args::{self, Args, WhatArgs};
 use crate::cgroups::Version;
 use crate::container::Container;
 use crate::explain::Trace;
@@ -44,6 +44,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     if let Some(bundle) = &args.what.bundle {
         args.output.output = Some(config_json(bundle, args.what.force)?);
     }
+    args::effect::check(&args)?;
     let cgroups = match args.cgroups.cgroup_version {
         Some(1) => Version::V1,
         Some(_) => Version::V2,

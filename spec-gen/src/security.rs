@@ -13,8 +13,18 @@ use crate::{capabilities, input, masks, mounts, seccomp, selinux};
 /// # Errors
 /// On an option that is none of them.
 pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
+    let given = [
+        ("seccomp", args.seccomp.is_some()),
+        ("apparmor", args.apparmor.is_some()),
+        ("no-new-privileges", args.no_new_privileges.is_some()),
+    ];
     for option in std::mem::take(&mut args.security_opt) {
         let (key, value) = option.split_once(['=', ':']).unwrap_or((&option, ""));
+        if given.contains(&(key, true)) {
+            return Err(cli::usage(format!(
+                "--security-opt {option} and --{key} set the same: one would have no effect"
+            )));
+        }
         match (key, value) {
             ("no-new-privileges", _) if option == key => args.no_new_privileges = Some(true),
             ("no-new-privileges", value) if boolean(value).is_ok() => {

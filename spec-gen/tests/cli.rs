@@ -8,6 +8,8 @@ mod cost;
 mod flags;
 #[path = "cli/manager.rs"]
 mod manager;
+#[path = "cli/overrides.rs"]
+mod overrides;
 #[path = "cli/podman_values.rs"]
 mod podman_values;
 #[path = "cli/restore.rs"]

@@ -47,14 +47,8 @@ pub struct ManagerArgs {
     pub sdnotify: Option<SdNotify>,
 
     /// What the volumes of an --image-config become
-    #[arg(
-        long,
-        value_name = "WHAT",
-        default_value = "tmpfs",
-        hide_default_value = true,
-        hide_short_help = true
-    )]
-    pub image_volume: ImageVolume,
+    #[arg(long, value_name = "WHAT", hide_short_help = true)]
+    pub image_volume: Option<ImageVolume>,
 
     /// Mount the volumes of another container: its config.dump, config.json or bundle
     #[arg(long, value_name = "FILE[:OPTS]", value_parser = VolumesFrom::parse, hide_short_help = true)]
