@@ -42,7 +42,7 @@ fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
     let parts: Vec<&str> = flag.split(':').collect();
     let (source, destination, options) = match parts[..] {
         // podman makes a volume without a name.
-        [destination] => return anonymous(destination, Vec::new()),
+        [destination] if destination.starts_with('/') => return anonymous(destination, Vec::new()),
         [source, destination] => (source, destination, ""),
         [source, destination, options] => (source, destination, options),
         _ => bail!("expected [SRC:]DST[:OPTIONS]"),
@@ -274,7 +274,7 @@ mod tests {
     fn nonsense_is_named() {
         #[rustfmt::skip]
         let cases = [
-            ("a:/b:ro:z", "expected [SRC:]DST[:OPTIONS]"), ("h", "h: a mount's destination must be an absolute path"), ("/h:rel", "rel: a mount's destination must be an absolute path"),
+            ("a:/b:ro:z", "expected [SRC:]DST[:OPTIONS]"), ("h", "expected [SRC:]DST[:OPTIONS]"), ("/h:rel", "rel: a mount's destination must be an absolute path"),
             (":/x", "no source before"), ("/h:/m:rw,ro", "more than one option of rw or ro"), ("/h:/m:rshred", "rshred: not a mount option"),
             ("/h:/m:tmpcopyup", "only for tmpfs"), ("/h:/m:size=1m", "size=1m: not a mount option"),
         ];
