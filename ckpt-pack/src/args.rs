@@ -119,7 +119,7 @@ pub struct Container {
     /// What "runc state" printed: its name, and when it was created
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
-    /// The runtime that dumped it [default: runc]
+    /// The runtime that dumped it [default: the one that the images show, else runc]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub runtime: Option<String>,
     /// Its mount at DEST is the volume NAME, for podman to make anew (repeatable)

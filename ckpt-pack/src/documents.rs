@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::config_dump::{ConfigDump, NamedVolume, image_id};
+use checkpoint::external_mounts::{self, Maker};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName};
 use cli::{Hint, Input, Session, usage};
@@ -30,6 +31,7 @@ impl Documents {
         bundle: &Bundle,
         files: &[(Member, PathBuf)],
         flags: &Container,
+        images: &Path,
         time: Timestamp,
         session: &Session,
     ) -> anyhow::Result<Documents> {
@@ -43,7 +45,7 @@ impl Documents {
                 refuse_dependencies(&config).with_context(|| name.clone())?;
                 (config, name)
             }
-            None => (made_config(bundle, flags, &spec, &spec_bytes)?, "config.dump".into()),
+            None => (made_config(bundle, flags, images, &spec, &spec_bytes)?, "config.dump".into()),
         };
         let volumes = config.volumes().with_context(|| source.clone())?;
         for (name, destination) in &flags.volume {
@@ -143,6 +145,7 @@ fn same_document(a: &[u8], b: &[u8]) -> bool {
 fn made_config(
     bundle: &Bundle,
     flags: &Container,
+    images: &Path,
     spec: &SpecDump,
     spec_bytes: &[u8],
 ) -> anyhow::Result<ConfigDump> {
@@ -162,12 +165,24 @@ fn made_config(
     if let Some(created) = state.created {
         config.set("createdTime", created);
     }
-    config.set("runtime", flags.runtime.as_deref().unwrap_or("runc"));
+    // podman restores with this runtime, and only the one that made the images can.
+    let made_by = || made_by(images).map_or("runc", Maker::name);
+    config.set("runtime", flags.runtime.as_deref().unwrap_or_else(made_by));
     // podman refuses a spec whose user is not root unless the configuration says the same ("please set User explicitly").
     if let Some(user) = spec.user() {
         config.set("user", user);
     }
     Ok(config)
+}
+
+/// Returns the runtime that made the images in `dir`, if their mounts show it.
+fn made_by(dir: &Path) -> Option<Maker> {
+    let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| external_mounts::is_mountpoints(name)).find_map(|name| {
+        let file = crate::bundle::open(&dir.join(&name)).ok()?;
+        let image = cli::read_document(file, &name, external_mounts::LIMIT).ok()?;
+        external_mounts::maker(&name, &image).ok()?
+    })
 }
 
 /// What `runc state` and `crun state` print (runtime-spec, runtime.md: "State").

@@ -59,7 +59,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let mut images = Images::open(&image_path, dump, zeros)?;
     images.check(session)?;
     let time = archive_time(images.time())?;
-    let documents = Documents::gather(bundle, &files, &args.container, time, session)?;
+    let documents = Documents::gather(bundle, &files, &args.container, &image_path, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
     let streams =
         args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<Vec<_>, _>>()?;

@@ -164,14 +164,14 @@ impl Ownership {
 }
 
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Host, with --check")]
+#[command(next_help_heading = "Host")]
 pub struct Host {
     /// CRIU
     #[arg(long, value_name = "PROGRAM", default_value = "criu", requires = "check", hide_short_help = true)]
     pub criu: String,
-    /// The runtime that is to restore
-    #[arg(long, value_name = "NAME", default_value = "runc", requires = "check", hide_short_help = true)]
-    pub runtime: String,
+    /// The runtime that is to restore; with --bundle: convert images of another one [--check: runc]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cleanup"], hide_short_help = true)]
+    pub runtime: Option<String>,
     /// The container is in a pod
     #[arg(long, requires = "check", hide_short_help = true)]
     pub pod: bool,

@@ -18,8 +18,8 @@ use crate::args::Host;
 /// Can this host restore a container?
 pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
     let purpose = Purpose::Restore;
-    let answer =
-        ask(&Question { purpose, criu: &args.criu, runtime: &args.runtime, pod: args.pod, pid: None })?;
+    let runtime = args.runtime.as_deref().unwrap_or("runc");
+    let answer = ask(&Question { purpose, criu: &args.criu, runtime, pod: args.pod, pid: None })?;
     let findings = answer.findings.iter();
     Ok(session
         .findings(&answer.good, findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint })))

@@ -4,11 +4,13 @@ mod args;
 mod host;
 mod list;
 mod place;
+mod runtime;
 mod show;
 mod source;
 mod staging;
 mod targets;
 mod unpack;
+mod userns;
 mod verify;
 mod verify_images;
 

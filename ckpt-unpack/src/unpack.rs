@@ -12,13 +12,16 @@ use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPat
 use crate::args::Args;
 use crate::host;
 use crate::place::{Place, all_volumes_there, no_volume_twice, place};
+use crate::runtime;
 use crate::source::{Members, Source};
 use crate::staging::{self, Staging};
 use crate::targets::Targets;
+use crate::userns;
 use crate::verify::{self, Contents};
 
 pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     no_volume_twice(args)?;
+    let runtime = runtime::wanted(args.host.runtime.as_deref())?;
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();
     let targets = Targets::open(args, session)?;
@@ -53,6 +56,8 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
         })
+        .and_then(|()| runtime::fit_images(&staging.dir().join("checkpoint"), runtime, session))
+        .and_then(|()| userns::open_to_container(staging.dir(), bundle, session))
         // The bundle's name comes last: where it is, everything is.
         .and_then(|()| unpack.targets.sync(&args.output.durable))
         .and_then(|()| staging.commit(&args.output.durable));

@@ -13,6 +13,7 @@ use cli::{Hint, usage};
 use serde_json::{Value, json};
 
 mod checked;
+mod images;
 mod keys;
 mod manager_files;
 
@@ -32,6 +33,9 @@ use crate::{bindmap, flags, generate, manager, mounting, resources};
 pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     if matches!(job.args.namespaces.userns, Some(UserNs::KeepId { .. } | UserNs::NoMap)) {
         return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
+    }
+    if let Some(dir) = &job.args.restore.images {
+        images::report_maker(dir, job.session)?;
     }
     generate::set_root(job)?;
     let devices = device_destinations(job)?;
@@ -114,7 +118,7 @@ fn drop_host_names(job: &mut Job<'_>, devices: &[String]) {
     let spec = &mut job.spec;
     let mut dropped = keys::drop_keys(spec);
     dropped.extend(checked::annotations(spec));
-    dropped.extend(checked::sysctl(spec));
+    dropped.extend(checked::kernel_parameters(spec));
     dropped.extend(checked::unified(spec));
     dropped.extend(checked::propagation(spec));
     dropped.extend(checked::cgroups_path(spec, given, job.args.input.id.as_deref()));

@@ -100,10 +100,10 @@ pub fn check(spec: &mut Value) -> anyhow::Result<Vec<String>> {
     Ok(repaired)
 }
 
-type Visitor<'a> = dyn FnMut(&str, Option<&mut Value>) -> anyhow::Result<()> + 'a;
+pub type Visitor<'a> = dyn FnMut(&str, Option<&mut Value>) -> anyhow::Result<()> + 'a;
 
 /// Calls `f` for everything `pattern` matches below `at`; `None` for a key whose object lacks it.
-fn visit(at: &mut Value, pattern: &str, path: &mut String, f: &mut Visitor<'_>) -> anyhow::Result<()> {
+pub fn visit(at: &mut Value, pattern: &str, path: &mut String, f: &mut Visitor<'_>) -> anyhow::Result<()> {
     let end = pattern.find(['.', '[']).unwrap_or(pattern.len());
     let (key, rest) = pattern.split_at(end);
     let length = path.len();

@@ -12,6 +12,7 @@ pub mod compress;
 pub mod config_dump;
 pub mod deleted;
 mod error;
+pub mod external_mounts;
 #[cfg(feature = "preflight")]
 pub mod host;
 #[cfg(feature = "archive")]

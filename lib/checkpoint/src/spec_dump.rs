@@ -138,6 +138,16 @@ impl SpecDump {
             .collect()
     }
 
+    /// Returns the host's group of group 0 in the container, if the container has a user namespace that maps it.
+    pub fn root_group(&self) -> Option<u32> {
+        self.namespaces().iter().find(|(kind, _)| *kind == "user")?;
+        let maps = self.0.get("linux")?.get("gidMappings")?.as_array()?;
+        let number = |map: &Value, key: &str| map.get(key).and_then(Value::as_u64);
+        let root =
+            maps.iter().find(|map| number(map, "containerID") == Some(0) && number(map, "size") > Some(0))?;
+        number(root, "hostID").and_then(|id| u32::try_from(id).ok())
+    }
+
     /// `uid:gid` of the first process if it is not root.
     pub fn user(&self) -> Option<String> {
         let user = self.0.get("process")?.get("user")?;
@@ -210,6 +220,21 @@ mod tests {
             r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"ipc","path":""},{"path":"/x"}]}}"#,
         );
         assert_eq!(spec.namespaces(), [("pid", None), ("network", Some("/n")), ("ipc", None)]);
+    }
+
+    #[test]
+    fn the_group_of_the_containers_root_is_the_mapped_one() {
+        let text = |namespaces: &str, maps: &str| {
+            spec(&format!(r#"{{"linux":{{"namespaces":[{namespaces}],"gidMappings":[{maps}]}}}}"#))
+                .root_group()
+        };
+        let (user, map) = (r#"{"type":"user"}"#, r#"{"containerID":0,"hostID":100000,"size":65536}"#);
+        assert_eq!(text(user, map), Some(100_000));
+        assert_eq!(text(user, &format!(r#"{{"containerID":1,"hostID":5,"size":1}},{map}"#)), Some(100_000));
+        assert_eq!(text(user, r#"{"containerID":0,"hostID":9,"size":0}"#), None);
+        assert_eq!(text(user, r#"{"containerID":0,"hostID":4294967296,"size":1}"#), None);
+        assert_eq!(text(user, ""), None);
+        assert_eq!(text("", map), None);
     }
 
     #[test]

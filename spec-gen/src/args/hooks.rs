@@ -64,6 +64,10 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR", requires = "restore")]
     pub manager_files: Option<PathBuf>,
 
+    /// Directory of CRIU's images: report if crun made them, since runc cannot restore those
+    #[arg(long, value_name = "DIR", requires = "restore", hide_short_help = true)]
+    pub images: Option<PathBuf>,
+
     /// Keep everything that the archive names on this host: it can then do anything root can
     #[arg(long, requires = "restore", hide_short_help = true)]
     pub trust_archive: bool,

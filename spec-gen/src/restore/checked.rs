@@ -6,6 +6,7 @@ use crate::cgroups;
 use crate::mounts;
 use crate::namespaces;
 use crate::spec::Spec;
+use crate::sysctl;
 
 /// Annotations that runtimes obey (runc and crun list theirs as `potentiallyUnsafeConfigAnnotations`): CRIU's
 /// configuration file, handlers, hook outputs, the bundle that hooks see, CDI devices, a virtual machine's kernel,
@@ -39,21 +40,13 @@ pub fn annotations(spec: &mut Spec) -> Vec<String> {
 }
 
 /// Removes kernel parameters that are the host's: those of no namespace, and of one that the container shares.
-pub fn sysctl(spec: &mut Spec) -> Vec<String> {
-    let has = |kind: &str| namespaces::find(spec, kind).is_some();
-    let (network, ipc, uts, user) = (has("network"), has("ipc"), has("uts"), has("user"));
-    let own = move |key: &str| {
-        // The kernel takes both notations, and runtimes translate dots to slashes.
-        match key.replace('/', ".").as_str() {
-            key if key.contains("..") => false,
-            "kernel.domainname" | "kernel.hostname" => uts,
-            "kernel.sem" => ipc,
-            key if key.starts_with("net.") => network,
-            key if ["fs.mqueue.", "kernel.msg", "kernel.shm"].iter().any(|p| key.starts_with(p)) => ipc,
-            key if key.starts_with("user.") => user,
-            _ => false,
-        }
-    };
+pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
+    let types: Vec<&str> = namespaces::TYPES
+        .iter()
+        .map(|(kind, _)| *kind)
+        .filter(|kind| namespaces::find(spec, kind).is_some())
+        .collect();
+    let own = |key: &str| sysctl::namespace(key).is_some_and(|kind| types.contains(&kind));
     remove_keys(spec, "linux.sysctl", |key, _| !own(key))
 }
 

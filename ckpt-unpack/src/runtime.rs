@@ -1,0 +1,82 @@
+//! The runtime that is to restore: images that another one made are converted, or the difference is reported.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use checkpoint::external_mounts::{self, Maker};
+use cli::{Hint, Session, usage};
+
+/// Reads `--runtime` for unpacking.
+///
+/// # Errors
+/// Returns a usage error for a runtime whose images are not known.
+pub fn wanted(runtime: Option<&str>) -> anyhow::Result<Option<Maker>> {
+    let Some(runtime) = runtime else { return Ok(None) };
+    match Maker::of(runtime) {
+        Some(maker) => Ok(Some(maker)),
+        None => Err(usage(format!("--runtime {runtime}: expected runc or crun"))),
+    }
+}
+
+/// Converts the images in `dir`, or warns of those that runc cannot restore.
+///
+/// # Errors
+/// Returns an error if an image is damaged, or cannot be converted.
+pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyhow::Result<()> {
+    for path in mountpoints(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let image = cli::read_document(File::open(&path)?, &name, external_mounts::LIMIT)?;
+        let maker = match external_mounts::maker(&name, &image) {
+            // Without --runtime nothing depends on it: --verify and CRIU report damage.
+            Err(_) if wanted.is_none() => continue,
+            maker => maker?,
+        };
+        let Some(maker) = maker else { continue };
+        match wanted {
+            Some(wanted) if wanted != maker => {
+                let converted = external_mounts::convert(&name, &image, wanted).map_err(|e| {
+                    Hint::on(anyhow::Error::from(e), format!("restore with {}, and leave --runtime out", maker.name()))
+                })?;
+                replace(&path, &converted).with_context(|| format!("checkpoint/{name}"))?;
+                session.note(format_args!(
+                    "checkpoint/{name}: made by {}, converted for {}",
+                    maker.name(),
+                    wanted.name()
+                ));
+            }
+            Some(_) => {}
+            None if maker == Maker::Crun => session.warn(format_args!(
+                "checkpoint/{name}: crun made the images and runc cannot restore them: restore with crun, or unpack with --runtime runc"
+            )),
+            None => session.note(format_args!("checkpoint/{name}: made by {}", maker.name())),
+        }
+    }
+    Ok(())
+}
+
+/// The images of mounts, one for each mount namespace. What was unpacked are regular files, in a directory that
+/// nobody else can enter.
+fn mountpoints(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let is_mountpoints = entry.file_name().to_str().is_some_and(external_mounts::is_mountpoints);
+        if is_mountpoints && entry.file_type()?.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::remove_file(path)?;
+    File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
+}

@@ -1,0 +1,73 @@
+//! A container with a user namespace: CRIU opens the images as its root, who is another user on the host.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::spec_dump::SpecDump;
+use cli::Session;
+
+/// Lets the group of the container's root read the images in `staging`, which becomes the bundle.
+///
+/// The owner stays the one who unpacks, and the group may not write: spec.dump comes from the archive, and could name
+/// any user of the host. Nobody else gains anything.
+///
+/// # Errors
+/// Any errno of chown(2) and chmod(2).
+pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> anyhow::Result<()> {
+    let Some(group) = container_group(staging)? else { return Ok(()) };
+    if !nix::unistd::geteuid().is_root() {
+        session.warn(format_args!(
+            "checkpoint/: CRIU reads the images as group {group}, the container's root, which only root can allow"
+        ));
+        return Ok(());
+    }
+    session.note(format_args!("checkpoint/: readable for group {group}, the container's root"));
+    for name in ["checkpoint", "pre-checkpoint"] {
+        let dir = staging.join(name);
+        if !dir.is_dir() {
+            continue;
+        }
+        let object = || name.to_owned();
+        for entry in fs::read_dir(&dir).with_context(object)? {
+            let entry = entry.with_context(object)?;
+            if entry.file_type().with_context(object)?.is_file() {
+                give(&entry.path(), group, 0o640).with_context(|| cli::name(entry.path()))?;
+            }
+        }
+        give(&dir, group, 0o750).with_context(object)?;
+    }
+    // Search only: what else is in the bundle stays the owner's.
+    give(staging, group, 0o710).with_context(|| cli::name(bundle))?;
+    warn_of_closed_parents(bundle, group, session);
+    Ok(())
+}
+
+fn give(path: &Path, group: u32, mode: u32) -> std::io::Result<()> {
+    lchown(path, None, Some(group))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Reports directories above the bundle that the container's root cannot enter: CRIU fails with "Permission denied".
+fn warn_of_closed_parents(bundle: &Path, group: u32, session: &Session) {
+    let Ok(bundle) = std::path::absolute(bundle) else { return };
+    // An existing bundle keeps its mode, and a new one is not there yet.
+    for dir in bundle.ancestors() {
+        let Ok(meta) = fs::metadata(dir) else { continue };
+        let is_open = meta.mode() & 0o001 != 0 || meta.gid() == group && meta.mode() & 0o010 != 0;
+        if !is_open {
+            session.warn(format_args!(
+                "{}: the container's root (group {group}) cannot enter it, and CRIU reads the images as that user: chmod o+x",
+                cli::name(dir)
+            ));
+        }
+    }
+}
+
+/// Returns the host's group of the container's root, unless it is root's.
+fn container_group(staging: &Path) -> anyhow::Result<Option<u32>> {
+    let Ok(file) = fs::File::open(staging.join("spec.dump")) else { return Ok(None) };
+    let spec = SpecDump::read(&cli::read_document(file, "spec.dump", SpecDump::LIMIT)?)?;
+    Ok(spec.root_group().filter(|group| *group != 0))
+}

@@ -1,0 +1,263 @@
+//! Which runtime made CRIU's images, from the keys of external mounts, and the images rewritten for another runtime.
+//!
+//! A runtime hides a file such as `/proc/kcore` under a bind mount of `/dev/null`. CRIU dumps that mount under a key
+//! that the runtime gives it, and the runtime that restores must give CRIU the same key. runc's key is `/dev/null` for
+//! all of them, crun's is the path of the hidden file, so each fails on the images of the other: "No mapping for
+//! 123:(null) mountpoint". Everything else in the images is the same.
+
+use crate::error::{Error, Result};
+
+/// A runtime whose keys are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// runc.
+    Runc,
+    /// crun.
+    Crun,
+}
+
+impl Maker {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Maker::Runc => "runc",
+            Maker::Crun => "crun",
+        }
+    }
+
+    /// Returns the runtime of that name, which may be the path of its program.
+    pub fn of(runtime: &str) -> Option<Maker> {
+        let name = runtime.rsplit('/').next().unwrap_or(runtime);
+        [Maker::Runc, Maker::Crun].into_iter().find(|maker| maker.name() == name)
+    }
+}
+
+/// Bytes of a `mountpoints-N.img` that are read. A container with a hundred mounts has 10 KB.
+pub const LIMIT: u64 = 8 << 20;
+
+/// Returns whether a file in a directory of images has the mounts of a namespace.
+pub fn is_mountpoints(name: &str) -> bool {
+    let number = name.strip_prefix("mountpoints-").and_then(|rest| rest.strip_suffix(".img"));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Fields of CRIU's `mnt_entry` (mnt.proto).
+const ROOT: u64 = 6;
+const MOUNTPOINT: u64 = 7;
+const EXT_KEY: u64 = 18;
+
+const DEV_NULL: &[u8] = b"/dev/null";
+
+/// Returns the runtime that made the images, or nothing if no key shows it: any runtime can restore them then.
+///
+/// # Errors
+/// Returns an error if the image is damaged.
+pub fn maker(name: &str, image: &[u8]) -> Result<Option<Maker>> {
+    let (_, entries) = entries(name, image)?;
+    let mut makers = entries.iter().filter_map(|entry| hidden_by(&fields(name, entry).ok()?));
+    Ok(makers.next())
+}
+
+/// Rewrites the keys of hidden files for the runtime that restores.
+///
+/// # Errors
+/// Returns an error if the image is damaged, or has a mount that only its own runtime can restore.
+pub fn convert(name: &str, image: &[u8], to: Maker) -> Result<Vec<u8>> {
+    let (head, entries) = entries(name, image)?;
+    let mut converted = head.to_vec();
+    for entry in entries {
+        let fields = fields(name, entry)?;
+        let entry = match hidden_by(&fields) {
+            Some(from) if from != to => with_key(name, &fields, to)?,
+            _ => entry.to_vec(),
+        };
+        let size = u32::try_from(entry.len()).map_err(|_| damaged(name))?;
+        converted.extend_from_slice(&size.to_le_bytes());
+        converted.extend_from_slice(&entry);
+    }
+    Ok(converted)
+}
+
+/// A field of a message: its number, its bytes with the tag, and its content if it has a length.
+struct Field<'b> {
+    number: u64,
+    raw: &'b [u8],
+    content: &'b [u8],
+}
+
+/// Returns whose key a mount has, if it hides a file or directory of the kernel's trees.
+fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
+    let content = |number| fields.iter().rfind(|f| f.number == number).map(|f| f.content);
+    let (root, at, key) = (content(ROOT)?, content(MOUNTPOINT)?, content(EXT_KEY)?);
+    if !at.starts_with(b"/proc/") && !at.starts_with(b"/sys/") {
+        return None;
+    }
+    let is_null = root == b"/null" || root == DEV_NULL;
+    match key {
+        DEV_NULL if is_null => Some(Maker::Runc),
+        key if is_null && key == at => Some(Maker::Crun),
+        // Since 1.26 crun hides directories under an empty one of its own.
+        key if key.ends_with(b"/.empty-directory") => Some(Maker::Crun),
+        _ => None,
+    }
+}
+
+fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
+    let at = fields.iter().rfind(|f| f.number == MOUNTPOINT).map(|f| f.content).unwrap_or_default();
+    let is_directory =
+        fields.iter().any(|f| f.number == EXT_KEY && f.content.ends_with(b"/.empty-directory"));
+    if is_directory {
+        let at = String::from_utf8_lossy(at).into_owned();
+        return Err(Error::member(
+            format!("checkpoint/{name}"),
+            format!("{at}: only crun can restore this mount"),
+        ));
+    }
+    let key = if to == Maker::Runc { DEV_NULL } else { at };
+    let mut entry: Vec<u8> =
+        fields.iter().filter(|f| f.number != EXT_KEY).flat_map(|f| f.raw).copied().collect();
+    // A tag with the wire type of bytes, then the length: paths have at most 4096 bytes.
+    put_varint(&mut entry, EXT_KEY << 3 | 2);
+    put_varint(&mut entry, key.len() as u64);
+    entry.extend_from_slice(key);
+    Ok(entry)
+}
+
+/// Splits an image into its magic numbers and its messages.
+fn entries<'b>(name: &str, image: &'b [u8]) -> Result<(&'b [u8], Vec<&'b [u8]>)> {
+    /// Precedes the magic number of the kind, since images of version 2.
+    const COMMON_MAGIC: [u8; 4] = 0x5456_4319_u32.to_le_bytes();
+    let head = if image.starts_with(&COMMON_MAGIC) { 8 } else { 4 };
+    let (head, mut rest) = image.split_at_checked(head).ok_or_else(|| damaged(name))?;
+    let mut entries = Vec::new();
+    while let Some((size, after)) = rest.split_first_chunk() {
+        let size = usize::try_from(u32::from_le_bytes(*size)).map_err(|_| damaged(name))?;
+        let (entry, after) = after.split_at_checked(size).ok_or_else(|| damaged(name))?;
+        entries.push(entry);
+        rest = after;
+    }
+    if rest.is_empty() { Ok((head, entries)) } else { Err(damaged(name)) }
+}
+
+/// Splits a message into its fields.
+fn fields<'b>(name: &str, message: &'b [u8]) -> Result<Vec<Field<'b>>> {
+    let mut fields = Vec::new();
+    let mut rest = message;
+    while !rest.is_empty() {
+        let start = rest;
+        let tag = varint(&mut rest).ok_or_else(|| damaged(name))?;
+        let content;
+        let length = match tag & 7 {
+            0 => varint(&mut rest).map(|_| 0),
+            1 => Some(8),
+            2 => varint(&mut rest).and_then(|length| usize::try_from(length).ok()),
+            5 => Some(4),
+            _ => None,
+        };
+        (content, rest) = length.and_then(|n| rest.split_at_checked(n)).ok_or_else(|| damaged(name))?;
+        let raw = &start[..start.len() - rest.len()];
+        fields.push(Field { number: tag >> 3, raw, content });
+    }
+    Ok(fields)
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn damaged(name: &str) -> Error {
+    Error::member(format!("checkpoint/{name}"), "damaged CRIU image")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "mountpoints-13.img";
+
+    /// An image of mounts, each with its root, mount point and key.
+    fn image(mounts: &[(&str, &str, Option<&str>)]) -> Vec<u8> {
+        let mut image = [0x5456_4319_u32.to_le_bytes(), 0x5531_2832_u32.to_le_bytes()].concat();
+        for (root, at, key) in mounts {
+            let mut entry = vec![0x08, 0x05];
+            for (number, text) in [(ROOT, Some(*root)), (MOUNTPOINT, Some(*at)), (EXT_KEY, *key)] {
+                let Some(text) = text else { continue };
+                put_varint(&mut entry, number << 3 | 2);
+                put_varint(&mut entry, text.len() as u64);
+                entry.extend_from_slice(text.as_bytes());
+            }
+            image.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+            image.extend_from_slice(&entry);
+        }
+        image
+    }
+
+    #[test]
+    fn the_key_of_a_hidden_file_names_the_runtime() {
+        #[rustfmt::skip]
+        let cases = [
+            (("/null", "/proc/keys", Some("/dev/null")), Some(Maker::Runc)),
+            (("/dev/null", "/sys/firmware/x", Some("/dev/null")), Some(Maker::Runc)),
+            (("/null", "/proc/keys", Some("/proc/keys")), Some(Maker::Crun)),
+            (("/x", "/sys/firmware", Some("/run/crun/.empty-directory")), Some(Maker::Crun)),
+            (("/", "/proc/acpi", None), None),
+            (("/null", "/dev/null", Some("/dev/null")), None),
+            (("/etc/hosts", "/etc/hosts", Some("/etc/hosts")), None),
+            (("/sys", "/proc/sys", None), None),
+        ];
+        for (mount, expected) in cases {
+            assert_eq!(maker(NAME, &image(&[mount])).unwrap(), expected, "{mount:?}");
+        }
+        assert_eq!(maker(NAME, &image(&[])).unwrap(), None);
+    }
+
+    #[test]
+    fn keys_are_converted_to_and_fro() {
+        let hosts = ("/x", "/etc/hosts", Some("/etc/hosts"));
+        let crun = image(&[hosts, ("/null", "/proc/keys", Some("/proc/keys")), ("/", "/", None)]);
+        let runc = image(&[hosts, ("/null", "/proc/keys", Some("/dev/null")), ("/", "/", None)]);
+        assert_eq!(convert(NAME, &crun, Maker::Runc).unwrap(), runc);
+        assert_eq!(convert(NAME, &runc, Maker::Crun).unwrap(), crun);
+        assert_eq!(convert(NAME, &crun, Maker::Crun).unwrap(), crun);
+        let directory = image(&[("/x", "/sys/firmware", Some("/run/crun/.empty-directory"))]);
+        let error = convert(NAME, &directory, Maker::Runc).unwrap_err().to_string();
+        assert!(error.contains("/sys/firmware: only crun can restore this mount"), "{error}");
+    }
+
+    #[test]
+    fn a_cut_image_is_an_error_and_no_panic() {
+        let whole = image(&[("/null", "/proc/keys", Some("/proc/keys"))]);
+        for cut in 0..whole.len() {
+            // An image that ends after its magic numbers has no mounts, and is none the less whole.
+            assert_eq!(convert(NAME, &whole[..cut], Maker::Runc).is_err(), cut != 8, "{cut}");
+        }
+        let mut endless = whole.clone();
+        endless[12..].fill(0xff);
+        assert!(convert(NAME, &endless, Maker::Runc).is_err());
+    }
+
+    #[test]
+    fn runtimes_have_names_and_paths() {
+        assert_eq!(Maker::of("/usr/bin/crun"), Some(Maker::Crun));
+        assert_eq!(Maker::of("runc"), Some(Maker::Runc));
+        assert_eq!(Maker::of("youki"), None);
+        assert!(is_mountpoints("mountpoints-13.img") && !is_mountpoints("mountpoints-.img"));
+    }
+}

@@ -1,0 +1,46 @@
+//! `--images`: whether the runtime that made CRIU's images is the only one that can restore them.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::external_mounts::{self, Maker};
+use cli::Session;
+
+/// Warns if crun made the images in `dir`.
+///
+/// # Errors
+/// Returns an error if there are no images of mounts, or one is damaged.
+pub fn report_maker(dir: &Path, session: &Session) -> anyhow::Result<()> {
+    let object = || cli::name(dir);
+    let mut found = false;
+    for entry in fs::read_dir(dir).with_context(object)? {
+        let entry = entry.with_context(object)?;
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .filter(|name| external_mounts::is_mountpoints(name))
+            .map(str::to_owned)
+        else {
+            continue;
+        };
+        // Not a FIFO that would block, nor a link to something else.
+        if !entry.file_type().with_context(object)?.is_file() {
+            continue;
+        }
+        found = true;
+        let path = entry.path();
+        let file = File::open(&path).with_context(|| cli::name(&path))?;
+        let image = cli::read_document(file, &cli::name(&path), external_mounts::LIMIT)?;
+        if external_mounts::maker(&name, &image).with_context(object)? == Some(Maker::Crun) {
+            session.warn(format_args!(
+                "{}: crun made the images and runc cannot restore them: restore with crun, or unpack with ckpt-unpack --runtime runc",
+                cli::name(&path)
+            ));
+        }
+    }
+    if !found {
+        anyhow::bail!("{}: expected CRIU's images, found no mountpoints-*.img", object());
+    }
+    Ok(())
+}
