@@ -46,14 +46,16 @@ impl Staging {
         if !existing {
             prefix.push(".ckpt-");
         }
-        let dir = make(&place, &prefix).with_context(|| cli::name(&place))?;
-        let staging = Staging { dir, bundle: bundle.to_owned(), existing, done: false };
-        let remove = staging.dir.clone();
-        cli::signal::on_termination(move || {
-            // The main thread goes on making files in it until the process dies: what it made meanwhile goes next time.
-            let _ = (0..1000).find(|_| fs::remove_dir_all(&remove).is_ok() || !remove.exists());
-        });
-        Ok(staging)
+        let remove = |dir: &PathBuf| {
+            let dir = dir.clone();
+            move || {
+                // The main thread creates files in it until the process dies, so that one attempt may fail.
+                let _ = (0..1000).find(|_| fs::remove_dir_all(&dir).is_ok() || !dir.exists());
+            }
+        };
+        let dir =
+            cli::signal::make_tidied(|| make(&place, &prefix), remove).with_context(|| cli::name(&place))?;
+        Ok(Staging { dir, bundle: bundle.to_owned(), existing, done: false })
     }
 
     /// Where the members are built.
@@ -63,33 +65,36 @@ impl Staging {
 
     /// Gives the members their place. All of them arrive there, or none.
     pub fn commit(mut self, durable: &Durable) -> anyhow::Result<()> {
-        let object = || cli::name(&self.bundle);
-        let place = place_for(&self.bundle);
         durable.sync(&self.dir)?;
-        if !self.existing {
-            rename(&self.dir, &self.bundle).with_context(object)?;
-        } else {
-            let mut moved: Vec<PathBuf> = Vec::new();
-            let mut names: Vec<_> = fs::read_dir(&self.dir)
-                .and_then(|entries| entries.map(|entry| entry.map(|e| e.file_name())).collect())
-                .with_context(object)?;
-            names.sort();
-            for name in names {
-                let to = self.bundle.join(&name);
-                if let Err(e) = rename(&self.dir.join(&name), &to) {
-                    for path in moved.iter().rev() {
-                        // Back into what is removed: a bundle with half of the members would look like one.
-                        let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
-                        let _ = rename(path, &back);
-                    }
-                    return Err(e).with_context(|| cli::name(&to));
-                }
-                moved.push(to);
-            }
-            fs::remove_dir(&self.dir).with_context(object)?;
-        }
+        // A signal in the middle would leave half of the members, or half of a staging directory under the bundle's name.
+        cli::signal::uninterrupted(|| self.move_members())?;
         self.done = true;
-        if durable.fsync { cli::sync::directory(&place) } else { Ok(()) }
+        if durable.fsync { cli::sync::directory(&place_for(&self.bundle)) } else { Ok(()) }
+    }
+
+    fn move_members(&self) -> anyhow::Result<()> {
+        let object = || cli::name(&self.bundle);
+        if !self.existing {
+            return rename(&self.dir, &self.bundle).with_context(object);
+        }
+        let mut moved: Vec<PathBuf> = Vec::new();
+        let mut names: Vec<_> = fs::read_dir(&self.dir)
+            .and_then(|entries| entries.map(|entry| entry.map(|e| e.file_name())).collect())
+            .with_context(object)?;
+        names.sort();
+        for name in names {
+            let to = self.bundle.join(&name);
+            if let Err(e) = rename(&self.dir.join(&name), &to) {
+                for path in moved.iter().rev() {
+                    // Back into what is removed: a bundle with half of the members would look like one.
+                    let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
+                    let _ = rename(path, &back);
+                }
+                return Err(e).with_context(|| cli::name(&to));
+            }
+            moved.push(to);
+        }
+        fs::remove_dir(&self.dir).with_context(object)
     }
 }
 

@@ -12,7 +12,7 @@ use nix::unistd::linkat;
 
 use crate::exit::{Hint, usage};
 use crate::message::name;
-use crate::signal::Held;
+use crate::signal::Temporary;
 
 /// The reader of standard output went away.
 #[derive(Debug)]
@@ -42,7 +42,27 @@ enum Sink {
     /// A file without a name until [`Output::commit`].
     Unnamed(File, PathBuf),
     /// The same where the file system has no unnamed files (NFS, FUSE).
-    Named(tempfile::NamedTempFile, PathBuf),
+    Named(Named, PathBuf),
+}
+
+/// A temporary file that a signal removes too.
+struct Named {
+    file: tempfile::NamedTempFile,
+    _removed: Temporary,
+}
+
+impl Named {
+    /// Makes the file, mode 0600, in `dir`.
+    fn new(dir: &Path) -> io::Result<Named> {
+        let mut removed = None;
+        let prefix = format!(".ckpt-{}-", std::process::id());
+        let file = tempfile::Builder::new().prefix(&prefix).make_in(dir, |path| {
+            removed = Some(Temporary::new(path));
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+        })?;
+        let _removed = removed.unwrap_or_else(|| Temporary::new(file.path()));
+        Ok(Named { file, _removed })
+    }
 }
 
 /// An output that is complete or absent: dropped without [`commit`](Output::commit) it leaves nothing under the final name.
@@ -122,8 +142,8 @@ impl Output {
                 give_name(&file, &path).with_context(|| name)?;
                 path
             }
-            Sink::Named(file, path) => {
-                file.persist(&path).map_err(|e| e.error).with_context(|| name)?;
+            Sink::Named(named, path) => {
+                named.file.persist(&path).map_err(|e| e.error).with_context(|| name)?;
                 path
             }
         };
@@ -133,7 +153,7 @@ impl Output {
     fn file(&self) -> &File {
         match &self.sink {
             Sink::Stdout(file) | Sink::InPlace(file) | Sink::Unnamed(file, _) => file,
-            Sink::Named(file, _) => file.as_file(),
+            Sink::Named(named, _) => named.file.as_file(),
         }
     }
 }
@@ -207,7 +227,7 @@ fn file_sink(path: &Path) -> io::Result<Sink> {
     match OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
         Ok(file) => Ok(Sink::Unnamed(file, path)),
         Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {
-            Ok(Sink::Named(tempfile::Builder::new().prefix(".ckpt-").tempfile_in(dir)?, path))
+            Ok(Sink::Named(Named::new(dir)?, path))
         }
         Err(e) => Err(e),
     }
@@ -235,8 +255,8 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Links the unnamed `file` to `path`. Where something stands there, which `linkat` cannot replace, it is linked beside it and
-/// renamed over it; killed between the two (SIGKILL), the process leaves the whole new file beside the old one.
+/// Links the unnamed `file` to `path`. linkat(2) cannot replace a file: where there is one, links to a temporary name next to it and
+/// renames. Only SIGKILL between the two leaves the temporary name behind.
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let link = |path: &Path| linkat(AT_FDCWD, &unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW);
@@ -245,10 +265,13 @@ fn give_name(file: &File, path: &Path) -> io::Result<()> {
         done => return Ok(done?),
     }
     let dir = directory_of(path);
-    // Any other signal is answered after both.
-    let _held = Held::new();
     for attempt in 0..1000 {
         let temporary = dir.join(format!(".ckpt-{}-{attempt}", std::process::id()));
+        if fs::symlink_metadata(&temporary).is_ok() {
+            // Another process's, of another PID namespace: a signal must not remove it.
+            continue;
+        }
+        let _removed = Temporary::new(&temporary);
         match link(&temporary) {
             Ok(()) => {
                 return fs::rename(&temporary, path).inspect_err(|_| {
