@@ -24,12 +24,16 @@ pub enum Dump {
     Artifacts,
 }
 
-/// What becomes of pages of zeros in the images of memory, of which CRIU dumps all that were ever written to.
+/// How zeros are archived: the zero pages of memory images (CRIU dumps every page that was ever written to) and the holes of
+/// files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zeros {
-    /// Holes of a sparse member, which no reader need write.
+    /// Both become holes of sparse members.
     Holes,
-    /// What they are.
+    /// Zero pages become bytes; holes of files remain holes.
+    AsFound,
+    /// Both become bytes. The layer of an image must not have sparse members (image-spec, layer.md: SHOULD NOT): busybox,
+    /// npm's tar and the tar crate extract one as a file `GNUSparseFile.0/NAME`.
     Bytes,
 }
 
@@ -130,6 +134,9 @@ impl Images {
                 Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
                 Kind::File { .. } => {
                     let opened = self.root.open_file(&entry.path);
+                    if self.zeros == Zeros::Bytes {
+                        entry.kind = Kind::File { size: found.status.size(), map: None };
+                    }
                     if let (Ok(file), true) = (&opened, self.zeros == Zeros::Holes && is_memory(&entry.path))
                     {
                         let size = found.status.size();

@@ -33,6 +33,14 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     } else if args.verb.cleanup {
         prepare::cleanup(&bundle, session)
     } else {
-        pack::run(&args, &bundle, session)
+        pack::run(&args, &bundle, session).map_err(explain)
+    }
+}
+
+/// Adds what helps when an input is of another kind.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    match checkpoint::hint_in(error.chain()) {
+        Some(hint) => cli::Hint::on(error, hint),
+        None => error,
     }
 }

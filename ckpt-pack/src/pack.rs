@@ -51,10 +51,10 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
     let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
-    // What handles layers puts them together again byte for byte, and need not know sparse members.
     let zeros = match args.image.format {
         Format::Archive if !args.include.keep_zeros => Zeros::Holes,
-        _ => Zeros::Bytes,
+        Format::Archive => Zeros::AsFound,
+        Format::Oci => Zeros::Bytes,
     };
     let mut images = Images::open(&image_path, dump, zeros)?;
     images.check(session)?;
@@ -73,6 +73,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         writer: ArchiveWriter::on(sink),
         time,
         include: &args.include,
+        sparse: args.image.format == Format::Archive,
         tally: Tally::new(|notice: &Notice| {
             session.warn(format_args!("{}/{notice}", cli::name(&image_path)))
         }),
@@ -150,6 +151,8 @@ struct Packer<'a, N> {
     /// Of every member but those of directories: the same checkpoint gives the same archive, whenever it is packed.
     time: Timestamp,
     include: &'a Include,
+    /// Whether the output may have sparse members.
+    sparse: bool,
     tally: Tally<N>,
     session: &'a Session,
 }
@@ -188,7 +191,8 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         let artifacts = bundle.path("artifacts");
         if artifacts.is_dir() {
             // They are not in the total.
-            Images::open(&artifacts, Dump::Artifacts, Zeros::Bytes)?.write(
+            let zeros = if self.sparse { Zeros::AsFound } else { Zeros::Bytes };
+            Images::open(&artifacts, Dump::Artifacts, zeros)?.write(
                 &mut self.writer,
                 &mut self.tally,
                 |_| {},

@@ -471,6 +471,11 @@ fn an_image_names_the_pod_that_spec_dump_tells_of() {
 fn every_document_of_an_image_is_what_the_image_specification_says() {
     use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest, MediaType, OciLayout};
     let place = Place::new();
+    for name in ["checkpoint/other.img", "checkpoint/pages-2.img", "artifacts/dump"] {
+        let path = place.path("web").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::File::create(path).unwrap().set_len(1 << 20).unwrap();
+    }
     for (compress, layer_type) in [
         ("none", MediaType::ImageLayer),
         ("gzip", MediaType::ImageLayerGzip),
@@ -500,6 +505,12 @@ fn every_document_of_an_image_is_what_the_image_specification_says() {
             assert!(sum.stdout.starts_with(descriptor.digest().digest().as_bytes()));
         }
         assert_eq!(fs::read_dir(dir.join("blobs/sha256")).unwrap().count(), 3);
+        // image-spec, layer.md: sparse files SHOULD NOT be used in a layer.
+        let layer = fs::read(blob(manifest.layers()[0].digest())).unwrap();
+        let mut reader = ArchiveReader::new(&layer[..], Unknown::Refuse).unwrap();
+        while let Some((member, entry)) = reader.next().unwrap() {
+            assert!(!matches!(entry.kind, tartree::Kind::File { map: Some(_), .. }), "{member} is sparse");
+        }
         // And its layer is the archive.
         let layer = fs::read(blob(manifest.layers()[0].digest())).unwrap();
         assert_eq!(names(&members(&layer))[..2], ["config.dump", "spec.dump"]);

@@ -20,12 +20,12 @@ pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         if args.output.json {
             members.push(json!({
-                "name": member.to_string(), "type": kind(&entry), "size": entry.kind.data_len(),
+                "name": member.to_string(), "type": kind(&entry), "size": entry.kind.len(),
                 "mode": format!("{:04o}", entry.meta.mode), "mtime": entry.meta.mtime.sec,
             }));
         } else {
             let slash = if entry.kind == Kind::Dir { "/" } else { "" };
-            writeln!(out, "{:>12} {}{slash}", entry.kind.data_len(), cli::shown(&member))?;
+            writeln!(out, "{:>12} {}{slash}", entry.kind.len(), cli::shown(&member))?;
         }
     }
     reader.finish().with_context(|| name)?;

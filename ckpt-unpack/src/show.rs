@@ -4,7 +4,7 @@ mod json;
 mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Write};
 
 use anyhow::Context;
 use checkpoint::Member;
@@ -14,7 +14,7 @@ use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;
 use cli::{Exit, Output, Session};
-use tartree::TarPath;
+use tartree::{Expanded, Skip, TarPath};
 
 use crate::args::Args;
 use crate::source::Source;
@@ -45,8 +45,8 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     session.stage("reading", source.size());
     let mut reader = source.survey_of_all().with_context(|| name.clone())?;
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
-        let size = entry.kind.data_len();
-        found.take(&member, size, &mut reader.content(), session).with_context(|| name.clone())?;
+        let mut content = Expanded::new(&entry.kind, reader.content());
+        found.take(&member, entry.kind.len(), &mut content, session).with_context(|| name.clone())?;
     }
     reader.finish().with_context(|| name.clone())?;
     // An archive in another order has the pages before what tells where in them the command lines are.
@@ -58,7 +58,8 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         let mut reader = source.survey_of_all().with_context(|| name.clone())?;
         while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
             if let Member::Images(path) = member {
-                found.cmdlines(&path.to_string(), entry.kind.data_len(), &mut reader.content())?;
+                let mut content = Expanded::new(&entry.kind, reader.content());
+                found.cmdlines(&path.to_string(), entry.kind.len(), &mut content)?;
             }
         }
     }
@@ -90,7 +91,7 @@ impl Found {
         &mut self,
         member: &Member,
         size: u64,
-        content: &mut impl Read,
+        content: &mut impl Skip,
         session: &Session,
     ) -> anyhow::Result<()> {
         let object = member.to_string();
@@ -114,7 +115,8 @@ impl Found {
             Member::Artifacts(_) => "artifacts",
             _ => &object,
         };
-        *self.sizes.entry(sum.to_owned()).or_default() += size;
+        let sum = self.sizes.entry(sum.to_owned()).or_default();
+        *sum = sum.saturating_add(size);
         Ok(())
     }
 
@@ -122,15 +124,15 @@ impl Found {
         &mut self,
         path: &TarPath,
         size: u64,
-        content: &mut impl Read,
+        content: &mut impl Skip,
         session: &Session,
     ) -> anyhow::Result<()> {
         let name = path.to_string();
         if name.starts_with("pages-") {
-            self.pages += size;
+            self.pages = self.pages.saturating_add(size);
         }
         if name.starts_with("amdgpu-pages-") {
-            self.gpu_pages += size;
+            self.gpu_pages = self.gpu_pages.saturating_add(size);
         }
         if Images::wants(&name) {
             self.read = self.read.saturating_add(size);
@@ -148,7 +150,7 @@ impl Found {
     }
 
     /// Reads the command lines from an image of pages.
-    fn cmdlines(&mut self, name: &str, size: u64, content: &mut impl Read) -> anyhow::Result<()> {
+    fn cmdlines(&mut self, name: &str, size: u64, content: &mut impl Skip) -> anyhow::Result<()> {
         let (parts, pages) = self.images.parts(name);
         let mut ranges: Vec<_> =
             parts.iter().filter_map(|part| Some((part.range(size, pages)?, *part))).collect();
@@ -157,7 +159,7 @@ impl Found {
         for ((start, len), part) in ranges {
             // Command lines of two processes never overlap, unless somebody made it so.
             let Some(gap) = start.checked_sub(position) else { continue };
-            io::copy(&mut content.take(gap), &mut io::sink())?;
+            content.skip(gap)?;
             let mut bytes = Vec::new();
             content.take(len).read_to_end(&mut bytes)?;
             position = start + len;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use checkpoint::archive::{ArchiveReader, UNKNOWN, Unknown};
 use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::oci::{Blob, Layout, is_layout};
@@ -59,7 +59,7 @@ impl Source {
         if let Some(dir) = path.filter(|path| path.is_dir()) {
             let name = cli::name(dir);
             let image = Layout::of_dir(dir).image(tag).with_context(|| name.clone())?;
-            return Source::of_layer(image.layer, name, reading);
+            return Source::of_layers(image.layers, name, reading, place.as_deref());
         }
         let input = Input::open(path, "an archive")?;
         let name = input.name().to_owned();
@@ -92,13 +92,28 @@ impl Source {
             io::copy(&mut decoder, &mut whole)?;
             Ok(Layout::of_tar(&whole)?)
         };
-        let layer = layout().and_then(|layout| Ok(layout.image(tag)?.layer)).with_context(|| name.clone())?;
-        Source::of_layer(layer, name, self.reading)
+        let layers =
+            layout().and_then(|layout| Ok(layout.image(tag)?.layers)).with_context(|| name.clone())?;
+        Source::of_layers(layers, name, self.reading, place)
     }
 
-    fn of_layer(mut layer: Blob, name: String, reading: Reading) -> anyhow::Result<Source> {
-        layer.prove().with_context(|| name.clone())?;
-        let Blob { file, offset, size, .. } = layer;
+    /// The archive in the layers of an image. Several are copied into an unnamed file in `place` first.
+    fn of_layers(
+        mut layers: Vec<Blob>,
+        name: String,
+        reading: Reading,
+        place: Option<&Path>,
+    ) -> anyhow::Result<Source> {
+        layers.iter_mut().try_for_each(Blob::prove).with_context(|| name.clone())?;
+        let layer = match layers.len() {
+            1 => layers.pop(),
+            _ => {
+                let merged =
+                    checkpoint::oci::merge(layers, cli::spool(place)?, &reading.limits, &reading.bound);
+                Some(merged.with_context(|| name.clone())?)
+            }
+        };
+        let Some(Blob { file, offset, size, .. }) = layer else { bail!("{name}: an image without layers") };
         Ok(Source { file, name, reading, head: Vec::new(), start: Some(offset), size })
     }
 
@@ -217,10 +232,10 @@ pub fn explain(e: anyhow::Error) -> anyhow::Error {
         Error::Member { what, .. } if what == UNKNOWN => {
             Some("without --refuse-unknown it becomes a file of the bundle")
         }
-        Error::Choice { .. } => Some("say which: --tag REF"),
+        Error::Choice { .. } => Some("name one: --tag REF, or its digest: --tag sha256:DIGEST"),
         _ => None,
     });
-    match hint {
+    match hint.or_else(|| checkpoint::hint_in(e.chain())) {
         Some(hint) => Hint::on(e, hint),
         None => e,
     }

@@ -10,7 +10,7 @@ use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
 use cli::{Exit, Session};
-use tartree::{Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
+use tartree::{Expanded, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
 use crate::args::Args;
 use crate::source::Source;
@@ -100,7 +100,8 @@ pub fn scan(
         };
         member(&found)?;
         if let Some(images) = images.as_deref_mut() {
-            if let Some(taken) = images.take(&found, entry.kind.data_len(), &mut reader.content()) {
+            let mut content = Expanded::new(&entry.kind, reader.content());
+            if let Some(taken) = images.take(&found, entry.kind.len(), &mut content) {
                 taken.or_else(&mut *problem)?;
                 continue;
             }

@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
 }
 
 fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {
-    match args.verb {
+    let done = match args.verb {
         Verb::Save(args) => save::run(&args, session),
         Verb::Restore(args) => restore::run(&args, session),
         Verb::Apply(args) => apply::run(&args, session),
@@ -49,5 +49,9 @@ fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {
         Verb::Show(args) => show::run(&args, session),
         Verb::Hold(args) => hold::run(&args, session),
         Verb::Release(args) => hold::release(&args, session),
-    }
+    };
+    done.map_err(|e| match checkpoint::hint_in(e.chain()) {
+        Some(hint) => cli::Hint::on(e, hint),
+        None => e,
+    })
 }

@@ -1,16 +1,20 @@
 //! `rootfs-diff apply`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use anyhow::Context;
+use checkpoint::compress::{Bound, Compression, Decoder};
 use checkpoint::rootfs::RootfsApply;
-use checkpoint::stream::{Ending, StreamReader, begins_with};
+use checkpoint::stream::{Ending, StreamReader};
+use checkpoint::tar_input::TarInput;
+use checkpoint::tar_kind::TarKind;
+use checkpoint::whiteout::{Whiteout, Whiteouts};
 use checkpoint::{Member, deleted};
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
-use crate::args::{Apply, id_maps};
+use crate::args::{Apply, Format, id_maps};
 use crate::create::beside;
 
 const BUFFER: usize = 256 << 10;
@@ -23,10 +27,6 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         None => Vec::new(),
     };
     let limits = Limits::of(args.bounds.max_entries, args.bounds.content_bytes());
-    let input = Input::open(None, what)?;
-    session.stage("applying", input.rest());
-    let input = BufReader::with_capacity(BUFFER, Counted::new(input));
-    let mut notices = |notice: Notice| session.warn(notice);
     let mut target = if args.dry_run {
         Target::Show
     } else {
@@ -39,30 +39,78 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         };
         Target::Root(Box::new(RootfsApply::new(Extractor::new(root, options))))
     };
+    let input = Input::open(None, what)?;
+    session.stage("applying", input.rest());
+    let bound = Bound::new(args.bounds.content_bytes(), None);
+    let (is_file, stdin) = (input.rest().is_some(), "standard input");
+    let mut input = TarInput::open(Counted::new(input), is_file, bound.clone()).context(stdin)?;
+    let expected = if args.members { "a member stream" } else { DIFF };
+    input.expect(expected, args.any_tar || args.members).map_err(|e| explained(e, args)).context(stdin)?;
+    let whiteouts = whiteouts(args, input.compression());
+    let mut notices = |notice: Notice| session.warn(notice);
     if args.members {
-        members(input, &mut target, &limits, session, &mut notices).with_context(object)?;
+        members(input, &mut target, (&limits, &bound), args.format, session, &mut notices)
+            .with_context(object)?;
     } else {
-        let mut reader = input;
-        if let Some(member) = begins_with(reader.fill_buf().context("standard input")?) {
-            let e = anyhow::anyhow!("standard input: begins with the member {member}, a diff is wanted");
-            return Err(Hint::on(e, "a member stream is applied with --members"));
-        }
-        target.tar(&mut reader, limits, &mut notices).with_context(object)?;
+        target.tar(&mut input, limits, whiteouts, &mut notices).with_context(object)?;
         target.delete(&listed, &mut notices).with_context(object)?;
-        // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
-        std::io::copy(&mut reader, &mut std::io::sink()).context("standard input")?;
+        // Let the writer finish its padding: it must not be killed by SIGPIPE for it. A compressed stream proves at its end that
+        // it is complete.
+        std::io::copy(&mut input, &mut std::io::sink()).context(stdin)?;
     }
     if let Target::Root(apply) = target {
+        let kind = apply.kind().filter(|_| !args.any_tar);
+        if whiteouts == Whiteouts::Guessed && apply.whiteouts() > 0 {
+            session.note(format_args!(
+                "{stdin}: a layer of an image: {} whiteouts; --format podman makes files of them",
+                apply.whiteouts()
+            ));
+        }
         apply.finish(&mut notices).with_context(object)?;
         args.durable.sync(&args.rootfs)?;
+        if let Some(found) = kind {
+            let e = checkpoint::Error::Kind { found, expected: DIFF };
+            let e = explained(e, args).context(stdin);
+            return Err(e.context(format!("{}: now holds files that are no part of a diff", object())));
+        }
     }
     Ok(Exit::Done)
+}
+
+const DIFF: &str = "the changes of a root file system";
+
+/// Adds the command for the tar that was found.
+fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
+    let rootfs = cli::name(&args.rootfs);
+    let hint = match &e {
+        checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
+            "a member stream is applied with --members".to_owned()
+        }
+        checkpoint::Error::Kind { .. } => {
+            format!("ckpt-unpack --bundle DIR --rootfs {rootfs} < FILE; --any-tar applies any tar as it is")
+        }
+        _ => return e.into(),
+    };
+    Hint::on(e, hint)
+}
+
+/// How names `.wh.NAME` are understood. containerd compresses its layer, which podman and CRI-O never do with their diffs; and
+/// a diff whose deletions are in a list has no whiteouts.
+fn whiteouts(args: &Apply, compression: Compression) -> Whiteouts {
+    match args.format {
+        Some(Format::Podman) => Whiteouts::Literal,
+        Some(Format::Oci) => Whiteouts::Named,
+        None if args.deleted.is_some() => Whiteouts::Literal,
+        None if compression != Compression::None => Whiteouts::Named,
+        None => Whiteouts::Guessed,
+    }
 }
 
 fn members(
     input: impl Read,
     target: &mut Target,
-    limits: &Limits,
+    (limits, bound): (&Limits, &Bound),
+    format: Option<Format>,
     session: &Session,
     notices: &mut impl FnMut(Notice),
 ) -> anyhow::Result<()> {
@@ -73,7 +121,18 @@ fn members(
             Member::RootfsDiff => {
                 seen = true;
                 let content = BufReader::with_capacity(BUFFER, stream.content());
-                target.tar(content, limits.clone(), notices)?;
+                let mut diff = Decoder::bounded(content, bound.within())?;
+                let whiteouts = match format {
+                    Some(Format::Oci) => Whiteouts::Named,
+                    None if diff.compression() != Compression::None => Whiteouts::Named,
+                    _ => Whiteouts::Literal,
+                };
+                target.tar(
+                    BufReader::with_capacity(BUFFER, &mut diff),
+                    limits.clone(),
+                    whiteouts,
+                    notices,
+                )?;
             }
             Member::DeletedFiles => {
                 let text = cli::read_document(stream.content(), "deleted.files", deleted::LIMIT)?;
@@ -117,16 +176,25 @@ impl Target {
         &mut self,
         input: impl Read,
         limits: Limits,
+        mut whiteouts: Whiteouts,
         notices: &mut impl FnMut(Notice),
     ) -> anyhow::Result<()> {
         match self {
-            Target::Root(apply) => Ok(apply.tar(input, limits, notices)?),
+            Target::Root(apply) => Ok(apply.apply(input, limits, whiteouts, notices)?),
             Target::Show => {
                 let mut reader = Reader::new(input, limits);
                 while let Some(item) = reader.next()? {
                     match item {
-                        Item::Entry(entry) => show("set", &entry.path),
-                        Item::Removal(path) => show("remove", &path),
+                        Item::Entry(entry) => match whiteouts.in_entry(&entry) {
+                            Some(Whiteout::File(path)) => show("remove", &path),
+                            Some(Whiteout::Opaque(dir)) => show("empty", &dir),
+                            Some(Whiteout::Reserved) => {}
+                            None => show("set", &entry.path),
+                        },
+                        Item::Removal(path) => {
+                            whiteouts = Whiteouts::Literal;
+                            show("remove", &path);
+                        }
                     }
                 }
                 Ok(())

@@ -103,6 +103,12 @@ pub struct Apply {
     /// Delete what FILE lists (JSON), and FILE0 if there is one
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub deleted: Option<PathBuf>,
+    /// The form of the diff: podman's, or a layer of an OCI image [default: as the diff shows]
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Input")]
+    pub format: Option<Format>,
+    /// Apply a tar although its names are those of a checkpoint archive or an image
+    #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
+    pub any_tar: bool,
     /// List what would be done and do nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

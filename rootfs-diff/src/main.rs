@@ -30,6 +30,9 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 }
 
 fn explain(error: anyhow::Error) -> anyhow::Error {
+    if let Some(hint) = checkpoint::hint_in(error.chain()) {
+        return cli::Hint::on(error, hint);
+    }
     Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
-use tartree::{Entry, Error, IdMaps, Notice, Place, Plan, Status, Tally, TarPath};
+use tartree::{Entry, Error, IdMaps, Kind, Notice, Place, Plan, Status, Tally, TarPath};
 
 use crate::args::{Create, id_maps};
 use crate::create::{sink, write_tar};
@@ -64,6 +64,11 @@ impl Changes for Layer {
         }
         if let Err(e) = self.ids.map_to_container(&mut entry) {
             self.fail(e);
+        }
+        // image-spec, layer.md: SHOULD NOT have sparse files. busybox, npm's tar and the tar crate extract one as a regular file
+        // GNUSparseFile.0/NAME, map included.
+        if let Kind::File { map, .. } = &mut entry.kind {
+            *map = None;
         }
         let opaque = self.opaque.take_if(|path| *path == entry.path);
         self.plan.add_at(place, entry, ino);

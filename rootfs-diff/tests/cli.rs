@@ -193,9 +193,13 @@ fn bad_input_is_refused_with_its_name() {
     let stream = succeeds(trees.run("create", &["--members"]));
     let target = trees.text("from");
     let apply = ["apply", "--members", "--rootfs", &target];
-    fails(&run(&apply, b"not a tar"), 1, "ends too early");
-    fails(&run(&apply, &[b'x'; 2048]), 1, "this is not a tar");
-    fails(&run(&apply, b""), 1, "rootfs-diff.tar: not in the stream");
+    fails(
+        &run(&apply, b"not a tar"),
+        1,
+        "standard input: expected a tar, found text that begins with \"not a tar\"",
+    );
+    fails(&run(&apply, &[b'x'; 2048]), 1, "expected a tar, found text");
+    fails(&run(&apply, b""), 1, "standard input: is empty, expected a tar");
     fails(&run(&apply, &stream[..stream.len() - 1024]), 1, "ends too early");
     fails(&run(&["apply", "--rootfs", "/nonexistent"], &stream), 1, "/nonexistent: No such file");
     let list = trees.text("list");
@@ -329,7 +333,7 @@ fn a_member_stream_is_no_diff_and_nothing_is_made_of_it() {
     let stream = succeeds(trees.run("create", &["--members"]));
     let before = fs::read_dir(trees.at("from")).unwrap().count();
     let applied = run(&["apply", "--rootfs", trees.at("from").to_str().unwrap()], &stream);
-    fails(&applied, 1, "begins with the member rootfs-diff.tar, a diff is wanted");
+    fails(&applied, 1, "standard input: is a member stream, expected the changes of a root file system");
     fails(&applied, 1, "hint: a member stream is applied with --members");
     assert_eq!(fs::read_dir(trees.at("from")).unwrap().count(), before);
 }

@@ -151,7 +151,13 @@ fn read_any(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> 
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let text = read_document(input, &name, MAX_DOCUMENT)?;
-    let value = json::document(&text).with_context(|| name.clone())?;
+    let value =
+        json::document(&text).with_context(|| name.clone()).map_err(|e| {
+            match checkpoint::hint_in(e.chain()) {
+                Some(hint) => Hint::on(e, hint),
+                None => e,
+            }
+        })?;
     Ok((value, name))
 }
 

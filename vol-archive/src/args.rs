@@ -62,6 +62,9 @@ pub struct Extract {
     pub operands: Vec<OsString>,
     #[command(flatten)]
     pub members: Members,
+    /// Extract a tar although its names are those of a checkpoint archive or an image
+    #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
+    pub any_tar: bool,
     /// Empty the directory first
     #[arg(long, help_heading = "Output")]
     pub replace: bool,

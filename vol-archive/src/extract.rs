@@ -1,13 +1,16 @@
 //! `vol-archive extract`.
 
 use std::fs::DirBuilder;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::stream::{Ending, StreamReader, begins_with};
+use checkpoint::compress::{Bound, Decoder};
+use checkpoint::stream::{Ending, StreamReader};
+use checkpoint::tar_input::TarInput;
+use checkpoint::tar_kind::{Evidence, TarKind};
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{
     Devices, ExtractOptions, Extractor, Keep, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
@@ -28,24 +31,26 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members.members { "a member stream" } else { "a tar" };
     let input = Input::open(None, what)?;
     session.stage("extracting", input.rest());
-    let mut input = BufReader::with_capacity(256 << 10, Counted::new(input));
+    let bound = Bound::new(args.bounds.content_bytes(), None);
+    let (is_file, stdin) = (input.rest().is_some(), "standard input");
+    let mut input = TarInput::open(Counted::new(input), is_file, bound.clone()).context(stdin)?;
+    let any = args.any_tar || args.members.members;
+    input.expect(if any { what } else { VOLUME }, any).map_err(explained).context(stdin)?;
     match operands {
         Operands::Plain(dir) => {
-            if let Some(member) = begins_with(input.fill_buf().context("standard input")?) {
-                let e = anyhow::anyhow!(
-                    "standard input: begins with the member {member}, the tar of a volume is wanted"
-                );
-                return Err(Hint::on(e, "a member stream is extracted with --members NAME=DIR"));
+            let extraction = Extraction { dir: &dir, options: &options, args, session };
+            match input {
+                TarInput::Plain(input) => {
+                    let mut reader = Reader::direct(input, limits, |input, output, n| {
+                        let moving = |input: &mut Input, tell: &mut dyn FnMut(u64)| {
+                            tartree::transfer(input.as_fd(), output, n, tell)
+                        };
+                        input.buffer().is_empty().then(|| input.get_mut().get_mut().moving(moving))
+                    });
+                    extraction.plain(&mut reader)?;
+                }
+                input => extraction.plain(&mut Reader::new(input, limits))?,
             }
-            let mut reader = Reader::direct(input, limits, |input, output, n| {
-                let moving = |input: &mut Input, tell: &mut dyn FnMut(u64)| {
-                    tartree::transfer(input.as_fd(), output, n, tell)
-                };
-                input.buffer().is_empty().then(|| input.get_mut().moving(moving))
-            });
-            extract(&mut reader, &dir, &options, args.replace, session)?;
-            // Let the writer finish its padding: it must not be killed by SIGPIPE for it.
-            reader.drain()?;
             args.durable.sync(&dir)?;
         }
         Operands::Members(mut volumes) => {
@@ -56,8 +61,10 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
                     continue;
                 };
                 let content = BufReader::with_capacity(256 << 10, stream.content());
-                let mut reader = Reader::new(content, limits.clone());
-                extract(&mut reader, &volume.dir, &options, args.replace, session)
+                let decoder = Decoder::bounded(content, bound.within())?;
+                let mut reader = Reader::new(BufReader::with_capacity(256 << 10, decoder), limits.clone());
+                Extraction { dir: &volume.dir, options: &options, args, session }
+                    .run(&mut reader)
                     .with_context(|| member.to_string())?;
                 args.durable.sync(&volume.dir)?;
             }
@@ -67,28 +74,73 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn extract(
-    reader: &mut Reader<impl Read>,
-    dir: &Path,
-    options: &ExtractOptions,
-    replace: bool,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let object = || cli::name(dir);
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-        made => made.with_context(object)?,
+const VOLUME: &str = "the tar of a volume";
+
+/// Adds the command for the tar that was found.
+fn explained(e: checkpoint::Error) -> anyhow::Error {
+    let hint = match &e {
+        checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
+            "a member stream is extracted with --members NAME=DIR"
+        }
+        checkpoint::Error::Kind { .. } => {
+            "ckpt-unpack --bundle DIR --volume NAME=DIR < FILE; --any-tar extracts any tar as it is"
+        }
+        _ => return e.into(),
+    };
+    Hint::on(e, hint)
+}
+
+/// One tar into one directory.
+struct Extraction<'a> {
+    dir: &'a Path,
+    options: &'a ExtractOptions,
+    args: &'a Extract,
+    session: &'a Session,
+}
+
+impl Extraction<'_> {
+    /// Extracts a tar that is the whole input, and fails when it was one of another kind.
+    fn plain(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<()> {
+        let kind = self.run(reader)?;
+        // Let the writer finish its padding: it must not be killed by SIGPIPE for it. A compressed stream proves at its end that it
+        // is complete.
+        reader.drain()?;
+        match kind {
+            Some(found) if !self.args.any_tar => {
+                let e = explained(checkpoint::Error::Kind { found, expected: VOLUME });
+                let name = cli::name(self.dir);
+                Err(e
+                    .context("standard input")
+                    .context(format!("{name}: now holds files that are no volume's")))
+            }
+            _ => Ok(()),
+        }
     }
-    let root = Root::open(dir).with_context(object)?;
-    if replace {
-        empty(&root).with_context(object)?;
-    }
-    let name = object();
-    let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-    let mut extractor = Extractor::new(root, options.clone());
-    extract_tar(reader, &mut extractor, &mut notices, |entry| session.detail(&entry.path))
+
+    /// Extracts; returns what the names of the entries say that the tar is.
+    fn run(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
+        let Extraction { dir, session, .. } = *self;
+        let object = || cli::name(dir);
+        match DirBuilder::new().mode(0o700).create(dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.with_context(object)?,
+        }
+        let root = Root::open(dir).with_context(object)?;
+        if self.args.replace {
+            empty(&root).with_context(object)?;
+        }
+        let name = object();
+        let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+        let mut extractor = Extractor::new(root, self.options.clone());
+        let mut evidence = Evidence::default();
+        extract_tar(reader, &mut extractor, &mut notices, |entry| {
+            evidence.add(entry);
+            session.detail(&entry.path);
+        })
         .with_context(object)?;
-    extractor.finish(&mut notices).with_context(object)
+        extractor.finish(&mut notices).with_context(object)?;
+        Ok(evidence.kind())
+    }
 }
 
 fn empty(root: &Root) -> anyhow::Result<()> {

@@ -1,8 +1,11 @@
 //! `vol-archive list`: what is in a tar, in the manner of `tar -tv`.
 
 use std::fmt::{self, Write as _};
-use std::io::{BufReader, Write};
+use std::io::Write;
 
+use anyhow::Context;
+use checkpoint::compress::Bound;
+use checkpoint::tar_input::TarInput;
 use cli::{Exit, Input, Output, Session};
 use serde_json::{Map, Value, json};
 use tartree::{Entry, Item, Kind, Reader};
@@ -14,7 +17,11 @@ const BATCH: usize = 64 << 10;
 
 pub fn run(args: &List, _session: &Session) -> anyhow::Result<Exit> {
     let input = Input::open(args.file.as_deref(), "a tar")?;
-    let mut reader = Reader::new(BufReader::with_capacity(256 << 10, input), limits(&args.bounds));
+    let (name, is_file) = (input.name().to_owned(), input.rest().is_some());
+    let bound = Bound::new(args.bounds.content_bytes(), None);
+    let mut input = TarInput::open(input, is_file, bound).with_context(|| name.clone())?;
+    input.expect("a tar", true).with_context(|| name.clone())?;
+    let mut reader = Reader::new(input, limits(&args.bounds));
     let mut output = Output::text(None)?;
     let mut text = String::new();
     let mut before = "[\n  ";

@@ -29,11 +29,8 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 
 /// Adds what helps to an error of reading a tar.
 fn explain(error: anyhow::Error) -> anyhow::Error {
-    if !format!("{error:#}").ends_with("this is not a tar or it is damaged") {
-        return Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes);
+    match checkpoint::hint_in(error.chain()) {
+        Some(hint) => cli::Hint::on(error, hint),
+        None => Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes),
     }
-    cli::Hint::on(
-        error,
-        "a compressed tar is decompressed before: zstd -dc FILE |; volumes in a checkpoint archive are for ckpt-unpack --volume NAME=DIR",
-    )
 }

@@ -84,9 +84,9 @@ fn a_missing_directory_is_named() {
 fn what_is_not_a_tar_is_refused_and_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let garbage = vec![b'x'; 4096];
-    fails(&run(&["extract", path(dir.path())], &garbage), 1, "this is not a tar");
-    fails(&run(&["extract", path(dir.path())], b""), 1, "ends too early");
-    fails(&run(&["list"], &garbage), 1, "this is not a tar");
+    fails(&run(&["extract", path(dir.path())], &garbage), 1, "standard input: expected a tar, found text");
+    fails(&run(&["extract", path(dir.path())], b""), 1, "standard input: is empty, expected a tar");
+    fails(&run(&["list"], &garbage), 1, "standard input: expected a tar, found text");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -95,7 +95,7 @@ fn every_truncation_is_an_error() {
     let volume = volume();
     let tar = succeeds(run(&["create", path(volume.path())], b""));
     let dir = tempfile::tempdir().unwrap();
-    for cut in [0, 100, 512, 1000, 1536, tar.len() - 1024] {
+    for cut in [100, 512, 1000, 1536, tar.len() - 1024] {
         fails(&run(&["extract", path(dir.path())], &tar[..cut]), 1, "ends too early");
     }
     succeeds(run(&["extract", path(dir.path())], &tar));
@@ -344,7 +344,7 @@ fn a_member_stream_is_no_volume_and_nothing_is_made_of_it() {
     let stream = succeeds(run(&["create", "--members", &format!("data={}", path(volume.path()))], b""));
     let out = tempfile::tempdir().unwrap();
     let extracted = run(&["extract", path(out.path())], &stream);
-    fails(&extracted, 1, "begins with the member volumes/data.tar, the tar of a volume is wanted");
+    fails(&extracted, 1, "standard input: is a member stream, expected the tar of a volume");
     fails(&extracted, 1, "hint: a member stream is extracted with --members NAME=DIR");
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
 }

@@ -2,6 +2,11 @@
 
 use std::io;
 
+use tartree::FileKind;
+
+use crate::json::Malformed;
+use crate::tar_kind::TarKind;
+
 /// The result of every fallible operation here.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -51,6 +56,22 @@ pub enum Error {
         /// Its error.
         reason: String,
     },
+    /// Compressed data that is compressed again.
+    #[error("expected a tar inside the {outer} stream, found {found}")]
+    Twice {
+        /// The outer format.
+        outer: &'static str,
+        /// The inner one.
+        found: FileKind,
+    },
+    /// A tar of another kind than expected.
+    #[error("is {found}, expected {expected}")]
+    Kind {
+        /// What it is.
+        found: TarKind,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// A compressed stream could not be read or written.
     #[error("{what}")]
     Compression {
@@ -59,6 +80,33 @@ pub enum Error {
         /// The codec's answer.
         source: io::Error,
     },
+}
+
+/// What an input turned out to be instead of a tar or JSON, if an error in `chain` says so.
+pub fn found_in<'a>(
+    chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
+) -> Option<&'a FileKind> {
+    let of_tar = |e: &'a tartree::Error| match e {
+        tartree::Error::NotATar { found } => Some(found),
+        _ => None,
+    };
+    let mut found = chain.map(|e| match e.downcast_ref::<Error>() {
+        Some(Error::Twice { found, .. }) => Some(found),
+        // Transparent: the error inside is not in the chain.
+        Some(Error::Tar(e)) => of_tar(e),
+        _ => match e.downcast_ref() {
+            Some(Malformed::Kind(found)) => Some(found),
+            _ => e.downcast_ref().and_then(of_tar),
+        },
+    });
+    found.find_map(|found| found)
+}
+
+/// The command that makes the expected input of what an error in `chain` says was found.
+pub fn hint_in<'a>(
+    chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
+) -> Option<&'static str> {
+    found_in(chain).and_then(FileKind::hint)
 }
 
 impl Error {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use tartree::FileKind;
 
 /// Values in one document: lists, objects and their members, texts and numbers. A pod with a thousand volumes has twenty
 /// thousand. Each takes a hundred bytes of memory and as few as two of the text, so the length of the text is no bound.
@@ -14,8 +15,11 @@ const VALUES: u32 = 1 << 18;
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Nothing but blanks.
-    #[error("is empty, JSON is wanted")]
+    #[error("is empty, expected JSON")]
     Empty,
+    /// Another kind of file.
+    #[error("{}", .0.instead_of("JSON"))]
+    Kind(FileKind),
     /// With line and column.
     #[error("not valid JSON: {0}")]
     Syntax(serde_json::Error),
@@ -34,7 +38,10 @@ pub fn document(bytes: &[u8]) -> Result<Value, Malformed> {
     }
     let left = Cell::new(VALUES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Build(&left).deserialize(&mut deserializer).map_err(Malformed::Syntax)?;
+    let value = Build(&left).deserialize(&mut deserializer).map_err(|e| match FileKind::in_bytes(bytes) {
+        Some(found) if !found.is_any_text() && !found.is_json() => Malformed::Kind(found),
+        _ => Malformed::Syntax(e),
+    })?;
     deserializer.end().map_err(Malformed::Syntax)?;
     Ok(value)
 }

@@ -7,7 +7,7 @@
 mod architecture;
 #[cfg(feature = "archive")]
 pub mod archive;
-#[cfg(feature = "archive")]
+#[cfg(feature = "compress")]
 pub mod compress;
 pub mod config_dump;
 pub mod deleted;
@@ -37,8 +37,11 @@ pub mod spec_dump;
 #[cfg(feature = "archive")]
 pub mod stats;
 pub mod stream;
-mod whiteout;
+#[cfg(feature = "compress")]
+pub mod tar_input;
+pub mod tar_kind;
+pub mod whiteout;
 
 pub use architecture::architecture;
-pub use error::{Error, Result};
+pub use error::{Error, Result, found_in, hint_in};
 pub use member::{Member, VolumeName};

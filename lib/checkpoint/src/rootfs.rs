@@ -10,59 +10,93 @@ use tartree::{
 };
 
 use crate::error::{Error, Result};
-use crate::whiteout::Whiteout;
+use crate::tar_kind::{Evidence, TarKind};
+use crate::whiteout::{Whiteout, Whiteouts};
 
 /// Applies a diff to the root of an [`Extractor`].
 pub struct RootfsApply {
     extractor: Extractor,
     made: Made,
+    evidence: Evidence,
+    /// Whiteouts that were carried out.
+    whiteouts: usize,
 }
 
 impl RootfsApply {
     /// Applies to the root that `extractor` extracts below.
     pub fn new(extractor: Extractor) -> RootfsApply {
-        RootfsApply { extractor, made: Made::default() }
+        RootfsApply { extractor, made: Made::default(), evidence: Evidence::default(), whiteouts: 0 }
     }
 
-    /// Applies `rootfs-diff.tar`.
+    /// Applies `rootfs-diff.tar` in podman's form.
     ///
     /// # Errors
     /// At the first entry that is malformed or cannot be made; what was applied before it stays.
     pub fn tar(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
-        let mut reader = Reader::new(input, limits);
-        let made = &mut self.made;
-        tartree::extract_tar(&mut reader, &mut self.extractor, notices, |entry| {
-            if !is_tombstone(entry) {
-                made.add(&entry.path);
-            }
-        })
-        .map_err(|source| Error::Nested { member: "rootfs-diff.tar".into(), source })
+        self.apply(input, limits, Whiteouts::Literal, notices)
     }
 
     /// Applies an OCI image layer, which is what containerd stores as `rootfs-diff.tar`: a file `.wh.NAME` deletes NAME, and
-    /// `.wh..wh..opq` all that was in its directory (image-spec, layer.md: "Whiteouts"). They delete nothing that
-    /// the layer itself makes, wherever in it they stand.
+    /// `.wh..wh..opq` all that was in its directory (image-spec, layer.md: "Whiteouts").
     ///
     /// # Errors
     /// At the first entry that is malformed or cannot be made or deleted; what was applied before it stays.
     pub fn layer(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
+        self.apply(input, limits, Whiteouts::Named, notices)
+    }
+
+    /// Applies a diff. Whiteouts delete nothing that the diff itself makes, wherever in it they are. A removal header is
+    /// podman's form: after one, no whiteout is guessed.
+    ///
+    /// # Errors
+    /// At the first entry that is malformed or cannot be made or deleted; what was applied before it stays.
+    pub fn apply(
+        &mut self,
+        input: impl Read,
+        limits: Limits,
+        mut whiteouts: Whiteouts,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
         let nested = |source| Error::Nested { member: "rootfs-diff.tar".into(), source };
         let mut reader = Reader::new(input, limits);
-        let (mut whiteouts, mut opaque) = (Vec::new(), Vec::new());
+        let (mut deleted, mut opaque) = (Vec::new(), Vec::new());
         while let Some(item) = reader.next().map_err(nested)? {
-            let Item::Entry(entry) = item else { continue };
-            match Whiteout::of(&entry.path) {
-                Some(Whiteout::File(path)) => whiteouts.push(path),
+            let entry = match item {
+                Item::Entry(entry) => entry,
+                // A layer has none.
+                Item::Removal(_) if whiteouts == Whiteouts::Named => continue,
+                Item::Removal(path) => {
+                    whiteouts = Whiteouts::Literal;
+                    self.extractor.remove(&path, &mut |_| Keep::Remove).map_err(nested)?;
+                    continue;
+                }
+            };
+            self.evidence.add(&entry);
+            match whiteouts.in_entry(&entry) {
+                Some(Whiteout::File(path)) => deleted.push(path),
                 Some(Whiteout::Opaque(dir)) => opaque.push(dir),
                 Some(Whiteout::Reserved) => {}
                 None => {
                     self.extractor.apply(&entry, &mut reader.content(), notices).map_err(nested)?;
-                    self.made.add(&entry.path);
+                    if whiteouts == Whiteouts::Named || !is_tombstone(&entry) {
+                        self.made.add(&entry.path);
+                    }
                 }
             }
         }
-        self.delete(&whiteouts, notices)?;
+        self.whiteouts += deleted.len() + opaque.len();
+        self.delete(&deleted, notices)?;
         opaque.iter().try_for_each(|dir| self.empty(dir))
+    }
+
+    /// How many whiteouts were carried out.
+    pub fn whiteouts(&self) -> usize {
+        self.whiteouts
+    }
+
+    /// What the tars that were applied are instead of diffs, by all of their names.
+    pub fn kind(&self) -> Option<TarKind> {
+        self.evidence.kind()
     }
 
     /// Deletes what is in `dir`, except what the tar has made.
@@ -71,6 +105,12 @@ impl RootfsApply {
         let mut keep = |path: &TarPath| {
             if path == dir || made.has_at_or_below(path) { Keep::KeepEmpty } else { Keep::Remove }
         };
+        if dir.is_root() {
+            for path in self.extractor.top_level()? {
+                self.extractor.remove(&path, &mut keep)?;
+            }
+            return Ok(());
+        }
         self.extractor.remove(dir, &mut keep)?;
         Ok(())
     }

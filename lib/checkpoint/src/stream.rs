@@ -27,6 +27,7 @@ use tartree::{
 use crate::error::{Error, Result};
 use crate::member::Member;
 
+pub(crate) use failure::FAILED;
 pub use failure::failed_stream;
 
 const END: &[u8] = b".end";
@@ -34,26 +35,6 @@ const END: &[u8] = b".end";
 const FILLED_UP: u64 = 64 << 20;
 /// A record of `.end` is one short line.
 const END_BYTES: u64 = 4096;
-
-/// The member that the tar which begins with the bytes `first` starts with, if that is one of a member stream. Who wants the tar of a
-/// diff or a volume would otherwise make files by the names of members.
-pub fn begins_with(first: &[u8]) -> Option<Member> {
-    let Ok(Some(Item::Entry(entry))) = Reader::new(first, Limits::default()).next() else { return None };
-    let member = Member::of(&entry.path);
-    if entry.path.as_bytes() == failure::FAILED {
-        return Some(member);
-    }
-    let of_a_stream = matches!(
-        member,
-        Member::RootfsDiff
-            | Member::DeletedFiles
-            | Member::DeletedFiles0
-            | Member::NetworkStatus
-            | Member::DevShm
-            | Member::Volume(_)
-    );
-    (of_a_stream && matches!(entry.kind, Kind::File { .. })).then_some(member)
-}
 
 /// Writes a member stream.
 pub struct StreamWriter<W: Destination> {
@@ -330,6 +311,7 @@ impl<R: Read> StreamReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tar_kind::TarKind;
 
     fn stream(members: &[(Member, &[u8])]) -> Vec<u8> {
         let mut writer = StreamWriter::new(Vec::new(), "test");
@@ -409,7 +391,7 @@ mod tests {
         let e = read(&all).unwrap_err();
         assert!(matches!(&e, Error::Producer { member: Some(member), .. } if member == "network.status"));
         assert_eq!(e.to_string(), "vol-archive failed: network.status: member stream: no\nway");
-        assert_eq!(begins_with(&failing(|_| ())).map(|m| m.to_string()).as_deref(), Some(".failed"));
+        assert_eq!(TarKind::of(&failing(|_| ())), Some(TarKind::MemberStream));
     }
 
     #[test]

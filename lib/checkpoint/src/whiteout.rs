@@ -1,16 +1,42 @@
 //! Deletions as an OCI image layer has them: by names of files.
 
-use tartree::TarPath;
+use tartree::{Entry, Kind, TarPath};
 
 /// What a name in a layer stands for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Whiteout {
+pub enum Whiteout {
     /// `.wh.NAME`: NAME beside it is deleted.
     File(TarPath),
     /// `.wh..wh..opq`: all that lower layers have in this directory is deleted.
     Opaque(TarPath),
     /// Another `.wh..wh.` name: aufs kept its own files under them, and every reader passes over them.
     Reserved,
+}
+
+/// Whether names of an incoming diff are whiteouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// Never: in podman's form a file `.wh.NAME` is one.
+    Literal,
+    /// Always: in an OCI layer the name alone makes a whiteout.
+    Named,
+    /// Unless the diff begins with what only podman's form has: see [`Whiteouts::in_entry`].
+    Guessed,
+}
+
+impl Whiteouts {
+    /// The whiteout that `entry` is. A guessed one is an empty regular file, as every program writes them.
+    pub fn in_entry(self, entry: &Entry) -> Option<Whiteout> {
+        let is_one = match self {
+            Whiteouts::Literal => false,
+            Whiteouts::Named => true,
+            Whiteouts::Guessed => {
+                let is_reserved = Whiteout::of(&entry.path) == Some(Whiteout::Reserved);
+                is_reserved || matches!(entry.kind, Kind::File { size: 0, .. })
+            }
+        };
+        if is_one { Whiteout::of(&entry.path) } else { None }
+    }
 }
 
 impl Whiteout {

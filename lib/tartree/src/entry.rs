@@ -125,6 +125,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the length of the file, holes included; 0 for everything else.
+    #[expect(clippy::len_without_is_empty, reason = "a length of a file, not of a collection")]
+    pub fn len(&self) -> u64 {
+        if let Kind::File { size, .. } = self { *size } else { 0 }
+    }
+
     /// How many bytes of content stand in the tar.
     pub fn data_len(&self) -> u64 {
         match self {

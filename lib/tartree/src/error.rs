@@ -4,6 +4,7 @@ use std::io;
 
 use crate::limits::{Exceeded, Limit};
 use crate::path::Malpath;
+use crate::recognise::FileKind;
 
 /// The result of every fallible operation here.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -35,6 +36,12 @@ pub enum Error {
         object: String,
         /// What is wrong with it.
         what: String,
+    },
+    /// The stream is something else from its first byte on.
+    #[error("{}", .found.instead_of("a tar"))]
+    NotATar {
+        /// What it is.
+        found: FileKind,
     },
     /// A name that leads out of the root or cannot exist.
     #[error(transparent)]

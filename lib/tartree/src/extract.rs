@@ -189,6 +189,16 @@ impl Extractor {
         }
     }
 
+    /// Lists the entries of the root directory.
+    ///
+    /// # Errors
+    /// Returns an error if the directory cannot be read.
+    pub fn top_level(&self) -> Result<Vec<TarPath>> {
+        let names = crate::descent::names(self.root.fd(), OsStr::new("."));
+        let names = names.map_err(|e| Error::io(TarPath::root(), e))?;
+        Ok(names.iter().map(|name| TarPath::root().child(name.to_bytes())).collect())
+    }
+
     /// Waits until all files are written, and sets the metadata of the directories. Without it they lack owners, modes and
     /// times.
     ///

@@ -5,6 +5,7 @@
 
 mod content;
 mod entry;
+mod expanded;
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
@@ -15,10 +16,12 @@ use crate::error::{Error, Result};
 use crate::limits::{Limit, Limits};
 use crate::path::{Shown, TarPath};
 use crate::pax::Extended;
+use crate::recognise::FileKind;
 use crate::skip::{Skip, read_over};
 use crate::write::padding;
 
 pub use content::Content;
+pub use expanded::Expanded;
 
 /// What a stream holds.
 #[derive(Debug)]
@@ -179,15 +182,11 @@ impl<R: Read> Reader<R> {
     pub fn next_archive(&mut self) -> Result<Option<u64>> {
         loop {
             let mut block = [0; BLOCK];
-            let mut filled = 0;
-            while filled < BLOCK {
-                match self.input.read(&mut block[filled..]) {
-                    Ok(0) if filled == 0 => return Ok(None),
-                    Ok(0) => return Err(Error::Truncated { object: "header".into() }),
-                    Ok(got) => filled += got,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    Err(e) => return Err(Error::Stream(e)),
-                }
+            match self.fill(&mut block)? {
+                0 => return Ok(None),
+                BLOCK => {}
+                filled if self.position == 0 => return Err(Self::short(&block[..filled])),
+                _ => return Err(Error::Truncated { object: "header".into() }),
             }
             self.position += BLOCK as u64;
             if block.iter().any(|&b| b != 0) {
@@ -244,15 +243,50 @@ impl<R: Read> Reader<R> {
     }
 
     fn header(&mut self) -> Result<Option<Block>> {
+        let starts = self.position == 0 || (self.position == BLOCK as u64 && self.ahead.is_some());
         let bytes = match self.ahead.take() {
             Some(bytes) => bytes,
+            None if starts => self.first_block()?,
             None => {
                 let mut bytes = [0; BLOCK];
                 self.read_block(&mut bytes, "header")?;
                 bytes
             }
         };
-        Block::parse(&bytes)
+        Block::parse(&bytes).map_err(|e| match FileKind::in_bytes(&bytes) {
+            Some(found) if starts => Error::NotATar { found },
+            _ => e,
+        })
+    }
+
+    /// The first block of the input, which may be shorter than a block if it is not a tar.
+    fn first_block(&mut self) -> Result<[u8; BLOCK]> {
+        let mut block = [0; BLOCK];
+        let filled = self.fill(&mut block)?;
+        self.position += filled as u64;
+        if filled == BLOCK { Ok(block) } else { Err(Self::short(&block[..filled])) }
+    }
+
+    /// What is wrong with an input of less than one block.
+    fn short(bytes: &[u8]) -> Error {
+        match FileKind::in_bytes(bytes) {
+            Some(found) => Error::NotATar { found },
+            None => Error::Truncated { object: "header".into() },
+        }
+    }
+
+    /// Reads until `block` is full or the input ends; returns the number of bytes.
+    fn fill(&mut self, block: &mut [u8; BLOCK]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.input.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(got) => filled += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::Stream(e)),
+            }
+        }
+        Ok(filled)
     }
 
     fn read_block(&mut self, block: &mut [u8; BLOCK], what: &str) -> Result<()> {

@@ -62,10 +62,12 @@ pub fn oci_layout(bytes: &[u8]) {
     let mut file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile()).expect("a file");
     file.write_all(bytes).expect("written");
     let Ok(layout) = Layout::of_tar(&file) else { return };
-    if let Ok(mut image) = layout.image(None) {
-        let end = image.layer.offset.checked_add(image.layer.size);
-        assert!(end.is_some_and(|end| end <= bytes.len() as u64), "a layer beyond the file");
-        let _ = image.layer.prove();
+    if let Ok(image) = layout.image(None) {
+        for mut layer in image.layers {
+            let end = layer.offset.checked_add(layer.size);
+            assert!(end.is_some_and(|end| end <= bytes.len() as u64), "a layer beyond the file");
+            let _ = layer.prove();
+        }
     }
 }
 

@@ -26,8 +26,8 @@ const VOL_ARCHIVE: &[Mistake] = &[
     Mistake("vol-archive create --member v=vol", 2, "'--member'", "'--members'"),
     Mistake("vol-archive create vol -o nodir/x", 1, "nodir/x: No such file or directory", ""),
     Mistake("vol-archive create vol -o other", 1, "other: is a directory", ""),
-    Mistake("vol-archive extract other < text", 1, "other: header: the tar stream ends too early", ""),
-    Mistake("vol-archive extract other < packed.tar.gz", 1, "other: tar header: wrong checksum", "zstd -dc"),
+    Mistake("vol-archive extract other < text", 1, "standard input: expected a tar, found text", ""),
+    Mistake("vol-archive extract other < twice.tar.gz", 1, "found gzip-compressed data", "gzip -dc FILE |"),
     Mistake("vol-archive extract other < vol", 1, "Is a directory", ""),
     Mistake("vol-archive extract --uidmap 0:1 other < vol.tar", 2, "'0:1'", "CONTAINER:HOST:SIZE is wanted"),
 ];
@@ -58,12 +58,7 @@ const ROOTFS_DIFF: &[Mistake] = &[
     Mistake("rootfs-diff create --format docker --from vol --to other", 2, "'docker'", "podman, oci"),
     Mistake("rootfs-diff apply < vol.tar", 2, "--rootfs <DIR>", ""),
     Mistake("rootfs-diff apply --rootfs nothere < vol.tar", 1, "nothere: No such file or directory", ""),
-    Mistake(
-        "rootfs-diff apply --rootfs other < text",
-        1,
-        "rootfs-diff.tar: header: the tar stream ends too early",
-        "",
-    ),
+    Mistake("rootfs-diff apply --rootfs other < text", 1, "standard input: expected a tar, found text", ""),
     Mistake("rootfs-diff apply --rootfs other --deleted nothere < vol.tar", 1, "nothere: No such file", ""),
     Mistake(
         "rootfs-diff apply --rootfs other --deleted object.json < vol.tar",
@@ -144,12 +139,7 @@ const CKPT_PACK: &[Mistake] = &[
 const CKPT_UNPACK: &[Mistake] = &[
     Mistake("ckpt-unpack", 2, "--bundle <DIR>", "Usage: ckpt-unpack"),
     Mistake("ckpt-unpack --bundle new nothere.ckpt", 1, "nothere.ckpt: No such file or directory", ""),
-    Mistake(
-        "ckpt-unpack --bundle new < text",
-        1,
-        "standard input: header: the tar stream ends too early",
-        "",
-    ),
+    Mistake("ckpt-unpack --bundle new < text", 1, "standard input: expected a tar, found text", ""),
     Mistake("ckpt-unpack --bundle new < nothing", 1, "archive: it is empty", ""),
     Mistake("ckpt-unpack --bundle new cut.ckpt", 1, "cut.ckpt: ", ""),
     Mistake(
@@ -191,12 +181,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake("ckpt-unpack --list --verify web.ckpt", 2, "'--list' cannot be used with '--verify'", ""),
     Mistake("ckpt-unpack --verify cut.ckpt", 1, "cut.ckpt: ", ""),
     Mistake("ckpt-unpack --show vol.tar", 1, "vol.tar: not a checkpoint archive", ""),
-    Mistake(
-        "gzip -c web.ckpt | ckpt-unpack --list",
-        1,
-        "standard input: archive: not a checkpoint archive",
-        "",
-    ),
+    Mistake("gzip -c web.ckpt | ckpt-unpack --list", 1, "expected a tar inside the gzip stream, found", ""),
 ];
 
 const NETSTATUS: &[Mistake] = &[
@@ -285,7 +270,7 @@ fn desk() -> TempDir {
     fs::write(at("web.ckpt"), &archive).unwrap();
     fs::write(at("cut.ckpt"), &archive[..5000]).unwrap();
     fs::copy(data.join("netstatus/tests/data/podman/one.network.status"), at("network.status")).unwrap();
-    let made = typed("vol-archive create vol > vol.tar && gzip -c vol.tar > packed.tar.gz", dir.path());
+    let made = typed("vol-archive create vol > vol.tar && gzip -c vol.tar | gzip > twice.tar.gz", dir.path());
     assert!(made.status.success(), "{made:?}");
     dir
 }

@@ -201,6 +201,11 @@ impl<R: BufRead> ArchiveReader<R> {
     /// At the first header a wrong checksum means that this is something else.
     fn not_an_archive(&self, e: tartree::Error) -> Error {
         match e {
+            tartree::Error::NotATar { found }
+                if self.compression != Compression::None && found.is_compressed() =>
+            {
+                Error::Twice { outer: self.compression.name(), found }
+            }
             tartree::Error::Malformed { .. } if self.first => {
                 Error::member("archive", format!("not a checkpoint archive ({e})"))
             }

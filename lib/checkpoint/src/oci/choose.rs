@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 /// What buildx writes of an image is listed as one.
 const ATTESTATION: &str = "vnd.docker.reference.type";
+/// What cosign stores next to an image in a layout has a kind: "…/image" and "…/imageIndex" are images, "…/sigs" and others not.
+const COSIGN: (&str, &str, [&str; 2]) = ("kind", "dev.cosignproject.cosign/", ["image", "imageIndex"]);
 /// An index, by the specification and by docker before it.
 const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
@@ -36,6 +38,8 @@ pub(super) struct Listed {
     pub(super) entry: Value,
     /// Its names, those of the indexes above it among them.
     pub(super) names: Vec<String>,
+    /// Its digest, and those of the indexes above it, as `ALGORITHM:HEX`.
+    pub(super) digests: Vec<String>,
     /// What tells it from others: its digest, or its parts.
     pub(super) identity: String,
 }
@@ -46,30 +50,32 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
     let mut all = Vec::new();
     let mut waiting = VecDeque::new();
     let mut indexes = 1;
-    let mut next = Some((index, Vec::new(), 1));
-    while let Some((mut index, above, depth)) = next {
+    let mut next = Some((index, Vec::new(), Vec::new(), 1));
+    while let Some((mut index, above, digests, depth)) = next {
         let manifests = index.get_mut("manifests").map(Value::take);
         for entry in manifests.as_ref().and_then(Value::as_array).into_iter().flatten() {
             let own = NAMES.iter().filter_map(|key| text(&entry["annotations"][key])).map(str::to_owned);
             let names: Vec<String> = above.iter().cloned().chain(own).collect();
             let is_index = entry["mediaType"].as_str().is_some_and(|kind| INDEX.contains(&kind));
             let entry = needed(entry);
+            let own = entry["digest"].as_str().map(str::to_owned);
+            let digests: Vec<String> = digests.iter().cloned().chain(own).collect();
             if !is_index {
-                all.push(Listed { identity: entry["digest"].to_string(), entry, names });
+                all.push(Listed { identity: entry["digest"].to_string(), entry, names, digests });
             } else if depth == DEEPEST || indexes == INDEXES {
                 return Err(bad(format!(
                     "index.json: more than {DEEPEST} indexes below each other, or {INDEXES} in all"
                 )));
             } else {
                 indexes += 1;
-                waiting.push_back((entry, names, depth + 1));
+                waiting.push_back((entry, names, digests, depth + 1));
             }
             if all.len() > IMAGES {
                 return Err(bad(format!("index.json: more than {IMAGES} images")));
             }
         }
         next = match waiting.pop_front() {
-            Some((entry, names, depth)) => Some((read(&entry)?, names, depth)),
+            Some((entry, names, digests, depth)) => Some((read(&entry)?, names, digests, depth)),
             None => None,
         };
     }
@@ -83,8 +89,19 @@ fn needed(entry: &Value) -> Value {
         "digest": text(&entry["digest"]),
         "size": size,
         "platform": { "architecture": text(&entry["platform"]["architecture"]) },
-        "annotations": { ATTESTATION: is_there(&entry["annotations"][ATTESTATION]) },
+        "annotations": { ATTESTATION: is_about_another(entry) },
     })
+}
+
+/// Whether an entry describes another image instead of being one: `true`, or nothing.
+fn is_about_another(entry: &Value) -> Value {
+    let annotations = &entry["annotations"];
+    let (key, prefix, images) = COSIGN;
+    let kind = annotations[key].as_str().and_then(|kind| kind.strip_prefix(prefix));
+    let of_cosign = kind.is_some_and(|kind| !images.contains(&kind));
+    let platform = &entry["platform"];
+    let of_buildx = platform["os"] == "unknown" && platform["architecture"] == "unknown";
+    if of_cosign || of_buildx { Value::Bool(true) } else { is_there(&annotations[ATTESTATION]) }
 }
 
 /// Whether there is something, as a value: nothing stays nothing, and what it is does not matter.
@@ -108,10 +125,14 @@ pub(super) fn choose(
 ) -> Result<Listed> {
     let named: Vec<&Listed> = all
         .iter()
-        .filter(|image| name.is_none_or(|name| image.names.iter().any(|n| n == name)))
+        .filter(|image| name.is_none_or(|name| wanted(image, name)))
         .filter(|image| image.entry["annotations"][ATTESTATION].is_null())
         .collect();
-    let alike = named.windows(2).all(|pair| pair[0].names == pair[1].names);
+    // Two images whose digests begin alike are not the same image for two machines.
+    let by_digest = name.is_some_and(|name| !named.iter().any(|image| image.names.iter().any(|n| n == name)));
+    let alike = named.windows(2).all(|pair| {
+        pair[0].names == pair[1].names && (!by_digest || pair[0].digests.first() == pair[1].digests.first())
+    });
     let present = named.iter().copied().filter(|image| alike && there(image));
     let for_this_host = |image: &&Listed| image.entry["platform"]["architecture"] == architecture;
     for narrower in
@@ -128,13 +149,43 @@ pub(super) fn choose(
         }
     }
     match (name, names.as_slice()) {
-        (_, []) => Err(bad(format!("{list} lists {} images, one is wanted", named.len()))),
+        _ if names.is_empty() && !all.is_empty() => {
+            let digests = all.iter().filter(|image| image.entry["annotations"][ATTESTATION].is_null());
+            let digests = digests.filter_map(|image| image.digests.last()).take(TOLD).cloned().collect();
+            Err(Error::Choice { list, names: digests })
+        }
+        (_, []) => Err(bad(format!("{list} lists {} images, expected one", named.len()))),
         (Some(name), _) if !named.is_empty() => Err(bad(format!(
             "{list} lists {} images by the name {name:?}, and not one of them for {architecture}",
             named.len()
         ))),
         _ => Err(Error::Choice { list, names }),
     }
+}
+
+/// Whether `reference` is a name of the image, a digest of it or the beginning of one (six digits at least), or both, as in
+/// `NAME@sha256:DIGEST`. The repository of a name may be given without its tag then.
+fn wanted(image: &Listed, reference: &str) -> bool {
+    let is_name = |name: &str| image.names.iter().any(|n| n == name);
+    if is_name(reference) {
+        return true;
+    }
+    let (name, digest) = match reference.rsplit_once('@') {
+        Some((name, digest)) => (Some(name).filter(|name| !name.is_empty()), digest),
+        None => (None, reference),
+    };
+    let is_digest = digest.split_once(':').is_some_and(|(algorithm, hex)| {
+        matches!(algorithm, "sha256" | "sha512")
+            && hex.len() >= 6
+            && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    });
+    let of_repository = |name: &str| {
+        let tagged = image.names.iter().filter_map(|n| n.strip_prefix(name));
+        is_name(name) || tagged.into_iter().any(|rest| rest.starts_with(':'))
+    };
+    is_digest
+        && image.digests.iter().any(|d| d.starts_with(&digest.to_ascii_lowercase()))
+        && name.is_none_or(of_repository)
 }
 
 /// The images without those that are there already, under another name.

@@ -3,13 +3,17 @@
 //! Engines know such an image by annotations on its manifest, each by those of its own [`Family`].
 
 mod choose;
+mod digest;
+mod merge;
 mod read;
 mod write;
 
 use std::fmt::Write as _;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
+pub use digest::Digest;
+pub use merge::merge;
 pub use read::{Blob, Image, Layout, is_layout};
 pub use write::{Description, LayoutWriter};
 

@@ -6,12 +6,11 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 use tartree::{Item, Kind, Limits, Reader, TarPath};
 
 use super::choose::{Listed, choose, listed};
-use super::hex;
+use super::digest::Digest;
 use crate::error::{Error, Result};
 
 /// Bytes of an index, manifest or configuration; registries take 4 MiB.
@@ -47,8 +46,8 @@ pub struct Image {
     pub manifest: Vec<u8>,
     /// The configuration's bytes.
     pub config: Vec<u8>,
-    /// Its one layer, which is the archive.
-    pub layer: Blob,
+    /// Its layers, the lowest first; one over the other they are the archive.
+    pub layers: Vec<Blob>,
 }
 
 /// Where a blob lies.
@@ -60,8 +59,8 @@ pub struct Blob {
     pub offset: u64,
     /// Its length.
     pub size: u64,
-    /// Its SHA-256, where the layout names it.
-    pub digest: Option<String>,
+    /// Its digest, where the layout names it.
+    pub digest: Option<Digest>,
 }
 
 pub(super) fn bad(what: impl ToString) -> Error {
@@ -114,18 +113,27 @@ impl Layout {
         if let Some(index) = self.document("index.json")? {
             return self.oci(parse("index.json", &index)?, name);
         }
-        match self.document("manifest.json")? {
-            Some(manifest) => self.docker(&parse("manifest.json", &manifest)?, name),
-            None => Err(bad("neither index.json nor manifest.json is in it")),
+        let Some(bytes) = self.document("manifest.json")? else {
+            return Err(bad("neither index.json nor manifest.json is in it"));
+        };
+        match parse("manifest.json", &bytes)? {
+            index @ Value::Object(_) if index["manifests"].is_array() => self.oci(index, name),
+            Value::Object(_) => self.directory(bytes, name),
+            docker => self.docker(&docker, name),
         }
     }
 
-    fn oci(&self, index: Value, name: Option<&str>) -> Result<Image> {
-        let all = listed(index, |descriptor| parse("index", &self.blob_document(descriptor)?))?;
-        let Listed { entry, names, .. } = self.choose("index.json", &all, name, |entry| &entry["digest"])?;
-        let bytes = self.blob_document(&entry)?;
+    /// skopeo's `dir:`: one manifest, whose blobs are named by their digests, and no name of the image.
+    fn directory(&self, bytes: Vec<u8>, name: Option<&str>) -> Result<Image> {
+        let digest = format!("sha256:{}", super::sha256(&bytes));
+        let entry = json!({ "digest": digest, "annotations": {} });
+        let only = Listed { identity: digest.clone(), entry, names: Vec::new(), digests: vec![digest] };
+        choose("manifest.json", &[only], name, |_| true, crate::architecture())?;
+        self.of_manifest(bytes, Vec::new())
+    }
+
+    fn of_manifest(&self, bytes: Vec<u8>, names: Vec<String>) -> Result<Image> {
         let manifest = parse("manifest", &bytes)?;
-        let layer = the_layer(&manifest["layers"])?;
         let annotations = manifest["annotations"].as_object().map(|all| {
             all.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
         });
@@ -133,9 +141,18 @@ impl Layout {
             name: names.into_iter().next(),
             annotations: annotations.unwrap_or_default(),
             config: self.blob_document(&manifest["config"])?,
-            layer: self.blob(layer)?,
+            layers: layers(&manifest["layers"])?
+                .iter()
+                .map(|layer| self.blob(layer))
+                .collect::<Result<_>>()?,
             manifest: bytes,
         })
+    }
+
+    fn oci(&self, index: Value, name: Option<&str>) -> Result<Image> {
+        let all = listed(index, |descriptor| parse("index", &self.blob_document(descriptor)?))?;
+        let Listed { entry, names, .. } = self.choose("index.json", &all, name, |entry| &entry["digest"])?;
+        self.of_manifest(self.blob_document(&entry)?, names)
     }
 
     fn docker(&self, manifest: &Value, name: Option<&str>) -> Result<Image> {
@@ -148,6 +165,7 @@ impl Layout {
             .flatten()
             .map(|entry| Listed {
                 names: tags(entry),
+                digests: id_of(&entry["Config"]).into_iter().collect(),
                 identity: format!("{} {}", entry["Config"], entry["Layers"]),
                 entry: entry.clone(),
             })
@@ -155,13 +173,16 @@ impl Layout {
         let Listed { entry, names, .. } =
             self.choose("manifest.json", &all, name, |entry| &entry["Config"])?;
         let config = text(&entry["Config"]).ok_or_else(|| bad("manifest.json names no configuration"))?;
-        let layer = text(the_layer(&entry["Layers"])?).ok_or_else(|| bad("manifest.json names no layer"))?;
+        let layer = |layer: &Value| {
+            let layer = text(layer).ok_or_else(|| bad("manifest.json: a layer without a name"))?;
+            self.find(layer)?.ok_or_else(|| Error::member(layer, "not in the image"))
+        };
         Ok(Image {
             name: names.into_iter().next(),
             annotations: BTreeMap::new(),
             manifest: Vec::new(),
             config: self.document(config)?.unwrap_or_default(),
-            layer: self.find(layer)?.ok_or_else(|| Error::member(layer, "not in the image"))?,
+            layers: layers(&entry["Layers"])?.iter().map(layer).collect::<Result<_>>()?,
         })
     }
 
@@ -175,21 +196,23 @@ impl Layout {
     ) -> Result<Listed> {
         let there = |image: &Listed| {
             let part = part(&image.entry);
-            let path = digest(part).map(|digest| blob_path(&digest)).ok();
-            let path = path.as_deref().or(part.as_str());
-            path.is_some_and(|path| matches!(self.find(path), Ok(Some(_))))
+            match Digest::read(part) {
+                Ok(digest) => matches!(self.find_blob(&digest), Ok(Some(_))),
+                Err(_) => part.as_str().is_some_and(|path| matches!(self.find(path), Ok(Some(_)))),
+            }
         };
         choose(list, all, name, there, crate::architecture())
     }
 
     fn blob_document(&self, descriptor: &Value) -> Result<Vec<u8>> {
         let blob = self.blob(descriptor)?;
-        let digest = blob.digest.clone().unwrap_or_default();
-        let name = blob_path(&digest);
+        let Some(digest) = blob.digest.clone() else { return Err(bad("a blob without a digest")) };
+        let name = digest.in_layout();
         let bytes = blob.document(&name)?;
-        match super::sha256(&bytes) == digest {
+        let io = |e: std::io::Error| Error::member(&name, e);
+        match digest.is_of(&bytes[..]).map_err(io)? {
             true => Ok(bytes),
-            false => Err(Error::member(&name, "its SHA-256 is not its name")),
+            false => Err(Error::member(&name, format!("its {} is not its name", digest.algorithm()))),
         }
     }
 
@@ -200,9 +223,11 @@ impl Layout {
 
     /// What a descriptor describes, as long as it says; whether it has that digest is not looked at.
     fn blob(&self, descriptor: &Value) -> Result<Blob> {
-        let digest = digest(&descriptor["digest"])?;
-        let name = blob_path(&digest);
-        let Some(blob) = self.find(&name)? else { return Err(Error::member(&name, "not in the image")) };
+        let digest = Digest::read(&descriptor["digest"])?;
+        let name = digest.in_layout();
+        let Some(blob) = self.find_blob(&digest)? else {
+            return Err(Error::member(&name, "not in the image"));
+        };
         match &descriptor["size"] {
             Value::Null => {}
             size if size.as_u64() == Some(blob.size) => {}
@@ -212,6 +237,19 @@ impl Layout {
             }
         }
         Ok(Blob { digest: Some(digest), ..blob })
+    }
+
+    /// A blob by its path in a layout, or by its name in skopeo's `dir:` form.
+    fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
+        if let Some(blob) = self.find(&digest.in_layout())? {
+            return Ok(Some(blob));
+        }
+        for name in digest.in_directory() {
+            if let Some(blob) = self.find(&name)? {
+                return Ok(Some(blob));
+            }
+        }
+        Ok(None)
     }
 
     fn find(&self, name: &str) -> Result<Option<Blob>> {
@@ -227,8 +265,15 @@ impl Layout {
                 let mut options = File::options();
                 // A link would lead out of the layout, a FIFO would wait for ever.
                 options.read(true).custom_flags(NOFOLLOW_NONBLOCK);
-                match options.open(dir.join(path.as_os_str())) {
+                let at = dir.join(path.as_os_str());
+                match options.open(&at) {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    // docker links from where a layer used to be to its file, which is at the top.
+                    Err(e) if e.raw_os_error() == Some(libc::ELOOP) && path.as_bytes().contains(&b'/') => {
+                        let target = std::fs::read_link(&at).map_err(io)?;
+                        let name = target.file_name().and_then(|name| name.to_str());
+                        name.map_or(Ok(None), |name| self.find(name))
+                    }
                     opened => {
                         let file = opened.map_err(io)?;
                         let meta = file.metadata().map_err(io)?;
@@ -267,17 +312,9 @@ impl Blob {
         let Some(digest) = &self.digest else { return Ok(()) };
         let io = |e: std::io::Error| Error::member("layer", e);
         self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 256 << 10];
-        let mut left = (&mut self.file).take(self.size);
-        loop {
-            match left.read(&mut buffer).map_err(io)? {
-                0 => break,
-                got => hash.update(&buffer[..got]),
-            }
-        }
-        if hex(&hash.finalize()) != *digest {
-            return Err(Error::member("layer", "its SHA-256 is not its name: it was changed or cut"));
+        if !digest.is_of((&mut self.file).take(self.size)).map_err(io)? {
+            let what = format!("its {} is not its name: it was changed or truncated", digest.algorithm());
+            return Err(Error::member("layer", what));
         }
         Ok(())
     }
@@ -291,23 +328,21 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// The only layer there is.
-fn the_layer(layers: &Value) -> Result<&Value> {
+/// Layers of an image. Those of a checkpoint are few: no tool writes more than one for each step of a build.
+const LAYERS: usize = 128;
+
+fn layers(layers: &Value) -> Result<&[Value]> {
     match layers.as_array().map(Vec::as_slice).unwrap_or_default() {
-        [layer] => Ok(layer),
-        layers => Err(bad(format!("it has {} layers, a checkpoint has one", layers.len()))),
+        [] => Err(bad("it has no layers")),
+        layers if layers.len() > LAYERS => Err(bad(format!("more than {LAYERS} layers"))),
+        layers => Ok(layers),
     }
 }
 
-fn blob_path(digest: &str) -> String {
-    format!("blobs/sha256/{digest}")
-}
-
-/// The digits of `sha256:…`; anything else could be a path.
-fn digest(value: &Value) -> Result<String> {
-    let digits = value.as_str().and_then(|text| text.strip_prefix("sha256:")).unwrap_or_default();
-    match digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        true => Ok(digits.to_owned()),
-        false => Err(bad(format!("{value} is not a SHA-256 digest"))),
-    }
+/// The ID of an image in docker's form, which is the digest of its configuration: `HEX.json`, or `blobs/sha256/HEX`.
+fn id_of(config: &Value) -> Option<String> {
+    let name = config.as_str()?.rsplit('/').next()?;
+    let digest = json!(format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)));
+    Digest::read(&digest).ok()?;
+    digest.as_str().map(str::to_owned)
 }

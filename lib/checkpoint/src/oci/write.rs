@@ -194,7 +194,7 @@ mod tests {
             let image = layout.image(None).unwrap();
             assert_eq!(image.annotations["io.podman.annotations.checkpoint.runtime.name"], "runc");
             assert_eq!(image.name.as_deref(), Some("localhost/web:1"));
-            let Blob { offset, size, .. } = image.layer;
+            let Blob { offset, size, .. } = image.layers.into_iter().next().unwrap();
             file.seek(SeekFrom::Start(offset)).unwrap();
             let mut content = Vec::new();
             let layer = io::BufReader::new(Read::by_ref(&mut file).take(size));

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::member::Member;
 
 /// The name of the record.
-pub(super) const FAILED: &[u8] = b".failed";
+pub(crate) const FAILED: &[u8] = b".failed";
 /// Bytes of a record that are read: JSON may write each byte of its texts as six.
 const RECORD_BYTES: u64 = 16 << 10;
 /// Bytes of a name and of a reason that are written and shown.

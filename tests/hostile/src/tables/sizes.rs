@@ -109,10 +109,10 @@ fn sizes() -> Vec<Row> {
 
 fn ends() -> Vec<Row> {
     vec![
-        row("nothing at all", |_| Vec::new(), Refused(CUT)),
-        row("one byte", |_| b"x".to_vec(), Refused(CUT)),
+        row("nothing at all", |_| Vec::new(), Refused("is empty")),
+        row("one byte", |_| b"x".to_vec(), Refused("found text")),
         row("half a header", |_| TarForge::new().file("x", "").cut()[..256].to_vec(), Refused(CUT)),
-        row("text", |_| b"This is not a tar.\n".repeat(100), Refused("this is not a tar or it is damaged")),
+        row("text", |_| b"This is not a tar.\n".repeat(100), Refused("expected a tar, found text")),
         row("ones", |_| vec![0xff; 2048], Refused("this is not a tar or it is damaged")),
         row(
             "a checksum that is wrong",

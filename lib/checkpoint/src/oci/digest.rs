@@ -1,0 +1,70 @@
+//! Digests of blobs: SHA-256, and SHA-512 (image-spec, descriptor.md: "Registered algorithms").
+
+use std::io::Read;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256, Sha512};
+
+use super::hex;
+use super::read::bad;
+use crate::error::Result;
+
+/// A digest that is safe as a file name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    algorithm: &'static str,
+    hex: String,
+}
+
+/// Algorithms with the number of their digits.
+const ALGORITHMS: [(&str, usize); 2] = [("sha256", 64), ("sha512", 128)];
+
+impl Digest {
+    /// Reads `ALGORITHM:HEX`; anything else could be a path.
+    pub(super) fn read(value: &Value) -> Result<Digest> {
+        let parts = value.as_str().and_then(|text| text.split_once(':'));
+        let known = parts.and_then(|(algorithm, hex)| {
+            let (algorithm, digits) = ALGORITHMS.into_iter().find(|(known, _)| *known == algorithm)?;
+            let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            (hex.len() == digits && is_hex).then(|| Digest { algorithm, hex: hex.to_owned() })
+        });
+        known.ok_or_else(|| bad(format!("{value} is not a SHA-256 or SHA-512 digest")))
+    }
+
+    /// The path of the blob in an image layout.
+    pub(super) fn in_layout(&self) -> String {
+        format!("blobs/{}/{}", self.algorithm, self.hex)
+    }
+
+    /// The names that the blob may have in skopeo's `dir:` form; there an index names manifests with a suffix.
+    pub(super) fn in_directory(&self) -> [String; 4] {
+        let Digest { algorithm, hex } = self;
+        let long = format!("{algorithm}-{hex}");
+        [hex.clone(), format!("{hex}.manifest.json"), format!("{long}.manifest.json"), long]
+    }
+
+    /// Whether all of `input` has this digest.
+    pub(super) fn is_of(&self, input: impl Read) -> std::io::Result<bool> {
+        match self.algorithm {
+            "sha512" => Ok(hash(Sha512::new(), input)? == self.hex),
+            _ => Ok(hash(Sha256::new(), input)? == self.hex),
+        }
+    }
+
+    /// The algorithm as it is written in prose.
+    pub(super) fn algorithm(&self) -> &'static str {
+        if self.algorithm == "sha512" { "SHA-512" } else { "SHA-256" }
+    }
+}
+
+fn hash<D: sha2::Digest>(mut hash: D, mut input: impl Read) -> std::io::Result<String> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(got) => hash.update(&buffer[..got]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Several layers of an image as the one archive that they are together.
+//!
+//! A checkpoint has one layer when an engine or `buildah add` wrote it, and several after a build with more steps.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+use tartree::{END_OF_ARCHIVE, Item, Kind, Limits, Reader, RootName, TarPath, padding};
+
+use super::read::Blob;
+use crate::compress::{Bound, Decoder};
+use crate::error::{Error, Result};
+use crate::whiteout::{Whiteout, Whiteouts};
+
+const BUFFER: usize = 256 << 10;
+
+/// Writes the entries of `layers`, the lowest first, into `into` as one tar: a later entry replaces an earlier one of the same path, and
+/// whiteouts delete what is in the layers below.
+///
+/// # Errors
+/// Returns an error if a layer is no tar, or `into` cannot be written.
+pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> Result<Blob> {
+    let bound = bound.anew();
+    let mut owners: BTreeMap<TarPath, usize> = BTreeMap::new();
+    for (n, layer) in layers.iter().enumerate() {
+        let mut reader = reader(layer, limits, &bound.anew())?;
+        let mut own = Vec::new();
+        while let Some(item) = reader.next()? {
+            let Item::Entry(entry) = item else { continue };
+            match Whiteouts::Named.in_entry(&entry) {
+                Some(Whiteout::File(path)) => {
+                    owners.remove(&path);
+                    remove_below(&mut owners, &path);
+                }
+                Some(Whiteout::Opaque(dir)) => remove_below(&mut owners, &dir),
+                Some(Whiteout::Reserved) => {}
+                None => own.push((entry.path, entry.kind == Kind::Dir)),
+            }
+        }
+        for (path, is_dir) in own {
+            if !is_dir {
+                // In place of a directory of a lower layer.
+                remove_below(&mut owners, &path);
+            }
+            owners.insert(path, n);
+        }
+    }
+    let io = |e: io::Error| Error::from(tartree::Error::Stream(e));
+    let mut out = BufWriter::with_capacity(BUFFER, into);
+    for (n, layer) in layers.iter().enumerate() {
+        let mut reader = reader(layer, limits, &bound)?;
+        while let Some(item) = reader.next()? {
+            let Item::Entry(entry) = item else { continue };
+            if owners.get(&entry.path) != Some(&n) {
+                continue;
+            }
+            // Twice in one layer is left for the reader of the archive to refuse.
+            let mut header = Vec::new();
+            tartree::encode(&mut header, &entry, RootName::Dot);
+            out.write_all(&header).map_err(io)?;
+            let size = io::copy(&mut reader.content(), &mut out).map_err(io)?;
+            out.write_all(&[0; 512][..padding(size) as usize]).map_err(io)?;
+        }
+        reader.drain()?;
+    }
+    out.write_all(&END_OF_ARCHIVE).map_err(io)?;
+    let mut file = out.into_inner().map_err(|e| io(e.into_error()))?;
+    let size = file.stream_position().map_err(io)?;
+    Ok(Blob { file, offset: 0, size, digest: None })
+}
+
+fn remove_below(owners: &mut BTreeMap<TarPath, usize>, dir: &TarPath) {
+    // The names below a directory are next to each other, behind the directory's name with a slash.
+    let below = owners.range(dir.child(b"")..).take_while(|(path, _)| path.starts_with(dir));
+    let below: Vec<TarPath> = below.map(|(path, _)| path.clone()).collect();
+    for path in &below {
+        owners.remove(path);
+    }
+}
+
+type LayerReader<'a> = Reader<BufReader<Decoder<BufReader<io::Take<&'a File>>>>>;
+
+fn reader<'a>(layer: &'a Blob, limits: &Limits, bound: &Bound) -> Result<LayerReader<'a>> {
+    let io = |e: io::Error| Error::from(tartree::Error::Stream(e));
+    let mut file = &layer.file;
+    file.seek(SeekFrom::Start(layer.offset)).map_err(io)?;
+    let input = BufReader::with_capacity(BUFFER, file.take(layer.size));
+    let decoder = Decoder::bounded(input, bound.clone()).map_err(io)?;
+    Ok(Reader::new(BufReader::with_capacity(BUFFER, decoder), limits.clone()))
+}
