@@ -194,6 +194,59 @@ pub enum Also {
     CriO,
 }
 
+impl Args {
+    /// Rejects flags and operands that have no effect, because nothing is packed.
+    ///
+    /// # Errors
+    /// Returns a usage error that names the first one.
+    pub fn reject_without_effect(&self) -> anyhow::Result<()> {
+        let Args { verb, input, include, container, compress, image, output, .. } = self;
+        let Some((_, verb_name)) =
+            [(verb.check, "--check"), (verb.prepare, "--prepare"), (verb.cleanup, "--cleanup")]
+                .into_iter()
+                .find(|(given, _)| *given)
+        else {
+            return Ok(());
+        };
+        let given = [
+            ("MEMBERS", !input.streams.is_empty()),
+            ("--bundle", verb.check && input.bundle.is_some()),
+            ("--image-path", input.image_path.is_some()),
+            ("--member", !input.member.is_empty()),
+            ("--raw-members", input.raw_members),
+            ("--ignore-rootfs", include.ignore_rootfs),
+            ("--ignore-volumes", include.ignore_volumes),
+            ("--keep-zeros", include.keep_zeros),
+            ("--pre-checkpoint", include.pre_checkpoint),
+            ("--with-previous", include.with_previous),
+            ("--id", container.id.is_some()),
+            ("--name", container.name.is_some()),
+            ("--rootfs-image", container.rootfs_image.is_some()),
+            ("--state", container.state.is_some()),
+            ("--runtime", !verb.check && container.runtime.is_some()),
+            ("--volume", !container.volume.is_empty()),
+            ("--compress", compress.compress != Compression::None),
+            ("--level", compress.level.is_some()),
+            ("--threads", compress.threads.is_some()),
+            ("--format", image.format != Format::Archive),
+            ("--tag", image.tag.is_some()),
+            ("--annotations", image.annotations.is_some()),
+            ("--annotation", !image.annotation.is_empty()),
+            ("--print-stats", image.print_stats),
+            ("--output", output.output.is_some()),
+            ("--fsync", output.fsync),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some(("MEMBERS", _)) if verb.check => {
+                let error = cli::usage("--check inspects this host and reads no archive");
+                Err(cli::Hint::on(error, "ckpt-unpack --verify ARCHIVE"))
+            }
+            Some((flag, _)) => Err(cli::usage(format!("{flag} has no effect with {verb_name}"))),
+        }
+    }
+}
+
 /// The names stand as possible values, so that completions know them.
 fn compression() -> impl TypedValueParser<Value = Compression> {
     PossibleValuesParser::new(Compression::names()).try_map(|name| name.parse::<Compression>())

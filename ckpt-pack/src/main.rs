@@ -23,6 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
+    args.reject_without_effect()?;
     if args.verb.check {
         return check::run(&args.check, args.container.runtime.as_deref(), session);
     }

@@ -177,6 +177,67 @@ pub struct Host {
     pub pod: bool,
 }
 
+impl Args {
+    /// Rejects flags and operands that have no effect on what is to be done.
+    ///
+    /// # Errors
+    /// Returns a usage error that names the first one.
+    pub fn reject_without_effect(&self) -> anyhow::Result<()> {
+        let look = &self.verb.look;
+        if look.check && self.archive.is_some() {
+            let error = cli::usage("--check inspects this host and reads no archive");
+            return Err(cli::Hint::on(error, "--verify ARCHIVE"));
+        }
+        let (output, include, ids) = (&self.output, &self.include, &self.ownership.ids);
+        let bounds = &self.limits.bounds;
+        let reading = [
+            ("ARCHIVE", self.archive.is_some()),
+            ("--tag", self.tag.is_some()),
+            ("--refuse-unknown", self.refuse_unknown),
+            ("--max-size", bounds.max_size.is_some()),
+            ("--max-entries", bounds.max_entries.is_some()),
+            ("--max-memory", self.limits.max_memory.is_some()),
+            ("--without-config", include.without_config),
+            ("--ignore-rootfs", include.ignore_rootfs),
+            ("--ignore-volumes", include.ignore_volumes),
+        ];
+        let writing = [
+            ("--fsync", output.durable.fsync),
+            ("--uidmap", !ids.uidmap.is_empty()),
+            ("--gidmap", !ids.gidmap.is_empty()),
+        ];
+        let unpacking = [
+            ("--rootfs", output.rootfs.is_some()),
+            ("--volume", !output.volume.is_empty()),
+            ("--shm", output.shm.is_some()),
+            ("--mount-label", output.mount_label.is_some()),
+            ("--previous", include.previous.is_some()),
+            ("--no-same-owner", self.ownership.no_same_owner),
+            ("--no-devices", self.limits.no_devices),
+        ];
+        let given = |flags: &[(&'static str, bool)], verb| match flags.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(cli::usage(format!("{flag} has no effect with {verb}"))),
+            None => Ok(()),
+        };
+        for (active, verb, reads) in [
+            (look.check, "--check", false),
+            (self.verb.cleanup, "--cleanup", false),
+            (look.list, "--list", true),
+            (look.show, "--show", true),
+            (look.verify, "--verify", true),
+        ] {
+            if active {
+                if !reads {
+                    given(&reading, verb)?;
+                }
+                given(&writing, verb)?;
+                given(&unpacking, verb)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn volume(text: &str) -> Result<(VolumeName, PathBuf), String> {
     let (name, dir) = name_value(text)?;
     Ok((name.parse()?, dir))

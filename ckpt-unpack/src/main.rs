@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
+    args.reject_without_effect()?;
     let verb = &args.verb;
     let done = match &verb.bundle {
         _ if verb.look.list => list::run(&args, session),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use checkpoint::{Member, VolumeName};
 use cli::Hint;
+use cli::destinations::{Destination, distinct};
 
 use crate::args::Args;
 
@@ -54,6 +55,18 @@ pub fn all_volumes_there(args: &Args, there: &[VolumeName]) -> anyhow::Result<()
     let names: Vec<_> = there.iter().map(VolumeName::as_str).collect();
     let there = if names.is_empty() { "it has none".into() } else { format!("it has: {}", names.join(" ")) };
     anyhow::bail!("--volume {name}: the archive has no such volume, {there}")
+}
+
+/// Fails when two outputs would be written into one directory.
+pub fn no_directory_twice(args: &Args, bundle: &Path) -> anyhow::Result<()> {
+    let output = &args.output;
+    // The usual place of a root file system is a directory of the bundle, and volumes may be there, too.
+    let mut all = vec![Destination { flag: "--bundle ".into(), dir: bundle, holds_others: true }];
+    let others = [("--rootfs ", &output.rootfs), ("--shm ", &output.shm)];
+    let others = others.iter().filter_map(|(flag, dir)| Some(((*flag).to_owned(), dir.as_deref()?)));
+    let volumes = output.volume.iter().map(|(name, dir)| (format!("--volume {name}="), dir.as_path()));
+    all.extend(others.chain(volumes).map(|(flag, dir)| Destination { flag, dir, holds_others: false }));
+    distinct(&all)
 }
 
 /// Fails when the same volume was given twice.

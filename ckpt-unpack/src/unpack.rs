@@ -11,7 +11,7 @@ use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPat
 
 use crate::args::Args;
 use crate::host;
-use crate::place::{Place, all_volumes_there, no_volume_twice, place};
+use crate::place::{Place, all_volumes_there, no_directory_twice, no_volume_twice, place};
 use crate::runtime;
 use crate::source::{Members, Source};
 use crate::staging::{self, Staging};
@@ -21,6 +21,7 @@ use crate::verify::{self, Contents};
 
 pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     no_volume_twice(args)?;
+    no_directory_twice(args, bundle)?;
     let runtime = runtime::wanted(args.host.runtime.as_deref())?;
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();

@@ -113,6 +113,7 @@ fn check_flags(args: &Restore) -> anyhow::Result<()> {
     ] {
         only_for(given, flag, &[Form::Netavark], "netavark")?;
     }
+    only_for(args.netavark.netavark_version != 1, "--netavark-version", &[Form::Netavark], "netavark")?;
     only_for(args.base.is_some(), "--base", &[Form::Netavark, Form::Cni], "netavark and cni")?;
     only_for(args.interface.is_some(), "--interface", &[Form::Cni], "cni")?;
     only_for(args.null, "--null", &[Form::Podman], "podman")

@@ -98,6 +98,11 @@ fn from_documents(args: &Save, session: &Session) -> anyhow::Result<(String, Opt
             last = name;
             continue;
         }
+        for (flag, given) in [("--ifname", args.ifname.is_some()), ("--mac", args.mac.is_some())] {
+            if given {
+                return Err(usage(format!("{name}: {flag} is for CNI results, this document is none")));
+            }
+        }
         if several {
             return Err(usage(format!("{name}: several files are taken for CNI results only")));
         }

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, split_lowers};
 use rootfs_diff::{Content, Options, Source};
-use tartree::{IdMap, IdMaps, TarPath};
+use tartree::{Exclude, IdMap, IdMaps, TarPath};
 
 /// Bytes of a config.json that are read.
 const CONFIG_LIMIT: u64 = 16 << 20;
@@ -151,8 +151,8 @@ pub struct SourceArgs {
     /// and blind to a write that keeps both
     #[arg(long, help_heading = "How to compare")]
     pub trust_mtime: bool,
-    /// Leave out PATH with all that is in it (repeatable)
-    #[arg(long, value_name = "PATH", help_heading = "What to include")]
+    /// Leave out the path or the files that match PATTERN, with all that is below them (repeatable); wildcards as in tar
+    #[arg(long, value_name = "PATTERN", help_heading = "What to include")]
     pub exclude: Vec<OsString>,
     /// Do not look below the destinations of the mounts in this config.json
     #[arg(long, value_name = "FILE", help_heading = "What to include")]
@@ -206,14 +206,7 @@ impl SourceArgs {
 
     /// What is left out.
     pub fn options(&self) -> anyhow::Result<Options> {
-        let exclude = self
-            .exclude
-            .iter()
-            .map(|path| TarPath::parse(path.as_bytes()).map_err(|e| cli::usage(format!("--exclude {e}"))));
-        let exclude = exclude.collect::<anyhow::Result<Vec<_>>>()?;
-        if exclude.iter().any(TarPath::is_root) {
-            return Err(cli::usage("--exclude /: nothing would be left"));
-        }
+        let exclude = Exclude::parse(&self.exclude).map_err(|e| cli::usage(format!("--exclude {e}")))?;
         let mount_points = match &self.config {
             Some(file) => destinations(file)?,
             None => Vec::new(),

@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::rc::Rc;
 
-use tartree::{Entry, Error, Kind, Meta, Notice, Notices, Place, Result, RootName, Status, TarPath, Xattr};
+use tartree::{
+    Entry, Error, Exclude, Kind, Meta, Notice, Notices, Place, Result, RootName, Status, TarPath, Xattr,
+};
 
 use crate::aliases::Aliases;
 use crate::content::{Buffers, attributes, same_attributes, same_metadata, same_status};
@@ -26,7 +28,7 @@ const NO_ACL: &[u8] = &[2, 0, 0, 0];
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Not looked at, with all that is in them.
-    pub exclude: Vec<TarPath>,
+    pub exclude: Exclude,
     /// Destinations of mounts: the place itself counts, what is in it was hidden and cannot have changed.
     pub mount_points: Vec<TarPath>,
     /// What is done where everything but the content of a file is the same.
@@ -189,7 +191,7 @@ impl Compare<'_> {
     }
 
     fn visit(&mut self, path: TarPath) -> Result<()> {
-        if self.options.exclude.contains(&path) {
+        if self.options.exclude.matches(&path) {
             self.notices.notice(Notice::LeftOut { path, why: "excluded" });
             return Ok(());
         }

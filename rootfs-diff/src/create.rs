@@ -34,6 +34,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     session.stage("comparing", None);
     let mut diff = Diff::new(id_maps(&args.ids)?, args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
+    crate::warn_unmatched(session, &options, &mut source);
     let (plan, deleted, mtime) = diff.finish()?;
     let mut files = source.into_new();
     let sink = sink(args.output.binary()?);

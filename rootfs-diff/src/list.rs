@@ -17,6 +17,7 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     session.stage("comparing", None);
     compare(&mut source, &options, &mut lines, &mut |notice: Notice| crate::tell(session, &notice))?;
     session.end_stages();
+    crate::warn_unmatched(session, &options, &mut source);
     lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();
     if args.patch {

@@ -14,6 +14,7 @@ use checkpoint::Member;
 use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
 use cli::{Exit, Producer, Session};
+use rootfs_diff::{Options, Source};
 use tartree::{Exceeded, Limit, Notice};
 
 fn main() -> ExitCode {
@@ -41,5 +42,15 @@ fn tell(session: &Session, notice: &Notice) {
     match notice {
         Notice::LeftOut { .. } => session.note(notice),
         _ => session.warn(notice),
+    }
+}
+
+/// Warns of every `--exclude` that has left nothing out: a typing error there lets out what was to stay.
+fn warn_unmatched(session: &Session, options: &Options, source: &mut Source) {
+    for (pattern, path) in options.exclude.unmatched() {
+        // A file without a change need not have been compared.
+        if !path.is_some_and(|path| source.has(path)) {
+            session.warn(format_args!("--exclude {pattern}: matches nothing, so it has left nothing out"));
+        }
     }
 }

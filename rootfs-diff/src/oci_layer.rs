@@ -23,12 +23,16 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             "an OCI layer holds its deletions: --members and --deleted do not go with --format oci",
         ));
     }
+    if !args.inband_removals {
+        return Err(cli::usage("--inband-removals has no effect with --format oci: a layer has whiteouts"));
+    }
     let options = Options { self_contained: true, ..args.source.options()? };
     let mut source = args.source.open()?;
     let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
     session.stage("comparing", None);
     let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids)?, opaque: None, failed: None };
     compare(&mut source, &options, &mut layer, &mut tally)?;
+    crate::warn_unmatched(session, &options, &mut source);
     if let Some(e) = layer.failed {
         return Err(e.into());
     }

@@ -93,6 +93,12 @@ impl Files for New {
 }
 
 impl Source {
+    /// Whether one of the two trees has `path`.
+    pub fn has(&mut self, path: &TarPath) -> bool {
+        let there = |tree: &mut Tree| tree.status(path).is_ok_and(|status| status.is_some());
+        there(&mut self.new) || there(&mut self.base)
+    }
+
     /// Opens the overlay that is mounted at `mount_point`, or the directory of one that is bind-mounted there.
     ///
     /// # Errors

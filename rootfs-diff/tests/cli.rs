@@ -117,6 +117,28 @@ fn changes_are_listed_as_podman_diff_lists_them() {
 }
 
 #[test]
+fn exclude_takes_wildcards_and_names_what_matches_nothing() {
+    let trees = Trees::new();
+    for (pattern, changes, warned) in [
+        ("n*", "C /\nC /bin\nC /etc\nC /etc/conf\nD /gone\n", false),
+        ("*c/*", "C /\nC /bin\nC /etc\nD /gone\n", false),
+        ("/[be]*", "C /\nD /gone\n", false),
+        ("gon?", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\n", false),
+        // Without a change, but there.
+        ("/etc/same", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", false),
+        ("*.key", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", true),
+        ("same", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", true),
+    ] {
+        let output = trees.run("list", &["--exclude", pattern]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let warning = format!("warning: --exclude {pattern}: matches nothing");
+        assert_eq!(stderr.contains(&warning), warned, "{pattern}: {stderr}");
+        let text = String::from_utf8(succeeds(output)).unwrap();
+        assert_eq!(text, changes, "{pattern}");
+    }
+}
+
+#[test]
 fn a_patch_shows_what_changed_in_text_files() {
     let trees = Trees::new();
     let text = String::from_utf8(succeeds(trees.run("list", &["--patch"]))).unwrap();

@@ -43,8 +43,8 @@ pub struct Create {
     pub operands: Vec<OsString>,
     #[command(flatten)]
     pub members: Members,
-    /// Leave out PATH, below each directory, with all that is in it
-    #[arg(long, value_name = "PATH", help_heading = "What to include")]
+    /// Leave out the path or the files that match PATTERN, with all that is below them (repeatable); wildcards as in tar
+    #[arg(long, value_name = "PATTERN", help_heading = "What to include")]
     pub exclude: Vec<OsString>,
     /// Do not go down into other file systems; a mount point is archived as an empty directory
     #[arg(long, help_heading = "What to include")]

@@ -1,23 +1,21 @@
 //! `vol-archive create`.
 
-use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Counted, Exit, Output, Session};
 use tartree::{
-    END_OF_ARCHIVE, IdMaps, Notice, Passage, Plan, Root, RootName, Sink, Status, Tally, TarPath, Timestamp,
-    Visit, Walk,
+    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Passage, Plan, Root, RootName, Sink, Status, Tally, TarPath,
+    Timestamp, Visit, Walk,
 };
 
 use crate::args::{Create, id_maps};
 use crate::volume::{Operands, Volume, operands};
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
-    let exclude = args.exclude.iter().map(excluded).collect::<anyhow::Result<Vec<_>>>()?;
+    let exclude = Exclude::parse(&args.exclude).map_err(|e| cli::usage(format!("--exclude {e}")))?;
     let scope = Scope { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids)? };
     let operands = operands(&args.operands, &args.members)?;
     let output = args.output.binary()?;
@@ -33,6 +31,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             .produce(|stream| members(stream, &volumes, &scope, session))?,
     };
     output.into_inner().commit()?;
+    for (pattern, _) in scope.exclude.unmatched() {
+        session.warn(format_args!("--exclude {pattern}: matches nothing, so it has left nothing out"));
+    }
     Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
 }
 
@@ -73,14 +74,14 @@ fn sink(output: Output) -> Sink<Counted<Output>> {
 
 /// What of a directory is archived, and how.
 struct Scope {
-    exclude: Vec<TarPath>,
+    exclude: Exclude,
     one_file_system: bool,
     ids: IdMaps,
 }
 
 impl Scope {
     fn visit(&self, path: &TarPath, status: &Status, root: &Status) -> Visit {
-        if self.exclude.iter().any(|exclude| path == exclude) {
+        if self.exclude.matches(path) {
             Visit::Skip
         } else if self.one_file_system && status.identity().dev != root.identity().dev {
             Visit::TakeEmpty
@@ -145,10 +146,6 @@ impl Source {
         drop(walk);
         Ok(Source { root, plan, mtime: top.mtime() })
     }
-}
-
-fn excluded(path: &OsString) -> anyhow::Result<TarPath> {
-    TarPath::parse(path.as_bytes()).map_err(|e| cli::usage(format!("--exclude {e}")))
 }
 
 fn tell(session: &Session, dir: &Path) -> Tally<impl FnMut(&Notice)> {

@@ -17,7 +17,7 @@ use tartree::{
 };
 
 use crate::args::{Extract, id_maps, limits};
-use crate::volume::{Operands, none_left, operands, take};
+use crate::volume::{Operands, no_directory_twice, none_left, operands, take};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let options = ExtractOptions {
@@ -29,6 +29,9 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let limits = limits(&args.bounds);
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
+    if let Operands::Members(volumes) = &operands {
+        no_directory_twice(volumes)?;
+    }
     let input = Input::open(None, what)?;
     session.stage("extracting", input.rest());
     let bound = Bound::new(args.bounds.content_bytes(), None);

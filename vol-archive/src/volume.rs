@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use checkpoint::Member;
+use cli::destinations::{Destination, distinct};
 
 use crate::args::Members;
 
@@ -66,6 +67,24 @@ fn volume(operand: &OsStr) -> anyhow::Result<Volume> {
         return Err(cli::usage(format!("{shown}: no directory behind the '='")));
     }
     Ok(Volume { member: Member::Volume(name), dir: OsStr::from_bytes(dir).into() })
+}
+
+/// Fails when two members would be extracted into one directory.
+///
+/// # Errors
+/// Returns a usage error that names both.
+pub fn no_directory_twice(volumes: &[Volume]) -> anyhow::Result<()> {
+    let destinations: Vec<_> = volumes
+        .iter()
+        .map(|volume| {
+            let flag = match &volume.member {
+                Member::Volume(name) => format!("{name}="),
+                _ => "--shm ".into(),
+            };
+            Destination { flag, dir: &volume.dir, holds_others: false }
+        })
+        .collect();
+    distinct(&destinations)
 }
 
 /// The directory for `member`, taken out of `volumes`.

@@ -172,6 +172,54 @@ fn excluded_paths_are_left_out() {
     );
 }
 
+/// What tar(1) leaves out for the same pattern is left out here.
+#[test]
+fn exclude_takes_wildcards_as_tar_does() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["v/secret.key", "v/open", "v/d/e/deep.key", "v/cache/x", "v/d/cache/y", "v/a1", "v/star*"] {
+        let file = dir.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
+    }
+    let all = ["a1", "cache/x", "d/cache/y", "d/e/deep.key", "open", "secret.key", "star*"];
+    let volume = dir.path().join("v");
+    for (pattern, left_out, warned) in [
+        ("*.key", &["d/e/deep.key", "secret.key"][..], false),
+        ("d*key", &["d/e/deep.key"], false),
+        ("/d/*", &["d/cache/y", "d/e/deep.key"], false),
+        ("cach?", &["cache/x", "d/cache/y"], false),
+        ("cache", &["cache/x"], false),
+        ("./d/cache/", &["d/cache/y"], false),
+        ("[a-c]?", &["a1"], false),
+        ("star\\*", &["star*"], false),
+        ("*.pem", &[], true),
+        ("y", &[], true),
+        ("a1/x", &[], true),
+    ] {
+        let output = run(&["create", "--exclude", pattern, path(&volume)], b"");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let warning = format!("warning: --exclude {pattern}: matches nothing");
+        assert_eq!(stderr.contains(&warning), warned, "{pattern}: {stderr}");
+        let list = succeeds(run(&["list", "--json"], &succeeds(output)));
+        let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+        let mut files: Vec<_> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|e| e["path"].as_str().map(String::from))
+            .filter(|p| all.contains(&p.as_str()))
+            .collect();
+        files.sort();
+        let kept: Vec<_> = all.iter().filter(|name| !left_out.contains(name)).collect();
+        assert_eq!(
+            files.iter().collect::<Vec<_>>(),
+            kept.iter().map(|n| **n).collect::<Vec<_>>(),
+            "{pattern}"
+        );
+    }
+    fails(&run(&["create", "--exclude", "/", path(&volume)], b""), 2, "--exclude /: nothing would be left");
+}
+
 #[test]
 fn the_list_is_a_json_document_too() {
     let volume = volume();

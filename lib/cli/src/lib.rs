@@ -8,6 +8,7 @@
 pub mod args;
 mod closed;
 mod complete;
+pub mod destinations;
 mod exit;
 mod findings;
 mod input;

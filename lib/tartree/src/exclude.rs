@@ -1,0 +1,159 @@
+//! What `--exclude` leaves out: paths, and patterns as GNU tar reads them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::path::Malpath;
+use crate::{TarPath, glob};
+
+/// Patterns of what is left out, with all that is below it.
+///
+/// A pattern without wildcards is a path below the root. One with an unescaped `*`, `?` or `[` is matched as GNU tar
+/// matches `--exclude`: against the whole path and against each part of it that follows a `/`, where a wildcard also
+/// matches `/`. A leading `/` or `./` stands for the root: such a pattern is matched against the whole path only. A
+/// backslash takes the meaning from the character after it.
+#[derive(Clone, Debug, Default)]
+pub struct Exclude {
+    patterns: Arc<[Pattern]>,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    /// The pattern as a path, which always counts: it is what `--exclude` matched before it knew wildcards.
+    path: TarPath,
+    glob: Option<Glob>,
+    matched: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Glob {
+    pattern: Vec<u8>,
+    anchored: bool,
+}
+
+/// A pattern that would leave out everything, or cannot match anything.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPattern {
+    /// It is no path below a root.
+    #[error("{0}")]
+    Path(#[from] Malpath),
+    /// It is the root.
+    #[error("{0}: nothing would be left")]
+    Root(String),
+}
+
+impl Exclude {
+    /// Reads the values of `--exclude`.
+    ///
+    /// # Errors
+    /// Returns an error if a pattern is the root, is empty, or has a component `..`.
+    pub fn parse<T: AsRef<OsStr>>(patterns: &[T]) -> Result<Exclude, BadPattern> {
+        let patterns = patterns.iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Exclude { patterns })
+    }
+
+    /// Whether `path` is left out, and with it all that is below it. The root never is.
+    pub fn matches(&self, path: &TarPath) -> bool {
+        if path.is_root() {
+            return false;
+        }
+        // Each pattern that matches is remembered, so the others are asked, too.
+        let matching = self.patterns.iter().filter(|pattern| pattern.matches(path));
+        matching.map(|pattern| pattern.matched.store(true, Ordering::Relaxed)).count() > 0
+    }
+
+    /// The patterns that have matched nothing so far, each with the path it names if it has no wildcard.
+    pub fn unmatched(&self) -> impl Iterator<Item = (&str, Option<&TarPath>)> {
+        let unmatched = self.patterns.iter().filter(|pattern| !pattern.matched.load(Ordering::Relaxed));
+        unmatched
+            .map(|pattern| (pattern.text.as_str(), Some(&pattern.path).filter(|_| pattern.glob.is_none())))
+    }
+}
+
+impl Pattern {
+    fn parse(text: &OsStr) -> Result<Pattern, BadPattern> {
+        let bytes = text.as_bytes();
+        let path = TarPath::parse(bytes)?;
+        let text = text.display().to_string();
+        if path.is_root() {
+            return Err(BadPattern::Root(text));
+        }
+        let matched = AtomicBool::new(false);
+        if !glob::has_wildcard(path.as_bytes()) {
+            let path = TarPath::parse(&glob::unescape(path.as_bytes()))?;
+            return Ok(Pattern { text, path, glob: None, matched });
+        }
+        let anchored = bytes.starts_with(b"/") || bytes.starts_with(b"./");
+        let glob = Some(Glob { pattern: path.as_bytes().to_vec(), anchored });
+        Ok(Pattern { text, path, glob, matched })
+    }
+
+    fn matches(&self, path: &TarPath) -> bool {
+        self.path == *path || self.glob.as_ref().is_some_and(|glob| glob.matches(path.as_bytes()))
+    }
+}
+
+impl Glob {
+    fn matches(&self, path: &[u8]) -> bool {
+        if glob::matches(&self.pattern, path) {
+            return true;
+        }
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut suffixes = slashes.filter_map(|at| path.get(at + 1..));
+        !self.anchored && suffixes.any(|suffix| glob::matches(&self.pattern, suffix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_those_of_tar() {
+        for (pattern, left_out, kept) in [
+            ("*.key", &["a.key", "d/a.key", ".key"][..], &["a.keys", "key", "a.key/x"][..]),
+            ("/*.key", &["a.key", "d/a.key"], &["a.keyx"]),
+            ("/d?/x", &["d1/x", "d//x"], &["a/d1/x"]),
+            ("d?/x", &["d1/x", "a/d1/x"], &["ad1/x", "a/bd1/x"]),
+            ("a/*/b", &["a/x/b", "a/x/y/b", "c/a/x/b"], &["a/b"]),
+            ("cache", &["cache"], &["a/cache", "cache2"]),
+            ("/a/b", &["a/b"], &["b", "x/a/b"]),
+            ("./a//b/", &["a/b"], &["x/a/b"]),
+            (r"star\*", &["star*"], &["starx", "d/star*"]),
+            (r"a\\b", &[r"a\b"], &["ab", "a\\\\b"]),
+            (r"\*.*", &["*.c"], &["x.c"]),
+            ("a[1].txt", &["a1.txt", "a[1].txt", "d/a1.txt"], &["d/a[1].txt"]),
+            ("[!a-c]?", &["dx", "é1"], &["ax", "d"]),
+            ("[[:digit:]]*", &["1", "d/2x"], &["x1"]),
+            ("?", &["é", "x", "d/x"], &["xy", ""]),
+            ("[x", &["[x"], &["x"]),
+            ("*", &["a", "a/b"], &[""]),
+        ] {
+            let exclude = Exclude::parse(&[pattern]).unwrap();
+            for path in left_out {
+                let path = TarPath::of_clean(path.as_bytes());
+                assert!(exclude.matches(&path), "{pattern} does not match {path}");
+            }
+            for path in kept {
+                let path = TarPath::of_clean(path.as_bytes());
+                assert!(!exclude.matches(&path), "{pattern} matches {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_matched_nothing_is_known() {
+        let exclude = Exclude::parse(&["*.key", "*.pem", "etc/x", "etc/y"]).unwrap();
+        for path in ["etc/x", "a.key", "b"] {
+            exclude.matches(&TarPath::of_clean(path.as_bytes()));
+        }
+        let unmatched: Vec<_> = exclude.unmatched().map(|(text, path)| (text, path.is_some())).collect();
+        assert_eq!(unmatched, [("*.pem", false), ("etc/y", true)]);
+        for bad in ["/", ".", "", "a/../b", "../*"] {
+            assert!(Exclude::parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}
