@@ -22,6 +22,7 @@ pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(&path).with_context(object)?;
+    cli::private::file(&file).with_context(object)?;
     if let Some(label) = label {
         // The kernel takes the label with its final NUL, as libselinux writes it.
         let value = [label.as_bytes(), b"\0"].concat();

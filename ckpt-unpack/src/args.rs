@@ -90,6 +90,9 @@ pub struct Output {
     /// Extract the content of /dev/shm into DIR [default: it stays a file in the bundle]
     #[arg(long, value_name = "DIR", conflicts_with = "Look")]
     pub shm: Option<PathBuf>,
+    /// Also write to filesystems that are mounted below these directories, and delete in them
+    #[arg(long, conflicts_with = "Look", hide_short_help = true)]
+    pub cross_mounts: bool,
     /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
     #[arg(long, value_name = "LABEL", conflicts_with = "Look", hide_short_help = true)]
     pub mount_label: Option<String>,
@@ -156,10 +159,11 @@ impl Limits {
 
 impl Ownership {
     /// How volumes are extracted; a root file system in the same way but for its devices.
-    pub fn options(&self, limits: &Limits) -> anyhow::Result<ExtractOptions> {
+    pub fn options(&self, limits: &Limits, cross_mounts: bool) -> anyhow::Result<ExtractOptions> {
         let [uid, gid] = self.ids.ranges()?.map(IdMap::new);
         let (ids, devices) = (IdMaps { uid, gid }, Devices::in_volume(limits.no_devices));
-        Ok(ExtractOptions { ids, no_same_owner: self.no_same_owner, devices, ..ExtractOptions::default() })
+        let no_same_owner = self.no_same_owner;
+        Ok(ExtractOptions { ids, no_same_owner, devices, cross_mounts, ..ExtractOptions::default() })
     }
 }
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use args::Args;
 use cli::args::Bounds;
-use cli::{Exit, Session};
+use cli::{Exit, Hint, Session};
 use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
@@ -48,5 +48,11 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 
 /// Adds what helps to an error of reading an archive.
 fn explain(error: anyhow::Error) -> anyhow::Error {
+    if let Some(hint) = tartree::hint(error.as_ref()) {
+        return Hint::on(error, hint);
+    }
+    if Exceeded::in_error(error.as_ref()) == Some(Limit::Memory) {
+        return Hint::on(error, "if you trust it: --max-memory SIZE");
+    }
     Bounds::explain(source::explain(error), Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
 }

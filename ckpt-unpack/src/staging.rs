@@ -1,10 +1,9 @@
 //! A bundle under construction: it is built beside or inside its place and moved there when it is whole.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -135,9 +134,8 @@ fn make(place: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
         let mut name = prefix.to_owned();
         name.push(format!("{}-{attempt}", std::process::id()));
         let dir = place.join(name);
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| dir),
+        if cli::private::dir(&dir)? {
+            return Ok(dir);
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))

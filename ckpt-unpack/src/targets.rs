@@ -1,8 +1,7 @@
 //! What lies outside the bundle: the root file system and the directories of volumes.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -72,7 +71,12 @@ impl Touched {
 impl<'a> Targets<'a> {
     /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
     pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
-        let options = args.ownership.options(&args.limits)?;
+        let output = &args.output;
+        if output.cross_mounts && output.rootfs.is_none() && output.volume.is_empty() && output.shm.is_none()
+        {
+            return Err(cli::usage("--cross-mounts: needs --rootfs, --volume or --shm"));
+        }
+        let options = args.ownership.options(&args.limits, output.cross_mounts)?;
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::name(dir))?;
@@ -137,17 +141,11 @@ impl<'a> Targets<'a> {
         bound: &Bound,
     ) -> anyhow::Result<()> {
         let object = || cli::name(dir);
-        match DirBuilder::new().mode(0o700).create(dir) {
-            // Files of another volume beside those of this one are neither: podman, told to ignore volumes, takes them in silence.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if fs::read_dir(dir).with_context(object)?.next().is_some() {
-                    self.session.warn(format_args!(
-                        "{}: is not empty, what it holds stays beside {member}",
-                        object()
-                    ));
-                }
-            }
-            made => made.with_context(object)?,
+        let is_new = cli::private::dir(dir).with_context(object)?;
+        // Files of another volume beside those of this one are neither: podman, told to ignore volumes, takes them in silence.
+        if !is_new && fs::read_dir(dir).with_context(object)?.next().is_some() {
+            self.session
+                .warn(format_args!("{}: is not empty, what it holds stays beside {member}", object()));
         }
         let root = Root::open(dir).with_context(object)?;
         self.touched.add(dir);

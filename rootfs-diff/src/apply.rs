@@ -35,6 +35,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
             ids: id_maps(&args.ids)?,
             no_same_owner: args.no_same_owner,
             devices: Devices::in_rootfs(args.no_devices),
+            cross_mounts: args.cross_mounts,
             ..ExtractOptions::default()
         };
         Target::Root(Box::new(RootfsApply::new(Extractor::new(root, options))))

@@ -109,6 +109,9 @@ pub struct Apply {
     /// Apply a tar although its names are those of a checkpoint archive or an image
     #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
     pub any_tar: bool,
+    /// Also write to filesystems that are mounted below the root file system, and delete in them
+    #[arg(long, help_heading = "Output")]
+    pub cross_mounts: bool,
     /// List what would be done and do nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

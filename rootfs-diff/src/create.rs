@@ -36,12 +36,13 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     crate::warn_unmatched(session, &options, &mut source);
     let (plan, deleted, mtime) = diff.finish()?;
+    let (json, raw) = deleted::write(&deleted)?;
     let mut files = source.into_new();
     let sink = sink(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
     let output = match &args.deleted {
         Some(file) => {
-            let lists = Lists::write(file, &deleted, args.output.fsync)?;
+            let lists = Lists::write(file, json, raw, args.output.fsync)?;
             let output = write_tar(&plan, &mut files, sink, &mut tally)?;
             lists.commit()?;
             output
@@ -50,10 +51,9 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
             let stream = StreamWriter::on(sink, "rootfs-diff");
             let members = |stream: &mut StreamWriter<_>| -> anyhow::Result<u64> {
                 stream.tar(&Member::RootfsDiff, &plan, &mut files, mtime, &mut tally)?;
-                let (json, raw) = deleted::write(&deleted);
-                for (member, text) in [(Member::DeletedFiles, json), (Member::DeletedFiles0, raw)] {
+                for (member, text) in [(Member::DeletedFiles, &json), (Member::DeletedFiles0, &raw)] {
                     if let Some(text) = text {
-                        stream.small(&member, &text, mtime)?;
+                        stream.small(&member, text, mtime)?;
                     }
                 }
                 Ok(tally.changed)
@@ -105,8 +105,7 @@ struct Lists {
 
 impl Lists {
     /// Always writes FILE, so that the one who applies can name it; FILE0 only when it is needed.
-    fn write(file: &Path, paths: &[TarPath], fsync: bool) -> anyhow::Result<Lists> {
-        let (json, raw) = deleted::write(paths);
+    fn write(file: &Path, json: Option<Vec<u8>>, raw: Option<Vec<u8>>, fsync: bool) -> anyhow::Result<Lists> {
         let mut lists = Lists { json: Output::text(Some(file))?.synced(fsync), raw: None };
         lists.json.write_all(&json.unwrap_or_else(|| b"[]\n".to_vec())).with_context(|| cli::name(file))?;
         let beside = beside(file);
@@ -147,7 +146,7 @@ struct Diff {
     ids: IdMaps,
     inband: bool,
     mtime: Timestamp,
-    /// The first owner that the id maps do not know.
+    /// The first entry that cannot be written: the ID maps lack its owner, or a reader would reject it.
     failed: Option<Error>,
 }
 
@@ -160,6 +159,12 @@ impl Diff {
             inband,
             mtime: Timestamp::default(),
             failed: None,
+        }
+    }
+
+    fn note(&mut self, added: Result<(), Error>) {
+        if let Err(e) = added {
+            self.failed.get_or_insert(e);
         }
     }
 
@@ -177,28 +182,30 @@ impl Changes for Diff {
         if entry.path.is_root() {
             self.mtime = entry.meta.mtime;
         }
-        if let Err(e) = self.ids.map_to_container(&mut entry) {
-            self.failed.get_or_insert(e);
-        }
-        if entry.path.is_root() {
-            self.plan.add_as(entry, ino, ROOT_NAME);
+        let mapped = self.ids.map_to_container(&mut entry);
+        self.note(mapped);
+        let added = if entry.path.is_root() {
+            self.plan.add_as(entry, ino, ROOT_NAME)
         } else {
-            self.plan.add_at(place, entry, ino);
-        }
+            self.plan.add_at(place, entry, ino)
+        };
+        self.note(added);
     }
 
     fn removed(&mut self, path: TarPath, was: &Status) {
         let inband = self.inband && self.plan.add_removal(&path);
         if !inband && was.is_symlink() {
             // podman from 5.8.2 resolves the last component of a deletion: a link's target would be deleted, the link would stay.
-            self.plan.add_tombstone(&path);
+            let added = self.plan.add_tombstone(&path);
+            self.note(added);
         }
         self.deleted.push(path);
     }
 
     fn replaced(&mut self, path: &TarPath) {
         if !(self.inband && self.plan.add_removal(path)) {
-            self.plan.add_tombstone(path);
+            let added = self.plan.add_tombstone(path);
+            self.note(added);
         }
     }
 }

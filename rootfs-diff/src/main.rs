@@ -31,7 +31,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 }
 
 fn explain(error: anyhow::Error) -> anyhow::Error {
-    if let Some(hint) = checkpoint::hint_in(error.chain()) {
+    if let Some(hint) = checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         return cli::Hint::on(error, hint);
     }
     Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)

@@ -53,6 +53,10 @@ struct Layer {
 }
 
 impl Layer {
+    fn note(&mut self, added: Result<(), Error>) {
+        added.unwrap_or_else(|e| self.fail(e));
+    }
+
     fn fail(&mut self, e: Error) {
         self.failed.get_or_insert(e);
     }
@@ -66,24 +70,26 @@ impl Changes for Layer {
             self.fail(Error::Unsupported { object: entry.path.to_string(), what });
             return;
         }
-        if let Err(e) = self.ids.map_to_container(&mut entry) {
-            self.fail(e);
-        }
+        let mapped = self.ids.map_to_container(&mut entry);
+        self.note(mapped);
         // image-spec, layer.md: SHOULD NOT have sparse files. busybox, npm's tar and the tar crate extract one as a regular file
         // GNUSparseFile.0/NAME, map included.
         if let Kind::File { map, .. } = &mut entry.kind {
             *map = None;
         }
         let opaque = self.opaque.take_if(|path| *path == entry.path);
-        self.plan.add_at(place, entry, ino);
+        let added = self.plan.add_at(place, entry, ino);
+        self.note(added);
         if let Some(path) = opaque {
-            self.plan.add_tombstone(&path.child(OPAQUE));
+            let added = self.plan.add_tombstone(&path.child(OPAQUE));
+            self.note(added);
         }
     }
 
     fn removed(&mut self, path: TarPath, _was: &Status) {
         if let (Some(parent), Some((_, name))) = (path.parent(), path.split()) {
-            self.plan.add_tombstone(&parent.child(&[WHITEOUT, OsStr::as_bytes(name)].concat()));
+            let added = self.plan.add_tombstone(&parent.child(&[WHITEOUT, OsStr::as_bytes(name)].concat()));
+            self.note(added);
         }
     }
 

@@ -140,11 +140,11 @@ fn make_directory(path: &Path, mode: u32, uid: u32, gid: u32, like: Option<&str>
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && fs::symlink_metadata(path)?.is_dir() => {
-            return Ok(());
-        }
-        made => made?,
+    if !cli::private::dir(path)? {
+        return match fs::symlink_metadata(path)?.is_dir() {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::AlreadyExists).into()),
+        };
     }
     let dir = File::open(path)?;
     fchown(&dir, Some(uid), Some(gid))?;
@@ -163,6 +163,7 @@ fn copy_file(from: &Path, to: &Path, mode: u32, uid: u32, gid: u32) -> anyhow::R
         _ => {}
     }
     let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    cli::private::file(&copy)?;
     io::copy(&mut source, &mut copy)?;
     fchown(&copy, Some(uid), Some(gid))?;
     copy.set_permissions(fs::Permissions::from_mode(mode))?;

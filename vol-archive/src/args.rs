@@ -68,6 +68,9 @@ pub struct Extract {
     /// Empty the directory first
     #[arg(long, help_heading = "Output")]
     pub replace: bool,
+    /// Also write to filesystems that are mounted below the directory, and empty them with --replace
+    #[arg(long, help_heading = "Output")]
+    pub cross_mounts: bool,
     #[command(flatten)]
     pub durable: Durable,
     /// Give everything to the user who extracts, and drop setuid and setgid

@@ -7,8 +7,8 @@ use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Counted, Exit, Output, Session};
 use tartree::{
-    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Passage, Plan, Root, RootName, Sink, Status, Tally, TarPath,
-    Timestamp, Visit, Walk,
+    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Outgoing, Passage, Plan, Root, RootName, Sink, Status, Tally,
+    TarPath, Timestamp, Visit, Walk,
 };
 
 use crate::args::{Create, id_maps};
@@ -83,12 +83,17 @@ impl Scope {
     fn visit(&self, path: &TarPath, status: &Status, root: &Status) -> Visit {
         if self.exclude.matches(path) {
             Visit::Skip
-        } else if self.one_file_system && status.identity().dev != root.identity().dev {
+        } else if self.one_file_system && is_elsewhere(status, root) {
             Visit::TakeEmpty
         } else {
             Visit::Take
         }
     }
+}
+
+/// Whether an object is on another filesystem than the root, or on another mount of the same: a bind mount.
+fn is_elsewhere(status: &Status, root: &Status) -> bool {
+    status.identity().dev != root.identity().dev || status.mount() != root.mount()
 }
 
 /// Writes a tar that is in no other: nobody asks for its size beforehand, so one pass does.
@@ -104,9 +109,11 @@ fn write(
     let mut walk = Walk::new(&root, |path, status| scope.visit(path, status, &top))
         .with_context(object)?
         .opening_files();
+    let mut outgoing = Outgoing::default();
     while let Some(mut found) = walk.next(tally).with_context(object)? {
         scope.ids.map_to_container(&mut found.entry).with_context(object)?;
-        tartree::write_found(sink, found, RootName::Dot, &mut root, tally).with_context(object)?;
+        tartree::write_found(sink, found, RootName::Dot, &mut root, &mut outgoing, tally)
+            .with_context(object)?;
     }
     Ok(sink.put(&END_OF_ARCHIVE)?)
 }
@@ -137,10 +144,10 @@ impl Source {
             let ino = found.status.identity().ino;
             if entry.path.is_root() {
                 for &name in root_names {
-                    plan.add_as(entry.clone(), ino, name);
+                    plan.add_as(entry.clone(), ino, name).with_context(|| cli::name(dir))?;
                 }
             } else {
-                plan.add(entry, ino);
+                plan.add(entry, ino).with_context(|| cli::name(dir))?;
             }
         }
         drop(walk);

@@ -1,9 +1,7 @@
 //! `vol-archive extract`.
 
-use std::fs::DirBuilder;
 use std::io::{BufReader, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,9 +10,7 @@ use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::tar_input::TarInput;
 use checkpoint::tar_kind::{Evidence, TarKind};
 use cli::{Counted, Exit, Hint, Input, Session};
-use tartree::{
-    Devices, ExtractOptions, Extractor, Keep, Notice, Reader, Root, TarPath, extract_tar, remove_tree,
-};
+use tartree::{Devices, ExtractOptions, Extractor, Notice, Reader, Root, extract_tar};
 
 use crate::args::{Extract, id_maps, limits};
 use crate::volume::{Operands, no_directory_twice, none_left, operands, take};
@@ -24,6 +20,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
         ids: id_maps(&args.ids)?,
         no_same_owner: args.no_same_owner,
         devices: Devices::in_volume(args.no_devices),
+        cross_mounts: args.cross_mounts,
         ..ExtractOptions::default()
     };
     let limits = limits(&args.bounds);
@@ -124,17 +121,14 @@ impl Extraction<'_> {
     fn run(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
         let Extraction { dir, session, .. } = *self;
         let object = || cli::name(dir);
-        match DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            made => made.with_context(object)?,
-        }
+        cli::private::dir(dir).with_context(object)?;
         let root = Root::open(dir).with_context(object)?;
-        if self.args.replace {
-            empty(&root).with_context(object)?;
-        }
         let name = object();
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
+        if self.args.replace {
+            extractor.empty().with_context(object)?;
+        }
         let mut evidence = Evidence::default();
         extract_tar(reader, &mut extractor, &mut notices, |entry| {
             evidence.add(entry);
@@ -144,13 +138,4 @@ impl Extraction<'_> {
         extractor.finish(&mut notices).with_context(object)?;
         Ok(evidence.kind())
     }
-}
-
-fn empty(root: &Root) -> anyhow::Result<()> {
-    for name in tartree::names(root.fd(), ".".as_ref())? {
-        let path = TarPath::root().child(name.to_bytes());
-        remove_tree(root.fd(), path.as_os_str(), &path, &mut |_| Keep::Remove)
-            .with_context(|| path.to_string())?;
-    }
-    Ok(())
 }

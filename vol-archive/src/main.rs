@@ -29,7 +29,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 
 /// Adds what helps to an error of reading a tar.
 fn explain(error: anyhow::Error) -> anyhow::Error {
-    match checkpoint::hint_in(error.chain()) {
+    match checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         Some(hint) => cli::Hint::on(error, hint),
         None => Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes),
     }

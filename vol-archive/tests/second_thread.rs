@@ -114,7 +114,7 @@ fn files_before_an_error_are_whole() {
     let output = extract(&[TOOL], &tar, out.path());
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("f149/below: something that is not a directory stands"), "{stderr}");
+    assert!(stderr.contains("f149/below: a parent path component is not a directory"), "{stderr}");
     for n in 0..FILES {
         let path = out.path().join(format!("f{n}"));
         assert!(fs::read(&path).unwrap() == content(n), "f{n}");

@@ -13,16 +13,26 @@ pub const LIMIT: u64 = 40 << 20;
 /// Paths in one list: each takes memory beside its bytes.
 const PATHS: usize = 1 << 20;
 
+/// `deleted.files` and `deleted.files0`, each `None` if it would be empty.
+pub type Documents = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// The two documents for these paths, each `None` when it would be empty: JSON for those whose names are UTF-8,
 /// NUL-separated bytes for the others. Paths are absolute, as podman writes them.
-pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+///
+/// # Errors
+/// Returns an error if [`read`] or [`read0`] would reject a list.
+pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> Result<Documents> {
     let mut text: Vec<String> = Vec::new();
-    let mut raw = Vec::new();
+    let (mut raw, mut raw_paths) = (Vec::new(), 0);
     for path in paths {
+        if path.as_bytes().len() >= Limits::default().name_bytes {
+            return Err(Error::member("deleted.files", format!("a path of {} bytes", path.as_bytes().len())));
+        }
         match std::str::from_utf8(path.as_bytes()) {
             Ok(path) => text.push(format!("/{path}")),
             // Go would write U+FFFD here and later delete another file.
             Err(_) => {
+                raw_paths += 1;
                 raw.push(b'/');
                 raw.extend_from_slice(path.as_bytes());
                 raw.push(0);
@@ -34,7 +44,15 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> (Option<Vec<u8
         json.push(b'\n');
         json
     });
-    (json, (!raw.is_empty()).then_some(raw))
+    let raw = (!raw.is_empty()).then_some(raw);
+    for (name, list, paths) in [("deleted.files", &json, text.len()), ("deleted.files0", &raw, raw_paths)] {
+        let bytes = list.as_ref().map_or(0, Vec::len) as u64;
+        if paths > PATHS || bytes > LIMIT {
+            let what = format!("{paths} paths in {bytes} bytes, readers accept {PATHS} in {LIMIT}");
+            return Err(Error::member(name, what));
+        }
+    }
+    Ok((json, raw))
 }
 
 /// Reads `deleted.files`: a JSON array of paths, or Go's `null` for none. Relative paths, duplicates and any order are
@@ -114,14 +132,20 @@ mod tests {
     #[test]
     fn lists_survive_with_any_bytes() {
         let paths = [path(b"a/b"), path(b"\"\\\n"), path(b"x\xff/y"), path("ü".as_bytes())];
-        let (json, raw) = write(&paths);
+        let (json, raw) = write(&paths).unwrap();
         let mut back = read(&json.unwrap()).unwrap();
         back.extend(read0(&raw.unwrap()).unwrap());
         back.sort();
         let mut all = paths.to_vec();
         all.sort();
         assert_eq!(back, all);
-        assert_eq!(write(&[]), (None, None));
+        assert_eq!(write(&[]).unwrap(), (None, None));
+        let long = |len| TarPath::root().child(&vec![b'd'; len]);
+        assert!(read(&write(&[long(65_535)]).unwrap().0.unwrap()).is_ok());
+        assert!(write(&[long(65_536)]).is_err());
+        let many = vec![path(b"a"); PATHS + 1];
+        assert!(read(&write(&many[1..]).unwrap().0.unwrap()).is_ok());
+        assert!(write(&many).is_err());
     }
 
     #[test]

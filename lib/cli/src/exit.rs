@@ -180,7 +180,13 @@ pub fn tell(session: &Session, error: &anyhow::Error) {
     session.error(format_args!("{error:#}"));
     if let Some(h) = error.chain().find_map(|e| e.downcast_ref::<Hint>()) {
         session.hint(&h.hint);
+    } else if error.chain().any(is_out_of_descriptors) {
+        session.hint("allow more open files: ulimit -n 1024");
     }
+}
+
+fn is_out_of_descriptors(e: &(dyn std::error::Error + 'static)) -> bool {
+    e.downcast_ref::<std::io::Error>().is_some_and(|e| e.raw_os_error() == Some(libc::EMFILE))
 }
 
 fn is_reader_gone(e: &(dyn std::error::Error + 'static)) -> bool {

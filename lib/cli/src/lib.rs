@@ -14,6 +14,7 @@ mod findings;
 mod input;
 pub mod message;
 mod output;
+pub mod private;
 mod producer;
 mod progress;
 mod remove;

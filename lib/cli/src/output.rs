@@ -12,6 +12,7 @@ use nix::unistd::linkat;
 
 use crate::exit::{Hint, usage};
 use crate::message::name;
+use crate::private;
 use crate::signal::Temporary;
 
 /// The reader of standard output went away.
@@ -52,7 +53,7 @@ struct Named {
 }
 
 impl Named {
-    /// Makes the file, mode 0600, in `dir`.
+    /// Makes the file, mode 0600 and without ACLs, in `dir`.
     fn new(dir: &Path) -> io::Result<Named> {
         let mut removed = None;
         let prefix = format!(".ckpt-{}-", std::process::id());
@@ -61,6 +62,7 @@ impl Named {
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
         })?;
         let _removed = removed.unwrap_or_else(|| Temporary::new(file.path()));
+        private::file(file.as_file())?;
         Ok(Named { file, _removed })
     }
 }
@@ -225,7 +227,10 @@ fn file_sink(path: &Path) -> io::Result<Sink> {
     let dir = directory_of(&path);
     // Mode 0600: an archive holds all memory of a process, keys included.
     match OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
-        Ok(file) => Ok(Sink::Unnamed(file, path)),
+        Ok(file) => {
+            private::file(&file)?;
+            Ok(Sink::Unnamed(file, path))
+        }
         Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {
             Ok(Sink::Named(Named::new(dir)?, path))
         }

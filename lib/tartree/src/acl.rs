@@ -101,6 +101,30 @@ fn entries(value: &[u8]) -> Option<impl Iterator<Item = (u16, u8, u32)>> {
     })
 }
 
+/// The ACL with the IDs of its named users and groups mapped; `None` if it has none, or if it is no ACL.
+///
+/// # Errors
+/// Returns "user" or "group" and the ID if that one is not mapped.
+pub(crate) fn mapped(
+    value: &[u8],
+    user: impl Fn(u32) -> Option<u32>,
+    group: impl Fn(u32) -> Option<u32>,
+) -> Result<Option<Vec<u8>>, (&'static str, u32)> {
+    let Some(entries) = entries(value) else { return Ok(None) };
+    let mut changed: Option<Vec<u8>> = None;
+    for (at, (tag, _, id)) in entries.enumerate() {
+        let new = match tag {
+            USER => user(id).ok_or(("user", id))?,
+            GROUP => group(id).ok_or(("group", id))?,
+            _ => continue,
+        };
+        // Each entry has 8 bytes, the ID is the last four.
+        let end = 4 + (at + 1) * 8;
+        changed.get_or_insert_with(|| value.to_vec())[end - 4..end].copy_from_slice(&new.to_le_bytes());
+    }
+    Ok(changed)
+}
+
 fn to_text(value: &[u8]) -> Option<String> {
     let mut text = String::new();
     for (tag, perm, id) in entries(value)? {
@@ -163,6 +187,21 @@ mod tests {
         assert_eq!(to_text(&[2, 0, 0, 0]), None);
         assert_eq!(to_text(&[1, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255]), None);
         assert_eq!(to_text(&[2, 0, 0, 0, 1, 0, 6]), None);
+    }
+
+    #[test]
+    fn named_entries_are_mapped_and_no_others() {
+        let acl = from_text(b"user::rw-,user:5:r--,user:9:rwx,group::r--,group:5:rwx,mask::r--,other::---")
+            .unwrap();
+        let (user, group) = (|id| Some(id + 100), |id| Some(id + 2000));
+        let text = "user::rw-,user:105:r--,user:109:rwx,group::r--,group:2005:rwx,mask::r--,other::---";
+        assert_eq!(to_text(&mapped(&acl, user, group).unwrap().unwrap()).unwrap(), text);
+        assert_eq!(mapped(&acl, |id| (id != 9).then_some(id), group), Err(("user", 9)));
+        assert_eq!(mapped(&acl, user, |_| None), Err(("group", 5)));
+        let plain = from_text(b"user::rwx,group::r-x,other::r--").unwrap();
+        for value in [&plain[..], b"", b"\x02\0\0", &[2, 0, 0, 0, 2, 0, 7, 0, 1]] {
+            assert_eq!(mapped(value, |_| None, |_| None), Ok(None), "{value:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, openat, readlinkat, statx,
+};
 
 use crate::attributes;
 use crate::entry::{Kind, Meta, Timestamp, Xattr};
@@ -49,6 +51,16 @@ impl Status {
     /// The mount it lies on.
     pub fn mount(&self) -> u64 {
         self.raw.stx_mnt_id
+    }
+
+    /// Whether it must not be changed, renamed or removed (`chattr +i`).
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.raw.stx_attributes.contains(StatxAttributes::IMMUTABLE)
+    }
+
+    /// Whether it may only grow (`chattr +a`).
+    pub(crate) fn is_append_only(&self) -> bool {
+        self.raw.stx_attributes.contains(StatxAttributes::APPEND)
     }
 
     /// How many names it has.

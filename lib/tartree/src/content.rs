@@ -9,6 +9,7 @@ use crate::capture::Status;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::{Error, Result};
 use crate::notice::{Notice, Notices};
+use crate::outgoing::Outgoing;
 use crate::root::Root;
 use crate::sink::{Destination, Sink};
 use crate::walk::{Found, is_gone};
@@ -20,15 +21,17 @@ const LOOK_AGAIN: u64 = 64 << 10;
 /// Writes what a walk has just found: header, content and padding. Files that the walk did not open are opened below `source`.
 ///
 /// # Errors
-/// As [`write_content`].
+/// As [`write_content`], and if a reader would reject the entry.
 pub fn write_found<W: Destination>(
     sink: &mut Sink<W>,
     found: Found,
     name: RootName,
     source: &mut Root,
+    outgoing: &mut Outgoing,
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let Found { entry, status, file } = found;
+    outgoing.check(&entry, name)?;
     let position = sink.position();
     sink.encoded(|out| encode_aligned(out, &entry, name, position))?;
     let ino = status.identity().ino;

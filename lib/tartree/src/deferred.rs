@@ -16,7 +16,31 @@ pub(crate) struct Deferred {
     /// The path of each, and its attributes.
     bytes: Vec<u8>,
     dirs: Vec<Dir>,
-    attributes: usize,
+    kept: KeptAttributes,
+}
+
+/// The attributes of the directories of a tar, which an extraction keeps to its end.
+#[derive(Default)]
+pub(crate) struct KeptAttributes {
+    bytes: usize,
+    dirs: usize,
+}
+
+impl KeptAttributes {
+    /// Counts those of one directory more.
+    ///
+    /// # Errors
+    /// Returns an error if there are more than an extraction keeps.
+    pub fn add(&mut self, dir: &Entry) -> Result<()> {
+        self.bytes += dir.meta.xattrs.iter().map(|x| x.name.len() + x.value.len()).sum::<usize>();
+        let most = ATTRIBUTES.max(self.dirs.saturating_mul(ATTRIBUTES_EACH));
+        self.dirs += 1;
+        if self.bytes <= most {
+            return Ok(());
+        }
+        let what = format!("directories with more than {most} bytes of attributes");
+        Err(Error::limit(&dir.path, Limit::DirectoryAttributes, what))
+    }
 }
 
 /// All but path and attributes.
@@ -25,8 +49,8 @@ struct Dir {
     path: u32,
     xattrs: u32,
     mode: u16,
-    /// Made below a directory with a default ACL: what it inherited goes unless the entry has it.
-    inherited: bool,
+    /// It was there before, or was made below a directory with a default ACL: ACLs that the entry does not have go.
+    may_have_acls: bool,
     uid: u32,
     gid: u32,
     nsec: u32,
@@ -38,17 +62,9 @@ impl Deferred {
     ///
     /// # Errors
     /// When there are more attributes than an honest tar has.
-    pub fn push(&mut self, entry: &Entry, inherited: bool) -> Result<()> {
+    pub fn push(&mut self, entry: &Entry, may_have_acls: bool) -> Result<()> {
         let Meta { mode, uid, gid, mtime, xattrs } = &entry.meta;
-        self.attributes += xattrs.iter().map(|x| x.name.len() + x.value.len()).sum::<usize>();
-        let most = ATTRIBUTES.max(self.dirs.len().saturating_mul(ATTRIBUTES_EACH));
-        if self.attributes > most {
-            return Err(Error::limit(
-                &entry.path,
-                Limit::DirectoryAttributes,
-                format!("directories with more than {most} bytes of attributes"),
-            ));
-        }
+        self.kept.add(entry)?;
         let start = self.bytes.len();
         let path = entry.path.as_bytes();
         self.bytes.extend_from_slice(path);
@@ -62,7 +78,7 @@ impl Deferred {
             path: path.len() as u32,
             xattrs: xattrs.len() as u32,
             mode: *mode as u16,
-            inherited,
+            may_have_acls,
             uid: *uid,
             gid: *gid,
             nsec: mtime.nsec,
@@ -71,7 +87,7 @@ impl Deferred {
         Ok(())
     }
 
-    /// The deepest first, and of a directory that came more than once the last; with whether it inherited an ACL any time.
+    /// The deepest first, and of a directory that came more than once the last; with whether it may have ACLs that are not the entry's.
     pub fn deepest_first(mut self) -> impl Iterator<Item = (Entry, bool)> {
         let bytes = std::mem::take(&mut self.bytes);
         let path = |dir: &Dir| &bytes[dir.start..dir.start + dir.path as usize];
@@ -80,10 +96,10 @@ impl Deferred {
         self.dirs.sort_unstable_by(|a, b| path(b).cmp(path(a)).then(b.start.cmp(&a.start)));
         self.dirs.dedup_by(|earlier, last| {
             let again = path(earlier) == path(last);
-            last.inherited |= again && earlier.inherited;
+            last.may_have_acls |= again && earlier.may_have_acls;
             again
         });
-        self.dirs.into_iter().map(move |dir| (entry(&bytes, &dir), dir.inherited))
+        self.dirs.into_iter().map(move |dir| (entry(&bytes, &dir), dir.may_have_acls))
     }
 
     fn string(&mut self, bytes: &[u8]) {

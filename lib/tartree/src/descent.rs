@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, ResolveFlag};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
 
 use crate::path::TarPath;
@@ -19,6 +19,7 @@ const OPEN: usize = 16;
 /// The way from a base directory down to the one being listed.
 pub(crate) struct Descent {
     base: Arc<OwnedFd>,
+    resolve: ResolveFlag,
     frames: Vec<Frame>,
 }
 
@@ -49,10 +50,15 @@ impl Frame {
 impl Descent {
     /// Starts with the content of `base`.
     pub fn new(base: BorrowedFd<'_>) -> io::Result<Descent> {
+        Descent::by(base, ResolveFlag::empty())
+    }
+
+    /// As [`new`](Descent::new), where directories are opened with `resolve`.
+    pub fn by(base: BorrowedFd<'_>, resolve: ResolveFlag) -> io::Result<Descent> {
         // A descriptor of our own: the listing position of `base` is not ours to move, and it may be O_PATH.
         let fd = open_dir(base, OsStr::new("."))?;
         let names = list(fd.as_fd())?;
-        Ok(Descent { base: Arc::new(fd), frames: vec![Frame::new(TarPath::root(), None, names)] })
+        Ok(Descent { base: Arc::new(fd), resolve, frames: vec![Frame::new(TarPath::root(), None, names)] })
     }
 
     /// Path of the current directory below the base; `None` when all is visited.
@@ -79,12 +85,15 @@ impl Descent {
 
     /// The current directory.
     pub fn dir(&mut self) -> io::Result<&Arc<OwnedFd>> {
-        let base = &self.base;
+        let (base, resolve) = (&self.base, self.resolve);
         match self.frames.last_mut() {
             Some(frame) if !frame.path.is_root() => {
                 let fd = match frame.fd.take() {
                     Some(fd) => fd,
-                    None => Arc::new(open_below(base.as_fd(), frame.path.as_bytes(), OFlag::O_RDONLY)?),
+                    None => {
+                        let path = frame.path.as_bytes();
+                        Arc::new(open_below(base.as_fd(), path, OFlag::O_RDONLY, resolve)?)
+                    }
                 };
                 Ok(frame.fd.insert(fd))
             }
@@ -94,7 +103,13 @@ impl Descent {
 
     /// Goes down into the directory `name` of the current one.
     pub fn enter(&mut self, name: &OsStr) -> io::Result<()> {
-        let fd = open_dir(self.dir()?.as_fd(), name)?;
+        let resolve = self.resolve;
+        let fd = open_dir_by(self.dir()?.as_fd(), name, resolve)?;
+        self.enter_opened(name, fd)
+    }
+
+    /// As [`enter`](Descent::enter), where `fd` is that directory, opened for listing.
+    pub fn enter_opened(&mut self, name: &OsStr, fd: OwnedFd) -> io::Result<()> {
         let names = list(fd.as_fd())?;
         let path = self.path().map(|path| path.child(name.as_bytes())).unwrap_or_default();
         self.frames.push(Frame::new(path, Some(Arc::new(fd)), names));
@@ -117,6 +132,18 @@ pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>
     match openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(rustix::io::Errno::PERM) => Ok(openat(dir, name, flags, Mode::empty())?),
         opened => Ok(opened?),
+    }
+}
+
+/// As [`open_dir`], with `resolve`.
+pub(crate) fn open_dir_by(dir: BorrowedFd<'_>, name: &OsStr, resolve: ResolveFlag) -> io::Result<OwnedFd> {
+    if resolve.is_empty() {
+        return open_dir(dir, name);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW;
+    match open_below(dir, name.as_bytes(), flags | OFlag::O_NOATIME, resolve) {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) => open_below(dir, name.as_bytes(), flags, resolve),
+        opened => opened,
     }
 }
 

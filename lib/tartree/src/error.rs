@@ -52,6 +52,33 @@ pub enum Error {
         /// The object.
         object: String,
     },
+    /// The object is a mount point or lies on a filesystem that is mounted below the root, and the caller did not ask to
+    /// cross mounts.
+    #[error("{object}: {}", where_mounted(object, mount_point))]
+    Mounted {
+        /// The object.
+        object: String,
+        /// The mount point; empty if it is not known.
+        mount_point: String,
+    },
+    /// The user namespace of this process has no ID for an owner.
+    #[error("{object}: {what} is not mapped in this user namespace")]
+    NotMapped {
+        /// The object.
+        object: String,
+        /// The ID and what it is: "owner 70000:70000".
+        what: String,
+    },
+    /// A device node that this process must not make.
+    #[error("{object}: {device}")]
+    Device {
+        /// The object.
+        object: String,
+        /// The device: "device 8:0".
+        device: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// More than the caller allowed; see [`Limits`](crate::Limits).
     #[error("{object}")]
     Limit {
@@ -75,6 +102,10 @@ impl Error {
         Error::Io { object: object.to_string(), source: source.into() }
     }
 
+    pub(crate) fn mounted(object: impl ToString, mount_point: impl ToString) -> Error {
+        Error::Mounted { object: object.to_string(), mount_point: mount_point.to_string() }
+    }
+
     pub(crate) fn malformed(object: impl ToString, what: impl ToString) -> Error {
         Error::Malformed { object: object.to_string(), what: what.to_string() }
     }
@@ -82,4 +113,32 @@ impl Error {
     pub(crate) fn limit(object: impl ToString, limit: Limit, what: impl Into<String>) -> Error {
         Error::Limit { object: object.to_string(), source: Exceeded::new(limit, what) }
     }
+}
+
+fn where_mounted(object: &str, mount_point: &str) -> String {
+    match mount_point {
+        "" => "is on another mount than the root".into(),
+        here if here == object => "another filesystem is mounted here".into(),
+        there => format!("another filesystem is mounted at {there}"),
+    }
+}
+
+/// Returns the flag that helps with an error of extracting, if one does. Reads the whole chain of causes.
+pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<Error>() {
+            Some(Error::Mounted { .. }) => {
+                return Some("unmount it, or change what is mounted there too: --cross-mounts");
+            }
+            Some(Error::NotMapped { .. }) => {
+                return Some(
+                    "map it: --uidmap C:H:S --gidmap C:H:S, or give everything to the user who extracts: --no-same-owner",
+                );
+            }
+            Some(Error::Device { .. }) => return Some("leave devices out: --no-devices"),
+            _ => next = error.source(),
+        }
+    }
+    None
 }

@@ -14,18 +14,19 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::{geteuid, linkat, symlinkat};
 
-use crate::acl;
-use crate::capture::{Status, proc_path};
+use crate::capture::Status;
 use crate::deferred::Deferred;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
+use crate::inherited;
 use crate::metadata::{Metadata, first_mode};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 use crate::read::{Content, Direct, Item, Reader};
-use crate::remove::{Keep, remove_tree};
-use crate::root::{Root, parent_error};
+use crate::refusal;
+use crate::remove::Keep;
+use crate::root::Root;
 use crate::write_behind::WriteBehind;
 
 /// Files of so many bytes and more are moved, where the input can do that: to read and to write them is as fast with two threads,
@@ -43,6 +44,9 @@ pub struct ExtractOptions {
     pub devices: Devices,
     /// What becomes of the zeros in files.
     pub zeros: Zeros,
+    /// Whether filesystems that are mounted below the root are written to and emptied like the rest. Otherwise
+    /// an entry or a removal that would do so is an error.
+    pub cross_mounts: bool,
 }
 
 /// What becomes of pages of zeros in the data of a file.
@@ -98,8 +102,11 @@ pub struct Extractor {
 
 impl Extractor {
     /// Extracts below `root`.
-    pub fn new(root: Root, options: ExtractOptions) -> Extractor {
-        let ExtractOptions { ids, no_same_owner, devices, zeros } = options;
+    pub fn new(mut root: Root, options: ExtractOptions) -> Extractor {
+        let ExtractOptions { ids, no_same_owner, devices, zeros, cross_mounts } = options;
+        if !cross_mounts {
+            root.stay_on_its_mount();
+        }
         let metadata = Metadata::new(ids, no_same_owner);
         let files = WriteBehind::new(metadata.another());
         Extractor { root, devices, zeros, metadata, files, dirs: Deferred::default(), inherits: None }
@@ -126,7 +133,8 @@ impl Extractor {
         let path = &entry.path;
         if path.is_root() {
             return match entry.kind {
-                Kind::Dir => self.dirs.push(entry, false),
+                // It was there, perhaps with ACLs.
+                Kind::Dir => self.dirs.push(entry, true),
                 _ => Err(Error::malformed(path, "the root is not a directory")),
             };
         }
@@ -134,8 +142,8 @@ impl Extractor {
             Kind::Dir => {
                 let made =
                     self.create(path, |dir, name| mkdirat(dir, name, Mode::S_IRWXU), Existing::KeepDir)?;
-                let inherited = made && self.inherits_acl(path)?;
-                self.dirs.push(entry, inherited)
+                let may_have_acls = !made || self.inherits_acl(path)?;
+                self.dirs.push(entry, may_have_acls)
             }
             Kind::File { size, map } => {
                 let mut file = None;
@@ -171,22 +179,36 @@ impl Extractor {
         }
     }
 
-    /// Removes what is at `path`, except what `keep` spares; gives whether all of it is gone. A parent that is
-    /// missing, or is no directory, means it is gone already.
+    /// Removes what is at `path`, except what `keep` spares; returns whether all of it is gone. A parent that is missing, or is
+    /// no directory, means it is gone already.
     ///
     /// # Errors
-    /// [`Error::ThroughLink`] where the parent is reached through a symbolic link, and the kernel's for the removal.
+    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link, [`Error::Mounted`] before anything
+    /// is removed if mounts must not be crossed, and an error if something cannot be removed, as a mount point cannot.
     pub fn remove(&mut self, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep) -> Result<bool> {
-        self.root.forget(path);
         self.inherits = None;
-        match self.root.parent(path) {
-            Ok((_, name)) if name.is_empty() => Err(Error::malformed(path, "the root cannot be removed")),
-            Ok((dir, name)) => remove_tree(dir, name, path, keep).map_err(|e| Error::io(path, e)),
-            Err(e) => match e.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(true),
-                _ => Err(parent_error(path, e)),
-            },
+        let gone = self.root.remove(path, keep)?;
+        if !gone && self.root.has_mounts_to_keep(path) {
+            return Err(Error::io(format!("{path}: is or has a mount point"), Errno::EBUSY));
         }
+        Ok(gone)
+    }
+
+    /// Removes everything below the root. If mounts may be crossed, what is mounted there is emptied, and the mount
+    /// points stay.
+    ///
+    /// # Errors
+    /// As [`remove`](Extractor::remove).
+    pub fn empty(&mut self) -> Result<()> {
+        let root = TarPath::root();
+        let names = crate::names(self.root.fd(), ".".as_ref()).map_err(|e| Error::io(&root, e))?;
+        if !names.is_empty() {
+            self.root.has_no_mounts(&root)?;
+        }
+        for name in names {
+            self.root.remove(&root.child(name.to_bytes()), &mut |_| Keep::Remove)?;
+        }
+        Ok(())
     }
 
     /// Lists the entries of the root directory.
@@ -206,15 +228,15 @@ impl Extractor {
     /// When a file cannot be written or a directory's metadata not be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
         self.metadata.add(self.files.finish(notices)?);
-        for (entry, inherited) in self.dirs.deepest_first() {
+        for (entry, may_have_acls) in self.dirs.deepest_first() {
             let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,
                 // Replaced by a later entry, or removed by the deletion list.
                 Err(e) if crate::walk::is_gone(&e) => continue,
-                Err(e) => return Err(Error::io(path, e)),
+                Err(e) => return Err(self.root.parent_error(path, e)),
             };
-            self.metadata.of_pinned(&fd, &entry, inherited, notices)?;
+            self.metadata.of_pinned(&fd, &entry, may_have_acls, notices)?;
         }
         self.metadata.tell(notices);
         Ok(())
@@ -231,14 +253,17 @@ impl Extractor {
         match make(dir, name) {
             Ok(()) => return Ok(true),
             Err(Errno::EEXIST) => {}
-            Err(e) => return Err(Error::io(path, e)),
+            Err(e) => return Err(refusal::error(dir, name, path, e)),
         }
-        if existing == Existing::KeepDir && Status::at(dir, name).is_ok_and(|status| status.is_dir()) {
-            return Ok(false);
+        if existing == Existing::KeepDir {
+            if let Some(status) = Status::at(dir, name).ok().filter(Status::is_dir) {
+                self.root.on_its_mount(path, &status)?;
+                return Ok(false);
+            }
         }
         self.remove(path, &mut |_| Keep::Remove)?;
         let (dir, name) = self.root.make_parent(path)?;
-        make(dir, name).map_err(|e| Error::io(path, e))?;
+        make(dir, name).map_err(|e| refusal::error(dir, name, path, e))?;
         Ok(true)
     }
 
@@ -275,10 +300,13 @@ impl Extractor {
         if target.is_root() || path == target {
             return Err(Error::malformed(path, format!("hard link to {target}")));
         }
-        let (target_dir, target_name) = self.root.parent(target).map_err(|e| parent_error(target, e))?;
-        let target_dir = target_dir.try_clone_to_owned().map_err(|e| Error::io(target, e))?;
+        let (target_dir, target_name) = match self.root.parent(target) {
+            Ok((dir, name)) => (dir.try_clone_to_owned().map_err(|e| Error::io(target, e))?, name),
+            Err(e) => return Err(self.root.parent_error(target, e)),
+        };
         let aim = Status::at(target_dir.as_fd(), target_name)
             .map_err(|e| Error::io(format!("{path}: hard link to {target}"), e))?;
+        self.root.on_its_mount(target, &aim)?;
         if aim.is_dir() {
             return Err(Error::malformed(path, format!("hard link to {target}, which is a directory")));
         }
@@ -310,7 +338,16 @@ impl Extractor {
         }
         let device = makedev(u64::from(major), u64::from(minor));
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        self.create(&entry.path, |dir, name| mknodat(dir, name, kind, mode, device), Existing::Replace)?;
+        let make = |dir: BorrowedFd<'_>, name: &OsStr| mknodat(dir, name, kind, mode, device);
+        self.create(&entry.path, make, Existing::Replace).map_err(|e| match e {
+            Error::Io { source, .. }
+                if kind != SFlag::S_IFIFO && source.raw_os_error() == Some(libc::EPERM) =>
+            {
+                let device = format!("device {major}:{minor}");
+                Error::Device { object: entry.path.to_string(), device, source }
+            }
+            e => e,
+        })?;
         self.finish_node(entry, notices)
     }
 
@@ -338,8 +375,7 @@ impl Extractor {
             }
         }
         let dir = self.root.dir(parent).map_err(|e| Error::io(path, e))?;
-        let acl = xattr::get_deref(proc_path(dir, OsStr::new("")), OsStr::from_bytes(acl::DEFAULT));
-        let inherits = matches!(acl, Ok(Some(_)));
+        let inherits = inherited::is_handed_down(dir);
         self.inherits = Some((parent.to_vec(), inherits));
         Ok(inherits)
     }

@@ -1,7 +1,11 @@
 //! User and group ids inside a container and on the host.
 
-use crate::entry::Entry;
+use std::borrow::Cow;
+
+use crate::entry::{Entry, Meta, Xattr};
 use crate::error::{Error, Result};
+use crate::path::{Shown, TarPath};
+use crate::{acl, capability};
 
 /// One direction-less mapping of ids, as a user namespace has it; empty means identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,18 +56,71 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// Turns the owner of an entry from this host's ids into the container's.
+    /// Turns all IDs of an entry from the host's into the container's: those of the owner, of ACL entries, and of the
+    /// root of file capabilities.
     ///
     /// # Errors
-    /// When one is in no range: an archive must not say it belongs to somebody else.
+    /// Returns an error if one is in no range: an archive must not say it belongs to somebody else.
     pub fn map_to_container(&self, entry: &mut Entry) -> Result<()> {
-        let unmapped = |kind, id| Error::malformed(&entry.path, format!("{kind} {id} is not in the id map"));
-        let uid = self.uid.to_container(entry.meta.uid).ok_or_else(|| unmapped("uid", entry.meta.uid))?;
-        let gid = self.gid.to_container(entry.meta.gid).ok_or_else(|| unmapped("gid", entry.meta.gid))?;
-        entry.meta.uid = uid;
-        entry.meta.gid = gid;
+        let (path, meta) = (&entry.path, &mut entry.meta);
+        let owner = |map: &IdMap, kind, id| map.to_container(id).ok_or_else(|| unmapped(path, kind, id));
+        let (uid, gid) = (owner(&self.uid, "uid", meta.uid)?, owner(&self.gid, "gid", meta.gid)?);
+        (meta.uid, meta.gid) = (uid, gid);
+        if self.is_identity() {
+            return Ok(());
+        }
+        for xattr in &mut meta.xattrs {
+            let mapped = match &xattr.name[..] {
+                acl::ACCESS | acl::DEFAULT => {
+                    acl::mapped(&xattr.value, |id| self.uid.to_container(id), |id| self.gid.to_container(id))
+                        .map_err(|(kind, id)| unmapped_in(path, &xattr.name, kind, id))?
+                }
+                capability::NAME => capability::in_container(&xattr.value, |id| self.uid.to_container(id))
+                    .map_err(|id| unmapped_in(path, &xattr.name, "root", id))?,
+                _ => None,
+            };
+            if let Some(value) = mapped {
+                xattr.value = value;
+            }
+        }
         Ok(())
     }
+
+    /// Returns the owner and the group on the host of an entry in container IDs.
+    pub(crate) fn owner_on_host(&self, path: &TarPath, meta: &Meta) -> Result<(u32, u32)> {
+        let owner = |map: &IdMap, kind, id| map.to_host(id).ok_or_else(|| unmapped(path, kind, id));
+        Ok((owner(&self.uid, "uid", meta.uid)?, owner(&self.gid, "gid", meta.gid)?))
+    }
+
+    /// Returns the value on the host of an attribute in container IDs.
+    pub(crate) fn value_on_host<'x>(&self, path: &TarPath, xattr: &'x Xattr) -> Result<Cow<'x, [u8]>> {
+        if self.is_identity() {
+            return Ok(Cow::Borrowed(&xattr.value));
+        }
+        let mapped = match &xattr.name[..] {
+            acl::ACCESS | acl::DEFAULT => {
+                acl::mapped(&xattr.value, |id| self.uid.to_host(id), |id| self.gid.to_host(id))
+                    .map_err(|(kind, id)| unmapped_in(path, &xattr.name, kind, id))?
+            }
+            capability::NAME => capability::on_host(&xattr.value, |id| self.uid.to_host(id))
+                .map_err(|id| unmapped_in(path, &xattr.name, "root", id))?,
+            _ => None,
+        };
+        Ok(mapped.map_or(Cow::Borrowed(&xattr.value), Cow::Owned))
+    }
+
+    fn is_identity(&self) -> bool {
+        self.uid.0.is_empty() && self.gid.0.is_empty()
+    }
+}
+
+fn unmapped(path: &TarPath, kind: &str, id: u32) -> Error {
+    Error::malformed(path, format!("{kind} {id} is not in the id map"))
+}
+
+fn unmapped_in(path: &TarPath, attribute: &[u8], kind: &str, id: u32) -> Error {
+    let attribute = Shown(attribute);
+    Error::malformed(path, format!("attribute {attribute}: {kind} {id} is not in the id map"))
 }
 
 #[cfg(test)]

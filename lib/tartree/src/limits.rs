@@ -56,6 +56,8 @@ pub enum Limit {
     UnnamedDirectories,
     /// Attributes of directories, kept until the end.
     DirectoryAttributes,
+    /// Memory of a decompressor.
+    Memory,
 }
 
 /// A bound that was exceeded: the cause in an error of any type.

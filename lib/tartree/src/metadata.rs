@@ -5,24 +5,29 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, futimens, utimensat};
+use nix::sys::statvfs::fstatvfs;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid};
 use rustix::fs::{XattrFlags, fsetxattr};
 
-use crate::acl;
 use crate::capture::{Status, proc_path};
 use crate::entry::{Entry, Kind, Meta, Timestamp};
 use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
+use crate::inherited;
 use crate::notice::{Notice, Notices};
-use crate::path::TarPath;
+use crate::path::{Shown, TarPath};
+use crate::user_namespace;
+
+/// Bytes of an attribute's name and of its value that the kernel accepts (linux/limits.h).
+const LONGEST_NAME: usize = 255;
+const LARGEST_VALUE: usize = 64 << 10;
 
 /// Sets the metadata of objects, and keeps account of what could not be set.
 pub(crate) struct Metadata {
@@ -69,13 +74,13 @@ impl Metadata {
         }
     }
 
-    /// Of a regular file, through its descriptor. `inherited`: it may have an ACL from its directory, which goes.
+    /// Of a regular file, through its descriptor. `may_have_acls`: removes ACLs that `meta` does not have, such as those inherited from the directory.
     pub fn of_file(
         &mut self,
         file: &File,
         path: &TarPath,
         meta: &Meta,
-        inherited: bool,
+        may_have_acls: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
         // To ask costs less than to set what is so already, which mostly it is.
@@ -85,15 +90,15 @@ impl Metadata {
                 && gid.is_some_and(|gid| gid.as_raw() == is.gid());
             if is_theirs { Ok(()) } else { fchown(file, uid, gid) }
         })?;
-        if inherited {
-            drop_inherited_acl(&proc_path(file.as_fd(), OsStr::new("")), meta);
+        if may_have_acls {
+            inherited::drop_of(&proc_path(file.as_fd(), OsStr::new("")), path, meta, notices);
         }
-        set_xattrs(path, meta, notices, |name, value| {
+        self.set_xattrs(path, meta, notices, file.as_fd(), |name, value| {
             Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
         })?;
         let mode = self.mode_of(path, meta, owned);
         // Attributes may have changed it: an ACL sets the bits of the group.
-        if inherited || !meta.xattrs.is_empty() || is.mode() != mode.bits() {
+        if may_have_acls || !meta.xattrs.is_empty() || is.mode() != mode.bits() {
             fchmod(file, mode).map_err(|e| Error::io(path, e))?;
         }
         futimens(file, &TimeSpec::UTIME_OMIT, &timespec(meta.mtime)).map_err(|e| Error::io(path, e))
@@ -104,7 +109,7 @@ impl Metadata {
         &mut self,
         fd: &OwnedFd,
         entry: &Entry,
-        inherited: bool,
+        may_have_acls: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
         let (path, meta) = (&entry.path, &entry.meta);
@@ -112,10 +117,10 @@ impl Metadata {
         let owned = self.own(path, meta, |uid, gid| fchownat(fd, "", uid, gid, AtFlags::AT_EMPTY_PATH))?;
         // The magic link leads to the very object, and not on from there where that is a link itself.
         let proc = proc_path(fd.as_fd(), OsStr::new(""));
-        if inherited && !is_link {
-            drop_inherited_acl(&proc, meta);
+        if may_have_acls && !is_link {
+            inherited::drop_of(&proc, path, meta, notices);
         }
-        set_xattrs(path, meta, notices, |name, value| xattr::set_deref(&proc, name, value))?;
+        self.set_xattrs(path, meta, notices, fd.as_fd(), |name, value| xattr::set_deref(&proc, name, value))?;
         if !is_link {
             // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
             fchmodat(AT_FDCWD, &proc, self.mode_of(path, meta, owned), FchmodatFlags::FollowSymlink)
@@ -136,17 +141,69 @@ impl Metadata {
         if self.no_same_owner {
             return Ok(false);
         }
-        let unmapped = |kind, id| Error::malformed(path, format!("{kind} {id} is not in the id map"));
-        let uid = self.ids.uid.to_host(meta.uid).ok_or_else(|| unmapped("uid", meta.uid))?;
-        let gid = self.ids.gid.to_host(meta.gid).ok_or_else(|| unmapped("gid", meta.gid))?;
+        let (uid, gid) = self.ids.owner_on_host(path, meta)?;
         match chown(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             Ok(()) => Ok(true),
+            Err(Errno::EINVAL) if !(user_namespace::maps_user(uid) && user_namespace::maps_group(gid)) => {
+                Err(Error::NotMapped { object: path.to_string(), what: format!("owner {uid}:{gid}") })
+            }
             Err(Errno::EPERM) if !self.privileged => {
                 self.disowned.get_or_insert_with(|| (path.clone(), 0)).1 += 1;
                 Ok(false)
             }
-            Err(e) => Err(Error::io(path, e)),
+            Err(e) => Err(Error::io(format!("{path}: owner {uid}:{gid}"), e)),
         }
+    }
+
+    /// Sets the attributes of an object by `set`.
+    fn set_xattrs(
+        &self,
+        path: &TarPath,
+        meta: &Meta,
+        notices: &mut dyn Notices,
+        fd: BorrowedFd<'_>,
+        set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
+    ) -> Result<()> {
+        for attribute in &meta.xattrs {
+            let value = self.ids.value_on_host(path, attribute)?;
+            let Err(e) = set(OsStr::from_bytes(&attribute.name), &value) else { continue };
+            let what = format!("attribute {}", Shown(&attribute.name));
+            let errno = e.raw_os_error().map(Errno::from_raw);
+            let not_mapped = (errno == Some(Errno::EINVAL))
+                .then(|| user_namespace::not_mapped_in(&attribute.name, &value))
+                .flatten();
+            let why = match (errno, not_mapped) {
+                (_, Some(id)) if !self.no_same_owner => {
+                    let what = format!("{what}: {id}");
+                    return Err(Error::NotMapped { object: path.to_string(), what });
+                }
+                (_, Some(id)) => format!("{id} is not mapped in this user namespace"),
+                (Some(Errno::ERANGE), _) if attribute.name.len() > LONGEST_NAME => {
+                    format!("its name is longer than {LONGEST_NAME} bytes")
+                }
+                // The filesystem has none, the namespace is not ours to set, or the policy does not know the label.
+                (
+                    Some(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::ERANGE),
+                    _,
+                ) => e.to_string(),
+                (Some(Errno::E2BIG), _) => {
+                    let len = value.len();
+                    let what = format!("{what} has {len} bytes, the kernel accepts at most {LARGEST_VALUE}");
+                    return Err(Error::Unsupported { object: path.to_string(), what });
+                }
+                // The disk is not full: another inode has space for it.
+                (Some(Errno::ENOSPC), _) if has_space(fd, value.len()) => {
+                    let what = format!(
+                        "{what} of {} bytes does not fit into an inode of this filesystem",
+                        value.len()
+                    );
+                    return Err(Error::Unsupported { object: path.to_string(), what });
+                }
+                _ => return Err(Error::io(format!("{path}: {what}"), e)),
+            };
+            notices.notice(Notice::NotApplied { path: path.clone(), what, why });
+        }
+        Ok(())
     }
 
     /// A setuid file that belongs to somebody else than it did must not be one.
@@ -170,35 +227,7 @@ fn timespec(t: Timestamp) -> TimeSpec {
     TimeSpec::new(t.sec, i64::from(t.nsec))
 }
 
-/// `proc` is the object's entry in `/proc/self/fd`.
-fn drop_inherited_acl(proc: &Path, meta: &Meta) {
-    for name in [acl::ACCESS, acl::DEFAULT] {
-        if meta.xattr(name).is_none() {
-            // It fails where there is none, which is what is wanted.
-            let _ = xattr::remove_deref(proc, OsStr::from_bytes(name));
-        }
-    }
-}
-
-/// Sets the attributes of an object by `set`.
-fn set_xattrs(
-    path: &TarPath,
-    meta: &Meta,
-    notices: &mut dyn Notices,
-    set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
-) -> Result<()> {
-    for attribute in &meta.xattrs {
-        let Err(e) = set(OsStr::from_bytes(&attribute.name), &attribute.value) else {
-            continue;
-        };
-        match e.raw_os_error().map(Errno::from_raw) {
-            // The file system has none, the namespace is not ours to set, or the policy does not know the label.
-            Some(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::ERANGE) => {
-                let what = format!("attribute {}", crate::path::Shown(&attribute.name));
-                notices.notice(Notice::NotApplied { path: path.clone(), what, why: e.to_string() });
-            }
-            _ => return Err(Error::io(path, e)),
-        }
-    }
-    Ok(())
+/// Whether the filesystem of `fd` has space for `len` bytes. Unknown counts as no.
+fn has_space(fd: BorrowedFd<'_>, len: usize) -> bool {
+    fstatvfs(fd).is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) > len as u64)
 }

@@ -15,6 +15,7 @@ use crate::content::write_content;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::Result;
 use crate::notice::Notices;
+use crate::outgoing::Outgoing;
 use crate::path::TarPath;
 use crate::read_ahead::{Coming, FAR, NEAR, ReadAhead};
 use crate::record::{Record, Records};
@@ -63,6 +64,7 @@ pub struct Plan {
     records: Records,
     size: u64,
     scratch: Vec<u8>,
+    outgoing: Outgoing,
 }
 
 impl Plan {
@@ -72,24 +74,35 @@ impl Plan {
     }
 
     /// Plans an entry that stands for the object with inode `ino` at the same path below the source.
-    pub fn add(&mut self, entry: Entry, ino: u64) {
-        self.add_as(entry, ino, RootName::Dot);
+    ///
+    /// # Errors
+    /// Returns an error if a reader would reject it; see [`Outgoing`].
+    pub fn add(&mut self, entry: Entry, ino: u64) -> Result<()> {
+        self.add_as(entry, ino, RootName::Dot)
     }
 
     /// As [`add`](Plan::add), telling how the root is named if `entry` is the root.
-    pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) {
-        self.add_record(entry, ino, root, Place::Source);
+    ///
+    /// # Errors
+    /// As [`add`](Plan::add).
+    pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) -> Result<()> {
+        self.add_record(entry, ino, root, Place::Source)
     }
 
     /// As [`add`](Plan::add), of an object that stands at `place`.
-    pub fn add_at(&mut self, place: Place, entry: Entry, ino: u64) {
-        self.add_record(entry, ino, RootName::Dot, place);
+    ///
+    /// # Errors
+    /// As [`add`](Plan::add).
+    pub fn add_at(&mut self, place: Place, entry: Entry, ino: u64) -> Result<()> {
+        self.add_record(entry, ino, RootName::Dot, place)
     }
 
-    fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, place: Place) {
+    fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, place: Place) -> Result<()> {
+        self.outgoing.check(&entry, root)?;
         let data = entry.kind.data_len();
         self.size += encoded_len(&mut self.scratch, &entry, root) + data + padding(data);
         self.records.push(&Record::Entry { entry, root, ino, place });
+        Ok(())
     }
 
     /// Plans a removal header, which is written before all entries whenever it is added; `false` when the path does not fit into one.
@@ -101,9 +114,15 @@ impl Plan {
     }
 
     /// Plans an empty file that no object of the source stands for: a reader that replaces objects removes what is at `path`.
-    pub fn add_tombstone(&mut self, path: &TarPath) {
-        self.size += encoded_len(&mut self.scratch, &tombstone(path), RootName::Dot);
+    ///
+    /// # Errors
+    /// As [`add`](Plan::add).
+    pub fn add_tombstone(&mut self, path: &TarPath) -> Result<()> {
+        let entry = tombstone(path);
+        self.outgoing.check(&entry, RootName::Dot)?;
+        self.size += encoded_len(&mut self.scratch, &entry, RootName::Dot);
         self.records.push(&Record::Tombstone(path.clone()));
+        Ok(())
     }
 
     /// The size of the whole tar, end-of-archive blocks included.

@@ -1,4 +1,4 @@
-//! Removing a tree by descriptors, nothing followed, and sparing what shall stay.
+//! Removes a tree by descriptors, follows no link, crosses no mount unless asked to, and spares what the caller keeps.
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,10 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
+use nix::fcntl::ResolveFlag;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::descent::{Descent, open_dir};
+use crate::descent::{Descent, open_dir_by};
+use crate::error::{Error, Result};
 use crate::path::TarPath;
+use crate::refusal;
 
 /// What to do with an object of a tree that is being removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,59 +25,52 @@ pub enum Keep {
     KeepEmpty,
 }
 
-/// Removes `name` in `dir`, which is `path` in messages and for `keep`. Gives whether all of it is gone;
-/// what does not exist is.
+/// Removes `name` in `dir`, which is `path` in messages and for `keep`. Directories are opened with `resolve`. If `name` is
+/// a directory, calls `before` before anything is removed. Returns whether all of it is gone; what does not exist is.
 ///
 /// # Errors
-/// The kernel's; part of the tree may be gone then.
-pub fn remove_tree(
+/// Returns an error if something cannot be removed, or if `before` does; part of the tree may be gone then.
+pub(crate) fn remove_tree(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     path: &TarPath,
     keep: &mut dyn FnMut(&TarPath) -> Keep,
-) -> io::Result<bool> {
+    resolve: ResolveFlag,
+    before: &dyn Fn() -> Result<()>,
+) -> Result<bool> {
     let top = keep(path);
     if top == Keep::Keep {
         return Ok(false);
     }
-    if top == Keep::Remove {
-        match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(true),
-            // EPERM is POSIX's answer for a directory, EISDIR is Linux's.
-            Err(Errno::EISDIR | Errno::EPERM) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    let opened = match open_dir(dir, name) {
-        // Kept, and not a directory.
-        Err(e) if top == Keep::KeepEmpty && e.raw_os_error() == Some(Errno::ENOTDIR as i32) => {
-            return Ok(false);
-        }
-        Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(true),
-        opened => opened?,
+    let opened = match open(dir, name, path, top, resolve)? {
+        Opened::Gone => return Ok(true),
+        Opened::Kept => return Ok(false),
+        Opened::Dir(opened) => opened,
     };
-    let mut descent = Descent::new(opened.as_fd())?;
+    before()?;
+    let mut descent = Descent::by(opened.as_fd(), resolve).map_err(|e| Error::io(path, e))?;
     // For every directory on the way: whether something in it stays, so that rmdir need not be tried.
     let mut stays = vec![top == Keep::KeepEmpty];
     while let Some(here) = descent.path().cloned() {
+        let at = join(path, &here);
         let Some(child) = descent.next_name() else {
             let kept = stays.pop().unwrap_or(true);
             descent.leave();
             let Some(parent_stays) = stays.last_mut() else {
                 if !kept {
-                    remove_dir(dir, name)?;
+                    remove_dir(dir, name, path)?;
                 }
                 return Ok(!kept);
             };
             if kept {
                 *parent_stays = true;
             } else if let Some((_, child)) = here.split() {
-                remove_dir(descent.dir()?.as_fd(), child)?;
+                remove_dir(descent.dir().map_err(|e| Error::io(&at, e))?.as_fd(), child, &at)?;
             }
             continue;
         };
         let child = OsStr::from_bytes(child.name.to_bytes());
-        let full = join(path, &here).child(child.as_bytes());
+        let full = at.child(child.as_bytes());
         let choice = keep(&full);
         if choice != Keep::Remove {
             if let Some(stays) = stays.last_mut() {
@@ -84,28 +80,60 @@ pub fn remove_tree(
         if choice == Keep::Keep {
             continue;
         }
-        if choice == Keep::Remove {
-            match unlinkat(descent.dir()?, child, UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => continue,
-                Err(Errno::EISDIR | Errno::EPERM) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        match descent.enter(child) {
-            Ok(()) => stays.push(choice == Keep::KeepEmpty),
-            // Kept, and not a directory.
-            Err(e) if choice == Keep::KeepEmpty && e.raw_os_error() == Some(Errno::ENOTDIR as i32) => {}
-            Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => {}
-            Err(e) => return Err(e),
+        let parent = descent.dir().map_err(|e| Error::io(&at, e))?.clone();
+        if let Opened::Dir(opened) = open(parent.as_fd(), child, &full, choice, resolve)? {
+            descent.enter_opened(child, opened).map_err(|e| Error::io(&full, e))?;
+            stays.push(choice == Keep::KeepEmpty);
         }
     }
     Ok(true)
 }
 
-fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+/// What became of an object.
+enum Opened {
+    /// It is removed, or was not there.
+    Gone,
+    /// It is no directory and stays.
+    Kept,
+    /// It is a directory.
+    Dir(std::os::fd::OwnedFd),
+}
+
+/// Removes `name` in `dir` if that is to be removed and no directory; opens a directory.
+fn open(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &TarPath,
+    choice: Keep,
+    resolve: ResolveFlag,
+) -> Result<Opened> {
+    let mut refused = None;
+    if choice == Keep::Remove {
+        match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(Opened::Gone),
+            // EISDIR is Linux's answer for a directory. EPERM is POSIX's, but also the one for a file that is
+            // immutable, append-only, or another user's in a sticky directory.
+            Err(e @ (Errno::EISDIR | Errno::EPERM)) => refused = Some(e),
+            Err(e) => return Err(refusal::error(dir, name, path, e)),
+        }
+    }
+    let e = match open_dir_by(dir, name, resolve) {
+        Ok(opened) => return Ok(Opened::Dir(opened)),
+        Err(e) => e,
+    };
+    match (e.raw_os_error().map(Errno::from_raw), refused) {
+        (Some(Errno::ENOENT), _) => Ok(Opened::Gone),
+        (Some(Errno::EXDEV), _) => Err(Error::mounted(path, path)),
+        (Some(Errno::ENOTDIR | Errno::ELOOP), None) => Ok(Opened::Kept),
+        (Some(Errno::ENOTDIR | Errno::ELOOP), Some(refused)) => Err(refusal::error(dir, name, path, refused)),
+        _ => Err(Error::io(path, e)),
+    }
+}
+
+fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr, path: &TarPath) -> Result<()> {
     match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(e) => Err(e.into()),
+        Err(e) => Err(refusal::error(dir, name, path, io::Error::from(e))),
     }
 }
 
@@ -136,16 +164,19 @@ mod tests {
             b"d/a" => Keep::KeepEmpty,
             _ => Keep::Remove,
         };
-        assert!(!remove_tree(root.fd(), OsStr::new("d"), &path, &mut keep).unwrap());
+        let remove = |name: &str, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep| {
+            let resolve = ResolveFlag::RESOLVE_NO_XDEV;
+            remove_tree(root.fd(), OsStr::new(name), path, keep, resolve, &|| Ok(())).unwrap()
+        };
+        assert!(!remove("d", &path, &mut keep));
         assert!(at("d/a/keep").exists());
         assert_eq!(fs::read_dir(at("d")).unwrap().count(), 1);
         assert_eq!(fs::read_dir(at("d/a")).unwrap().count(), 1);
         let keep_file = TarPath::parse(b"d/a/keep").unwrap();
-        let dir = root.fd();
-        assert!(!remove_tree(dir, OsStr::new("d/a/keep"), &keep_file, &mut |_| Keep::KeepEmpty).unwrap());
+        assert!(!remove("d/a/keep", &keep_file, &mut |_| Keep::KeepEmpty));
         assert!(at("d/a/keep").exists());
-        assert!(remove_tree(root.fd(), OsStr::new("d"), &path, &mut |_| Keep::Remove).unwrap());
+        assert!(remove("d", &path, &mut |_| Keep::Remove));
         assert!(!at("d").exists());
-        assert!(remove_tree(root.fd(), OsStr::new("d"), &path, &mut |_| Keep::Remove).unwrap());
+        assert!(remove("d", &path, &mut |_| Keep::Remove));
     }
 }

@@ -1,5 +1,6 @@
 //! The one place where names are resolved: below one directory, never through a symbolic link.
 
+use std::cell::OnceCell;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
@@ -11,17 +12,23 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use crate::capture::open_file;
+use crate::capture::{Status, open_file};
 use crate::descent::{list, open_dir};
 use crate::error::{Error, Result};
+use crate::inherited;
 use crate::limits::Limit;
+use crate::mounts::Mounts;
 use crate::path::{TarPath, is_at_or_below};
+use crate::refusal;
+use crate::remove::{Keep, remove_tree};
 
 /// Paths longer than this are resolved in steps: the kernel takes at most PATH_MAX (4096) bytes at once.
 const STEP: usize = 4000;
 /// Directories that may be made without an entry of their own. A name of 64 KiB can ask for 32768 of them, of two bytes each;
 /// writers that leave directories out are rare, and their trees small.
 const MADE: u64 = 1 << 18;
+/// The mode of such a directory, as tar makes it.
+const IMPLIED: Mode = Mode::from_bits_truncate(0o755);
 /// Directories kept open. Entries come in order, so the last few parents are nearly all that is asked for.
 const CACHED: usize = 8;
 
@@ -37,6 +44,11 @@ pub struct Root {
     passed: Vec<u8>,
     /// Directories made because something was to be made in them.
     made: u64,
+    /// How names are resolved, in addition to never leading out.
+    resolve: ResolveFlag,
+    /// The ID of the mount that the root lies on.
+    mount: OnceCell<u64>,
+    mounts: OnceCell<Mounts>,
 }
 
 impl Root {
@@ -51,7 +63,91 @@ impl Root {
 
     /// The root that `fd`, a directory, is.
     pub fn new(fd: OwnedFd) -> Root {
-        Root { fd, cache: Vec::new(), passed: Vec::new(), made: 0 }
+        Root {
+            fd,
+            cache: Vec::new(),
+            passed: Vec::new(),
+            made: 0,
+            resolve: ResolveFlag::empty(),
+            mount: OnceCell::new(),
+            mounts: OnceCell::new(),
+        }
+    }
+
+    /// From now on no name leads into a filesystem that is mounted below the root.
+    pub(crate) fn stay_on_its_mount(&mut self) {
+        self.resolve = ResolveFlag::RESOLVE_NO_XDEV;
+    }
+
+    fn crosses_mounts(&self) -> bool {
+        !self.resolve.contains(ResolveFlag::RESOLVE_NO_XDEV)
+    }
+
+    /// Returns an error if `status`, of the object at `path`, is that of a mount point and those must not be crossed.
+    pub(crate) fn on_its_mount(&self, path: &TarPath, status: &Status) -> Result<()> {
+        let status_of_root = || Status::at(self.fd.as_fd(), OsStr::new("")).map(|root| root.mount());
+        if self.crosses_mounts() {
+            return Ok(());
+        }
+        let mount = match self.mount.get() {
+            Some(mount) => *mount,
+            None => *self.mount.get_or_init(|| status_of_root().unwrap_or_else(|_| status.mount())),
+        };
+        if mount == status.mount() { Ok(()) } else { Err(Error::mounted(path, path)) }
+    }
+
+    /// Returns an error if a filesystem is mounted at `path` or below, and those must not be crossed.
+    pub(crate) fn has_no_mounts(&self, path: &TarPath) -> Result<()> {
+        if self.crosses_mounts() {
+            return Ok(());
+        }
+        match self.mounts().at_or_below(path.as_bytes()) {
+            Some(mount) => Err(Error::mounted(path, TarPath::of_clean(mount))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether mounts may be crossed and a filesystem is mounted at `path` or below.
+    pub(crate) fn has_mounts_to_keep(&self, path: &TarPath) -> bool {
+        self.crosses_mounts() && self.mounts().at_or_below(path.as_bytes()).is_some()
+    }
+
+    fn mounts(&self) -> &Mounts {
+        self.mounts.get_or_init(|| Mounts::below(self.fd.as_fd()))
+    }
+
+    /// Removes what is at `path`, except what `keep` spares; returns whether all of it is gone. A parent that is missing, or is
+    /// no directory, means it is gone already. If mounts may be crossed, what is mounted there is emptied, and the mount
+    /// points stay.
+    ///
+    /// # Errors
+    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link, [`Error::Mounted`] before anything
+    /// is removed if mounts must not be crossed, and an error if something cannot be removed.
+    pub(crate) fn remove(&mut self, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep) -> Result<bool> {
+        self.forget(path);
+        let Some((parent, name)) = path.split() else {
+            return Err(Error::malformed(path, "the root cannot be removed"));
+        };
+        if let Err(e) = self.dir(parent) {
+            return match e.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(true),
+                _ => Err(self.parent_error(path, e)),
+            };
+        }
+        // It is open since.
+        let dir = match self.cache.last() {
+            Some((_, fd)) if !parent.is_empty() => fd.as_fd(),
+            _ => self.fd.as_fd(),
+        };
+        if !self.crosses_mounts() {
+            return remove_tree(dir, name, path, keep, self.resolve, &|| self.has_no_mounts(path));
+        }
+        let mounts = self.mounts();
+        let mut keep = |path: &TarPath| match keep(path) {
+            Keep::Remove if mounts.at_or_below(path.as_bytes()).is_some() => Keep::KeepEmpty,
+            choice => choice,
+        };
+        remove_tree(dir, name, path, &mut keep, self.resolve, &|| Ok(()))
     }
 
     /// The directory itself.
@@ -74,7 +170,7 @@ impl Root {
             }
             None => {
                 let (base, rest) = self.nearest(path);
-                let fd = open_below(base, rest, OFlag::O_PATH)?;
+                let fd = open_below(base, rest, OFlag::O_PATH, self.resolve)?;
                 self.keep(path, fd);
             }
         }
@@ -96,9 +192,9 @@ impl Root {
         } else {
             let (base, rest) = self.nearest(path);
             // Listing shall not change the atime where we may ask for that.
-            match open_below(base, rest, OFlag::O_RDONLY | OFlag::O_NOATIME) {
+            match open_below(base, rest, OFlag::O_RDONLY | OFlag::O_NOATIME, self.resolve) {
                 Err(e) if e.raw_os_error() == Some(Errno::EPERM as i32) => {
-                    open_below(base, rest, OFlag::O_RDONLY)?
+                    open_below(base, rest, OFlag::O_RDONLY, self.resolve)?
                 }
                 opened => opened?,
             }
@@ -151,7 +247,7 @@ impl Root {
                 let (base, rest) = self.nearest(path.as_bytes());
                 let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
                 // Where it fails, the way by the directory knows what to do about it, or why it cannot be.
-                if let Ok(fd) = open_object_below(base, rest, flags) {
+                if let Ok(fd) = open_object_below(base, rest, flags, self.resolve) {
                     return Ok(fd.into());
                 }
             }
@@ -169,11 +265,15 @@ impl Root {
         let Some((parent, name)) = path.split() else { return Ok((self.fd.as_fd(), OsStr::new(""))) };
         if let Err(e) = self.dir(parent) {
             if e.raw_os_error() != Some(Errno::ENOENT as i32) {
-                return Err(parent_error(path, e));
+                return Err(self.parent_error(path, e));
             }
             self.make_dirs(parent, path)?;
         }
-        let dir = self.dir(parent).map_err(|e| parent_error(path, e))?;
+        // A borrow that is returned cannot be given up on an error.
+        if let Err(e) = self.dir(parent) {
+            return Err(self.parent_error(path, e));
+        }
+        let dir = self.dir(parent).map_err(|e| Error::io(path, e))?;
         Ok((dir, name))
     }
 
@@ -184,8 +284,11 @@ impl Root {
         // What is there is a prefix. From its end on, one step for each component: a path may have 32768 of them.
         let there = ends.partition_point(|&end| self.dir(&dir[..end]).is_ok());
         let mut start = if there == 0 { 0 } else { ends[there - 1] + 1 };
-        let base = self.dir(&dir[..start.saturating_sub(1)]).map_err(|e| parent_error(path, e))?;
-        let mut here = base.try_clone_to_owned().map_err(|e| Error::io(path, e))?;
+        let base = match self.dir(&dir[..start.saturating_sub(1)]) {
+            Ok(base) => base.try_clone_to_owned().map_err(|e| Error::io(path, e))?,
+            Err(e) => return Err(self.parent_error(path, e)),
+        };
+        let (mut here, mut may_inherit) = (base, true);
         for &end in &ends[there..] {
             self.made += 1;
             if self.made > MADE {
@@ -193,14 +296,34 @@ impl Root {
                 return Err(Error::limit(path, Limit::UnnamedDirectories, what));
             }
             let name = &dir[start..end];
-            match mkdirat(&here, OsStr::from_bytes(name), Mode::from_bits_truncate(0o755)) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(e) => return Err(Error::io(path, e)),
+            let made = match mkdirat(&here, OsStr::from_bytes(name), IMPLIED) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false,
+                Err(e) => return Err(refusal::error(here.as_fd(), OsStr::from_bytes(name), path, e)),
+            };
+            here = open_below(here.as_fd(), name, OFlag::O_PATH, self.resolve)
+                .map_err(|e| self.parent_error(path, e))?;
+            if made && may_inherit {
+                inherited::drop_of_dir(here.as_fd(), IMPLIED).map_err(|e| Error::io(path, e))?;
+                // Directories made in this one inherit nothing.
+                may_inherit = false;
             }
-            here = open_below(here.as_fd(), name, OFlag::O_PATH).map_err(|e| parent_error(path, e))?;
             start = end + 1;
         }
         Ok(())
+    }
+
+    /// The error for a parent of `path` that cannot be opened.
+    pub(crate) fn parent_error(&self, path: &TarPath, e: io::Error) -> Error {
+        match e.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ELOOP) => Error::ThroughLink { object: path.to_string() },
+            Some(Errno::ENOTDIR) => Error::malformed(path, "a parent path component is not a directory"),
+            Some(Errno::EXDEV) => match self.mounts().above(path.as_bytes()) {
+                Some(mount) => Error::mounted(path, TarPath::of_clean(mount)),
+                None => Error::mounted(path, ""),
+            },
+            _ => Error::io(path, e),
+        }
     }
 
     /// Forgets descriptors of `path` and below, which is about to be removed or replaced.
@@ -209,24 +332,24 @@ impl Root {
     }
 }
 
-/// The error for a parent of `path` that cannot be opened.
-pub(crate) fn parent_error(path: &TarPath, e: io::Error) -> Error {
-    match e.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ELOOP) => Error::ThroughLink { object: path.to_string() },
-        Some(Errno::ENOTDIR) => {
-            Error::malformed(path, "something that is not a directory stands where one is wanted")
-        }
-        _ => Error::io(path, e),
-    }
-}
-
 /// Opens the directory at the clean, not empty `path` below `base`.
-pub(crate) fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
-    open_object_below(base, path, flags | OFlag::O_DIRECTORY)
+pub(crate) fn open_below(
+    base: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlag,
+    resolve: ResolveFlag,
+) -> io::Result<OwnedFd> {
+    open_object_below(base, path, flags | OFlag::O_DIRECTORY, resolve)
 }
 
 /// Opens whatever is at the clean, not empty `path` below `base`, never through a symbolic link.
-fn open_object_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+fn open_object_below(
+    base: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlag,
+    resolve: ResolveFlag,
+) -> io::Result<OwnedFd> {
+    let resolve = resolve | ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
     let mut rest = path;
     let mut opened: Option<OwnedFd> = None;
     loop {
@@ -237,9 +360,7 @@ fn open_object_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> io::Res
             (&rest[..at], &rest[at + 1..])
         };
         let flags = if after.is_empty() { flags } else { OFlag::O_PATH | OFlag::O_DIRECTORY };
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
         let dir = opened.as_ref().map_or(base, |fd| fd.as_fd());
         let next = loop {
             // EAGAIN: something was renamed meanwhile and the kernel could not be sure (openat2(2)).
@@ -346,10 +467,7 @@ mod tests {
         root.make_parent(&path(&format!("{deep}/file"))).unwrap();
         root.forget(&path("d"));
         assert!(Root::open(dir.path()).unwrap().dir(deep.as_bytes()).is_ok());
-        crate::remove_tree(root.fd(), OsStr::from_bytes(&[b'd'; 200]), &path("x"), &mut |_| {
-            crate::Keep::Remove
-        })
-        .unwrap();
+        assert!(root.remove(&path(&"d".repeat(200)), &mut |_| Keep::Remove).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

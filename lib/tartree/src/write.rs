@@ -40,6 +40,23 @@ pub(crate) fn encoded_len(scratch: &mut Vec<u8>, entry: &Entry, root: RootName) 
     records + (BLOCK + parts.map.as_ref().map_or(0, Vec::len)) as u64
 }
 
+/// What stands in the `x` header of an entry.
+pub(crate) struct RecordsOf {
+    /// Bytes of all records.
+    pub bytes: usize,
+    /// Bytes of the longest name: the path as it is written, or what a link names.
+    pub longest_name: usize,
+}
+
+/// Measures the `x` header of an entry by making it.
+pub(crate) fn records_of(entry: &Entry, root: RootName) -> RecordsOf {
+    let parts = Parts::of(entry, root);
+    let mut records = Vec::new();
+    let shown = extended(&mut records, entry, &parts);
+    let longest_name = shown.len().max(parts.name.len()).max(parts.link.len());
+    RecordsOf { bytes: records.len(), longest_name }
+}
+
 fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
     let parts = Parts::of(entry, root);
     // Room for the block of an `x` header, should there be one.

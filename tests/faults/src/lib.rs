@@ -3,6 +3,8 @@
 //! Whatever fails at whatever moment: an output is complete or absent, what stood under its name is still there, nothing is
 //! left beside it, and a message names the object. [`Ground::outcome`] looks for that; the tests bring the fault.
 
+pub mod script;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

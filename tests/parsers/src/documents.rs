@@ -19,7 +19,8 @@ pub fn deleted_files(bytes: &[u8]) {
     for read in [deleted::read(bytes), deleted::read0(bytes)] {
         let Ok(mut paths) = read else { continue };
         assert!(paths.iter().all(|path| !path.is_root()), "the root");
-        let (text, raw) = deleted::write(&paths);
+        // A relative path may be as long as a list allows, its absolute form is longer.
+        let Ok((text, raw)) = deleted::write(&paths) else { continue };
         let mut again = deleted::read(&text.unwrap_or(b"null".to_vec())).expect("what was written");
         again.extend(deleted::read0(&raw.unwrap_or_default()).expect("what was written"));
         again.sort();

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tartree::{Exceeded, Limit, Skip};
 
+use super::Compression;
+
 /// Growth that is always allowed: unpacking so much harms nobody.
 const FLOOR: u64 = 1 << 30;
 /// Growth above that. gzip cannot do more, zstd makes 30 000 of one and bzip2 a million where all bytes are equal; the memory
@@ -65,6 +67,12 @@ impl Bound {
     /// Bytes for xz.
     pub(super) fn xz_memory(&self) -> u64 {
         self.memory / 4 * 3
+    }
+
+    /// The error of a decompressor that needs more memory.
+    pub(super) fn memory_exceeded(&self, compression: Compression) -> Exceeded {
+        let what = format!("{compression}: needs more memory than {} bytes, the most allowed", self.memory);
+        Exceeded::new(Limit::Memory, what)
     }
 
     /// Counts the bytes of `input`, if they are those of the outermost stream.
@@ -190,14 +198,15 @@ mod tests {
     fn memory_is_bounded_for_what_needs_a_window() {
         let small = Bound::new(None, Some(1 << 20));
         let packed = packed(Compression::Xz, &mut io::repeat(0).take(1 << 20));
-        assert!(unpack(&packed, small.clone()).is_err());
+        let memory = |e: io::Error| tartree::Exceeded::in_error(&e) == Some(Limit::Memory);
+        assert!(unpack(&packed, small.clone()).is_err_and(memory));
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(21).unwrap();
         // Streamed without a known size, so that the frame asks for the whole window.
         encoder.write_all(b"x").unwrap();
         encoder.flush().unwrap();
         let packed = encoder.finish().unwrap();
-        assert!(unpack(&packed, small).is_err());
+        assert!(unpack(&packed, small).is_err_and(memory));
         assert!(unpack(&packed, Bound::default()).is_ok());
     }
 }

@@ -76,6 +76,7 @@ impl<R: BufRead> Read for Decoder<R> {
             io::ErrorKind::Interrupted => e,
             // Of the stream that this one stands in.
             _ if Exceeded::in_error(&e).is_some() => e,
+            _ if lacks_memory(&e) => io::Error::other(self.bound.memory_exceeded(self.compression)),
             io::ErrorKind::UnexpectedEof => {
                 io::Error::new(e.kind(), format!("the {} stream ends too early", self.compression))
             }
@@ -84,6 +85,14 @@ impl<R: BufRead> Read for Decoder<R> {
         self.bound.given(got)?;
         Ok(got)
     }
+}
+
+/// Whether the decompressor would need more memory than it may have.
+fn lacks_memory(e: &io::Error) -> bool {
+    let xz = e.get_ref().and_then(|e| e.downcast_ref::<liblzma::stream::Error>());
+    // Of the number of an error the zstd crate keeps the text alone (ZSTD_error_frameParameter_windowTooLarge).
+    matches!(xz, Some(liblzma::stream::Error::MemLimit))
+        || e.to_string() == "Frame requires too much memory for decoding"
 }
 
 /// What is compressed must be decompressed to be passed over.

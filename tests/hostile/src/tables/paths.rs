@@ -171,7 +171,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "a file in what is a file",
             |_| one("file/x"),
-            Stopped("file/x: something that is not a directory stands where one is wanted"),
+            Stopped("file/x: a parent path component is not a directory"),
         ),
         row(
             "the same name a hundred times",
