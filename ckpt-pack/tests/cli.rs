@@ -710,3 +710,25 @@ fn the_state_of_the_runtime_may_come_by_a_pipe() {
     let config = json_of(&members(&run.stdout), &Member::ConfigDump);
     assert_eq!((&config["name"], &config["createdTime"]), (&json!("shop"), &json!("2026-11-23T10:00:00Z")));
 }
+
+#[test]
+fn a_flag_without_effect_is_a_usage_error() {
+    let place = Place::new();
+    for (args, message) in [
+        (&["--check", "web.ckpt"][..], "reads no archive\nhint: ckpt-unpack --verify ARCHIVE"),
+        (&["--check", "--bundle", "web"], "--bundle has no effect with --check"),
+        (&["--check", "--compress", "zstd"], "--compress has no effect with --check"),
+        (&["--prepare", "--bundle", "web", "--tag", "x"], "--tag has no effect with --prepare"),
+        (&["--prepare", "--bundle", "web", "--runtime", "crun"], "--runtime has no effect with --prepare"),
+        (&["--cleanup", "--bundle", "web", "-"], "MEMBERS has no effect with --cleanup"),
+        (&["--cleanup", "--bundle", "web", "-o", "x"], "--output has no effect with --cleanup"),
+        (
+            &["--cleanup", "--bundle", "web", "--ignore-rootfs"],
+            "--ignore-rootfs has no effect with --cleanup",
+        ),
+    ] {
+        let run = place.run(args);
+        assert_eq!(run.status, 2, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
+    }
+}

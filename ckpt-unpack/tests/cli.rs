@@ -454,6 +454,21 @@ fn the_command_line_is_checked() {
         (&["--verify", "--json"], "cannot be used with"),
         (&["--list", "--no-same-owner"], "cannot be used with"),
         (&["--bundle", "web", "--ignore-rootfs", "--rootfs", "x"], "cannot be used with"),
+        (&["--check", "web.ckpt"], "reads no archive\nhint: --verify ARCHIVE"),
+        (&["--check", "--tag", "x"], "--tag has no effect with --check"),
+        (&["--check", "--max-size", "1G"], "--max-size has no effect with --check"),
+        (&["--cleanup", "--bundle", "web", "x.ckpt"], "ARCHIVE has no effect with --cleanup"),
+        (&["--cleanup", "--bundle", "web", "--rootfs", "r"], "--rootfs has no effect with --cleanup"),
+        (&["--cleanup", "--bundle", "web", "--fsync"], "--fsync has no effect with --cleanup"),
+        (&["--list", "--uidmap", "0:0:1"], "--uidmap has no effect with --list"),
+        (&["--show", "--fsync"], "--fsync has no effect with --show"),
+        // One directory for two outputs, or one inside the other.
+        (&["--bundle", "web", "--rootfs", "./web/"], "the same directory as --bundle web"),
+        (&["--bundle", "web", "--volume", "a=D", "--volume", "b=./D"], "the same directory as --volume a=D"),
+        (&["--bundle", "web", "--volume", "a=D", "--shm", "D"], "the same directory as --shm D"),
+        (&["--bundle", "web", "--volume", "a=D", "--volume", "b=D/x"], "is inside --volume a=D"),
+        (&["--bundle", "web", "--rootfs", "r", "--volume", "a=r/data"], "is inside --rootfs r"),
+        (&["--bundle", "r/web", "--rootfs", "r"], "--bundle r/web: is inside --rootfs r"),
     ] {
         let run = place.run(args, &archive(&[]));
         assert_eq!(run.status, 2, "{args:?}");

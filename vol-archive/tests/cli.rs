@@ -65,6 +65,10 @@ fn usage_mistakes_are_status_2_and_say_what_to_do() {
         (&["create", "--uidmap", "0:9:5", "--uidmap", "4:99:1", "/tmp"], "4:99:1: holds ids that"),
         (&["create", "--exclude", "../x", "/tmp"], "name with '..'"),
         (&["extract", "--shm", "/tmp"], "--members"),
+        (&["extract", "--members", "a=/tmp", "b=/tmp/."], "b=/tmp/.: the same directory as a=/tmp"),
+        (&["extract", "--members", "a=/tmp", "--shm", "/proc/self/root/tmp"], "the same directory as a=/tmp"),
+        (&["extract", "--members", "a=/tmp/new", "b=/tmp/new"], "the same directory as a=/tmp/new"),
+        (&["extract", "--members", "a=/tmp/new/x", "b=/tmp"], "a=/tmp/new/x: is inside b=/tmp"),
         (&["frobnicate"], "unrecognized subcommand"),
     ] {
         fails(&run(args, b""), 2, message);

@@ -77,7 +77,7 @@ impl Pattern {
     fn parse(text: &OsStr) -> Result<Pattern, BadPattern> {
         let bytes = text.as_bytes();
         let path = TarPath::parse(bytes)?;
-        let text = text.display().to_string();
+        let text = text.to_string_lossy().into_owned();
         if path.is_root() {
             return Err(BadPattern::Root(text));
         }
