@@ -302,11 +302,14 @@ fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
 }
 
 fn settings(args: &Compress) -> anyhow::Result<Settings> {
-    match (args.level, args.compress.levels()) {
-        (Some(_), None) => {
-            let e = usage("--level: nothing is compressed");
-            return Err(Hint::on(e, "add --compress zstd"));
+    if args.compress == Compression::None {
+        for (flag, given) in [("--level", args.level.is_some()), ("--threads", args.threads.is_some())] {
+            if given {
+                return Err(Hint::on(usage(format!("{flag}: nothing is compressed")), "add --compress zstd"));
+            }
         }
+    }
+    match (args.level, args.compress.levels()) {
         (Some(level), Some((range, _))) if !range.contains(&level) => {
             let (compression, from, to) = (args.compress, range.start(), range.end());
             return Err(usage(format!("--level: {compression} has levels {from} to {to}")));

@@ -129,14 +129,18 @@ pub struct Apply {
     pub ids: Ids,
 }
 
+/// The arguments that name an overlay. Two trees conflict with each of them by name: clap drops `requires` where the
+/// required argument conflicts with another one, and the flag would then have no effect.
+const LAYERED: [&str; 4] = ["rootfs", "upper", "lower", "userxattr"];
+
 #[derive(clap::Args, Debug)]
 #[group(skip)]
 pub struct SourceArgs {
     /// Compare the overlay that is mounted here; name its layers by --upper and --lower only if it is a fuse-overlayfs
-    #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source", conflicts_with = "from")]
+    #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source")]
     pub rootfs: Option<PathBuf>,
     /// The upper directory of an overlay that need not be mounted
-    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "lower", conflicts_with = "from")]
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "lower")]
     pub upper: Option<PathBuf>,
     /// Its lower directories, topmost first, as in the mount option
     #[arg(long, value_name = "DIR[:DIR...]", help_heading = "Source", requires = "upper")]
@@ -145,10 +149,10 @@ pub struct SourceArgs {
     #[arg(long, help_heading = "Source", requires = "upper")]
     pub userxattr: bool,
     /// The tree as it was, of any storage driver
-    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to")]
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to", conflicts_with_all = LAYERED)]
     pub from: Option<PathBuf>,
     /// The tree as it is
-    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from")]
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from", conflicts_with_all = LAYERED)]
     pub to: Option<PathBuf>,
     /// Take the content of a file for unchanged where its size and its time are, as podman does: quicker between two trees,
     /// and blind to a write that keeps both

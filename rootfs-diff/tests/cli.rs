@@ -78,6 +78,11 @@ fn usage_mistakes_are_status_2_and_say_what_to_do() {
         (&["create", "--members"], "no source given"),
         (&["list", "--upper", "/tmp"], "--lower"),
         (&["list", "--rootfs", "/", "--from", "/", "--to", "/"], "cannot be used with"),
+        (&["list", "--rootfs", "/", "--to", "/tmp"], "cannot be used with"),
+        (&["list", "--rootfs", "/", "--from", "/tmp"], "cannot be used with"),
+        (&["list", "--from", "/", "--to", "/", "--upper", "/tmp"], "cannot be used with"),
+        (&["list", "--from", "/", "--to", "/", "--lower", "/tmp"], "cannot be used with"),
+        (&["list", "--from", "/", "--to", "/", "--userxattr"], "cannot be used with"),
         (&["create", "--members", "--deleted", "x", "--rootfs", "/"], "cannot be used with"),
         (
             &["create", "--format", "oci", "--members", "--from", "/tmp", "--to", "/tmp"],

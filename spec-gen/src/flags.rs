@@ -152,7 +152,8 @@ pub fn apply_namespaces(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (kind, mode) in namespaces(args) {
         let Some(mode) = mode else { continue };
         job.container.forget_namespace(kind);
-        namespaces::apply(&mut job.spec, kind, &mode, &args.container_pid)?;
+        let dropped = namespaces::apply(&mut job.spec, kind, &mode, &args.container_pid)?;
+        namespaces::warn_of_dropped(job.session, kind, dropped);
         match (kind, &mode) {
             ("ipc", Mode::Host) => share_shm(job),
             ("ipc", Mode::Private) => unshare_shm(job),

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cli::usage;
+use cli::{Hint, usage};
 use serde_json::{Value, json};
 
 use crate::args::ResourceArgs;
 use crate::devices::Node;
 use crate::explain::Trace;
 use crate::spec::Spec;
+use crate::validate::is_page_size;
+use crate::{cpu_list, namespaces, sysctl};
 
 /// Bytes of a size with a unit: `512m`, `1.5g`; `-1` is no limit where that has a meaning.
 ///
@@ -62,7 +64,7 @@ pub fn size(text: &str) -> Result<i64, String> {
 /// Returns an error that names the flag whose value is invalid.
 pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
     let mut limits = Limits { spec, trace };
-    limits.set_memory(args);
+    limits.set_memory(args)?;
     limits.set_cpu(args)?;
     // Runtimes do not agree on what 0 is; -1 is no limit to all of them.
     let pids = args.pids_limit.map(|n| json!(if n <= 0 { -1 } else { n }));
@@ -73,6 +75,11 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         let expected = || usage(format!("--hugetlb {limit}: expected SIZE=BYTES"));
         let (size, value) = limit.split_once('=').ok_or_else(expected)?;
         let value = self::size(value).map_err(|_| expected())?;
+        if !is_page_size(size) {
+            return Err(usage(format!(
+                "--hugetlb {limit}: expected a page size such as 64KB, 2MB or 1GB, found {size:?}"
+            )));
+        }
         put_hugepage_limit(spec, size, value.unsigned_abs());
         trace.because(spec, || format!("--hugetlb {limit}"));
     }
@@ -83,6 +90,9 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         for pair in pairs {
             let (key, value) =
                 pair.split_once('=').ok_or_else(|| usage(format!("{flag} {pair}: expected KEY=VALUE")))?;
+            if flag == "--sysctl" {
+                check_sysctl(spec, pair, key)?;
+            }
             spec.object(path).insert(key.into(), json!(value));
             trace.because(spec, || format!("{flag} {pair}"));
         }
@@ -97,6 +107,22 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         trace.because(spec, || "--oom-score-adj".into());
     }
     Ok(())
+}
+
+/// Rejects a kernel parameter that every runtime refuses to set: one of the host, or of a namespace that the container
+/// shares with the host.
+fn check_sysctl(spec: &Spec, pair: &str, key: &str) -> anyhow::Result<()> {
+    match sysctl::namespace(key) {
+        Some(kind) if namespaces::find(spec, kind).is_some() => Ok(()),
+        Some(kind) => Err(usage(format!(
+            "--sysctl {pair}: the container has no {kind} namespace of its own to set it in"
+        ))),
+        None => {
+            let error =
+                usage(format!("--sysctl {pair}: {key} belongs to no namespace and would change the host"));
+            Err(Hint::on(error, "set it on the host with sysctl(8)"))
+        }
+    }
 }
 
 /// Limits of the cgroup, each with the flag as its reason.
@@ -126,7 +152,7 @@ impl Limits<'_> {
         self.trace.because(self.spec, || flag.to_owned());
     }
 
-    fn set_memory(&mut self, args: &ResourceArgs) {
+    fn set_memory(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
         self.put("memory.limit", args.memory.map(limit), "--memory");
         self.put("memory.reservation", args.memory_reservation.map(limit), "--memory-reservation");
         // podman's rule: as much swap as memory. Without a limit of memory there is none of both together.
@@ -135,6 +161,23 @@ impl Limits<'_> {
         let swappiness = args.memory_swappiness.map(|n| if n < 0 { Value::Null } else { n.into() });
         self.put("memory.swappiness", swappiness, "--memory-swappiness");
         self.put("memory.disableOOMKiller", args.oom_kill_disable.map(Value::Bool), "--oom-kill-disable");
+        self.check_swap(args)
+    }
+
+    /// Checks `--memory-swap` by podman's rules, which are those of runc and crun: it limits memory and swap together.
+    fn check_swap(&self, args: &ResourceArgs) -> anyhow::Result<()> {
+        let Some(swap) = args.memory_swap.filter(|swap| *swap > 0) else { return Ok(()) };
+        let memory = self.spec.get("linux.resources.memory.limit").and_then(Value::as_i64);
+        match memory.filter(|memory| *memory > 0) {
+            None => {
+                let error = usage("--memory-swap limits memory and swap together, and memory has no limit");
+                Err(Hint::on(error, "add --memory BYTES"))
+            }
+            Some(memory) if swap < memory => Err(usage(format!(
+                "--memory-swap: {swap} bytes of memory and swap are less than the limit of memory, {memory} bytes"
+            ))),
+            Some(_) => Ok(()),
+        }
     }
 
     fn set_cpu(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
@@ -152,9 +195,17 @@ impl Limits<'_> {
         self.put("cpu.quota", args.cpu_quota.map(limit), "--cpu-quota");
         self.put("cpu.realtimePeriod", args.cpu_rt_period.map(limit), "--cpu-rt-period");
         self.put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(limit), "--cpu-rt-runtime");
-        let list = |list: &String| if list.is_empty() { Value::Null } else { list.as_str().into() };
-        self.put("cpu.cpus", args.cpuset_cpus.as_ref().map(list), "--cpuset-cpus");
-        self.put("cpu.mems", args.cpuset_mems.as_ref().map(list), "--cpuset-mems");
+        for (key, flag, list) in [
+            ("cpu.cpus", "--cpuset-cpus", &args.cpuset_cpus),
+            ("cpu.mems", "--cpuset-mems", &args.cpuset_mems),
+        ] {
+            let Some(list) = list else { continue };
+            let value = if list.is_empty() { Value::Null } else { list.as_str().into() };
+            if !list.is_empty() {
+                cpu_list::check(list).map_err(|e| usage(format!("{flag} {list}: {e}")))?;
+            }
+            self.put(key, Some(value), flag);
+        }
         Ok(())
     }
 }
@@ -221,7 +272,7 @@ pub fn put_rlimit(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
 fn throttle(text: &str) -> anyhow::Result<Value> {
     let parsed =
         text.rsplit_once(':').and_then(|(path, rate)| Some((path, bytes(rate).ok().filter(|r| *r >= 0)?)));
-    let (path, rate) = parsed.ok_or_else(|| usage("DEVICE:RATE is wanted"))?;
+    let (path, rate) = parsed.ok_or_else(|| usage("expected DEVICE:RATE"))?;
     let node = node(path)?;
     Ok(json!({ "major": node.major, "minor": node.minor, "rate": rate }))
 }
@@ -230,7 +281,7 @@ fn throttle(text: &str) -> anyhow::Result<Value> {
 fn weight(text: &str) -> anyhow::Result<Value> {
     let weight = |text: &str| text.parse::<u16>().ok().filter(|w| (10..=1000).contains(w));
     let parsed = text.rsplit_once(':').and_then(|(path, number)| Some((path, weight(number)?)));
-    let (path, weight) = parsed.ok_or_else(|| usage("DEVICE:WEIGHT is wanted, a weight from 10 to 1000"))?;
+    let (path, weight) = parsed.ok_or_else(|| usage("expected DEVICE:WEIGHT, a weight from 10 to 1000"))?;
     let node = node(path)?;
     Ok(json!({ "major": node.major, "minor": node.minor, "weight": weight }))
 }
@@ -263,13 +314,13 @@ const RLIMITS: [&str; 16] = [
 
 /// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit.
 fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
-    let (name, limits) = text.split_once('=').context("NAME=SOFT[:HARD] is wanted")?;
+    let (name, limits) = text.split_once('=').context("expected NAME=SOFT[:HARD]")?;
     let Some(kind) = rlimit_type(name) else {
         bail!("{name} is not one of {}", RLIMITS.join(" ").to_lowercase());
     };
     let number = |n: &str| match n {
         "-1" | "unlimited" => Ok(u64::MAX),
-        n => n.parse().with_context(|| format!("{n}: a number, -1 or unlimited is wanted")),
+        n => n.parse().with_context(|| format!("expected a number, -1 or unlimited, found {n}")),
     };
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let (soft, hard) = (number(soft)?, number(hard)?);

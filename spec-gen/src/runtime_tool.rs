@@ -23,7 +23,7 @@ use notation::Change;
 /// On id mappings, whose order is not ours.
 pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     let (args, peers) = (&job.args.runtime_tool, &job.args.namespaces.container_pid);
-    let Job { spec, trace, .. } = job;
+    let Job { spec, trace, session, .. } = job;
     refuse_mappings(args)?;
     if !args.words.is_empty() {
         spec.set("process.args", args.words.clone());
@@ -40,17 +40,20 @@ pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     if args.linux_namespace_remove_all == Some(true) {
         for (kind, _) in namespaces::TYPES {
-            namespaces::apply(spec, kind, &Mode::Host, peers)?;
+            let dropped = namespaces::apply(spec, kind, &Mode::Host, peers)?;
+            namespaces::warn_of_dropped(session, kind, dropped);
         }
         trace.because(spec, || "--linux-namespace-remove-all".into());
     }
     for (kind, path) in &args.linux_namespace_add {
         let mode = path.clone().map_or(Mode::Private, Mode::Path);
-        namespaces::apply(spec, kind, &mode, peers)?;
+        let dropped = namespaces::apply(spec, kind, &mode, peers)?;
+        namespaces::warn_of_dropped(session, kind, dropped);
         trace.because(spec, || format!("--linux-namespace-add {kind}"));
     }
     for kind in &args.linux_namespace_remove {
-        namespaces::apply(spec, kind, &Mode::Host, peers)?;
+        let dropped = namespaces::apply(spec, kind, &Mode::Host, peers)?;
+        namespaces::warn_of_dropped(session, kind, dropped);
         trace.because(spec, || format!("--linux-namespace-remove {kind}"));
     }
     Ok(())

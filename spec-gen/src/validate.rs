@@ -12,6 +12,8 @@ use crate::mounts;
 use crate::namespaces;
 use crate::spec::Spec;
 
+pub use limits::is_page_size;
+
 /// Checks the spec; each fault is reported with its JSON path.
 ///
 /// # Errors

@@ -377,8 +377,7 @@ mod tests {
             Err(Error::stream("no\nway"))
         });
         assert!(produced.is_err());
-        let bytes = shared.0.lock().unwrap().clone();
-        bytes
+        std::mem::take(&mut *shared.0.lock().unwrap())
     }
 
     #[test]
