@@ -28,7 +28,8 @@ pub fn wanted(runtime: Option<&str>) -> anyhow::Result<Option<Maker>> {
 pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyhow::Result<()> {
     for path in mountpoints(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let image = cli::read_document(File::open(&path)?, &name, external_mounts::LIMIT)?;
+        let file = File::open(&path).with_context(|| format!("checkpoint/{name}"))?;
+        let image = cli::read_document(file, &name, external_mounts::LIMIT)?;
         let maker = match external_mounts::maker(&name, &image) {
             // Without --runtime nothing depends on it: --verify and CRIU report damage.
             Err(_) if wanted.is_none() => continue,
@@ -60,15 +61,16 @@ pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyho
 /// The images of mounts, one for each mount namespace. What was unpacked are regular files, in a directory that
 /// nobody else can enter.
 fn mountpoints(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let object = || cli::name(dir);
     let mut found = Vec::new();
     let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-        entries => entries?,
+        entries => entries.with_context(object)?,
     };
     for entry in entries {
-        let entry = entry?;
+        let entry = entry.with_context(object)?;
         let is_mountpoints = entry.file_name().to_str().is_some_and(external_mounts::is_mountpoints);
-        if is_mountpoints && entry.file_type()?.is_file() {
+        if is_mountpoints && entry.file_type().with_context(object)?.is_file() {
             found.push(entry.path());
         }
     }

@@ -374,5 +374,5 @@ fn case_58_conversions_need_no_privilege_but_entering_a_namespace_does() {
     let Ok(output) = run(&["save", "--netns", "/proc/self/ns/net"]) else { return };
     assert_eq!(output.stdout, b"null\n", "the own namespace is not entered");
     let empty = run(&["save"]).unwrap();
-    assert!(String::from_utf8_lossy(&empty.stderr).contains("standard input: is empty, JSON is wanted"));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("standard input: is empty, expected JSON"));
 }

@@ -201,8 +201,8 @@ fn malformed_input_is_named_and_gives_no_output() {
     let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     #[rustfmt::skip]
     let cases: Vec<(String, &str)> = vec![
-        ("".into(), "is empty, JSON is wanted"),
-        (" \n".into(), "is empty, JSON is wanted"),
+        ("".into(), "is empty, expected JSON"),
+        (" \n".into(), "is empty, expected JSON"),
         ("{".into(), "EOF while parsing an object at line 1 column 1"),
         ("{\"ociVersion\":\"1.2.0\"\n\"a\"}".into(), "line 2 column 1"),
         ("not json".into(), "line 1 column 2"),

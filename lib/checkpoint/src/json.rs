@@ -158,15 +158,15 @@ mod tests {
         let many = format!("[0{}]", ",0".repeat(262_143));
         #[rustfmt::skip]
         let cases: &[(&[u8], &str)] = &[
-            (b"", "is empty, JSON is wanted"),
-            (b" \n", "is empty, JSON is wanted"),
+            (b"", "is empty, expected JSON"),
+            (b" \n", "is empty, expected JSON"),
             (b"{\"a\":1}\n{}", "trailing characters at line 2 column 1"),
             (b"{} x", "trailing characters at line 1 column 4"),
             (b"{\"a\":", "EOF while parsing a value at line 1"),
             (b"[1e999]", "number out of range at line 1"),
             (b"NaN", "not valid JSON: expected value at line 1 column 1"),
             (b"'a'", "expected value at line 1 column 1"),
-            (b"\xff\xfe{\x00}\x00", "line 1 column 1"),
+            (b"\xff\xfe{\x00}\x00", "expected JSON, found text in UTF-16"),
             (b"\"\xff\"", "invalid unicode code point at line 1"),
             (deep.as_bytes(), "recursion limit"),
             (many.as_bytes(), "more than 262144 values at line 1"),

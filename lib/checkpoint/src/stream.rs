@@ -185,6 +185,19 @@ pub enum Ending {
     Raw,
 }
 
+/// Returns the failure that a producer recorded within the first bytes of a member stream.
+pub(crate) fn failure_in(first: &[u8]) -> Option<Error> {
+    let mut reader = StreamReader::new(first, Ending::Proved);
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => {}
+            Err(e @ Error::Producer { .. }) => return Some(e),
+            // The bytes may end in the middle of a member.
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
 /// Reads any number of member streams, one after another.
 pub struct StreamReader<R> {
     reader: Reader<R>,

@@ -6,6 +6,7 @@ use tartree::FileKind;
 
 use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
+use crate::stream;
 use crate::tar_kind::{Eager, PEEKED, TarKind};
 
 /// An input whose first bytes are in its buffer.
@@ -45,7 +46,8 @@ impl<R: Read> TarInput<R> {
     /// Fails when the first bytes show that this is no tar, and unless `any` when they show another kind of tar.
     ///
     /// # Errors
-    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`], or an error if the input cannot be read.
+    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`], [`Error::Producer`] if a member stream begins with the
+    /// record of a failure, or an error if the input cannot be read.
     pub fn expect(&mut self, expected: &'static str, any: bool) -> Result<()> {
         let outer = self.compression();
         let first = self.fill_buf().map_err(tartree::Error::Stream)?;
@@ -57,7 +59,10 @@ impl<R: Read> TarInput<R> {
             _ => {}
         }
         match TarKind::of(first) {
-            Some(found) if !any => Err(Error::Kind { found, expected }),
+            Some(found) if !any => {
+                let failure = stream::failure_in(first).filter(|_| found == TarKind::MemberStream);
+                Err(failure.unwrap_or(Error::Kind { found, expected }))
+            }
             _ => Ok(()),
         }
     }

@@ -1181,7 +1181,7 @@ pub const CASES: &[Case] = &[
         r#"{"n1":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24","ipnet":"10.1.0.6/24"}]}}}}"#,
         "duplicate key \"ipnet\"",
     ),
-    bad("43a empty", SAVE, "", "standard input: is empty, JSON is wanted"),
+    bad("43a empty", SAVE, "", "standard input: is empty, expected JSON"),
     bad("43b trailing data", SAVE, "{} x", "not valid JSON: trailing characters"),
     bad("43c NaN", SAVE, "NaN", "not valid JSON"),
     bad("44a a string", SAVE, "\"x\"", "not a network status, but a string"),

@@ -191,7 +191,7 @@ const NETSTATUS: &[Mistake] = &[
         "object.json: several files are taken for CNI results only",
         "",
     ),
-    Mistake("netstatus save < nothing", 1, "standard input: is empty, JSON is wanted", ""),
+    Mistake("netstatus save < nothing", 1, "standard input: is empty, expected JSON", ""),
     Mistake("netstatus save < cut.json", 1, "standard input: not valid JSON", ""),
     Mistake("netstatus save nothere", 1, "nothere: No such file or directory", ""),
     Mistake("netstatus save --netns nothere", 1, "nothere: No such file or directory", ""),
@@ -205,7 +205,7 @@ const NETSTATUS: &[Mistake] = &[
 ];
 
 const SPEC_GEN: &[Mistake] = &[
-    Mistake("spec-gen < nothing", 1, "standard input: is empty, JSON is wanted", ""),
+    Mistake("spec-gen < nothing", 1, "standard input: is empty, expected JSON", ""),
     Mistake("spec-gen < cut.json", 1, "standard input: not valid JSON", ""),
     Mistake("spec-gen < object.json", 1, "standard input: neither an OCI spec (key ociVersion)", "--new"),
     Mistake("spec-gen bundle/config.json", 2, "unexpected argument 'bundle/config.json'", "-i FILE"),

@@ -48,7 +48,7 @@ pub(super) fn inputs() -> Vec<Input> {
 fn specs() -> Vec<Input> {
     let generate = |name, write: Written, ends| input(name, "spec-gen", &[], write, ends);
     vec![
-        generate("a specification of nothing", |_, _| Ok(()), Fails("is empty, JSON is wanted")),
+        generate("a specification of nothing", |_, _| Ok(()), Fails("is empty, expected JSON")),
         generate("a specification that is text", |_, out| put(out, "runc spec"), Fails("not valid JSON")),
         generate("a specification that is a number of its own", |_, out| put(out, "1"), Fails("is wanted")),
         generate(

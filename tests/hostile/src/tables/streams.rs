@@ -171,7 +171,7 @@ fn ends() -> Vec<Input> {
                 bundle(w)?;
                 out.write_all(&b"text\n".repeat(500))
             },
-            Fails("wrong checksum"),
+            Fails("expected a tar, found text that begins with \"text\""),
         ),
     ]
 }
