@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::{Options, differences, host};
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount, umount2};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
@@ -51,6 +51,15 @@ impl Overlay {
         let output = Command::new(TOOL).args(["list", "--rootfs"]).arg(self.at("m")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Overlay {
+    /// Unmounts everything, so that the temporary directory can be removed.
+    fn drop(&mut self) {
+        for mounted in ["m", "upper/etc"] {
+            while umount2(&self.at(mounted), MntFlags::MNT_DETACH).is_ok() {}
+        }
     }
 }
 

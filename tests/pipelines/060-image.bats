@@ -133,7 +133,7 @@ revived() {
     for form in both both.tar; do
         run -1 ckpt-unpack --show "$form"
         [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
-        [[ $output == *'hint: say which: --tag REF'* ]]
+        [[ $output == *'hint: name one: --tag REF, or its digest: --tag sha256:DIGEST'* ]]
         run -1 ckpt-unpack --show --tag localhost/three "$form"
         [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
         rm -rf chosen

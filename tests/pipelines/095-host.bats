@@ -149,8 +149,8 @@ ends_with() {
         mount /mnt tmpfs left|mount -t tmpfs left /mnt
         network interface left|ip link add left type bridge
         network namespace left|mount -t tmpfs tmpfs /run; mkdir /run/netns; touch /run/netns/left
-        file /run/runc/web|mkdir -p /run/runc/web
-        file /run/libpod/alive|mkdir -p /run/libpod; touch /run/libpod/alive
+        file /run/runc/left|mkdir -p /run/runc/left
+        file /run/libpod/left|mkdir -p /run/libpod; touch /run/libpod/left
         file /var/tmp/ckpt-tools-run.left|mkdir /var/tmp/ckpt-tools-run.left
         file /dev/shm/left|touch /dev/shm/left
         process |TEST_RUN=x sleep 60 >/dev/null 2>&1 3>&- & pid=$!'
