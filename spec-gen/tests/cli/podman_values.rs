@@ -4,7 +4,7 @@ use super::*;
 
 const LIMITED: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/","rlimits":[{"type":"RLIMIT_CORE","hard":1,"soft":1}]},
     "root":{"path":"rootfs"},"mounts":[{"destination":"/proc","type":"proc","source":"proc","options":["nosuid","noexec","nodev"]}],
-    "linux":{"namespaces":[{"type":"mount"}],"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"],"resources":{"memory":{"limit":5,"swap":6,"reservation":7,"swappiness":8},
+    "linux":{"namespaces":[{"type":"mount"},{"type":"network"}],"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"],"resources":{"memory":{"limit":5,"swap":6,"reservation":7,"swappiness":8},
         "cpu":{"shares":1,"quota":2,"period":3,"realtimePeriod":4,"realtimeRuntime":5,"cpus":"0"},"pids":{"limit":1},"blockIO":{"weight":10}}}}"#;
 
 /// Zero is no limit: a limit of the input goes too, since a runtime could take 0 literally.
