@@ -1,0 +1,92 @@
+# Containers that another runtime restores, and containers with a user namespace.
+
+load helpers
+load podman
+
+setup_file() {
+    build_image
+    setup_podman
+}
+
+setup() {
+    here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    teardown_podman
+    teardown_containers
+}
+
+# through_a_pipe BUNDLE: runc restores podman's container, whose standard output and error were pipes of conmon.
+through_a_pipe() {
+    mkfifo out
+    cat out >output &
+    runc restore -d --bundle "$1" --image-path "$1/checkpoint" --work-path "$1" web </dev/null >out 2>&1
+}
+
+@test "podman with crun to runc: ckpt-unpack names crun's images, and converts them" {
+    podman_ --runtime crun run -d --name web --network none localhost/image /bin/sh -c '
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
+    sleep 1
+    podman_ --runtime crun container checkpoint --export web.ckpt web
+    before=$(zstd -dc web.ckpt | tar -xOf - rootfs-diff.tar | tar -xOf - tmp/counter)
+
+    overlay "$there"
+    shared_memory "$there/shm"
+    # The mode that podman gives the root directory of an image, which CRIU checks.
+    chmod 0555 "$there/rootfs"
+    run -0 --separate-stderr ckpt-unpack --bundle "$there/as-it-is" web.ckpt
+    [[ $stderr == *'crun made the images and runc cannot restore them'*'--runtime runc'* ]]
+    run -0 --separate-stderr ckpt-unpack --runtime runc --bundle "$there/bundle" --rootfs "$there/rootfs" \
+        --shm "$there/shm" web.ckpt
+    [[ $stderr != *crun* ]]
+
+    for bundle in as-it-is bundle; do
+        spec-gen --restore --images "$there/$bundle/checkpoint" --rootfs "$there/rootfs" --shm-dir "$there/shm" \
+            --manager-files "$there/files" --apply <"$there/$bundle/spec.dump" >"$there/$bundle/config.json" 2>said
+        case $bundle in
+        as-it-is) grep 'warning: .*crun' said ;;
+        *) run ! grep crun said ;;
+        esac
+    done
+    through_a_pipe "$there/bundle" || { cat output; grep Error "$there/bundle/restore.log"; false; }
+    counted_past "$there/rootfs/tmp/counter" "$before"
+
+    # What another runtime made is recorded when it is packed again.
+    rootfs-diff create --members --from "$image" --to "$image" |
+        ckpt-pack --bundle "$there/as-it-is" --member devshm-checkpoint.tar="$there/as-it-is/devshm-checkpoint.tar" \
+            -o again.ckpt -
+    ckpt-unpack --show --json again.ckpt | jq -e '.. | objects | select(.runtime? == "crun")'
+}
+
+@test "a container with a user namespace restores from its bundle, which other users cannot read" {
+    # The owner of everything is the container's root, and CRIU reads the images as that user.
+    cp -a "$image" mapped
+    chown -R 100000:100000 mapped
+    # The container's root must be able to enter the directories above its root file system.
+    chmod 711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/test "$PWD" "$(dirname "$PWD")"
+    for dir in "$here" "$there"; do
+        mkdir -p "$dir"/{rootfs,upper,work}
+        chown 100000:100000 "$dir/upper"
+        mount -t overlay overlay -o "lowerdir=$PWD/mapped,upperdir=$dir/upper,workdir=$dir/work" "$dir/rootfs"
+    done
+    mkdir "$here/bundle"
+    spec-gen --new --rootfs "$here/rootfs" --read-only=false --tty=false --uidmap 0:100000:65536 \
+        --cgroups-path "/userns-${BATS_RUN_TMPDIR##*/}" -o "$here/bundle/config.json" -- /bin/sh -c '
+        i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
+    runc --log log run -d --bundle "$here/bundle" web </dev/null >/dev/null 2>&1 || { cat log; false; }
+    counted_past "$here/rootfs/tmp/counter" 3
+    runc checkpoint --image-path "$here/bundle/checkpoint" --work-path "$here/bundle" web
+    before=$(counted "$here/rootfs")
+    rootfs-diff create --members --rootfs "$here/rootfs" | ckpt-pack --bundle "$here/bundle" -o web.ckpt -
+
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" web.ckpt
+    for path in bundle bundle/checkpoint bundle/checkpoint/core-1.img bundle/spec.dump; do
+        # The container's root is in the group; nobody else may read, and nobody may write.
+        case $(stat -c '%a %u' "$there/$path") in *[0-7][0145]0\ 0) ;; *) stat "$there/$path" && false ;; esac
+    done
+    spec-gen --restore --rootfs "$there/rootfs" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore runc "$there/bundle" web
+    counted_past "$there/rootfs/tmp/counter" "$before"
+}
