@@ -18,6 +18,8 @@ mod restore;
 mod rootless;
 #[path = "cli/runtime_tool.rs"]
 mod runtime_tool;
+#[path = "cli/validate.rs"]
+mod validate;
 
 use std::fs;
 use std::io::Write;

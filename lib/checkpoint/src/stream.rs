@@ -186,6 +186,7 @@ pub enum Ending {
 }
 
 /// Returns the failure that a producer recorded within the first bytes of a member stream.
+#[cfg(feature = "compress")]
 pub(crate) fn failure_in(first: &[u8]) -> Option<Error> {
     let mut reader = StreamReader::new(first, Ending::Proved);
     loop {
