@@ -80,6 +80,9 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     }
     let (add_all, add) = named("--cap-add", add)?;
     let (drop_all, drop) = named("--cap-drop", drop)?;
+    if add_all && drop_all {
+        return Err(usage("--cap-add ALL conflicts with --cap-drop ALL"));
+    }
     if let Some(both) = add.intersection(&drop).next() {
         return Err(usage(format!("{both} is both added and dropped")));
     }

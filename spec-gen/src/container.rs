@@ -103,7 +103,12 @@ pub struct Removed {
 impl Removed {
     /// Returns whether nothing of the config is to be mounted at a destination.
     pub fn has(&self, destination: &str) -> bool {
-        self.all || self.destinations.contains(&mounts::clean(destination))
+        self.all || self.names(destination)
+    }
+
+    /// Returns whether a flag names this destination.
+    pub fn names(&self, destination: &str) -> bool {
+        self.destinations.contains(&mounts::clean(destination))
     }
 }
 

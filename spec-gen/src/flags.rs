@@ -171,7 +171,12 @@ const SHM: &str = "/dev/shm";
 /// Gives the container the shared memory of the host, whose semaphores it has, in place of its own.
 fn share_shm(job: &mut Job<'_>) {
     let own = std::mem::replace(&mut job.container.shm_dir, SHM.into());
+    let has_list = !job.container.bind_map.is_empty();
     forget_shm(job, &own);
+    // The list of the container's state is used as it is: nothing is derived from `shm_dir` next to it.
+    if has_list {
+        job.container.bind_map.insert(SHM.into(), SHM.into());
+    }
 }
 
 /// Gives a container that had the host's shared memory its own: what `--ipc private` is to keep apart is in it.
@@ -437,8 +442,12 @@ pub fn remove_mounts(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::
     }
     for destination in &job.args.mounts.mount_remove {
         let at = mounts::clean(destination);
-        let of_engine =
-            job.container.is_libpod && bindmap::derive(&job.spec, &job.container).contains_key(&at);
+        let of_engine = job.container.is_libpod && {
+            let mut files = bindmap::derive(&job.spec, &job.container);
+            files.extend(job.container.bind_map.clone());
+            bindmap::add_below(&mut files, &job.container.chroot_dirs);
+            files.contains_key(&at)
+        };
         let of_image = image.is_some_and(|image| image.volumes.contains(&at));
         let of_config = job.container.remove_mount(destination);
         if !(mounts::remove(&mut job.spec, destination) || of_config || of_engine || of_image) {

@@ -113,7 +113,8 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         resources::default_rlimits(&mut job.spec)?;
         job.trace.because(&job.spec, || "--default-rlimits".into());
     }
-    if job.container.is_libpod {
+    // With `--unmask` they were added before it, so that it shows what it names and nothing else.
+    if job.container.is_libpod && job.args.security.unmask.is_empty() {
         masks::of_libpod(&mut job.spec, job.container.privileged, job.args.hooks.compat);
         job.trace.because(&job.spec, || "paths that are always masked, once".into());
     }

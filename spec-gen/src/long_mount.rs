@@ -83,6 +83,9 @@ fn parse_fields(flag: &str) -> anyhow::Result<Wanted> {
     if !subpath.is_empty() && !matches!(kind, "volume" | "image") {
         bail!("subpath: only of volumes and images");
     }
+    if !source.is_empty() && matches!(kind, "tmpfs" | "ramfs" | "devpts") {
+        bail!("src={source}: a {kind} mount has no source");
+    }
     if nonrecursive && kind != "bind" {
         bail!("bind-nonrecursive: only for type=bind");
     }

@@ -41,6 +41,9 @@ pub fn to_container(container: &mut Container, args: &Args) -> anyhow::Result<()
 /// When a file of a flag is not there, or it is not known where one is to be.
 pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     let mut files = Files::new();
+    if job.container.is_libpod && job.args.mounts.shm_dir.is_some() {
+        replace_shm(&mut job.spec, &job.container.shm_dir);
+    }
     if job.container.is_libpod {
         if job.container.bind_map.is_empty() {
             files = bindmap::derive(&job.spec, &job.container);
@@ -60,7 +63,11 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     files.extend(flag_files(&job.args.mounts)?);
     sdnotify::apply(job, &mut files)?;
     secrets::bind(job, &mut files)?;
+    let before = files.clone();
     bindmap::add_below(&mut files, &job.container.chroot_dirs);
+    files.retain(|destination, _| {
+        before.contains_key(destination) || !job.container.removed.names(destination)
+    });
     let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
     bindmap::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
     job.trace.because(&job.spec, || "files of the manager".into());

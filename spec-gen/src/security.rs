@@ -60,6 +60,8 @@ pub fn sort_options(args: &mut SecurityArgs) -> anyhow::Result<()> {
 /// Names the flag that makes no sense.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let s = &job.args.security;
+    let compat = job.args.hooks.compat;
+    let (is_libpod, privileged) = (job.container.is_libpod, job.container.privileged);
     let Job { spec, trace, session, .. } = job;
     if s.privileged == Some(true) {
         make_privileged(spec);
@@ -93,6 +95,10 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         session.warn(format_args!("--mask {path}: not an absolute path, ignored"));
     }
     trace.because(spec, || "--mask".into());
+    if is_libpod && !s.unmask.is_empty() {
+        // Before paths are shown again: a list that `--unmask` empties still had the paths that are always masked.
+        masks::of_libpod(spec, privileged, compat);
+    }
     masks::unmask(spec, &s.unmask);
     trace.because(spec, || "--unmask".into());
     Ok(())

@@ -219,6 +219,58 @@ fn other_flags_win_over_config() {
     assert!(has(&["--user", "alice"], "HOME=/home/alice"));
 }
 
+/// A container whose state lists the files of the engine.
+fn listed(shm: &[Value]) -> Value {
+    let mut config = config();
+    config["chroot_directories"] = json!(["/ch"]);
+    config["spec"]["mounts"].as_array_mut().unwrap().extend(shm.iter().cloned());
+    config
+}
+
+#[test]
+fn flags_win_over_the_files_that_the_state_lists() {
+    let dir = Dir::new();
+    dir.write("secret", "s3cret");
+    dir.write("listing", r#"{"bindMounts": {"/etc/hosts": "/e/hosts", "/dev/shm": "/old/shm"}}"#);
+    let tmpfs = json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm"});
+    let generated = |shm: &[Value], flags: &[&str]| {
+        dir.write("config.dump", &listed(shm).to_string());
+        dir.spec(&[&NEEDED[..], flags].concat(), "")
+    };
+    let listing = ["--state", "listing"];
+    let absolute = dir.path("x");
+    #[rustfmt::skip]
+    let cases: &[(&[Value], &[&str], &str, Value)] = &[
+        (&[], &[], "/dev/shm", json!("/old/shm")),
+        (&[], &["--ipc", "host"], "/dev/shm", json!("/dev/shm")),
+        (&[], &["--ipc", "host"], "/etc/hosts", json!("/e/hosts")),
+        (&[], &["--ipc", "host", "--mount-remove", "/etc/hosts"], "/dev/shm", json!("/dev/shm")),
+        (&[], &["--shm-dir", "x"], "/dev/shm", json!(absolute)),
+        (std::slice::from_ref(&tmpfs), &["--shm-dir", "x"], "/dev/shm", json!(absolute)),
+        (&[], &[], "/ch/etc/hosts", json!("/e/hosts")),
+        (&[], &["--mount-remove", "/ch/etc/hosts"], "/ch/etc/hosts", Value::Null),
+        (&[], &["--mount-remove", "/ch//etc/hosts/"], "/ch/etc/hosts", Value::Null),
+        (&[], &["--mount-remove", "/ch/etc/hosts"], "/etc/hosts", json!("/e/hosts")),
+    ];
+    for (shm, flags, destination, source) in cases {
+        let spec = generated(shm, &[&listing[..], flags].concat());
+        assert_eq!(mount_at(&spec, destination)["source"], *source, "{flags:?} {destination}");
+    }
+    let spec = generated(&[tmpfs], &["--shm-dir", "x"]);
+    assert_eq!(mount_at(&spec, "/dev/shm")["source"], json!(absolute));
+    let powercap = "/sys/devices/virtual/powercap";
+    for (unmask, masked) in [
+        ("/proc/kcore", json!([powercap])),
+        ("/proc/*", json!([powercap])),
+        (powercap, json!(["/proc/kcore"])),
+        ("/nowhere", json!(["/proc/kcore", powercap])),
+        ("ALL", Value::Null),
+    ] {
+        let spec = generated(&[], &["--unmask", unmask]);
+        assert_eq!(spec["linux"]["maskedPaths"], masked, "{unmask}");
+    }
+}
+
 #[test]
 fn a_flag_without_effect_is_refused() {
     let dir = Dir::new();
