@@ -41,6 +41,7 @@ mod mounting;
 mod mounts;
 mod namespaces;
 mod options;
+mod outputs;
 mod overlay;
 pub mod passwd;
 mod process;

@@ -16,7 +16,7 @@ use crate::explain::Trace;
 use crate::input::{self, Kind};
 use crate::rootfs::Rootfs;
 use crate::spec::Spec;
-use crate::{apparmor, diff, generate, restore, security, validate};
+use crate::{apparmor, diff, generate, outputs, restore, security, validate};
 
 /// What the rules work on.
 pub struct Job<'a> {
@@ -45,6 +45,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
         args.output.output = Some(config_json(bundle, args.what.force)?);
     }
     args::effect::check(&args)?;
+    outputs::check_volumes(&args.mounts)?;
     let cgroups = match args.cgroups.cgroup_version {
         Some(1) => Version::V1,
         Some(_) => Version::V2,
@@ -87,6 +88,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     if args.what.sort_keys {
         job.spec.sort_keys();
     }
+    outputs::check(&args, &job.actions)?;
     finish(&job, &before)?;
     Ok(Exit::Done)
 }

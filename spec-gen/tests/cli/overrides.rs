@@ -219,6 +219,50 @@ fn other_flags_win_over_config() {
     assert!(has(&["--user", "alice"], "HOME=/home/alice"));
 }
 
+#[test]
+fn each_file_and_volume_has_a_path_of_its_own() {
+    let dir = Dir::new();
+    dir.write("a", "A");
+    dir.write("b", "B");
+    fs::create_dir(dir.path("pw")).unwrap();
+    fs::create_dir(dir.path("vol")).unwrap();
+    std::os::unix::fs::symlink("pw", dir.path("link")).unwrap();
+    let rootfs: &[&str] = &["--new", "--rootfs", "rootfs", "--user", "4242", "--passwd-out", "pw", "--apply"];
+    let copies: &[&str] = &["--new", "--secret-copies", "sc", "--secret", "s1,src=a,target=/a", "--apply"];
+    let volumes: &[&str] = &["--new", "-v", "a:/a", "-v", "b:/b", "--volume-path", "a=vol"];
+    let two = "two actions make this file with different content";
+    let output = "an action of --apply makes this file";
+    #[rustfmt::skip]
+    let cases: &[(&[&str], &[&str], &str)] = &[
+        (rootfs, &["--secret-copies", "pw", "--secret", "passwd,src=a"], two),
+        (rootfs, &["--secret-copies", "link", "--secret", "passwd,src=a"], two),
+        (rootfs, &["-o", "pw/passwd"], output),
+        (rootfs, &["-o", "link/passwd"], output),
+        (rootfs, &["--actions", "pw/./passwd"], output),
+        (copies, &["--secret", "s1,src=b,target=/b"], two),
+        (copies, &["--secret", "s1,src=a,target=/b,mode=0400"], two),
+        (volumes, &["--volume-path", "b=vol"], "volume a has the same directory"),
+        (volumes, &["--volume-path", "b=./pw/../vol/"], "volume a has the same directory"),
+    ];
+    for (base, flags, text) in cases {
+        let output = dir.run(&[*base, flags].concat(), "");
+        let found = message(&output);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{flags:?}: {found}");
+        assert!(found.contains(text), "{flags:?}: {found}");
+        assert_eq!(fs::read_dir(dir.path("pw")).unwrap().count(), 0, "{flags:?}");
+        assert!(!Path::new(&dir.path("sc")).exists(), "{flags:?}");
+    }
+    for (base, flags) in [
+        (volumes, &["--volume-path", "b=pw"][..]),
+        (copies, &["--secret", "s1,src=a,target=/b"]),
+        (copies, &["--secret", "s2,src=b,target=/b"]),
+        (rootfs, &["-o", "pw/config.json"]),
+    ] {
+        let output = dir.run(&[base, flags].concat(), "");
+        assert!(output.status.success(), "{flags:?}: {}", message(&output));
+    }
+}
+
 /// A container whose state lists the files of the engine.
 fn listed(shm: &[Value]) -> Value {
     let mut config = config();
