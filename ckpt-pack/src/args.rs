@@ -171,13 +171,13 @@ pub struct Check {
     #[arg(long, value_name = "PROGRAM", default_value = "criu", hide_short_help = true)]
     pub criu: String,
     /// With --check: the container is in a pod
-    #[arg(long, requires = "check", hide_short_help = true)]
+    #[arg(long, requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pod: bool,
     /// With --check: look also at the container of this process
-    #[arg(long, value_name = "PID", requires = "check", hide_short_help = true)]
+    #[arg(long, value_name = "PID", requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pid: Option<u32>,
     /// With --prepare: the SELinux label of the container's files
-    #[arg(long, value_name = "LABEL", requires = "prepare", hide_short_help = true)]
+    #[arg(long, value_name = "LABEL", requires = "prepare", conflicts_with_all = ["check", "cleanup"], hide_short_help = true)]
     pub mount_label: Option<String>,
 }
 

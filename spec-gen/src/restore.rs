@@ -228,7 +228,7 @@ fn foreign(
     }
     for mount in spec.mounts() {
         let destination = mounts::destination(mount);
-        if !repointed.contains(&mounts::clean(destination)) && names_host(mount) {
+        if !repointed.contains(&mounts::clean(destination)) && names_host(spec, mount) {
             let hint = match bindmap::file_name(&mounts::clean(destination)) {
                 _ if !mounts::is_bind(mount) => format!("--mount-remove {destination}"),
                 Some(_) => format!("--bind-mount {destination}=FILE"),
@@ -260,16 +260,20 @@ const OF_THE_KERNEL: [&str; 8] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc
 
 /// Whether a mount reaches into the host's files: a bind mount, an overlay over its directories, a disk, a
 /// server. The kernel's own trees bound where they belong (rootless /sys, systemd's cgroup tree) are the
-/// same on every host, but a writable one controls it: a `release_agent` in a cgroup tree is a command.
-fn names_host(mount: &Value) -> bool {
+/// same on every host, but a writable one controls it: a `release_agent` in a cgroup tree is a command, and without a cgroup
+/// namespace a new mount of the tree shows the host's.
+fn names_host(spec: &Spec, mount: &Value) -> bool {
+    // The later of two options wins in the runtimes.
+    let read_only = mounts::options(mount).filter(|o| matches!(*o, "ro" | "rw")).last() == Some("ro");
     if !mounts::is_bind(mount) {
-        return !OF_THE_KERNEL.contains(&mounts::kind(mount));
+        let kind = mounts::kind(mount);
+        let is_cgroup = matches!(kind, "cgroup" | "cgroup2");
+        let is_hosts = is_cgroup && !read_only && namespaces::find(spec, "cgroup").is_none();
+        return is_hosts || !OF_THE_KERNEL.contains(&kind);
     }
     let (source, destination) =
         (mounts::clean(mounts::source(mount)), mounts::clean(mounts::destination(mount)));
     let of_the_kernel = source == "/sys" || mounts::is_below(&source, "/sys/fs/cgroup");
-    // The later of two options wins in the runtimes.
-    let read_only = mounts::options(mount).filter(|o| matches!(*o, "ro" | "rw")).last() == Some("ro");
     !(source == destination && of_the_kernel && read_only)
 }
 

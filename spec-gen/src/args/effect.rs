@@ -21,6 +21,8 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     let instead = if what.explain { "--explain" } else { "--diff" };
     let no_spec = format!("with {instead}, which writes no spec");
     let path_is_given = "with --cgroups-path, which is the whole path";
+    let (restore, no_restore) = (&args.restore, "without --restore");
+    let no_cgroup = cgroups.cgroups.as_ref().is_some_and(|mode| mode == "disabled");
     for (flag, given, useless, reason) in [
         (
             "--image-volume",
@@ -34,6 +36,12 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
         ("--cgroup-parent", cgroups.cgroup_parent.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroup-manager", cgroups.cgroup_manager.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroups", cgroups.cgroups.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
+        ("--cgroup-parent", cgroups.cgroup_parent.is_some(), no_cgroup, "with --cgroups disabled"),
+        // clap drops "requires" where what is required conflicts with another argument, as --restore does with --new.
+        ("--trust-archive", restore.trust_archive, !restore.restore, no_restore),
+        ("--manager-files", restore.manager_files.is_some(), !restore.restore, no_restore),
+        ("--force", what.force, what.bundle.is_none(), "without --bundle"),
+        ("--images", restore.images.is_some(), !restore.restore, no_restore),
     ] {
         if given && useless {
             return Err(usage(format!("{flag} has no effect {reason}")));

@@ -10,13 +10,20 @@ use crate::sysctl;
 
 /// Annotations that runtimes obey (runc and crun list theirs as `potentiallyUnsafeConfigAnnotations`): CRIU's
 /// configuration file, handlers, hook outputs, the bundle that hooks see, CDI devices, a virtual machine's kernel,
-/// a sandbox's flags, and the file that oci-seccomp-bpf-hook writes. A trailing `.` or `/` makes it a prefix.
-const OBEYED: [&str; 9] = [
+/// a sandbox's flags, and the file that oci-seccomp-bpf-hook writes; kata and gVisor put a container into the sandbox that
+/// those of the CRI name. A trailing `.` or `/` makes it a prefix.
+const OBEYED: [&str; 15] = [
     "bundle",
     "cdi.",
     "dev.gvisor.",
     "io.containers.trace-syscall",
     "io.katacontainers.",
+    "io.kubernetes.cri-o.ContainerType",
+    "io.kubernetes.cri-o.SandboxID",
+    "io.kubernetes.cri.container-type",
+    "io.kubernetes.cri.sandbox-id",
+    "io.kubernetes.docker.type",
+    "io.kubernetes.sandbox.id",
     "krun.",
     "module.wasm.image/",
     "org.criu.",
@@ -88,8 +95,9 @@ fn remove_keys(spec: &mut Spec, path: &str, drop: impl Fn(&str, &Value) -> bool)
 /// Removes options that let a mount of the container appear on the host.
 pub fn propagation(spec: &mut Spec) -> Vec<String> {
     const SHARED: [&str; 2] = ["shared", "rshared"];
+    const OWN: [&str; 6] = ["private", "rprivate", "slave", "rslave", "unbindable", "runbindable"];
     let mut dropped = Vec::new();
-    if let Some(mode) = spec.text("linux.rootfsPropagation").filter(|mode| SHARED.contains(mode)) {
+    if let Some(mode) = spec.text("linux.rootfsPropagation").filter(|mode| !OWN.contains(mode)) {
         dropped.push(format!("linux.rootfsPropagation: {mode}: dropped"));
         spec.remove("linux.rootfsPropagation");
     }
@@ -160,7 +168,9 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
         let numbers = (number(rule, "major").unwrap_or(-1), number(rule, "minor").unwrap_or(-1));
         let pseudo = text(rule, "type") == "c"
             && (PSEUDO_DEVICES.contains(&numbers) || numbers == CONSOLE || numbers.0 == PTS);
-        allows && text(rule, "access") != "m" && !pseudo
+        // Of a rule for all types the kernel and runc ignore the access: it allows everything.
+        let wild = matches!(text(rule, "type").as_str(), "" | "a");
+        allows && (wild || text(rule, "access") != "m") && !pseudo
     };
     let is_given = |rule: &Value| {
         let same = |key: &str, device: &Value| number(rule, key) == number(device, key);

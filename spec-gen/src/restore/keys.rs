@@ -102,8 +102,8 @@ pub const RULES: &[Rule] = &[
         keys: &["linux.devices[].path", "linux.devices[].type", "linux.devices[].major", "linux.devices[].minor",
             "linux.devices[].fileMode", "linux.devices[].uid", "linux.devices[].gid"] },
     Rule { fate: Checked, title: "device rules",
-        reason: "Rules that deny, that allow only mknod(2), or that allow one of these pseudo devices or a terminal, are \
-            kept. Others are dropped, and all other devices are then denied.",
+        reason: "Rules that deny, that allow only mknod(2) for one type, or that allow one of these pseudo devices or a \
+            terminal, are kept. Others are dropped, and all other devices are then denied.",
         keys: &["linux.resources.devices[].allow", "linux.resources.devices[].type", "linux.resources.devices[].major",
             "linux.resources.devices[].minor", "linux.resources.devices[].access"] },
     Rule { fate: Checked, title: "cgroup v2 files",
@@ -116,11 +116,12 @@ pub const RULES: &[Rule] = &[
             kernel.shm*, kernel.domainname, kernel.hostname, user.*). Others are the host's, and are dropped.",
         keys: &["linux.sysctl.*"] },
     Rule { fate: Checked, title: "mount propagation",
-        reason: "shared and rshared, which let mounts of the container appear on the host, are dropped.",
+        reason: "shared and rshared, which let mounts of the container appear on the host, are dropped, as is what is no \
+            propagation.",
         keys: &["linux.rootfsPropagation", "mounts[].options"] },
     Rule { fate: Checked, title: "annotations",
         reason: "Those that runtimes obey are dropped: bundle, cdi.*, dev.gvisor.*, io.containers.trace-syscall, \
-            io.katacontainers.*, krun.*, module.wasm.image/*, org.criu.*, run.oci.*, and org.systemd.property.* except \
+            io.katacontainers.*, krun.*, those by which the CRI names a sandbox, module.wasm.image/*, org.criu.*, run.oci.*, and org.systemd.property.* except \
             KillSignal and TimeoutStopUSec. Others are kept.",
         keys: &["annotations.*"] },
     Rule { fate: Dropped, title: "hooks",

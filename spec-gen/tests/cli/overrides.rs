@@ -325,6 +325,11 @@ fn a_flag_without_effect_is_refused() {
     let cases: &[(&[&str], &str)] = &[
         (&["--new", "--image-volume", "tmpfs"], "--image-volume has no effect without --image-config"),
         (&["--new", "--no-precreate"], "--no-precreate has no effect without --hooks-dir"),
+        (&["--new", "--trust-archive"], "--trust-archive has no effect without --restore"),
+        (&["--new", "--manager-files", "x"], "--manager-files has no effect without --restore"),
+        (&["--new", "--images", "x"], "--images has no effect without --restore"),
+        (&["--new", "--force", "-o", "x"], "--force has no effect without --bundle"),
+        (&["--new", "--cgroups", "disabled", "--cgroup-parent", "/x"], "--cgroup-parent has no effect with --cgroups disabled"),
         (&["--new", "--diff", "--compact"], "--compact has no effect with --diff"),
         (&["--new", "--explain", "--sort-keys"], "--sort-keys has no effect with --explain"),
         (&["--new", "--cgroups-path", "/x", "--cgroup-parent", "/y", "--id", "a"], "--cgroup-parent has no effect with --cgroups-path"),

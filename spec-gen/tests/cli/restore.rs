@@ -77,6 +77,14 @@ fn an_archive_cannot_name_anything_on_the_host() {
         ("process.next", json!("/host"), json!(null), "process.next: unknown key, dropped".into()),
         ("linux.next", json!({"path": "/host"}), json!(null), "linux.next: unknown key, dropped".into()),
     ];
+    #[rustfmt::skip]
+    let cases = cases.into_iter().chain([
+        ("linux.resources", json!({"devices": [{"allow": true, "type": "a", "access": "m"}]}), json!({"devices": [{"allow": false, "access": "rwm"}]}), "linux.resources.devices: a *:* m: dropped".into()),
+        ("linux.resources", json!({"devices": [{"allow": true, "access": "m"}]}), json!({"devices": [{"allow": false, "access": "rwm"}]}), "linux.resources.devices: a *:* m: dropped".into()),
+        ("linux.rootfsPropagation", json!("Shared"), json!(null), "linux.rootfsPropagation: Shared: dropped".into()),
+        ("annotations", json!({"io.kubernetes.cri.sandbox-id": "x", "a": "b"}), json!({"a": "b"}), "io.kubernetes.cri.sandbox-id: dropped".into()),
+        ("annotations", json!({"io.kubernetes.cri-o.SandboxID": "x", "a": "b"}), json!({"a": "b"}), "io.kubernetes.cri-o.SandboxID: dropped".into()),
+    ]);
     for (path, value, left, warning) in cases {
         let mut spec = plain();
         put(&mut spec, path, value.clone());
