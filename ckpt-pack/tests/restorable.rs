@@ -46,6 +46,10 @@ fn truncate(dir: &Path, name: &str, by: u64) {
     file.set_len(file.metadata().unwrap().len() - by).unwrap();
 }
 
+fn truncate_to(dir: &Path, name: &str, size: u64) {
+    fs::OpenOptions::new().write(true).open(dir.join(name)).unwrap().set_len(size).unwrap();
+}
+
 /// An image: the magic of its kind, then messages.
 fn image(magic: u32, messages: &[&[u8]]) -> Vec<u8> {
     let mut image = [0x5456_4319u32.to_le_bytes(), magic.to_le_bytes()].concat();
@@ -58,6 +62,9 @@ fn image(magic: u32, messages: &[&[u8]]) -> Vec<u8> {
 
 const PSTREE: u32 = 0x5027_3030;
 const CORE: u32 = 0x5505_3847;
+const FS: u32 = 0x5140_3912;
+const FILES: u32 = 0x5630_3138;
+const FDINFO: u32 = 0x5621_3732;
 
 #[test]
 fn images_that_criu_cannot_restore_are_rejected() {
@@ -99,6 +106,34 @@ fn images_that_criu_cannot_restore_are_rejected() {
             tree.extend_from_slice(b"\x04\0\0\0\x08\x63\x10\x01");
             fs::write(d.join("pstree.img"), tree).unwrap();
         }),
+        // What a process has besides memory.
+        ("checkpoint/fs-1.img: no such file", |d| remove(d, "fs-1.img")),
+        ("checkpoint/fs-12.img: ", |d| truncate(d, "fs-12.img", 1)),
+        ("checkpoint/fs-12.img: is empty", |d| fs::write(d.join("fs-12.img"), image(FS, &[])).unwrap()),
+        ("checkpoint/ids-1.img: no such file", |d| remove(d, "ids-1.img")),
+        ("checkpoint/ids-12.img: ", |d| fs::write(d.join("ids-12.img"), "").unwrap()),
+        ("checkpoint/fdinfo-2.img: no such file", |d| remove(d, "fdinfo-2.img")),
+        ("checkpoint/fdinfo-3.img: no such file", |d| remove(d, "fdinfo-3.img")),
+        ("checkpoint/fdinfo-3.img: ", |d| truncate(d, "fdinfo-3.img", 2)),
+        ("checkpoint/files.img: no such file", |d| remove(d, "files.img")),
+        ("checkpoint/files.img: ", |d| truncate(d, "files.img", 7)),
+        ("checkpoint/files.img: has not every file that fdinfo-2.img names", |d| {
+            fs::write(d.join("files.img"), image(FILES, &[])).unwrap();
+        }),
+        ("checkpoint/mountpoints-13.img: no such file", |d| remove(d, "mountpoints-13.img")),
+        ("checkpoint/mountpoints-13.img: ", |d| truncate(d, "mountpoints-13.img", 1)),
+        ("checkpoint/mountpoints-13.img: holds no mount", |d| truncate_to(d, "mountpoints-13.img", 8)),
+        // Images of the whole dump.
+        ("checkpoint/cgroup.img: ", |d| fs::write(d.join("cgroup.img"), "").unwrap()),
+        ("checkpoint/netns-10.img: ", |d| truncate(d, "netns-10.img", 1)),
+        ("checkpoint/utsns-12.img: ", |d| fs::write(d.join("utsns-12.img"), "{}").unwrap()),
+        ("checkpoint/tmpfs-dev-46.tar.gz.img: not compressed with gzip", |d| {
+            fs::write(d.join("tmpfs-dev-46.tar.gz.img"), "").unwrap();
+        }),
+        // A tree that ends behind one of its processes.
+        ("checkpoint/pstree.img: has no process or thread 12, but there is core-12.img", |d| {
+            truncate_to(d, "pstree.img", 22);
+        }),
     ];
     for (words, change) in changes {
         let dir = bundle();
@@ -129,6 +164,19 @@ fn images_that_criu_can_restore_are_packed() {
             }
         }),
         ("an image of an earlier process", &[], |d| fs::write(d.join("core-77.img"), "old").unwrap()),
+        ("an older image of a process that ended since, where the container ran on", &[], |d| {
+            fs::copy(d.join("core-12.img"), d.join("core-77.img")).unwrap();
+            let core = fs::File::options().write(true).open(d.join("core-77.img")).unwrap();
+            core.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+        }),
+        ("a process without open files, for which CRIU writes no image", &[], |d| {
+            fs::write(d.join("fdinfo-3.img"), image(FDINFO, &[])).unwrap();
+        }),
+        ("images of which only the program that wrote them knows the form", &[], |d| {
+            for name in ["iptables-10.img", "route-10.img", "netns-ct-10.img", "new-kind.img"] {
+                fs::write(d.join(name), "").unwrap();
+            }
+        }),
         ("a pre-dump", &["--pre-checkpoint", "--image-path", "checkpoint"], |d| {
             for name in ["core-1.img", "core-12.img", "inventory.img", "pstree.img"] {
                 remove(d, name);

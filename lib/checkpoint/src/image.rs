@@ -98,6 +98,17 @@ pub struct TaskIds {
     /// The number of its `fdinfo` image.
     #[prost(uint32, tag = "2")]
     pub files_id: u32,
+    /// The number of the `mountpoints` image of its mount namespace; CRIU before 1.0 wrote none.
+    #[prost(uint32, optional, tag = "9")]
+    pub mnt_ns_id: Option<u32>,
+}
+
+/// What a dump is as a whole (inventory.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct InventoryEntry {
+    /// The namespaces of CRIU itself, which are not dumped.
+    #[prost(message, optional, tag = "3")]
+    pub root_ids: Option<TaskIds>,
 }
 
 /// The memory of a process (mm.proto).

@@ -3,14 +3,20 @@
 //!
 //! criu/cr-restore.c opens `core-N.img` of every process in `pstree.img` and of every thread of one that is alive, and the
 //! `mm` and `pagemap` images of those; a missing image is read as an empty one, which fails there. Zombies have no memory.
+//!
+//! Without `fs-N.img`, `ids-N.img` or `fdinfo-N.img` CRIU restores, but the process loses its directories or its open files.
+//! `dump_one_task` (criu/cr-dump.c) writes the first two for every process that is alive.
 
-use std::collections::BTreeMap;
+mod contents;
+mod kinds;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
 
 use prost::Message;
 use tartree::{Root, Status, TarPath};
 
-use super::{CoreEntry, PagemapEntry, PagemapHead, PstreeEntry};
+use super::{CoreEntry, InventoryEntry, PagemapEntry, PagemapHead, PstreeEntry};
 use crate::error::{Error, Result};
 use crate::process_tree::IMAGE_LIMIT;
 
@@ -30,7 +36,16 @@ const SHOWN: usize = 20;
 ///
 /// A directory that is no dump of CRIU's, without a valid inventory and without `pstree.img`, has no problems.
 pub fn problems(root: &mut Root) -> Vec<String> {
-    let mut check = Check { root, problems: Vec::new(), more: 0, pages: BTreeMap::new() };
+    let mut check = Check {
+        root,
+        problems: Vec::new(),
+        more: 0,
+        pages: BTreeMap::new(),
+        host_mounts: None,
+        fdinfo: BTreeMap::new(),
+        mounts: BTreeSet::new(),
+        places: Vec::new(),
+    };
     check.all();
     let Check { mut problems, more, .. } = check;
     if more > 0 {
@@ -45,6 +60,14 @@ struct Check<'r> {
     more: usize,
     /// How many pages the images of pages must hold, by their numbers.
     pages: BTreeMap<u32, u64>,
+    /// The mount namespace of CRIU, which is not dumped.
+    host_mounts: Option<u32>,
+    /// The tables of descriptors, with a process that uses each.
+    fdinfo: BTreeMap<u32, u32>,
+    /// The mount namespaces of the processes.
+    mounts: BTreeSet<u32>,
+    /// The files that are directories of a process, with the name of the image that names them.
+    places: Vec<(String, u32)>,
 }
 
 impl Check<'_> {
@@ -61,7 +84,10 @@ impl Check<'_> {
             Err(e) => return self.problem(e.to_string()),
         };
         match inventory {
-            Ok(Some(content)) if content.payloads() > 0 => {}
+            Ok(Some(content)) if content.payloads() > 0 => {
+                let inventory: Option<InventoryEntry> = content.first("inventory.img");
+                self.host_mounts = inventory.and_then(|entry| entry.root_ids).and_then(|ids| ids.mnt_ns_id);
+            }
             Ok(_) => self.problem("inventory.img: is empty".into()),
             Err(e) => self.problem(e.to_string()),
         }
@@ -71,6 +97,8 @@ impl Check<'_> {
         for (number, pages) in std::mem::take(&mut self.pages) {
             self.pages(number, pages);
         }
+        self.open_files();
+        self.all_files(&tree);
     }
 
     fn process(&mut self, process: &PstreeEntry) {
@@ -84,6 +112,7 @@ impl Check<'_> {
             self.core(pid, thread);
         }
         self.needed(&format!("mm-{pid}.img"), MM, pid);
+        self.belongings(pid);
         let Some(Content::Read(pagemap)) = self.needed(&format!("pagemap-{pid}.img"), PAGEMAP, pid) else {
             return;
         };
@@ -185,6 +214,14 @@ enum Content {
 }
 
 impl Content {
+    /// Returns the first message, if it is one of this kind.
+    fn first<M: Message + Default>(&self, name: &str) -> Option<M> {
+        match self {
+            Content::Read(bytes) => M::decode(*super::payloads(name, bytes).ok()?.first()?).ok(),
+            Content::Large => None,
+        }
+    }
+
     fn payloads(&self) -> usize {
         match self {
             // It was read before.
