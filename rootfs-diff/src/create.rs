@@ -35,6 +35,11 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut diff = Diff::new(id_maps(&args.ids)?, args.inband_removals);
     compare(&mut source, &options, &mut diff, &mut tally).with_context(|| args.source.name())?;
     crate::warn_unmatched(session, &options, &mut source);
+    if let (Some(path), false) = (&diff.only_listed, args.members) {
+        session.warn(format_args!(
+            "{path}: the tar alone does not delete this name, which is too long for its header: apply it with --deleted"
+        ));
+    }
     let (plan, deleted, mtime) = diff.finish()?;
     let (json, raw) = deleted::write(&deleted)?;
     let mut files = source.into_new();
@@ -145,6 +150,8 @@ struct Diff {
     deleted: Vec<TarPath>,
     ids: IdMaps,
     inband: bool,
+    /// The first deletion whose name does not fit into a removal header, a ustar header without extensions.
+    only_listed: Option<TarPath>,
     mtime: Timestamp,
     /// The first entry that cannot be written: the ID maps lack its owner, or a reader would reject it.
     failed: Option<Error>,
@@ -157,6 +164,7 @@ impl Diff {
             deleted: Vec::new(),
             ids,
             inband,
+            only_listed: None,
             mtime: Timestamp::default(),
             failed: None,
         }
@@ -194,6 +202,9 @@ impl Changes for Diff {
 
     fn removed(&mut self, path: TarPath, was: &Status) {
         let inband = self.inband && self.plan.add_removal(&path);
+        if self.inband && !inband {
+            self.only_listed.get_or_insert_with(|| path.clone());
+        }
         if !inband && was.is_symlink() {
             // podman from 5.8.2 resolves the last component of a deletion: a link's target would be deleted, the link would stay.
             let added = self.plan.add_tombstone(&path);

@@ -158,6 +158,31 @@ fn a_patch_shows_what_changed_in_text_files() {
     assert!(succeeds(same).is_empty());
 }
 
+/// A removal header has no extensions: what its 100 and 155 bytes cannot hold is in the list alone.
+#[test]
+fn deletions_that_only_the_list_holds_are_reported() {
+    for (name, is_reported) in [
+        ("x".repeat(100), false),
+        ("x".repeat(101), true),
+        ("x".repeat(255), true),
+        ([&*"y".repeat(60); 3].join("/"), false),
+    ] {
+        let trees = Trees::new();
+        let gone = trees.at("from").join(&name);
+        fs::create_dir_all(gone.parent().unwrap()).unwrap();
+        fs::create_dir_all(trees.at("to").join(&name).parent().unwrap()).unwrap();
+        fs::write(&gone, "").unwrap();
+        let (from, to, list) = (trees.at("from"), trees.at("to"), trees.at("list"));
+        let [from, to, list] = [&from, &to, &list].map(|path| path.to_str().unwrap());
+        let output = run(&["create", "--from", from, "--to", to, "--deleted", list], b"");
+        let found = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{found}");
+        assert_eq!(found.contains("the tar alone does not delete this name"), is_reported, "{name}: {found}");
+        succeeds(run(&["apply", "--rootfs", from, "--deleted", list], &output.stdout));
+        assert!(!gone.exists(), "{name}");
+    }
+}
+
 #[test]
 fn a_layer_holds_whiteouts_and_no_list() {
     let trees = Trees::new();
