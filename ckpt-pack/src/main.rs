@@ -6,6 +6,7 @@ mod check;
 mod documents;
 mod expect;
 mod images;
+mod operands;
 mod pack;
 mod prepare;
 mod streams;

@@ -20,6 +20,7 @@ use crate::bundle::{self, Bundle};
 use crate::documents::Documents;
 use crate::expect;
 use crate::images::{Dump, Images, Zeros};
+use crate::operands;
 use crate::streams::Stream;
 use crate::target::{self, Target};
 
@@ -44,6 +45,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     target::check(&args.image)?;
     expect::check(&args.include)?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
+    operands::check_flags(args, &files)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,
@@ -51,6 +53,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
     let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
+    operands::check_output(args, &files, bundle, &image_path, &BUNDLE_FILES)?;
+    operands::check_kinds(&files)?;
     let zeros = match args.image.format {
         Format::Archive if !args.include.keep_zeros => Zeros::Holes,
         Format::Archive => Zeros::AsFound,
@@ -208,6 +212,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             changed += stream.changed(self.session);
         }
         expect::all_there(self.writer.written(), &documents.config.volumes()?, self.include, self.session)?;
+        operands::warn_of_left_out(bundle, self.writer.written(), files, self.include, self.session);
         // Not for --expect: a bundle's older file must not replace what a lost producer would have written.
         self.bundle_file(bundle, "network.status")?;
         Ok(changed + self.tally.changed > 0)
@@ -232,14 +237,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
 
     fn stream(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
         while let Some((member, _)) = stream.next()? {
-            let ignored = match member {
-                Member::RootfsDiff | Member::DeletedFiles | Member::DeletedFiles0 => {
-                    self.include.ignore_rootfs
-                }
-                Member::Volume(_) => self.include.ignore_volumes,
-                _ => false,
-            };
-            if ignored {
+            if operands::ignored_by(&member, self.include).is_some() {
                 self.session.note(format_args!("{member}: ignored"));
                 continue;
             }

@@ -734,3 +734,102 @@ fn a_flag_without_effect_is_a_usage_error() {
         assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
     }
 }
+
+/// A tar with one file of this name.
+fn tar_with(name: &str) -> Vec<u8> {
+    let mut tar = Vec::new();
+    let entry = Entry::file(TarPath::parse(name.as_bytes()).unwrap(), 0, 0o644, Timestamp::default());
+    tartree::encode(&mut tar, &entry, tartree::RootName::Dot);
+    tar.resize(tar.len() + 1024, 0);
+    tar
+}
+
+#[test]
+fn operands_that_do_not_fit_are_rejected_before_anything_is_written() {
+    let place = Place::new();
+    place.write("m1", stream(&[DIFF], 0));
+    place.write("diff.tar", tar_with("etc"));
+    place.write("json", "{}");
+    place.write("html", "<!DOCTYPE html><html></html>");
+    place.write("empty", "");
+    place.write("archive", [&tar_with("config.dump")[..512], &tar_with("spec.dump")].concat());
+    place.write("web/network.status", "[]");
+    place.write("web/config.dump", r#"{"id":"x"}"#);
+    std::os::unix::fs::symlink("m1", place.path("link")).unwrap();
+    let diff = "rootfs-diff.tar=diff.tar";
+    for (args, status, message) in [
+        // The output is an input.
+        (&["m1", "-o", "m1"][..], 2, "--output: m1: is an input, m1"),
+        (&["m1", "-o", "./link"], 2, "is an input, m1"),
+        (&["--member", diff, "-o", "diff.tar"], 2, "is an input, diff.tar"),
+        (&["--ignore-rootfs", "-o", "web/config.json"], 2, "is an input, web/config.json"),
+        (&["--ignore-rootfs", "-o", "web/config.dump"], 2, "is an input, web/config.dump"),
+        (&["--ignore-rootfs", "-o", "web/network.status"], 2, "is an input, web/network.status"),
+        (&["--ignore-rootfs", "-o", "web/checkpoint/pages-1.img"], 2, "in the directory web/checkpoint"),
+        (&["--ignore-rootfs", "-o", "web/../web/checkpoint/new"], 2, "in the directory web/checkpoint"),
+        // Of the wrong kind.
+        (&["--member", "rootfs-diff.tar=json"], 1, "json: "),
+        (&["--member", "rootfs-diff.tar=html"], 1, "html: "),
+        (&["--member", "rootfs-diff.tar=empty"], 1, "empty: "),
+        (&["--member", "rootfs-diff.tar=archive"], 1, "archive: is a checkpoint archive, expected the diff"),
+        (&["--member", "rootfs-diff.tar=m1"], 1, "m1: is a member stream, expected the diff"),
+        (&["--member", diff, "--member", "volumes/v.tar=m1"], 1, "expected the tar of a volume"),
+        (&["--member", diff, "--member", "volumes/v.tar=empty"], 1, "empty: "),
+        (&["--member", diff, "--member", "devshm-checkpoint.tar=json"], 1, "json: "),
+        (&["--member", diff, "--member", "network.status=diff.tar"], 1, "found a tar archive"),
+        (&["--member", diff, "--member", "deleted.files=diff.tar"], 1, "found a tar archive"),
+        (&["--member", diff, "--member", "deleted.files0=diff.tar"], 1, "found a tar archive"),
+        // Flags that contradict each other.
+        (&["--ignore-rootfs", "--member", diff], 2, "rootfs-diff.tar conflicts with --ignore-rootfs"),
+        (&["--ignore-rootfs", "--member", "deleted.files=json"], 2, "deleted.files conflicts with"),
+        (
+            &["--member", diff, "--ignore-volumes", "--member", "volumes/v.tar=diff.tar"],
+            2,
+            "volumes/v.tar conflicts with --ignore-volumes",
+        ),
+        (&["--ignore-rootfs", "--raw-members"], 2, "--raw-members has no effect"),
+    ] {
+        let names = ["m1", "diff.tar", "web/config.json", "web/config.dump", "web/network.status"];
+        let contents = || names.map(|name| fs::read(place.path(name)).unwrap());
+        let before = contents();
+        let mut args = [&["--bundle", "web"], args].concat();
+        if !args.contains(&"-o") {
+            args.extend(["-o", "web.ckpt"]);
+        }
+        let run = place.run(&args);
+        assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
+        assert!(!place.path("web.ckpt").exists(), "{args:?}");
+        assert!(before == contents(), "{args:?}");
+    }
+    // In the bundle but no input; and a pipe or device may be named.
+    for output in ["web/new.ckpt", "/dev/null"] {
+        let run = place.run(&["--bundle", "web", "--member", diff, "-o", output]);
+        assert_eq!(run.status, 0, "{output}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn what_an_unpacked_bundle_holds_and_nothing_brings_is_named() {
+    let place = Place::new();
+    place.write("web/rootfs-diff.tar", tar_with("etc"));
+    place.write("web/devshm-checkpoint.tar", tar_with("x"));
+    place.write("web/deleted.files", "[]");
+    let diff = "rootfs-diff.tar=web/rootfs-diff.tar";
+    let shm = "devshm-checkpoint.tar=web/devshm-checkpoint.tar";
+    let deleted = "deleted.files=web/deleted.files";
+    for (args, input, named) in [
+        (&["--member", diff][..], vec![], &[shm, deleted][..]),
+        (&["--member", diff, "--member", shm], vec![], &[deleted]),
+        (&["--member", diff, "--member", shm, "--member", deleted], vec![], &[]),
+        (&["--ignore-rootfs"], vec![], &[shm]),
+        (&["-"], stream(&[DIFF], 0), &[shm]),
+    ] {
+        let run = place.run_with(&[&["--bundle", "web", "-o", "out"], args].concat(), &input);
+        assert_eq!(run.status, 0, "{args:?}: {}", run.stderr);
+        for member in [shm, deleted] {
+            let hint = format!("hint: to pack it: --member {member}");
+            assert_eq!(run.stderr.contains(&hint), named.contains(&member), "{args:?}: {}", run.stderr);
+        }
+    }
+}

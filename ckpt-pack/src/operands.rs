@@ -1,0 +1,163 @@
+//! Checks that operands and flags fit each other, before anything is written.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use checkpoint::Member;
+use checkpoint::compress::Bound;
+use checkpoint::tar_input::TarInput;
+use cli::{Hint, Session, usage};
+use tartree::{ENOUGH, FileKind};
+
+use crate::args::{Args, Include};
+use crate::bundle::{self, Bundle};
+
+/// Rejects flags that contradict each other.
+pub fn check_flags(args: &Args, files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
+    if args.input.raw_members && args.input.streams.is_empty() {
+        return Err(usage("--raw-members has no effect without a member stream"));
+    }
+    for (member, _) in files {
+        if let Some(flag) = ignored_by(member, &args.include) {
+            return Err(usage(format!("--member: {member} conflicts with {flag}")));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the flag that leaves out a member.
+pub fn ignored_by(member: &Member, include: &Include) -> Option<&'static str> {
+    match member {
+        Member::RootfsDiff | Member::DeletedFiles | Member::DeletedFiles0 if include.ignore_rootfs => {
+            Some("--ignore-rootfs")
+        }
+        Member::Volume(_) if include.ignore_volumes => Some("--ignore-volumes"),
+        _ => None,
+    }
+}
+
+/// Rejects files of `--member` whose first bytes show that they are not what their member is.
+pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
+    for (member, path) in files {
+        let expected = match member {
+            Member::RootfsDiff => "the diff of a root file system",
+            Member::Volume(_) => "the tar of a volume",
+            Member::DevShm => "the tar of /dev/shm",
+            Member::NetworkStatus | Member::DeletedFiles | Member::DeletedFiles0 => {
+                check_list(member, path)?;
+                continue;
+            }
+            _ => continue,
+        };
+        let object = || cli::name(path);
+        let mut tar = TarInput::open(bundle::open(path)?, true, Bound::default()).with_context(object)?;
+        tar.expect(expected, false).with_context(object)?;
+    }
+    Ok(())
+}
+
+/// Rejects a tar or another kind of file that should be a list of files or networks.
+fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
+    let mut first = Vec::new();
+    bundle::open(path)?.take(ENOUGH as u64).read_to_end(&mut first).with_context(|| cli::name(path))?;
+    let Some(found) = FileKind::in_bytes(&first) else { return Ok(()) };
+    let fits = match member {
+        // Paths, which may look like anything.
+        Member::DeletedFiles0 => !found.is_tar() && !found.is_compressed(),
+        Member::DeletedFiles if found.is_empty() => true,
+        _ => found.is_json() || found.is_any_text(),
+    };
+    if !fits {
+        anyhow::bail!("{}: expected the content of {member}, found {found}", cli::name(path));
+    }
+    Ok(())
+}
+
+/// Rejects an output that is one of the inputs: it would replace what the archive was made from, such as the only copy of a
+/// dump.
+pub fn check_output(
+    args: &Args,
+    files: &[(Member, PathBuf)],
+    bundle: &Bundle,
+    image_path: &Path,
+    from_bundle: &[&str],
+) -> anyhow::Result<()> {
+    let Some(output) = args.output.output.as_deref().filter(|path| *path != Path::new("-")) else {
+        return Ok(());
+    };
+    let refused = |input: String| {
+        let error = usage(format!("--output: {}: is an input, {input}", cli::name(output)));
+        Err(Hint::on(error, "name another file with -o FILE"))
+    };
+    let directories = [image_path.to_owned()]
+        .into_iter()
+        .chain(["checkpoint", "pre-checkpoint", "artifacts"].map(|name| bundle.path(name)));
+    if let Some(target) = real_path(output) {
+        for directory in directories {
+            if fs::canonicalize(&directory).is_ok_and(|real| target.starts_with(real)) {
+                return refused(format!("in the directory {}", cli::name(&directory)));
+            }
+        }
+    }
+    // Only a regular file is replaced: a pipe or /dev/null may be named twice.
+    let Some(existing) = fs::metadata(output).ok().filter(Metadata::is_file) else { return Ok(()) };
+    let is_output = |meta: &Metadata| (meta.dev(), meta.ino()) == (existing.dev(), existing.ino());
+    let operands = args.input.streams.iter().chain(files.iter().map(|(_, path)| path));
+    let named = ["config.json", "config.dump", "spec.dump", "dump.log"];
+    let in_bundle = named.iter().chain(from_bundle).map(|name| bundle.path(name));
+    for input in operands.chain(&args.container.state).cloned().chain(in_bundle) {
+        let meta = match input == Path::new("-") {
+            true => {
+                std::io::stdin().as_fd().try_clone_to_owned().and_then(|fd| fs::File::from(fd).metadata())
+            }
+            false => fs::metadata(&input),
+        };
+        if meta.is_ok_and(|meta| is_output(&meta)) {
+            return refused(cli::name(&input));
+        }
+    }
+    Ok(())
+}
+
+/// The path without symbolic links, also of a file that does not exist yet.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = fs::canonicalize(path) {
+        return Some(real);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
+}
+
+/// Names what lies in the bundle as ckpt-unpack leaves it and is in no archive unless it is given: it may be older than the
+/// dump.
+pub fn warn_of_left_out(
+    bundle: &Bundle,
+    written: &BTreeSet<Member>,
+    files: &[(Member, PathBuf)],
+    include: &Include,
+    session: &Session,
+) {
+    if include.pre_checkpoint {
+        return;
+    }
+    let has_diff = files.iter().any(|(member, _)| *member == Member::RootfsDiff);
+    for member in [Member::DevShm, Member::DeletedFiles, Member::DeletedFiles0] {
+        let path = bundle.path(&member.to_string());
+        // A diff from a stream comes with the deletions that belong to it, if there are any.
+        let belongs = member == Member::DevShm || has_diff;
+        if !belongs || written.contains(&member) || ignored_by(&member, include).is_some() || !path.is_file()
+        {
+            continue;
+        }
+        session.warn(format_args!(
+            "{}: not packed, no member stream and no --member brings it",
+            cli::name(&path)
+        ));
+        session.hint(format_args!("to pack it: --member {member}={}", cli::name(&path)));
+    }
+}
