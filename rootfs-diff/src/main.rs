@@ -53,4 +53,9 @@ fn warn_unmatched(session: &Session, options: &Options, source: &mut Source) {
             session.warn(format_args!("--exclude {pattern}: matches nothing, so it has left nothing out"));
         }
     }
+    for pattern in options.exclude.kept_deeper() {
+        session.warn(format_args!(
+            "--exclude {pattern}: names that end so deeper in the tree are not left out, --exclude '*/{pattern}' does"
+        ));
+    }
 }

@@ -34,6 +34,11 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     for (pattern, _) in scope.exclude.unmatched() {
         session.warn(format_args!("--exclude {pattern}: matches nothing, so it has left nothing out"));
     }
+    for pattern in scope.exclude.kept_deeper() {
+        session.warn(format_args!(
+            "--exclude {pattern}: names that end so deeper in the tree are not left out, --exclude '*/{pattern}' does"
+        ));
+    }
     Ok(if changed > 0 { Exit::Changed } else { Exit::Done })
 }
 

@@ -204,6 +204,12 @@ fn exclude_takes_wildcards_as_tar_does() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let warning = format!("warning: --exclude {pattern}: matches nothing");
         assert_eq!(stderr.contains(&warning), warned, "{pattern}: {stderr}");
+        let is_kept_deeper = matches!(pattern, "cache" | "y");
+        assert_eq!(
+            stderr.contains(&format!("--exclude '*/{pattern}' does")),
+            is_kept_deeper,
+            "{pattern}: {stderr}"
+        );
         let list = succeeds(run(&["list", "--json"], &succeeds(output)));
         let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
         let mut files: Vec<_> = list

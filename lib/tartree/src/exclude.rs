@@ -26,12 +26,14 @@ struct Pattern {
     path: TarPath,
     glob: Option<Glob>,
     matched: AtomicBool,
+    /// A path deeper in the tree ends like this one: tar would leave it out, too.
+    kept_deeper: AtomicBool,
+    anchored: bool,
 }
 
 #[derive(Debug)]
 struct Glob {
     pattern: Vec<u8>,
-    anchored: bool,
 }
 
 /// A pattern that would leave out everything, or cannot match anything.
@@ -62,7 +64,19 @@ impl Exclude {
         }
         // Each pattern that matches is remembered, so the others are asked, too.
         let matching = self.patterns.iter().filter(|pattern| pattern.matches(path));
-        matching.map(|pattern| pattern.matched.store(true, Ordering::Relaxed)).count() > 0
+        let is_left_out = matching.map(|pattern| pattern.matched.store(true, Ordering::Relaxed)).count() > 0;
+        if !is_left_out {
+            for pattern in self.patterns.iter().filter(|pattern| pattern.is_suffix_of(path)) {
+                pattern.kept_deeper.store(true, Ordering::Relaxed);
+            }
+        }
+        is_left_out
+    }
+
+    /// The patterns without wildcards that are also the end of a path deeper in the tree, which was not left out.
+    pub fn kept_deeper(&self) -> impl Iterator<Item = &str> {
+        let kept = self.patterns.iter().filter(|pattern| pattern.kept_deeper.load(Ordering::Relaxed));
+        kept.map(|pattern| pattern.text.as_str())
     }
 
     /// The patterns that have matched nothing so far, each with the path it names if it has no wildcard.
@@ -81,29 +95,35 @@ impl Pattern {
         if path.is_root() {
             return Err(BadPattern::Root(text));
         }
-        let matched = AtomicBool::new(false);
+        let [matched, kept_deeper] = [const { AtomicBool::new(false) }; 2];
+        let anchored = bytes.starts_with(b"/") || bytes.starts_with(b"./");
         if !glob::has_wildcard(path.as_bytes()) {
             let path = TarPath::parse(&glob::unescape(path.as_bytes()))?;
-            return Ok(Pattern { text, path, glob: None, matched });
+            return Ok(Pattern { text, path, glob: None, matched, kept_deeper, anchored });
         }
-        let anchored = bytes.starts_with(b"/") || bytes.starts_with(b"./");
-        let glob = Some(Glob { pattern: path.as_bytes().to_vec(), anchored });
-        Ok(Pattern { text, path, glob, matched })
+        let glob = Some(Glob { pattern: path.as_bytes().to_vec() });
+        Ok(Pattern { text, path, glob, matched, kept_deeper, anchored })
     }
 
     fn matches(&self, path: &TarPath) -> bool {
-        self.path == *path || self.glob.as_ref().is_some_and(|glob| glob.matches(path.as_bytes()))
+        self.path == *path
+            || self.glob.as_ref().is_some_and(|glob| glob.matches(path.as_bytes(), self.anchored))
+    }
+
+    fn is_suffix_of(&self, path: &TarPath) -> bool {
+        let before = path.as_bytes().strip_suffix(self.path.as_bytes());
+        self.glob.is_none() && !self.anchored && before.is_some_and(|before| before.ends_with(b"/"))
     }
 }
 
 impl Glob {
-    fn matches(&self, path: &[u8]) -> bool {
+    fn matches(&self, path: &[u8], anchored: bool) -> bool {
         if glob::matches(&self.pattern, path) {
             return true;
         }
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let mut suffixes = slashes.filter_map(|at| path.get(at + 1..));
-        !self.anchored && suffixes.any(|suffix| glob::matches(&self.pattern, suffix))
+        !anchored && suffixes.any(|suffix| glob::matches(&self.pattern, suffix))
     }
 }
 
@@ -152,6 +172,11 @@ mod tests {
         }
         let unmatched: Vec<_> = exclude.unmatched().map(|(text, path)| (text, path.is_some())).collect();
         assert_eq!(unmatched, [("*.pem", false), ("etc/y", true)]);
+        let exclude = Exclude::parse(&["x", "/y", "a/b", "*.c"]).unwrap();
+        for path in ["d/x", "dx", "d/y", "d/a/b/c", "ca/b", "d/e.c"] {
+            exclude.matches(&TarPath::of_clean(path.as_bytes()));
+        }
+        assert_eq!(exclude.kept_deeper().collect::<Vec<_>>(), ["x"]);
         for bad in ["/", ".", "", "a/../b", "../*"] {
             assert!(Exclude::parse(&[bad]).is_err(), "{bad}");
         }
