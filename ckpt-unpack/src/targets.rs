@@ -1,27 +1,29 @@
 //! What lies outside the bundle: the root file system and the directories of volumes.
 
 use std::fs;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use checkpoint::compress::{Bound, Compression, Decoder};
+use checkpoint::compress::{Bound, Compression};
 use checkpoint::rootfs::RootfsApply;
+use checkpoint::tar_input::TarInput;
+use checkpoint::whiteout::Whiteouts;
 use checkpoint::{Member, deleted};
-use cli::Session;
 use cli::args::Durable;
+use cli::{Hint, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
 use crate::args::Args;
-
-const BUFFER: usize = 256 << 10;
 
 /// All of them.
 pub struct Targets<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
     options: ExtractOptions,
     limits: Limits,
+    /// The archive lists its deletions: its diff has no whiteouts.
+    pub listed: bool,
     touched: Touched,
     session: &'a Session,
 }
@@ -103,7 +105,7 @@ impl<'a> Targets<'a> {
                 eprintln!("ckpt-unpack: error: {line}");
             }
         });
-        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), touched, session })
+        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), listed: false, touched, session })
     }
 
     /// Applies a member to the root file system.
@@ -114,20 +116,25 @@ impl<'a> Targets<'a> {
         self.touched.add(dir);
         match member {
             Member::DeletedFiles | Member::DeletedFiles0 => {
+                self.listed = true;
                 let list = deletions(member, content)?;
                 apply.delete(&list, &mut notices).with_context(|| name.clone())
             }
             _ => {
-                let decoder = decoder(content, bound).with_context(|| member.to_string())?;
-                let is_layer = decoder.compression() != Compression::None;
-                let input = BufReader::with_capacity(BUFFER, decoder);
-                if is_layer {
-                    session.note(format_args!("{member}: an OCI layer, its whiteouts are deletions"));
-                    apply.layer(input, self.limits.clone(), &mut notices)
+                let mut input = tar(content, bound).with_context(|| member.to_string())?;
+                input.expect(DIFF, false).map_err(explained).with_context(|| member.to_string())?;
+                let whiteouts = if self.listed && input.compression() == Compression::None {
+                    Whiteouts::Literal
                 } else {
-                    apply.tar(input, self.limits.clone(), &mut notices)
+                    input.whiteouts().with_context(|| member.to_string())?
+                };
+                apply
+                    .apply(input, self.limits.clone(), whiteouts, &mut notices)
+                    .with_context(|| name.clone())?;
+                if apply.whiteouts() > 0 {
+                    session.note(format_args!("{member}: an OCI layer, its whiteouts are deletions"));
                 }
-                .with_context(|| name.clone())
+                Ok(())
             }
         }
     }
@@ -141,6 +148,8 @@ impl<'a> Targets<'a> {
         bound: &Bound,
     ) -> anyhow::Result<()> {
         let object = || cli::name(dir);
+        let mut input = tar(content, bound).with_context(|| member.to_string())?;
+        input.expect_volume(VOLUME, false).map_err(explained).with_context(|| member.to_string())?;
         let is_new = cli::private::dir(dir).with_context(object)?;
         // Files of another volume beside those of this one are neither: podman, told to ignore volumes, takes them in silence.
         if !is_new && fs::read_dir(dir).with_context(object)?.next().is_some() {
@@ -152,8 +161,7 @@ impl<'a> Targets<'a> {
         let (name, session) = (object(), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
-        let decoder = decoder(content, bound).with_context(|| member.to_string())?;
-        let mut reader = Reader::new(BufReader::with_capacity(BUFFER, decoder), self.limits.clone());
+        let mut reader = Reader::new(input, self.limits.clone());
         tartree::extract_tar(&mut reader, &mut extractor, &mut notices, |entry| {
             session.detail(format_args!("{name}/{}", entry.path));
         })
@@ -182,8 +190,23 @@ impl<'a> Targets<'a> {
     }
 }
 
-fn decoder<R: Read>(content: R, bound: &Bound) -> io::Result<Decoder<BufReader<R>>> {
-    Decoder::bounded(BufReader::with_capacity(BUFFER, content), bound.clone())
+/// What a member for the root file system, and one for a directory, must be.
+pub const DIFF: &str = "the changes of a root file system";
+pub const VOLUME: &str = "the tar of a volume";
+
+fn tar<R: Read>(content: R, bound: &Bound) -> io::Result<TarInput<R>> {
+    TarInput::open(content, false, bound.clone())
+}
+
+/// Adds the commands that take any tar.
+pub fn explained(e: checkpoint::Error) -> anyhow::Error {
+    match e {
+        checkpoint::Error::Kind { .. } => {
+            let hint = "unpack it into the bundle only; rootfs-diff apply and vol-archive extract take any tar with --any-tar";
+            Hint::on(e, hint)
+        }
+        _ => e.into(),
+    }
 }
 
 /// Reads a deletion list.

@@ -25,10 +25,12 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     let runtime = runtime::wanted(args.host.runtime.as_deref())?;
     let mut source = Source::open(args)?;
     let name = source.name().to_owned();
-    let targets = Targets::open(args, session)?;
+    let mut targets = Targets::open(args, session)?;
     if source.can_rewind() {
         session.stage("checking", source.size());
-        survey(&mut source, args, bundle).with_context(|| name.clone())?;
+        let contents = survey(&mut source, args, bundle).with_context(|| name.clone())?;
+        let listed = [Member::DeletedFiles, Member::DeletedFiles0];
+        targets.listed = listed.iter().any(|list| contents.members.contains(list));
     }
     let staging = Staging::new(bundle)?;
     let root = Root::open(staging.dir()).with_context(|| cli::name(staging.dir()))?;
@@ -73,13 +75,14 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
 }
 
 /// Reads the whole archive before anything is touched.
-fn survey(source: &mut Source, args: &Args, bundle: &Path) -> anyhow::Result<()> {
+fn survey(source: &mut Source, args: &Args, bundle: &Path) -> anyhow::Result<Contents> {
     let mut member = |member: &Member| match place(member, args)? {
         Place::Bundle => staging::is_free(bundle, member),
         _ => Ok(()),
     };
     let contents = verify::scan(source, None, &mut member, &mut Err)?;
-    contents_fit(&contents, args)
+    contents_fit(&contents, args)?;
+    Ok(contents)
 }
 
 /// Fails when the archive is not what the command line asks for.

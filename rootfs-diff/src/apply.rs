@@ -46,8 +46,15 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let (is_file, stdin) = (input.rest().is_some(), "standard input");
     let mut input = TarInput::open(Counted::new(input), is_file, bound.clone()).context(stdin)?;
     let expected = if args.members { "a member stream" } else { DIFF };
-    input.expect(expected, args.any_tar || args.members).map_err(|e| explained(e, args)).context(stdin)?;
-    let whiteouts = whiteouts(args, input.compression());
+    match input.expect(expected, args.any_tar) {
+        Err(checkpoint::Error::Kind { found: TarKind::MemberStream, .. }) if args.members => {}
+        expected => expected.map_err(|e| explained(e, args)).context(stdin)?,
+    }
+    let whiteouts = match whiteouts(args.format) {
+        Some(whiteouts) => whiteouts,
+        None if args.deleted.is_some() => Whiteouts::Literal,
+        None => input.whiteouts().context(stdin)?,
+    };
     let mut notices = |notice: Notice| session.warn(notice);
     if args.members {
         members(input, &mut target, (&limits, &bound), args.format, session, &mut notices)
@@ -95,16 +102,12 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
     Hint::on(e, hint)
 }
 
-/// How names `.wh.NAME` are understood. containerd compresses its layer, which podman and CRI-O never do with their diffs; and
-/// a diff whose deletions are in a list has no whiteouts.
-fn whiteouts(args: &Apply, compression: Compression) -> Whiteouts {
-    match args.format {
-        Some(Format::Podman) => Whiteouts::Literal,
-        Some(Format::Oci) => Whiteouts::Named,
-        None if args.deleted.is_some() => Whiteouts::Literal,
-        None if compression != Compression::None => Whiteouts::Named,
-        None => Whiteouts::Guessed,
-    }
+/// How names `.wh.NAME` are understood, if that was said. A diff whose deletions are in a list has no whiteouts.
+fn whiteouts(format: Option<Format>) -> Option<Whiteouts> {
+    Some(match format? {
+        Format::Podman => Whiteouts::Literal,
+        Format::Oci => Whiteouts::Named,
+    })
 }
 
 fn members(

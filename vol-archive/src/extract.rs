@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::compress::{Bound, Decoder};
+use checkpoint::compress::Bound;
 use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::tar_input::TarInput;
 use checkpoint::tar_kind::{Evidence, TarKind};
@@ -34,8 +34,11 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let bound = Bound::new(args.bounds.content_bytes(), None);
     let (is_file, stdin) = (input.rest().is_some(), "standard input");
     let mut input = TarInput::open(Counted::new(input), is_file, bound.clone()).context(stdin)?;
-    let any = args.any_tar || args.members.members;
-    input.expect(if any { what } else { VOLUME }, any).map_err(explained).context(stdin)?;
+    if args.members.members {
+        input.expect(what, true).context(stdin)?;
+    } else {
+        input.expect_volume(VOLUME, args.any_tar).map_err(explained).context(stdin)?;
+    }
     match operands {
         Operands::Plain(dir) => {
             let extraction = Extraction { dir: &dir, options: &options, args, session };
@@ -61,8 +64,9 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
                     continue;
                 };
                 let content = BufReader::with_capacity(256 << 10, stream.content());
-                let decoder = Decoder::bounded(content, bound.within())?;
-                let mut reader = Reader::new(BufReader::with_capacity(256 << 10, decoder), limits.clone());
+                let mut tar = TarInput::open(content, false, bound.within())?;
+                tar.expect_volume(VOLUME, args.any_tar).with_context(|| member.to_string())?;
+                let mut reader = Reader::new(tar, limits.clone());
                 Extraction { dir: &volume.dir, options: &options, args, session }
                     .run(&mut reader)
                     .with_context(|| member.to_string())?;

@@ -15,7 +15,7 @@ use crate::args::{List, limits};
 /// Text is handed on in pieces of about this size.
 const BATCH: usize = 64 << 10;
 
-pub fn run(args: &List, _session: &Session) -> anyhow::Result<Exit> {
+pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     let input = Input::open(args.file.as_deref(), "a tar")?;
     let (name, is_file) = (input.name().to_owned(), input.rest().is_some());
     let bound = Bound::new(args.bounds.content_bytes(), None);
@@ -26,7 +26,14 @@ pub fn run(args: &List, _session: &Session) -> anyhow::Result<Exit> {
     let mut text = String::new();
     let mut before = "[\n  ";
     while let Some(item) = reader.next()? {
-        let Item::Entry(entry) = item else { continue };
+        let entry = match item {
+            Item::Entry(entry) => entry,
+            Item::Removal(path) => {
+                session
+                    .warn(format_args!("{name}: {path}: a deletion: this is the diff of a root file system"));
+                continue;
+            }
+        };
         if args.json {
             write!(text, "{before}{}", document(&entry))?;
             before = ",\n  ";

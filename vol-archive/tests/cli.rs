@@ -397,6 +397,27 @@ fn with_fsync_the_content_is_on_the_disk_before_the_name_and_the_directory_after
 }
 
 #[test]
+fn the_tar_of_a_volume_never_deletes() {
+    let mut header = [0; 512];
+    for (at, text) in [(0, "del"), (100, "0000000"), (124, "00000000000"), (156, "g"), (257, "ustar\x0000")] {
+        header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|&b: &u8| u32::from(b)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let tar = [&header[..], &[0; 1024]].concat();
+    for more in [&[][..], &["--any-tar"], &["--replace"]] {
+        let out = tempfile::tempdir().unwrap();
+        fs::write(out.path().join("del"), "precious").unwrap();
+        let extracted = run(&[&["extract", path(out.path())], more].concat(), &tar);
+        fails(&extracted, 1, "standard input: del: a deletion in the tar of a volume");
+        assert_eq!(fs::read(out.path().join("del")).unwrap(), b"precious", "{more:?}");
+    }
+    let listed = run(&["list"], &tar);
+    fails(&listed, 0, "del: a deletion");
+}
+
+#[test]
 fn a_member_stream_is_no_volume_and_nothing_is_made_of_it() {
     let volume = volume();
     let stream = succeeds(run(&["create", "--members", &format!("data={}", path(volume.path()))], b""));

@@ -2,12 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use tartree::FileKind;
+use tartree::{FileKind, Item, Limits, Reader, TarPath};
 
 use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
 use crate::stream;
 use crate::tar_kind::{Eager, PEEKED, TarKind};
+use crate::whiteout::Whiteouts;
 
 /// An input whose first bytes are in its buffer.
 pub type Peeked<R> = BufReader<Eager<R>>;
@@ -65,6 +66,46 @@ impl<R: Read> TarInput<R> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl<R: Read> TarInput<R> {
+    /// Fails when the first bytes show that this is no tar or deletes, and unless `any` when they show another kind of tar than
+    /// that of a volume.
+    ///
+    /// # Errors
+    /// Returns what [`expect`](TarInput::expect) does, and [`tartree::Error::Removal`] for a deletion.
+    pub fn expect_volume(&mut self, expected: &'static str, any: bool) -> Result<()> {
+        self.expect(expected, any)?;
+        match self.removal().map_err(tartree::Error::Stream)? {
+            Some(path) => Err(tartree::Error::Removal { object: path.to_string() }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns how names `.wh.NAME` of a diff are understood, by its first bytes: removal headers are podman's form. containerd
+    /// compresses its layer, which podman and CRI-O never do with their diffs.
+    ///
+    /// # Errors
+    /// Returns an error if the input cannot be read.
+    pub fn whiteouts(&mut self) -> io::Result<Whiteouts> {
+        Ok(match self.removal()? {
+            Some(_) => Whiteouts::Literal,
+            None if self.compression() != Compression::None => Whiteouts::Named,
+            None => Whiteouts::Guessed,
+        })
+    }
+
+    /// Returns the first path that the tar deletes by a header of its own, as far as the first bytes show.
+    fn removal(&mut self) -> io::Result<Option<TarPath>> {
+        let mut reader = Reader::new(self.fill_buf()?, Limits::default());
+        // What is wrong with the tar is reported when it is read.
+        while let Ok(Some(item)) = reader.next() {
+            if let Item::Removal(path) = item {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -87,6 +87,14 @@ pub enum Error {
         /// Which limit.
         source: Exceeded,
     },
+    /// A deletion in a tar that must not delete.
+    #[error(
+        "{object}: a deletion in the tar of a volume: expected the tar of a volume, found the diff of a root file system"
+    )]
+    Removal {
+        /// The path that would be deleted.
+        object: String,
+    },
     /// Sound, but not something this program can do.
     #[error("{object}: {what}")]
     Unsupported {

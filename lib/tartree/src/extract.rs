@@ -388,10 +388,11 @@ enum Existing {
     KeepDir,
 }
 
-/// Extracts a whole tar: entries are made, removals carried out, each entry is handed to `made`.
+/// Extracts a whole tar: entries are made, each entry is handed to `made`. Never deletes: a removal belongs into the diff of a
+/// root file system, whose reader carries it out itself.
 ///
 /// # Errors
-/// At the first entry that is malformed or cannot be made. Call [`Extractor::finish`] only after success.
+/// Returns an error at the first entry that is malformed or cannot be made, and [`Error::Removal`] at the first removal. Call [`Extractor::finish`] only after success.
 pub fn extract_tar<R: Read>(
     reader: &mut Reader<R>,
     extractor: &mut Extractor,
@@ -404,9 +405,7 @@ pub fn extract_tar<R: Read>(
                 extractor.apply_from(&entry, &mut reader.content(), Content::move_to, notices)?;
                 made(&entry);
             }
-            Item::Removal(path) => {
-                extractor.remove(&path, &mut |_| Keep::Remove)?;
-            }
+            Item::Removal(path) => return Err(Error::Removal { object: path.to_string() }),
         }
     }
     Ok(())
