@@ -35,6 +35,8 @@ pub struct Row {
     pub outcome: Outcome,
     /// Only root gets so far.
     pub needs_root: bool,
+    /// It deletes by a header of its own: as a volume it is stopped for that, whatever becomes of it as a diff.
+    pub deletes: bool,
 }
 
 impl Row {
@@ -42,6 +44,12 @@ impl Row {
     #[must_use]
     pub fn for_root(self) -> Row {
         Row { needs_root: true, ..self }
+    }
+
+    /// The row of a tar that deletes.
+    #[must_use]
+    pub fn that_deletes(self) -> Row {
+        Row { deletes: true, ..self }
     }
 }
 
@@ -51,7 +59,7 @@ pub fn row(
     tar: impl Fn(&world::World) -> Vec<u8> + Send + Sync + 'static,
     outcome: Outcome,
 ) -> Row {
-    Row { name, tar: Box::new(tar), outcome, needs_root: false }
+    Row { name, tar: Box::new(tar), outcome, needs_root: false, deletes: false }
 }
 
 /// Runs `job` on every row, on as many threads as there are processors, and fails with all that was found.

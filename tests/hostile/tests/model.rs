@@ -293,6 +293,12 @@ fn problems(seed: u64) -> Vec<String> {
         (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();
     steps.extend((0..1 + random.below(30)).map(|n| random.step(&world, n)));
 
+    let is_volume = seed % 2 == 0;
+    if is_volume {
+        // The tar of a volume never deletes; the rows of removals say what becomes of one that would.
+        steps.retain(|step| !matches!(step, Step::Removal(_)));
+    }
+
     let probe = world.place().join("probe");
     fs::DirBuilder::new().mode(0o755).create(&probe).expect("a directory");
     let implied = fs::metadata(&probe).expect("a directory").mode() & 0o7777;
@@ -303,9 +309,9 @@ fn problems(seed: u64) -> Vec<String> {
     if !stopped {
         model.finish();
     }
-    let (run, mut found) = match seed % 2 {
-        0 => world.run("vol-archive", &["extract", "root"], file_of(&tar(&steps))),
-        _ => world.run("rootfs-diff", &["apply", "--rootfs", "root"], file_of(&tar(&steps))),
+    let (run, mut found) = match is_volume {
+        true => world.run("vol-archive", &["extract", "root"], file_of(&tar(&steps))),
+        false => world.run("rootfs-diff", &["apply", "--rootfs", "root"], file_of(&tar(&steps))),
     };
     let code = if stopped { 1 } else { 0 };
     if run.code != Some(code) {

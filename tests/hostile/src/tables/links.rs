@@ -29,7 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
     let mut rows = through();
     rows.extend(replaced());
     rows.extend(hard());
-    rows.extend(removals());
+    rows.extend(removals().into_iter().map(Row::that_deletes));
     rows
 }
 
