@@ -18,14 +18,9 @@ use crate::args::{Args, Include};
 use crate::bundle::{self, Bundle};
 
 /// Rejects flags that contradict each other.
-pub fn check_flags(args: &Args, files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
+pub fn check_flags(args: &Args) -> anyhow::Result<()> {
     if args.input.raw_members && args.input.streams.is_empty() {
         return Err(usage("--raw-members has no effect without a member stream"));
-    }
-    for (member, _) in files {
-        if let Some(flag) = ignored_by(member, &args.include) {
-            return Err(usage(format!("--member: {member} conflicts with {flag}")));
-        }
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     target::check(&args.image)?;
     expect::check(&args.include)?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
-    operands::check_flags(args, &files)?;
+    operands::check_flags(args)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,

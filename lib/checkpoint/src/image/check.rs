@@ -98,7 +98,7 @@ impl Check<'_> {
             self.pages(number, pages);
         }
         self.open_files();
-        self.all_files(&tree);
+        self.all_files();
     }
 
     fn process(&mut self, process: &PstreeEntry) {

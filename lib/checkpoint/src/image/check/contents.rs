@@ -6,9 +6,9 @@ use std::io::Read;
 use tartree::{Notice, Status, TarPath, Visit, Walk};
 
 use super::kinds::Form;
-use super::{CORE, Check, Content};
+use super::{Check, Content};
 use crate::error::{Error, Result};
-use crate::image::{FdinfoEntry, FileEntry, FsEntry, PstreeEntry, TaskIds};
+use crate::image::{FdinfoEntry, FileEntry, FsEntry, TaskIds};
 
 const FDINFO: u32 = 0x5621_3732;
 const FILES: u32 = 0x5630_3138;
@@ -88,22 +88,15 @@ impl Check<'_> {
         }
     }
 
-    /// Checks the form of every image whose name is known, and that no process of this dump is missing in the tree.
-    pub(super) fn all_files(&mut self, tree: &[PstreeEntry]) {
-        let listed: BTreeSet<u32> =
-            tree.iter().flat_map(|process| process.threads.iter().copied().chain([process.pid])).collect();
-        // The first process is dumped first. podman leaves the images of a checkpoint before this one in the directory if
-        // the container ran on; they are older.
-        let first = tree.first().and_then(|process| {
-            Status::at(self.root.fd(), format!("core-{}.img", process.pid).as_ref()).ok()
-        });
+    /// Checks the form of every image whose name is known.
+    pub(super) fn all_files(&mut self) {
         let mut found = Vec::new();
         let all = |path: &TarPath, status: &Status| {
             if path.is_root() {
                 return Visit::Take;
             }
             if let (Ok(name), false) = (std::str::from_utf8(path.as_bytes()), status.is_dir()) {
-                found.push((name.to_owned(), status.mtime()));
+                found.push(name.to_owned());
             }
             Visit::Skip
         };
@@ -112,17 +105,7 @@ impl Check<'_> {
         while let Ok(Some(_)) = walk.next(&mut |_: Notice| {}) {}
         drop(walk);
         found.sort();
-        for (name, mtime) in found {
-            let core: Option<u32> = name
-                .strip_prefix("core-")
-                .and_then(|rest| rest.strip_suffix(".img")?.parse().ok())
-                .filter(|id| !listed.contains(id));
-            let is_of_this_dump = first.as_ref().is_some_and(|first| mtime >= first.mtime());
-            if let (Some(id), true) = (core, is_of_this_dump) {
-                if matches!(self.image(&name, CORE), Ok(Some(_))) {
-                    self.problem(format!("pstree.img: has no process or thread {id}, but there is {name}"));
-                }
-            }
+        for name in found {
             if let Some(form) = Form::of(&name) {
                 if let Err(e) = self.form(&name, form) {
                     self.problem(e.to_string());
