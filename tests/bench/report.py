@@ -1,7 +1,8 @@
-"""What the bench shows: ratios first, then what they were taken from."""
+"""The report of the benchmarks: first the ratios, then the measurements from which they were computed."""
 
 import os
 import platform
+import textwrap
 from html import escape
 from typing import NamedTuple
 
@@ -20,8 +21,8 @@ class Measured(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One workload. `targets` are the largest ratios of ours to a peer that are good enough; `cpu` tells that they
-    are of processor time and not of the clock."""
+    """One workload. `targets` has the largest acceptable ratio of ckpt-tools to each peer. With `cpu`, the ratios are
+    those of processor time instead of wall-clock time."""
 
     name: str
     medians: dict
@@ -50,7 +51,7 @@ class Result(NamedTuple):
         return next((who for who in self.others() if who.startswith("limit")), None)
 
     def beyond_reach(self, who):
-        """The ratio of the limit itself, where it does not reach what is missed."""
+        """Returns the ratio of the limit to `who` if ckpt-tools misses the target and the limit misses it, too."""
         if not self.limit() or who == self.limit() or not self.missed(who):
             return None
         ratio = self.time(self.limit()) / max(self.time(who), 1e-6)
@@ -61,7 +62,7 @@ class Result(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """The same work on few objects and on about ten times as many. `medians` are of both, for each contender."""
+    """The same work on few entries and on about ten times as many. `medians` has both measurements of each contender."""
 
     name: str
     medians: dict
@@ -69,7 +70,8 @@ class Growth(NamedTuple):
     many_entries: int
 
     def time(self, who=OURS):
-        """The time of tenfold work as a multiple: what was counted is not exactly ten times as much."""
+        """Returns how many times as long ten times the work takes, scaled because the larger tree is not exactly ten
+        times as large."""
         few, many = self.medians[who]
         return many.cpu / max(few.cpu, 1e-6) * 10 / (self.many_entries / self.few_entries)
 
@@ -81,17 +83,17 @@ class Growth(NamedTuple):
         return max(0, many.memory - few.memory) / (self.many_entries - self.few_entries)
 
 
-# 10 times the files, 11 times the time; an entry may leave a trace in memory, its content may not.
+# Ten times the entries may take 11 times as long. Memory may grow a little with the entries, but not with their content.
 TIME, BYTES, PEAK = 11, 100, 64 * MIB
 
 
 def show_growth(growth):
-    """Prints one line of growth."""
+    """Prints the result of one growth measurement."""
     verdict = "met" if growth.time() <= TIME and growth.bytes_each() <= BYTES else "missed"
     few, many = growth.medians[OURS]
     others = ", ".join(f"{who} {growth.time(who):.1f} times" for who in growth.others())
     print(
-        f"== {growth.name}, {growth.few_entries} and {growth.many_entries} objects: CPU {few.cpu:.3f} s and"
+        f"== {growth.name}, {growth.few_entries} and {growth.many_entries} entries: CPU {few.cpu:.3f} s and"
         f" {many.cpu:.3f} s, {growth.time():.1f} times as long for ten times as much ({others}), {few.memory / MIB:.1f} and"
         f" {many.memory / MIB:.1f} MiB, {growth.bytes_each():.0f} bytes each  <= {TIME} and {BYTES} {verdict}",
         flush=True,
@@ -99,18 +101,18 @@ def show_growth(growth):
 
 
 def peak(results):
-    """The workload without compression that took most memory of ours, and how much."""
-    # Of a checkpoint the largest process is runc or CRIU.
+    """Returns the largest peak memory of ckpt-tools in the workloads without compression, and the workload."""
+    # In the checkpoint of a container, the largest process is runc or CRIU.
     plain = [(r.medians[OURS].memory, r.name) for r in results if "zstd" not in r.name and "of a container" not in r.name]
     return max(plain, default=None)
 
 
 def show_peak(results):
-    """Prints the largest peak."""
+    """Prints the largest peak memory."""
     if peak(results):
         memory, name = peak(results)
         verdict = "met" if memory < PEAK else "missed"
-        print(f"== most memory of ckpt-tools without compression: {memory / MIB:.1f} MiB, {name}  < {PEAK // MIB} {verdict}")
+        print(f"== largest peak memory of ckpt-tools without compression: {memory / MIB:.1f} MiB, {name}  < {PEAK // MIB} {verdict}")
 
 
 def bold_if(text, missed):
@@ -118,10 +120,10 @@ def bold_if(text, missed):
 
 
 def growths(grown):
-    """The table of growth."""
+    """Yields the table of growth."""
     yield (
-        f"| work | objects | CPU seconds | time for tenfold work (≤ {TIME}) | of others | peak MiB"
-        f" | bytes for each object more (≤ {BYTES}) |"
+        f"| work | entries | CPU seconds | time for ten times the entries (≤ {TIME}) | other programs | peak MiB"
+        f" | bytes for each additional entry (≤ {BYTES}) |"
     )
     yield "|---|---|---|---|---|---|---|"
     for g in grown:
@@ -149,7 +151,7 @@ def show(result):
 
 
 def ratios(results):
-    """The table of ratios: one line for each workload."""
+    """Yields the table of ratios, with one line for each workload."""
     peers = list(dict.fromkeys(who for r in results for who in r.others() if not who.startswith("limit")))
     yield "| workload | " + " | ".join(peers) + " | limit |"
     yield "|---|" + "---|" * (len(peers) + 1)
@@ -161,7 +163,7 @@ def ratios(results):
                 return ""
             target = "" if r.target(who) is None else f"≤ {r.target(who):.2f}"
             if beyond := r.beyond_reach(who):
-                target += f", the limit itself {beyond:.2f}"
+                target += f", limit {beyond:.2f}"
             return bold_if(f"{r.ratio(who):.2f}", r.missed(who)) + (f" ({target})" if target else "")
 
         limited = f"{cell(limit)} of {limit.removeprefix('limit: ')}" if limit else ""
@@ -170,12 +172,15 @@ def ratios(results):
 
 
 def details(results):
-    """The table of what was measured."""
-    yield "| workload | who | seconds | CPU seconds | peak MiB | MiB written to disk | MiB out | written for each byte out |"
+    """Yields the table of measurements."""
+    yield (
+        "| workload | program | seconds | CPU seconds | peak MiB | MiB written to disk | MiB of output"
+        " | bytes written per byte of output |"
+    )
     yield "|---|---|---|---|---|---|---|---|"
     for r in results:
         for who, m in r.medians.items():
-            # Only where the output is a file: what goes to a pipe is not written.
+            # Only if the output is a file: output to a pipe is not written to a disk.
             each = f"{m.written / m.out:.2f}" if m.written and m.out else ""
             yield (
                 f"| {r.name} | {who} | {m.wall:.3f} | {m.cpu:.3f} | {m.memory / MIB:.1f}"
@@ -184,7 +189,7 @@ def details(results):
 
 
 def plot(results):
-    """A bar for each contender of each workload, as long as it took; the slowest of a workload is full width."""
+    """Returns an SVG with a bar for each contender of each workload. The slowest contender has full width."""
     width, label, bar, gap = 900, 250, 13, 24
     rows, y = [], 34
     for r in results:
@@ -194,7 +199,7 @@ def plot(results):
         for who in r.medians:
             kind = "ours" if who == OURS else "limit" if who.startswith("limit") else "peer"
             length = max(1, round(r.time(who) / slowest * (width - label - 130)))
-            beside = "" if who == OURS else f", ours is {r.ratio(who):.2f} of it"
+            beside = "" if who == OURS else f", ckpt-tools: {r.ratio(who):.2f} of it"
             rows.append(f'<text x="{label - 6}" y="{y + bar - 3}" text-anchor="end">{escape(who[:42])}</text>')
             rows.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{length}" height="{bar - 2}"/>')
             rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.time(who):.3f} s{beside}</text>')
@@ -209,15 +214,22 @@ def plot(results):
     return "\n".join([head, f"<style>{style}</style>", ground, *rows, "</svg>", ""])
 
 
+def prose(*lines):
+    """Returns a paragraph, wrapped at 100 columns."""
+    return textwrap.fill(" ".join(lines), 100, break_long_words=False, break_on_hyphens=False)
+
+
 def checkpoint_note(results):
-    """What the lines of a real container are; nothing where there is none."""
+    """Returns the explanation of the lines about a real container, or of their absence."""
     if not any("of a container" in r.name for r in results):
-        return ["No podman could be run here (`tests/host`): its own export of a container was not measured.", ""]
+        return [prose("podman could not be run on this host (`tests/host`): its export of a container was not measured."), ""]
     return [
-        "\"Checkpoint of a container\" is the whole of it, CRIU's dump included: `podman container checkpoint --export` beside",
-        "`runc checkpoint`, `rootfs-diff`, `vol-archive` and `ckpt-pack`, of two containers of one kind that go on running; the",
-        "limit is the dump, which is in both. \"Restore\" is `podman container restore --import` beside `ckpt-unpack`, `spec-gen`",
-        "and `runc restore`, into an empty volume. These are medians of half the rounds.",
+        prose(
+            "\"Checkpoint of a container\" includes CRIU's dump: it compares `podman container checkpoint --export` with",
+            "`runc checkpoint`, `rootfs-diff`, `vol-archive` and `ckpt-pack`, for two containers of the same kind that keep",
+            "running. The limit is the dump, which both include. \"Restore of a container\" compares `podman container restore",
+            "--import` with `ckpt-unpack`, `spec-gen` and `runc restore`, into an empty volume. Both use half the rounds.",
+        ),
         "",
     ]
 
@@ -226,10 +238,12 @@ def growth_section(grown):
     if not grown:
         return []
     return [
-        "## Ten times as much",
+        "## Ten times the entries",
         "",
-        "Beside ours stands what others take for ten times as much, measured in turns with it. Where all grow alike it is the",
-        "machine, whose caches hold the few files and not the many; the limit is in the kernel nearly all of its time.",
+        prose(
+            "The other programs were measured in turns with ckpt-tools. If the times of all programs grow alike, the reason is the",
+            "machine, whose caches hold the small tree but not the large one; the limit spends nearly all of its time in the kernel.",
+        ),
         "",
         *growths(grown),
         "",
@@ -241,40 +255,51 @@ def memory_section(results):
         return []
     memory, name = peak(results)
     most = bold_if(f"{memory / MIB:.1f} MiB", memory >= PEAK)
-    return [f"Most memory of ckpt-tools without compression (< {PEAK // MIB} MiB): {most}, {name}.", ""]
+    return [f"Largest peak memory of ckpt-tools without compression (< {PEAK // MIB} MiB): {most}, {name}.", ""]
 
 
 def write(docs, results, grown, runs, quick):
-    """Writes the table and the plot."""
+    """Writes the report and the plot."""
     size = "a fifth of the data" if quick else "all data"
     text = [
         "# Benchmarks",
         "",
         "<!-- Written by `make bench`; not edited by hand. -->",
         "",
-        f"Made by `make bench`: medians of {runs} rounds in one run, all contenders taking turns, {size}, warm cache but where another is named;",
-        f"Linux {platform.release().split('-')[0]}, {os.cpu_count()} processors. Only the ratios mean something on another machine.",
+        prose(
+            f"Results of `make bench`: medians of {runs} rounds in one run, with all programs taking turns, {size}, and a warm",
+            f"cache unless the workload says otherwise, on Linux {platform.release().split('-')[0]} with {os.cpu_count()} processors.",
+            "On another machine, only the ratios are comparable.",
+        ),
         "",
-        "Every number is the time of ckpt-tools divided by the other's: 0.50 is half the time. In brackets what we",
-        "aim at; **bold** where that is missed, with the ratio of the limit where that misses it too. The tools keep all metadata everywhere; GNU tar does with",
-        "`--xattrs --acls --numeric-owner -S`. containers/storage is the archiver that podman calls, driven by the calls",
-        "podman makes (`tests/bench/go/main.go`). The limit is a program of one thread that does the least with which the work",
-        "can be done, and loses what a tar needs (`tests/bench/limits.c`).",
+        prose(
+            "Every number is the time of ckpt-tools divided by the time of the other program: 0.50 is half the time. The target is",
+            "in parentheses. A ratio that misses its target is **bold**, followed by the ratio of the limit if that misses the",
+            "target as well. ckpt-tools always preserves all metadata; GNU tar does so with `--xattrs --acls --numeric-owner -S`.",
+            "containers/storage is the archiver of podman, called as podman calls it (`tests/bench/go/main.go`). The limit is a",
+            "single-threaded program that does only the work that cannot be avoided, and does not preserve what a tar must",
+            "preserve (`tests/bench/limits.c`).",
+        ),
         "",
         *ratios(results),
         "",
-        "The two trees of \"content compared\" share nothing, and every file of both is read; containers/storage never reads one, and",
-        "believes size and time. \"By size and time\" is that rule (`rootfs-diff --trust-mtime`).",
+        prose(
+            "In \"content compared\", the two trees share no inodes, and ckpt-tools reads every file of both. containers/storage reads",
+            "no file, because it compares only size and time; \"by size and time\" applies the same rule",
+            "(`rootfs-diff --trust-mtime`).",
+        ),
         "",
         *checkpoint_note(results),
-        "![The same as bars](benchmarks.svg)",
+        "![The same results as a bar chart](benchmarks.svg)",
         "",
         *growth_section(grown),
         *memory_section(results),
-        "## What was measured",
+        "## Measurements",
         "",
-        "Memory is the largest of the processes of a pipeline. Bytes on disk are those the kernel charges to the",
-        "contender; what goes to a pipe or to tmpfs is not on disk.",
+        prose(
+            "Memory is that of the largest process of a pipeline. Bytes written to disk are those that the kernel charges to the",
+            "program; output to a pipe or to a tmpfs is not written to a disk.",
+        ),
         "",
         *details(results),
         "",
