@@ -2,9 +2,9 @@
 
 use std::io;
 
+use crate::format::file_kind::FileKind;
 use crate::limits::{Exceeded, Limit};
 use crate::path::Malpath;
-use crate::recognise::FileKind;
 
 /// The result of every fallible operation here.
 pub type Result<T> = std::result::Result<T, Error>;

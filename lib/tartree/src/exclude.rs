@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::path::Malpath;
-use crate::{TarPath, glob};
+use crate::glob;
+use crate::path::{Malpath, TarPath};
 
 /// Patterns of what is left out, with all that is below it.
 ///

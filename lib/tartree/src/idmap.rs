@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::entry::{Entry, Meta, Xattr};
 use crate::error::{Error, Result};
+use crate::format::{acl, capability};
 use crate::path::{Shown, TarPath};
-use crate::{acl, capability};
 
 /// One direction-less mapping of ids, as a user namespace has it; empty means identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -22,71 +22,37 @@
 //!
 //! The root of the tree is an entry of its own, named `./` or `/` ([`RootName`]).
 
-mod acl;
-mod ahead;
-mod attributes;
-mod block;
-mod capability;
-mod capture;
-mod content;
-mod deferred;
-mod descent;
+mod create;
+mod dir_xattr_limit;
 mod entry;
 mod error;
 mod exclude;
 mod extract;
+mod format;
+mod fs;
 mod glob;
-mod holes;
 mod idmap;
-mod inherited;
 mod limits;
-mod look_ahead;
-mod metadata;
-mod mounts;
 mod notice;
-mod outgoing;
+mod parallel;
 mod path;
-mod pax;
-mod plan;
-mod read;
-mod read_ahead;
-mod recognise;
-mod record;
-mod refusal;
-mod remove;
-mod root;
-mod second;
-mod sink;
-mod skip;
-mod sparse;
-mod transfer;
-mod user_namespace;
-mod walk;
-mod write;
-mod write_behind;
-mod zeros;
 
-pub use attributes::{names_of_file as xattr_names, of as xattrs_at, of_file as xattrs};
-pub use capture::{Identity, Status, capture, open_file};
-pub use content::{write_content, write_found};
-pub use descent::names;
+pub use create::{
+    Destination, Files, Filter, Found, Outgoing, Place, Plan, Sink, Visit, Walk, write_content, write_found,
+};
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result, hint};
 pub use exclude::{BadPattern, Exclude};
 pub use extract::{Devices, ExtractOptions, Extractor, Zeros, extract_tar};
-pub use holes::{map_of_pages, next_data};
+pub use format::{
+    Content, Direct, END_OF_ARCHIVE, ENOUGH, Expanded, FileKind, Item, Reader, SKIPPING_BUFFER, Skip, encode,
+    encode_aligned, padding, read_over, removal_header,
+};
+pub use fs::{
+    Identity, Keep, Passage, Root, Status, capture, map_of_pages, names, next_data, open_file, transfer,
+    xattr_names, xattrs, xattrs_at,
+};
 pub use idmap::{IdMap, IdMaps};
 pub use limits::{Exceeded, Limit, Limits};
 pub use notice::{Notice, Notices, Tally};
-pub use outgoing::Outgoing;
 pub use path::{Malpath, TarPath};
-pub use plan::{Files, Place, Plan};
-pub use read::{Content, Direct, Expanded, Item, Reader};
-pub use recognise::{ENOUGH, FileKind};
-pub use remove::Keep;
-pub use root::Root;
-pub use sink::{Destination, Sink};
-pub use skip::{SKIPPING_BUFFER, Skip, read_over};
-pub use transfer::{Passage, transfer};
-pub use walk::{Filter, Found, Visit, Walk};
-pub use write::{END_OF_ARCHIVE, encode, encode_aligned, padding, removal_header};

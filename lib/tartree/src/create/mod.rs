@@ -1,0 +1,17 @@
+//! From a directory tree to a tar: walk the tree, plan the exact size, write entries and contents.
+
+pub(crate) mod content;
+pub(crate) mod packed_plan;
+pub(crate) mod page_cache;
+pub(crate) mod plan;
+pub(crate) mod reader_limits;
+pub(crate) mod sink;
+pub(crate) mod stat_ahead;
+pub(crate) mod walk;
+
+pub use content::{write_content, write_found};
+pub use packed_plan::Place;
+pub use plan::{Files, Plan};
+pub use reader_limits::Outgoing;
+pub use sink::{Destination, Sink};
+pub use walk::{Filter, Found, Visit, Walk};

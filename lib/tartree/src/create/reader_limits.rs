@@ -1,0 +1,71 @@
+//! What a reader would reject is an error where it is written: there the data still exists.
+
+use crate::dir_xattr_limit::DirXattrLimit;
+use crate::entry::{Entry, Kind, RootName};
+use crate::error::{Error, Result};
+use crate::format::encode::records_of;
+use crate::limits::{Limit, Limits};
+
+/// Up to here an entry is surely within all limits, whatever the form its values get in a header.
+const SURELY: usize = 32 << 10;
+/// What aligning the content of a large file may add to a header.
+const COMMENT: usize = 16 << 10;
+
+/// Checks the entries of one tar against the limits that every reader has by default, except those that a flag of the
+/// reader raises.
+#[derive(Default)]
+pub struct Outgoing {
+    kept: DirXattrLimit,
+}
+
+impl Outgoing {
+    /// Checks the next entry.
+    ///
+    /// # Errors
+    /// Returns an error if a [`Reader`](crate::Reader) or an [`Extractor`](crate::Extractor) would reject it.
+    pub fn check(&mut self, entry: &Entry, root: RootName) -> Result<()> {
+        if matches!(entry.kind, Kind::Dir) {
+            self.kept.add(entry)?;
+        }
+        let link = match &entry.kind {
+            Kind::Symlink { target } => target.len(),
+            Kind::HardLink { target } => target.as_bytes().len(),
+            _ => 0,
+        };
+        let attributes: usize = entry.meta.xattrs.iter().map(|x| x.name.len() + x.value.len() + 40).sum();
+        if entry.path.as_bytes().len() + link + attributes <= SURELY {
+            return Ok(());
+        }
+        let limits = Limits::default();
+        let fail = |limit, what: String| Err(Error::limit(shortened(entry), limit, what));
+        let records = records_of(entry, root);
+        if records.longest_name > limits.name_bytes {
+            let what =
+                format!("a name of {} bytes, readers accept {}", records.longest_name, limits.name_bytes);
+            return fail(Limit::NameBytes, what);
+        }
+        if entry.meta.xattrs.len() > limits.records / 4 {
+            let (count, most) = (entry.meta.xattrs.len(), limits.records / 4);
+            return fail(Limit::Records, format!("{count} attributes, readers accept {most}"));
+        }
+        let most = limits.header_bytes as usize - COMMENT;
+        if records.bytes > most {
+            let what = format!("{} bytes of attributes, readers accept {most}", records.bytes);
+            return fail(Limit::HeaderBytes, what);
+        }
+        Ok(())
+    }
+}
+
+/// The path, or its ends if it is very long: 64 KiB fill many screens.
+fn shortened(entry: &Entry) -> String {
+    const END: usize = 100;
+    let path = entry.path.to_string();
+    let chars = path.chars().count();
+    if chars <= 10 * END {
+        return path;
+    }
+    let start: String = path.chars().take(END).collect();
+    let end: String = path.chars().skip(chars - END).collect();
+    format!("{start}[...]{end}")
+}

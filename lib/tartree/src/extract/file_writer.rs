@@ -1,0 +1,253 @@
+//! Content and metadata of regular files, written by a second thread while the first one reads on and makes the next files.
+//!
+//! Names are the first thread's alone: what is made, replaced, linked and removed, in the order of the tar. A file is handed
+//! over as an open descriptor, with its bytes and its metadata, and gets these whatever becomes of its name meanwhile;
+//! so neither thread ever waits for the other to have done a certain file.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use crate::entry::{Meta, Xattr};
+use crate::error::{Error, Result};
+use crate::extract::set_metadata::Metadata;
+use crate::fs::zero_pages::runs_of_data;
+use crate::notice::{Notice, Notices};
+use crate::parallel::stage::{Work, Worker, processors_and_descriptors};
+use crate::path::TarPath;
+
+/// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
+/// their buffer, as everything after that does.
+const ROOM: usize = 512 << 10;
+/// Files handed over at once by the first thread to the second, each a descriptor: to wake a thread costs as much as a few
+/// system calls.
+const FILES: usize = 32;
+/// Steps handed over at once: an archive may cut its data into bytes.
+const STEPS: usize = 4096;
+/// Batches after which a second thread is worth being started. The first ones hold a file each.
+const ALONE: usize = 16;
+
+/// Takes files that were just made, one after another, and sees to it that they are written.
+pub(crate) struct WriteBehind {
+    /// What is handed over next.
+    batch: Batch,
+    writer: Worker<Writer>,
+}
+
+impl WriteBehind {
+    /// Metadata is set by `metadata`.
+    pub fn new(metadata: Metadata) -> WriteBehind {
+        let writer = Writer { metadata, open: None, failed: false };
+        WriteBehind { batch: Batch::default(), writer: Worker::new("writer", writer, ALONE) }
+    }
+
+    /// Begins with `file`, which is new and empty.
+    pub fn open(&mut self, file: File, path: TarPath) {
+        self.batch.steps.push(Step::Open(file, path));
+    }
+
+    /// Room for some of the next `left` bytes, all of them where they are few.
+    ///
+    /// # Errors
+    /// Of what was handed over before, which may be another file's.
+    pub fn room(&mut self, left: u64, notices: &mut dyn Notices) -> Result<&mut [u8]> {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(ROOM);
+        if ROOM - self.batch.filled < wanted || self.batch.steps.len() >= STEPS {
+            self.hand_over(notices)?;
+        }
+        let filled = self.batch.filled;
+        Ok(&mut self.batch.data[filled..filled + wanted])
+    }
+
+    /// The first `len` bytes of the room are the file's from `at` on. With `holes`, pages of zeros among them are not
+    /// written; the file is new and has them anyway.
+    pub fn data(&mut self, at: u64, len: usize, holes: bool) {
+        let Batch { data, filled, steps, .. } = &mut self.batch;
+        let start = *filled;
+        *filled += len;
+        if !holes {
+            steps.push(Step::Data(at, start..start + len));
+            return;
+        }
+        for run in runs_of_data(&data[start..start + len]) {
+            steps.push(Step::Data(at + run.start as u64, start + run.start..start + run.end));
+        }
+    }
+
+    /// Ends the file. `length` is given where it may not end with data; `inherited` as for [`Metadata::of_file`].
+    ///
+    /// # Errors
+    /// As [`room`](WriteBehind::room).
+    pub fn close(
+        &mut self,
+        meta: Meta,
+        length: Option<u64>,
+        inherited: bool,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
+        // Each may have megabytes of them.
+        self.batch.attributes +=
+            meta.xattrs.iter().map(|x| size_of::<Xattr>() + x.name.len() + x.value.len()).sum::<usize>();
+        self.batch.steps.push(Step::Close { meta, length, inherited });
+        self.batch.files += 1;
+        let most = if self.writer.is_behind() { FILES } else { 1 };
+        if self.batch.files >= most || self.batch.attributes >= ROOM {
+            self.hand_over(notices)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until all are written; gives the account of their metadata.
+    ///
+    /// # Errors
+    /// As [`room`](WriteBehind::room).
+    pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
+        self.hand_over(notices)?;
+        self.writer.wait(&mut |batch| batch.tell(notices))?;
+        Ok(self.writer.finish().metadata)
+    }
+
+    fn hand_over(&mut self, notices: &mut dyn Notices) -> Result<()> {
+        self.writer.take(&mut self.batch, processors_and_descriptors);
+        self.batch.tell(notices)
+    }
+}
+
+/// After an error elsewhere too, the files that were handed over whole are whole.
+impl Drop for WriteBehind {
+    fn drop(&mut self) {
+        // Of two errors the caller has the first.
+        let _ = self.hand_over(&mut |_| ());
+    }
+}
+
+/// What is handed over at once, and on the way back what was to be told of it.
+struct Batch {
+    data: Box<[u8]>,
+    filled: usize,
+    files: usize,
+    /// Bytes that the attributes of the files take.
+    attributes: usize,
+    steps: Vec<Step>,
+    notices: Vec<Notice>,
+    failed: Option<Error>,
+}
+
+/// What is done to one file after another.
+enum Step {
+    Open(File, TarPath),
+    /// The file has these bytes of the batch from there on.
+    Data(u64, Range<usize>),
+    Close {
+        meta: Meta,
+        length: Option<u64>,
+        inherited: bool,
+    },
+}
+
+impl Default for Batch {
+    fn default() -> Batch {
+        let data = vec![0; ROOM].into_boxed_slice();
+        let (steps, notices) = (Vec::new(), Vec::new());
+        Batch { data, filled: 0, files: 0, attributes: 0, steps, notices, failed: None }
+    }
+}
+
+impl Batch {
+    /// Tells what came back with it.
+    fn tell(&mut self, notices: &mut dyn Notices) -> Result<()> {
+        for notice in self.notices.drain(..) {
+            notices.notice(notice);
+        }
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Does the steps.
+struct Writer {
+    metadata: Metadata,
+    /// The file that was begun.
+    open: Option<(File, TarPath)>,
+    /// After an error nothing more is written.
+    failed: bool,
+}
+
+impl Writer {
+    fn step(&mut self, step: Step, data: &[u8], notices: &mut Vec<Notice>) -> Result<()> {
+        match (step, &self.open) {
+            (Step::Open(file, path), _) => self.open = Some((file, path)),
+            (Step::Data(at, bytes), Some((file, path))) => {
+                file.write_all_at(&data[bytes], at).map_err(|e| Error::io(path, e))?;
+            }
+            (Step::Close { meta, length, inherited }, Some((file, path))) => {
+                if let Some(length) = length {
+                    file.set_len(length).map_err(|e| Error::io(path, e))?;
+                }
+                let mut notice = |notice| notices.push(notice);
+                self.metadata.of_file(file, path, &meta, inherited, &mut notice)?;
+                self.open = None;
+            }
+            // Every file begins with being opened.
+            (_, None) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Work for Writer {
+    type Batch = Batch;
+
+    fn work(&mut self, batch: &mut Batch) {
+        let Batch { data, steps, notices, .. } = batch;
+        for step in steps.drain(..) {
+            if self.failed {
+                break;
+            }
+            if let Err(e) = self.step(step, data, notices) {
+                self.failed = true;
+                batch.failed = Some(e);
+            }
+        }
+        (batch.filled, batch.files, batch.attributes) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idmap::IdMaps;
+
+    fn file(files: &mut WriteBehind, meta: Meta, pieces: usize) {
+        let mut none = |notice| panic!("{notice}");
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        for at in 0..pieces {
+            files.room(1, &mut none).unwrap().fill(7);
+            files.data(2 * at as u64, 1, false);
+        }
+        files.close(meta, None, false, &mut none).unwrap();
+    }
+
+    #[test]
+    fn what_waits_is_bounded_whatever_the_files_are_made_of() {
+        let mut files = WriteBehind::new(Metadata::new(IdMaps::default(), true));
+        for _ in 0..100 {
+            file(&mut files, Meta::default(), 3);
+        }
+        assert_eq!(files.writer.is_behind(), processors_and_descriptors());
+        let value = vec![0; 30_000];
+        let xattrs =
+            (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();
+        // No file system has a place for them, which is told when the batch comes back.
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        files.close(Meta { xattrs, ..Meta::default() }, None, false, &mut |_| ()).unwrap();
+        assert_eq!(files.batch.files, 0);
+        files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
+        for piece in 0..3 * STEPS as u64 {
+            files.room(1, &mut |_| ()).unwrap().fill(7);
+            files.data(2 * piece, 1, false);
+        }
+        assert!(files.batch.steps.len() <= STEPS + 2);
+        assert!(files.finish(&mut |_| ()).is_ok());
+    }
+}

@@ -1,0 +1,324 @@
+//! Entries to header blocks: the twin of [`read`](crate::Reader).
+
+use std::borrow::Cow;
+
+use crate::entry::{Entry, Kind, RootName, Timestamp};
+use crate::format::header::{self, Fields, MAX_ID, MAX_SIZE};
+use crate::format::raw_header::BLOCK;
+use crate::format::{acl, pax, sparse};
+use crate::path::TarPath;
+
+/// Two blocks of zeros.
+pub const END_OF_ARCHIVE: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+
+/// The content of a file of [`WORTH_ALIGNING`] bytes and more begins at a multiple of this, so that a file system can share its
+/// blocks between the file and the archive, and page caches copy whole pages.
+pub(crate) const ALIGNMENT: u64 = 4096;
+/// The smallest content that is aligned: for less, the padding costs more space than sharing blocks saves.
+pub(crate) const WORTH_ALIGNING: u64 = 1 << 20;
+
+/// How many zeros follow `len` bytes of content.
+pub fn padding(len: u64) -> u64 {
+    len.wrapping_neg() % BLOCK as u64
+}
+
+/// Appends all that stands before the entry's content: the `x` header if one is needed, the header
+/// block, and the map of a sparse file. The same entry gives the same bytes, always.
+pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
+    encode_with(out, entry, root, None);
+}
+
+/// As [`encode`], where `position` bytes of the archive stand before: the content of a large file begins at a whole page, moved
+/// there by a comment in the `x` header. So the archive can share the file's blocks where the file system can.
+pub fn encode_aligned(out: &mut Vec<u8>, entry: &Entry, root: RootName, position: u64) {
+    encode_with(out, entry, root, Some(position).filter(|_| entry.kind.data_len() >= WORTH_ALIGNING));
+}
+
+/// How many bytes [`encode`] makes of an entry. `scratch` is room for what it has to look at, so that none is asked for each time.
+pub(crate) fn encoded_len(scratch: &mut Vec<u8>, entry: &Entry, root: RootName) -> u64 {
+    let parts = Parts::of(entry, root);
+    scratch.clear();
+    extended(scratch, entry, &parts);
+    let records = match scratch.len() as u64 {
+        0 => 0,
+        len => BLOCK as u64 + len + padding(len),
+    };
+    records + (BLOCK + parts.map.as_ref().map_or(0, Vec::len)) as u64
+}
+
+/// What stands in the `x` header of an entry.
+pub(crate) struct RecordsOf {
+    /// Bytes of all records.
+    pub bytes: usize,
+    /// Bytes of the longest name: the path as it is written, or what a link names.
+    pub longest_name: usize,
+}
+
+/// Measures the `x` header of an entry by making it.
+pub(crate) fn records_of(entry: &Entry, root: RootName) -> RecordsOf {
+    let parts = Parts::of(entry, root);
+    let mut records = Vec::new();
+    let shown = extended(&mut records, entry, &parts);
+    let longest_name = shown.len().max(parts.name.len()).max(parts.link.len());
+    RecordsOf { bytes: records.len(), longest_name }
+}
+
+fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
+    let parts = Parts::of(entry, root);
+    // Room for the block of an `x` header, should there be one.
+    let start = out.len();
+    out.resize(start + BLOCK, 0);
+    let shown = extended(out, entry, &parts);
+    if let Some(position) = aligned {
+        let behind = BLOCK + parts.map.as_ref().map_or(0, Vec::len);
+        align(out, start + BLOCK, position + behind as u64);
+    }
+    let records = out.len() - start - BLOCK;
+    if records == 0 {
+        out.truncate(start);
+    } else {
+        let last = entry.path.split().map_or(&b"root"[..], |(_, last)| last.as_encoded_bytes());
+        let short = [b"PaxHeaders.0/", &last[..last.len().min(80)]].concat();
+        let fields = Fields {
+            name: &short,
+            prefix: b"",
+            link: b"",
+            typeflag: b'x',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: records as u64,
+            mtime: Timestamp::default(),
+            rdev: None,
+        };
+        out[start..start + BLOCK].copy_from_slice(&header::block(&fields));
+        out.resize(out.len() + padding(records as u64) as usize, 0);
+    }
+    let (prefix, short) = header::split_name(&shown).unwrap_or((b"", &shown));
+    let (typeflag, rdev) = match entry.kind {
+        Kind::File { .. } => (b'0', None),
+        Kind::HardLink { .. } => (b'1', None),
+        Kind::Symlink { .. } => (b'2', None),
+        Kind::Char { major, minor } => (b'3', Some((major, minor))),
+        Kind::Block { major, minor } => (b'4', Some((major, minor))),
+        Kind::Dir => (b'5', None),
+        Kind::Fifo => (b'6', None),
+    };
+    header::push(
+        out,
+        &Fields {
+            name: short,
+            prefix,
+            link: parts.link,
+            typeflag,
+            mode: entry.meta.mode,
+            uid: entry.meta.uid,
+            gid: entry.meta.gid,
+            size: parts.size,
+            mtime: entry.meta.mtime,
+            rdev,
+        },
+    );
+    out.extend_from_slice(&parts.map.unwrap_or_default());
+}
+
+/// Makes the payload of the `x` header, which is what `out` holds from `records` on, so long by a comment that it ends at
+/// a whole page if `before` bytes stand before and behind it. It does nothing where that is so already.
+fn align(out: &mut Vec<u8>, records: usize, before: u64) {
+    let used = out.len() - records;
+    let end = |payload: usize| before + if payload == 0 { 0 } else { (BLOCK + payload) as u64 };
+    if end(used.next_multiple_of(BLOCK)) % ALIGNMENT == 0 {
+        return;
+    }
+    let around = pax::record_len(b"comment", 0);
+    let mut payload = (used + around).next_multiple_of(BLOCK);
+    while end(payload) % ALIGNMENT != 0 {
+        payload += BLOCK;
+    }
+    // Its own length is part of a record: with one more digit one more byte.
+    let mut spaces = payload - used - around;
+    while used + pax::record_len(b"comment", spaces) > payload {
+        spaces -= 1;
+    }
+    pax::push(out, b"comment", &vec![b' '; spaces]);
+}
+
+/// The header that asks a reader to remove `path`: type `g`, size 0, named after it.
+///
+/// containers/storage's `Unpack` removes whatever stands at the name of an entry before it creates it,
+/// and creates nothing for a `g` header (verified with podman 5.4.2); GNU tar, bsdtar and Python pass
+/// over an empty global header. `None` where the name does not fit: no PAX record may carry it, since
+/// a global `path` would rename every entry that follows.
+pub fn removal_header(path: &TarPath) -> Option<[u8; BLOCK]> {
+    let (prefix, name) = header::split_name(path.as_bytes()).filter(|(_, name)| !name.is_empty())?;
+    let mut out = Vec::with_capacity(BLOCK);
+    header::push(
+        &mut out,
+        &Fields {
+            name,
+            prefix,
+            link: b"",
+            typeflag: b'g',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Timestamp::default(),
+            rdev: None,
+        },
+    );
+    out.try_into().ok()
+}
+
+fn name_of(entry: &Entry, root: RootName) -> Cow<'_, [u8]> {
+    match entry.kind {
+        _ if entry.path.is_root() => match root {
+            RootName::Dot => b"./".into(),
+            RootName::Slash => b"/".into(),
+        },
+        Kind::Dir => [entry.path.as_bytes(), b"/"].concat().into(),
+        _ => entry.path.as_bytes().into(),
+    }
+}
+
+/// What a header says of an entry that is not in its metadata.
+struct Parts<'e> {
+    name: Cow<'e, [u8]>,
+    link: &'e [u8],
+    /// The text of a sparse map, which stands before the data.
+    map: Option<Vec<u8>>,
+    /// Bytes behind the header, the map included.
+    size: u64,
+}
+
+impl Parts<'_> {
+    fn of(entry: &Entry, root: RootName) -> Parts<'_> {
+        let link: &[u8] = match &entry.kind {
+            Kind::Symlink { target } => target,
+            Kind::HardLink { target } => target.as_bytes(),
+            _ => b"",
+        };
+        let map = match &entry.kind {
+            Kind::File { map: Some(map), size } => Some(sparse::map_text(map, *size)),
+            _ => None,
+        };
+        let size = entry.kind.data_len() + map.as_ref().map_or(0, |text| text.len() as u64);
+        Parts { name: name_of(entry, root), link, map, size }
+    }
+}
+
+/// Fills `records` with what the header block cannot hold; gives the name for the block.
+fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> Cow<'p, [u8]> {
+    let (name, link) = (&parts.name[..], parts.link);
+    let meta = &entry.meta;
+    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+    if !is_text(name) || !is_text(link) {
+        // Without it libarchive takes the names for UTF-8 and falls back to the cut ones.
+        pax::push(records, b"hdrcharset", b"BINARY");
+    }
+    let shown = if parts.map.is_some() {
+        pax::push(records, b"GNU.sparse.major", b"1");
+        pax::push(records, b"GNU.sparse.minor", b"0");
+        pax::push(records, b"GNU.sparse.name", name);
+        if let Kind::File { size, .. } = entry.kind {
+            pax::push(records, b"GNU.sparse.realsize", size.to_string().as_bytes());
+        }
+        // The name a reader shows that knows nothing of sparse files; GNU tar puts its process id there.
+        let (dir, last) = name.split_at(name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1));
+        Cow::Owned([dir, b"GNUSparseFile.0/", last].concat())
+    } else {
+        Cow::Borrowed(name)
+    };
+    if header::split_name(&shown).is_none() || !shown.is_ascii() {
+        pax::push(records, b"path", &shown);
+    }
+    if link.len() > 100 || !link.is_ascii() {
+        pax::push(records, b"linkpath", link);
+    }
+    if parts.size > MAX_SIZE {
+        pax::push(records, b"size", parts.size.to_string().as_bytes());
+    }
+    if meta.uid > MAX_ID {
+        pax::push(records, b"uid", meta.uid.to_string().as_bytes());
+    }
+    if meta.gid > MAX_ID {
+        pax::push(records, b"gid", meta.gid.to_string().as_bytes());
+    }
+    let whole = u64::try_from(meta.mtime.sec).is_ok_and(|sec| sec <= MAX_SIZE) && meta.mtime.nsec == 0;
+    if !whole {
+        pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
+    }
+    for xattr in &meta.xattrs {
+        // bsdtar and `GNU tar --acls` restore ACLs from their text alone, podman from the attribute alone.
+        if let Some((key, text)) = acl::record(xattr) {
+            pax::push(records, key, text.as_bytes());
+        }
+        pax::push_xattr(records, xattr);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Meta, SparseMap, Xattr};
+
+    #[test]
+    fn the_content_of_a_large_file_begins_at_a_page_wherever_its_header_stands() {
+        let path = TarPath::parse(b"checkpoint/pages-1.img").unwrap();
+        let plain = Entry::file(path, WORTH_ALIGNING, 0o600, Timestamp::default());
+        let with = |len| {
+            let xattrs = vec![Xattr { name: b"user.x".to_vec(), value: vec![b'v'; len] }];
+            Entry { meta: Meta { xattrs, ..plain.meta.clone() }, ..plain.clone() }
+        };
+        let map = Some(SparseMap(vec![(0, WORTH_ALIGNING), (1 << 30, 1)]));
+        let sparse = Entry { kind: Kind::File { size: 1 << 40, map }, ..plain.clone() };
+        let all = (0..1100).map(with).chain([plain.clone(), sparse]);
+        for (at, entry) in all.enumerate() {
+            let position = at as u64 % 16 * BLOCK as u64;
+            let mut header = Vec::new();
+            encode_aligned(&mut header, &entry, RootName::Dot, position);
+            assert_eq!((position + header.len() as u64) % ALIGNMENT, 0, "{at}");
+            let mut reader = crate::Reader::new(header.as_slice(), crate::Limits::default());
+            let Some(crate::Item::Entry(read)) = reader.next().unwrap() else { panic!("{at}") };
+            assert_eq!(read, entry);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_header_is_known_without_making_it() {
+        let meta = |sec, xattrs| Meta { mtime: Timestamp { sec, nsec: 0 }, xattrs, ..Meta::default() };
+        let long = vec![Xattr { name: b"user.x".to_vec(), value: vec![b'v'; 700] }];
+        let map = Some(SparseMap((0..200).map(|i| (i * 8192, 4096)).collect()));
+        let paths = [&b""[..], b"a", &[b'n'; 120], &[b'n'; 300]];
+        let kinds = [Kind::Dir, Kind::File { size: 1 << 40, map: None }, Kind::File { size: 1 << 40, map }];
+        let kinds = kinds.into_iter().chain([Kind::Symlink { target: vec![b't'; 101] }]);
+        for kind in kinds {
+            for (path, meta) in paths.iter().zip([
+                meta(1, Vec::new()),
+                meta(-1, Vec::new()),
+                meta(1, long.clone()),
+                meta(1, Vec::new()),
+            ]) {
+                let entry = Entry { path: TarPath::root().child(path), kind: kind.clone(), meta };
+                let (mut header, mut scratch) = (Vec::new(), b"of the one before".to_vec());
+                encode(&mut header, &entry, RootName::Slash);
+                assert_eq!(
+                    encoded_len(&mut scratch, &entry, RootName::Slash),
+                    header.len() as u64,
+                    "{entry:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_where_it_is() {
+        let path = TarPath::parse(b"a").unwrap();
+        let entry = Entry::file(path, WORTH_ALIGNING - 1, 0o600, Timestamp::default());
+        let (mut plain, mut aligned) = (Vec::new(), Vec::new());
+        encode(&mut plain, &entry, RootName::Dot);
+        encode_aligned(&mut aligned, &entry, RootName::Dot, 512);
+        assert_eq!(plain, aligned);
+    }
+}

@@ -1,0 +1,321 @@
+//! Iterates over the items of a tar: header blocks with their extension headers, and what is between them.
+
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
+
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::format::encode::padding;
+use crate::format::file_kind::FileKind;
+use crate::format::header::Block;
+use crate::format::pax::Extended;
+use crate::format::raw_header::BLOCK;
+use crate::format::skip::{Skip, read_over};
+use crate::limits::{Limit, Limits};
+use crate::path::{Shown, TarPath};
+
+/// What a stream holds.
+#[derive(Debug)]
+pub enum Item {
+    /// An object. A file's bytes follow: [`Reader::content`].
+    Entry(Entry),
+    /// The path is to be removed before the following entries are made
+    /// (see [`removal_header`](crate::removal_header)).
+    Removal(TarPath),
+}
+
+/// Moves up to so many of the next bytes of an input to where a file stands, past this program's memory, as
+/// [`transfer`](crate::transfer) does; gives how many, and `None` while some of them are in a buffer.
+pub type Direct<R> = fn(&mut R, BorrowedFd<'_>, u64) -> Option<u64>;
+
+/// Reads one tar.
+pub struct Reader<R> {
+    pub(super) input: R,
+    /// How bytes nobody asks for are passed over.
+    pub(super) skipper: fn(&mut R, u64) -> io::Result<u64>,
+    pub(super) direct: Direct<R>,
+    pub(super) limits: Limits,
+    /// Bytes of the current entry not yet read, and the padding behind them.
+    pub(super) remaining: u64,
+    pub(super) pad: u64,
+    pub(super) current: TarPath,
+    pub(super) entries: u64,
+    /// Bytes in the extension headers of the entry that is being read.
+    extensions: u64,
+    pub(super) content: u64,
+    pub(super) position: u64,
+    /// A header block read while looking for the next archive.
+    ahead: Option<[u8; BLOCK]>,
+    ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads from `input`, which should be buffered: headers are read one block at a time.
+    pub fn new(input: R, limits: Limits) -> Reader<R> {
+        Reader {
+            input,
+            skipper: read_over,
+            direct: |_, _, _| Some(0),
+            limits,
+            remaining: 0,
+            pad: 0,
+            current: TarPath::root(),
+            entries: 0,
+            extensions: 0,
+            content: 0,
+            position: 0,
+            ahead: None,
+            ended: false,
+        }
+    }
+
+    /// As [`new`](Reader::new), passing over content without reading it where `input` can. For those who want the headers:
+    /// that the tar is complete shows all the same, that its content can be read does not.
+    pub fn skipping(input: R, limits: Limits) -> Reader<R>
+    where
+        R: Skip,
+    {
+        Reader { skipper: R::skip, ..Reader::new(input, limits) }
+    }
+
+    /// As [`new`](Reader::new), where the content of large files goes from `input` by `direct`.
+    pub fn direct(input: R, limits: Limits, direct: Direct<R>) -> Reader<R> {
+        Reader { direct, ..Reader::new(input, limits) }
+    }
+
+    /// Goes on with other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next entry, passing over what is left of the current one; `None` at the end-of-archive blocks.
+    ///
+    /// # Errors
+    /// When the stream ends without end-of-archive blocks (it was cut), is not a tar, or exceeds the limits.
+    #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
+    pub fn next(&mut self) -> Result<Option<Item>> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.skip_content()?;
+        let mut extended = Extended::default();
+        self.extensions = 0;
+        // Whether something was said of an entry that is still to come.
+        let mut announced = false;
+        loop {
+            let Some(block) = self.header()? else {
+                if announced {
+                    return Err(Error::malformed("tar", "a header for an entry that does not come"));
+                }
+                // One zero block may end an archive cut at a tape record; a second one must follow otherwise.
+                self.ended = true;
+                self.second_zero_block()?;
+                return Ok(None);
+            };
+            let name = || extended.path.clone().unwrap_or_else(|| block.name());
+            announced |= matches!(block.typeflag(), b'x' | b'X' | b'L' | b'K');
+            match block.typeflag() {
+                b'x' | b'X' => {
+                    let payload = self.payload(&block)?;
+                    let limits = self.limits.clone();
+                    extended.read(&payload, &limits)?;
+                }
+                b'g' => {
+                    let size = block.size()?;
+                    let raw = block.name();
+                    if size == 0 && !raw.is_empty() {
+                        return Ok(Some(Item::Removal(TarPath::parse(&raw)?)));
+                    }
+                    // Comments and charsets of other writers; what they could say per file, files say themselves.
+                    self.payload(&block)?;
+                }
+                b'L' => extended.path = Some(self.long_name(&block)?),
+                b'K' => extended.linkpath = Some(self.long_name(&block)?),
+                b'V' => {
+                    self.payload(&block)?;
+                }
+                flag @ (b'M' | b'N') => {
+                    return Err(Error::Unsupported {
+                        object: Shown(&name()).to_string(),
+                        what: format!("multi-volume archives (type {}) are not read", flag as char),
+                    });
+                }
+                _ => return self.entry(&block, extended).map(|entry| Some(Item::Entry(entry))),
+            }
+        }
+    }
+
+    /// Reads the input to its end. A decompressor checks its checksum only there, and a writer at the other end of a
+    /// pipe must not be killed while it writes its padding.
+    ///
+    /// # Errors
+    /// When the input fails, such as on a wrong checksum.
+    pub fn drain(&mut self) -> Result<()> {
+        io::copy(&mut self.input, &mut io::sink()).map_err(Error::Stream)?;
+        Ok(())
+    }
+
+    /// Goes on to the next archive of several written one after another, passing over any number of zero blocks
+    /// between them (GNU tar pads to 10 KiB). Gives where it starts, `None` at the end of the input.
+    ///
+    /// # Errors
+    /// When the input fails or ends within a block.
+    pub fn next_archive(&mut self) -> Result<Option<u64>> {
+        loop {
+            let mut block = [0; BLOCK];
+            match self.fill(&mut block)? {
+                0 => return Ok(None),
+                BLOCK => {}
+                filled if self.position == 0 => return Err(Self::short(&block[..filled])),
+                _ => return Err(Error::Truncated { object: "header".into() }),
+            }
+            self.position += BLOCK as u64;
+            if block.iter().any(|&b| b != 0) {
+                self.ahead = Some(block);
+                self.ended = false;
+                self.current = TarPath::root();
+                return Ok(Some(self.position - BLOCK as u64));
+            }
+        }
+    }
+
+    /// Gives the input back.
+    pub fn into_inner(self) -> R {
+        self.input
+    }
+
+    /// The input itself, at the position behind what was read.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// The payload of an extension header, bounded together with the others of its entry: any number of them may stand before one.
+    fn payload(&mut self, block: &Block) -> Result<Vec<u8>> {
+        let size = block.size()?;
+        self.extensions = self.extensions.saturating_add(size);
+        if self.extensions > self.limits.header_bytes {
+            let what = format!("header of {size} bytes, {} are allowed", self.limits.header_bytes);
+            return Err(Error::limit("PAX header", Limit::HeaderBytes, what));
+        }
+        let mut payload = Vec::new();
+        let got = (&mut self.input).take(size).read_to_end(&mut payload).map_err(Error::Stream)? as u64;
+        self.position += got;
+        if got < size {
+            return Err(Error::Truncated { object: "PAX header".into() });
+        }
+        self.skip(padding(size))?;
+        Ok(payload)
+    }
+
+    fn long_name(&mut self, block: &Block) -> Result<Vec<u8>> {
+        // The NUL that ends it is not part of the name.
+        if block.size()? > self.limits.name_bytes as u64 + 1 {
+            return Err(Error::limit(
+                "GNU long name",
+                Limit::NameBytes,
+                format!("longer than {} bytes", self.limits.name_bytes),
+            ));
+        }
+        let mut name = self.payload(block)?;
+        while name.last() == Some(&0) {
+            name.pop();
+        }
+        Ok(name)
+    }
+
+    fn header(&mut self) -> Result<Option<Block>> {
+        let starts = self.position == 0 || (self.position == BLOCK as u64 && self.ahead.is_some());
+        let bytes = match self.ahead.take() {
+            Some(bytes) => bytes,
+            None if starts => self.first_block()?,
+            None => {
+                let mut bytes = [0; BLOCK];
+                self.read_block(&mut bytes, "header")?;
+                bytes
+            }
+        };
+        Block::parse(&bytes).map_err(|e| match FileKind::in_bytes(&bytes) {
+            Some(found) if starts => Error::NotATar { found },
+            _ => e,
+        })
+    }
+
+    /// The first block of the input, which may be shorter than a block if it is not a tar.
+    fn first_block(&mut self) -> Result<[u8; BLOCK]> {
+        let mut block = [0; BLOCK];
+        let filled = self.fill(&mut block)?;
+        self.position += filled as u64;
+        if filled == BLOCK { Ok(block) } else { Err(Self::short(&block[..filled])) }
+    }
+
+    /// What is wrong with an input of less than one block.
+    fn short(bytes: &[u8]) -> Error {
+        match FileKind::in_bytes(bytes) {
+            Some(found) => Error::NotATar { found },
+            None => Error::Truncated { object: "header".into() },
+        }
+    }
+
+    /// Reads until `block` is full or the input ends; returns the number of bytes.
+    fn fill(&mut self, block: &mut [u8; BLOCK]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.input.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(got) => filled += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::Stream(e)),
+            }
+        }
+        Ok(filled)
+    }
+
+    pub(super) fn read_block(&mut self, block: &mut [u8; BLOCK], what: &str) -> Result<()> {
+        match self.input.read_exact(block) {
+            Ok(()) => {
+                self.position += BLOCK as u64;
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                let object =
+                    if self.current.is_root() { what.into() } else { format!("after {}", self.current) };
+                Err(Error::Truncated { object })
+            }
+            Err(e) => Err(Error::Stream(e)),
+        }
+    }
+
+    fn second_zero_block(&mut self) -> Result<()> {
+        let mut bytes = [0; BLOCK];
+        match self.read_block(&mut bytes, "end of archive") {
+            Ok(()) if bytes.iter().all(|&b| b == 0) => Ok(()),
+            Ok(()) => Err(Error::malformed("end of archive", "one block of zeros in the middle of the tar")),
+            Err(Error::Truncated { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(super) fn skip_content(&mut self) -> Result<()> {
+        let rest = self.remaining + self.pad;
+        self.remaining = 0;
+        self.pad = 0;
+        self.skip(rest)
+    }
+
+    fn skip(&mut self, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let skipped = (self.skipper)(&mut self.input, bytes).map_err(Error::Stream)?;
+        self.position += skipped;
+        if skipped < bytes {
+            return Err(Error::Truncated { object: self.current.to_string() });
+        }
+        Ok(())
+    }
+}

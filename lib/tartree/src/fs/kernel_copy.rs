@@ -1,0 +1,314 @@
+//! Bytes of a file or a pipe to an output inside the kernel, where they need no touching.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
+use rustix::io::Errno;
+use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+
+use crate::format::encode::{ALIGNMENT, WORTH_ALIGNING};
+use crate::parallel::stage::processors;
+
+/// Fewer bytes are read and written: gathered with others they cost fewer calls.
+pub(crate) const WORTH_IT: u64 = 256 << 10;
+/// From file to file fewer are read and written by two threads, which takes no longer than the kernel's one copy does; before
+/// that both would wait until everything is written, and while it is made one does nothing.
+const WORTH_WAITING: u64 = 4 << 20;
+/// What one call is asked for. A signal is answered between two.
+const STEP: u64 = 16 << 20;
+/// What the pipe between two files holds: with the kernel's own 64 KiB, as `copy_file_range` has it, a copy takes a quarter more.
+const PIPE: u64 = 1 << 20;
+/// Moves up to `n` bytes of a file or pipe, from where `input` stands to where the file `output` stands, and gives how many. The
+/// others are to be read and written: the end of the input, what the kernel cannot do between the two, and errors, which that
+/// way shows as its own. `tell` learns of each part as it is moved.
+pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
+    match (kind(input), kind(output)) {
+        (Some(FileType::RegularFile), Some(FileType::RegularFile)) => {
+            let shared = share(input, output, n, tell).unwrap_or(0);
+            shared + through_pipe(input, output, n - shared, tell)
+        }
+        (Some(FileType::Fifo), Some(FileType::RegularFile)) => repeat(n, input, output, tell),
+        _ => 0,
+    }
+}
+
+/// The way to one output past this program's memory, for what is so long that it is worth it.
+pub struct Passage {
+    output: OwnedFd,
+    to: FileType,
+    /// Fewer bytes are better read and written.
+    least: u64,
+    /// Learns of each part as it is moved.
+    tell: fn(u64),
+    /// Nobody has said yet that files there cannot have the same blocks.
+    shares: bool,
+}
+
+impl Passage {
+    /// To a file or pipe that is open as `output`; to anything else there is none.
+    pub fn to(output: BorrowedFd<'_>, tell: fn(u64)) -> Option<Passage> {
+        let to = kind(output)?;
+        let least = match to {
+            FileType::RegularFile => WORTH_IT,
+            FileType::Fifo => WORTH_IT + capacity(output),
+            // To a socket go references that last longer than anybody knows.
+            _ => return None,
+        };
+        Some(Passage { output: output.try_clone_to_owned().ok()?, to, least, tell, shares: true })
+    }
+
+    /// As [`transfer`], after `ready` has seen to it that what comes before is written.
+    ///
+    /// When it returns, what was moved is what the input held: a copy in a file, or behind others in a pipe that has been
+    /// emptied since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
+    /// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
+    /// cannot slip in between. From one pipe to the next go such references too, and so nothing does.
+    ///
+    /// # Errors
+    /// Those of `ready`.
+    pub(crate) fn transfer<E>(
+        &mut self,
+        input: BorrowedFd<'_>,
+        n: u64,
+        ready: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<u64, E> {
+        if n < self.least {
+            return Ok(0);
+        }
+        let output = self.output.as_fd();
+        let mut tell = self.tell;
+        match (kind(input), self.to) {
+            (Some(FileType::RegularFile), FileType::Fifo) => {
+                ready()?;
+                Ok(repeat(n.saturating_sub(capacity(output)), input, output, &mut tell))
+            }
+            (Some(FileType::Fifo), FileType::RegularFile) => {
+                ready()?;
+                Ok(repeat(n, input, output, &mut tell))
+            }
+            (Some(FileType::RegularFile), FileType::RegularFile) => {
+                let mut moved = 0;
+                if self.shares && n >= WORTH_ALIGNING {
+                    ready()?;
+                    let shared = share(input, output, n, &mut tell);
+                    self.shares = shared != Err(Errno::OPNOTSUPP);
+                    moved = shared.unwrap_or(0);
+                }
+                if n - moved >= WORTH_WAITING || !processors() {
+                    ready()?;
+                    moved += through_pipe(input, output, n - moved, &mut tell);
+                }
+                Ok(moved)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
+    fstat(fd).ok().map(|status| FileType::from_raw_mode(status.st_mode))
+}
+
+/// What a pipe holds; all there is where that cannot be known.
+fn capacity(pipe: BorrowedFd<'_>) -> u64 {
+    fcntl_getpipe_size(pipe).map_or(u64::MAX - WORTH_IT, |size| size as u64)
+}
+
+/// Splices `n` bytes from `input` to `output`, one of them a pipe; gives how many went.
+fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, tell: &mut dyn FnMut(u64)) -> u64 {
+    let mut moved = 0;
+    while moved < n {
+        match once((n - moved).min(STEP), input, output) {
+            0 => break,
+            got => {
+                tell(got);
+                moved += got;
+            }
+        }
+    }
+    moved
+}
+
+/// As [`repeat`], in one call; 0 at the end of the input, and where it fails.
+fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
+    loop {
+        match splice(input, None, output, None, n as usize, SpliceFlags::empty()) {
+            Ok(got) => return got as u64,
+            Err(Errno::INTR) => {}
+            Err(_) => return 0,
+        }
+    }
+}
+
+/// From file to file through a pipe: one copy, from page to page.
+fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
+    let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return 0 };
+    // Where that is not allowed, it takes a smaller one.
+    let capacity = fcntl_setpipe_size(&writer, PIPE as usize).map_or(64 << 10, |size| size as u64);
+    let (reader, writer) = (reader.as_fd(), writer.as_fd());
+    let mut moved = 0;
+    while moved < n {
+        // One call, for another would wait for room where pages are filled in part.
+        let filled = once((n - moved).min(capacity), input, writer);
+        let emptied = repeat(filled, reader, output, tell);
+        moved += emptied;
+        if filled == 0 {
+            break;
+        }
+        if emptied < filled {
+            // What is stuck in the pipe is read again from where it came.
+            let back = i64::try_from(filled - emptied).unwrap_or(i64::MAX);
+            let _ = seek(input, SeekFrom::Current(-back));
+            break;
+        }
+    }
+    moved
+}
+
+/// The argument of FICLONERANGE (`struct file_clone_range` in linux/fs.h, ioctl_ficlonerange(2)).
+#[repr(C)]
+struct CloneRange {
+    from: i64,
+    from_offset: u64,
+    length: u64,
+    to_offset: u64,
+}
+
+/// Lets both files have the same blocks on the disk (Btrfs, XFS, bcachefs), as many as are whole; both then stand behind them.
+fn share(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    n: u64,
+    told: &mut dyn FnMut(u64),
+) -> rustix::io::Result<u64> {
+    const FICLONERANGE: Opcode = opcode::write::<CloneRange>(0x94, 13);
+    let (from, to) = (tell(input)?, tell(output)?);
+    let there = u64::try_from(fstat(input)?.st_size).unwrap_or(0).saturating_sub(from);
+    let length = n.min(there) / ALIGNMENT * ALIGNMENT;
+    if length == 0 || from % ALIGNMENT != 0 || to % ALIGNMENT != 0 {
+        return Ok(0);
+    }
+    let range = CloneRange { from: input.as_raw_fd().into(), from_offset: from, length, to_offset: to };
+    // SAFETY: FICLONERANGE reads one `file_clone_range`, whose layout CloneRange has, and keeps no reference to it.
+    unsafe { ioctl(output, Setter::<FICLONERANGE, CloneRange>::new(range)) }?;
+    seek(input, SeekFrom::Start(from + length))?;
+    seek(output, SeekFrom::Start(to + length))?;
+    told(length);
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Seek, SeekFrom, Write};
+
+    /// What was moved, of which the parts must be told.
+    fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
+        let mut told = 0;
+        let moved = super::transfer(input, output, n, &mut |part| told += part);
+        assert_eq!(told, moved);
+        moved
+    }
+
+    fn sample() -> (File, Vec<u8>) {
+        let bytes: Vec<u8> = (0..3_000_000u32).flat_map(|i| (i ^ i >> 7).to_le_bytes()).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        (file, bytes)
+    }
+
+    #[test]
+    fn a_file_takes_all_from_where_both_stand_and_no_more_than_there_is() {
+        let (mut file, bytes) = sample();
+        file.seek(SeekFrom::Start(1000)).unwrap();
+        let mut out = tempfile::tempfile().unwrap();
+        out.write_all(b"before").unwrap();
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 5_000_001), 5_000_001);
+        assert_eq!(file.stream_position().unwrap(), 5_001_001);
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 1 << 40), bytes.len() as u64 - 5_001_001);
+        assert_eq!(transfer(file.as_fd(), out.as_fd(), 1), 0);
+        let mut copy = Vec::new();
+        out.seek(SeekFrom::Start(0)).unwrap();
+        out.read_to_end(&mut copy).unwrap();
+        assert!(copy == [&b"before"[..], &bytes[1000..]].concat());
+    }
+
+    #[test]
+    fn what_a_full_output_does_not_take_is_there_to_be_read_again() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        let (mut file, bytes) = sample();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let mut out = File::from(memfd_create("full", MemfdFlags::ALLOW_SEALING).unwrap());
+        out.set_len(1_500_000).unwrap();
+        fcntl_add_seals(&out, SealFlags::GROW).unwrap();
+        let moved = transfer(file.as_fd(), out.as_fd(), bytes.len() as u64);
+        assert!((1 << 20..=1_500_000).contains(&moved), "{moved}");
+        assert_eq!(file.stream_position().unwrap(), moved);
+        assert_eq!(out.stream_position().unwrap(), moved);
+    }
+
+    #[test]
+    fn what_cannot_be_written_to_is_left_to_others() {
+        let (mut file, _) = sample();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let append = File::options().append(true).create(true).open(&path).unwrap();
+        let read_only = File::open(&path).unwrap();
+        for out in [append, read_only] {
+            assert_eq!(transfer(file.as_fd(), out.as_fd(), 1 << 20), 0);
+            assert_eq!(file.stream_position().unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_takes_what_comes_through_a_pipe_and_then_its_end() {
+        let (_, bytes) = sample();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let expected = bytes.clone();
+        let writing = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
+        let mut out = tempfile::tempfile().unwrap();
+        out.write_all(b"before").unwrap();
+        assert_eq!(transfer(reader.as_fd(), out.as_fd(), 5_000_001), 5_000_001);
+        assert_eq!(transfer(reader.as_fd(), out.as_fd(), 1 << 40), expected.len() as u64 - 5_000_001);
+        writing.join().unwrap();
+        let mut copy = Vec::new();
+        out.seek(SeekFrom::Start(0)).unwrap();
+        out.read_to_end(&mut copy).unwrap();
+        assert!(copy == [&b"before"[..], &expected[..]].concat());
+    }
+
+    #[test]
+    fn nothing_goes_from_pipe_to_pipe() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (_reader, output) = std::io::pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        let mut passage = Passage::to(output.as_fd(), |_| ()).unwrap();
+        assert_eq!(passage.transfer(reader.as_fd(), 1 << 40, &mut || Err("not asked")), Ok(0));
+    }
+
+    #[test]
+    fn a_pipe_holds_no_page_of_the_file_once_the_rest_is_written() {
+        let (mut file, bytes) = sample();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let capacity = fcntl_getpipe_size(&writer).unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut passage = Passage::to(writer.as_fd(), |_| ()).unwrap();
+        let all = bytes.len() as u64;
+        let moved = passage.transfer(file.as_fd(), all, &mut || Ok::<(), ()>(())).unwrap() as usize;
+        assert_eq!(moved, bytes.len() - capacity);
+        writer.write_all(&bytes[moved..]).unwrap();
+        // Too late for the pipe.
+        file.set_len(0).unwrap();
+        file.write_all(&vec![0; bytes.len()]).unwrap();
+        drop((writer, passage));
+        assert!(reading.join().unwrap() == bytes);
+    }
+}

@@ -1,0 +1,183 @@
+//! Removes a tree by descriptors, follows no link, crosses no mount unless asked to, and spares what the caller keeps.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::ResolveFlag;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::error::{Error, Result};
+use crate::fs::descent::Descent;
+use crate::fs::errno;
+use crate::fs::openat::open_dir_with;
+use crate::path::TarPath;
+
+/// What to do with an object of a tree that is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Remove it, with all that is in it and not kept.
+    Remove,
+    /// Leave it alone, with all that is in it.
+    Keep,
+    /// Leave the directory itself, but look at what is in it.
+    KeepEmpty,
+}
+
+/// Removes `name` in `dir`, which is `path` in messages and for `keep`. Directories are opened with `resolve`. If `name` is
+/// a directory, calls `before` before anything is removed. Returns whether all of it is gone; what does not exist is.
+///
+/// # Errors
+/// Returns an error if something cannot be removed, or if `before` does; part of the tree may be gone then.
+pub(crate) fn remove_tree(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &TarPath,
+    keep: &mut dyn FnMut(&TarPath) -> Keep,
+    resolve: ResolveFlag,
+    before: &dyn Fn() -> Result<()>,
+) -> Result<bool> {
+    let top = keep(path);
+    if top == Keep::Keep {
+        return Ok(false);
+    }
+    let opened = match open(dir, name, path, top, resolve)? {
+        Opened::Gone => return Ok(true),
+        Opened::Kept => return Ok(false),
+        Opened::Dir(opened) => opened,
+    };
+    before()?;
+    let mut descent = Descent::by(opened.as_fd(), resolve).map_err(|e| Error::io(path, e))?;
+    // For every directory on the way: whether something in it stays, so that rmdir need not be tried.
+    let mut stays = vec![top == Keep::KeepEmpty];
+    while let Some(here) = descent.path().cloned() {
+        let at = join(path, &here);
+        let Some(child) = descent.next_name() else {
+            let kept = stays.pop().unwrap_or(true);
+            descent.leave();
+            let Some(parent_stays) = stays.last_mut() else {
+                if !kept {
+                    remove_dir(dir, name, path)?;
+                }
+                return Ok(!kept);
+            };
+            if kept {
+                *parent_stays = true;
+            } else if let Some((_, child)) = here.split() {
+                remove_dir(descent.dir().map_err(|e| Error::io(&at, e))?.as_fd(), child, &at)?;
+            }
+            continue;
+        };
+        let child = OsStr::from_bytes(child.name.to_bytes());
+        let full = at.child(child.as_bytes());
+        let choice = keep(&full);
+        if choice != Keep::Remove {
+            if let Some(stays) = stays.last_mut() {
+                *stays = true;
+            }
+        }
+        if choice == Keep::Keep {
+            continue;
+        }
+        let parent = descent.dir().map_err(|e| Error::io(&at, e))?.clone();
+        if let Opened::Dir(opened) = open(parent.as_fd(), child, &full, choice, resolve)? {
+            descent.enter_opened(child, opened).map_err(|e| Error::io(&full, e))?;
+            stays.push(choice == Keep::KeepEmpty);
+        }
+    }
+    Ok(true)
+}
+
+/// What became of an object.
+enum Opened {
+    /// It is removed, or was not there.
+    Gone,
+    /// It is no directory and stays.
+    Kept,
+    /// It is a directory.
+    Dir(std::os::fd::OwnedFd),
+}
+
+/// Removes `name` in `dir` if that is to be removed and no directory; opens a directory.
+fn open(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &TarPath,
+    choice: Keep,
+    resolve: ResolveFlag,
+) -> Result<Opened> {
+    let mut refused = None;
+    if choice == Keep::Remove {
+        match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(Opened::Gone),
+            // EISDIR is Linux's answer for a directory. EPERM is POSIX's, but also the one for a file that is
+            // immutable, append-only, or another user's in a sticky directory.
+            Err(e @ (Errno::EISDIR | Errno::EPERM)) => refused = Some(e),
+            Err(e) => return Err(errno::error(dir, name, path, e)),
+        }
+    }
+    let e = match open_dir_with(dir, name, resolve) {
+        Ok(opened) => return Ok(Opened::Dir(opened)),
+        Err(e) => e,
+    };
+    match (e.raw_os_error().map(Errno::from_raw), refused) {
+        (Some(Errno::ENOENT), _) => Ok(Opened::Gone),
+        (Some(Errno::EXDEV), _) => Err(Error::mounted(path, path)),
+        (Some(Errno::ENOTDIR | Errno::ELOOP), None) => Ok(Opened::Kept),
+        (Some(Errno::ENOTDIR | Errno::ELOOP), Some(refused)) => Err(errno::error(dir, name, path, refused)),
+        _ => Err(Error::io(path, e)),
+    }
+}
+
+fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr, path: &TarPath) -> Result<()> {
+    match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(errno::error(dir, name, path, io::Error::from(e))),
+    }
+}
+
+fn join(path: &TarPath, below: &TarPath) -> TarPath {
+    if below.is_root() { path.clone() } else { path.child(below.as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Root;
+    use std::fs;
+
+    #[test]
+    fn only_what_is_kept_stays_with_its_parents() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |p: &str| dir.path().join(p);
+        fs::create_dir_all(at("d/a/b")).unwrap();
+        fs::create_dir_all(at("d/x/y")).unwrap();
+        for file in ["d/f", "d/a/keep", "d/a/b/f", "d/x/y/f"] {
+            fs::write(at(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("/", at("d/link")).unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let path = TarPath::parse(b"d").unwrap();
+        let mut keep = |p: &TarPath| match p.as_bytes() {
+            b"d/a/keep" => Keep::Keep,
+            b"d/a" => Keep::KeepEmpty,
+            _ => Keep::Remove,
+        };
+        let remove = |name: &str, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep| {
+            let resolve = ResolveFlag::RESOLVE_NO_XDEV;
+            remove_tree(root.fd(), OsStr::new(name), path, keep, resolve, &|| Ok(())).unwrap()
+        };
+        assert!(!remove("d", &path, &mut keep));
+        assert!(at("d/a/keep").exists());
+        assert_eq!(fs::read_dir(at("d")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(at("d/a")).unwrap().count(), 1);
+        let keep_file = TarPath::parse(b"d/a/keep").unwrap();
+        assert!(!remove("d/a/keep", &keep_file, &mut |_| Keep::KeepEmpty));
+        assert!(at("d/a/keep").exists());
+        assert!(remove("d", &path, &mut |_| Keep::Remove));
+        assert!(!at("d").exists());
+        assert!(remove("d", &path, &mut |_| Keep::Remove));
+    }
+}

@@ -1,0 +1,292 @@
+//! Where a file has data and where it has none: holes, by `lseek` (lseek(2), SEEK_DATA), and pages of zeros.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::fs::{SeekFrom, seek};
+
+use crate::entry::SparseMap;
+use crate::fs::zero_pages::{PAGE, SHORT, is_zeros};
+use crate::parallel::ordered::{Ahead, Task};
+use crate::parallel::stage::processors;
+
+/// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
+/// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
+const SEGMENTS: usize = 26_000;
+/// Bytes that are looked through at a time.
+const CHUNK: usize = 64 << 10;
+/// Bytes that are looked through as one task.
+const STRETCH: u64 = 4 << 20;
+
+/// The map of a file of `size` bytes; `None` when it has no hole.
+pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
+    let mut segments = Segments::with_holes_of(PAGE as u64);
+    let mut at = 0;
+    while at < size {
+        let data = match seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => break, // only holes from here on
+            Err(e) => return Err(e.into()),
+        };
+        let hole = seek(file, SeekFrom::Hole(data))?.min(size);
+        if data < hole {
+            segments.add(data, hole - data);
+        }
+        at = hole;
+    }
+    seek(file, SeekFrom::Start(0))?;
+    Ok(segments.map(size))
+}
+
+/// Where in the first `end` bytes of a file data begins that is not before `at`; `end` where only a hole is left, and `at` where
+/// the file system does not tell. The file's position is moved.
+pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.min(end),
+        Err(rustix::io::Errno::NXIO) => end,
+        Err(_) => at,
+    }
+}
+
+/// As [`map`], with two pages of zeros and more counted as a hole; the whole file is read for that. One page between data costs
+/// less as zeros than as a segment more, for whoever writes the file and whoever reads it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
+    let holes = map(file, size)?;
+    let whole = [(0, size)];
+    let mut segments = Segments::with_holes_of((SHORT + PAGE) as u64);
+    let mut ahead = Ahead::<Stretch>::default();
+    if size > 2 * STRETCH && processors() {
+        ahead.start("zeros");
+    }
+    let file = Arc::new(file.try_clone()?);
+    let mut add = |stretch: Stretch| {
+        stretch.result?;
+        stretch.data.into_iter().for_each(|(at, len)| segments.add(at, len));
+        Ok::<(), io::Error>(())
+    };
+    for &(start, len) in holes.as_ref().map_or(&whole[..], |map| &map.0) {
+        let (mut at, end) = (start, start + len);
+        while at < end {
+            if ahead.is_full() {
+                ahead.take().map_or(Ok(()), &mut add)?;
+            }
+            let until = end.min(at.saturating_add(STRETCH));
+            ahead.put(Stretch { of: Some(Arc::clone(&file)), at, end: until, ..Stretch::default() });
+            at = until;
+        }
+    }
+    while let Some(stretch) = ahead.take() {
+        add(stretch)?;
+    }
+    Ok(segments.map(size))
+}
+
+/// A part of a file that is looked through for pages that are not zero.
+struct Stretch {
+    /// `None` when that is done.
+    of: Option<Arc<File>>,
+    at: u64,
+    end: u64,
+    /// Where data is, and how many bytes of it.
+    data: Vec<(u64, u64)>,
+    result: io::Result<()>,
+}
+
+impl Default for Stretch {
+    fn default() -> Stretch {
+        Stretch { of: None, at: 0, end: 0, data: Vec::new(), result: Ok(()) }
+    }
+}
+
+impl Task for Stretch {
+    fn is_done(&self) -> bool {
+        self.of.is_none()
+    }
+
+    fn work(&mut self) {
+        if let Some(file) = self.of.take() {
+            self.result = self.look_through(&file);
+        }
+    }
+}
+
+impl Stretch {
+    fn look_through(&mut self, file: &File) -> io::Result<()> {
+        let mut buffer = [0; CHUNK];
+        while self.at < self.end {
+            let want = usize::try_from(self.end - self.at).unwrap_or(CHUNK).min(CHUNK);
+            let got = match file.read_at(&mut buffer[..want], self.at) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                got => got?,
+            };
+            if got == 0 {
+                // It has shrunk: what is missing is told when it is written.
+                self.add(self.end - self.at);
+            }
+            for page in buffer[..got].chunks(PAGE) {
+                if is_zeros(page) {
+                    self.at += page.len() as u64;
+                } else {
+                    self.add(page.len() as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next `len` bytes are data.
+    fn add(&mut self, len: u64) {
+        match self.data.last_mut() {
+            Some((at, before)) if *at + *before == self.at => *before += len,
+            _ => self.data.push((self.at, len)),
+        }
+        self.at += len;
+    }
+}
+
+/// Segments in ascending order. Where they become too many, the smallest holes are taken for the zeros they read as.
+struct Segments {
+    all: Vec<(u64, u64)>,
+    /// Bytes that a hole has at least which stays one.
+    smallest: u64,
+}
+
+impl Segments {
+    fn with_holes_of(smallest: u64) -> Segments {
+        Segments { all: Vec::new(), smallest }
+    }
+
+    /// `None` when there is no hole in all of the `size` bytes.
+    fn map(self, size: u64) -> Option<SparseMap> {
+        let map = SparseMap(self.all);
+        (map.data_len() < size).then_some(map)
+    }
+
+    fn add(&mut self, offset: u64, len: u64) {
+        if let Some(last) = self.all.last_mut().filter(|last| offset - (last.0 + last.1) < self.smallest) {
+            last.1 = offset + len - last.0;
+            return;
+        }
+        self.all.push((offset, len));
+        while self.all.len() > SEGMENTS {
+            self.smallest = self.smallest.saturating_mul(2);
+            let smallest = self.smallest;
+            self.all.dedup_by(|next, last| {
+                let joins = next.0 - (last.0 + last.1) < smallest;
+                if joins {
+                    last.1 = next.0 + next.1 - last.0;
+                }
+                joins
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::sparse::map_text;
+
+    #[test]
+    fn a_map_is_never_longer_than_go_reads_and_loses_no_data() {
+        let mut segments = Segments::with_holes_of(PAGE as u64);
+        let (mut at, mut added) = (1u64 << 62, Vec::new());
+        for i in 0..100_000u64 {
+            // One hole in a thousand is large.
+            at += if i % 1000 == 0 { 1 << 24 } else { 4096 * (1 + i % 7) };
+            added.push((at, 4096));
+            segments.add(at, 4096);
+            at += 4096;
+        }
+        let map = SparseMap(segments.all);
+        assert!(map_text(&map, u64::MAX).len() <= 1 << 20);
+        assert!(map.0.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0));
+        for (offset, len) in added {
+            let at = map.0.partition_point(|&(start, _)| start <= offset) - 1;
+            assert!(map.0[at].0 + map.0[at].1 >= offset + len);
+        }
+        let large = map.0.windows(2).filter(|pair| pair[1].0 - pair[0].0 - pair[0].1 >= 1 << 24).count();
+        assert_eq!(large, 99, "the large holes stay");
+    }
+
+    #[test]
+    fn holes_of_a_page_stay_where_they_are_few() {
+        let mut segments = Segments::with_holes_of(PAGE as u64);
+        for i in 0..1000 {
+            segments.add(i * 8192, 4096);
+        }
+        assert_eq!(segments.all.len(), 1000);
+    }
+
+    #[test]
+    fn two_pages_of_zeros_are_a_hole_wherever_they_are() {
+        for (text, expected) in [
+            ("", None),
+            ("aaa", None),
+            ("a.a", None),
+            ("a..a", Some(&[(0, 1), (3, 1)][..])),
+            ("..a", Some(&[(2, 1)])),
+            ("a..", Some(&[(0, 1)])),
+            ("a.a...aa", Some(&[(0, 3), (6, 2)])),
+            ("....", Some(&[])),
+        ] {
+            // Longer than what is looked through at a time, and an end within a page.
+            for (before, more) in [(0, 0), (63, 0), (64, 5)] {
+                let mut bytes = vec![b'x'; before * 4096];
+                bytes.extend(text.bytes().flat_map(|b| [if b == b'.' { 0 } else { b }; 4096]));
+                bytes.extend(vec![b'y'; more]);
+                let file = tempfile::tempfile().unwrap();
+                file.write_all_at(&bytes, 0).unwrap();
+                let size = bytes.len() as u64;
+                let mut is_data = vec![expected.is_none(); bytes.len()];
+                for &(at, pages) in expected.unwrap_or_default() {
+                    is_data[(before + at) * 4096..(before + at + pages) * 4096].fill(true);
+                }
+                is_data[..before * 4096].fill(true);
+                let end = bytes.len() - more;
+                is_data[end..].fill(true);
+                let map = map_of_pages(&file, size).unwrap();
+                let mut found = vec![map.is_none(); bytes.len()];
+                for (at, len) in map.map(|map| map.0).unwrap_or_default() {
+                    found[at as usize..(at + len) as usize].fill(true);
+                }
+                let hidden = (0..bytes.len()).filter(|&at| bytes[at] != 0 && !found[at]).count();
+                assert_eq!(hidden, 0, "{text}: data is lost");
+                if before == 0 && more == 0 {
+                    assert!(found == is_data, "{text}");
+                }
+            }
+        }
+    }
+
+    /// Runs of zeros that begin, end and lie across where one task ends and the next begins, which a second thread may do.
+    #[test]
+    fn a_large_file_is_looked_through_in_parts_that_do_not_show() {
+        let pages = 5 * STRETCH as usize / PAGE + 3;
+        let is_data = |page: usize| page % 1024 / 4 % 255 != 0 && page % 7 != 3 && page / 11 % 13 != 5;
+        let bytes: Vec<u8> = (0..pages).flat_map(|page| [u8::from(is_data(page)); PAGE]).collect();
+        let mut expected = Segments::with_holes_of((SHORT + PAGE) as u64);
+        (0..pages)
+            .filter(|&page| is_data(page))
+            .for_each(|page| expected.add((page * PAGE) as u64, PAGE as u64));
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        let size = bytes.len() as u64;
+        let map = map_of_pages(&file, size).unwrap().unwrap();
+        assert!(map.0.len() > 30 && map == expected.map(size).unwrap());
+    }
+
+    #[test]
+    fn what_a_file_lost_while_it_is_looked_through_counts_as_data() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(3 << 20).unwrap();
+        file.write_all_at(b"data", 0).unwrap();
+        let map = map_of_pages(&file, 4 << 20).unwrap();
+        assert!(map.is_none_or(|map| map.0.iter().all(|(at, len)| at + len <= 4 << 20)));
+    }
+}
