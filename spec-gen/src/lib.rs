@@ -1,76 +1,32 @@
 //! `spec-gen`: a container's `config.json` from a spec, a container config, an image config or flags.
 //!
-//! A library so that its parsers can be fuzzed.
+//! The data flows one way. [`args`] parses the command line with the [`notation`] of each flag,
+//! [`input`] reads the documents, the [`rules`] change the [`runtime_spec`], and [`output`] writes
+//! the result. What has to be done on the host besides is a list of [`actions`].
+//!
+//! spec-gen is a library so that its parsers can be fuzzed.
 
 #![forbid(unsafe_code)]
 
 mod actions;
-mod annotations;
-mod apparmor;
 mod args;
-mod bindmap;
-mod capabilities;
-pub mod cdi;
-mod cgroups;
-mod compat;
-pub mod container;
-mod cpu_list;
-mod csv;
-mod default;
-mod devices;
-mod diff;
-mod entries;
-mod env;
-mod env_merge;
-mod explain;
-mod flags;
-mod generate;
-mod glob;
-pub mod hooks;
-mod identity;
-mod idmap;
-pub mod image_config;
-mod image_volumes;
-mod init;
+mod directory_walk;
 mod input;
-mod long_mount;
-mod lookup;
-mod manager;
-mod masks;
-mod mounting;
-mod mounts;
-mod namespaces;
-mod options;
-mod outputs;
-mod overlay;
-pub mod passwd;
-mod process;
-mod resources;
-mod restore;
-mod rootfs;
+mod job;
+mod json_fields;
+mod lookup_user;
+mod notation;
+mod output;
+mod path;
+mod rules;
 mod run;
-mod runtime_tool;
-mod sdnotify;
-mod seccomp;
-mod secrets;
-mod security;
+pub mod runtime_spec;
 mod selinux;
-mod shape;
-pub mod spec;
-mod subids;
-mod sysctl;
-mod systemd;
-mod timezone;
-mod tree;
-mod user;
-mod userns;
-mod validate;
-mod values;
-mod volumes;
-mod volumes_from;
-mod workdir;
 
 use std::process::ExitCode;
+
+pub use input::{container, image_config, passwd};
+pub use rules::{cdi, hooks};
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -79,7 +35,7 @@ pub fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     let first = args.find(|arg| arg != "-q" && arg != "--quiet" && arg != "--verbose");
     if first.is_some_and(|arg| arg == "lookup-user") {
-        return cli::run(lookup::run);
+        return cli::run(lookup_user::run);
     }
     cli::run_completed(run::run, args::completed)
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
-use crate::compat::Compat;
-use crate::values::signal;
+use crate::notation::compat::Compat;
+use crate::notation::process::signal;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Annotations and hooks")]

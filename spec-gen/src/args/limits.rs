@@ -2,8 +2,8 @@
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::resources::{bytes, size};
-use crate::values::{blkio_weight, boolean, cpus};
+use crate::notation::boolean::boolean;
+use crate::notation::limits::{blkio_weight, bytes, cpus, size};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Limits")]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
-use crate::resources::size;
-use crate::values::boolean;
+use crate::notation::boolean::boolean;
+use crate::notation::limits::size;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Mounts")]

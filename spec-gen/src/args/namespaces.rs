@@ -2,9 +2,9 @@
 
 use clap::Args as Group;
 
-use crate::idmap::notation::Ranges;
-use crate::namespaces::{Mode, Peer};
-use crate::userns::UserNs;
+use crate::notation::id_map::Ranges;
+use crate::notation::namespace::{Mode, Peer};
+use crate::notation::user_namespace::UserNs;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Namespaces")]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueEnum};
 
-use crate::values::{boolean, group, personality, size, umask, user};
+use crate::notation::boolean::boolean;
+use crate::notation::process::{personality, terminal_size, umask};
+use crate::notation::user::{group, user};
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Process")]
@@ -99,7 +101,7 @@ pub struct ProcessArgs {
     pub tty: Option<bool>,
 
     /// Size of the terminal
-    #[arg(long, value_name = "WxH", value_parser = size, alias = "process-consolesize", hide_short_help = true)]
+    #[arg(long, value_name = "WxH", value_parser = terminal_size, alias = "process-consolesize", hide_short_help = true)]
     pub console_size: Option<(u64, u64)>,
 
     /// Umask, in octal

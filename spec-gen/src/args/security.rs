@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
-use crate::values::boolean;
+use crate::notation::boolean::boolean;
 
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Security")]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use selinux::SecurityContext;
 
-use crate::tree;
+use crate::directory_walk;
 
 /// Whether this host enforces or permits by SELinux.
 fn is_enabled() -> bool {
@@ -45,7 +45,7 @@ pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
     if !path.symlink_metadata()?.is_dir() {
         return Ok(());
     }
-    tree::walk(path, &mut |dir, name, _| {
+    directory_walk::walk(path, &mut |dir, name, _| {
         // The directory is pinned by its descriptor and the last component is not followed: there is no lsetfileconat.
         let object = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
             .join(OsStr::from_bytes(name.to_bytes()));

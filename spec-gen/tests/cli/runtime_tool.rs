@@ -175,7 +175,7 @@ fn its_flags_are_in_no_help_but_all_in_the_manual() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../man/spec-gen.1")).unwrap();
     let section = page.split(".SS oci-runtime-tool\n").nth(1).unwrap();
     let section = section.split("\n.S").next().unwrap().replace('\\', "");
-    let source = include_str!("../../src/args/runtime_tool.rs");
+    let source = include_str!("../../src/args/oci_runtime_tool.rs");
     let mut flags = 0;
     for field in source.lines().filter_map(|l| l.trim().strip_prefix("pub ")?.split_once(": ")) {
         let name = match field.0 {

@@ -11,7 +11,7 @@ use rootfs_diff::mountinfo;
 use spec_gen::cdi::{self, Registry};
 use spec_gen::container::Container;
 use spec_gen::image_config::ImageConfig;
-use spec_gen::spec::Spec;
+use spec_gen::runtime_spec::Spec;
 use spec_gen::{hooks, passwd};
 
 /// Both deletion lists. What is read is written and read again as the same.

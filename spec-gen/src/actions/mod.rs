@@ -1,0 +1,89 @@
+//! What has to be done on the host besides the spec: listed with `--actions`, done with `--apply`.
+//!
+//! spec-gen writes nothing but its output unless it is told to. What podman does on the way (give a
+//! volume to the container's user, relabel it, make the directories of an overlay) is a list first.
+
+mod apply;
+
+use serde_json::{Value, json};
+
+use crate::path;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give a tree to an owner (`U`).
+    Chown { path: String, uid: u32, gid: u32 },
+    /// Label a tree (`z`, `Z`).
+    Relabel { path: String, label: String, shared: bool },
+    /// Make a directory, owned by an id or, with `like`, with owner and mode of another directory.
+    Directory { path: String, mode: u32, uid: u32, gid: u32, like: Option<String> },
+    /// Copy a file, with an owner and mode of its own.
+    Copy { from: String, to: String, mode: u32, uid: u32, gid: u32 },
+    /// Make a file of a container manager unless it is there.
+    File { path: String, content: String },
+    /// Make a mount point in a directory whose content may come from an archive.
+    MountPoint { directory: String, path: String, is_file: bool },
+}
+
+impl Action {
+    /// The JSON line.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Action::Chown { path, uid, gid } => {
+                json!({ "action": "chown", "path": path, "uid": uid, "gid": gid, "recursive": true })
+            }
+            Action::Relabel { path, label, shared } => {
+                json!({ "action": "relabel", "path": path, "label": label, "shared": shared, "recursive": true })
+            }
+            Action::Directory { path, mode, uid, gid, like } => {
+                json!({ "action": "mkdir", "path": path, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid, "like": like })
+            }
+            Action::Copy { from, to, mode, uid, gid } => {
+                json!({ "action": "copy", "from": from, "to": to, "mode": format!("{mode:04o}"), "uid": uid, "gid": gid })
+            }
+            Action::File { path, content } => json!({ "action": "create", "path": path, "content": content }),
+            Action::MountPoint { directory, path, is_file: true } => {
+                json!({ "action": "create", "path": format!("{directory}/{path}"), "content": "" })
+            }
+            Action::MountPoint { directory, path, is_file: false } => {
+                json!({ "action": "mkdir", "path": format!("{directory}/{path}"), "mode": "0755", "uid": 0, "gid": 0, "like": null })
+            }
+        }
+    }
+}
+
+/// Directories nobody means to give to a container's user: podman's list.
+#[rustfmt::skip]
+const NOT_TO_BE_GIVEN_AWAY: [&str; 24] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib", "/lib64", "/media",
+    "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/log",
+];
+
+/// A chown of a volume, unless it would take a directory of the system.
+///
+/// # Errors
+/// Names the directory and the command for who means it.
+pub fn chown(path: &str, uid: u32, gid: u32) -> anyhow::Result<Action> {
+    let clean = path::clean(path);
+    if NOT_TO_BE_GIVEN_AWAY.contains(&clean.as_str()) {
+        return Err(cli::Hint::on(
+            anyhow::anyhow!("chowning host path \"{clean}\" is not allowed"),
+            format!("chown -R {uid}:{gid} {clean}"),
+        ));
+    }
+    Ok(Action::Chown { path: clean, uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_directories_are_not_given_away() {
+        for path in ["/", "/srv", "/srv/", "/etc/../etc", "/var/log"] {
+            assert!(chown(path, 1000, 1000).is_err(), "{path}");
+        }
+        assert!(chown("/srv/data", 1000, 1000).is_ok());
+    }
+}

@@ -1,0 +1,47 @@
+//! `spec-gen lookup-user`.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+use cli::args::{Common, OutputFile};
+
+use crate::notation::user::{group, user};
+
+/// Write an OCI runtime config.json, or tell what a user of a root file system is
+#[derive(Debug, Parser)]
+#[command(name = "spec-gen", version, mut_arg("verbose", |arg| arg.short(None)))]
+pub struct LookUpArgs {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Tell who a user is in a root file system, as JSON
+    ///
+    /// The numbers, groups and home directory that --user would give the process. A user that is not there is an error.
+    #[command(after_help = "Examples:\n  \
+        spec-gen lookup-user alice --rootfs rootfs\n  \
+        spec-gen lookup-user 1000:wheel --rootfs rootfs | jq .gid")]
+    LookupUser(LookUpUser),
+}
+
+#[derive(Debug, Group)]
+pub struct LookUpUser {
+    /// Names of the root file system or numbers
+    #[arg(value_name = "USER[:GROUP]", value_parser = user, allow_hyphen_values = true)]
+    pub user: String,
+
+    /// The root file system
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: PathBuf,
+
+    /// Add a supplementary group
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    pub group_add: Vec<String>,
+
+    #[command(flatten)]
+    pub output: OutputFile,
+}

@@ -1,0 +1,183 @@
+//! The command line, and nothing else.
+
+pub mod conflicts;
+mod engine;
+mod hooks;
+mod input;
+mod limits;
+mod lookup_user;
+mod mounts;
+mod namespaces;
+mod oci_runtime_tool;
+mod process;
+mod security;
+
+use clap::{Arg, Command, CommandFactory, Parser, Subcommand};
+use cli::args::{Common, OutputFile};
+
+use crate::notation::csv;
+
+pub use engine::EngineArgs;
+pub use hooks::{HookArgs, RestoreArgs};
+pub use input::{InputArgs, WhatArgs};
+pub use limits::{CgroupArgs, ResourceArgs, Systemd};
+pub use lookup_user::{LookUpArgs, LookUpUser, Verb};
+pub use mounts::MountArgs;
+pub use namespaces::NamespaceArgs;
+pub use oci_runtime_tool::RuntimeToolArgs;
+pub use process::{CheckCwd, ProcessArgs};
+pub use security::{DeviceArgs, SecurityArgs};
+
+/// Write an OCI runtime config.json from a spec, a container config, an image config or flags
+///
+/// Reads one JSON document (standard input unless a flag names another), changes what the flags ask for and
+/// writes the result to standard output. Unknown keys, key order and 64-bit integers survive; without flags
+/// nothing changes. Nothing else on the host is touched, unless --apply says so.
+#[derive(Debug, Parser)]
+#[command(
+    name = "spec-gen",
+    version,
+    max_term_width = 100,
+    override_usage = "spec-gen [--new | --image-config FILE | --container FILE | -i FILE] [OPTIONS]\n                [-- ARGS...] [< SPEC] > config.json\n       spec-gen lookup-user USER[:GROUP] --rootfs DIR",
+    after_help = "Examples:\n  \
+        spec-gen --new --rootfs rootfs --user alice -v /srv/data:/data -- sh -c 'id; ls /data' > config.json\n  \
+        spec-gen --restore --rootfs rootfs --network ns:/run/netns/web -v /srv/data:/data < spec.dump > config.json\n\
+        \nSee spec-gen(1).",
+    mut_arg("verbose", |arg| arg.short(None)),
+    mut_args(last_wins)
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    #[command(flatten)]
+    pub mounts: MountArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub namespaces: NamespaceArgs,
+    #[command(flatten)]
+    pub security: SecurityArgs,
+    #[command(flatten)]
+    pub devices: DeviceArgs,
+    #[command(flatten)]
+    pub resources: ResourceArgs,
+    #[command(flatten)]
+    pub cgroups: CgroupArgs,
+    #[command(flatten)]
+    pub hooks: HookArgs,
+    #[command(flatten)]
+    pub restore: RestoreArgs,
+    #[command(flatten)]
+    pub runtime_tool: RuntimeToolArgs,
+    #[command(flatten)]
+    pub what: WhatArgs,
+    #[command(flatten)]
+    pub output: OutputFile,
+    #[command(flatten)]
+    pub common: Common,
+
+    /// The command to run in the container
+    #[arg(last = true, value_name = "ARGS", conflicts_with = "restore", help_heading = "Process")]
+    pub args: Vec<String>,
+}
+
+/// Flags of podman that have one value, by their ids: of two values podman's flag library takes the last, so that a script can
+/// append its own to those of another. A second value of any other flag would be lost, and is an error.
+#[rustfmt::skip]
+const LAST_WINS: [&str; 55] = [
+    "blkio_weight", "cgroup_manager", "cgroup_parent", "cgroupns", "cgroups", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
+    "cpu_shares", "cpus", "cpuset_cpus", "cpuset_mems", "domainname", "entrypoint", "env_host", "group_entry", "hostname", "http_proxy",
+    "image_volume", "init", "init_path", "ipc", "memory", "memory_reservation", "memory_swap", "memory_swappiness", "no_hostname",
+    "no_hosts", "oom_kill_disable", "oom_score_adj", "passwd", "passwd_entry", "personality", "pid", "pids_limit", "privileged",
+    "rdt_class", "read_only", "read_only_tmpfs", "sdnotify", "shm_size", "shm_size_systemd", "stop_signal", "stop_timeout", "subgidname",
+    "subuidname", "systemd", "timeout", "tty", "tz", "umask", "user", "userns", "uts",
+];
+
+/// More of them, whose names are also those of flags of oci-runtime-tool; its library does the same.
+const LAST_WINS_TOO: [&str; 2] = ["unsetenv_all", "workdir"];
+
+fn last_wins(arg: Arg) -> Arg {
+    let id = arg.get_id().clone();
+    let is_listed = LAST_WINS.iter().chain(&LAST_WINS_TOO).any(|listed| id == *listed);
+    if is_listed { arg.overrides_with(id) } else { arg }
+}
+
+impl Args {
+    /// Splits the values of the flags that are lists in podman: `--cap-add A,B` is `--cap-add A --cap-add B`.
+    ///
+    pub fn split_lists(&mut self) {
+        let any = |_: &str| true;
+        let is_pair = |field: &str| field.contains('=');
+        let is_limit = |field: &str| field.contains('=') || field == "host";
+        let (security, process, resources) = (&mut self.security, &mut self.process, &mut self.resources);
+        for values in [
+            &mut security.cap_add,
+            &mut security.cap_drop,
+            &mut process.group_add,
+            &mut process.hostuser,
+            &mut self.devices.gpus,
+        ] {
+            split(values, any);
+        }
+        // A value may hold commas here: --sysctl net.ipv4.ip_local_reserved_ports=80,443 is one pair.
+        split(&mut resources.sysctl, is_pair);
+        split(&mut resources.cgroup_conf, is_pair);
+        split(&mut resources.ulimit, is_limit);
+    }
+}
+
+/// Splits values at their commas where every part is an item; empty items are none.
+pub fn split(values: &mut Vec<String>, is_item: impl Fn(&str) -> bool) {
+    for value in std::mem::take(values) {
+        match csv::fields(&value) {
+            Ok(fields) if fields.iter().all(|field| is_item(field)) => {
+                values.extend(fields.into_iter().filter(|field| !field.is_empty()));
+            }
+            _ => values.push(value),
+        }
+    }
+}
+
+/// The command line of the filter with the verb that is parsed by itself, as shells complete it.
+pub fn completed() -> Command {
+    Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_which_the_last_wins_exists() {
+        let command = <Args as clap::CommandFactory>::command();
+        for id in LAST_WINS.iter().chain(&LAST_WINS_TOO) {
+            assert!(command.get_arguments().any(|arg| arg.get_id() == *id), "{id}");
+        }
+    }
+
+    #[test]
+    fn flags_that_a_restored_process_would_ignore_are_refused() {
+        for flags in [
+            &["--user", "0"][..],
+            &["-e", "A=1"],
+            &["--cap-add", "ALL"],
+            &["--gpus", "all"],
+            &["--tmpfs", "/t"],
+            &["--hostname", "x"],
+            &["--read-only"],
+            &["--seccomp", "x"],
+            &["--", "sh"],
+        ] {
+            let line = ["spec-gen", "--restore"].iter().chain(flags);
+            assert!(Args::try_parse_from(line).is_err(), "{flags:?}");
+        }
+        assert!(Args::try_parse_from(["spec-gen", "--restore", "--network", "host", "-m", "1g"]).is_ok());
+    }
+}

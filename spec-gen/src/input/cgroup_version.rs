@@ -1,0 +1,21 @@
+//! The cgroup version of a host.
+
+use std::path::Path;
+
+/// Which hierarchy the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupVersion {
+    V1,
+    V2,
+}
+
+impl CgroupVersion {
+    /// What this host has: on v2 `/sys/fs/cgroup` is the hierarchy itself, on v1 a directory of hierarchies.
+    pub fn of_host() -> CgroupVersion {
+        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            CgroupVersion::V2
+        } else {
+            CgroupVersion::V1
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! What is known of a container beyond its spec: libpod's `config.dump` and state, and the flags that say the same.
+//!
+//! Every field a rule reads stands here, so that a rule does not care whether a container config or a
+//! flag asked for it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+
+use crate::json_fields::describe;
+use crate::notation::mounts::volume::Volume;
+use crate::path;
+use crate::runtime_spec::id_map::{IdMap, IdMaps};
+use crate::runtime_spec::mounts;
+
+/// A container; what is empty is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    /// Whether it is libpod's: then the rules libpod applies unasked (HOME, annotations, cgroup path) run.
+    pub is_libpod: bool,
+    pub id: String,
+    pub user: Option<String>,
+    pub groups: Vec<String>,
+    /// Users whose entry on the host counts when the image has none.
+    pub host_users: Vec<String>,
+    /// Whether the user of the config, in whose place a flag has put another, was root.
+    pub was_root: Option<bool>,
+    /// The user of the config, where a flag names another.
+    pub user_before: Option<String>,
+    /// The mounts of the config that flags have removed.
+    pub removed: Removed,
+    /// Whether a flag or the image sets HOME.
+    pub home_is_given: bool,
+    /// The image's entrypoint, which ARGS follow.
+    pub entrypoint: Vec<String>,
+    /// Whether the manager writes a passwd entry for an unknown numeric user, and the templates it has for it.
+    pub passwd: bool,
+    pub passwd_entry: String,
+    pub group_entry: String,
+    /// Whether the image gets an entry for the user who starts the container.
+    pub add_current_user: bool,
+    /// Whether an ordinary user's podman starts it.
+    pub rootless: bool,
+    pub umask: Option<String>,
+    pub id_maps: IdMaps,
+    /// Mountpoint of the root file system.
+    pub mount_point: String,
+    pub static_dir: String,
+    pub run_dir: String,
+    pub shm_dir: String,
+    /// Files of the manager by destination, when its state knows them.
+    pub bind_map: BTreeMap<String, String>,
+    pub volumes: Vec<Volume>,
+    /// Destinations the user asked for a mount at; hooks ask whether there are any.
+    pub user_volumes: Vec<String>,
+    /// Network: a namespace made by the manager, or by the runtime and filled by the manager (`late_netns`), and its path
+    /// when it is there already.
+    pub create_netns: bool,
+    pub late_netns: bool,
+    pub netns: String,
+    pub image_resolv_conf: bool,
+    pub image_hosts: bool,
+    pub image_hostname: bool,
+    /// Namespaces shared with other containers: type and id.
+    pub shared: Vec<(&'static str, String)>,
+    pub systemd: bool,
+    pub shm_size_systemd: u64,
+    /// Every device of the host.
+    pub all_devices: bool,
+    pub privileged: bool,
+    /// A user namespace whose mappings the manager chose.
+    pub auto_userns: bool,
+    pub cdi_devices: Vec<String>,
+    pub cgroup_manager: String,
+    pub cgroup_parent: String,
+    pub cgroups_mode: String,
+    pub stop_signal: u64,
+    pub stop_timeout: u64,
+    pub created: String,
+    /// Variables whose value is a secret: variable and the secret's name.
+    pub secret_env: BTreeMap<String, String>,
+    /// Secrets as files: destination and name.
+    pub secret_files: Vec<(String, String)>,
+    pub secrets_dir: String,
+    pub sdnotify_container: bool,
+    pub timezone: String,
+    pub chroot_dirs: Vec<String>,
+    pub process_label: String,
+    pub mount_label: String,
+    /// `--read-only` leaves /dev/shm writable.
+    pub read_write_tmpfs: bool,
+    pub create_workdir: bool,
+}
+
+/// Mounts that flags have removed, for the rules that would add them later.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    all: bool,
+    destinations: Vec<String>,
+}
+
+impl Removed {
+    /// Returns whether nothing of the config is to be mounted at a destination.
+    pub fn has(&self, destination: &str) -> bool {
+        self.all || self.names(destination)
+    }
+
+    /// Returns whether a flag names this destination.
+    pub fn names(&self, destination: &str) -> bool {
+        self.destinations.contains(&path::clean(destination))
+    }
+}
+
+/// libpod's keys for shared namespaces and the types they are, in the order podman applies them.
+const SHARED: [(&str, &str); 7] = [
+    ("ipcNsCtr", "ipc"),
+    ("mountNsCtr", "mount"),
+    ("netNsCtr", "network"),
+    ("pidNsCtr", "pid"),
+    ("userNsCtr", "user"),
+    ("utsNsCtr", "uts"),
+    ("cgroupNsCtr", "cgroup"),
+];
+
+impl Container {
+    /// Reads libpod's container config, without its `spec`.
+    ///
+    /// # Errors
+    /// Names the key that has another type than libpod writes.
+    pub fn from_libpod(config: &Map<String, Value>) -> anyhow::Result<Container> {
+        let c = Keys(config);
+        let mut container = Container {
+            is_libpod: true,
+            id: c.text("id")?,
+            user: Some(c.text("user")?).filter(|u| !u.is_empty()),
+            groups: c.texts("groups")?,
+            host_users: c.texts("HostUsers")?,
+            passwd: c.flag("passwd")?.unwrap_or(true),
+            add_current_user: c.flag("addCurrentUserPasswdEntry")?.unwrap_or(false),
+            passwd_entry: c.text("passwd_entry")?,
+            group_entry: c.text("group_entry")?,
+            umask: Some(c.text("umask")?).filter(|u| !u.is_empty()),
+            static_dir: c.text("staticDir")?,
+            shm_dir: c.text("ShmDir")?,
+            user_volumes: c.texts("userVolumes")?,
+            create_netns: c.flag("createNetNS")?.unwrap_or(false),
+            late_netns: c.flag("postConfigureNetNS")?.unwrap_or(false),
+            image_resolv_conf: c.flag("UseImageResolvConf")?.unwrap_or(false),
+            image_hosts: c.flag("UseImageHosts")?.unwrap_or(false),
+            image_hostname: c.flag("useImageHostname")?.unwrap_or(false),
+            systemd: c.flag("systemd")?.unwrap_or(false),
+            shm_size_systemd: c.number("shmSizeSystemd")?,
+            privileged: c.flag("privileged")?.unwrap_or(false),
+            all_devices: c.flag("mountAllDevices")?.unwrap_or(false),
+            cdi_devices: c.texts("cdiDevices")?,
+            cgroup_manager: c.text("cgroupManager")?,
+            cgroup_parent: c.text("cgroupParent")?,
+            cgroups_mode: c.text("cgroupsMode")?,
+            stop_signal: c.number("stopSignal")?,
+            stop_timeout: c.number("stopTimeout")?,
+            created: c.text("createdTime")?,
+            secrets_dir: c.text("secretsPath")?,
+            sdnotify_container: !c.text("sdnotifySocket")?.is_empty()
+                && c.text("sdnotifyMode")? == "container",
+            timezone: c.text("timezone")?,
+            chroot_dirs: c.texts("chroot_directories")?,
+            process_label: c.text("ProcessLabel")?,
+            mount_label: c.text("MountLabel")?,
+            // 4.x has no such key and never makes /dev/shm read-only.
+            read_write_tmpfs: c.flag("readWriteTmpfs")?.unwrap_or(true),
+            create_workdir: c.flag("createWorkingDir")?.unwrap_or(false),
+            ..Container::default()
+        };
+        if c.flag("noCgroups")?.unwrap_or(false) {
+            container.cgroups_mode = "disabled".into();
+        }
+        container.id_maps = id_maps(&c)?;
+        if let Some(options) = c.object("idMappingsOptions")? {
+            container.auto_userns = Keys(options).flag("AutoUserNs")?.unwrap_or(false);
+        }
+        for (key, kind) in SHARED {
+            let id = c.text(key)?;
+            if !id.is_empty() {
+                container.shared.push((kind, id));
+            }
+        }
+        for (variable, secret) in c.object("secret_env")?.into_iter().flatten() {
+            let name = secret.get("name").and_then(Value::as_str);
+            let name =
+                name.with_context(|| format!("secret_env.{variable}.name: missing, a string is wanted"))?;
+            container.secret_env.insert(variable.clone(), name.to_owned());
+        }
+        for (at, secret) in c.objects("secrets")? {
+            let secret = Keys(secret);
+            let name = secret.text("name").context(at)?;
+            let target = secret.text("Target")?;
+            let destination = match target.as_str() {
+                "" => format!("/run/secrets/{name}"),
+                absolute if absolute.starts_with('/') => target,
+                _ => format!("/run/secrets/{target}"),
+            };
+            container.secret_files.push((destination, name));
+        }
+        container.volumes = libpod_volumes(&c)?;
+        Ok(container)
+    }
+
+    /// Adds what libpod's state of the container knows.
+    ///
+    /// # Errors
+    /// Names the key that has another type than libpod writes.
+    pub fn add_state(&mut self, state: &Map<String, Value>) -> anyhow::Result<()> {
+        let s = Keys(state);
+        self.mount_point = s.text("mountPoint")?;
+        self.run_dir = s.text("runDir")?;
+        self.netns = s.text("netns")?;
+        for (destination, source) in s.object("bindMounts")?.into_iter().flatten() {
+            let source =
+                source.as_str().with_context(|| format!("bindMounts.{destination}: a string is wanted"))?;
+            self.bind_map.insert(destination.clone(), source.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The directory of a named volume in libpod's default layout, if the config tells where that is.
+    pub fn volume_dir(&self, name: &str) -> Option<PathBuf> {
+        let (root, _) = self.static_dir.split_once("/overlay-containers/")?;
+        Some(PathBuf::from(format!("{root}/volumes/{name}/_data")))
+    }
+
+    /// Drops what the config says of a namespace that a flag sets.
+    pub fn forget_namespace(&mut self, kind: &str) {
+        self.shared.retain(|(shared, _)| *shared != kind);
+        match kind {
+            "network" => {
+                (self.create_netns, self.late_netns) = (false, false);
+                self.netns.clear();
+            }
+            "user" => self.auto_userns = false,
+            _ => {}
+        }
+    }
+
+    /// Removes whatever the config mounts at a destination; returns whether there was anything.
+    pub fn remove_mount(&mut self, destination: &str) -> bool {
+        let at = path::clean(destination);
+        let before = self.volumes.len() + self.secret_files.len() + self.bind_map.len();
+        self.volumes.retain(|volume| path::clean(volume.destination()) != at);
+        self.secret_files.retain(|(file, _)| path::clean(file) != at);
+        self.bind_map.retain(|file, _| path::clean(file) != at);
+        self.user_volumes.retain(|volume| path::clean(volume) != at);
+        self.removed.destinations.push(at);
+        self.volumes.len() + self.secret_files.len() + self.bind_map.len() < before
+    }
+
+    /// Removes all mounts of the config.
+    pub fn remove_all_mounts(&mut self) {
+        self.volumes.clear();
+        self.secret_files.clear();
+        self.bind_map.clear();
+        self.user_volumes.clear();
+        self.removed.all = true;
+    }
+
+    /// Whether it shares a namespace of this type with another container.
+    pub fn shares(&self, kind: &str) -> bool {
+        self.shared.iter().any(|(shared, _)| *shared == kind)
+    }
+
+    /// The first 12 characters of the id, as podman shows it.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
+}
+
+fn libpod_volumes(c: &Keys<'_>) -> anyhow::Result<Vec<Volume>> {
+    let mut all = Vec::new();
+    for (at, volume) in c.objects("namedVolumes")? {
+        let v = Keys(volume);
+        all.push(Volume::Named {
+            name: v.text("volumeName").with_context(|| at.clone())?,
+            destination: v.text("dest").with_context(|| at.clone())?,
+            options: v.texts("options").with_context(|| at.clone())?,
+            subpath: v.text("SubPath").context(at)?,
+        });
+    }
+    for (at, volume) in c.objects("overlayVolumes")? {
+        let v = Keys(volume);
+        all.push(Volume::Overlay {
+            source: v.text("source").with_context(|| at.clone())?,
+            destination: v.text("dest").with_context(|| at.clone())?,
+            options: v.texts("options").context(at)?,
+        });
+    }
+    for (at, volume) in c.objects("ctrImageVolumes")? {
+        let v = Keys(volume);
+        all.push(Volume::Image {
+            reference: v.text("source").with_context(|| at.clone())?,
+            destination: v.text("dest").with_context(|| at.clone())?,
+            writable: v.flag("rw").with_context(|| at.clone())?.unwrap_or(false),
+            subpath: v.text("subPath").context(at)?,
+        });
+    }
+    for volume in &all {
+        mounts::check_destination(volume.destination())?;
+    }
+    Ok(all)
+}
+
+fn id_maps(c: &Keys<'_>) -> anyhow::Result<IdMaps> {
+    let Some(options) = c.object("idMappingsOptions")? else { return Ok(IdMaps::default()) };
+    let list = |key: &str| -> anyhow::Result<Vec<IdMap>> {
+        let mut maps = Vec::new();
+        for (at, map) in Keys(options).objects(key).context("idMappingsOptions")? {
+            let m = Keys(map);
+            let number = |key| m.number(key).and_then(|n| u32::try_from(n).context("more than an id can be"));
+            let map = || {
+                Ok(IdMap {
+                    container: number("container_id")?,
+                    host: number("host_id")?,
+                    size: number("size")?,
+                })
+            };
+            let map: anyhow::Result<IdMap> = map();
+            maps.push(map.with_context(|| format!("idMappingsOptions.{at}"))?);
+        }
+        Ok(maps)
+    };
+    Ok(IdMaps { uids: list("UIDMap")?, gids: list("GIDMap")? })
+}
+
+/// Keys of an object whose types are checked when they are read; absent and `null` are Go's zero values.
+struct Keys<'a>(&'a Map<String, Value>);
+
+impl<'a> Keys<'a> {
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.0.get(key).filter(|v| !v.is_null())
+    }
+
+    fn text(&self, key: &str) -> anyhow::Result<String> {
+        match self.get(key) {
+            None => Ok(String::new()),
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(other) => bail!("{key}: a string is wanted, not {}", describe(other)),
+        }
+    }
+
+    fn texts(&self, key: &str) -> anyhow::Result<Vec<String>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let list = value
+            .as_array()
+            .with_context(|| format!("{key}: an array is wanted, not {}", describe(value)))?;
+        let text = |(i, v): (usize, &Value)| {
+            let text = v.as_str().map(str::to_owned);
+            text.with_context(|| format!("{key}[{i}]: a string is wanted, not {}", describe(v)))
+        };
+        list.iter().enumerate().map(text).collect()
+    }
+
+    fn flag(&self, key: &str) -> anyhow::Result<Option<bool>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(other) => bail!("{key}: true or false is wanted, not {}", describe(other)),
+        }
+    }
+
+    fn number(&self, key: &str) -> anyhow::Result<u64> {
+        match self.get(key) {
+            None => Ok(0),
+            Some(value) => value
+                .as_u64()
+                .with_context(|| format!("{key}: a number from 0 on is wanted, not {}", describe(value))),
+        }
+    }
+
+    fn object(&self, key: &str) -> anyhow::Result<Option<&'a Map<String, Value>>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(other) => bail!("{key}: an object is wanted, not {}", describe(other)),
+        }
+    }
+
+    fn objects(&self, key: &str) -> anyhow::Result<Vec<(String, &'a Map<String, Value>)>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let list = value
+            .as_array()
+            .with_context(|| format!("{key}: an array is wanted, not {}", describe(value)))?;
+        let object = |(i, v): (usize, &'a Value)| {
+            let object = v.as_object().map(|o| (format!("{key}[{i}]"), o));
+            object.with_context(|| format!("{key}[{i}]: an object is wanted, not {}", describe(v)))
+        };
+        list.iter().enumerate().map(object).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn wrong_types_are_named_by_key() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"user": 5}), "user: a string is wanted, not the number 5"),
+            (json!({"groups": ["a", 1]}), "groups[1]: a string is wanted, not the number 1"),
+            (json!({"namedVolumes": [{"dest": 7}]}), "namedVolumes[0]: dest: a string is wanted"),
+            (json!({"idMappingsOptions": {"UIDMap": [{"size": -1}]}}), "idMappingsOptions.UIDMap[0]: size: a number from 0 on"),
+            (json!({"secret_env": {"S": {}}}), "secret_env.S.name: missing"),
+            (json!({"noCgroups": "yes"}), "noCgroups: true or false is wanted"),
+        ];
+        for (config, message) in cases {
+            let error = format!("{:#}", Container::from_libpod(config.as_object().unwrap()).unwrap_err());
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn named_volumes_are_found_beside_the_container() {
+        let container =
+            Container { static_dir: "/s/root/overlay-containers/ID/userdata".into(), ..Container::default() };
+        assert_eq!(container.volume_dir("v"), Some(PathBuf::from("/s/root/volumes/v/_data")));
+        assert_eq!(Container::default().volume_dir("v"), None);
+    }
+}

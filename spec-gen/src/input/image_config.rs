@@ -1,0 +1,211 @@
+//! `--image-config`: an image's defaults for the process, in OCI's form or Docker's.
+
+use anyhow::bail;
+use serde_json::Value;
+
+use crate::input::container::Container;
+use crate::json_fields::describe;
+use crate::path;
+use crate::runtime_spec::{Spec, env};
+
+/// What an image says beyond its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    pub env: Vec<String>,
+    pub entrypoint: Vec<String>,
+    pub cmd: Vec<String>,
+    pub workdir: String,
+    pub user: String,
+    pub stop_signal: String,
+    pub volumes: Vec<String>,
+    pub labels: Vec<(String, String)>,
+    /// What the image-spec's conversion makes of the other keys: annotations.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Keys beside `config` and their annotations (image-spec, conversion.md); Docker writes the same keys in capitals.
+const FACTS: [(&str, &str, &str); 6] = [
+    ("os", "Os", "org.opencontainers.image.os"),
+    ("architecture", "Architecture", "org.opencontainers.image.architecture"),
+    ("variant", "Variant", "org.opencontainers.image.variant"),
+    ("os.version", "OsVersion", "org.opencontainers.image.os.version"),
+    ("author", "Author", "org.opencontainers.image.author"),
+    ("created", "Created", "org.opencontainers.image.created"),
+];
+
+impl ImageConfig {
+    /// Reads an image config (`config` holds the keys), `docker inspect`'s form of it (`Config`), or the keys alone.
+    ///
+    /// # Errors
+    /// Names the key that has another type, with its path.
+    pub fn parse(document: &Value) -> anyhow::Result<ImageConfig> {
+        let is_set = |key: &&&str| document.get(**key).is_some_and(|value| !value.is_null());
+        let inner = ["config", "Config"].iter().find(is_set).map(|key| (*key, &document[*key]));
+        let (path, keys) = match inner {
+            Some((key, value)) => (format!("{key}."), value),
+            None => (String::new(), document),
+        };
+        let known = [
+            "Env",
+            "Cmd",
+            "Entrypoint",
+            "WorkingDir",
+            "User",
+            "Volumes",
+            "Labels",
+            "StopSignal",
+            "ExposedPorts",
+        ];
+        // The image-spec: "config" is optional, "null" included; architecture, os and rootfs are not.
+        let required = ["config", "Config", "architecture", "Architecture", "os", "Os", "rootfs", "RootFS"];
+        if inner.is_none() && !known.iter().chain(&required).any(|key| document.get(*key).is_some()) {
+            bail!("not an image config: the key config is missing");
+        }
+        if !keys.is_object() {
+            bail!("{}: an object is wanted, not {}", path.trim_end_matches('.'), describe(keys));
+        }
+        let fail = |key: &str, wanted: &str, found: &Value| {
+            anyhow::anyhow!("{path}{key}: {wanted} is wanted, not {}", describe(found))
+        };
+        let get = |key: &str| keys.get(key).filter(|v| !v.is_null());
+        let text = |key: &str| match get(key) {
+            None => Ok(String::new()),
+            Some(value) => value.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string", value)),
+        };
+        let texts = |key: &str| -> anyhow::Result<Vec<String>> {
+            let Some(value) = get(key) else { return Ok(Vec::new()) };
+            let list = value.as_array().ok_or_else(|| fail(key, "an array", value))?;
+            list.iter()
+                .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string in the array", v)))
+                .collect()
+        };
+        // Old images have a string in place of a list.
+        let words = |key: &str| match get(key) {
+            Some(Value::String(word)) => Ok(vec![word.clone()]),
+            _ => texts(key),
+        };
+        let object = |key: &str| match get(key) {
+            None => Ok(None),
+            Some(value) => value.as_object().map(Some).ok_or_else(|| fail(key, "an object", value)),
+        };
+        let mut labels = Vec::new();
+        for (key, value) in object("Labels")?.into_iter().flatten() {
+            let value = value.as_str().ok_or_else(|| fail("Labels", "a string for each label", value))?;
+            labels.push((key.clone(), value.to_owned()));
+        }
+        let mut facts = Vec::new();
+        for (oci, docker, annotation) in FACTS {
+            match [oci, docker].iter().find_map(|key| document.get(*key)) {
+                Some(Value::String(text)) if !text.is_empty() => facts.push((annotation, text.clone())),
+                Some(Value::String(_) | Value::Null) | None => {}
+                Some(other) => bail!("{oci}: a string is wanted, not {}", describe(other)),
+            }
+        }
+        let mut ports: Vec<&str> =
+            object("ExposedPorts")?.into_iter().flatten().map(|(port, _)| port.as_str()).collect();
+        ports.sort_unstable();
+        if !ports.is_empty() {
+            facts.push(("org.opencontainers.image.exposedPorts", ports.join(",")));
+        }
+        Ok(ImageConfig {
+            facts,
+            env: texts("Env")?,
+            entrypoint: without_empty_word(words("Entrypoint")?),
+            cmd: words("Cmd")?,
+            workdir: text("WorkingDir")?,
+            user: text("User")?,
+            stop_signal: text("StopSignal")?,
+            // A relative one is taken from the root; runtimes refuse it as it is written.
+            volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| path::clean(path)).collect(),
+            labels,
+        })
+    }
+
+    /// Puts the image's defaults into a spec; what they leave open is the caller's, and so are the volumes.
+    ///
+    /// # Errors
+    /// When a variable has no name, or a path is not absolute.
+    pub fn apply(&self, spec: &mut Spec, container: &mut Container) -> anyhow::Result<()> {
+        for entry in &self.env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            if name.is_empty() {
+                bail!("Env: {entry:?}: no name stands before the '='");
+            }
+            env::set(spec, name, value);
+            container.home_is_given |= name == "HOME";
+        }
+        container.entrypoint.clone_from(&self.entrypoint);
+        let args: Vec<&String> = self.entrypoint.iter().chain(&self.cmd).collect();
+        if !args.is_empty() {
+            spec.set("process.args", args.into_iter().cloned().collect::<Vec<_>>());
+        }
+        if !self.workdir.is_empty() {
+            // Docker takes a relative one from the root.
+            spec.set("process.cwd", path::clean(&self.workdir));
+            container.create_workdir = true;
+        }
+        if !self.user.is_empty() {
+            container.user = Some(self.user.clone());
+        }
+        if !self.stop_signal.is_empty() {
+            spec.annotate("org.opencontainers.image.stopSignal", self.stop_signal.as_str());
+        }
+        for (key, value) in &self.facts {
+            spec.annotate(key, value.as_str());
+        }
+        // The image-spec: labels win over what follows from other keys.
+        for (key, value) in &self.labels {
+            spec.annotate(key, value.as_str());
+        }
+        Ok(())
+    }
+}
+
+/// Returns an entrypoint; podman and docker take one that is a single empty word for none.
+pub fn without_empty_word(words: Vec<String>) -> Vec<String> {
+    if words == [""] { Vec::new() } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn oci_and_docker_say_the_same() {
+        let keys = json!({"Env": ["A=1"], "Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "alice",
+            "Volumes": {"/v": {}}, "StopSignal": "SIGTERM", "Labels": {"k": "v"}});
+        let oci = ImageConfig::parse(&json!({"architecture": "amd64", "config": keys})).unwrap();
+        assert_eq!(oci, ImageConfig::parse(&json!({"Architecture": "amd64", "Config": keys})).unwrap());
+        let bare = ImageConfig::parse(&keys).unwrap();
+        assert_eq!(ImageConfig { facts: Vec::new(), ..oci.clone() }, bare);
+        let (mut spec, mut container) =
+            (Spec::new(json!({"process": {"env": ["A=0"], "args": ["sh"]}})), Container::default());
+        oci.apply(&mut spec, &mut container).unwrap();
+        assert_eq!(spec.args(), ["/e", "c"]);
+        assert_eq!((spec.cwd(), spec.texts("process.env")), ("/w", vec!["A=1".to_owned()]));
+        assert_eq!(container.user.as_deref(), Some("alice"));
+        assert_eq!(oci.volumes, ["/v"]);
+    }
+
+    #[test]
+    fn wrong_types_are_named_with_their_path() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"config": {"Env": "A=1"}}), "config.Env: an array is wanted, not the string \"A=1\""),
+            (json!({"config": {"Cmd": [1]}}), "config.Cmd: a string in the array is wanted, not the number 1"),
+            (json!({"config": {"Volumes": []}}), "config.Volumes: an object is wanted, not an array"),
+            (json!({"config": 5}), "config: an object is wanted, not the number 5"),
+            (json!({"layers": []}), "not an image config"),
+        ];
+        for (document, message) in cases {
+            let error = ImageConfig::parse(&document).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        assert_eq!(ImageConfig::parse(&json!({"config": null})).unwrap(), ImageConfig::default());
+        assert!(
+            ImageConfig::parse(&json!({"rootfs": {}})).is_ok() && ImageConfig::parse(&json!({})).is_err()
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Values of the flags for limits: sizes with a unit, processors, weights, rlimits.
+
+use anyhow::{Context, bail};
+
+/// Bytes of a size with a unit: `512m`, `1.5g`; `-1` is no limit where that has a meaning.
+///
+/// # Errors
+/// When it is no such number.
+pub fn bytes(text: &str) -> Result<i64, String> {
+    let lower = text.to_ascii_lowercase();
+    let number = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
+    let (number, shift) = match number.chars().last() {
+        Some('k') => (&number[..number.len() - 1], 10),
+        Some('m') => (&number[..number.len() - 1], 20),
+        Some('g') => (&number[..number.len() - 1], 30),
+        Some('t') => (&number[..number.len() - 1], 40),
+        Some('p') => (&number[..number.len() - 1], 50),
+        _ => (number, 0),
+    };
+    // One blank may separate the number from its unit, as in Go's units.
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    const WANTED: &str = "expected a number, or one with k, m, g, t or p";
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let unit: i64 = 1 << shift;
+    let value: i64 = whole.parse().map_err(|_| WANTED)?;
+    let bytes = value.checked_mul(unit).ok_or("more than 63 bits hold")?;
+    // Go's libraries take a fraction too; nobody means one of more digits than this.
+    if fraction.is_empty()
+        || fraction.len() > 6
+        || !fraction.bytes().all(|b| b.is_ascii_digit())
+        || bytes < 0 && number.contains('.')
+    {
+        return Err(WANTED.into());
+    }
+    let part: i64 = fraction.parse().map_err(|_| WANTED)?;
+    // 10^6 times the largest unit, 2^50, is more than 63 bits hold.
+    let part = i128::from(part) * i128::from(unit) / 10_i128.pow(fraction.len() as u32);
+    let part = i64::try_from(part).map_err(|_| WANTED)?;
+    bytes.checked_add(part).ok_or_else(|| "more than 63 bits hold".into())
+}
+
+/// Reads a size that cannot be below 0.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn size(text: &str) -> Result<i64, String> {
+    bytes(text).and_then(|size| if size < 0 { Err("expected a size from 0 on".into()) } else { Ok(size) })
+}
+
+/// Reads a number of processors; podman takes one that is not above 0 for no limit.
+///
+/// # Errors
+/// Returns what was expected. The kernel refuses a quota below 1 ms.
+pub fn cpus(arg: &str) -> Result<f64, String> {
+    match arg.parse::<f64>() {
+        Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
+        Ok(n) if n <= 0.0 => Ok(0.0),
+        _ => Err("expected a number from 0.01 on, or 0 for no limit".into()),
+    }
+}
+
+/// Reads a weight of block I/O; 0 is none.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn blkio_weight(arg: &str) -> Result<u16, String> {
+    match arg.parse() {
+        Ok(n) if n == 0 || (10..=1000).contains(&n) => Ok(n),
+        _ => Err("expected a weight from 10 to 1000, or 0 for none".into()),
+    }
+}
+
+const RLIMITS: [&str; 16] = [
+    "AS",
+    "CORE",
+    "CPU",
+    "DATA",
+    "FSIZE",
+    "LOCKS",
+    "MEMLOCK",
+    "MSGQUEUE",
+    "NICE",
+    "NOFILE",
+    "NPROC",
+    "RSS",
+    "RTPRIO",
+    "RTTIME",
+    "SIGPENDING",
+    "STACK",
+];
+
+/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit.
+pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
+    let (name, limits) = text.split_once('=').context("expected NAME=SOFT[:HARD]")?;
+    let Some(kind) = rlimit_type(name) else {
+        bail!("{name} is not one of {}", RLIMITS.join(" ").to_lowercase());
+    };
+    let number = |n: &str| match n {
+        "-1" | "unlimited" => Ok(u64::MAX),
+        n => n.parse().with_context(|| format!("expected a number, -1 or unlimited, found {n}")),
+    };
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if soft > hard {
+        bail!("the soft limit is above the hard one");
+    }
+    Ok((kind, soft, hard))
+}
+
+/// The type of a limit as the runtime-spec has it, from its name in any case, with or without `RLIMIT_`.
+pub fn rlimit_type(name: &str) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
+    RLIMITS.contains(&short).then(|| format!("RLIMIT_{short}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_an_end() {
+        for (text, expected) in [
+            ("0", 0),
+            ("512", 512),
+            ("10m", 10 << 20),
+            ("1G", 1 << 30),
+            ("2kb", 2048),
+            ("1MiB", 1 << 20),
+            ("-1", -1),
+            ("1.5g", 3 << 29),
+            ("0.25k", 256),
+            ("1.5", 1),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "m",
+            "1x",
+            "9223372036854775807k",
+            "1.5.1g",
+            ".5g",
+            "1.g",
+            "1.-5g",
+            "-1.5g",
+            "1.0000001t",
+            "8388607.9999999t",
+            "é",
+        ] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ulimits_are_named_as_in_the_shell() {
+        assert_eq!(ulimit("nofile=10:20").unwrap(), ("RLIMIT_NOFILE".into(), 10, 20));
+        assert_eq!(ulimit("RLIMIT_CORE=unlimited").unwrap(), ("RLIMIT_CORE".into(), u64::MAX, u64::MAX));
+        for bad in ["nofile", "nofile=", "x=1", "core=2:1", "core=-2"] {
+            assert!(ulimit(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The notations of flag values: text becomes a value, without a look at the input or the rules.
+
+pub mod boolean;
+pub mod compat;
+pub mod csv;
+pub mod device;
+pub mod engine;
+pub mod id_map;
+pub mod limits;
+pub mod mounts;
+pub mod namespace;
+pub mod oci_runtime_tool;
+pub mod process;
+pub mod secret;
+pub mod user;
+pub mod user_namespace;

@@ -1,0 +1,110 @@
+//! Values of the flags for the process: terminal size, personality, umask, signal.
+
+/// `WIDTHxHEIGHT` of a terminal; oci-runtime-tool has a colon there.
+///
+/// # Errors
+/// With what is wanted.
+pub fn terminal_size(arg: &str) -> Result<(u64, u64), String> {
+    let (width, height) = arg.split_once(['x', ':']).ok_or("WIDTHxHEIGHT is wanted")?;
+    match (width.parse(), height.parse()) {
+        (Ok(width), Ok(height)) => Ok((width, height)),
+        _ => Err("WIDTHxHEIGHT is wanted".into()),
+    }
+}
+
+/// A domain of the kernel's personality, as the runtime-spec has it.
+///
+/// # Errors
+/// With what is wanted.
+pub fn personality(arg: &str) -> Result<String, String> {
+    match arg.to_ascii_uppercase() {
+        domain if domain == "LINUX" || domain == "LINUX32" => Ok(domain),
+        _ => Err("LINUX or LINUX32 is wanted".into()),
+    }
+}
+
+/// A umask in octal; podman allows four digits.
+///
+/// # Errors
+/// With what is wanted.
+pub fn umask(arg: &str) -> Result<String, String> {
+    let octal = (1..=4).contains(&arg.len()) && arg.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if octal { Ok(arg.to_owned()) } else { Err("1 to 4 octal digits are wanted".into()) }
+}
+
+/// Reads a signal, a number or a name in any case with or without `SIG`.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn signal(arg: &str) -> Result<u64, String> {
+    if let Ok(number) = arg.parse() {
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err("expected a signal from 1 to 64".into())
+        };
+    }
+    let name = arg.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    // Real-time signals are counted from the first one that the C library leaves to programs, or from the last one.
+    const FIRST: i64 = 34;
+    const LAST: i64 = 64;
+    let real_time = if let Some(offset) = name.strip_prefix("RTMIN") {
+        Some(offset_of(offset, '+').map(|n| FIRST + n))
+    } else {
+        name.strip_prefix("RTMAX").map(|offset| offset_of(offset, '-').map(|n| LAST - n))
+    };
+    const NONE: &str = "not a signal";
+    match real_time {
+        Some(number) => {
+            let number = number.filter(|n| (FIRST..=LAST).contains(n)).ok_or(NONE)?;
+            u64::try_from(number).map_err(|_| NONE.into())
+        }
+        None => {
+            // Second names that the crate does not know.
+            let name = match name {
+                "CLD" => "CHLD",
+                "POLL" => "IO",
+                "IOT" => "ABRT",
+                name => name,
+            };
+            format!("SIG{name}")
+                .parse::<nix::sys::signal::Signal>()
+                .map(|s| s as u64)
+                .map_err(|_| NONE.into())
+        }
+    }
+}
+
+/// Reads the offset after `RTMIN` or `RTMAX`.
+fn offset_of(text: &str, sign: char) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let digits = text.strip_prefix(sign)?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        #[rustfmt::skip]
+        let cases = [
+            ("9", 9), ("09", 9), ("+9", 9), ("TERM", 15), ("term", 15), ("sigquit", 3), ("SIGRTMIN+3", 37), ("RTMIN", 34), ("rtmin+15", 49),
+            ("SIGRTMAX-1", 63), ("sigrtmax-14", 50), ("RTMAX", 64), ("SIGCLD", 17), ("SIGIOT", 6), ("POLL", 29), ("STKFLT", 16),
+        ];
+        for (text, number) in cases {
+            assert_eq!(signal(text), Ok(number), "{text}");
+        }
+        for bad in [
+            "", "0", "65", "SIGFOO", "SIG9", "RTMIN+99", "RTMIN+x", "RTMIN-1", "RTMAX+1", "RTMAX-40",
+            "RTMIN++1", "UNUSED",
+        ] {
+            assert!(signal(bad).is_err(), "{bad}");
+        }
+    }
+}

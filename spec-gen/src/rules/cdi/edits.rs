@@ -1,0 +1,120 @@
+//! What an edit does to the spec.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::rules::cdi::container_edits::{DeviceNode, Edits, HookEdit, MountEdit};
+use crate::rules::devices::{self, Node};
+use crate::runtime_spec::{Spec, env, mounts};
+
+/// The stages a hook can have.
+pub const HOOKS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// Makes the edits of a file or a device, but for its hooks.
+///
+/// # Errors
+/// Names the edit that cannot be made.
+pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
+    for entry in &edits.env {
+        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            bail!("env: {entry:?}: NAME=VALUE is wanted");
+        };
+        env::set(spec, name, value);
+    }
+    for node in &edits.device_nodes {
+        add_device(spec, node).with_context(|| format!("deviceNodes: {}", node.path))?;
+    }
+    for device in &edits.net_devices {
+        spec.object("linux.netDevices")
+            .insert(device.host_interface_name.clone(), json!({ "name": device.name }));
+    }
+    for edit in &edits.mounts {
+        mounts::check_destination(&edit.container_path)?;
+        mounts::remove(spec, &edit.container_path);
+        spec.mounts_mut().push(edit.to_value());
+    }
+    for hook in &edits.hooks {
+        if !HOOKS.contains(&hook.hook_name.as_str()) {
+            bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, HOOKS.join(", "));
+        }
+    }
+    if let Some(rdt) = &edits.intel_rdt {
+        spec.set("linux.intelRdt", Value::Object(rdt.clone()));
+    }
+    for gid in edits.additional_gids.iter().filter(|gid| **gid != 0) {
+        spec.add_gid(*gid);
+    }
+    Ok(())
+}
+
+impl MountEdit {
+    fn to_value(&self) -> Value {
+        let mut options = self.options.clone();
+        // A host path without a type is a bind mount, which a runtime sees by an option only.
+        if self.kind.is_none() && !options.iter().any(|o| o == "bind" || o == "rbind") {
+            options.push("rbind".into());
+        }
+        let mut mount = json!({ "destination": self.container_path, "source": self.host_path });
+        if let Some(kind) = &self.kind {
+            mount["type"] = json!(kind);
+        }
+        mounts::set_options(&mut mount, options);
+        mount
+    }
+}
+
+impl HookEdit {
+    /// The hook as the runtime-spec writes it.
+    pub fn to_value(&self) -> Value {
+        let mut hook = json!({ "path": self.path });
+        if !self.args.is_empty() {
+            hook["args"] = json!(self.args);
+        }
+        if !self.env.is_empty() {
+            hook["env"] = json!(self.env);
+        }
+        if let Some(timeout) = self.timeout {
+            hook["timeout"] = json!(timeout);
+        }
+        hook
+    }
+}
+
+/// Adds a device node; what the file leaves open is the host's, and its owner the process.
+fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
+    let host = node.host_path.as_deref().unwrap_or(&node.path);
+    let (mut kind, mut major, mut minor) = (node.kind.clone(), node.major, node.minor);
+    if kind.is_none() || kind.as_deref() != Some("p") && (major.is_none() || minor.is_none()) {
+        let found = Node::read(Path::new(host)).with_context(|| host.to_owned())?;
+        let Some(found) = found else { bail!("{host}: not a device node") };
+        if kind.as_deref().is_some_and(|k| k != found.kind) {
+            bail!("{host}: is of type {}, not {}", found.kind, kind.unwrap_or_default());
+        }
+        kind = Some(found.kind.to_owned());
+        major = major.or(Some(found.major));
+        minor = minor.or(Some(found.minor));
+    }
+    let kind = kind.unwrap_or_default();
+    let mut device = json!({ "path": node.path, "type": kind });
+    if kind != "p" {
+        device["major"] = json!(major);
+        device["minor"] = json!(minor);
+    }
+    if let Some(mode) = node.file_mode {
+        device["fileMode"] = json!(mode);
+    }
+    for (key, given) in [("uid", node.uid), ("gid", node.gid)] {
+        let own = spec.get(&format!("process.user.{key}")).and_then(Value::as_u64).filter(|id| *id > 0);
+        if let Some(id) = given.map(u64::from).or(own) {
+            device[key] = json!(id);
+        }
+    }
+    devices::put_value(spec, device);
+    if let (Some(major), Some(minor)) = (major, minor) {
+        devices::allow(spec, &kind, major, minor, node.permissions.as_deref().unwrap_or("rwm"));
+    }
+    Ok(())
+}

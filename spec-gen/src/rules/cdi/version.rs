@@ -1,0 +1,71 @@
+//! The versions of the CDI format, and what each brought.
+//!
+//! A file that uses what its version does not have is refused, as by podman's reader (container-device-interface,
+//! `MinimumRequiredVersion`): another reader of the same file may pass over what it does not know, and give the container a
+//! device without its groups.
+
+use anyhow::bail;
+
+use crate::rules::cdi::container_edits::{DeviceNode, Edits, MountEdit};
+
+/// Versions of the format, oldest first. A file of a newer one may need edits we do not know.
+const VERSIONS: [&str; 10] =
+    ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0"];
+
+/// What a file uses.
+pub struct Uses<'a> {
+    /// The class of its kind.
+    pub class: &'a str,
+    /// Annotations of the file or a device.
+    pub annotations: bool,
+    pub devices: Vec<&'a str>,
+    pub edits: Vec<&'a Edits>,
+}
+
+/// Checks that the version is known and has what the file uses.
+///
+/// # Errors
+/// Names the part that came later.
+pub fn check(version: &str, uses: &Uses<'_>) -> anyhow::Result<()> {
+    let rank = |version: &str| VERSIONS.iter().position(|v| *v == version);
+    let Some(own) = rank(version) else {
+        bail!("cdiVersion: {version:?} is not known, {} is the latest that is", VERSIONS[VERSIONS.len() - 1]);
+    };
+    let any = |what: fn(&Edits) -> bool| uses.edits.iter().any(|e| what(e));
+    let rdt = |e: &Edits, keys: &[&str]| {
+        e.intel_rdt.as_ref().is_some_and(|rdt| keys.iter().any(|key| rdt.contains_key(*key)))
+    };
+    let later = [
+        ("1.1.0", "netDevices", any(|e| !e.net_devices.is_empty())),
+        (
+            "1.1.0",
+            "intelRdt.schemata and enableMonitoring",
+            uses.edits.iter().any(|e| rdt(e, &["schemata", "enableMonitoring"])),
+        ),
+        ("0.7.0", "intelRdt", any(|e| e.intel_rdt.is_some())),
+        ("0.7.0", "additionalGids", any(|e| !e.additional_gids.is_empty())),
+        ("0.6.0", "annotations", uses.annotations),
+        ("0.6.0", "a dot in the class of a kind", uses.class.contains('.')),
+        ("0.5.0", "hostPath of deviceNodes", any(|e| e.device_nodes.iter().any(has_host_path))),
+        ("0.5.0", "a device name that begins with a digit", uses.devices.iter().any(|d| digit_first(d))),
+        ("0.4.0", "type of mounts", any(|e| e.mounts.iter().any(has_type))),
+    ];
+    for (since, what, used) in later {
+        if used && rank(since) > Some(own) {
+            bail!("cdiVersion: {version} does not have {what}, {since} has");
+        }
+    }
+    Ok(())
+}
+
+fn has_host_path(node: &DeviceNode) -> bool {
+    node.host_path.is_some()
+}
+
+fn has_type(mount: &MountEdit) -> bool {
+    mount.kind.is_some()
+}
+
+fn digit_first(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_digit())
+}

@@ -1,0 +1,295 @@
+//! Device nodes and the cgroup rules that let the container use them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use cli::usage;
+use nix::sys::stat::{major, minor};
+use serde_json::{Value, json};
+
+use crate::job::Job;
+use crate::notation::device::{DeviceFlag, is_device_name};
+use crate::runtime_spec::mounts::{self, Mount};
+use crate::runtime_spec::{Spec, namespaces};
+
+const DEVICES: &str = "linux.devices";
+
+const RULES: &str = "linux.resources.devices";
+
+/// A device node of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `c`, `b` or `p`.
+    pub kind: &'static str,
+    pub major: u64,
+    pub minor: u64,
+    /// As `stat` has it, with the type: podman writes it so and the runtimes mask it.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Node {
+    /// Reads a device node; `None` when the file is none.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn read(path: &Path) -> io::Result<Option<Node>> {
+        let meta = fs::metadata(path)?;
+        Ok(Node::of(&meta))
+    }
+
+    fn of(meta: &fs::Metadata) -> Option<Node> {
+        let file_type = meta.file_type();
+        let kind = if file_type.is_char_device() {
+            "c"
+        } else if file_type.is_block_device() {
+            "b"
+        } else if file_type.is_fifo() {
+            "p"
+        } else {
+            return None;
+        };
+        let rdev = if kind == "p" { 0 } else { meta.rdev() };
+        Some(Node {
+            kind,
+            major: major(rdev),
+            minor: minor(rdev),
+            mode: meta.mode(),
+            uid: meta.uid(),
+            gid: meta.gid(),
+        })
+    }
+
+    fn to_value(&self, path: &str) -> Value {
+        json!({
+            "path": path, "type": self.kind, "major": self.major, "minor": self.minor,
+            "fileMode": self.mode, "uid": self.uid, "gid": self.gid
+        })
+    }
+}
+
+/// Applies `--device` and its rules.
+///
+/// # Errors
+/// When a device is not there.
+pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.devices;
+    let with_rule = namespaces::find(&job.spec, "user").is_none();
+    for flag in args.device.iter().filter(|d| !is_device_name(d)) {
+        let wanted = DeviceFlag::parse(flag)?;
+        if job.container.rootless {
+            bind(&mut job.spec, &wanted)?;
+        } else {
+            add(&mut job.spec, &wanted, with_rule)?;
+        }
+    }
+    for rule in &args.device_cgroup_rule {
+        add_rule(&mut job.spec, rule)?;
+    }
+    job.trace.because(&job.spec, || "--device".into());
+    Ok(())
+}
+
+/// Adds a device, or all devices below a directory.
+///
+/// # Errors
+/// When there is none.
+pub fn add(spec: &mut Spec, wanted: &DeviceFlag, with_rule: bool) -> anyhow::Result<()> {
+    let shown = || format!("--device {}", wanted.source);
+    let source = Path::new(&wanted.source);
+    if fs::metadata(source).with_context(shown)?.is_dir() {
+        let mut found = Vec::new();
+        walk(source, &mut found).with_context(shown)?;
+        for (path, node) in found {
+            let below = path.strip_prefix(wanted.source.as_str()).unwrap_or(&path);
+            let path = format!("{}{below}", wanted.destination.trim_end_matches('/'));
+            put(spec, &path, &node, with_rule.then_some(wanted.access.as_str()));
+        }
+        return Ok(());
+    }
+    match Node::read(source).with_context(shown)? {
+        Some(node) => {
+            put(spec, &wanted.destination, &node, with_rule.then_some(wanted.access.as_str()));
+            Ok(())
+        }
+        None => bail!("--device {}: not a device node", wanted.source),
+    }
+}
+
+fn put(spec: &mut Spec, path: &str, node: &Node, access: Option<&str>) {
+    put_value(spec, node.to_value(path));
+    if let Some(access) = access {
+        allow(spec, node.kind, node.major, node.minor, access);
+    }
+}
+
+/// Adds a device, or puts it in the place of the one at the same path.
+pub fn put_value(spec: &mut Spec, device: Value) {
+    let devices = spec.list_mut(DEVICES);
+    match devices.iter_mut().find(|d| d["path"] == device["path"]) {
+        Some(there) => *there = device,
+        None => devices.push(device),
+    }
+}
+
+/// Adds a rule to the device cgroup; a rule that is there is not doubled.
+pub fn allow(spec: &mut Spec, kind: &str, major: u64, minor: u64, access: &str) {
+    if matches!(kind, "b" | "c") {
+        let rule = json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access });
+        let rules = spec.list_mut(RULES);
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+}
+
+/// Reads `--device-cgroup-rule`: `TYPE MAJOR:MINOR ACCESS`, `*` for any number.
+///
+/// # Errors
+/// When it is anything else.
+pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+    let parts: Vec<&str> = flag.split_whitespace().collect();
+    let rule = match parts[..] {
+        [kind @ ("a" | "b" | "c"), numbers, access]
+            if access.chars().all(|c| "rwm".contains(c)) && !access.is_empty() =>
+        {
+            numbers.split_once(':').and_then(|(major, minor)| {
+                let mut rule = json!({ "allow": true, "type": kind });
+                // A number that is left out is every number.
+                for (key, number) in [("major", major), ("minor", minor)] {
+                    if number != "*" {
+                        rule[key] = json!(number.parse::<u32>().ok()?);
+                    }
+                }
+                rule["access"] = json!(access);
+                Some(rule)
+            })
+        }
+        _ => None,
+    };
+    let rule = rule.ok_or_else(|| {
+        usage(format!(
+            "--device-cgroup-rule {flag:?}: 'TYPE MAJOR:MINOR ACCESS' is wanted, as 'c 10:200 rwm'"
+        ))
+    })?;
+    spec.list_mut(RULES).push(rule);
+    Ok(())
+}
+
+/// Binds a device of the host: an ordinary user can make no device nodes.
+///
+/// # Errors
+/// When it is not there.
+pub fn bind(spec: &mut Spec, wanted: &DeviceFlag) -> anyhow::Result<()> {
+    fs::metadata(&wanted.source).with_context(|| format!("--device {}", wanted.source))?;
+    let access = if wanted.access.contains('w') { "rw" } else { "ro" };
+    mounts::put(spec, &bind_mount(&wanted.source, &wanted.destination, access));
+    Ok(())
+}
+
+fn bind_mount(source: &str, destination: &str, access: &str) -> Mount {
+    Mount::bind(source, destination, &["slave", "nosuid", "noexec", access, "rbind"])
+}
+
+/// Binds every device of the host before all other mounts, for an ordinary user's privileged container. Consoles stay
+/// outside, and so does /dev/ptmx: the host's would give out terminals of the host.
+///
+/// # Errors
+/// When /dev cannot be read.
+pub fn bind_all(spec: &mut Spec) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    walk(Path::new("/dev"), &mut found).context("/dev")?;
+    found.retain(|(path, _)| {
+        !matches!(path.as_str(), "/dev/ptmx" | "/dev/tty")
+            && !is_console(path)
+            && mounts::find(spec, path).is_none()
+    });
+    let mut all: Vec<Value> = found.iter().map(|(path, _)| bind_mount(path, path, "rw").to_value()).collect();
+    all.append(spec.mounts_mut());
+    *spec.mounts_mut() = all;
+    spec.remove(RULES);
+    Ok(())
+}
+
+/// A virtual console: /dev/tty1 and so on.
+fn is_console(path: &str) -> bool {
+    path.strip_prefix("/dev/tty").is_some_and(|n| n.parse::<u16>().is_ok())
+}
+
+/// Adds every device of the host, for a privileged container. In systemd mode the consoles stay
+/// outside, or systemd starts a login on the host's.
+///
+/// # Errors
+/// When /dev cannot be read.
+pub fn add_all(spec: &mut Spec, systemd: bool) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    walk(Path::new("/dev"), &mut found).context("/dev")?;
+    for (path, node) in found {
+        if !(systemd && is_console(&path)) {
+            put_value(spec, node.to_value(&path));
+        }
+    }
+    spec.set(RULES, json!([{ "allow": true, "access": "rwm" }]));
+    Ok(())
+}
+
+/// The device nodes below a directory in the order of their names.
+fn walk(dir: &Path, found: &mut Vec<(String, Node)>) -> io::Result<()> {
+    // Other instances of file systems, and what belongs to other containers.
+    const SKIPPED: [&str; 6] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"];
+    let mut names: Vec<_> =
+        fs::read_dir(dir)?.map(|e| e.map(|e| e.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    for name in names {
+        let path = dir.join(&name);
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            // Devices come and go.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        if meta.is_dir() {
+            if !SKIPPED.iter().any(|s| name == *s) {
+                walk(&path, found)?;
+            }
+        } else if let (Some(node), Some(path)) = (Node::of(&meta), path.to_str()) {
+            if name != "console" {
+                found.push((path.to_owned(), node));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_brings_its_rule_and_replaces_its_namesake() {
+        let mut spec = Spec::new(json!({"linux": {"devices": [{"path": "/dev/x", "type": "b"}]}}));
+        let wanted = DeviceFlag::parse("/dev/null:/dev/x:rw").unwrap();
+        add(&mut spec, &wanted, true).unwrap();
+        add(&mut spec, &wanted, true).unwrap();
+        assert_eq!(spec.list(DEVICES).len(), 1);
+        assert_eq!(spec.list(DEVICES)[0]["minor"], 3);
+        assert_eq!(
+            spec.list(RULES),
+            [json!({"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rw"})]
+        );
+    }
+
+    #[test]
+    fn rules_are_three_fields() {
+        let mut spec = Spec::new(json!({}));
+        add_rule(&mut spec, "c 10:* rwm").unwrap();
+        assert_eq!(spec.list(RULES), [json!({"allow": true, "type": "c", "major": 10, "access": "rwm"})]);
+        for bad in ["", "c 10 rwm", "x 1:1 r", "c 1:1 q", "c 1:1:1 r", "c -1:1 r"] {
+            assert!(add_rule(&mut spec, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Files of hooks, in the format of podman's oci-hooks(5): 1.0.0 and the older one without a version.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context, bail};
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::json_fields::{describe, typed};
+use crate::rules::hooks::hook::{Hook, When};
+
+const STAGES: [&str; 7] =
+    ["precreate", "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Current {
+    #[serde(rename = "version")]
+    _version: String,
+    hook: Program,
+    when: CurrentWhen,
+    stages: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Program {
+    path: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<String>,
+    timeout: Option<i32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CurrentWhen {
+    always: Option<bool>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    commands: Vec<String>,
+    #[serde(rename = "hasBindMounts")]
+    has_bind_mounts: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Old {
+    #[serde(rename = "version")]
+    _version: Option<String>,
+    hook: String,
+    #[serde(default)]
+    arguments: Vec<String>,
+    #[serde(default, alias = "stage")]
+    stages: Vec<String>,
+    #[serde(default, alias = "cmd")]
+    cmds: Vec<String>,
+    #[serde(default, alias = "annotation")]
+    annotations: Vec<String>,
+    hasbindmounts: Option<bool>,
+}
+
+/// Reads the hooks of the directories; a file in a later directory replaces one of the same name. A
+/// hook whose program is not there is left out with a warning: podman leaves it out without one.
+///
+/// # Errors
+/// Names the file and what is wrong in it.
+pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for dir in dirs {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e).with_context(|| cli::name(dir)),
+        };
+        for entry in entries {
+            let path = entry.with_context(|| cli::name(dir))?.path();
+            if path.extension().is_some_and(|e| e == "json") {
+                files.insert(cli::name(path.file_name().unwrap_or_default()), path);
+            }
+        }
+    }
+    let mut named: Vec<(String, PathBuf)> = files.into_iter().collect();
+    named.sort_by_key(|(name, _)| name.to_lowercase());
+    let (mut hooks, mut missing) = (Vec::new(), Vec::new());
+    for (_, path) in named {
+        let shown = cli::name(&path);
+        let hook = read_file(&path).with_context(|| shown.clone())?;
+        let program = hook.hook["path"].as_str().unwrap_or_default();
+        if Path::new(program).exists() {
+            hooks.push(hook);
+        } else {
+            missing.push(format!("{shown}: {program}: no such file, the hook is left out"));
+        }
+    }
+    Ok((hooks, missing))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Hook> {
+    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 1 << 20)?;
+    read_text(&text, cli::name(path))
+}
+
+/// Reads one hook; `file` is its name for messages.
+///
+/// # Errors
+/// What is wrong in it.
+pub fn read_text(text: &[u8], file: String) -> anyhow::Result<Hook> {
+    parse(checkpoint::json::document(text)?, file)
+}
+
+pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
+    let version = match value.get("version") {
+        None => "0.1.0".to_owned(),
+        Some(Value::String(version)) => version.clone(),
+        Some(other) => bail!("version: a string is wanted, not {}", describe(other)),
+    };
+    let (program, when, stages) = match version.as_str() {
+        "1.0.0" => {
+            let c: Current = typed(&value)?;
+            let when = When {
+                always: c.when.always,
+                bind_mounts: c.when.has_bind_mounts,
+                annotations: pairs(c.when.annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())))?,
+                commands: regexes(&c.when.commands, "when.commands")?,
+                any: false,
+            };
+            (c.hook, when, c.stages)
+        }
+        "0.1.0" => old(value)?,
+        other => bail!("version {other:?} is not one of 1.0.0, 0.1.0"),
+    };
+    if program.path.is_empty() {
+        bail!("hook.path: missing");
+    }
+    if !program.path.starts_with('/') {
+        bail!("hook.path: {}: an absolute path is wanted", program.path);
+    }
+    if stages.is_empty() {
+        bail!("stages: missing");
+    }
+    if let Some(unknown) = stages.iter().find(|s| !STAGES.contains(&s.as_str())) {
+        bail!("stages: {unknown:?} is not one of {}", STAGES.join(", "));
+    }
+    if when.always.is_none()
+        && when.bind_mounts.is_none()
+        && when.annotations.is_empty()
+        && when.commands.is_empty()
+    {
+        bail!("when: there is no condition");
+    }
+    Ok(Hook { file, hook: program.into_value(), when, stages })
+}
+
+fn old(value: Value) -> anyhow::Result<(Program, When, Vec<String>)> {
+    // The keys of the older format may hold one string or a list of them.
+    let mut value = value;
+    for key in ["stage", "stages", "cmd", "cmds", "annotation", "annotations", "arguments"] {
+        if let Some(one @ Value::String(_)) = value.get(key) {
+            value[key] = json!([one]);
+        }
+    }
+    let o: Old = typed(&value)?;
+    let any_value = o.annotations.iter().map(|v| (".*", v.as_str()));
+    let when = When {
+        always: None,
+        bind_mounts: o.hasbindmounts,
+        annotations: pairs(any_value)?,
+        commands: regexes(&o.cmds, "cmds")?,
+        any: true,
+    };
+    let mut args = o.arguments;
+    if !args.is_empty() {
+        args.insert(0, o.hook.clone());
+    }
+    Ok((Program { path: o.hook, args, env: Vec::new(), timeout: None }, when, o.stages))
+}
+
+impl Program {
+    fn into_value(self) -> Value {
+        let mut hook = Map::new();
+        hook.insert("path".into(), json!(self.path));
+        if !self.args.is_empty() {
+            hook.insert("args".into(), json!(self.args));
+        }
+        if !self.env.is_empty() {
+            hook.insert("env".into(), json!(self.env));
+        }
+        if let Some(timeout) = self.timeout {
+            hook.insert("timeout".into(), json!(timeout));
+        }
+        Value::Object(hook)
+    }
+}
+
+fn regexes(patterns: &[String], key: &str) -> anyhow::Result<Vec<Regex>> {
+    patterns
+        .iter()
+        .map(|p| Regex::new(p).with_context(|| format!("{key}: {p:?}: not a regular expression")))
+        .collect()
+}
+
+fn pairs<'a>(patterns: impl Iterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Vec<(Regex, Regex)>> {
+    let regex =
+        |p: &str| Regex::new(p).with_context(|| format!("annotations: {p:?}: not a regular expression"));
+    patterns.map(|(key, value)| Ok((regex(key)?, regex(value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_hook_file_is_named_by_its_fault() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"version": "2.0.0"}), "version \"2.0.0\" is not one of"),
+            (json!({"version": 1}), "version: a string is wanted"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": []}), "stages: missing"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": ["now"]}), "\"now\" is not one of"),
+            (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "an absolute path is wanted"),
+            (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "hook: missing field `path`"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"commands": ["("]}, "stages": ["prestart"]}), "\"(\": not a regular expression"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "there is no condition"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"allways": true}, "stages": ["prestart"]}), "when.allways: unknown field `allways`"),
+        ];
+        for (hook, message) in cases {
+            let error = parse(hook, "h".into()).err().map(|e| format!("{e:#}")).unwrap_or_default();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `--hook STAGE:PATH[,ARG...]`.
+
+use cli::usage;
+use serde_json::{Value, json};
+
+use crate::runtime_spec::{Spec, hooks};
+
+/// `--hook STAGE:PATH[,ARG...]`.
+///
+/// # Errors
+/// When the stage is unknown or the path not absolute.
+pub fn apply(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
+    const STAGES: [&str; 6] =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let mut wanted: Vec<(&str, Value)> = Vec::new();
+    for flag in flags {
+        let parsed =
+            flag.split_once(':').filter(|(stage, path)| STAGES.contains(stage) && path.starts_with('/'));
+        let Some((stage, command)) = parsed else {
+            return Err(usage(format!(
+                "--hook {flag}: STAGE:PATH[,ARG...] is wanted, STAGE one of {}",
+                STAGES.join(", ")
+            )));
+        };
+        let words: Vec<&str> = command.split(',').collect();
+        let mut hook = json!({ "path": words[0] });
+        if words.len() > 1 {
+            hook["args"] = json!(words);
+        }
+        wanted.push((stage, hook));
+    }
+    for stage in STAGES {
+        let of_stage: Vec<Value> =
+            wanted.iter().filter(|(s, _)| *s == stage).map(|(_, hook)| hook.clone()).collect();
+        if !of_stage.is_empty() {
+            hooks::add(spec, stage, of_stage);
+        }
+    }
+    Ok(())
+}

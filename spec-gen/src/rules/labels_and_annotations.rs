@@ -1,0 +1,53 @@
+//! The flags for labels and annotations, which a restored container's spec takes too.
+
+use crate::job::Job;
+use crate::rules::annotations;
+use crate::rules::security::{apparmor, selinux_fields};
+
+/// Applies the flags that a restored container's spec takes too: labels of this machine, annotations, version.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let Job { spec, trace, args, session, .. } = job;
+    let s = &args.security;
+    for (key, flag, value) in [
+        ("process.apparmorProfile", "--apparmor", &s.apparmor),
+        ("process.selinuxLabel", "--selinux-label", &s.selinux_label),
+        ("linux.mountLabel", "--mount-label", &s.mount_label),
+        ("ociVersion", "--oci-version", &args.input.oci_version),
+    ] {
+        match value.as_deref() {
+            None => {}
+            Some("") => {
+                spec.remove(key);
+            }
+            Some(value) => spec.set(key, value),
+        }
+        trace.because(spec, || flag.to_owned());
+    }
+    for (field, value) in &s.label_fields {
+        if !selinux_fields::set_field(spec, field, value)? {
+            session
+                .warn(format_args!("--security-opt label={field}:{value} ignored: the host has no SELinux"));
+        }
+        trace.because(spec, || format!("--security-opt label={field}:{value}"));
+    }
+    annotations::apply_flags(spec, trace, &args.hooks)?;
+    if let Some(signal) = args.hooks.stop_signal {
+        spec.annotate("org.opencontainers.image.stopSignal", signal.to_string());
+        spec.annotate("org.systemd.property.KillSignal", signal.to_string());
+    }
+    if let Some(timeout) = args.hooks.stop_timeout {
+        const TIMEOUT: &str = "org.systemd.property.TimeoutStopUSec";
+        match timeout.saturating_mul(1_000_000) {
+            // systemd's own default, as podman has it.
+            0 => {
+                spec.remove_annotation(TIMEOUT);
+            }
+            micros => spec.annotate(TIMEOUT, format!("uint64 {micros}")),
+        }
+    }
+    trace.because(spec, || "--stop-signal, --stop-timeout".into());
+    apparmor::settle(job)
+}

@@ -1,0 +1,60 @@
+//! `--read-only`, the tmpfs mounts that come with it, and `--rootfs-propagation`.
+
+use cli::usage;
+
+use crate::args::Args;
+use crate::notation::mounts::mount_options::{self, MountClass};
+use crate::notation::mounts::volume;
+use crate::path;
+use crate::rules::mounts::shm;
+use crate::runtime_spec::{Spec, mounts};
+
+/// Applies `--read-only` and the tmpfs mounts that come with it, `--shm-size`.
+///
+/// # Errors
+/// When there is no tmpfs on /dev/shm to size.
+pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()> {
+    let args = &all.mounts;
+    if let Some(read_only) = args.read_only {
+        spec.set("root.readonly", read_only);
+    }
+    match args.writable_tmpfs() {
+        Some(true) if spec.is_true("root.readonly") => {
+            for destination in ["/run", "/tmp", "/var/tmp"] {
+                if mounts::find(spec, destination).is_none() {
+                    mounts::put(
+                        spec,
+                        &volume::tmpfs(destination, mount_options::complete(Vec::new(), MountClass::Tmpfs)?),
+                    );
+                }
+            }
+        }
+        Some(false) if spec.is_true("root.readonly") => {
+            if let Some(dev) =
+                spec.mounts_mut().iter_mut().find(|m| path::clean(mounts::destination(m)) == "/dev")
+            {
+                let mut options: Vec<String> = mounts::options(dev).map(str::to_owned).collect();
+                if !options.iter().any(|o| o == "ro") {
+                    options.push("ro".into());
+                    mounts::set_options(dev, options);
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some(size) = args.shm_size {
+        shm::set_size(spec, all, size, is_libpod)?;
+    }
+    if let Some(propagation) = &args.rootfs_propagation {
+        const MODES: [&str; 8] =
+            ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+        if !MODES.contains(&propagation.as_str()) {
+            return Err(usage(format!(
+                "--rootfs-propagation {propagation}: one of {} is wanted",
+                MODES.join(", ")
+            )));
+        }
+        spec.set("linux.rootfsPropagation", propagation.as_str());
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The order of the mounts, and what follows from the complete list.
+
+use serde_json::{Value, json};
+
+use crate::input::rootfs::Rootfs;
+use crate::job::Job;
+use crate::path;
+use crate::runtime_spec::{Spec, mounts};
+
+/// What follows from a changed list of mounts.
+pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for destination in resolve_tmpfs(&mut job.spec, &job.rootfs)? {
+        job.session.warn(format_args!("{destination}: two tmpfs end there, the later one is kept"));
+    }
+    job.trace.because(&job.spec, || "links in the destinations of tmpfs mounts".into());
+    sort(&mut job.spec);
+    job.trace.because(&job.spec, || "parents are mounted before children".into());
+    root_propagation(&mut job.spec);
+    job.trace.because(&job.spec, || "mount propagation".into());
+    Ok(())
+}
+
+/// Resolves the symbolic links in the destinations of tmpfs mounts, as podman does: `--tmpfs /var/run`
+/// in an image whose /var/run leads to /run.
+///
+/// This comes before [`sort`]; podman does it after, so that a resolved path may stand before its parent.
+fn resolve_tmpfs(spec: &mut Spec, rootfs: &Rootfs) -> anyhow::Result<Vec<String>> {
+    let mut dropped = Vec::new();
+    if !spec.mounts().iter().any(|m| mounts::kind(m) == "tmpfs") {
+        return Ok(dropped);
+    }
+    for mount in spec.mounts_mut().iter_mut().filter(|m| mounts::kind(m) == "tmpfs") {
+        let resolved = rootfs.resolve(mounts::destination(mount))?;
+        if resolved != path::clean(mounts::destination(mount)) {
+            mount["destination"] = json!(resolved);
+        }
+    }
+    // Two destinations may have become one. The later one would hide the earlier.
+    let mounts = spec.mounts_mut();
+    for i in (0..mounts.len()).rev() {
+        let hidden = mounts::kind(&mounts[i]) == "tmpfs"
+            && mounts[i + 1..].iter().any(|m| {
+                mounts::kind(m) == "tmpfs"
+                    && path::clean(mounts::destination(m)) == path::clean(mounts::destination(&mounts[i]))
+            });
+        if hidden {
+            dropped.push(mounts::destination(&mounts.remove(i)).to_owned());
+        }
+    }
+    dropped.reverse();
+    Ok(dropped)
+}
+
+/// Parents before children; mounts of one depth keep their order.
+///
+/// podman up to 5.5 sorts unstably and takes `/` for as deep as `/proc` (podman#26161).
+pub fn sort(spec: &mut Spec) {
+    let depth = |m: &Value| match path::clean(mounts::destination(m)).as_str() {
+        "/" => 0,
+        path => path.matches('/').count(),
+    };
+    if !spec.mounts().is_empty() {
+        spec.mounts_mut().sort_by_key(depth);
+    }
+}
+
+/// A mount that must be visible on the host side needs a root file system that lets it through.
+fn root_propagation(spec: &mut Spec) {
+    let mut found = None;
+    for option in spec.mounts().iter().flat_map(mounts::options) {
+        match (option, found) {
+            ("shared" | "rshared", _) => found = Some("shared"),
+            ("slave" | "rslave", None) => found = Some("rslave"),
+            _ => {}
+        }
+    }
+    if let Some(propagation) = found {
+        spec.set("linux.rootfsPropagation", propagation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(destinations: &[&str]) -> Spec {
+        let mounts: Vec<Value> =
+            destinations.iter().map(|d| json!({ "destination": d, "type": "tmpfs" })).collect();
+        Spec::new(json!({ "mounts": mounts }))
+    }
+
+    fn destinations(spec: &Spec) -> Vec<&str> {
+        spec.mounts().iter().map(mounts::destination).collect()
+    }
+
+    #[test]
+    fn parents_come_first_and_equals_keep_their_order() {
+        let mut spec = spec(&["/sys/fs/cgroup", "/z/", "/a/b", "/a", "/", "/proc"]);
+        sort(&mut spec);
+        assert_eq!(destinations(&spec), ["/", "/z/", "/a", "/proc", "/a/b", "/sys/fs/cgroup"]);
+    }
+
+    #[test]
+    fn the_strongest_propagation_wins() {
+        #[rustfmt::skip]
+        let cases = [
+            (vec!["rslave", "rshared"], Some("shared")), (vec!["shared", "slave"], Some("shared")),
+            (vec!["slave"], Some("rslave")), (vec!["rprivate", "unbindable"], None),
+        ];
+        for (options, propagation) in cases {
+            let mut spec = Spec::new(json!({"mounts": [{"destination": "/x", "options": options}]}));
+            root_propagation(&mut spec);
+            assert_eq!(spec.text("linux.rootfsPropagation"), propagation);
+        }
+    }
+}

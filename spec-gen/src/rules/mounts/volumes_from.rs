@@ -1,0 +1,100 @@
+//! `--volumes-from`: the volumes of another container, read from its config.
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use crate::input::container::Container;
+use crate::input::{self, InputKind};
+use crate::notation::mounts::volume::Volume;
+use crate::notation::mounts::volumes_from::VolumesFrom;
+use crate::path;
+use crate::rules::engine::bound_files;
+use crate::rules::process::init;
+use crate::runtime_spec::mounts::{self, Mount};
+
+/// The volumes, in the order of the other container's config.
+///
+/// podman takes bind mounts and named volumes; a tmpfs and an overlay are the other container's alone.
+///
+/// # Errors
+/// When the file is no container's config.
+pub fn read(flag: &VolumesFrom) -> anyhow::Result<Vec<Volume>> {
+    let file = if flag.file.is_dir() { flag.file.join("config.json") } else { flag.file.clone() };
+    let (value, name) = input::read_json(Some(&file), "a container config or a spec")?;
+    let found = match InputKind::of(&value, &name)? {
+        InputKind::ContainerConfig => {
+            of_config(value.as_object().context("an object")?).with_context(|| name.clone())?
+        }
+        _ => of_spec(&value),
+    };
+    for volume in &found {
+        mounts::check_destination(volume.destination()).with_context(|| name.clone())?;
+    }
+    Ok(found.into_iter().map(|volume| changed(flag, volume)).collect())
+}
+
+/// podman replaces all options by these, and so a volume that was `noexec` there is not here; only what is asked for
+/// changes.
+fn changed(flag: &VolumesFrom, mut volume: Volume) -> Volume {
+    let (Volume::Mount(Mount { options, .. }) | Volume::Named { options, .. }) = &mut volume else {
+        return volume;
+    };
+    options.retain(|o| !matches!(o.as_str(), "copy" | "nocopy"));
+    if let Some(access) = flag.access {
+        options.retain(|o| !matches!(o.as_str(), "ro" | "rw"));
+        options.insert(0, access.into());
+    }
+    if flag.relabel && !options.iter().any(|o| matches!(o.as_str(), "z" | "Z")) {
+        options.push("z".into());
+    }
+    volume
+}
+
+/// Of libpod's config: the bind mounts the user asked for, and the named volumes.
+fn of_config(map: &Map<String, Value>) -> anyhow::Result<Vec<Volume>> {
+    let other = Container::from_libpod(map)?;
+    let is_users =
+        |m: &&Mount| other.user_volumes.iter().any(|v| path::clean(v) == path::clean(&m.destination));
+    let binds = binds(map.get("spec"));
+    let mut found: Vec<Volume> = binds.iter().filter(is_users).cloned().map(Volume::Mount).collect();
+    for volume in &other.volumes {
+        let Volume::Named { name, destination, options, subpath } = volume else { continue };
+        // The other container's podman knows where it is; unless it is told by a flag, that counts.
+        found.push(match other.volume_dir(name).filter(|_| subpath.is_empty()) {
+            Some(dir) => Volume::Mount(Mount {
+                destination: destination.clone(),
+                kind: "bind".into(),
+                source: path::utf8(dir)?,
+                options: options.clone(),
+            }),
+            None => volume.clone(),
+        });
+    }
+    Ok(found)
+}
+
+/// Of a spec: the bind mounts but those of a container manager.
+fn of_spec(spec: &Value) -> Vec<Volume> {
+    let is_managers = |m: &&Mount| {
+        let destination = path::clean(&m.destination);
+        bound_files::file_name(&destination).is_some()
+            || destination == init::INIT
+            || ["/proc", "/sys", "/dev", "/run/secrets"].iter().any(|dir| path::is_below(&destination, dir))
+    };
+    let binds = binds(Some(spec));
+    binds.iter().filter(|m| !is_managers(m)).cloned().map(Volume::Mount).collect()
+}
+
+/// The bind mounts of a spec that have a path of the host.
+fn binds(spec: Option<&Value>) -> Vec<Mount> {
+    let list = spec.and_then(|s| s.get("mounts")).and_then(Value::as_array).into_iter().flatten();
+    let is_path = |m: &&Value| mounts::is_bind(m) && mounts::source(m).starts_with('/');
+    list.filter(is_path)
+        .map(|m| Mount {
+            destination: mounts::destination(m).to_owned(),
+            kind: "bind".into(),
+            source: mounts::source(m).to_owned(),
+            options: mounts::options(m).map(str::to_owned).collect(),
+        })
+        .collect()
+}

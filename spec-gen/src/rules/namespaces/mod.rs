@@ -1,0 +1,41 @@
+//! The namespaces of the container: its own, the host's, or those of other containers.
+
+pub mod hostname;
+pub mod id_maps;
+pub mod keep_id;
+pub mod modes;
+pub mod namespace_flags;
+pub mod own_ids;
+pub mod subordinate_ids;
+
+use serde_json::json;
+
+use crate::job::Job;
+use crate::notation::namespace::Peer;
+use crate::runtime_spec::id_map::IdMap;
+use crate::runtime_spec::namespaces;
+
+/// Adds the network namespace that the container engine makes.
+pub fn set_network(job: &mut Job<'_>) {
+    if job.container.create_netns {
+        let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty() && !job.container.late_netns);
+        namespaces::set(&mut job.spec, "network", path);
+        job.trace.because(&job.spec, || "network namespace made by the manager".into());
+    }
+}
+
+/// Joins the namespaces of the containers the config names.
+pub fn share(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for (kind, id) in job.container.shared.clone() {
+        let peer = Peer::find(&id, &job.args.namespaces.container_pid)?;
+        namespaces::set(&mut job.spec, kind, Some(&namespaces::of_process(peer.pid, kind)));
+        // A runtime wants mappings with a user namespace; those of the owner count.
+        if kind == "user" && job.spec.list("linux.uidMappings").is_empty() {
+            let one = IdMap { container: 0, host: 0, size: 1 }.to_value();
+            job.spec.set("linux.uidMappings", json!([one]));
+            job.spec.set("linux.gidMappings", json!([one]));
+        }
+        job.trace.because(&job.spec, || format!("{kind} namespace of container {id}"));
+    }
+    Ok(())
+}

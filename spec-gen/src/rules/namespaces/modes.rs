@@ -1,0 +1,77 @@
+//! Applies the mode of a namespace flag to a spec.
+
+use cli::Session;
+use serde_json::Value;
+
+use crate::notation::namespace::{Mode, Peer};
+use crate::runtime_spec::{Spec, namespaces, sysctl};
+
+/// Applies one namespace flag. Returns the kernel parameters that were dropped because they belong to a namespace that is
+/// the host's now.
+///
+/// # Errors
+/// Returns an error if a container is named whose PID is not known.
+pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<Vec<String>> {
+    apply_restored(spec, kind, mode, peers)?;
+    let dropped = if *mode == Mode::Host { leave_to_host(spec, kind) } else { Vec::new() };
+    // The name of a joined UTS namespace is its owner's: setting ours would rename that container too.
+    if kind == "uts" && *mode != Mode::Private {
+        spec.remove("hostname");
+    }
+    Ok(dropped)
+}
+
+/// Reports the kernel parameters that [`apply`] dropped.
+pub fn warn_of_dropped(session: &Session, kind: &str, dropped: Vec<String>) {
+    for key in dropped {
+        session.warn(format_args!(
+            "linux.sysctl: {key}: dropped, the container has no {kind} namespace of its own"
+        ));
+    }
+}
+
+/// Applies one namespace flag to the spec of a checkpoint: only paths change, a restored host name is CRIU's business.
+///
+/// # Errors
+/// When a container is named whose pid is not known.
+pub fn apply_restored(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<()> {
+    match mode {
+        Mode::Host => namespaces::remove(spec, kind),
+        Mode::Private => namespaces::set(spec, kind, None),
+        Mode::Path(path) => namespaces::set(spec, kind, Some(path)),
+        Mode::Container(id) => {
+            namespaces::set(spec, kind, Some(&namespaces::of_process(Peer::find(id, peers)?.pid, kind)))
+        }
+    }
+    Ok(())
+}
+
+/// Drops what a runtime refuses without a namespace of its own. Returns the names of the kernel parameters among it; the
+/// other values describe the namespace itself.
+fn leave_to_host(spec: &mut Spec, kind: &str) -> Vec<String> {
+    match kind {
+        // runc: "unable to set hostname without a private UTS namespace".
+        "uts" => {
+            spec.remove("hostname");
+            spec.remove("domainname");
+        }
+        "user" => {
+            spec.remove("linux.uidMappings");
+            spec.remove("linux.gidMappings");
+        }
+        _ => {}
+    }
+    // runc: "sysctl net.… is not allowed in the hosts network namespace".
+    let Some(parameters) = spec.get("linux.sysctl").and_then(Value::as_object) else { return Vec::new() };
+    let of_kind = |key: &&String| sysctl::namespace(key) == Some(kind);
+    let dropped: Vec<String> = parameters.keys().filter(of_kind).cloned().collect();
+    if dropped.is_empty() {
+        return dropped;
+    }
+    if dropped.len() == parameters.len() {
+        spec.remove("linux.sysctl");
+    } else {
+        spec.object("linux.sysctl").retain(|key, _| !dropped.contains(key));
+    }
+    dropped
+}

@@ -1,0 +1,134 @@
+//! `--subuidname` and `--subgidname`: a user namespace of the ids that /etc/subuid and /etc/subgid give a user.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::input::passwd::MAX_FILE;
+use crate::input::rootfs::read_host;
+use crate::runtime_spec::id_map::{IdMap, IdMaps};
+
+/// Ranges one user may have: the kernel takes no more lines in a map.
+const MAX_RANGES: usize = 340;
+
+/// The mappings of the two names. One name alone is that of both files, as in podman.
+///
+/// podman 5.4 looks the user up in the groups' file and the group in the users'.
+///
+/// # Errors
+/// When a file gives the name nothing.
+pub fn maps(user: Option<&str>, group: Option<&str>) -> anyhow::Result<Option<(IdMaps, Vec<String>)>> {
+    let (Some(user), Some(group)) = (user.or(group), group.or(user)) else { return Ok(None) };
+    let mut ignored = Vec::new();
+    let mut of = |file: &str, name: &str| -> anyhow::Result<Vec<IdMap>> {
+        let path = Path::new(file);
+        let text = read_host(path, MAX_FILE)?.unwrap_or_default();
+        let found = parse(&text, name, user_id(name), path, &mut ignored);
+        mapped(found).with_context(|| format!("{file}: {name}"))
+    };
+    let maps = IdMaps { uids: of("/etc/subuid", user)?, gids: of("/etc/subgid", group)? };
+    Ok(Some((maps, ignored)))
+}
+
+/// The number of a user, by which the files may name him (subuid(5)).
+fn user_id(name: &str) -> Option<String> {
+    nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.to_string())
+}
+
+/// The ranges of one user: start and length. A line that is none is reported if it is his.
+fn parse(
+    text: &[u8],
+    name: &str,
+    id: Option<String>,
+    path: &Path,
+    ignored: &mut Vec<String>,
+) -> Vec<(u32, u32)> {
+    let mut ranges = Vec::new();
+    for (i, line) in text.split(|b| *b == b'\n').enumerate() {
+        let line = String::from_utf8_lossy(line);
+        let mut fields = line.trim().split(':');
+        let owner = fields.next().unwrap_or_default();
+        if owner != name && id.as_deref() != Some(owner) {
+            continue;
+        }
+        let number = |field: Option<&str>| {
+            let digits = field.filter(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse::<u32>().ok()
+        };
+        match (number(fields.next()), number(fields.next()), fields.next()) {
+            // Where it ends is checked by the mapping.
+            (Some(start), Some(length), None) if length > 0 => ranges.push((start, length)),
+            _ => ignored.push(format!("{}:{}: not NAME:START:COUNT, line ignored", cli::name(path), i + 1)),
+        }
+    }
+    ranges
+}
+
+/// The ranges one behind another in the container, the lowest first.
+fn mapped(mut ranges: Vec<(u32, u32)>) -> anyhow::Result<Vec<IdMap>> {
+    if ranges.is_empty() {
+        bail!("no subordinate ids are given to this name");
+    }
+    if ranges.len() > MAX_RANGES {
+        bail!("more than {MAX_RANGES} ranges of subordinate ids");
+    }
+    ranges.sort_unstable();
+    if ranges.windows(2).any(|two| u64::from(two[0].0) + u64::from(two[0].1) > u64::from(two[1].0)) {
+        bail!("two ranges of subordinate ids overlap");
+    }
+    let mut container: u32 = 0;
+    let map = |(host, size): (u32, u32)| {
+        let fields = [container, host, size].map(|n| n.to_string());
+        let map = IdMap::from_fields(fields.iter().map(String::as_str));
+        container = container.saturating_add(size);
+        map.with_context(|| format!("{host}:{size}: ids end at 4294967294"))
+    };
+    ranges.into_iter().map(map).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Rows = Vec<(u32, u32, u32)>;
+
+    fn maps_of(text: &[u8], name: &str, id: Option<&str>) -> (anyhow::Result<Rows>, usize) {
+        let mut ignored = Vec::new();
+        let ranges = parse(text, name, id.map(str::to_owned), Path::new("subuid"), &mut ignored);
+        let maps = mapped(ranges).map(|m| m.into_iter().map(|m| (m.container, m.host, m.size)).collect());
+        (maps, ignored.len())
+    }
+
+    #[test]
+    fn ranges_follow_one_another_in_the_container_as_in_podman() {
+        let text = b"sub:200000:1000\n#c\nsub:100000:500\nbad\nsub:x:5\nother:1:1\n7:10:5\n";
+        let (maps, ignored) = maps_of(text, "sub", Some("7"));
+        assert_eq!(maps.unwrap(), [(0, 10, 5), (5, 100_000, 500), (505, 200_000, 1000)]);
+        assert_eq!(ignored, 1);
+        assert_eq!(maps_of(text, "other", None).0.unwrap(), [(0, 1, 1)]);
+    }
+
+    #[test]
+    fn a_file_that_lies_gives_no_ids() {
+        for text in [
+            "sub:1",
+            "sub:1:0",
+            "sub:-1:5",
+            "sub:+1:5",
+            "sub:1:5:6",
+            "sub:4294967290:10",
+            "sub:4294967295:1",
+            "sub:1:4294967295",
+            "sub:1:99999999999",
+            "sub:1:10\nsub:5:10",
+            "sub:1:4000000000\nsub:4000000001:200000000\nsub:4200000001:90000000\nsub:5:5",
+            "",
+            "SUB:1:5",
+            "subs:1:5",
+        ] {
+            assert!(maps_of(text.as_bytes(), "sub", None).0.is_err(), "{text}");
+        }
+        assert!(maps_of(&b"sub:1:1\n".repeat(400), "sub", None).0.is_err());
+        assert!(maps_of(&[0xff; 1 << 16], "sub", None).0.is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! What the flags of `oci-runtime-tool generate` do whose notation is its own, step by step as [`create`](crate::rules::create) goes.
+//!
+//! As there, what removes everything comes before what adds, and what removes one thing after it. Unlike there, a
+//! namespace that is left to the host takes with it what no runtime starts without it.
+
+use cli::{Hint, usage};
+use serde_json::{Value, json};
+
+use crate::args::RuntimeToolArgs;
+use crate::job::Job;
+use crate::notation::namespace::Mode;
+use crate::notation::oci_runtime_tool::Change;
+use crate::rules::devices;
+use crate::rules::namespaces::modes;
+use crate::rules::resources::{self, rlimits};
+use crate::rules::security::capabilities;
+use crate::runtime_spec::explain::Trace;
+use crate::runtime_spec::namespaces::TYPES;
+use crate::runtime_spec::{Spec, hooks, mounts, schema};
+
+/// The command, the user's numbers and the namespaces, which other rules look at.
+///
+/// # Errors
+/// On id mappings, whose order is not ours.
+pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let (args, peers) = (&job.args.runtime_tool, &job.args.namespaces.container_pid);
+    let Job { spec, trace, session, .. } = job;
+    refuse_mappings(args)?;
+    if !args.words.is_empty() {
+        spec.set("process.args", args.words.clone());
+    }
+    for (key, id) in [("uid", args.process_uid), ("gid", args.process_gid)] {
+        if let Some(id) = id {
+            spec.set(&format!("process.user.{key}"), id);
+        }
+    }
+    trace.because(spec, || "--args, --process-uid, --process-gid".into());
+    if let Some(read_only) = args.rootfs_readonly {
+        spec.set("root.readonly", read_only);
+        trace.because(spec, || "--rootfs-readonly".into());
+    }
+    if args.linux_namespace_remove_all == Some(true) {
+        for (kind, _) in TYPES {
+            let dropped = modes::apply(spec, kind, &Mode::Host, peers)?;
+            modes::warn_of_dropped(session, kind, dropped);
+        }
+        trace.because(spec, || "--linux-namespace-remove-all".into());
+    }
+    for (kind, path) in &args.linux_namespace_add {
+        let mode = path.clone().map_or(Mode::Private, Mode::Path);
+        let dropped = modes::apply(spec, kind, &mode, peers)?;
+        modes::warn_of_dropped(session, kind, dropped);
+        trace.because(spec, || format!("--linux-namespace-add {kind}"));
+    }
+    for kind in &args.linux_namespace_remove {
+        let dropped = modes::apply(spec, kind, &Mode::Host, peers)?;
+        modes::warn_of_dropped(session, kind, dropped);
+        trace.because(spec, || format!("--linux-namespace-remove {kind}"));
+    }
+    Ok(())
+}
+
+/// oci-runtime-tool has the host's id first, podman the container's: taken for the other, the container would have
+/// somebody else's files.
+fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
+    for (theirs, ours, maps) in [
+        ("--linux-uidmappings", "--uidmap", &args.linux_uidmappings),
+        ("--linux-gidmappings", "--gidmap", &args.linux_gidmappings),
+    ] {
+        let Some(map) = maps.first() else { continue };
+        let hint = match map.split(':').collect::<Vec<_>>()[..] {
+            [host, container, size] => format!("write {ours} {container}:{host}:{size}"),
+            _ => format!("write {ours} CONTAINER:HOST:SIZE"),
+        };
+        return Err(Hint::on(
+            usage(format!("{theirs} {map}: the host's id stands first, which spec-gen does not take")),
+            hint,
+        ));
+    }
+    Ok(())
+}
+
+/// The mounts, which come as the runtime-spec has them.
+///
+/// # Errors
+/// When one is none.
+pub fn add_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
+    for mount in &job.args.runtime_tool.mounts_add {
+        let flag = || format!("--mounts-add {mount}");
+        checked(flag, json!({ "mounts": [mount] }))?;
+        mounts::check_destination(mounts::destination(mount)).map_err(|e| senseless(flag, &e))?;
+        mounts::put_value(&mut job.spec, mount.clone());
+        job.container.user_volumes.push(mounts::destination(mount).to_owned());
+        job.trace.because(&job.spec, flag);
+    }
+    Ok(())
+}
+
+/// Capabilities, limits, devices and hooks, which nothing else looks at.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn finish(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.runtime_tool;
+    let Job { spec, trace, .. } = job;
+    set_capabilities(spec, args)?;
+    trace.because(spec, || "--process-cap-*".into());
+    set_rlimits(spec, args);
+    trace.because(spec, || "--process-rlimits-*".into());
+    add_readonly_paths(spec, &args.linux_readonly_paths);
+    trace.because(spec, || "--linux-readonly-paths".into());
+    set_devices(spec, args);
+    trace.because(spec, || "--linux-device-*".into());
+    set_resources(spec, args, trace);
+    add_hooks(spec, args)?;
+    trace.because(spec, || "--hooks-*".into());
+    Ok(())
+}
+
+fn set_capabilities(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
+    if args.process_cap_drop_all == Some(true) {
+        spec.set("process.capabilities", json!({}));
+    }
+    for (set, add, drop) in [
+        ("ambient", &args.process_cap_add_ambient, &args.process_cap_drop_ambient),
+        ("bounding", &args.process_cap_add_bounding, &args.process_cap_drop_bounding),
+        ("effective", &args.process_cap_add_effective, &args.process_cap_drop_effective),
+        ("inheritable", &args.process_cap_add_inheritable, &args.process_cap_drop_inheritable),
+        ("permitted", &args.process_cap_add_permitted, &args.process_cap_drop_permitted),
+    ] {
+        capabilities::change_set(spec, set, add, drop)?;
+    }
+    Ok(())
+}
+
+fn set_rlimits(spec: &mut Spec, args: &RuntimeToolArgs) {
+    if args.process_rlimits_remove_all == Some(true) {
+        spec.remove("process.rlimits");
+    }
+    for limit in &args.process_rlimits_add {
+        rlimits::put(spec, &limit.kind, limit.soft, limit.hard);
+    }
+    for kind in &args.process_rlimits_remove {
+        drop_from(spec, "process.rlimits", |l| l["type"] == kind.as_str());
+    }
+}
+
+fn add_readonly_paths(spec: &mut Spec, paths: &[String]) {
+    for path in paths {
+        let list = spec.list_mut("linux.readonlyPaths");
+        if !list.iter().any(|p| p == path) {
+            list.push(json!(path));
+        }
+    }
+}
+
+fn set_devices(spec: &mut Spec, args: &RuntimeToolArgs) {
+    const RULES: &str = "linux.resources.devices";
+    if args.linux_device_remove_all == Some(true) {
+        spec.remove("linux.devices");
+    }
+    for device in &args.linux_device_add {
+        devices::put_value(spec, device.0.clone());
+    }
+    for path in &args.linux_device_remove {
+        drop_from(spec, "linux.devices", |d| d["path"] == path.as_str());
+    }
+    for rule in &args.linux_device_cgroup_add {
+        // Rules count in their order, so the same one may stand twice.
+        spec.list_mut(RULES).push(rule.0.clone());
+    }
+    for rule in &args.linux_device_cgroup_remove {
+        drop_from(spec, RULES, |r| *r == rule.0);
+    }
+}
+
+fn set_resources(spec: &mut Spec, args: &RuntimeToolArgs, trace: &mut Trace) {
+    let numbers = [
+        ("memory.limit", "--linux-mem-limit", args.linux_mem_limit),
+        ("memory.kernel", "--linux-mem-kernel-limit", args.linux_mem_kernel_limit),
+        ("memory.kernelTCP", "--linux-mem-kernel-tcp", args.linux_mem_kernel_tcp),
+        ("network.classID", "--linux-network-classid", args.linux_network_classid.map(i64::from)),
+        ("blockIO.leafWeight", "--linux-blkio-leaf-weight", args.linux_blkio_leaf_weight.map(i64::from)),
+    ];
+    for (path, flag, number) in numbers {
+        if let Some(number) = number {
+            spec.set(&format!("linux.resources.{path}"), number);
+            trace.because(spec, || flag.into());
+        }
+    }
+    for (size, limit) in &args.linux_hugepage_limits_add {
+        resources::put_hugepage_limit(spec, size, *limit);
+    }
+    for size in &args.linux_hugepage_limits_drop {
+        drop_from(spec, "linux.resources.hugepageLimits", |l| l["pageSize"] == size.as_str());
+    }
+    trace.because(spec, || "--linux-hugepage-limits-*".into());
+    for (name, priority) in &args.linux_network_priorities {
+        const PRIORITIES: &str = "linux.resources.network.priorities";
+        drop_from(spec, PRIORITIES, |p| p["name"] == name.as_str());
+        if let Some(priority) = priority {
+            spec.list_mut(PRIORITIES).push(json!({ "name": name, "priority": priority }));
+        }
+    }
+    trace.because(spec, || "--linux-network-priorities".into());
+    for (list, key, changes) in [
+        ("weightDevice", "weight", &args.linux_blkio_weight_device),
+        ("weightDevice", "leafWeight", &args.linux_blkio_leaf_weight_device),
+        ("throttleReadBpsDevice", "rate", &args.linux_blkio_read_bps_device),
+        ("throttleWriteBpsDevice", "rate", &args.linux_blkio_write_bps_device),
+        ("throttleReadIOPSDevice", "rate", &args.linux_blkio_read_iops_device),
+        ("throttleWriteIOPSDevice", "rate", &args.linux_blkio_write_iops_device),
+    ] {
+        for change in changes {
+            set_block_io(spec, &format!("linux.resources.blockIO.{list}"), key, change);
+        }
+    }
+    trace.because(spec, || "--linux-blkio-*".into());
+    if let Some(schema) = &args.linux_intel_rdt_l3_cache_schema {
+        spec.set("linux.intelRdt.l3CacheSchema", schema.as_str());
+        trace.because(spec, || "--linux-intelRdt-l3CacheSchema".into());
+    }
+}
+
+/// Sets or removes the limit of one device. A weight and a leaf weight share an entry, which goes with the last of them.
+fn set_block_io(spec: &mut Spec, path: &str, key: &str, change: &Change) {
+    let is_device = |entry: &Value| entry["major"] == change.major && entry["minor"] == change.minor;
+    let Some(value) = change.value else {
+        for entry in entries(spec, path).iter_mut().filter(|e| is_device(e)) {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.shift_remove(key);
+            }
+        }
+        return drop_from(spec, path, |e| is_device(e) && e.as_object().is_some_and(|e| e.len() == 2));
+    };
+    let list = spec.list_mut(path);
+    match list.iter_mut().find(|e| is_device(e)) {
+        Some(entry) => entry[key] = json!(value),
+        None => list.push(json!({ "major": change.major, "minor": change.minor, key: value })),
+    }
+}
+
+fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
+    for (stage, remove_all, added) in [
+        ("prestart", args.hooks_prestart_remove_all, &args.hooks_prestart_add),
+        ("poststart", args.hooks_poststart_remove_all, &args.hooks_poststart_add),
+        ("poststop", args.hooks_poststop_remove_all, &args.hooks_poststop_add),
+    ] {
+        if remove_all == Some(true) {
+            spec.remove(&format!("hooks.{stage}"));
+        }
+        for hook in added {
+            let flag = || format!("--hooks-{stage}-add {hook}");
+            checked(flag, json!({ "hooks": { stage: [hook] } }))?;
+            if !hook["path"].as_str().is_some_and(|path| path.starts_with('/')) {
+                return Err(usage(format!("{}: an absolute path is wanted", flag())));
+            }
+        }
+        if !added.is_empty() {
+            hooks::add(spec, stage, added.clone());
+        }
+    }
+    Ok(())
+}
+
+/// A part of a spec from the command line has the shape it has in a spec.
+fn checked(flag: impl FnOnce() -> String, mut part: Value) -> anyhow::Result<()> {
+    schema::check(&mut part).map(|_| ()).map_err(|e| senseless(flag, &e))
+}
+
+fn senseless(flag: impl FnOnce() -> String, e: &anyhow::Error) -> anyhow::Error {
+    usage(format!("{}: {e:#}", flag()))
+}
+
+/// The entries of a list that may not be there; asking makes none.
+fn entries<'a>(spec: &'a mut Spec, path: &str) -> &'a mut [Value] {
+    if spec.list(path).is_empty() { &mut [] } else { spec.list_mut(path) }
+}
+
+/// Removes the entries that match, and the list with its last one.
+fn drop_from(spec: &mut Spec, path: &str, matches: impl Fn(&Value) -> bool) {
+    if spec.list(path).iter().any(&matches) {
+        spec.list_mut(path).retain(|entry| !matches(entry));
+        if spec.list(path).is_empty() {
+            spec.remove(path);
+        }
+    }
+}

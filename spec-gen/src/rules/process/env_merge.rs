@@ -1,0 +1,162 @@
+//! `--env-merge NAME=VALUE`: a variable made of the ones there are, as `PATH=${PATH}:/opt/bin`.
+//!
+//! The words are a shell's, as podman has them: quotes, backslashes, `$NAME`, `${NAME}`, `${NAME:-WORD}` and
+//! `${NAME:+WORD}`. Its further operators, which cut and replace, are refused and not taken for text.
+
+use anyhow::{Context, bail};
+
+use crate::runtime_spec::{Spec, env};
+
+/// Sets the variable.
+///
+/// # Errors
+/// When it is no such word.
+pub fn apply(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+    let value = |name: &str| env::value(spec, name).unwrap_or_default().to_owned();
+    let (name, word) = flag
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .with_context(|| format!("--env-merge {flag}: NAME=VALUE is wanted"))?;
+    let merged = expand(word, &value).with_context(|| format!("--env-merge {flag}"))?;
+    env::set(spec, name, &merged);
+    Ok(())
+}
+
+type Lookup<'a> = dyn Fn(&str) -> String + 'a;
+
+fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut rest = word;
+    let mut quoted = false;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\'' if !quoted => {
+                let (inside, after) = rest.split_once('\'').context("a quote is not closed")?;
+                text.push_str(inside);
+                rest = after;
+            }
+            '"' => quoted = !quoted,
+            '\\' => {
+                let next = rest.chars().next().context("nothing stands after the backslash")?;
+                // In double quotes a backslash is one before most characters.
+                if quoted && !matches!(next, '$' | '"' | '\\') {
+                    text.push('\\');
+                }
+                text.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+            '$' => {
+                let (put, after) = variable(rest, value)?;
+                text.push_str(&put);
+                rest = after;
+            }
+            c => text.push(c),
+        }
+    }
+    if quoted {
+        bail!("a quote is not closed");
+    }
+    Ok(text)
+}
+
+/// What stands for the variable whose name begins `rest`, and what comes after it.
+fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'a str)> {
+    let Some(braced) = rest.strip_prefix('{') else {
+        // A digit is a name, and no such variable is ever there.
+        if let Some(after) = rest.strip_prefix(|c: char| c.is_ascii_digit()) {
+            return Ok((String::new(), after));
+        }
+        let (name, after) = rest.split_at(name_length(rest));
+        // A dollar before anything else is one.
+        let put = if name.is_empty() { "$".to_owned() } else { value(name) };
+        return Ok((put, after));
+    };
+    let (name, after) = braced.split_at(name_length(braced));
+    if name.is_empty() {
+        bail!("${{{braced}: a variable's name is wanted");
+    }
+    if let Some(after) = after.strip_prefix('}') {
+        return Ok((value(name), after));
+    }
+    let parts = after.split_once('}').and_then(|(operation, after)| {
+        let set = !value(name).is_empty();
+        let put = match (operation.get(..2)?, &operation[2..]) {
+            (":-", word) => {
+                if set {
+                    value(name)
+                } else {
+                    word.to_owned()
+                }
+            }
+            (":+", word) => {
+                if set {
+                    word.to_owned()
+                } else {
+                    String::new()
+                }
+            }
+            _ => return None,
+        };
+        // A word with a variable of its own would end at the inner brace.
+        (!operation.contains('$')).then_some((put, after))
+    });
+    parts.with_context(|| format!("${{{braced}: ${{NAME}}, ${{NAME:-WORD}} or ${{NAME:+WORD}} is wanted"))
+}
+
+fn name_length(text: &str) -> usize {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    if !text.starts_with(is_first) {
+        return 0;
+    }
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The results are podman 5.4.2's for an image with these two.
+    #[test]
+    fn words_are_a_shells() {
+        #[rustfmt::skip]
+        let cases = [
+            ("A=${A}:x", "A=a:x"), ("A=$A:x$B", "A=a:xb c"), ("NEW=${A}y", "NEW=ay"), ("A='$A'", "A=$A"), ("A=\"$B\"", "A=b c"),
+            ("A=${A:-d}${U:-d}${A:+p}${U:+p}", "A=adp"), ("A=x\\$A", "A=x$A"), ("A=k=v", "A=k=v"), ("A=${U}", "A="), ("A=", "A="),
+            ("A=${A} sp", "A=a sp"),
+        ];
+        for (flag, expected) in cases {
+            let mut spec = Spec::new(json!({"process": {"env": ["A=a", "B=b c"]}}));
+            apply(&mut spec, flag).unwrap();
+            let env = spec.texts("process.env");
+            assert!(env.iter().any(|e| e == expected), "{flag}: {env:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_word_is_refused() {
+        let mut spec = Spec::new(json!({"process": {"env": ["A=a"]}}));
+        for flag in [
+            "A",
+            "=x",
+            "A=${A",
+            "A=${}",
+            "A=${A%x}",
+            "A=${A:?x}",
+            "A=${A:-${B}}",
+            "A='",
+            "A=\"",
+            "A=\\",
+            "A=${A:é}",
+        ] {
+            assert!(apply(&mut spec, flag).is_err(), "{flag}");
+            assert_eq!(spec.texts("process.env"), ["A=a"]);
+        }
+        for (flag, value) in [("A=$", "A=$"), ("A=1$2x", "A=1x"), ("A=\"\\n\\\\\"", "A=\\n\\")] {
+            apply(&mut spec, flag).unwrap();
+            assert_eq!(spec.texts("process.env"), [value], "{flag}");
+        }
+    }
+}

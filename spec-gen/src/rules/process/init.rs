@@ -1,0 +1,53 @@
+//! `--init`: the command starts under an init, which podman has at a place of its own in every container.
+
+use std::path::{Path, PathBuf};
+
+use cli::{Hint, usage};
+
+use crate::args::ProcessArgs;
+use crate::path;
+use crate::runtime_spec::mounts::{self, Mount};
+use crate::runtime_spec::{Spec, namespaces};
+
+/// Where podman has it; images cannot bring it.
+pub const INIT: &str = "/run/podman-init";
+
+/// Where podman looks for its helpers; then in $PATH.
+const DIRS: [&str; 4] =
+    ["/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman"];
+
+/// podman's init.
+const PROGRAM: &str = "catatonit";
+
+/// Puts the init before the command and binds it; a spec that has it keeps it once.
+///
+/// # Errors
+/// Where there is none, or it would not be the first process of its PID namespace.
+pub fn apply(spec: &mut Spec, args: &ProcessArgs) -> anyhow::Result<()> {
+    let program = match &args.init_path {
+        Some(path) => std::path::absolute(path)?,
+        None if args.init == Some(true) => find(std::env::var_os("PATH").as_deref())?,
+        None => return Ok(()),
+    };
+    if namespaces::find(spec, "pid").is_none_or(|n| namespaces::path(n).is_some()) {
+        return Err(usage("--init: the PID namespace is not the container's own"));
+    }
+    let mut words = spec.args();
+    if words.first().is_none_or(|first| first != INIT) {
+        words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
+        spec.set("process.args", words);
+    }
+    mounts::put(spec, &Mount::bind(&path::utf8(program)?, INIT, &["bind", "ro", "private"]));
+    spec.annotate("io.podman.annotations.init", "TRUE");
+    Ok(())
+}
+
+fn find(path: Option<&std::ffi::OsStr>) -> anyhow::Result<PathBuf> {
+    let in_path = path.into_iter().flat_map(std::env::split_paths).filter(|dir| dir.is_absolute());
+    let mut dirs = DIRS.iter().map(PathBuf::from).chain(in_path);
+    let is_program = |file: &Path| nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok();
+    dirs.find_map(|dir| Some(dir.join(PROGRAM)).filter(|file| is_program(file))).ok_or_else(|| {
+        let error = anyhow::anyhow!("--init: no {PROGRAM} in {} or $PATH", DIRS.join(", "));
+        Hint::on(error, "install it, or name another init with --init-path FILE")
+    })
+}

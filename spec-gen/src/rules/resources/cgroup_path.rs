@@ -1,0 +1,206 @@
+//! The container's path in the cgroup hierarchy of the host.
+
+use anyhow::{Context, bail};
+use cli::usage;
+
+use crate::input::container::Container;
+use crate::job::Job;
+
+/// Sets the cgroup path: as it is given, or made from id, parent and manager.
+///
+/// # Errors
+/// When these make no sense.
+pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.cgroups;
+    let made = job.container.is_libpod
+        || args.cgroup_manager.is_some()
+        || args.cgroup_parent.is_some()
+        || args.cgroups.is_some();
+    let path = match &args.cgroups_path {
+        Some(path) => Some(path.clone()).filter(|p| !p.is_empty()),
+        None if made => {
+            let path = path(&job.container);
+            if job.container.is_libpod { path.with_context(|| job.name.clone())? } else { path? }
+        }
+        None => {
+            let (old, id) = (job.spec.text("linux.cgroupsPath"), job.args.input.id.as_deref());
+            match old.zip(id).and_then(|(old, id)| with_id(old, id)) {
+                Some(path) => Some(path),
+                None => return Ok(()),
+            }
+        }
+    };
+    match path {
+        Some(path) => job.spec.set("linux.cgroupsPath", path),
+        None => {
+            job.spec.remove("linux.cgroupsPath");
+        }
+    }
+    job.trace.because(&job.spec, || "cgroup path".into());
+    Ok(())
+}
+
+/// libpod's parent where none is given.
+const DEFAULT_PARENT: &str = "/libpod_parent";
+
+/// The container's cgroup path; `None` where the runtime is to choose or to make none.
+///
+/// # Errors
+/// When the manager is unknown, or a systemd parent is no slice.
+fn path(container: &Container) -> anyhow::Result<Option<String>> {
+    let (parent, id) = (container.cgroup_parent.as_str(), container.id.as_str());
+    // What a flag says and not a config is a mistake on the command line.
+    let wrong = |key: &str, flag: &str, why: String| {
+        if container.is_libpod { anyhow::anyhow!("{key}: {why}") } else { usage(format!("{flag}: {why}")) }
+    };
+    match container.cgroups_mode.as_str() {
+        "disabled" => return Ok(None),
+        "split" => return split(id).map(Some),
+        "" | "enabled" | "no-conmon" => {}
+        other => {
+            let why = format!("{other:?} is not one of enabled, disabled, no-conmon, split");
+            return Err(wrong("cgroupsMode", "--cgroups", why));
+        }
+    }
+    if id.is_empty() {
+        return Err(wrong("id", "--id", "missing, and the cgroup path needs the container's id".into()));
+    }
+    match container.cgroup_manager.as_str() {
+        "systemd" => {
+            let slice = parent.rsplit('/').next().unwrap_or_default();
+            let slice = if slice.is_empty() { "machine.slice" } else { slice };
+            if !slice.ends_with(".slice") {
+                let why = format!("{parent}: systemd wants a slice (its name ends in .slice)");
+                return Err(wrong("cgroupParent", "--cgroup-parent", why));
+            }
+            Ok(Some(format!("{slice}:libpod:{id}")))
+        }
+        // An ordinary user has no cgroup to put it in, unless he names one.
+        "" | "cgroupfs" if container.rootless && is_default(parent) => Ok(None),
+        "" | "cgroupfs" => {
+            let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
+            Ok(Some(format!("{}/libpod-{id}", parent.trim_end_matches('/'))))
+        }
+        other => {
+            let why = format!("{other:?} is not one of cgroupfs, systemd");
+            Err(wrong("cgroupManager", "--cgroup-manager", why))
+        }
+    }
+}
+
+/// Whether a parent is libpod's own, or a pod's in it.
+fn is_default(parent: &str) -> bool {
+    let parent = parent.trim_end_matches('/');
+    let above = parent.rsplit_once('/').map_or("", |(above, _)| above);
+    parent.is_empty() || parent == DEFAULT_PARENT || above == DEFAULT_PARENT
+}
+
+/// Whether libpod made `path` for one container below its default parent, which every host with podman has.
+pub fn is_default_path(path: &str) -> bool {
+    let (cgroupfs, systemd) = (format!("{DEFAULT_PARENT}/libpod-"), "machine.slice:libpod:");
+    (path.starts_with(&cgroupfs) || path.starts_with(systemd))
+        && with_id(path, "").as_deref().is_some_and(|parent| parent == cgroupfs || parent == systemd)
+}
+
+/// A path that libpod made for one container, made for another: the same parent, manager and form.
+fn with_id(path: &str, id: &str) -> Option<String> {
+    let at = ["/libpod-", ":libpod:"].iter().find_map(|form| Some(path.rfind(form)? + form.len()))?;
+    let old = &path[at..];
+    let is_id = old.len() == 64 && old.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| format!("{}{id}", &path[..at]))
+}
+
+/// Beside the cgroup spec-gen runs in, which is the caller's unit.
+fn split(id: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup")?;
+    match own(&text) {
+        Some(own) => Ok(format!("{}/libpod-payload-{id}", own.trim_end_matches('/'))),
+        None => bail!("could not find cgroup mount in \"/proc/self/cgroup\""),
+    }
+}
+
+/// The path of the unified hierarchy, else the longest of all; the root is nobody's own.
+fn own(text: &str) -> Option<&str> {
+    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let longest = || paths().max_by_key(|path| path.len());
+    unified.filter(|p| *p != "/").or_else(longest).filter(|p| *p != "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_has_the_managers_form() {
+        #[rustfmt::skip]
+        let cases = [
+            ("cgroupfs", "/libpod_parent", "enabled", Some("/libpod_parent/libpod-ID")),
+            ("cgroupfs", "", "", Some("/libpod_parent/libpod-ID")),
+            ("", "/foo/", "no-conmon", Some("/foo/libpod-ID")),
+            ("systemd", "machine.slice", "enabled", Some("machine.slice:libpod:ID")),
+            ("systemd", "", "enabled", Some("machine.slice:libpod:ID")),
+            ("systemd", "/a/my-foo.slice", "enabled", Some("my-foo.slice:libpod:ID")),
+            ("systemd", "foo", "disabled", None),
+        ];
+        for (manager, parent, mode, expected) in cases {
+            let container = Container {
+                id: "ID".into(),
+                cgroup_manager: manager.into(),
+                cgroup_parent: parent.into(),
+                cgroups_mode: mode.into(),
+                ..Container::default()
+            };
+            assert_eq!(path(&container).unwrap().as_deref(), expected, "{manager} {parent}");
+        }
+        for (manager, parent, mode) in [("systemd", "foo", ""), ("lxc", "", ""), ("cgroupfs", "", "some")] {
+            let container = Container {
+                id: "ID".into(),
+                cgroup_manager: manager.into(),
+                cgroup_parent: parent.into(),
+                cgroups_mode: mode.into(),
+                ..Container::default()
+            };
+            assert!(path(&container).is_err(), "{manager} {parent} {mode}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_keeps_parent_and_form() {
+        let old = "ab".repeat(32);
+        #[rustfmt::skip]
+        let cases = [
+            (format!("/p/libpod-{old}"), Some("/p/libpod-NEW".to_owned())),
+            (format!("my-foo.slice:libpod:{old}"), Some("my-foo.slice:libpod:NEW".to_owned())),
+            ("/p/libpod-web".to_owned(), None),
+            ("/web".to_owned(), None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(with_id(&path, "NEW"), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_podmans_default_parents_are_the_same_on_every_host() {
+        let id = "ab".repeat(32);
+        for (path, expected) in [
+            (format!("/libpod_parent/libpod-{id}"), true),
+            (format!("machine.slice:libpod:{id}"), true),
+            (format!("/libpod_parent/../libpod-{id}"), false),
+            (format!("/libpod_parent/libpod-{id}/libpod-{id}"), false),
+            (format!("/system.slice/sshd.service/libpod-{id}"), false),
+            (format!("system.slice:libpod:{id}"), false),
+            ("/libpod_parent/libpod-web".into(), false),
+            ("/".into(), false),
+        ] {
+            assert_eq!(is_default_path(&path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn ones_own_cgroup_is_the_unified_one_or_the_longest() {
+        assert_eq!(own("0::/user.slice/x\n"), Some("/user.slice/x"));
+        assert_eq!(own("2:cpu:/a\n1:name=systemd:/a/bb\n0::/\n"), Some("/a/bb"));
+        assert_eq!(own("1:cpu:/\n0::/\n"), None);
+    }
+}

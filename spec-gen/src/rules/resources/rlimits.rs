@@ -1,0 +1,54 @@
+//! The rlimits of the process.
+
+use cli::usage;
+use serde_json::json;
+
+use crate::notation::limits::ulimit;
+use crate::runtime_spec::Spec;
+use crate::runtime_spec::explain::Trace;
+
+/// Sets limits of the process; `host` removes those there are, so that it has the limits of whoever starts it.
+pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Result<()> {
+    if flags.iter().any(|flag| flag == "host") {
+        if let Some(other) = flags.iter().find(|flag| *flag != "host") {
+            return Err(usage(format!(
+                "--ulimit {other} has no effect with --ulimit host, which sets no limit"
+            )));
+        }
+        spec.remove("process.rlimits");
+        trace.because(spec, || "--ulimit host".into());
+    }
+    for flag in flags.iter().filter(|flag| *flag != "host") {
+        let (kind, soft, hard) = ulimit(flag).map_err(|e| usage(format!("--ulimit {flag}: {e:#}")))?;
+        put(spec, &kind, soft, hard);
+        trace.because(spec, || format!("--ulimit {flag}"));
+    }
+    Ok(())
+}
+
+/// Sets a limit of the process, in the place of the one of its type.
+pub fn put(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
+    let list = spec.list_mut("process.rlimits");
+    let value = json!({ "type": kind, "hard": hard, "soft": soft });
+    match list.iter_mut().find(|l| l["type"] == kind) {
+        Some(there) => *there = value,
+        None => list.push(value),
+    }
+}
+
+/// podman's limits where none are given: a million files and processes, or what spec-gen itself may have.
+pub fn set_default(spec: &mut Spec) -> anyhow::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit};
+    const WANTED: u64 = 1_048_576;
+    for (kind, resource) in
+        [("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE), ("RLIMIT_NPROC", Resource::RLIMIT_NPROC)]
+    {
+        let list = spec.list("process.rlimits");
+        if !list.iter().any(|l| l["type"] == kind) {
+            let (_, own) = getrlimit(resource)?;
+            let limit = WANTED.min(own);
+            spec.list_mut("process.rlimits").push(json!({ "type": kind, "hard": limit, "soft": limit }));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The keys of an archive's spec whose value decides: what is harmless stays, what names the host goes.
+
+use serde_json::{Value, json};
+
+use crate::path;
+use crate::rules::resources::cgroup_path;
+use crate::runtime_spec::namespaces::{self, TYPES};
+use crate::runtime_spec::{Spec, mounts, sysctl};
+
+/// Annotations that runtimes obey (runc and crun list theirs as `potentiallyUnsafeConfigAnnotations`): CRIU's
+/// configuration file, handlers, hook outputs, the bundle that hooks see, CDI devices, a virtual machine's kernel,
+/// a sandbox's flags, and the file that oci-seccomp-bpf-hook writes; kata and gVisor put a container into the sandbox that
+/// those of the CRI name. A trailing `.` or `/` makes it a prefix.
+const OBEYED: [&str; 15] = [
+    "bundle",
+    "cdi.",
+    "dev.gvisor.",
+    "io.containers.trace-syscall",
+    "io.katacontainers.",
+    "io.kubernetes.cri-o.ContainerType",
+    "io.kubernetes.cri-o.SandboxID",
+    "io.kubernetes.cri.container-type",
+    "io.kubernetes.cri.sandbox-id",
+    "io.kubernetes.docker.type",
+    "io.kubernetes.sandbox.id",
+    "krun.",
+    "module.wasm.image/",
+    "org.criu.",
+    "run.oci.",
+];
+
+/// Properties of the systemd unit that runc makes. Any other could name a unit or a command of the host.
+const UNIT_PROPERTY: &str = "org.systemd.property.";
+/// The two that podman 5.4 sets on every container.
+const HARMLESS_PROPERTIES: [&str; 2] = ["KillSignal", "TimeoutStopUSec"];
+
+/// Removes annotations that runtimes obey.
+pub fn annotations(spec: &mut Spec) -> Vec<String> {
+    let obeyed = |key: &str| {
+        if let Some(property) = key.strip_prefix(UNIT_PROPERTY) {
+            return !HARMLESS_PROPERTIES.contains(&property);
+        }
+        OBEYED.iter().any(|o| if o.ends_with(['.', '/']) { key.starts_with(o) } else { key == *o })
+    };
+    remove_keys(spec, "annotations", |key, _| obeyed(key))
+}
+
+/// Removes kernel parameters that are the host's: those of no namespace, and of one that the container shares.
+pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
+    let types: Vec<&str> =
+        TYPES.iter().map(|(kind, _)| *kind).filter(|kind| namespaces::find(spec, kind).is_some()).collect();
+    let own = |key: &str| sysctl::namespace(key).is_some_and(|kind| types.contains(&kind));
+    remove_keys(spec, "linux.sysctl", |key, _| !own(key))
+}
+
+/// Controllers whose files limit the container's own cgroup and nothing else. rdma names adapters of the host.
+const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids"];
+
+/// Removes cgroup v2 files that act on the host: `cgroup.procs` moves any process, `cpuset.cpus.partition` takes
+/// processors from all others, and `io.*` names disks by number.
+pub fn unified(spec: &mut Spec) -> Vec<String> {
+    let harmless = |key: &str, value: &str| match key.split_once('.') {
+        _ if key.contains('/') => false,
+        Some(("cpuset", file)) => matches!(file, "cpus" | "mems"),
+        Some(("io", _)) => !value.contains(':'),
+        Some((controller, _)) => CONTROLLERS.contains(&controller),
+        None => false,
+    };
+    remove_keys(spec, "linux.resources.unified", |key, value| {
+        !harmless(key, value.as_str().unwrap_or_default())
+    })
+}
+
+/// Removes the keys of the object at `path` for which `drop` holds, and the object if none is left.
+fn remove_keys(spec: &mut Spec, path: &str, drop: impl Fn(&str, &Value) -> bool) -> Vec<String> {
+    let Some(object) = spec.get(path).and_then(Value::as_object) else { return Vec::new() };
+    let keys: Vec<String> = object.iter().filter(|(k, v)| drop(k, v)).map(|(k, _)| k.clone()).collect();
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let object = spec.object(path);
+    for key in &keys {
+        object.shift_remove(key);
+    }
+    if object.is_empty() {
+        spec.remove(path);
+    }
+    keys.iter().map(|key| format!("{path}: {key}: dropped")).collect()
+}
+
+/// Removes options that let a mount of the container appear on the host.
+pub fn propagation(spec: &mut Spec) -> Vec<String> {
+    const SHARED: [&str; 2] = ["shared", "rshared"];
+    const OWN: [&str; 6] = ["private", "rprivate", "slave", "rslave", "unbindable", "runbindable"];
+    let mut dropped = Vec::new();
+    if let Some(mode) = spec.text("linux.rootfsPropagation").filter(|mode| !OWN.contains(mode)) {
+        dropped.push(format!("linux.rootfsPropagation: {mode}: dropped"));
+        spec.remove("linux.rootfsPropagation");
+    }
+    // A spec without mounts must not get an empty list of them.
+    if spec.mounts().is_empty() {
+        return dropped;
+    }
+    for mount in spec.mounts_mut() {
+        let (keep, gone): (Vec<String>, Vec<String>) =
+            mounts::options(mount).map(str::to_owned).partition(|o| !SHARED.contains(&o.as_str()));
+        for option in &gone {
+            dropped.push(format!("mounts: {}: option {option}: dropped", mounts::destination(mount)));
+        }
+        if !gone.is_empty() {
+            mounts::set_options(mount, keep);
+        }
+    }
+    dropped
+}
+
+/// Removes a cgroup path that the archive chose: it may be any cgroup of the host.
+///
+/// `given`: a flag sets the path, so nothing is lost. `id`: a path that podman made by default gets this ID later.
+pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<String> {
+    let Some(path) = spec.text("linux.cgroupsPath").map(str::to_owned) else { return Vec::new() };
+    if id.is_some() && cgroup_path::is_default_path(&path) {
+        return Vec::new();
+    }
+    spec.remove("linux.cgroupsPath");
+    if given {
+        return Vec::new();
+    }
+    vec![format!("linux.cgroupsPath: {path}: dropped, --cgroups-path sets one")]
+}
+
+/// Device numbers that are the same on every host and reach no hardware.
+const PSEUDO_DEVICES: [(i64, i64); 9] =
+    [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (10, 200), (10, 229)];
+/// Terminals of the container's own devpts; the console's number, which Docker allows every container, is a bind mount.
+const PTS: i64 = 136;
+const CONSOLE: (i64, i64) = (5, 1);
+
+/// Removes devices of the host, and the rules that allow them. `given` are the destinations of `--device`.
+pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
+    let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_i64);
+    let text =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut dropped = Vec::new();
+    let harmless = |device: &Value| match text(device, "type").as_str() {
+        "p" => true,
+        "c" | "u" => {
+            number(device, "major").zip(number(device, "minor")).is_some_and(|n| PSEUDO_DEVICES.contains(&n))
+        }
+        _ => false,
+    };
+    let gone: Vec<Value> = spec.list("linux.devices").iter().filter(|d| !harmless(d)).cloned().collect();
+    if !gone.is_empty() {
+        spec.list_mut("linux.devices").retain(|d| harmless(d));
+    }
+    for device in &gone {
+        let path = text(device, "path");
+        if !given.contains(&path::clean(&path)) {
+            dropped.push(format!("linux.devices: {path}: dropped, --device {path} adds the host's"));
+        }
+    }
+    let allows_host = |rule: &Value| {
+        let allows = rule.get("allow").and_then(Value::as_bool).unwrap_or(false);
+        let numbers = (number(rule, "major").unwrap_or(-1), number(rule, "minor").unwrap_or(-1));
+        let pseudo = text(rule, "type") == "c"
+            && (PSEUDO_DEVICES.contains(&numbers) || numbers == CONSOLE || numbers.0 == PTS);
+        // Of a rule for all types the kernel and runc ignore the access: it allows everything.
+        let wild = matches!(text(rule, "type").as_str(), "" | "a");
+        allows && (wild || text(rule, "access") != "m") && !pseudo
+    };
+    let is_given = |rule: &Value| {
+        let same = |key: &str, device: &Value| number(rule, key) == number(device, key);
+        gone.iter()
+            .any(|d| given.contains(&path::clean(&text(d, "path"))) && same("major", d) && same("minor", d))
+    };
+    let rules = spec.list("linux.resources.devices").to_vec();
+    for rule in rules.iter().filter(|rule| allows_host(rule) && !is_given(rule)) {
+        let shown = |key: &str| number(rule, key).filter(|n| *n >= 0).map_or("*".into(), |n| n.to_string());
+        let kind = Some(text(rule, "type")).filter(|kind| !kind.is_empty()).unwrap_or("a".into());
+        dropped.push(format!(
+            "linux.resources.devices: {kind} {}:{} {}: dropped",
+            shown("major"),
+            shown("minor"),
+            text(rule, "access")
+        ));
+    }
+    if rules.iter().any(allows_host) {
+        let list = spec.list_mut("linux.resources.devices");
+        list.retain(|rule| !allows_host(rule));
+        // Without a rule for all others a runtime may leave them allowed.
+        let denies_all = |rule: &Value| {
+            rule.get("allow") == Some(&json!(false))
+                && matches!(text(rule, "type").as_str(), "" | "a")
+                && number(rule, "major").unwrap_or(-1) < 0
+                && number(rule, "minor").unwrap_or(-1) < 0
+        };
+        if !list.first().is_some_and(denies_all) {
+            list.insert(0, json!({ "allow": false, "access": "rwm" }));
+        }
+    }
+    dropped
+}

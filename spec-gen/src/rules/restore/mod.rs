@@ -1,0 +1,301 @@
+//! `--restore`: the spec of a checkpointed container, made fit for this machine.
+//!
+//! A `spec.dump` is the final `config.json` of a container on another machine, and whoever made the
+//! archive wrote it. A hook in it is a command that the runtime runs as root on this host, a bind mount a
+//! door to any directory of it. So a key that names something on the host is dropped, re-pointed by a flag,
+//! or an error; [`keys`] has the table, and `--trust-archive` keeps everything. What describes the container
+//! (arguments, user, environment, limits, seccomp) stays: CRIU restores the process from its images.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use cli::{Hint, usage};
+use serde_json::{Value, json};
+
+use crate::job::Job;
+use crate::notation::device::DeviceFlag;
+use crate::notation::mounts::mount_options::{self, MountClass};
+use crate::notation::mounts::volume::{self, Volume};
+use crate::notation::namespace::Mode;
+use crate::notation::user_namespace::UserNs;
+use crate::path;
+use crate::rules::engine::{self, bound_files};
+use crate::rules::mounts::{remove, settle, volume_directory};
+use crate::rules::namespaces::{modes, namespace_flags};
+use crate::rules::resources::{self, cgroup_path};
+use crate::rules::{devices, labels_and_annotations, root};
+use crate::runtime_spec::{Spec, mounts, namespaces};
+
+mod criu_images;
+mod engine_files;
+mod harmless;
+mod keys;
+
+/// Makes the spec of a checkpointed container fit for this machine.
+///
+/// # Errors
+/// Everything that names the other machine and is not re-pointed, each with the flag that would.
+pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
+    if matches!(job.args.namespaces.userns, Some(UserNs::KeepId { .. } | UserNs::NoMap)) {
+        return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
+    }
+    if let Some(dir) = &job.args.restore.images {
+        criu_images::report_maker(dir, job.session)?;
+    }
+    root::set(job)?;
+    let devices = device_destinations(job)?;
+    if !job.args.restore.trust_archive {
+        drop_host_names(job, &devices);
+        warn_of_shared_namespaces(job);
+    }
+    devices::apply_flags(job)?;
+    remove::apply(job, None)?;
+    let args = job.args;
+    let namespaces = namespace_flags::requested(&args.namespaces);
+    let volumes: Vec<Volume> =
+        args.mounts.volume.iter().map(|v| volume::parse_volume(v)).collect::<anyhow::Result<_>>()?;
+    check_namespaces(&job.spec, &namespaces)?;
+    let mut repointed = repoint_volumes(job, &volumes)?;
+    job.trace.because(&job.spec, || "--volume".into());
+    let mut files = match &args.restore.manager_files {
+        Some(dir) => engine_files::in_directory(job, dir)?,
+        None => BTreeMap::new(),
+    };
+    files.retain(|destination, _| !repointed.contains(destination));
+    let made = files.clone();
+    files.extend(std::mem::take(&mut job.container.bind_map));
+    files.extend(engine::flag_files(&args.mounts)?);
+    engine_files::replace(&mut job.spec, &files, &mut repointed, job.session);
+    job.trace.because(&job.spec, || "files of the manager".into());
+    for (kind, mode) in &namespaces {
+        if let Some(mode) = mode {
+            modes::apply_restored(&mut job.spec, kind, mode, &args.namespaces.container_pid)?;
+            job.trace.because(&job.spec, || format!("--{} {mode}", namespace_flags::name_of(kind)));
+        }
+    }
+    if args.namespaces.network.is_none()
+        && !job.container.netns.is_empty()
+        && namespaces::find(&job.spec, "network").is_some_and(|n| namespaces::path(n).is_some())
+    {
+        namespaces::set(&mut job.spec, "network", Some(&job.container.netns));
+        job.trace.because(&job.spec, || "network namespace of the state".into());
+    }
+    settle::sort(&mut job.spec);
+    job.trace.because(&job.spec, || "parents are mounted before children".into());
+    engine_files::mount_points(job, &made);
+    job.container.cgroup_manager = args.cgroups.cgroup_manager.clone().unwrap_or_default();
+    job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
+    job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
+    cgroup_path::set(job)?;
+    // Labels and profiles are this machine's; what the process may do besides is in the checkpoint.
+    labels_and_annotations::apply(job)?;
+    resources::apply(&mut job.spec, &args.resources, &mut job.trace)?;
+    if args.restore.trust_archive { Ok(()) } else { refuse_foreign(job, &repointed, &namespaces) }
+}
+
+/// Reports everything that still names the other machine.
+fn refuse_foreign(
+    job: &Job<'_>,
+    repointed: &BTreeSet<String>,
+    namespaces: &[(&'static str, Option<Mode>)],
+) -> anyhow::Result<()> {
+    let found = foreign(job, repointed, namespaces);
+    let Some(((last, _), others)) = found.split_last() else { return Ok(()) };
+    let text = |what: &str| format!("{}: {what}: of the machine the checkpoint was made on", job.name);
+    for (what, _) in others {
+        job.session.error(text(what));
+    }
+    let mut hints: Vec<&str> = found.iter().map(|(_, hint)| hint.as_str()).collect();
+    if hints.iter().any(|hint| hint.starts_with("--bind-mount")) {
+        hints.retain(|hint| !hint.starts_with("--bind-mount"));
+        hints.push("--manager-files DIR --apply");
+    }
+    Err(Hint::on(anyhow::anyhow!(text(last)), format!("add {}", hints.join(" "))))
+}
+
+/// Removes what names the host, each with a warning.
+fn drop_host_names(job: &mut Job<'_>, devices: &[String]) {
+    let cgroups = &job.args.cgroups;
+    let given = cgroups.cgroups_path.is_some()
+        || cgroups.cgroup_manager.is_some()
+        || cgroups.cgroup_parent.is_some()
+        || cgroups.cgroups.is_some();
+    let spec = &mut job.spec;
+    let mut dropped = keys::drop_keys(spec);
+    dropped.extend(harmless::annotations(spec));
+    dropped.extend(harmless::kernel_parameters(spec));
+    dropped.extend(harmless::unified(spec));
+    dropped.extend(harmless::propagation(spec));
+    dropped.extend(harmless::cgroups_path(spec, given, job.args.input.id.as_deref()));
+    dropped.extend(harmless::devices(spec, devices));
+    for text in dropped {
+        job.session.warn(format_args!("{}: {text}", job.name));
+    }
+    job.trace.because(&job.spec, || "--restore: an archive must not name anything on the host".into());
+}
+
+/// Reports namespaces that the container shares with the host because the archive lists none.
+fn warn_of_shared_namespaces(job: &Job<'_>) {
+    for (kind, mode) in namespace_flags::requested(&job.args.namespaces) {
+        let matters = matches!(kind, "pid" | "network" | "ipc" | "uts");
+        if matters && mode.is_none() && namespaces::find(&job.spec, kind).is_none() {
+            job.session.warn(format_args!(
+                "{}: linux.namespaces: no {kind} namespace: the container shares the host's",
+                job.name
+            ));
+        }
+    }
+}
+
+/// The destinations of `--device`, each of which must be a device of the checkpointed container.
+fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
+    let path = |device: &Value| device.get("path").and_then(Value::as_str).map(path::clean);
+    let there: Vec<String> = job.spec.list("linux.devices").iter().filter_map(path).collect();
+    let mut destinations = Vec::new();
+    for flag in &job.args.devices.device {
+        let destination = path::clean(&DeviceFlag::parse(flag)?.destination);
+        if !there.contains(&destination) {
+            let error = anyhow::anyhow!("--device {flag}: the checkpointed container has no device there");
+            return Err(Hint::on(error, format!("its devices are {}", there.join(" "))));
+        }
+        destinations.push(destination);
+    }
+    Ok(destinations)
+}
+
+/// Points the mounts at the directories of this machine. A mount keeps its destination, which CRIU knows
+/// it by, and the options it has unless the flag gives others.
+///
+/// # Errors
+/// When a flag names a destination where the container has no mount: CRIU would not make one.
+fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTreeSet<String>> {
+    let mut repointed = BTreeSet::new();
+    for volume in volumes {
+        let kind = if matches!(volume, Volume::Named { .. }) { MountClass::Named } else { MountClass::Bind };
+        let default_options = mount_options::complete(Vec::new(), kind)?;
+        let (source, destination, options) = match volume {
+            Volume::Mount(m) => (m.source.clone(), &m.destination, &m.options),
+            Volume::Named { name, destination, options, .. } => {
+                let Some(dir) = volume_directory::find(job, name) else {
+                    return Err(volume::unknown_directory(name));
+                };
+                (path::utf8(dir)?, destination, options)
+            }
+            Volume::Overlay { destination, .. } | Volume::Image { destination, .. } => {
+                return Err(usage(format!(
+                    "--volume at {destination}: a restored mount cannot become an overlay"
+                )));
+            }
+        };
+        let wanted = path::clean(destination);
+        let there: Vec<String> =
+            job.spec.mounts().iter().map(|m| mounts::destination(m).to_owned()).collect();
+        // All of them: of two mounts at one place the second would otherwise slip through with the first.
+        for mount in
+            job.spec.mounts_mut().iter_mut().filter(|m| path::clean(mounts::destination(m)) == wanted)
+        {
+            if !mounts::is_bind(mount) {
+                bail!(
+                    "--volume {source}:{destination}: the checkpointed container has a {} there, whose content is in the checkpoint",
+                    mounts::kind(mount)
+                );
+            }
+            mount["source"] = json!(source);
+            // A volume without options has these; the flag gives others.
+            if *options != default_options {
+                mounts::set_options(mount, options.clone());
+            }
+            repointed.insert(wanted.clone());
+        }
+        if !repointed.contains(&wanted) {
+            return Err(Hint::on(
+                anyhow::anyhow!(
+                    "--volume {source}:{destination}: the checkpointed container has no mount there"
+                ),
+                format!("its mounts are {}", there.join(" ")),
+            ));
+        }
+    }
+    Ok(repointed)
+}
+
+/// Everything that still names the other machine.
+fn foreign(
+    job: &Job<'_>,
+    repointed: &BTreeSet<String>,
+    namespaces: &[(&'static str, Option<Mode>)],
+) -> Vec<(String, String)> {
+    let (spec, input) = (&job.spec, &job.args.input);
+    let mut found = Vec::new();
+    if input.rootfs.is_none() && input.root_path.is_none() && job.container.mount_point.is_empty() {
+        let path = spec.text("root.path").unwrap_or_default();
+        found.push((format!("root.path: {path}"), "--rootfs DIR".to_owned()));
+    }
+    for mount in spec.mounts() {
+        let destination = mounts::destination(mount);
+        if !repointed.contains(&path::clean(destination)) && names_host(spec, mount) {
+            let hint = match bound_files::file_name(&path::clean(destination)) {
+                _ if !mounts::is_bind(mount) => format!("--mount-remove {destination}"),
+                Some(_) => format!("--bind-mount {destination}=FILE"),
+                None => format!("-v DIR:{destination}"),
+            };
+            let what = match mounts::kind(mount) {
+                _ if mounts::is_bind(mount) => mounts::source(mount).to_owned(),
+                kind => format!("{kind} of {}", mounts::source(mount)),
+            };
+            found.push((format!("mounts: {destination}: {what}"), hint));
+        }
+    }
+    for namespace in spec.list("linux.namespaces") {
+        let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
+        let given = namespaces.iter().any(|(name, mode)| *name == kind && mode.is_some())
+            || kind == "network" && !job.container.netns.is_empty();
+        if let (Some(path), false) = (namespaces::path(namespace), given) {
+            found.push((
+                format!("linux.namespaces: {kind}: {path}"),
+                format!("--{} ns:PATH", namespace_flags::name_of(kind)),
+            ));
+        }
+    }
+    found
+}
+
+/// File systems with nothing of the host's behind them.
+const OF_THE_KERNEL: [&str; 8] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "sysfs", "tmpfs"];
+
+/// Whether a mount reaches into the host's files: a bind mount, an overlay over its directories, a disk, a
+/// server. The kernel's own trees bound where they belong (rootless /sys, systemd's cgroup tree) are the
+/// same on every host, but a writable one controls it: a `release_agent` in a cgroup tree is a command, and without a cgroup
+/// namespace a new mount of the tree shows the host's.
+fn names_host(spec: &Spec, mount: &Value) -> bool {
+    // The later of two options wins in the runtimes.
+    let read_only = mounts::options(mount).filter(|o| matches!(*o, "ro" | "rw")).last() == Some("ro");
+    if !mounts::is_bind(mount) {
+        let kind = mounts::kind(mount);
+        let is_cgroup = matches!(kind, "cgroup" | "cgroup2");
+        let is_hosts = is_cgroup && !read_only && namespaces::find(spec, "cgroup").is_none();
+        return is_hosts || !OF_THE_KERNEL.contains(&kind);
+    }
+    let (source, destination) = (path::clean(mounts::source(mount)), path::clean(mounts::destination(mount)));
+    let of_the_kernel = source == "/sys" || path::is_below(&source, "/sys/fs/cgroup");
+    !(source == destination && of_the_kernel && read_only)
+}
+
+/// A namespace given by path at the dump must be given by path again: CRIU has its name in the images, not its content.
+///
+/// # Errors
+/// Names the flag that would take the path away.
+fn check_namespaces(spec: &Spec, namespaces: &[(&'static str, Option<Mode>)]) -> anyhow::Result<()> {
+    for (kind, mode) in namespaces {
+        let had_path = namespaces::find(spec, kind).is_some_and(|n| namespaces::path(n).is_some());
+        if had_path && matches!(mode, Some(Mode::Host | Mode::Private)) {
+            return Err(Hint::on(
+                anyhow::anyhow!(
+                    "linux.namespaces: {kind}: the container was checkpointed in a namespace given by path and can only be restored into one"
+                ),
+                format!("--{} ns:PATH", namespace_flags::name_of(kind)),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! `root.path`, and the tree that users and links are looked up in.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::input::rootfs::Rootfs;
+use crate::job::Job;
+use crate::path;
+
+/// Sets `root.path` and opens the tree that users and links are looked up in.
+///
+/// # Errors
+/// When `--rootfs` cannot be opened.
+pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let args = &job.args.input;
+    if let Some(dir) = &args.rootfs {
+        job.rootfs = Rootfs::open(dir)?;
+        // Relative to the user, not to the bundle the runtime will start in.
+        let path = std::path::absolute(dir).with_context(|| cli::name(dir))?;
+        job.spec.set("root.path", path::utf8(path)?);
+    }
+    if !job.container.mount_point.is_empty() {
+        job.spec.set("root.path", job.container.mount_point.as_str());
+    }
+    if let Some(path) = &args.root_path {
+        job.spec.set("root.path", path.as_str());
+    }
+    if args.rootfs.is_none() {
+        if let Some(path) = job.spec.text("root.path") {
+            let bundle = job.args.what.bundle.as_deref().unwrap_or(Path::new(""));
+            job.rootfs = Rootfs::probe(&bundle.join(path));
+        }
+    }
+    job.trace.because(&job.spec, || "where the root file system is".into());
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Capabilities: `--cap-add`, `--cap-drop`, `--privileged`.
+
+use std::collections::BTreeSet;
+
+use cli::usage;
+use serde_json::{Value, json};
+
+use crate::runtime_spec::Spec;
+
+/// Every capability of Linux, in the order of their numbers.
+const ALL: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+const SETS: [&str; 5] = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+
+/// Every capability that spec-gen itself could pass on: a runtime started from here refuses any other.
+fn all() -> BTreeSet<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    of_mask(own.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX))
+}
+
+fn of_mask(mask: u64) -> BTreeSet<String> {
+    ALL.iter()
+        .enumerate()
+        .filter(|(bit, _)| mask >> bit & 1 == 1)
+        .map(|(_, name)| format!("CAP_{name}"))
+        .collect()
+}
+
+/// Applies the flags. For root the sets that count are equal; for another user only what was added
+/// reaches the process, through the ambient set, as podman has it.
+///
+/// # Errors
+/// On an unknown capability, or one that is both added and dropped.
+pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result<()> {
+    if add.is_empty() && drop.is_empty() {
+        return Ok(());
+    }
+    let (add_all, add) = named("--cap-add", add)?;
+    let (drop_all, drop) = named("--cap-drop", drop)?;
+    if add_all && drop_all {
+        return Err(usage("--cap-add ALL conflicts with --cap-drop ALL"));
+    }
+    if let Some(both) = add.intersection(&drop).next() {
+        return Err(usage(format!("{both} is both added and dropped")));
+    }
+    let mut bounding: BTreeSet<String> = spec.texts("process.capabilities.bounding").into_iter().collect();
+    if drop_all {
+        bounding.clear();
+    }
+    if add_all {
+        bounding = all();
+    }
+    bounding.extend(add.iter().cloned());
+    bounding.retain(|c| !drop.contains(c));
+    let is_root = is_root(spec);
+    for set in SETS {
+        let path = format!("process.capabilities.{set}");
+        let value: BTreeSet<String> = match (set, is_root) {
+            ("bounding", _) | ("effective" | "permitted", true) => bounding.clone(),
+            (_, false) if add_all => bounding.clone(),
+            (_, false) => add.clone(),
+            // Root's ambient and inheritable sets only lose: they are of no use to root.
+            (_, true) => spec.texts(&path).into_iter().filter(|c| bounding.contains(c)).collect(),
+        };
+        put_set(spec, &path, &value);
+    }
+    Ok(())
+}
+
+/// An empty set is left out, as Go's encoder does.
+fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
+    if value.is_empty() {
+        spec.remove(path);
+    } else {
+        spec.set(path, json!(value));
+    }
+}
+
+/// Adds to and drops from one set alone.
+///
+/// # Errors
+/// On an unknown capability.
+pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -> anyhow::Result<()> {
+    if add.is_empty() && drop.is_empty() {
+        return Ok(());
+    }
+    let (add_all, add) = named(&format!("--process-cap-add-{set}"), add)?;
+    let (drop_all, drop) = named(&format!("--process-cap-drop-{set}"), drop)?;
+    let path = format!("process.capabilities.{set}");
+    let mut value: BTreeSet<String> = spec.texts(&path).into_iter().collect();
+    if add_all {
+        value = all();
+    }
+    value.extend(add);
+    value.retain(|c| !(drop_all || drop.contains(c)));
+    put_set(spec, &path, &value);
+    Ok(())
+}
+
+/// Gives every capability; to a user who is not root, the chance to get it from a program that has it.
+pub fn set_all(spec: &mut Spec) {
+    spec.set("process.capabilities.bounding", json!(all()));
+    take_from_user(spec);
+    if is_root(spec) {
+        give_to_root(spec);
+    }
+}
+
+/// Fits the sets to a user who was changed from root or to root, as podman has it: another user than root has none but
+/// what is added for him, for the default spec would hand him root's through the ambient set.
+pub fn follow_user(spec: &mut Spec, was_root: bool) {
+    let has = |set: &str| spec.get(&format!("process.capabilities.{set}")).is_some();
+    match (was_root, is_root(spec)) {
+        (true, false) => take_from_user(spec),
+        (false, true) if has("bounding") && !has("effective") && !has("permitted") => give_to_root(spec),
+        _ => {}
+    }
+}
+
+/// Gives root what its bounding set has; what was added for the user before is in it.
+pub fn give_all_to_root(spec: &mut Spec) {
+    take_from_user(spec);
+    give_to_root(spec);
+}
+
+/// Whether the process runs as root.
+pub fn is_root(spec: &Spec) -> bool {
+    spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0
+}
+
+fn take_from_user(spec: &mut Spec) {
+    for set in ["effective", "permitted", "inheritable", "ambient"] {
+        spec.remove(&format!("process.capabilities.{set}"));
+    }
+}
+
+fn give_to_root(spec: &mut Spec) {
+    let bounding = spec.list("process.capabilities.bounding").to_vec();
+    for set in ["effective", "permitted"] {
+        spec.set(&format!("process.capabilities.{set}"), bounding.clone());
+    }
+}
+
+/// The capabilities of a flag; whether `ALL` is among them.
+fn named(flag: &str, names: &[String]) -> anyhow::Result<(bool, BTreeSet<String>)> {
+    let mut set = BTreeSet::new();
+    let mut everything = false;
+    for name in names.iter().flat_map(|n| n.split(',')) {
+        let upper = name.trim().to_ascii_uppercase();
+        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if short == "ALL" {
+            everything = true;
+        } else if ALL.contains(&short) {
+            set.insert(format!("CAP_{short}"));
+        } else {
+            return Err(usage(format!("{flag} {name}: not a capability")));
+        }
+    }
+    Ok((everything, set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(uid: u32) -> Spec {
+        let caps = ["CAP_CHOWN", "CAP_KILL"];
+        Spec::new(json!({"process": {"user": {"uid": uid}, "capabilities":
+            {"bounding": caps, "effective": caps, "permitted": caps, "ambient": caps}}}))
+    }
+
+    fn applied(uid: u32, add: &[&str], drop: &[&str]) -> Value {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let mut spec = spec(uid);
+        apply(&mut spec, &own(add), &own(drop)).unwrap();
+        spec.value()["process"]["capabilities"].clone()
+    }
+
+    #[test]
+    fn root_has_what_it_may_have() {
+        let caps = applied(0, &["net_admin", "CAP_BPF"], &["KILL"]);
+        assert_eq!(caps["bounding"], json!(["CAP_BPF", "CAP_CHOWN", "CAP_NET_ADMIN"]));
+        assert_eq!(caps["effective"], caps["bounding"]);
+        assert_eq!(caps["ambient"], json!(["CAP_CHOWN"]));
+        assert_eq!(applied(0, &[], &["ALL"]), json!({}));
+        assert_eq!(applied(0, &["CHOWN"], &["ALL"])["bounding"], json!(["CAP_CHOWN"]));
+    }
+
+    #[test]
+    fn another_user_has_what_was_added() {
+        let caps = applied(1000, &["NET_ADMIN"], &["KILL"]);
+        assert_eq!(caps["bounding"], json!(["CAP_CHOWN", "CAP_NET_ADMIN"]));
+        for set in ["effective", "permitted", "inheritable", "ambient"] {
+            assert_eq!(caps[set], json!(["CAP_NET_ADMIN"]), "{set}");
+        }
+        assert_eq!(applied(1000, &[], &["KILL"]), json!({"bounding": ["CAP_CHOWN"]}));
+    }
+
+    #[test]
+    fn the_bits_of_a_mask_are_the_kernels() {
+        assert_eq!(of_mask(1 | 1 << 40), ["CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"].map(str::to_owned).into());
+        assert_eq!(of_mask(u64::MAX).len(), 41);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (add, drop) in [("FLY", "KILL"), ("KILL", "CAP_KILL")] {
+            assert!(apply(&mut spec(0), &[add.to_owned()], &[drop.to_owned()]).is_err());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the process may do: `--privileged`, capabilities, seccomp, masked paths.
+
+pub mod apparmor;
+pub mod capabilities;
+pub mod labels;
+pub mod masks;
+mod seccomp;
+pub mod security_opt;
+pub mod selinux_fields;
+
+use anyhow::Context;
+
+use crate::input;
+use crate::job::Job;
+use crate::runtime_spec::{Spec, mounts};
+
+/// Applies the security flags; the user is known by now, for capabilities depend on him.
+///
+/// # Errors
+/// Names the flag that makes no sense.
+pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
+    let s = &job.args.security;
+    let compat = job.args.hooks.compat;
+    let (is_libpod, privileged) = (job.container.is_libpod, job.container.privileged);
+    let Job { spec, trace, session, .. } = job;
+    if s.privileged == Some(true) {
+        make_privileged(spec);
+        trace.because(spec, || "--privileged".into());
+    }
+    capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
+    trace.because(spec, || "--cap-add, --cap-drop".into());
+    if let Some(value) = s.no_new_privileges {
+        spec.set("process.noNewPrivileges", value);
+        trace.because(spec, || "--no-new-privileges".into());
+    }
+    match s.seccomp.as_deref() {
+        None => {}
+        Some("unconfined") => {
+            spec.remove("linux.seccomp");
+        }
+        Some(file) => {
+            let (value, name) = input::read_json(Some(file.as_ref()), "a seccomp profile")?;
+            let facts = seccomp::Facts {
+                capabilities: &spec.texts("process.capabilities.bounding"),
+                kernel: seccomp::kernel(),
+            };
+            let profile = seccomp::profile(&value, &facts).context(name)?;
+            spec.set("linux.seccomp", profile);
+        }
+    }
+    trace.because(spec, || "--seccomp".into());
+    add_proc_options(spec, &s.proc_opts)?;
+    trace.because(spec, || "--security-opt proc-opts".into());
+    for path in masks::mask(spec, &s.mask) {
+        session.warn(format_args!("--mask {path}: not an absolute path, ignored"));
+    }
+    trace.because(spec, || "--mask".into());
+    if is_libpod && !s.unmask.is_empty() {
+        // Before paths are shown again: a list that `--unmask` empties still had the paths that are always masked.
+        masks::of_libpod(spec, privileged, compat);
+    }
+    masks::unmask(spec, &s.unmask);
+    trace.because(spec, || "--unmask".into());
+    Ok(())
+}
+
+fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let Some(proc) = spec.mounts_mut().iter_mut().find(|m| mounts::kind(m) == "proc") else {
+        return Err(cli::usage("--security-opt proc-opts: there is no mount of proc"));
+    };
+    // As podman does: these options, and none of those before.
+    mounts::set_options(proc, wanted.iter().filter(|o| !o.is_empty()).cloned().collect());
+    Ok(())
+}
+
+/// Takes away what keeps a container from the host, as podman does.
+fn make_privileged(spec: &mut Spec) {
+    capabilities::set_all(spec);
+    for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
+        spec.remove(key);
+    }
+    if spec.is_true("process.noNewPrivileges") {
+        spec.set("process.noNewPrivileges", false);
+    }
+    for mount in spec.mounts_mut().iter_mut() {
+        if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {
+            let writable =
+                mounts::options(mount).map(|o| if o == "ro" { "rw" } else { o }.to_owned()).collect();
+            mounts::set_options(mount, writable);
+        }
+    }
+    spec.annotate("io.podman.annotations.privileged", "TRUE");
+}

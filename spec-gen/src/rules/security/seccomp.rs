@@ -1,0 +1,194 @@
+//! Seccomp: the profile of `--seccomp FILE`, in the runtime-spec's form or in that of the managers' default
+//! profiles, which has conditions the manager must decide.
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use crate::json_fields::describe;
+
+/// What a profile's conditions are decided by.
+pub struct Facts<'a> {
+    /// The process's bounding set.
+    pub capabilities: &'a [String],
+    /// Of the kernel: major and minor version, if known.
+    pub kernel: Option<(u32, u32)>,
+}
+
+/// The profile as `linux.seccomp`.
+///
+/// # Errors
+/// Names the key that makes no sense.
+pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
+    let map = value.as_object().with_context(|| format!("an object is wanted, not {}", describe(value)))?;
+    if !map.get("defaultAction").is_some_and(Value::is_string) {
+        bail!("defaultAction: missing, a string is wanted");
+    }
+    let mut result = Map::new();
+    for key in
+        ["defaultAction", "defaultErrnoRet", "architectures", "flags", "listenerPath", "listenerMetadata"]
+    {
+        if let Some(value) = map.get(key).filter(|v| !v.is_null()) {
+            result.insert(key.into(), value.clone());
+        }
+    }
+    if let Some(maps) = map.get("archMap").and_then(Value::as_array) {
+        if let Some(architectures) = architectures(maps) {
+            result.insert("architectures".into(), architectures);
+        }
+    }
+    let rules = match map.get("syscalls") {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(rules)) => rules.as_slice(),
+        Some(other) => bail!("syscalls: an array is wanted, not {}", describe(other)),
+    };
+    let mut syscalls = Vec::new();
+    for (i, rule) in rules.iter().enumerate() {
+        let at = || format!("syscalls[{i}]");
+        let rule = rule.as_object().with_context(|| format!("{}: an object is wanted", at()))?;
+        if applies(rule, facts).with_context(at)? {
+            syscalls.push(without_conditions(rule).with_context(at)?);
+        }
+    }
+    result.insert("syscalls".into(), Value::Array(syscalls));
+    Ok(Value::Object(result))
+}
+
+/// The native architecture of `archMap` with its sub-architectures.
+fn architectures(maps: &[Value]) -> Option<Value> {
+    let native = format!("SCMP_ARCH_{}", native_architecture());
+    let entry = maps.iter().find(|m| m.get("architecture").and_then(Value::as_str) == Some(&native))?;
+    let mut list = vec![json!(native)];
+    list.extend(entry.get("subArchitectures").and_then(Value::as_array).into_iter().flatten().cloned());
+    Some(Value::Array(list))
+}
+
+fn native_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "AARCH64",
+        "arm" => "ARM",
+        "powerpc64" => "PPC64LE",
+        "riscv64" => "RISCV64",
+        "s390x" => "S390X",
+        "x86" => "X86",
+        _ => "X86_64",
+    }
+}
+
+/// Go's name of this architecture, as profiles have it.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        "powerpc64" => "ppc64le",
+        "x86" => "386",
+        "x86_64" => "amd64",
+        other => other,
+    }
+}
+
+fn applies(rule: &Map<String, Value>, facts: &Facts<'_>) -> anyhow::Result<bool> {
+    let excludes = conditions(rule, "excludes", facts)?;
+    let includes = conditions(rule, "includes", facts)?;
+    Ok(!excludes.into_iter().any(|hit| hit) && includes.into_iter().all(|hit| hit))
+}
+
+/// Whether each condition of `includes` or `excludes` holds.
+fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow::Result<Vec<bool>> {
+    let Some(map) = rule.get(key).filter(|v| !v.is_null()) else { return Ok(Vec::new()) };
+    let map =
+        map.as_object().with_context(|| format!("{key}: an object is wanted, not {}", describe(map)))?;
+    let texts = |name: &str| -> Vec<&str> {
+        map.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    };
+    let mut all = Vec::new();
+    let arches = texts("arches");
+    if !arches.is_empty() {
+        all.push(arches.contains(&go_architecture()));
+    }
+    let caps = texts("caps");
+    if !caps.is_empty() {
+        let has = |cap: &&str| facts.capabilities.iter().any(|c| c == cap);
+        // Every one is needed to be included, any one is enough to be excluded.
+        all.push(if key == "excludes" { caps.iter().any(has) } else { caps.iter().all(has) });
+    }
+    if let Some(wanted) = map.get("minKernel").and_then(Value::as_str) {
+        let wanted = wanted
+            .split_once('.')
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let wanted: (u32, u32) = wanted.with_context(|| format!("{key}.minKernel: MAJOR.MINOR is wanted"))?;
+        all.push(facts.kernel.is_none_or(|kernel| kernel >= wanted));
+    }
+    Ok(all)
+}
+
+/// A rule as the runtime-spec has it.
+fn without_conditions(rule: &Map<String, Value>) -> anyhow::Result<Value> {
+    let names = match (rule.get("names"), rule.get("name")) {
+        (Some(names @ Value::Array(_)), _) => names.clone(),
+        (_, Some(name @ Value::String(_))) => json!([name]),
+        _ => bail!("names: missing, an array is wanted"),
+    };
+    let action =
+        rule.get("action").filter(|a| a.is_string()).context("action: missing, a string is wanted")?;
+    let mut result = json!({ "names": names, "action": action });
+    for key in ["errnoRet", "args"] {
+        match rule.get(key) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(list)) if list.is_empty() => {}
+            Some(value) => result[key] = value.clone(),
+        }
+    }
+    Ok(result)
+}
+
+/// The running kernel's version.
+pub fn kernel() -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = text.split(['.', '-']).map(|n| n.trim().parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_decided_and_dropped() {
+        let value = json!({
+            "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+            "archMap": [{"architecture": format!("SCMP_ARCH_{}", native_architecture()), "subArchitectures": ["SCMP_ARCH_X86"]}],
+            "syscalls": [
+                {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [], "comment": "", "includes": {}, "excludes": {}},
+                {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_BPF"]}},
+                {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "excludes": {"caps": ["CAP_BPF"]}},
+                {"names": ["new"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}},
+                {"names": ["other"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["none"]}}
+            ]
+        });
+        let names = |caps: &[String], kernel| -> Vec<String> {
+            let facts = Facts { capabilities: caps, kernel: Some(kernel) };
+            let profile = profile(&value, &facts).unwrap();
+            assert_eq!(profile["architectures"][1], "SCMP_ARCH_X86");
+            let rules = profile["syscalls"].as_array().unwrap();
+            rules.iter().map(|r| format!("{}:{}", r["names"][0], r["action"])).collect()
+        };
+        assert_eq!(
+            names(&["CAP_BPF".into()], (6, 1)),
+            [r#""read":"SCMP_ACT_ALLOW""#, r#""bpf":"SCMP_ACT_ALLOW""#, r#""new":"SCMP_ACT_ALLOW""#]
+        );
+        assert_eq!(names(&[], (4, 4)), [r#""read":"SCMP_ACT_ALLOW""#, r#""bpf":"SCMP_ACT_ERRNO""#]);
+    }
+
+    #[test]
+    fn a_profile_without_sense_is_named() {
+        let facts = Facts { capabilities: &[], kernel: None };
+        for (value, message) in [
+            (json!([]), "an object is wanted, not an array"),
+            (json!({}), "defaultAction: missing"),
+            (json!({"defaultAction": "A", "syscalls": 5}), "syscalls: an array is wanted"),
+            (json!({"defaultAction": "A", "syscalls": [{"names": ["x"]}]}), "syscalls[0]: action: missing"),
+        ] {
+            let error = format!("{:#}", profile(&value, &facts).unwrap_err());
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

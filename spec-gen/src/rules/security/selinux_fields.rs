@@ -1,0 +1,50 @@
+//! `--security-opt label=FIELD:VALUE`: the fields of SELinux labels.
+
+use std::path::Path;
+
+use cli::{Hint, usage};
+
+use crate::runtime_spec::Spec;
+
+/// What `--security-opt label=` takes.
+pub const EXPECTED: &str =
+    "expected label=disable, or label=FIELD:VALUE with a FIELD of user, role, type, level and filetype";
+
+/// The fields of a label, of process and mounts, that `--security-opt label=FIELD:VALUE` sets.
+const FIELDS: [(&str, &[(&str, usize)]); 5] = [
+    ("user", &[("process.selinuxLabel", 0)]),
+    ("role", &[("process.selinuxLabel", 1)]),
+    ("type", &[("process.selinuxLabel", 2)]),
+    ("level", &[("process.selinuxLabel", 3), ("linux.mountLabel", 3)]),
+    ("filetype", &[("linux.mountLabel", 2)]),
+];
+
+/// Returns whether a label has a field of this name.
+pub fn is_field(name: &str) -> bool {
+    FIELDS.iter().any(|(field, _)| *field == name)
+}
+
+/// Sets a field of the labels in a spec; returns whether it did. A host without SELinux has no labels, and podman ignores the flag.
+///
+/// # Errors
+/// Returns an error if the host has SELinux and the spec has no label to change: only the container engine knows the others' fields.
+pub fn set_field(spec: &mut Spec, name: &str, value: &str) -> anyhow::Result<bool> {
+    let places = FIELDS.iter().find(|(field, _)| *field == name).map_or(&[][..], |(_, places)| places);
+    let mut is_set = false;
+    for (key, index) in places {
+        let Some(label) = spec.text(key) else { continue };
+        let mut fields: Vec<&str> = label.splitn(4, ':').collect();
+        if let Some(field) = fields.get_mut(*index) {
+            *field = value;
+            let label = fields.join(":");
+            spec.set(key, label);
+            is_set = true;
+        }
+    }
+    if !is_set && Path::new("/sys/fs/selinux/enforce").exists() {
+        let error =
+            usage(format!("--security-opt label={name}:{value}: cannot complete a partial SELinux label"));
+        return Err(Hint::on(error, "pass the full labels with --selinux-label and --mount-label"));
+    }
+    Ok(is_set)
+}

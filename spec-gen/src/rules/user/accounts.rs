@@ -1,0 +1,273 @@
+//! The account files of a container, and the look-up of users and groups in them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use cli::Hint;
+use serde_json::Value;
+
+use crate::input::passwd::{self, Group, MAX_FILE, Passwd, Table};
+use crate::input::rootfs::{Rootfs, read_host};
+use crate::notation::user::{MAX_ID, as_number};
+use crate::path;
+use crate::runtime_spec::{Spec, mounts};
+
+/// The two account files as the container will see them.
+pub struct Accounts {
+    passwd: Table<Passwd>,
+    passwd_name: PathBuf,
+    passwd_text: Option<Vec<u8>>,
+    group: Table<Group>,
+    group_name: PathBuf,
+    group_text: Option<Vec<u8>>,
+}
+
+/// A resolved user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    /// Groups asked for by `--group-add`.
+    pub extra_groups: Vec<u32>,
+    /// Groups whose member list names the user; empty when a group was asked for.
+    pub groups: Vec<u32>,
+    /// The home directory; `None` when the user has no entry.
+    pub home: Option<String>,
+    /// The file and line that decided, for `--explain`.
+    pub found: String,
+}
+
+impl Accounts {
+    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: the manager's own copy,
+    /// a bind mount on the file, a bind mount on `/etc`, the root file system.
+    ///
+    /// # Errors
+    /// When a file is there but cannot be read.
+    pub fn read(
+        spec: &Spec,
+        bind_map: &BTreeMap<String, String>,
+        rootfs: &Rootfs,
+    ) -> anyhow::Result<Accounts> {
+        let (passwd_name, passwd_text) = account_file(spec, bind_map, rootfs, "passwd")?;
+        let (group_name, group_text) = account_file(spec, bind_map, rootfs, "group")?;
+        Ok(Accounts {
+            passwd: passwd::passwd(passwd_text.as_deref().unwrap_or_default(), &passwd_name),
+            passwd_name,
+            passwd_text,
+            group: passwd::group(group_text.as_deref().unwrap_or_default(), &group_name),
+            group_name,
+            group_text,
+        })
+    }
+
+    /// The lines that were passed over, for warnings.
+    pub fn ignored(&self) -> impl Iterator<Item = &String> {
+        self.passwd.ignored.iter().chain(&self.group.ignored)
+    }
+
+    /// Resolves `USER[:GROUP]`, each a name or a number; an empty user is uid 0.
+    ///
+    /// # Errors
+    /// When a name is in no file, or a number is out of range.
+    pub fn look_up(&self, wanted: &str) -> anyhow::Result<User> {
+        let mut parts = wanted.split(':');
+        let (name, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let number = as_number(name).with_context(|| name.to_owned())?;
+        let entry = match number {
+            // A user whose name is a number is never meant by that number: moby's rule.
+            Some(uid) => self.passwd.entries.iter().find(|e| e.uid == uid),
+            None if name.is_empty() => self.passwd.entries.iter().find(|e| e.uid == 0),
+            None => Some(self.by_name(name)?),
+        };
+        let mut user = User { uid: number.unwrap_or_default(), ..User::default() };
+        if let Some(entry) = entry {
+            user.uid = entry.uid;
+            user.gid = entry.gid;
+            user.home = Some(entry.home.clone());
+            user.found = format!("{}:{}", cli::name(&self.passwd_name), entry.line);
+        }
+        if u64::from(user.uid.max(user.gid)) > MAX_ID {
+            bail!("{}: uids and gids must be in range 0-{MAX_ID}", user.found);
+        }
+        if !group.is_empty() {
+            user.gid = self.gid_of(group)?;
+        } else if let Some(entry) = entry {
+            let member = |g: &&Group| g.members.contains(&entry.name);
+            user.groups = self.group.entries.iter().filter(member).map(|g| g.gid).collect();
+        }
+        Ok(user)
+    }
+
+    fn by_name(&self, name: &str) -> anyhow::Result<&Passwd> {
+        if let Some(entry) = self.passwd.entries.iter().find(|e| e.name == name) {
+            return Ok(entry);
+        }
+        let file = cli::name(&self.passwd_name);
+        if self.passwd_text.is_none() {
+            return Err(Hint::on(
+                anyhow::anyhow!("unable to find user {name}: there is no {file}"),
+                "name the root file system with --rootfs DIR, or give numbers: --user UID:GID",
+            ));
+        }
+        bail!("unable to find user {name}: no matching entries in passwd file {file}")
+    }
+
+    /// Whether an entry has this name or uid.
+    pub fn has_user(&self, name: &str, uid: u32) -> bool {
+        self.passwd.entries.iter().any(|e| e.name == name || e.uid == uid)
+    }
+
+    /// Whether an entry has this gid.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        self.group.entries.iter().any(|g| g.gid == gid)
+    }
+
+    /// Whether an entry has this name or gid.
+    pub fn has_group(&self, name: &str, gid: u32) -> bool {
+        self.group.entries.iter().any(|g| g.name == name || g.gid == gid)
+    }
+
+    /// The passwd file; empty where there is none.
+    pub fn passwd_text(&self) -> &[u8] {
+        self.passwd_text.as_deref().unwrap_or_default()
+    }
+
+    /// The group file; empty where there is none.
+    pub fn group_text(&self) -> &[u8] {
+        self.group_text.as_deref().unwrap_or_default()
+    }
+
+    /// Accounts from their texts.
+    #[cfg(test)]
+    pub fn of(passwd: &str, group: &str) -> Accounts {
+        Accounts {
+            passwd: passwd::passwd(passwd.as_bytes(), std::path::Path::new("/etc/passwd")),
+            passwd_name: "/etc/passwd".into(),
+            passwd_text: Some(passwd.into()),
+            group: passwd::group(group.as_bytes(), std::path::Path::new("/etc/group")),
+            group_name: "/etc/group".into(),
+            group_text: Some(group.into()),
+        }
+    }
+
+    /// Returns the gid for `--group-add`: that of the first entry whose name or number it is, as moby's library has it.
+    ///
+    /// # Errors
+    /// Returns an error if no entry has the name, or the number is out of range.
+    pub fn gid_to_add(&self, group: &str) -> anyhow::Result<u32> {
+        match self.group.entries.iter().find(|g| g.name == group || g.gid.to_string() == group) {
+            Some(entry) => Ok(entry.gid),
+            None => self.gid_of(group),
+        }
+    }
+
+    /// The gid of a group given by name or number.
+    ///
+    /// # Errors
+    /// When the name is not in the file, or the number is out of range.
+    pub fn gid_of(&self, group: &str) -> anyhow::Result<u32> {
+        if let Some(gid) = as_number(group).with_context(|| group.to_owned())? {
+            return Ok(gid);
+        }
+        match self.group.entries.iter().find(|g| g.name == group) {
+            Some(entry) => Ok(entry.gid),
+            None => bail!(
+                "unable to find group {group}: no matching entries in group file {}",
+                cli::name(&self.group_name)
+            ),
+        }
+    }
+}
+
+/// The host path or the rootfs path of `/etc/NAME`, and its content if it is there.
+fn account_file(
+    spec: &Spec,
+    bind_map: &BTreeMap<String, String>,
+    rootfs: &Rootfs,
+    file: &str,
+) -> anyhow::Result<(PathBuf, Option<Vec<u8>>)> {
+    let path = format!("/etc/{file}");
+    if let Some(copy) = bind_map.get(&path).map(PathBuf::from) {
+        if let Some(text) = read_host(&copy, MAX_FILE)? {
+            return Ok((copy, Some(text)));
+        }
+    }
+    // A tmpfs on /etc has no host path behind it: podman looks for the relative "tmpfs/passwd".
+    let is_host = |m: &&Value| mounts::is_bind(m) && mounts::source(m).starts_with('/');
+    let on = |destination: &str| {
+        let mut binds = spec.mounts().iter().rev().filter(is_host);
+        binds
+            .find(|m| path::clean(mounts::destination(m)) == destination)
+            .map(|m| PathBuf::from(mounts::source(m)))
+    };
+    match on(&path).or_else(|| on("/etc").map(|dir| dir.join(file))) {
+        Some(host) => {
+            let text = read_host(&host, MAX_FILE)?;
+            Ok((host, text))
+        }
+        None => Ok((rootfs.name_of(&path), rootfs.read(&path, MAX_FILE)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# comment:x:0:0::/:\nalice:x:1000:1000::/home/alice:/bin/sh\n\
+        bob:x:1001:100::/home/bob:\nalice:x:2000:2000:::\n1337:x:77:77::/n:\nnohome:x:1003:1003:::\nshort:x:1002\n\
+        big:x:4000000000:1::/:\n";
+    const GROUP: &str =
+        "root:x:0:root\nwheel:x:10:alice,bob\nusers:x:100:\naudio:x:63:alice, bob\nhigh:x:70000:alice\n";
+
+    fn accounts() -> Accounts {
+        Accounts::of(PASSWD, GROUP)
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_by_number() {
+        #[rustfmt::skip]
+        let cases = [
+            ("", 0, 0, vec![0], Some("/root")),
+            ("root", 0, 0, vec![0], Some("/root")),
+            ("alice", 1000, 1000, vec![10, 63, 70000], Some("/home/alice")),
+            ("alice:", 1000, 1000, vec![10, 63, 70000], Some("/home/alice")),
+            ("1000", 1000, 1000, vec![10, 63, 70000], Some("/home/alice")),
+            ("bob", 1001, 100, vec![10, 63], Some("/home/bob")),
+            ("1000:10", 1000, 10, vec![], Some("/home/alice")),
+            ("alice:wheel:x", 1000, 10, vec![], Some("/home/alice")),
+            (":wheel", 0, 10, vec![], Some("/root")),
+            ("1337", 1337, 0, vec![], None),
+            ("4242", 4242, 0, vec![], None),
+            ("+7:0010", 7, 10, vec![], None),
+            ("nohome", 1003, 1003, vec![], Some("")),
+        ];
+        for (wanted, uid, gid, groups, home) in cases {
+            let user = accounts().look_up(wanted).unwrap();
+            assert_eq!(
+                (user.uid, user.gid, user.groups, user.home.as_deref()),
+                (uid, gid, groups, home),
+                "{wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_found_or_out_of_range_is_an_error() {
+        #[rustfmt::skip]
+        let cases = [
+            ("nosuch", "unable to find user nosuch: no matching entries in passwd file /etc/passwd"),
+            ("# comment", "unable to find user # comment"),
+            ("short", "unable to find user short"),
+            ("alice:nogroup", "unable to find group nogroup: no matching entries in group file /etc/group"),
+            ("3000000000", "uids and gids must be in range 0-2147483647"),
+            ("-5", "uids and gids must be in range 0-2147483647"),
+            ("1:99999999999999999999", "uids and gids must be in range 0-2147483647"),
+            ("big", "uids and gids must be in range 0-2147483647"),
+        ];
+        for (wanted, message) in cases {
+            let error = format!("{:#}", accounts().look_up(wanted).unwrap_err());
+            assert!(error.contains(message), "{wanted}: {error}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Users of the host, whose entries a container may get.
+
+use std::path::Path;
+
+use crate::input::container::Container;
+use crate::rules::namespaces::own_ids;
+use crate::rules::user::accounts::User;
+use crate::runtime_spec::{Spec, mounts};
+
+/// A user of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostUser {
+    /// The name or number it was asked for by.
+    pub wanted: String,
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub full_name: String,
+    home: String,
+    /// The name of his group, for the user who starts the container.
+    pub group: Option<String>,
+}
+
+impl HostUser {
+    /// The user who starts the container, as the host knows him; `None` where that is root.
+    ///
+    /// # Errors
+    /// When the host's users cannot be read.
+    pub fn current() -> anyhow::Result<Option<HostUser>> {
+        let uid = own_ids::outside("uid_map", nix::unistd::geteuid().as_raw())?;
+        let gid = own_ids::outside("gid_map", nix::unistd::getegid().as_raw())?;
+        let Some(mut user) = HostUser::find(&uid.to_string())?.filter(|_| uid != 0) else { return Ok(None) };
+        user.gid = gid;
+        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid))?;
+        user.group = group.map(|g| g.name).filter(|_| gid != 0);
+        Ok(Some(user))
+    }
+
+    /// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
+    ///
+    /// # Errors
+    /// When the host's users cannot be read.
+    pub fn find(wanted: &str) -> anyhow::Result<Option<HostUser>> {
+        let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
+        let mut found = by_id.map(nix::unistd::User::from_uid).transpose()?.flatten();
+        if found.is_none() {
+            found = nix::unistd::User::from_name(wanted)?;
+        }
+        Ok(found.map(|user| HostUser {
+            wanted: wanted.to_owned(),
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            full_name: user.gecos.to_string_lossy().into_owned(),
+            home: user.dir.to_string_lossy().into_owned(),
+            group: None,
+        }))
+    }
+
+    /// The home directory in the container: the host's where a mount brings it, else the working directory.
+    pub fn home_in<'a>(&'a self, container: &Container, spec: &'a Spec) -> &'a str {
+        let is_mount = |dir: &Path| {
+            let dir = dir.to_string_lossy();
+            dir != "/"
+                && (mounts::find(spec, &dir).is_some() || container.user_volumes.iter().any(|v| *v == dir))
+        };
+        if Path::new(&self.home).ancestors().any(is_mount) { &self.home } else { spec.cwd() }
+    }
+
+    /// The user as one to run as; the home directory is that of the entry made for him.
+    pub fn to_user(&self) -> User {
+        User {
+            uid: self.uid,
+            gid: self.gid,
+            home: Some(self.home.clone()),
+            found: "this host's users".into(),
+            ..User::default()
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The process's environment: one value for each name.
+//!
+//! runtime-tools looks a name up in a cache keyed by `NAME=VALUE` and so never finds it: podman's
+//! containers get the name twice and the shell decides (opencontainers/runtime-tools#798).
+
+use serde_json::{Value, json};
+
+use crate::runtime_spec::Spec;
+
+const ENV: &str = "process.env";
+
+/// The name of an entry: what stands before the first `=`.
+pub fn name_of(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(name, _)| name)
+}
+
+/// Whether the variable is set; `NAME=` counts.
+pub fn is_set(spec: &Spec, name: &str) -> bool {
+    spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.contains('=') && name_of(e) == name)
+}
+
+/// The value of a variable.
+pub fn value<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
+    let pairs = spec.list(ENV).iter().filter_map(|e| e.as_str()?.split_once('='));
+    pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
+/// Sets a variable in the place where it stands, or at the end; a second entry of the name goes.
+pub fn set(spec: &mut Spec, name: &str, value: &str) {
+    let entry = json!(format!("{name}={value}"));
+    let list = spec.list_mut(ENV);
+    let is_name = |v: &Value| v.as_str().is_some_and(|e| name_of(e) == name);
+    match list.iter().position(is_name) {
+        Some(first) => {
+            let mut at = 0;
+            list.retain(|v| {
+                at += 1;
+                at - 1 <= first || !is_name(v)
+            });
+            list[first] = entry;
+        }
+        None => list.push(entry),
+    }
+}
+
+/// Sets a variable unless it is set.
+pub fn set_default(spec: &mut Spec, name: &str, value: &str) {
+    if !is_set(spec, name) {
+        set(spec, name, value);
+    }
+}
+
+/// Removes a variable.
+pub fn unset(spec: &mut Spec, name: &str) {
+    if !spec.list(ENV).is_empty() {
+        spec.list_mut(ENV).retain(|v| v.as_str().is_none_or(|e| name_of(e) != name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(env: &[&str]) -> Spec {
+        Spec::new(json!({ "process": { "env": env } }))
+    }
+
+    #[test]
+    fn a_variable_is_replaced_where_it_stands_and_never_doubled() {
+        let mut spec = spec(&["A=1", "B=2", "A=3", "AB=4"]);
+        set(&mut spec, "A", "x");
+        set(&mut spec, "C", "");
+        assert_eq!(spec.texts(ENV), ["A=x", "B=2", "AB=4", "C="]);
+    }
+
+    #[test]
+    fn an_empty_value_is_set_and_a_longer_name_is_another() {
+        let spec = spec(&["HOME=", "HOMEX=1"]);
+        assert!(is_set(&spec, "HOME") && is_set(&spec, "HOMEX") && !is_set(&spec, "HOM"));
+    }
+}

@@ -1,0 +1,148 @@
+//! `--explain`: one line for each change with its reason.
+//!
+//! After each rule [`Trace::because`] compares the spec with what it was and books the differences on
+//! that rule. No rule writes lines itself, so none can forget to, or claim a change it did not make.
+
+use serde_json::Value;
+
+use crate::runtime_spec::Spec;
+
+/// The changes so far; empty and free of cost unless asked for.
+pub struct Trace {
+    before: Option<Value>,
+    lines: Vec<String>,
+}
+
+impl Trace {
+    /// Starts with `spec` as it was read, if `wanted`.
+    pub fn new(wanted: bool, spec: &Spec) -> Trace {
+        Trace { before: wanted.then(|| spec.value().clone()), lines: Vec::new() }
+    }
+
+    /// Books what changed since the last call on `reason`.
+    pub fn because(&mut self, spec: &Spec, reason: impl FnOnce() -> String) {
+        let Some(before) = &mut self.before else { return };
+        if before == spec.value() {
+            return;
+        }
+        let reason = reason();
+        let mut changes = Vec::new();
+        compare(before, spec.value(), "", &mut changes);
+        self.lines.extend(changes.into_iter().map(|change| format!("{change} ({reason})")));
+        *before = spec.value().clone();
+    }
+
+    /// The lines, in the order of the rules.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+}
+
+/// Names each difference with its JSON path.
+fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            let at = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            for (key, value) in old {
+                match new.get(key) {
+                    Some(now) => compare(value, now, &at(key), changes),
+                    None => changes.push(format!("{}: removed {}", at(key), short(value))),
+                }
+            }
+            for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+                changes.push(format!("{}: {}", at(key), short(value)));
+            }
+        }
+        (Value::Array(old), Value::Array(new)) => compare_lists(old, new, path, changes),
+        _ if before != after => changes.push(format!("{path}: {} -> {}", short(before), short(after))),
+        _ => {}
+    }
+}
+
+/// Elements are told apart by what they are, so that one inserted at the front is one change.
+fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<String>) {
+    let same = |a: &Value, b: &Value| match (key_of(path, a), key_of(path, b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    };
+    let label = |v: &Value| match key_of(path, v) {
+        Some(key) => format!("{path}[{key}]"),
+        None => path.to_owned(),
+    };
+    for value in old.iter().filter(|v| !new.iter().any(|n| same(v, n))) {
+        changes.push(format!("{}: removed {}", label(value), short(value)));
+    }
+    for value in new {
+        match old.iter().find(|o| same(o, value)) {
+            Some(there) => compare(there, value, &label(value), changes),
+            None => changes.push(format!("{}: added {}", label(value), short(value))),
+        }
+    }
+    let order = |list: &[Value], other: &[Value]| -> Vec<String> {
+        list.iter()
+            .filter(|v| other.iter().any(|o| same(v, o)))
+            .map(|v| key_of(path, v).unwrap_or_else(|| v.to_string()))
+            .collect()
+    };
+    if order(old, new) != order(new, old) {
+        changes.push(format!("{path}: new order"));
+    }
+}
+
+/// What tells an element of a list apart: a mount by its destination, a variable by its name.
+fn key_of(path: &str, value: &Value) -> Option<String> {
+    let key = match path {
+        "mounts" => "destination",
+        "linux.namespaces" | "process.rlimits" => "type",
+        _ => "path",
+    };
+    match value {
+        Value::Object(map) => map.get(key).and_then(Value::as_str).map(str::to_owned),
+        Value::String(s) => s.split_once('=').map(|(name, _)| name.to_owned()),
+        _ => None,
+    }
+}
+
+fn short(value: &Value) -> String {
+    const MAX: usize = 160;
+    let text = value.to_string();
+    if text.chars().count() <= MAX { text } else { text.chars().take(MAX).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_change_is_one_line_with_path_and_reason() {
+        let before = Spec::new(json!({
+            "process": {"user": {"uid": 0}, "env": ["A=1", "B=2"]}, "mounts": [{"destination": "/a"}], "hooks": {}
+        }));
+        let after = Spec::new(json!({
+            "process": {"user": {"uid": 1000}, "env": ["A=x", "B=2"]},
+            "mounts": [{"destination": "/b"}, {"destination": "/a", "type": "bind"}]
+        }));
+        let mut trace = Trace::new(true, &before);
+        trace.because(&after, || "flag".into());
+        assert_eq!(
+            trace.lines(),
+            [
+                "process.user.uid: 0 -> 1000 (flag)",
+                "process.env[A]: \"A=1\" -> \"A=x\" (flag)",
+                "mounts[/b]: added {\"destination\":\"/b\"} (flag)",
+                "mounts[/a].type: \"bind\" (flag)",
+                "hooks: removed {} (flag)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_new_order_is_a_change() {
+        let spec = |list: [&str; 2]| Spec::new(json!({"mounts": list.map(|d| json!({"destination": d}))}));
+        let mut trace = Trace::new(true, &spec(["/a", "/b"]));
+        trace.because(&spec(["/b", "/a"]), || "sort".into());
+        assert_eq!(trace.lines(), ["mounts: new order (sort)"]);
+    }
+}

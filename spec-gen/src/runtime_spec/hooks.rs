@@ -1,0 +1,20 @@
+//! The hooks in a spec.
+
+use serde_json::Value;
+
+use crate::runtime_spec::Spec;
+
+/// Adds hooks to a stage. One that the stage has already stands for one of them: a spec that was generated before does not
+/// run its hooks twice.
+pub fn add(spec: &mut Spec, stage: &str, hooks: Vec<Value>) {
+    let list = spec.list_mut(&format!("hooks.{stage}"));
+    let mut there = list.clone();
+    for hook in hooks {
+        match there.iter().position(|h| *h == hook) {
+            Some(at) => {
+                there.remove(at);
+            }
+            None => list.push(hook),
+        }
+    }
+}

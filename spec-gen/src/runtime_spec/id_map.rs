@@ -1,0 +1,107 @@
+//! User namespace id mappings.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::runtime_spec::Spec;
+
+/// One range: `size` ids from `container` on inside are those from `host` on outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    pub container: u32,
+    pub host: u32,
+    pub size: u32,
+}
+
+impl IdMap {
+    /// A range from its numbers in text; `None` when they are none, or leave the range of ids.
+    pub fn from_fields<'a>(fields: impl Iterator<Item = &'a str>) -> Option<IdMap> {
+        let numbers: Option<Vec<u32>> = fields.map(|f| f.parse().ok()).collect();
+        let (container, host, size) = match numbers?[..] {
+            [container, host] => (container, host, 1),
+            [container, host, size] => (container, host, size),
+            _ => return None,
+        };
+        let map = IdMap { container, host, size };
+        (size > 0 && map.fits()).then_some(map)
+    }
+
+    /// Whether both ends stay below the id that means "none".
+    fn fits(self) -> bool {
+        container_end(self) <= u64::from(u32::MAX)
+            && u64::from(self.host) + u64::from(self.size) <= u64::from(u32::MAX)
+    }
+
+    /// The mapping as the runtime-spec writes it.
+    pub fn to_value(self) -> Value {
+        json!({ "containerID": self.container, "hostID": self.host, "size": self.size })
+    }
+}
+
+pub fn container_end(map: IdMap) -> u64 {
+    u64::from(map.container) + u64::from(map.size)
+}
+
+/// The mappings of a user namespace; empty when the container has none of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    pub uids: Vec<IdMap>,
+    pub gids: Vec<IdMap>,
+}
+
+impl IdMaps {
+    /// The mappings a spec has; what is no mapping is the runtime's to refuse.
+    pub fn of_spec(spec: &Spec) -> IdMaps {
+        let maps = |path: &str| {
+            let number = |map: &Value, key: &str| map.get(key)?.as_u64()?.try_into().ok();
+            let map = |map: &Value| {
+                Some(IdMap {
+                    container: number(map, "containerID")?,
+                    host: number(map, "hostID")?,
+                    size: number(map, "size")?,
+                })
+            };
+            spec.list(path).iter().filter_map(map).collect()
+        };
+        IdMaps { uids: maps("linux.uidMappings"), gids: maps("linux.gidMappings") }
+    }
+}
+
+/// The host id of a container id; without mappings they are equal.
+pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
+    if maps.is_empty() {
+        return Some(id);
+    }
+    let map = maps.iter().find(|m| id >= m.container && u64::from(id) < container_end(**m))?;
+    map.host.checked_add(id - map.container)
+}
+
+/// The ids of the process on the host.
+///
+/// # Errors
+/// When the user namespace does not hold them.
+pub fn process_on_host(maps: &IdMaps, uid: u32, gid: u32) -> anyhow::Result<(u32, u32)> {
+    let show = |maps: &[IdMap]| {
+        maps.iter().map(|m| format!("{}:{}:{}", m.container, m.host, m.size)).collect::<Vec<_>>().join(" ")
+    };
+    let host_uid = to_host(&maps.uids, uid)
+        .with_context(|| format!("the container's id mappings ({}) don't map UID {uid}", show(&maps.uids)))?;
+    let host_gid = to_host(&maps.gids, gid)
+        .with_context(|| format!("the container's id mappings ({}) don't map GID {gid}", show(&maps.gids)))?;
+    Ok((host_uid, host_gid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAP: IdMap = IdMap { container: 0, host: 100_000, size: 65_536 };
+
+    #[test]
+    fn ids_are_translated_inside_the_ranges_only() {
+        assert_eq!(to_host(&[MAP], 1000), Some(101_000));
+        assert_eq!(to_host(&[MAP], 65_535), Some(165_535));
+        assert_eq!(to_host(&[MAP], 65_536), None);
+        assert_eq!(to_host(&[], 7), Some(7));
+    }
+}

@@ -1,0 +1,147 @@
+//! Numbers, lists and names that types cannot hold, by the rules of runc, crun and the kernel.
+
+use serde_json::Value;
+
+use crate::runtime_spec::{Spec, cpu_list, namespaces, sysctl};
+
+pub fn check(spec: &Spec, faults: &mut Vec<String>) {
+    scheduler(spec, faults);
+    ranges(spec, faults);
+    lists(spec, faults);
+    huge_pages(spec, faults);
+    intel_rdt(spec, faults);
+    sysctls(spec, faults);
+    net_devices(spec, faults);
+    let (limit, swap) =
+        (number(spec, "linux.resources.memory.limit"), number(spec, "linux.resources.memory.swap"));
+    if let (Some(limit), Some(swap)) = (limit.filter(|n| *n > 0), swap.filter(|n| *n > 0)) {
+        if swap < limit {
+            faults.push(format!(
+                "linux.resources.memory.swap: {swap} is below the limit of memory {limit}, which it includes"
+            ));
+        }
+    }
+}
+
+fn number(spec: &Spec, path: &str) -> Option<i64> {
+    spec.get(path).and_then(Value::as_i64)
+}
+
+/// runc's rules (libcontainer/configs/validate): which values belong to which policy.
+fn scheduler(spec: &Spec, faults: &mut Vec<String>) {
+    if spec.get("process.scheduler").is_none() {
+        return;
+    }
+    let policy = spec.text("process.scheduler.policy").unwrap_or_default();
+    if policy.is_empty() {
+        faults.push("process.scheduler.policy: missing".into());
+    }
+    let is_set = |key: &str| number(spec, &format!("process.scheduler.{key}")).is_some_and(|n| n != 0);
+    let mut belongs = |key: &str, policies: &[&str]| {
+        if is_set(key) && !policies.contains(&policy) {
+            faults.push(format!(
+                "process.scheduler.{key}: only with {}, not with {policy}",
+                policies.join(" or ")
+            ));
+        }
+    };
+    belongs("priority", &["SCHED_FIFO", "SCHED_RR"]);
+    for key in ["runtime", "deadline", "period"] {
+        belongs(key, &["SCHED_DEADLINE"]);
+    }
+}
+
+fn ranges(spec: &Spec, faults: &mut Vec<String>) {
+    let mut within = |path: &str, low: i64, high: i64| {
+        if let Some(n) = number(spec, path).filter(|n| !(low..=high).contains(n)) {
+            faults.push(format!("{path}: {n} is not from {low} to {high}"));
+        }
+    };
+    within("process.scheduler.nice", -20, 19);
+    within("process.scheduler.priority", 0, 99);
+    within("process.ioPriority.priority", 0, 7);
+    within("process.oomScoreAdj", -1000, 1000);
+    within("linux.resources.memory.swappiness", 0, 100);
+    within("linux.resources.cpu.idle", 0, 1);
+    // 0 leaves the weight as it is.
+    if number(spec, "linux.resources.blockIO.weight") != Some(0) {
+        within("linux.resources.blockIO.weight", 10, 1000);
+    }
+}
+
+fn lists(spec: &Spec, faults: &mut Vec<String>) {
+    for path in [
+        "linux.resources.cpu.cpus",
+        "linux.resources.cpu.mems",
+        "linux.memoryPolicy.nodes",
+        "process.execCPUAffinity.initial",
+        "process.execCPUAffinity.final",
+    ] {
+        if let Some(list) = spec.text(path) {
+            if let Err(e) = cpu_list::check(list) {
+                faults.push(format!("{path}: {list:?}: {e}"));
+            }
+        }
+    }
+}
+
+/// The schema's pattern, and the kernel's sizes, which are powers of two.
+pub fn is_page_size(size: &str) -> bool {
+    let number = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
+    number.is_some_and(|n| !n.starts_with(['0', '+']) && n.parse::<u32>().is_ok_and(u32::is_power_of_two))
+}
+
+fn huge_pages(spec: &Spec, faults: &mut Vec<String>) {
+    for (i, limit) in spec.list("linux.resources.hugepageLimits").iter().enumerate() {
+        let size = limit.get("pageSize").and_then(Value::as_str).unwrap_or_default();
+        if !is_page_size(size) {
+            faults.push(format!(
+                "linux.resources.hugepageLimits[{i}].pageSize: {size:?} is not a page size such as 64KB, 2MB or 1GB"
+            ));
+        }
+    }
+}
+
+fn intel_rdt(spec: &Spec, faults: &mut Vec<String>) {
+    if let Some(class) =
+        spec.text("linux.intelRdt.closID").filter(|c| c.contains('/') || matches!(*c, "." | ".."))
+    {
+        faults.push(format!("linux.intelRdt.closID: {class:?} is not the name of a directory"));
+    }
+    if let Some(schema) = spec.text("linux.intelRdt.memBwSchema") {
+        if !schema.starts_with("MB:") || schema.contains('\n') {
+            faults
+                .push(format!("linux.intelRdt.memBwSchema: {schema:?} is not one line that starts with MB:"));
+        }
+    }
+}
+
+fn sysctls(spec: &Spec, faults: &mut Vec<String>) {
+    for key in spec.get("linux.sysctl").and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
+        match sysctl::namespace(key) {
+            Some(kind) if namespaces::find(spec, kind).is_some() => {}
+            Some(kind) => faults.push(format!("linux.sysctl.{key}: needs a namespace of type {kind}")),
+            None => faults.push(format!("linux.sysctl.{key}: in no namespace, it would change the host")),
+        }
+    }
+}
+
+fn net_devices(spec: &Spec, faults: &mut Vec<String>) {
+    let Some(devices) = spec.get("linux.netDevices").and_then(Value::as_object) else { return };
+    if !devices.is_empty() && namespaces::find(spec, "network").is_none() {
+        faults.push("linux.netDevices: needs a namespace of type network".into());
+    }
+    for (device, value) in devices {
+        let name = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        for name in [Some(device.as_str()), name].into_iter().flatten() {
+            // The kernel's dev_valid_name().
+            let valid = !name.is_empty()
+                && name.len() <= 15
+                && !matches!(name, "." | "..")
+                && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
+            if !valid {
+                faults.push(format!("linux.netDevices.{device}: {name:?} is not the name of an interface"));
+            }
+        }
+    }
+}
