@@ -1,7 +1,6 @@
-"""Reads lines {"schema": NAME, "name": ..., "document": ...} and prints what of them does not fit its schema.
+"""Reads lines {"schema": NAME, "name": ..., "document": ...} and prints documents that do not conform to their schema.
 
-Each document is also bent, key by key: a schema that takes a document with a key too many or too few in it, where it
-lists all of them, would say nothing.
+Also mutates each document, by adding a key and by removing each key: a schema that accepts such a document is too weak.
 """
 
 import copy
@@ -28,17 +27,19 @@ for line in sys.stdin:
     for error in fits.iter_errors(case["document"]):
         print(f"{case['name']}: {case['schema']}.json: {error.json_path}: {error.message}")
     if case["schema"] == "network-status":
-        continue  # podman's document: other keys are allowed there
+        continue  # This is podman's document, which may have other keys.
     first = case["document"]
     if isinstance(first, list):
         first = first[0] if first else None
     if not isinstance(first, dict):
         continue
     optional = ("path_bytes", "target_bytes", "stored", "xattrs")
-    bent = [("one more", {**first, "surplus": 1})]
-    bent += [(f"no {key}", {k: v for k, v in first.items() if k != key}) for key in first if key not in optional]
-    for how, broken in bent:
+    mutants = [("an unknown key", {**first, "surplus": 1})]
+    mutants += [
+        (f"no {key}", {k: v for k, v in first.items() if k != key}) for key in first if key not in optional
+    ]
+    for how, broken in mutants:
         document = copy.deepcopy(case["document"])
         document = [broken] + document[1:] if isinstance(document, list) else broken
         if fits.is_valid(document):
-            print(f"{case['name']}: {case['schema']}.json takes it with {how}")
+            print(f"{case['name']}: {case['schema']}.json accepts the document with {how}")

@@ -1,7 +1,8 @@
-//! Faults: each job of each tool while the kernel refuses something, and what must hold afterwards.
+//! Runs each job of each tool while system calls fail, and checks the result.
 //!
-//! Whatever fails at whatever moment: an output is complete or absent, what stood under its name is still there, nothing is
-//! left beside it, and a message names the object. [`Ground::outcome`] looks for that; the tests bring the fault.
+//! Whichever call fails: the output is complete or absent, a previous output with the same name is
+//! unchanged, no temporary file is left, and a message names the file. [`Ground::outcome`] checks
+//! this; the tests inject the faults.
 
 pub mod script;
 
@@ -12,14 +13,14 @@ use std::process::Command;
 use harness::bounded::{self, HOSTILE, Run, Stdin};
 use harness::tools::tool;
 
-/// What a job gives.
+/// Kind of a job's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gives {
-    /// The file `to/out`, where another one stood before.
+    /// The file `to/out`, which replaces a previous one.
     File,
-    /// The directory `to/out`, where nothing was.
+    /// The new directory `to/out`.
     Directory,
-    /// Changes in `to`, which cannot be undone: a failure leaves a part of them.
+    /// Changes in `to`. They cannot be undone, so a failure leaves some of them.
     InPlace,
 }
 
@@ -28,17 +29,17 @@ pub enum Gives {
 pub struct Job {
     /// The tool.
     pub tool: &'static str,
-    /// Its arguments, in the ground's directory.
+    /// Arguments. Paths are relative to the directory of the [`Ground`].
     pub args: &'static [&'static str],
-    /// The file on standard input.
+    /// File on standard input.
     pub stdin: Option<&'static str>,
-    /// What comes out.
+    /// Kind of the output.
     pub gives: Gives,
-    /// Names of which a message must have one.
+    /// Names of which an error message must contain at least one.
     pub objects: &'static [&'static str],
 }
 
-/// A job for every tool and direction.
+/// One job for each direction of each tool.
 pub static JOBS: [Job; 8] = [
     Job {
         tool: "vol-archive",
@@ -98,19 +99,19 @@ pub static JOBS: [Job; 8] = [
     },
 ];
 
-/// What stood at `to/out` before.
-const OLD: &str = "what stood here before\n";
+/// Content of `to/out` before a job.
+const OLD: &str = "previous output\n";
 
-/// The place of the jobs: their input, and what each gives when nothing fails.
+/// Directory with the input of all jobs, and with the output of each job without faults.
 pub struct Ground {
     dir: tempfile::TempDir,
 }
 
 impl Ground {
-    /// Makes the input with the tools themselves.
+    /// Creates the input with the tools, and runs each job once without faults.
     ///
     /// # Panics
-    /// When that fails.
+    /// Panics if a tool fails.
     pub fn new() -> Ground {
         let ground = Ground { dir: tempfile::tempdir().expect("a temporary directory") };
         let at = |name: &str| ground.path(name);
@@ -118,10 +119,10 @@ impl Ground {
             for dir in ["tree/sub", "old", "to", "bundle/checkpoint", "whole"] {
                 fs::create_dir_all(at(dir))?;
             }
-            // Three buffers, so that there is a write in the middle.
+            // Three buffers, so that one of the writes is neither the first nor the last.
             fs::write(at("tree/file"), vec![7; 700_000])?;
             fs::write(at("tree/sub/file"), "small\n")?;
-            // So many that a second thread writes some of them.
+            // Enough files that the worker thread writes some of them.
             for n in 0..40 {
                 fs::write(at(&format!("tree/sub/file_{n}")), [n; 100])?;
             }
@@ -136,7 +137,7 @@ impl Ground {
                 r#"{"n":{"interfaces":{"eth0":{"mac_address":"92:d0:c6:0a:29:33","subnets":[{"ipnet":"10.88.0.5/16","gateway":"10.88.0.1"}]}}}}"#,
             )
         };
-        make().expect("the ground can be made");
+        make().expect("the input can be written");
         ground.made("vol-archive", &["create", "tree", "-o", "tree.tar"]);
         ground.made(
             "rootfs-diff",
@@ -161,20 +162,20 @@ impl Ground {
     fn command(&self, program: &[PathBuf], args: &[&str]) -> Command {
         let mut command = Command::new(&program[0]);
         command.args(&program[1..]).args(args).current_dir(self.dir.path()).env("NO_COLOR", "1");
-        // Whoever runs the tests must not decide how fast an archive is written.
+        // A caller's SOURCE_DATE_EPOCH must not change the archives.
         command.env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
-    /// A path in it.
+    /// Returns the path of `name` in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Makes `to` as it is before `job`.
+    /// Restores `to` to its state before `job`.
     ///
     /// # Panics
-    /// When it cannot.
+    /// Panics if a file cannot be written or removed.
     pub fn clear(&self, job: &Job) {
         let to = self.path("to");
         let clear = || -> std::io::Result<()> {
@@ -187,10 +188,11 @@ impl Ground {
             }
             if job.gives == Gives::File { fs::write(to.join("out"), OLD) } else { Ok(()) }
         };
-        clear().expect("the ground can be cleared");
+        clear().expect("the directory can be cleared");
     }
 
-    /// Runs `job` by the program `under`, which takes the tool's path and arguments behind its own.
+    /// Runs `job` under the program `under`, to whose arguments the tool and its arguments are
+    /// added.
     pub fn run(&self, job: &Job, under: &[&str]) -> (Run, String) {
         let mut program: Vec<PathBuf> = under.iter().map(PathBuf::from).collect();
         program.push(tool(job.tool));
@@ -202,7 +204,7 @@ impl Ground {
         (bounded::run(self.command(&program, job.args), stdin, &HOSTILE), shown)
     }
 
-    /// Whether `to` is what the job gives when nothing fails.
+    /// Returns whether `to` is the same as after the job without faults.
     pub fn is_complete(&self, job: &Job) -> bool {
         let n = JOBS.iter().position(|j| std::ptr::eq(j, job)).expect("a job of the table");
         let (whole, to) = (self.path(&format!("whole/{n}")), self.path("to"));
@@ -212,14 +214,14 @@ impl Ground {
             }
             Gives::Directory | Gives::InPlace => {
                 let mut options = harness::Options::default();
-                // The directories that hold a bundle have the time of its making.
+                // The directories of a bundle have the time of their creation.
                 options.ignore.insert("mtime".into());
                 harness::differences(&whole, &to, &options).is_ok_and(|found| found.is_empty())
             }
         }
     }
 
-    /// Whether `to` is as it was.
+    /// Returns whether the job left `to` unchanged.
     pub fn is_untouched(&self, job: &Job) -> bool {
         let to = self.path("to");
         match job.gives {
@@ -231,7 +233,7 @@ impl Ground {
         }
     }
 
-    /// What is wrong with how `job` ended.
+    /// Returns all violations in the result of `job`.
     pub fn outcome(&self, job: &Job, run: &Run) -> Vec<String> {
         let mut problems = run.breaks(job.tool, &HOSTILE);
         let mut expect = |what: &str, is: bool| {
@@ -245,17 +247,17 @@ impl Ground {
             }
         };
         match run.code {
-            // Complete, and of 3 with the objects that changed while they were read.
-            Some(0) => expect("says that it is done, and is not", self.is_complete(job)),
+            Some(0) => expect("reports success, but is incomplete", self.is_complete(job)),
+            // Status 3: complete, but files changed while the tool read them.
             Some(3) => {
-                expect("is not made", !self.is_untouched(job) || job.gives == Gives::InPlace);
-                expect("names nothing", job.objects.iter().any(|name| run.stderr.contains(name)));
+                expect("has no output", !self.is_untouched(job) || job.gives == Gives::InPlace);
+                expect("names no file", job.objects.iter().any(|name| run.stderr.contains(name)));
             }
             Some(1) => {
-                expect("leaves something half done", self.is_untouched(job));
-                expect("names nothing", job.objects.iter().any(|name| run.stderr.contains(name)));
+                expect("leaves a partial output", self.is_untouched(job));
+                expect("names no file", job.objects.iter().any(|name| run.stderr.contains(name)));
             }
-            _ => expect("ends otherwise", false),
+            _ => expect("has an unexpected status", false),
         }
         problems
     }
@@ -267,7 +269,7 @@ impl Default for Ground {
     }
 }
 
-/// The names in a directory.
+/// Returns the sorted names in a directory.
 pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
@@ -276,7 +278,7 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Whether strace can bring faults here; see [`harness::host::can`].
+/// Returns whether strace can inject faults; see [`harness::host::can`].
 pub fn can_inject() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     harness::host::can("strace must trace", works.is_ok_and(|status| status.success()))

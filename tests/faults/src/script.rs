@@ -1,13 +1,13 @@
-//! Rows of a table as shell scripts that drive the built tools, each in a directory and a mount namespace of its own.
+//! Tables of shell scripts that run the tools. Each script has its own directory and mount
+//! namespace.
 
 use std::process::Command;
 
 use harness::host::is_root;
 use harness::tools::tool;
 
-/// Functions for the scripts:
-/// `fails TEXT COMMAND...`: the command exits with status 1 and reports TEXT; `err` holds the report.
-/// `is EXPECTED FOUND`: both texts are the same.
+/// Functions for the scripts: `fails TEXT COMMAND...`: the command exits with status 1 and reports
+/// TEXT; `err` holds the report. `is EXPECTED FOUND`: both texts are the same.
 const PRELUDE: &str = r#"
 set -euo pipefail
 fail() { echo "$*" >&2; exit 9; }
@@ -21,10 +21,10 @@ is() { [ "$1" = "$2" ] || fail "expected '$1', found '$2'"; }
 acl() { getfacl -pnc -- "$1" | grep -v '^$' | paste -sd, -; }
 "#;
 
-/// Runs each script, as root, and lists those that fail.
+/// Runs each script.
 ///
 /// # Panics
-/// If one fails.
+/// Panics with a list of the scripts that fail.
 pub fn all_pass(rows: &[(&str, &str)]) {
     if !is_root() {
         return;
@@ -34,7 +34,7 @@ pub fn all_pass(rows: &[(&str, &str)]) {
 }
 
 fn failure(what: &str, script: &str) -> Option<String> {
-    // Not in /tmp, which may be a tmpfs that has no space for attributes.
+    // /tmp may be a tmpfs, whose xattrs are limited.
     let dir = tempfile::Builder::new().prefix("faults-").tempdir_in("/var/tmp").ok()?;
     let tools = tool("vol-archive").parent()?.to_owned();
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());

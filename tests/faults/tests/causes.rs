@@ -1,8 +1,9 @@
-//! A message reports the actual cause: what an error number alone says would often be something else.
+//! Messages report the actual cause of a failure, where the errno alone would mislead.
 
 use faults::script::all_pass;
 
-/// `as_user COMMAND...` runs it as another user; `in_userns COUNT COMMAND...` as root of a user namespace with this many IDs.
+/// Shell functions: `as_user COMMAND...` runs a command as another user, `in_userns COUNT
+/// COMMAND...` runs it as root of a user namespace with COUNT IDs.
 const USERS: &str = r#"
 chmod 755 .
 as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
@@ -27,7 +28,7 @@ fn all_report(rows: &[(&str, &str)]) {
 }
 
 #[test]
-fn what_may_not_be_removed_or_made_is_reported_with_the_reason() {
+fn a_failing_removal_or_creation_is_reported_with_its_reason() {
     all_report(&[
         (
             "another user's file in a sticky directory",
@@ -37,7 +38,7 @@ fn what_may_not_be_removed_or_made_is_reported_with_the_reason() {
                as_user vol-archive extract sticky < t.tar; is old $(cat sticky/f)",
         ),
         (
-            "an immutable file, replaced, deleted, and emptied away",
+            "an immutable file that is replaced, removed by --replace, or deleted",
             "mkdir -p src v/d from/d to; echo new > src/f; echo old | tee v/f v/d/g > from/d/g; vol-archive create src > t.tar
              trap 'chattr -f -i v/f v/d/g || true' EXIT; chattr +i v/f v/d/g
              fails 'v: f: it is immutable (chattr +i): Operation not permitted' vol-archive extract v < t.tar
@@ -60,7 +61,7 @@ fn what_may_not_be_removed_or_made_is_reported_with_the_reason() {
              fails 'f: Permission denied' as_user vol-archive extract v < t.tar",
         ),
         (
-            "what is not a directory, and a symbolic link, on the way",
+            "a file and a symbolic link as parent directories",
             "mkdir -p src/d v w; echo f > src/d/f; tar -C src -cf t.tar d/f; echo x > v/d; ln -s / w/d
              fails 'd/f: a parent path component is not a directory' vol-archive extract v < t.tar
              fails 'd/f: a directory on the way is a symbolic link' vol-archive extract w < t.tar",
@@ -80,7 +81,7 @@ t = tarfile.open('t.tar', 'w', format=tarfile.PAX_FORMAT); t.addfile(tarfile.Tar
              fails 'the filesystem has no free inodes' vol-archive extract m < t.tar",
         ),
         (
-            "no descriptors left",
+            "no free descriptors",
             "mkdir s; echo x > s/f; vol-archive create s > t.tar
              fails 'Too many open files' prlimit --nofile=4 vol-archive extract o < t.tar; grep -q 'ulimit -n' err",
         ),
@@ -88,7 +89,7 @@ t = tarfile.open('t.tar', 'w', format=tarfile.PAX_FORMAT); t.addfile(tarfile.Tar
 }
 
 #[test]
-fn an_id_outside_of_the_user_namespace_is_named() {
+fn an_unmapped_id_is_reported() {
     all_report(&[
         (
             "an owner, and a group",
@@ -124,7 +125,7 @@ fn an_id_outside_of_the_user_namespace_is_named() {
 }
 
 #[test]
-fn an_attribute_that_does_not_fit_is_no_full_disk() {
+fn a_too_large_attribute_is_not_reported_as_a_full_disk() {
     all_report(&[
         (
             "ext4",
@@ -152,9 +153,9 @@ i.pax_headers = {'SCHILY.xattr.user.' + 'n' * 300: 'x'}; t.addfile(i); t.close()
     ]);
 }
 
-/// A limit of the readers is one of the writers.
+/// Writers have the limits of the readers.
 #[test]
-fn what_no_reader_accepts_is_not_written() {
+fn writers_fail_above_the_limits_of_readers() {
     const DEEP: &str = r#"
 deep() { python3 - "$@" <<'P'
 import os, sys
@@ -176,7 +177,7 @@ P
              [ ! -e t ]; [ $(head -c 4096 err | wc -c) -lt 1000 ]",
         ),
         (
-            "the longest path that is written can be read",
+            "the longest path that can be written can be read",
             "mkdir s; deep s 326 $(printf %0.s'f' {1..10}); vol-archive create s > t; vol-archive extract o < t; vol-archive list t > list
              deep s/$(printf %0.s'd' {1..200}) 0",
         ),
@@ -222,7 +223,7 @@ P
 }
 
 #[test]
-fn a_limit_of_memory_names_its_flag() {
+fn exceeding_the_memory_limit_names_its_flag() {
     all_report(&[(
         "zstd and xz",
         r#"mkdir -p b/checkpoint; echo x > b/checkpoint/inventory.img

@@ -1,4 +1,5 @@
-//! `--uidmap` and `--gidmap` map every ID of an entry: owners, ACL entries, and the root of file capabilities.
+//! `--uidmap` and `--gidmap` map every ID of an entry: owners, ACL entries, and the root of file
+//! capabilities.
 
 use faults::script::all_pass;
 
@@ -70,7 +71,7 @@ fn ids_in_acls_and_capabilities_are_mapped_like_owners() {
              vol-archive extract $B p < t; is '3 200000' \"$(show p/f)\"",
         ),
         (
-            "without maps every byte stays",
+            "without maps all values are unchanged",
             "mkdir s; touch s/f; cap s/f 3 100007; setfacl -m u:4294967294:r s/f
              vol-archive create s | vol-archive extract o
              is \"$(getfattr -d -m- s/f | tail -n +2)\" \"$(getfattr -d -m- o/f | tail -n +2)\"",
@@ -114,7 +115,7 @@ fn ids_in_acls_and_capabilities_are_mapped_like_owners() {
              is '3 200000' "$(show q/f)""#,
         ),
         (
-            "values that are no ACL or capability are left to the kernel",
+            "invalid ACLs and capabilities are passed to the kernel",
             r"mkdir s; touch s/f; python3 - <<'P'
 import io, tarfile
 t = tarfile.open('t', 'w', format=tarfile.PAX_FORMAT)

@@ -1,4 +1,4 @@
-//! What is made or reused has the ACLs that the archive says, and none from the default ACL of a directory around it.
+//! Created and reused files have the ACLs of the archive, and inherit none from a default ACL.
 
 use faults::script::all_pass;
 
@@ -15,7 +15,7 @@ fn no_default_acl_is_inherited_or_left() {
              is 'user::rwx,group::---,other::---' \"$(acl par/b)\"; is 770 $(stat -c %a par/a)",
         ),
         (
-            "a directory that was there, plain and with --replace",
+            "an existing directory, with and without --replace",
             "mkdir -p src/d one/d two/d; echo f > src/d/f; chmod 750 src/d
              for o in one two; do for d in $o $o/d; do setfacl -m u:1234:rwx $d; setfacl -d -m u:1234:rwx $d; done; done
              vol-archive create src > t; vol-archive extract one < t; vol-archive extract --replace two < t
@@ -23,20 +23,20 @@ fn no_default_acl_is_inherited_or_left() {
              is 750 $(stat -c %a one/d)",
         ),
         (
-            "directories that have no entry of their own",
+            "parent directories without an entry in the archive",
             "mkdir -p src/a/b par; echo f > src/a/b/f; setfacl -d -m u:1234:rwx,o::- par; mkdir par/v
              tar -C src -cf t a/b/f; vol-archive extract par/v < t; vol-archive extract par/w < t
              for d in par/{v,w}/a par/{v,w}/a/b; do is 'user::rwx,group::r-x,other::r-x' \"$(acl $d)\"; done
              case $(acl par/w/a/b/f) in *1234*) fail file ;; esac",
         ),
         (
-            "many files, which another thread writes",
+            "many files, which the worker thread writes",
             "mkdir src par; for i in $(seq 200); do echo $i > src/$i; done; setfacl -d -m u:1234:rwx,g:99:rw par
              vol-archive create src | vol-archive extract par/v
              [ -z \"$(getfacl -Rpn par/v | grep -e 1234 -e :99:)\" ]",
         ),
         (
-            "an ACL that the archive has stays, also where it is a default ACL",
+            "ACLs and default ACLs in the archive are kept",
             "mkdir -p src/d par; echo f > src/d/f; setfacl -d -m u:77:r src/d; setfacl -m u:78:rw src/d/f; setfacl -d -m u:1234:rwx par
              vol-archive create src | vol-archive extract par/v
              for f in . d d/f; do is \"$(acl src/$f)\" \"$(acl par/v/$f)\"; done",
@@ -60,7 +60,7 @@ fn no_default_acl_is_inherited_or_left() {
              is '600 600 700 700' "$(stat -c %a par/web.ckpt par/vol.tar par/w par/there/checkpoint | paste -sd' ')""#,
         ),
         (
-            "a filesystem without ACLs is no error",
+            "a filesystem without ACLs is not an error",
             "mkdir -p src/d m; echo f > src/d/f; mount -t ramfs ramfs m; mkdir m/old
              vol-archive create src > t; vol-archive extract m/new < t; vol-archive extract m/old < t; vol-archive create src -o m/t
              cmp t m/t",

@@ -1,12 +1,12 @@
-//! System calls that fail when strace says so.
+//! Jobs in which strace makes one system call fail.
 
 use faults::{Ground, JOBS, can_inject};
 
-/// Where data is written.
+/// System calls that write data.
 const WRITES: [&str; 4] = ["write", "pwrite64", "copy_file_range", "sendfile"];
-/// Where data is read. Which of the calls a job makes is its own affair: what it does not make cannot fail.
+/// System calls that read data. A job need not use all of them.
 const READS: [&str; 4] = ["read", "pread64", "getdents64", "statx"];
-/// Where names are looked up or changed.
+/// System calls that look up or change names.
 const NAMES: [&str; 10] = [
     "openat",
     "openat2",
@@ -20,7 +20,7 @@ const NAMES: [&str; 10] = [
     "ftruncate",
 ];
 
-/// Every job with every fault, in this many of the calls, one after the other.
+/// Runs every job with every error in each of the first `most` invocations of every call.
 fn sweep(calls: &[&str], errors: &[&str], most: u32) {
     if !can_inject() {
         return;
@@ -36,7 +36,7 @@ fn sweep(calls: &[&str], errors: &[&str], most: u32) {
                     let inject = format!("inject={call}:error={error}:when={n}");
                     let (run, shown) =
                         ground.run(job, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject]);
-                    // It was the loader's call: the program has not begun.
+                    // The dynamic loader made this call, before the tool started.
                     if run.code == Some(127) {
                         continue;
                     }
@@ -51,22 +51,22 @@ fn sweep(calls: &[&str], errors: &[&str], most: u32) {
 }
 
 #[test]
-fn a_write_that_fails_leaves_no_half_output() {
+fn a_failing_write_leaves_no_partial_output() {
     sweep(&WRITES, &["ENOSPC", "EDQUOT", "EIO"], 3);
 }
 
 #[test]
-fn a_call_that_is_interrupted_is_made_again_or_the_failure_told() {
+fn an_interrupted_call_is_repeated_or_reported() {
     sweep(&["read", "write", "openat2", "copy_file_range"], &["EINTR"], 9);
 }
 
 #[test]
-fn a_read_that_fails_is_told_with_its_object() {
+fn a_failing_read_is_reported_with_the_file() {
     sweep(&READS[..1], &["EIO"], 9);
     sweep(&READS[1..], &["EIO"], 3);
 }
 
 #[test]
-fn a_name_that_cannot_be_opened_or_made_is_told() {
+fn a_failing_open_or_create_is_reported_with_the_file() {
     sweep(&NAMES[1..], &["EACCES", "EIO", "EMFILE", "ENOENT"], 3);
 }

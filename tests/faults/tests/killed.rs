@@ -1,4 +1,4 @@
-//! Jobs that are told to end, or are ended, at a moment strace chooses.
+//! Jobs that strace ends with a signal during a chosen system call.
 
 use faults::{Gives, Ground, JOBS, can_inject, names};
 
@@ -17,7 +17,8 @@ fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Op
                 let inject = format!("inject={call}:signal={signal}:when={n}");
                 let (run, shown) =
                     ground.run(job, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject]);
-                // strace dies as its child did. A job that makes no such call is done.
+                // strace ends with the signal that ended the tool. A job without such a call
+                // succeeds.
                 let problem = match (run.code, run.signal) {
                     (Some(0), None) if ground.is_complete(job) => None,
                     (None, Some(by)) if by == number => check(&ground, job),
@@ -31,7 +32,7 @@ fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Op
 }
 
 #[test]
-fn a_job_that_is_told_to_end_tidies_up_and_dies_of_the_signal() {
+fn a_terminated_job_removes_its_files_and_dies_of_the_signal() {
     killed("SIGTERM", 15, |ground, job| {
         let sound = ground.is_untouched(job) || ground.is_complete(job);
         (!sound).then(|| format!("left: {:?}", names(&ground.path("to"))))
@@ -39,12 +40,12 @@ fn a_job_that_is_told_to_end_tidies_up_and_dies_of_the_signal() {
 }
 
 #[test]
-fn a_job_that_is_killed_leaves_nothing_under_the_final_name() {
+fn a_killed_job_leaves_nothing_under_the_final_name() {
     killed("SIGKILL", 9, |ground, job| {
         let to = ground.path("to");
         let out = to.join("out");
         let sound = match job.gives {
-            // Nobody can tidy up after SIGKILL: what is left has a name of its own that says whose it was.
+            // After SIGKILL a temporary file may be left. Its name contains the PID of the tool.
             Gives::Directory => !out.exists() || ground.is_complete(job),
             Gives::File => {
                 std::fs::read_to_string(&out).is_ok_and(|text| text.starts_with("what stood here before"))

@@ -1,4 +1,4 @@
-//! Little room, few descriptors, little memory, no permission, and readers that go away.
+//! Jobs with little disk space, few descriptors, little memory, no permission, or a closed pipe.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use harness::host::{can, is_root, own_mounts};
 use harness::tools::tool;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// Every job under `program`, which must not hinder it.
+/// Checks that every job succeeds under `program`.
 fn all_are_done(program: &[&str]) {
     let ground = Ground::new();
     let mut found = Vec::new();
@@ -22,7 +22,7 @@ fn all_are_done(program: &[&str]) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Every job under `program`, which may hinder it.
+/// Checks that every job under `program` succeeds, or fails without a partial output.
 fn all_end_well(program: &[&str]) {
     let ground = Ground::new();
     let mut found = Vec::new();
@@ -40,16 +40,16 @@ fn thirty_two_descriptors_are_enough() {
 }
 
 #[test]
-fn too_few_descriptors_are_told() {
-    // Three are the standard streams; the loader needs one for itself.
+fn too_few_descriptors_are_reported() {
+    // Three descriptors are the standard streams, and the dynamic loader needs one.
     for most in 4..=7 {
         all_end_well(&["prlimit", &format!("--nofile={most}")]);
     }
 }
 
-/// As under `ulimit -u` and in a cgroup whose `pids.max` is reached.
+/// Regression: `ulimit -u`, or `pids.max` of a cgroup, may not allow another thread.
 #[test]
-fn a_job_is_done_without_threads() {
+fn a_job_succeeds_without_threads() {
     if can_inject() {
         let none = "inject=clone,clone3:error=EAGAIN";
         all_are_done(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", none]);
@@ -84,12 +84,12 @@ fn a_clock_that_has_jumped_changes_nothing() {
 }
 
 #[test]
-fn a_file_larger_than_allowed_is_told() {
+fn a_file_above_the_size_limit_is_reported() {
     all_end_well(&["prlimit", "--fsize=4096"]);
 }
 
 #[test]
-fn a_full_disk_and_one_that_cannot_be_written_leave_what_was_there() {
+fn full_and_read_only_file_systems_keep_the_previous_output() {
     if !is_root() {
         return;
     }
@@ -115,7 +115,8 @@ fn a_full_disk_and_one_that_cannot_be_written_leave_what_was_there() {
                 if read_only && run.code != Some(1) {
                     found.push(format!("{what}: {shown}: status {:?}", run.code));
                 }
-                // A child that another test is just starting has a copy of every descriptor until it is its own program.
+                // Another test may be between fork and exec: its child holds copies of all
+                // descriptors, which keep the mount busy.
                 umount2(&to, MntFlags::MNT_DETACH).unwrap();
             }
         }
@@ -126,7 +127,7 @@ fn a_full_disk_and_one_that_cannot_be_written_leave_what_was_there() {
 }
 
 #[test]
-fn a_source_that_is_not_there_is_named() {
+fn a_missing_source_is_reported() {
     let ground = Ground::new();
     for (name, args) in [
         ("vol-archive", &["create", "vanished", "-o", "to/x"][..]),
@@ -144,9 +145,9 @@ fn a_source_that_is_not_there_is_named() {
     }
 }
 
-/// What is written to a pipe whose reader has gone must not look complete.
+/// Output to a pipe without a reader must not look complete.
 #[test]
-fn a_reader_that_goes_away_ends_each_tool_silently() {
+fn a_closed_pipe_ends_each_tool_silently() {
     use std::os::unix::process::ExitStatusExt;
     let ground = Ground::new();
     for (name, args) in [
@@ -174,14 +175,14 @@ fn a_reader_that_goes_away_ends_each_tool_silently() {
     }
 }
 
-/// The writing end of a pipe that nobody reads.
+/// Returns the writing end of a pipe without a reader.
 fn gone() -> Stdio {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// One of each tool's verbs that write to standard output.
+/// Commands that write to standard output.
 const WRITERS: [(&str, &[&str]); 10] = [
     ("vol-archive", &["create", "tree"]),
     ("vol-archive", &["list", "tree.tar"]),
@@ -196,7 +197,7 @@ const WRITERS: [(&str, &[&str]); 10] = [
 ];
 
 #[test]
-fn standard_output_on_a_full_device_is_told() {
+fn standard_output_on_a_full_device_is_reported() {
     let ground = Ground::new();
     for (name, args) in WRITERS {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -208,9 +209,10 @@ fn standard_output_on_a_full_device_is_told() {
     }
 }
 
-/// The standard library puts `/dev/null` in its place, where an archive would be lost and the status 0.
+/// The standard library opens `/dev/null` for a closed standard output. Without a check, an archive
+/// would be lost with status 0.
 #[test]
-fn standard_output_that_is_closed_is_told() {
+fn closed_standard_output_is_reported() {
     let ground = Ground::new();
     for (name, args) in WRITERS {
         let run = |redirection: &str| {

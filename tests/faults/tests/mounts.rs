@@ -1,4 +1,4 @@
-//! What is mounted below a root is neither emptied nor written to unless asked for.
+//! The tools neither delete nor write files on mounts below a root, unless a flag allows it.
 
 use faults::script::all_pass;
 
@@ -6,7 +6,7 @@ use faults::script::all_pass;
 fn a_mount_below_the_root_is_a_boundary() {
     all_pass(&[
         (
-            "a deletion, in which the mount is deep inside",
+            "a deletion of a directory with a mount deep below it",
             "mkdir -p o/d/a/b/c n t/d/a/b/c host; echo x | tee o/d/x t/d/a/x > t/d/x; echo precious > host/p
              rootfs-diff create --from o --to n --deleted del -o d.tar
              mount --bind host t/d/a/b/c
@@ -50,7 +50,7 @@ fn a_mount_below_the_root_is_a_boundary() {
              fails 'x: another filesystem is mounted here' vol-archive extract w < n.tar; is p $(cat host/p)",
         ),
         (
-            "a hard link to what is on a mount",
+            "a hard link to a file on a mount",
             "mkdir -p s/d v/d host; echo a > s/d/a; ln s/d/a s/z; vol-archive create s > s.tar; tar -C s -cf h.tar d/a z
              echo secret > host/a; mount --bind host v/d; tar --delete -f h.tar d/a
              fails 'd' vol-archive extract v < h.tar; [ ! -e v/z ]",
@@ -77,7 +77,7 @@ fn a_mount_below_the_root_is_a_boundary() {
              grep -q -e --cross-mounts err; is p "$(ls host)"; [ ! -e w ]"#,
         ),
         (
-            "the root itself may be a mount point, and mounts beside it do not matter",
+            "a root that is a mount point, with mounts next to it",
             "mkdir -p s/d v o/d host; echo f > s/d/f; vol-archive create s > s.tar; mount -t tmpfs tmpfs v; echo x > v/x; mount --bind host o/d
              vol-archive extract --replace v < s.tar; is d \"$(ls v)\"
              mkdir -p t/proc t/gone from/gone to; mount -t proc proc t/proc
@@ -101,7 +101,7 @@ fn a_mount_below_the_root_is_a_boundary() {
              kill $pid; [ -e host/p ] || fail 'the mount was emptied'; is 1 $rc; grep -q 'another filesystem is mounted' err",
         ),
         (
-            "create --one-file-system leaves out what is bind-mounted, too",
+            "create --one-file-system also leaves out bind mounts",
             "mkdir -p v/in host; echo p > host/p; mount --bind host v/in
              is '/ in' \"$(vol-archive create --one-file-system v | vol-archive list --json | python3 -c \
                'import json, sys; print(*[e[\"path\"] or \"/\" for e in json.load(sys.stdin)])')\"

@@ -1,4 +1,5 @@
-//! Producers that fail in a pipe: their exit status is lost, so the stream must say it, and ckpt-pack must not make an archive.
+//! Failing producers in a pipe: the shell ignores their exit status, so they record the failure in
+//! the stream, and ckpt-pack must not create an archive.
 
 use std::fs;
 use std::path::Path;
@@ -7,16 +8,16 @@ use std::process::{Command, Output};
 use harness::tools::tool;
 use tempfile::TempDir;
 
-/// A good producer of each kind.
+/// One working producer of each kind.
 const DIFF: &str = "rootfs-diff create --members --from old --to new";
 const VOLUME: &str = "vol-archive create --members data=vol";
 const NETWORK: &str = "echo {} | netstatus save --members";
 
-/// A failing producer, and what ckpt-pack must report of it.
+/// A failing producer, and words that the message of ckpt-pack must contain.
 struct Row(&'static str, &'static [&'static str]);
 
 const RECORDED: &[Row] = &[
-    // Before the first byte.
+    // Failures before the first byte.
     Row(
         "vol-archive create --members data=typo",
         &["vol-archive failed: volumes/data.tar: typo: No such file"],
@@ -35,7 +36,7 @@ const RECORDED: &[Row] = &[
     Row("echo [7] | netstatus save --members", &["netstatus failed: network.status: "]),
     Row("netstatus save --members </dev/null", &["netstatus failed: network.status: "]),
     Row("netstatus save --members --netns typo", &["netstatus failed: network.status: ", "typo"]),
-    // Usage errors, of the tool's own checks and of clap.
+    // Usage errors that the tool detects, and those that clap detects.
     Row("vol-archive create --members", &["vol-archive failed: ", "NAME=DIR"]),
     Row("vol-archive create --members a/b=vol", &["vol-archive failed: ", "a/b=vol"]),
     Row("vol-archive create --members data=vol data=vol", &["vol-archive failed: ", "volumes/data.tar"]),
@@ -55,14 +56,14 @@ const RECORDED: &[Row] = &[
     ),
     Row("netstatus save --members --from nonsense", &["netstatus failed: network.status: ", "nonsense"]),
     Row("netstatus save --members --mac x </dev/null", &["netstatus failed: network.status: "]),
-    // Where the stream goes by -o.
+    // Streams with -o.
     Row(
         "vol-archive create --members data=typo -o /dev/stdout",
         &["vol-archive failed: volumes/data.tar: typo"],
     ),
     Row("vol-archive create --members data=typo -o -", &["vol-archive failed: volumes/data.tar: typo"]),
     Row("vol-archive create --members -qo /dev/stdout --x", &["vol-archive failed: ", "--x"]),
-    // A name that would forge a second message, and one that is long.
+    // A name that could forge a second message, and a long name.
     Row(
         "vol-archive create --members $'data=a\\n\\e[31mb'",
         &["vol-archive failed: ", "a\\n\\x1b[31mb: No such"],
@@ -93,7 +94,7 @@ fn bash(dir: &Path, script: &str) -> Output {
     command.output().unwrap()
 }
 
-/// Returns what is wrong after `script`, which must fail with these words on standard error.
+/// Runs `script`, which must fail with `words` on standard error. Returns a violation.
 fn judge(dir: &Path, script: &str, words: &[&str], earlier: bool) -> Option<String> {
     let archive = dir.join("web.ckpt");
     match earlier {
@@ -116,7 +117,7 @@ fn judge(dir: &Path, script: &str, words: &[&str], earlier: bool) -> Option<Stri
 }
 
 #[test]
-fn a_producer_that_fails_is_reported_wherever_it_is_in_the_group() {
+fn a_failing_producer_is_reported_at_any_position_in_a_group() {
     let dir = ground();
     let mut found = Vec::new();
     for Row(failing, words) in RECORDED {
@@ -135,7 +136,7 @@ fn a_producer_that_fails_is_reported_wherever_it_is_in_the_group() {
 }
 
 #[test]
-fn a_stream_with_a_failure_is_rejected_from_a_file_a_fifo_and_as_a_plain_tar() {
+fn a_failure_record_is_read_from_files_fifos_and_plain_tars() {
     let dir = ground();
     let failing = "vol-archive create --members data=typo";
     let found: Vec<_> = [
@@ -163,7 +164,7 @@ fn a_failure_inside_a_member_is_reported_or_detected() {
     let found: Vec<_> = [
         ("true", "vol-archive create --members data=vol", "vol-archive failed: volumes/data.tar: vol: "),
         ("true", DIFF, "rootfs-diff failed: rootfs-diff.tar: "),
-        // Too much to fill up after the failure, so that the stream is truncated.
+        // The member is too large to be padded after the failure, so the stream is truncated.
         (
             "head -c 70M /dev/zero | tr '\\0' x >vol/file",
             "vol-archive create --members data=vol",
@@ -180,7 +181,7 @@ fn a_failure_inside_a_member_is_reported_or_detected() {
 }
 
 #[test]
-fn what_leaves_no_trace_is_missed_if_it_was_expected() {
+fn a_producer_without_any_output_is_missed_with_expect() {
     let dir = ground();
     fs::write(dir.path().join("b/network.status"), "null").unwrap();
     let expect = "--expect rootfs-diff,volume:data --expect network,shm";
@@ -203,7 +204,7 @@ fn what_leaves_no_trace_is_missed_if_it_was_expected() {
     let script = format!("{{ {all}; }} | ckpt-pack --bundle b {expect} -o web.ckpt -");
     let output = bash(dir.path(), &script);
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{output:?}");
-    // Without a stream there is no producer that could be lost.
+    // Without a stream there are no producers to miss.
     let output = bash(dir.path(), "ckpt-pack --bundle b --ignore-rootfs --expect network -o web.ckpt");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
@@ -230,7 +231,7 @@ fn expectations_that_cannot_be_met_are_usage_errors() {
 }
 
 #[test]
-fn readers_of_streams_reject_a_failure_and_files_stay_untouched() {
+fn readers_reject_a_failure_record_and_change_no_files() {
     let dir = ground();
     let failing = "vol-archive create --members data=typo 2>/dev/null";
     for (reader, status) in [
@@ -246,7 +247,7 @@ fn readers_of_streams_reject_a_failure_and_files_stay_untouched() {
         assert!(stderr.contains("vol-archive failed") || stderr.contains(".failed"), "{reader}: {stderr}");
         assert!(!dir.path().join("into/.failed").exists() && !dir.path().join("old/.failed").exists());
     }
-    // No record goes where no stream was asked for, nor into a file that is complete or absent.
+    // Without --members, and with -o FILE, no failure record is written.
     for script in [
         "vol-archive create typo >f",
         "vol-archive extract --members typo >f",

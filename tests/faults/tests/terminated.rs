@@ -1,4 +1,4 @@
-//! A signal that arrives while a temporary name exists removes it, however early it arrives.
+//! A signal removes temporary files, even if it arrives just after their creation.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use harness::tools::tool;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long strace holds a process back, and how long a test waits for something to happen.
+/// Microseconds for which strace delays a process, and the time limit of each wait in a test.
 const HELD: &str = "2000000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ fn start(ground: &Ground, fault: &str, args: &[&str], stdin: Stdio) -> Child {
         .expect("strace can be started")
 }
 
-/// Waits for a name in `dir` that begins with `prefix` and goes on with a process ID; returns that.
+/// Waits for a name in `dir` that consists of `prefix` and a PID. Returns the PID.
 fn wait_for(dir: &Path, prefix: &str) -> Pid {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
@@ -48,7 +48,7 @@ fn wait_for(dir: &Path, prefix: &str) -> Pid {
 fn terminated(mut child: Child, pid: Pid, signal: Signal) {
     kill(pid, signal).expect("the tool runs");
     let status = child.wait().expect("strace can be waited for");
-    // strace dies as its child did.
+    // strace ends with the signal that ended the tool.
     assert_eq!(status.signal(), Some(signal as i32), "{status}");
 }
 
@@ -59,7 +59,7 @@ fn a_signal_just_after_mkdir_removes_the_staging_directory() {
     }
     let ground = Ground::new();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        // A new bundle, and one that has other files already.
+        // A new bundle, and a directory with other files.
         for (existing, dir, prefix) in [(false, "to", ".out.ckpt-"), (true, "to/out", ".ckpt-unpack-")] {
             let to = ground.path("to");
             fs::remove_dir_all(&to).expect("a directory");
@@ -69,7 +69,7 @@ fn a_signal_just_after_mkdir_removes_the_staging_directory() {
                 fs::write(to.join("out/hosts"), "").expect("a file");
             }
             let archive = fs::File::open(ground.path("web.ckpt")).expect("the archive");
-            // Held back between the call that makes the directory and everything after it.
+            // strace delays the tool after the call that creates the directory.
             let fault = format!("?mkdir,mkdirat:delay_exit={HELD}:when=1");
             let child = start(&ground, &fault, &["ckpt-unpack", "--bundle", "to/out"], archive.into());
             let pid = wait_for(&ground.path(dir), prefix);
@@ -80,7 +80,7 @@ fn a_signal_just_after_mkdir_removes_the_staging_directory() {
     }
 }
 
-/// The `when=` of the openat(2) that asks for an unnamed file.
+/// Returns the number of the openat(2) call that creates an unnamed file, for strace's `when=`.
 fn unnamed_file(ground: &Ground, args: &[&str]) -> usize {
     let log = ground.path("trace");
     let run = Command::new("strace")
@@ -97,14 +97,15 @@ fn unnamed_file(ground: &Ground, args: &[&str]) -> usize {
     1 + calls.lines().position(|call| call.contains("O_TMPFILE")).expect("an unnamed file")
 }
 
-/// NFS and FUSE have no unnamed files: the output has a temporary name from its start to its end.
+/// NFS and FUSE do not support unnamed files, so the output has a temporary name until it is
+/// complete.
 #[test]
 fn a_signal_removes_the_named_temporary_file_of_an_output() {
     if !can_inject() {
         return;
     }
     let ground = Ground::new();
-    // It waits for the rest of its input when the output is open.
+    // The tool opens its output, then waits for its input.
     let jobs: [&[&str]; 2] = [
         &["ckpt-pack", "--bundle", "bundle", "-o", "to/out", "-"],
         &["ckpt-pack", "--bundle", "bundle", "--progress=always", "-o", "to/out", "-"],

@@ -1,4 +1,4 @@
-//! A program run within bounds, and what it took.
+//! Runs a program under limits of time and memory, and reports its resource usage.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -11,60 +11,60 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What a program may take. Other work on the machine must not fail a test, so the time that counts is the processor's;
-/// a program that waits for ever is ended by the clock.
+/// Limits for a run. Processor time is limited rather than elapsed time, because other work on the
+/// machine must not fail a test. The limit of elapsed time only ends a program that waits forever.
 pub struct Bounds {
     /// Processor time.
     pub cpu: Duration,
-    /// Time by the clock, after which it is killed.
+    /// Elapsed time after which the program is killed.
     pub hang: Duration,
-    /// Peak of the memory that is resident, in bytes.
+    /// Peak resident memory, in bytes.
     pub memory: u64,
 }
 
-/// What hostile input may take of any tool.
+/// Limits for every tool with hostile input.
 pub const HOSTILE: Bounds =
     Bounds { cpu: Duration::from_secs(5), hang: Duration::from_secs(30), memory: 128 << 20 };
 
-/// How a run ended.
+/// Result of a run.
 pub struct Run {
-    /// Its status, `None` where it died of a signal.
+    /// Exit status, `None` if a signal ended the program.
     pub code: Option<i32>,
-    /// The signal it died of.
+    /// Signal that ended the program.
     pub signal: Option<i32>,
-    /// What it wrote to standard output; of a long one the first mebibyte.
+    /// Standard output, truncated after one mebibyte.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// Standard error.
     pub stderr: String,
-    /// Processor time it took.
+    /// Processor time used.
     pub cpu: Duration,
-    /// Time by the clock it took.
+    /// Elapsed time.
     pub wall: Duration,
-    /// Peak of its resident memory, in bytes.
+    /// Peak resident memory in bytes, 0 if unknown.
     pub memory: u64,
-    /// Whether it had to be killed.
+    /// Whether the program was killed because it exceeded [`Bounds::hang`].
     pub hung: bool,
 }
 
-/// What stands on standard input.
+/// Source of standard input.
 pub enum Stdin {
-    /// Nothing.
+    /// `/dev/null`.
     Empty,
-    /// A regular file, which can be read twice.
+    /// A regular file, which the program can seek in.
     File(std::fs::File),
-    /// A pipe that is given these bytes.
+    /// A pipe to which these bytes are written.
     Pipe(Vec<u8>),
-    /// A pipe that is written by this function.
+    /// A pipe to which this function writes.
     Writer(Writer),
 }
 
-/// Writes what is to be read, until it ends or the reader goes away.
+/// Writes the input, until its end or until the reader closes the pipe.
 pub type Writer = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
-/// Runs `command` and kills it when it takes longer than `bounds.hang`; what else it may take, [`Run::breaks`] tells.
+/// Runs `command` and kills it after `bounds.hang`. [`Run::breaks`] checks the other limits.
 ///
 /// # Panics
-/// When it cannot be started.
+/// Panics if the command cannot be started.
 pub fn run(mut command: Command, stdin: Stdin, bounds: &Bounds) -> Run {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut writer: Option<Writer> = None;
@@ -83,7 +83,7 @@ pub fn run(mut command: Command, stdin: Stdin, bounds: &Bounds) -> Run {
     let started = Instant::now();
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     if let (Some(write), Some(mut pipe)) = (writer, child.stdin.take()) {
-        // The tool may give up before the end, which is its right.
+        // A tool that rejects its input closes the pipe early, so a write error is no failure.
         thread::spawn(move || drop(write(&mut pipe)));
     }
     let stdout = drained(child.stdout.take());
@@ -91,7 +91,7 @@ pub fn run(mut command: Command, stdin: Stdin, bounds: &Bounds) -> Run {
     let (ended, is_over) = std::sync::mpsc::channel::<()>();
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let hang = bounds.hang;
-    // It is sent only while the child is waited for, so the number is still its own.
+    // The signal is sent only while the child has not been reaped, so its PID cannot be reused.
     let watchdog = thread::spawn(move || match is_over.recv_timeout(hang) {
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => kill(pid, Signal::SIGKILL).is_ok(),
         _ => false,
@@ -116,8 +116,8 @@ pub fn run(mut command: Command, stdin: Stdin, bounds: &Bounds) -> Run {
 }
 
 impl Run {
-    /// What no input may bring about, however bad it is: a panic, a crash, a hang, more than `bounds`, a message without the
-    /// tool's name, or one that moves the cursor.
+    /// Lists violations that no input may cause: a panic, a crash, a hang, usage above `bounds`, a
+    /// message without the tool's name, or a message with control characters.
     pub fn breaks(&self, tool: &str, bounds: &Bounds) -> Vec<String> {
         let mut found = Vec::new();
         let mut tell = |what: String| found.push(what);
@@ -158,7 +158,7 @@ fn drained(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u
     thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What is beyond is read, so that the writer does not wait, and forgotten.
+            // Discards the rest, so that the writer does not block on a full pipe.
             let _ = pipe.by_ref().take(1 << 20).read_to_end(&mut text);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }
@@ -166,11 +166,11 @@ fn drained(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u
     })
 }
 
-/// The peak of a child in bytes, 0 where it cannot be told: until it calls exec a child is a copy of this process, and the
-/// kernel counts that, too.
+/// Returns the peak memory of a child in bytes, or 0 if unknown: before it calls exec, a child is a
+/// copy of this process, and the kernel includes that copy in the peak.
 ///
 /// # Panics
-/// When this process is so large that no child could be judged.
+/// Panics if this process is larger than the limit, because every child would then exceed it.
 fn peak(kilobytes: libc::c_long) -> u64 {
     let bytes = |kilobytes| u64::try_from(kilobytes).unwrap_or(0) * 1024;
     let own = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| bytes(usage.max_rss()));
@@ -178,14 +178,16 @@ fn peak(kilobytes: libc::c_long) -> u64 {
     if bytes(kilobytes) > own { bytes(kilobytes) } else { 0 }
 }
 
-/// Waits for `child`; gives its status and what it used, which the standard library does not tell.
+/// Waits for `child` and returns its status and its resource usage. The standard library returns
+/// only the status.
 fn wait_usage(child: &mut Child) -> io::Result<(ExitStatus, libc::rusage)> {
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let mut status = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     loop {
-        // SAFETY: both pointers are to live objects of the types that wait4(2) writes; zeroed, `usage` is a valid rusage
-        // also where the call fails. The child has not been waited for: it is `child`'s and borrowed mutably.
+        // SAFETY: both pointers refer to live values of the types that wait4(2) writes. The zeroed
+        // `usage` is a valid rusage even if the call fails. The child has not been reaped, because
+        // `child` owns it and is borrowed mutably.
         let (waited, usage) =
             unsafe { (libc::wait4(pid, &mut status, 0, usage.as_mut_ptr()), usage.assume_init()) };
         if waited == pid {

@@ -1,4 +1,4 @@
-//! What a run costs in system calls: a number that a busy machine does not change.
+//! Counts the system calls of a run. Unlike a duration, the count does not depend on other load.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,11 +9,11 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::syncfs;
 
-/// The system calls of `tool` with `args`, one a line; `input` is its standard input. What is read ahead is left out: it
-/// depends on what the kernel has forgotten, be it the program itself.
+/// Returns the system calls of `tool` with `args`, one per line; `input` is its standard input.
+/// Calls of the prefetching thread are left out: their number depends on the page cache.
 ///
 /// # Panics
-/// When strace cannot run (see tests/prerequisites), or the tool fails.
+/// Panics if strace cannot run (see tests/prerequisites), or if the tool fails.
 pub fn calls<A: AsRef<OsStr>>(
     tool: &str,
     args: impl IntoIterator<Item = A>,
@@ -24,7 +24,7 @@ pub fn calls<A: AsRef<OsStr>>(
     calls
 }
 
-/// The system calls of all threads, each with the name of its thread.
+/// Returns the system calls of all threads, each with the name of its thread.
 fn trace<A: AsRef<OsStr>>(
     tool: &str,
     args: impl IntoIterator<Item = A>,
@@ -43,52 +43,52 @@ fn trace<A: AsRef<OsStr>>(
     assert!(status.success(), "{tool}: {status}");
     let log = fs::read_to_string(log.path()).expect("strace writes text");
     let counts = |line: &&str| line.contains('(') && !line.contains("resumed>");
-    // Debug builds ask for a descriptor's flags before they close it.
+    // Debug builds of the standard library query a descriptor's flags before they close it.
     log.lines().filter(counts).filter(|line| !line.contains("F_GETFD")).map(str::to_owned).collect()
 }
 
-/// Sees that `tool` with `args` asks for many of the files below `tree` before it reads them when the kernel has forgotten them,
-/// and for none when it has not. Where no disk is below them there is nothing to see.
+/// Checks that `tool` with `args` prefetches many of the files below `tree` if they are not in the
+/// page cache, and none if they are. On a tmpfs nothing can be checked.
 ///
 /// # Panics
-/// When it does not, or the tree cannot be read.
+/// Panics if the tool prefetches otherwise, or if the tree cannot be read.
 pub fn assert_read_ahead(tree: &Path, tool: &str, args: &[&str]) {
     let files = files(tree);
-    // What is not on the disk yet is not forgotten.
+    // The kernel does not evict dirty pages.
     syncfs(File::open(tree).expect("the tree")).expect("to sync");
-    if !forget(&files) {
-        eprintln!("not run: {} is in memory", tree.display());
+    if !evict(&files) {
+        eprintln!("not run: {} is on a file system in memory", tree.display());
         return;
     }
-    let asked = || trace(tool, args, None).iter().filter(|call| call.contains("fadvise64(")).count();
-    // Whoever is late is passed over, and on a busy machine so may be a thread that is traced; and the kernel may have
-    // to read the program itself again.
+    let prefetched = || trace(tool, args, None).iter().filter(|call| call.contains("fadvise64(")).count();
+    // The prefetching thread skips files that the main thread has already reached. Under strace and
+    // on a busy machine it may be that late for all of them, so some runs may not prefetch.
     let some = (0..5).any(|_| {
-        forget(&files);
-        (files.len() / 6..=files.len()).contains(&asked())
+        evict(&files);
+        (files.len() / 6..=files.len()).contains(&prefetched())
     });
-    assert!(some, "nothing is read ahead");
-    assert!((0..5).any(|_| asked() == 0), "what is in the cache is asked for");
+    assert!(some, "no file is prefetched");
+    assert!((0..5).any(|_| prefetched() == 0), "a file in the page cache is prefetched");
 }
 
-/// Lets the kernel forget what is in `files`; gives whether to read one needed a disk then.
-fn forget(files: &[PathBuf]) -> bool {
-    let forget = || {
+/// Evicts `files` from the page cache. Returns whether reading a file then accesses a disk.
+fn evict(files: &[PathBuf]) -> bool {
+    let evict = || {
         for path in files {
             let file = File::open(path).expect("a file");
             posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("to be heard");
         }
     };
     let read = || getrusage(UsageWho::RUSAGE_THREAD).expect("the usage").block_reads();
-    forget();
+    evict();
     let before = read();
     fs::read(&files[0]).expect("a file");
     let needed = read() > before;
-    forget();
+    evict();
     needed
 }
 
-/// The regular files below `dir`.
+/// Returns the regular files below `dir`.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let below = |entry: fs::DirEntry| match entry.file_type().expect("its type") {
         kind if kind.is_dir() => files(&entry.path()),

@@ -1,4 +1,4 @@
-//! Two trees compared in everything that can be seen of them.
+//! Compares two trees in all metadata and content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Whence, lseek};
 
-/// What is not compared, by kind: the word that stands first in a line of [`differences`].
+/// Kinds of differences to ignore. The kind is the first word of a line of [`differences`].
 #[derive(Default)]
 pub struct Options {
     /// `mtime`, `owner`, `sparse`, `socket`, `xattr:user.x`, …
     pub ignore: BTreeSet<String>,
 }
 
-/// Everything in which the trees differ, as `KIND PATH: A | B`.
+/// Returns all differences of two trees, each as `KIND PATH: A | B`.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// Returns an error if an inode cannot be read.
 pub fn differences(a: &Path, b: &Path, options: &Options) -> io::Result<Vec<String>> {
     let (left, right) = (Tree::read(a)?, Tree::read(b)?);
     let mut found = Vec::new();
@@ -120,7 +120,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The names that share the object's inode, if it is not alone.
+    /// Returns the hard links of an entry, if it has more than one.
     fn group(&self, object: &Object) -> Option<&BTreeSet<PathBuf>> {
         self.groups.get(&object.inode).filter(|group| group.len() > 1)
     }

@@ -1,7 +1,8 @@
-//! Tars byte by byte, as no honest writer makes them.
+//! Builds tars byte by byte, including malformed and malicious tars.
 //!
-//! Nothing is checked and nothing is corrected: a length may lie, a name may be a path out, a checksum may be wrong.
-//! What is not spoiled on purpose is a plain ustar header, so that each forged tar has the one fault it is about.
+//! The builder neither checks nor corrects its arguments: a length may be false, a name may lead
+//! out of the tree, a checksum may be wrong. All other fields are those of a valid ustar header, so
+//! that each forged tar has exactly the fault under test.
 
 const BLOCK: usize = 512;
 
@@ -10,7 +11,8 @@ const BLOCK: usize = 512;
 pub struct Header([u8; BLOCK]);
 
 impl Header {
-    /// A ustar header of type `flag` for `name`, of which the first 100 bytes are taken: mode 0644, owner 0, size 0.
+    /// Creates a ustar header of type `flag` with the first 100 bytes of `name`, mode 0644, owner 0
+    /// and size 0.
     pub fn new(flag: u8, name: impl AsRef<[u8]>) -> Header {
         let header = Header([0; BLOCK]);
         header
@@ -19,7 +21,7 @@ impl Header {
             .field(108, b"0000000\0")
             .field(116, b"0000000\0")
             .field(124, b"00000000000\0")
-            // 2023-11-14, so that a time which was not set is told from one that was.
+            // 2023-11-14: tests can distinguish this time from one that was not restored.
             .field(136, b"14524641400\0")
             .field(156, &[flag])
             .field(257, b"ustar\x0000")
@@ -27,54 +29,54 @@ impl Header {
             .field(337, b"0000000\0")
     }
 
-    /// These bytes at this offset.
+    /// Overwrites the header with `bytes` at `offset`.
     #[must_use]
     pub fn field(mut self, offset: usize, bytes: &[u8]) -> Header {
         self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
         self
     }
 
-    /// The mode, any seven octal digits of it.
+    /// Sets the mode, up to seven octal digits.
     #[must_use]
     pub fn mode(self, mode: u32) -> Header {
         self.field(100, format!("{mode:07o}\0").as_bytes())
     }
 
-    /// The owner, as it stands in the field.
+    /// Sets the raw fields of the owner.
     #[must_use]
     pub fn owner(self, uid: &[u8; 8], gid: &[u8; 8]) -> Header {
         self.field(108, uid).field(116, gid)
     }
 
-    /// The size, of at most eleven octal digits.
+    /// Sets the size, up to eleven octal digits.
     #[must_use]
     pub fn size(self, size: u64) -> Header {
         self.field(124, format!("{size:011o}\0").as_bytes())
     }
 
-    /// The size as GNU's base-256 number.
+    /// Sets the size as a base-256 number, GNU's extension.
     #[must_use]
     pub fn size_256(self, size: i128) -> Header {
         let mut field = [0; 12];
         field.copy_from_slice(&size.to_be_bytes()[4..]);
-        // The top bit marks the form; of a negative number it is set already.
+        // The top bit marks a base-256 number. A negative number already has it.
         field[0] |= 0x80;
         self.field(124, &field)
     }
 
-    /// The modification time in seconds.
+    /// Sets the modification time in seconds.
     #[must_use]
     pub fn mtime(self, mtime: u64) -> Header {
         self.field(136, format!("{mtime:011o}\0").as_bytes())
     }
 
-    /// What a link names, of which the first 100 bytes are taken.
+    /// Sets the link target to the first 100 bytes of `target`.
     #[must_use]
     pub fn link(self, target: impl AsRef<[u8]>) -> Header {
         self.field(157, &cut(target.as_ref(), 100))
     }
 
-    /// A device's numbers.
+    /// Sets the device numbers.
     #[must_use]
     pub fn device(self, major: u32, minor: u32) -> Header {
         self.field(329, format!("{major:07o}\0").as_bytes()).field(337, format!("{minor:07o}\0").as_bytes())
@@ -92,7 +94,7 @@ fn cut(bytes: &[u8], most: usize) -> Vec<u8> {
     bytes[..bytes.len().min(most)].to_vec()
 }
 
-/// One PAX record with its right length.
+/// Returns one PAX record with its correct length.
 pub fn record(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
     let body = [b" ", key.as_ref(), b"=", value.as_ref(), b"\n"].concat();
     let mut length = body.len();
@@ -102,41 +104,41 @@ pub fn record(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
     [length.to_string().as_bytes(), &body].concat()
 }
 
-/// A tar in the making.
+/// Builder of a tar.
 #[derive(Clone, Default)]
 pub struct TarForge(Vec<u8>);
 
 impl TarForge {
-    /// Nothing yet.
+    /// Creates an empty builder.
     pub fn new() -> TarForge {
         TarForge::default()
     }
 
-    /// The bytes so far, with nothing behind them.
+    /// Returns the tar without end-of-archive blocks.
     pub fn cut(self) -> Vec<u8> {
         self.0
     }
 
-    /// The bytes, closed by two blocks of zeros.
+    /// Returns the tar, ending in two zero blocks.
     pub fn end(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 2 * BLOCK, 0);
         self.0
     }
 
-    /// Any bytes.
+    /// Appends raw bytes.
     #[must_use]
     pub fn bytes(mut self, bytes: impl AsRef<[u8]>) -> TarForge {
         self.0.extend_from_slice(bytes.as_ref());
         self
     }
 
-    /// A header with its right checksum.
+    /// Appends a header with its correct checksum.
     #[must_use]
     pub fn header(self, header: Header) -> TarForge {
         self.bytes(header.sealed())
     }
 
-    /// Content, padded to a block.
+    /// Appends content, padded to a multiple of the block size.
     #[must_use]
     pub fn padded(mut self, content: &[u8]) -> TarForge {
         self.0.extend_from_slice(content);
@@ -144,50 +146,50 @@ impl TarForge {
         self
     }
 
-    /// A header, its size set, and the content.
+    /// Appends a header with the size of `content`, and the content.
     #[must_use]
     pub fn entry(self, header: Header, content: impl AsRef<[u8]>) -> TarForge {
         let content = content.as_ref();
         self.header(header.size(content.len() as u64)).padded(content)
     }
 
-    /// A regular file.
+    /// Appends a regular file.
     #[must_use]
     pub fn file(self, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> TarForge {
         self.entry(Header::new(b'0', name), content)
     }
 
-    /// A directory, mode 0755.
+    /// Appends a directory with mode 0755.
     #[must_use]
     pub fn dir(self, name: impl AsRef<[u8]>) -> TarForge {
         self.header(Header::new(b'5', name).mode(0o755))
     }
 
-    /// A symbolic link.
+    /// Appends a symbolic link.
     #[must_use]
     pub fn symlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> TarForge {
         self.header(Header::new(b'2', name).mode(0o777).link(target))
     }
 
-    /// A hard link.
+    /// Appends a hard link.
     #[must_use]
     pub fn hardlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> TarForge {
         self.header(Header::new(b'1', name).link(target))
     }
 
-    /// A PAX header of this payload for the next entry.
+    /// Appends a PAX header with this payload for the next entry.
     #[must_use]
     pub fn pax_payload(self, payload: impl AsRef<[u8]>) -> TarForge {
         self.entry(Header::new(b'x', "PaxHeaders/x"), payload)
     }
 
-    /// A PAX header of one record for the next entry.
+    /// Appends a PAX header with one record for the next entry.
     #[must_use]
     pub fn pax(self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> TarForge {
         self.pax_payload(record(key, value))
     }
 
-    /// GNU's long name (`L`) or long link (`K`) for the next entry.
+    /// Appends GNU's long name (`L`) or long link target (`K`) for the next entry.
     #[must_use]
     pub fn gnu_long(self, flag: u8, name: impl AsRef<[u8]>) -> TarForge {
         self.entry(Header::new(flag, "././@LongLink"), [name.as_ref(), b"\0"].concat())

@@ -1,6 +1,7 @@
-//! What the tests share.
+//! Support for the tests of all crates.
 //!
-//! Nothing here uses the code under test: a comparator built on the same walk would share its blind spots.
+//! This crate does not use the code under test: a comparator that shared code with the tools would
+//! share their bugs.
 
 pub mod bounded;
 mod calls;

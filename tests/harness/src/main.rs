@@ -1,4 +1,5 @@
-//! `compare-trees A B`: every difference of two trees, one a line; exit 0 if there is none, 1 otherwise.
+//! `compare-trees A B`: prints every difference of two trees, one per line, and exits with status 0
+//! if there is none, 1 otherwise.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,15 +1,15 @@
-//! The manual page and `--help` of a tool tell of the same options.
+//! Checks that the manual page and `--help` of a tool document the same options.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Compares the options of `tool` (with each of its verbs, if it has any) with those in its page.
-/// `others` are options of other programs in the page's examples.
+/// Compares the options of `tool`, and of each of its `verbs`, with those in its manual page.
+/// `others` are options of other programs that appear in the page's examples.
 ///
 /// # Panics
-/// When one of the two has an option that the other has not.
+/// Panics if an option is missing in the page or in `--help`.
 pub fn agrees(tool: &str, page: &Path, verbs: &[&str], others: &[&str]) {
     let page =
         fs::read_to_string(page).unwrap_or_else(|e| panic!("{}: {e}", page.display())).replace("\\-", "-");
@@ -23,24 +23,25 @@ pub fn agrees(tool: &str, page: &Path, verbs: &[&str], others: &[&str]) {
         let output = Command::new(tool).args(&call).output().expect("the tool runs");
         assert!(output.status.success(), "{call:?}");
         let text = String::from_utf8(output.stdout).expect("help is text");
-        // Only the lines that define an option, not what is said of it.
+        // Descriptions may mention other options, so only lines that define an option count.
         for line in text.lines().filter(|line| line.trim_start().starts_with('-')) {
             known.extend(options(line));
         }
     }
-    let mut told = options(&page);
-    // Of every program, and not in every page.
+    let mut documented = options(&page);
+    // All programs have these two, and not every page mentions them.
     for common in ["--help", "--version"] {
         known.remove(common);
-        told.remove(common);
+        documented.remove(common);
     }
-    let missing: Vec<_> = known.difference(&told).collect();
+    let missing: Vec<_> = known.difference(&documented).collect();
     assert!(missing.is_empty(), "not in the manual page: {missing:?}");
-    let extra: Vec<_> = told.difference(&known).filter(|option| !others.contains(&option.as_str())).collect();
+    let extra: Vec<_> =
+        documented.difference(&known).filter(|option| !others.contains(&option.as_str())).collect();
     assert!(extra.is_empty(), "in the manual page only: {extra:?}");
 }
 
-/// The words of a text that look like long options.
+/// Returns the words of a text that have the form of a long option.
 fn options(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     words.filter(|word| word.starts_with("--") && word.len() > 3).map(str::to_owned).collect()

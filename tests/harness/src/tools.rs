@@ -1,11 +1,12 @@
-//! Where the six programs are.
+//! Finds the six programs.
 
 use std::path::PathBuf;
 
-/// The tool `name` as cargo has built it, or in the directory `TOOLS_BIN`.
+/// Returns the path of the tool `name`, in the directory `$TOOLS_BIN` or else where cargo builds
+/// it.
 ///
 /// # Panics
-/// When it is not there: `cargo test` builds the tools of its own package only.
+/// Panics if the tool does not exist: `cargo test -p` builds only the tools of one package.
 pub fn tool(name: &str) -> PathBuf {
     let dir = match std::env::var_os("TOOLS_BIN") {
         Some(dir) => PathBuf::from(dir),

@@ -1,7 +1,8 @@
-//! A tree that must not be touched, watched from outside of the program that must not touch it.
+//! Detects accesses to a tree that the program under test must not touch.
 //!
-//! Twice: the kernel reports every access as it happens (inotify), also one that is undone before the program ends; and
-//! a second look afterwards compares all that can be seen, also what the kernel does not report.
+//! Two methods complement each other: inotify reports every access, including changes that the
+//! program reverts; comparing stat(2) results before and after detects what inotify does not
+//! report.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-/// The watch on a tree.
+/// A watched tree.
 pub struct Watch {
     dir: PathBuf,
     inotify: Inotify,
@@ -20,24 +21,25 @@ pub struct Watch {
     before: BTreeMap<PathBuf, String>,
 }
 
-/// What counts as a touch: besides every change, that an object is opened, for what is read leaves the tree. Not that one is
-/// closed: a descriptor of this process is open in its children until they call exec.
+/// Returns the inotify events that count as an access: all changes, and opening a file, because
+/// reading it could disclose its content. Closing is excluded, because children of this process
+/// inherit its descriptors and close them when they call exec.
 fn touches() -> AddWatchFlags {
     (AddWatchFlags::IN_ALL_EVENTS - AddWatchFlags::IN_CLOSE) | AddWatchFlags::IN_DONT_FOLLOW
 }
 
 impl Watch {
-    /// Watches `dir` and all below it.
+    /// Starts to watch `dir` and all directories below it.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Returns an error if the tree cannot be read.
     pub fn new(dir: &Path) -> io::Result<Watch> {
         let before = seen(dir)?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let mut watched = BTreeMap::new();
         for path in before.keys() {
             let is_dir = fs::symlink_metadata(path)?.is_dir();
-            // A directory reports for what is in it.
+            // A watch on a directory also reports events of its entries.
             if is_dir {
                 watched.insert(inotify.add_watch(path, touches())?, path.clone());
             }
@@ -45,10 +47,10 @@ impl Watch {
         Ok(Watch { dir: dir.to_owned(), inotify, watched, before })
     }
 
-    /// All that has happened to it.
+    /// Returns all accesses and changes since [`Watch::new`].
     ///
     /// # Errors
-    /// When it cannot be read any more.
+    /// Returns an error if the tree cannot be read.
     pub fn touched(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         loop {
@@ -73,7 +75,7 @@ impl Watch {
     }
 }
 
-/// Every object with all that `stat` tells of it, times of access excepted: looking changes them.
+/// Returns the stat(2) result of every path, except access times, which reading changes.
 fn seen(dir: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
     let mut all = BTreeMap::new();
     let mut rest = vec![dir.to_owned()];

@@ -1,59 +1,62 @@
-//! Hostile input, one row each: what is wrong with it and what becomes of it.
+//! Tables of hostile input: each row has a description, the input, and the expected result.
 //!
-//! Every row of a table is given to the built tools in every way that reads such input. Whatever it is, no tool may touch or
-//! even read what lies outside its directories, crash, hang, take much memory, or print what moves the cursor
-//! ([`harness::bounded`], [`harness::watch`]); what the row itself says comes on top of that.
+//! Every tar is given to all eight commands that read tars, every other input to one command. With
+//! any input, no tool may access anything outside its directories, crash, hang, exceed its limits,
+//! or print control characters ([`harness::bounded`], [`harness::watch`]). These checks apply to
+//! every row, in addition to the row's expected result.
 //!
-//! Where the tools disagree with a row, the row is the requirement.
+//! If a tool disagrees with a row, the row is the requirement.
 
 pub mod tables;
 pub mod tar;
 pub mod world;
 
-/// What becomes of a hostile tar.
+/// Expected result of a hostile tar.
 pub enum Outcome {
-    /// It is refused by everything that reads it, with this in the message; nothing of it is needed to see that.
+    /// Every command rejects it with this message, even commands that only list it.
     Refused(&'static str),
-    /// To read it is harmless. Extraction stops, with this in the message.
+    /// Listing it succeeds. Extraction fails with this message.
     Stopped(&'static str),
-    /// It is extracted, inside, with this in a warning.
+    /// Extraction succeeds, below the root, with this warning.
     Warned(&'static str),
-    /// It is extracted, inside, and this finds it right.
+    /// Extraction succeeds, below the root, and the function returns `true` for the root.
     Made(fn(&std::path::Path) -> bool),
 }
 
-/// Makes the bytes; they may name what lies outside of a world.
+/// Creates the tar. It may contain paths outside of the world's root.
 pub type Forged = Box<dyn Fn(&world::World) -> Vec<u8> + Send + Sync>;
 
 /// A hostile tar.
 pub struct Row {
-    /// What is wrong with it.
+    /// Description of the fault.
     pub name: &'static str,
-    /// The tar, for this world.
+    /// Creates the tar.
     pub tar: Forged,
-    /// What becomes of it.
+    /// Expected result.
     pub outcome: Outcome,
-    /// Only root gets so far.
+    /// Whether the row runs only as root.
     pub needs_root: bool,
-    /// It deletes by a header of its own: as a volume it is stopped for that, whatever becomes of it as a diff.
+    /// Whether the tar contains a deletion header. The tar of a volume must not delete, so its
+    /// extraction fails, whatever `outcome` says.
     pub deletes: bool,
 }
 
 impl Row {
-    /// The row, for root alone: others are stopped at a device before they meet what it is about.
+    /// Restricts the row to root: for other users, creating a device fails before the fault under
+    /// test.
     #[must_use]
     pub fn for_root(self) -> Row {
         Row { needs_root: true, ..self }
     }
 
-    /// The row of a tar that deletes.
+    /// Marks the tar as one that contains a deletion header.
     #[must_use]
     pub fn that_deletes(self) -> Row {
         Row { deletes: true, ..self }
     }
 }
 
-/// A row of a table.
+/// Creates a row of a table.
 pub fn row(
     name: &'static str,
     tar: impl Fn(&world::World) -> Vec<u8> + Send + Sync + 'static,
@@ -62,11 +65,11 @@ pub fn row(
     Row { name, tar: Box::new(tar), outcome, needs_root: false, deletes: false }
 }
 
-/// Runs `job` on every row, on as many threads as there are processors, and fails with all that was found.
-/// With ROW=TEXT in the environment only rows are run whose name holds that text.
+/// Runs `job` on every row, with one thread per processor. With ROW=TEXT in the environment, runs
+/// only rows whose name contains TEXT.
 ///
 /// # Panics
-/// When there was anything.
+/// Panics with a list of all problems if `job` returns any.
 pub fn each<T: Sync>(rows: &[T], name: fn(&T) -> &str, job: impl Fn(&T) -> Vec<String> + Sync) {
     let wanted = std::env::var("ROW").unwrap_or_default();
     let rows: Vec<&T> = rows.iter().filter(|row| name(row).contains(&wanted)).collect();
@@ -90,38 +93,38 @@ pub fn each<T: Sync>(rows: &[T], name: fn(&T) -> &str, job: impl Fn(&T) -> Vec<S
     assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
 }
 
-/// How a run ends.
+/// Expected result of a run.
 pub enum Ends {
     /// Status 0.
     Done,
-    /// Status 0, and this is found right in what was written and what stands in the place.
+    /// Status 0, and the function returns `true` for the output and the world.
     Gives(fn(&harness::bounded::Run, &world::World) -> bool),
-    /// Status 0, with this in a warning.
+    /// Status 0 and this warning.
     Warns(&'static str),
-    /// Status 1, with this in the message, and nothing new in the place.
+    /// Status 1, this message, and no new file in the working directory.
     Fails(&'static str),
-    /// Status 2, with this in the message.
+    /// Status 2, this message, and no new file in the working directory.
     Usage(&'static str),
 }
 
-/// Hostile input of one tool.
+/// Hostile input for one tool.
 pub struct Input {
-    /// What is wrong with it.
+    /// Description of the fault.
     pub name: &'static str,
-    /// Who reads it.
+    /// Tool that reads the input.
     pub tool: &'static str,
-    /// How.
+    /// Arguments of the tool.
     pub args: &'static [&'static str],
-    /// Prepares the world, and writes what stands on standard input.
+    /// Prepares the world and writes standard input.
     pub write: Written,
-    /// How that ends.
+    /// Expected result.
     pub ends: Ends,
 }
 
-/// Writes standard input; it may prepare files before.
+/// Writes standard input. May also create files in the world.
 pub type Written = fn(&world::World, &mut dyn std::io::Write) -> std::io::Result<()>;
 
-/// An input of a table.
+/// Creates an input of a table.
 pub fn input(
     name: &'static str,
     tool: &'static str,
@@ -133,10 +136,10 @@ pub fn input(
 }
 
 impl Input {
-    /// What is wrong with the tool in the light of this input.
+    /// Runs the tool and returns all deviations from the expected result.
     ///
     /// # Panics
-    /// When the machine has no room for it.
+    /// Panics if the disk has no space for the input.
     pub fn problems(&self) -> Vec<String> {
         use std::io::Seek;
         let world = world::World::new();

@@ -1,4 +1,4 @@
-//! A hostile tar through everything that reads one.
+//! Runs every command that reads tars on a hostile tar.
 
 use harness::bounded::{Run, Stdin};
 use harness::forge::TarForge;
@@ -7,16 +7,17 @@ use harness::watch::Watch;
 use crate::world::{World, file_of, names};
 use crate::{Outcome, Row};
 
-/// A way a tar goes into a tool.
+/// A command that reads a tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// A volume, named entry by entry.
+enum Reader {
+    /// Extracts a volume and prints each entry.
     Extract,
-    /// A root file system diff, through a pipe.
+    /// Applies a root file system diff from a pipe.
     Apply,
-    /// `rootfs-diff.tar` of an archive that comes through a pipe.
+    /// Unpacks `rootfs-diff.tar` of an archive from a pipe.
     UnpackPiped,
-    /// `volumes/v.tar` of an archive that is a file, so that it is read before anything is touched.
+    /// Unpacks `volumes/v.tar` of an archive from a file, which ckpt-unpack verifies before it
+    /// writes.
     UnpackFile,
     List,
     ListJson,
@@ -24,14 +25,14 @@ enum Way {
     Verify,
 }
 
-use Way::*;
+use Reader::*;
 
-/// Why a volume's tar is stopped that deletes.
+/// Error for a volume's tar with a deletion header.
 const DELETION: &str = "a deletion in the tar of a volume";
 
-const WAYS: [Way; 8] = [Extract, Apply, UnpackPiped, UnpackFile, List, ListJson, DryRun, Verify];
+const READERS: [Reader; 8] = [Extract, Apply, UnpackPiped, UnpackFile, List, ListJson, DryRun, Verify];
 
-impl Way {
+impl Reader {
     fn tool(self) -> &'static str {
         match self {
             Extract | List | ListJson => "vol-archive",
@@ -63,7 +64,7 @@ impl Way {
     }
 }
 
-/// An archive with what each must have, and `tar` as its member `name`.
+/// Returns an archive with the mandatory members and `tar` as its member `name`.
 pub fn archive(name: &str, tar: &[u8]) -> Vec<u8> {
     TarForge::new()
         .file("config.dump", r#"{"id":"x"}"#)
@@ -73,27 +74,30 @@ pub fn archive(name: &str, tar: &[u8]) -> Vec<u8> {
         .end()
 }
 
-/// What is wrong with the tools in the light of this row.
+/// Runs all commands on a row and returns all deviations from the expected result.
 pub fn problems(row: &Row) -> Vec<String> {
     if row.needs_root && !harness::host::is_root() {
         return Vec::new();
     }
-    WAYS.into_iter()
-        .flat_map(|way| through(row, way).into_iter().map(move |problem| format!("{way:?}: {problem}")))
+    READERS
+        .into_iter()
+        .flat_map(|reader| {
+            through(row, reader).into_iter().map(move |problem| format!("{reader:?}: {problem}"))
+        })
         .collect()
 }
 
-fn through(row: &Row, way: Way) -> Vec<String> {
+fn through(row: &Row, reader: Reader) -> Vec<String> {
     let world = World::new();
     let tar = (row.tar)(&world);
     let root = Watch::new(&world.root()).expect("a watch");
-    let (run, mut problems) = way.run(&world, &tar);
+    let (run, mut problems) = reader.run(&world, &tar);
     let mut expect = |what: &str, is: bool| {
         if !is {
             problems.push(format!("{what}; status {:?}, {}", run.code, run.stderr.trim_end()));
         }
     };
-    let deletes_in_volume = row.deletes && matches!(way, Extract | UnpackFile);
+    let deletes_in_volume = row.deletes && matches!(reader, Extract | UnpackFile);
     let outcome = match &row.outcome {
         Outcome::Stopped(_) | Outcome::Made(_) if deletes_in_volume => &Outcome::Stopped(DELETION),
         outcome => outcome,
@@ -103,28 +107,29 @@ fn through(row: &Row, way: Way) -> Vec<String> {
             expect("is not refused", run.code == Some(1));
             expect("has another message", run.stderr.contains(*message));
         }
-        Outcome::Stopped(message) if way.extracts() => {
+        Outcome::Stopped(message) if reader.extracts() => {
             expect("is not stopped", run.code == Some(1));
             expect("has another message", run.stderr.contains(*message));
         }
-        Outcome::Warned(message) if way.extracts() => {
+        Outcome::Warned(message) if reader.extracts() => {
             expect("fails", run.code == Some(0));
             expect("has no such warning", run.stderr.contains("warning: ") && run.stderr.contains(*message));
         }
-        Outcome::Made(right) if way.extracts() => {
+        Outcome::Made(right) if reader.extracts() => {
             expect("fails", run.code == Some(0));
             expect("is not made right", right(&world.root()));
         }
         _ => expect("is not only read", run.code == Some(0)),
     }
-    // What only reads leaves all as it was, and so does what can see beforehand that it must be refused.
-    let untouched = !way.extracts() || (way == UnpackFile && matches!(row.outcome, Outcome::Refused(_)));
+    // Commands that only read must not touch the root, nor must a command that verifies a bad tar
+    // first.
+    let untouched =
+        !reader.extracts() || (reader == UnpackFile && matches!(row.outcome, Outcome::Refused(_)));
     if untouched {
         let touched = root.touched().expect("a second look");
-        // Reading opens nothing but the directory itself.
         problems.extend(touched.into_iter().map(|touch| format!("root: {touch}")));
     }
-    if run.code != Some(0) || !way.extracts() {
+    if run.code != Some(0) || !reader.extracts() {
         let names = names(&world.place());
         if names != ["root"] {
             problems.push(format!("left behind: {names:?}"));

@@ -1,4 +1,4 @@
-//! The place a tool works in, and what lies around it and is none of its business.
+//! Directory in which a tool runs, and the files around it that the tool must not access.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,23 +9,23 @@ use harness::bounded::{self, HOSTILE, Run, Stdin};
 use harness::tools::tool;
 use harness::watch::Watch;
 
-/// A directory with, in it,
+/// A temporary directory that contains:
 ///
 /// ```text
-/// outside/victim           what an attacker would like to write or read
+/// outside/victim           an attacker tries to read or write this
 /// outside/dir/victim
-/// a/b/                     where the tools run
-/// a/b/root/                what is extracted into; an image's tree with links out of it
+/// a/b/                     working directory of the tools
+/// a/b/root/                target of extraction: an image's tree with symlinks that lead out of it
 /// ```
 pub struct World {
     dir: tempfile::TempDir,
 }
 
 impl World {
-    /// A new one.
+    /// Creates the directory.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// Panics if the directory cannot be created.
     pub fn new() -> World {
         let world = World { dir: tempfile::tempdir().expect("a temporary directory") };
         let make = || -> std::io::Result<()> {
@@ -49,37 +49,37 @@ impl World {
         world
     }
 
-    /// What must not be touched.
+    /// Returns the directory that no tool may access.
     pub fn outside(&self) -> PathBuf {
         self.dir.path().join("outside")
     }
 
-    /// A path in it, as text.
+    /// Returns the path of `name` in the directory `outside`, as text.
     pub fn out(&self, name: &str) -> String {
         self.outside().join(name).display().to_string()
     }
 
-    /// Where the tools run.
+    /// Returns the working directory of the tools.
     pub fn place(&self) -> PathBuf {
         self.dir.path().join("a/b")
     }
 
-    /// What is extracted into.
+    /// Returns the target of extraction.
     pub fn root(&self) -> PathBuf {
         self.place().join("root")
     }
 
-    /// The tool `name` with these arguments, in its place.
+    /// Returns the command that runs the tool `name` in its working directory.
     pub fn command(&self, name: &str, args: &[&str]) -> Command {
         let mut command = Command::new(tool(name));
         command.args(args).current_dir(self.place()).env_clear().env("NO_COLOR", "1");
         command
     }
 
-    /// Runs a tool and gives, besides the run, what it did that no input may bring about.
+    /// Runs a tool and returns its result and all violations that no input may cause.
     ///
     /// # Panics
-    /// When it cannot be watched.
+    /// Panics if inotify cannot watch the directory.
     pub fn run(&self, name: &str, args: &[&str], stdin: Stdin) -> (Run, Vec<String>) {
         let watch = Watch::new(&self.outside()).expect("a watch");
         let run = bounded::run(self.command(name, args), stdin, &HOSTILE);
@@ -105,8 +105,8 @@ impl Default for World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The standard library's way down needs a descriptor for each level, and there may be more levels than descriptors.
-        // Nor may an ordinary user go into a directory of mode 0.
+        // remove_dir_all fails for very deep trees, because it needs one descriptor per level, and
+        // for directories of mode 0 without root.
         if fs::remove_dir_all(self.place()).is_ok() {
             return;
         }
@@ -119,7 +119,7 @@ impl Drop for World {
     }
 }
 
-/// The names in a directory.
+/// Returns the sorted names in a directory.
 pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(dir)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
@@ -128,10 +128,10 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The same bytes as a file that can be read twice.
+/// Writes `bytes` to a temporary file, for standard input that a tool can seek in.
 ///
 /// # Panics
-/// When there is no room for it.
+/// Panics if the disk has no space for them.
 pub fn file_of(bytes: &[u8]) -> Stdin {
     use std::io::{Seek, Write};
     let mut file = tempfile::tempfile().expect("a temporary file");

@@ -1,9 +1,9 @@
-//! How many there are.
+//! Checks the number and the names of the rows.
 
 use hostile::tables;
 
 #[test]
-fn there_are_many_hostile_inputs_and_no_two_of_one_name() {
+fn the_tables_have_400_rows_with_unique_names() {
     let (tars, inputs) = (tables::tars(), tables::inputs());
     let mut names: Vec<_> =
         tars.iter().map(|row| row.name).chain(inputs.iter().map(|input| input.name)).collect();

@@ -1,8 +1,8 @@
-//! Every other hostile input through the tool it is for.
+//! Runs every hostile input that is not a tar.
 
 use hostile::{Input, each, tables};
 
 #[test]
-fn a_hostile_input_ends_as_its_row_says() {
+fn each_hostile_input_has_the_expected_result() {
     each(&tables::inputs(), |input| input.name, Input::problems);
 }

@@ -1,7 +1,7 @@
-//! Random hostile tars, extracted by the tools and by a model of a file system in the memory: both must end the same way with
-//! the same tree, and nothing outside may be touched.
+//! Extracts random hostile tars with the tools and with a model of a file system in memory. Both
+//! must have the same result and the same tree, and the tools must not touch anything outside.
 //!
-//! SEED=N in the environment runs the one tar of that number.
+//! With SEED=N in the environment, runs only the tar with that seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,13 +12,13 @@ use harness::forge::{Header, TarForge};
 use hostile::each;
 use hostile::world::{World, file_of};
 
-/// What stands at a path.
+/// An entry of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     Dir {
         mode: u32,
     },
-    /// Anything else: the number of its inode in [`Model::inodes`].
+    /// Any other entry: the index of its inode in [`Model::inodes`].
     Leaf(usize),
 }
 
@@ -29,18 +29,18 @@ enum Inode {
     Fifo { mode: u32 },
 }
 
-/// A file system: clean paths below the root, which is "".
+/// A file system. Keys are normalized paths relative to the root, which is "".
 #[derive(Clone, Default)]
 struct Model {
     nodes: BTreeMap<String, Node>,
     inodes: Vec<Inode>,
-    /// Modes directories get at the end.
+    /// Modes of directories, which extraction sets at its end.
     modes: BTreeMap<String, u32>,
-    /// The mode of a directory that the tar does not name.
+    /// Mode of a parent directory that the tar does not contain.
     implied: u32,
 }
 
-/// An entry of a tar, as it is written there.
+/// An entry of a tar.
 #[derive(Clone, Debug)]
 enum Step {
     Dir(String, u32),
@@ -51,7 +51,7 @@ enum Step {
     Removal(String),
 }
 
-/// Extraction stops.
+/// Error: extraction stops here.
 struct Stop;
 
 fn clean(name: &str) -> Result<String, Stop> {
@@ -64,7 +64,7 @@ fn parent(path: &str) -> &str {
 }
 
 impl Model {
-    /// The tree at `root`.
+    /// Reads the tree at `root`.
     fn of(root: &Path) -> Model {
         let mut model = Model::default();
         let mut numbers: BTreeMap<(u64, u64), usize> = BTreeMap::new();
@@ -97,7 +97,7 @@ impl Model {
         model
     }
 
-    /// One line for each object; objects of one inode name the first of them.
+    /// Returns one line per entry. Hard links of one inode refer to the first of them.
     fn lines(&self) -> Vec<String> {
         let mut first: BTreeMap<usize, &str> = BTreeMap::new();
         self.nodes
@@ -116,15 +116,15 @@ impl Model {
         matches!(self.nodes.get(path), Some(Node::Leaf(n)) if matches!(self.inodes[*n], Inode::Link { .. }))
     }
 
-    /// What the way to the parent of `path` is: `Ok(true)` directories, `Ok(false)` something that is missing.
-    /// A link or another object on the way stops.
-    fn way(&self, path: &str) -> Result<bool, Way> {
+    /// Returns whether all parents of `path` exist, or the kind of the parent that is not a
+    /// directory.
+    fn parents_exist(&self, path: &str) -> Result<bool, NotDirectory> {
         for (at, _) in parent(path).match_indices('/').chain([(parent(path).len(), "")]) {
             match self.nodes.get(&path[..at]) {
                 Some(Node::Dir { .. }) => {}
                 None => return Ok(false),
-                Some(_) if self.is_link(&path[..at]) => return Err(Way::Link),
-                Some(_) => return Err(Way::Other),
+                Some(_) if self.is_link(&path[..at]) => return Err(NotDirectory::Link),
+                Some(_) => return Err(NotDirectory::Other),
             }
         }
         Ok(true)
@@ -136,7 +136,7 @@ impl Model {
     }
 
     fn make_parent(&mut self, path: &str) -> Result<(), Stop> {
-        if self.way(path).map_err(|_| Stop)? {
+        if self.parents_exist(path).map_err(|_| Stop)? {
             return Ok(());
         }
         let parent = parent(path);
@@ -181,16 +181,17 @@ impl Model {
                 if path.is_empty() || target.is_empty() || path == target {
                     return Err(Stop);
                 }
-                if !self.way(&target).map_err(|_| Stop)? {
+                if !self.parents_exist(&target).map_err(|_| Stop)? {
                     return Err(Stop);
                 }
                 let Some(node @ Node::Leaf(_)) = self.nodes.get(&target).cloned() else { return Err(Stop) };
-                if self.nodes.get(&path) == Some(&node) && self.way(&path).is_ok_and(|there| there) {
+                if self.nodes.get(&path) == Some(&node) && self.parents_exist(&path).is_ok_and(|there| there)
+                {
                     return Ok(());
                 }
                 self.make_parent(&path)?;
                 self.remove(&path);
-                // It may have been in what was in the way.
+                // The target was below the replaced directory.
                 if !self.nodes.contains_key(&target) {
                     return Err(Stop);
                 }
@@ -205,10 +206,10 @@ impl Model {
                 if path.is_empty() {
                     return Err(Stop);
                 }
-                match self.way(&path) {
+                match self.parents_exist(&path) {
                     Ok(true) => self.remove(&path),
-                    Ok(false) | Err(Way::Other) => {}
-                    Err(Way::Link) => return Err(Stop),
+                    Ok(false) | Err(NotDirectory::Other) => {}
+                    Err(NotDirectory::Link) => return Err(Stop),
                 }
                 Ok(())
             }
@@ -224,12 +225,13 @@ impl Model {
     }
 }
 
-enum Way {
+/// Kind of a parent that is not a directory.
+enum NotDirectory {
     Link,
     Other,
 }
 
-/// xorshift64*: the same tars on every machine.
+/// The generator xorshift64*, which creates the same tars on every machine.
 struct Random(u64);
 
 impl Random {
@@ -244,12 +246,13 @@ impl Random {
         all[self.below(all.len())]
     }
 
-    /// A name: few letters, so that entries meet, and now and then one that is up to something.
+    /// Returns a name. There are few different names, so that entries collide, and some are
+    /// malicious.
     fn name(&mut self) -> String {
         if self.below(40) == 0 {
             return self.of(&["..", "../a", "a/../../b", "", ".", "/", "//a", "./b", "a/./b", "/a/b"]).into();
         }
-        // A way through a link or a file ends it all, so there are few of them.
+        // A symlink or file as a parent ends the extraction, so these are rare.
         let links = ["link-out", "link-in", "link-up", "file"];
         let parts = ["a", "b", "c", "d", "dir", "e", if self.below(8) == 0 { self.of(&links) } else { "f" }];
         let depth = 1 + self.below(3);
@@ -258,7 +261,7 @@ impl Random {
 
     fn step(&mut self, world: &World, n: usize) -> Step {
         let name = self.name();
-        // Its owner may enter it: not only root shall run this.
+        // The owner can enter every directory, so that the test also runs without root.
         let mode = [0o755, 0o700, 0o777, 0o1777][self.below(4)];
         match self.below(12) {
             0..=2 => Step::Dir(name, mode),
@@ -287,7 +290,7 @@ fn tar(steps: &[Step]) -> Vec<u8> {
 fn problems(seed: u64) -> Vec<String> {
     let world = World::new();
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
-    // Behind some files a second thread writes those that follow.
+    // After some number of files, the extraction starts a worker thread for the following ones.
     let before = [0, 20 + random.below(40)][random.below(2)];
     let mut steps: Vec<_> =
         (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();
@@ -295,7 +298,7 @@ fn problems(seed: u64) -> Vec<String> {
 
     let is_volume = seed % 2 == 0;
     if is_volume {
-        // The tar of a volume never deletes; the rows of removals say what becomes of one that would.
+        // Deletions in a volume's tar are rejected; the tables test that.
         steps.retain(|step| !matches!(step, Step::Removal(_)));
     }
 
@@ -328,7 +331,7 @@ fn problems(seed: u64) -> Vec<String> {
 }
 
 #[test]
-fn a_random_hostile_tar_gives_what_a_model_of_the_file_system_gives() {
+fn a_random_hostile_tar_is_extracted_like_by_the_model() {
     let seeds: Vec<u64> = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => vec![seed],
         None => (0..600).collect(),

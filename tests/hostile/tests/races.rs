@@ -1,4 +1,5 @@
-//! Another process that swaps a directory for a link out of the root, again and again, while the tools work below it.
+//! Races: another thread repeatedly swaps a directory for a symlink that leads out of the root,
+//! while a tool extracts below it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,17 +10,17 @@ use harness::forge::{Header, TarForge};
 use hostile::world::{World, file_of};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-/// Swaps the two until it is told to stop; gives how often.
+/// Swaps `a` and `b` until `stop` is set, and counts the swaps.
 fn swap(a: &Path, b: &Path, stop: &AtomicBool, swaps: &AtomicU64) {
     while !stop.load(Relaxed) {
-        // The tool may have replaced one of them.
+        // The exchange fails while the tool has removed or replaced one of the two.
         if renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE).is_ok() {
             swaps.fetch_add(1, Relaxed);
         }
     }
 }
 
-/// Ends the swapping when it goes, also when what came before failed: a test that fails must not hang.
+/// Stops the swapping when dropped, also during a panic: otherwise a failing test would hang.
 struct Stops<'a>(&'a AtomicBool);
 
 impl Drop for Stops<'_> {
@@ -28,7 +29,8 @@ impl Drop for Stops<'_> {
     }
 }
 
-/// Runs a tool on this tar while `root/d` is now a directory and now a link to one outside.
+/// Runs a tool on this tar while `root/d` alternates between a directory and a symlink to a
+/// directory outside. Returns the number of swaps.
 fn raced(tool: &str, args: &[&str], tar: &[u8]) -> u64 {
     let world = World::new();
     let (d, other) = (world.root().join("d"), world.root().join("other"));
@@ -41,7 +43,7 @@ fn raced(tool: &str, args: &[&str], tar: &[u8]) -> u64 {
         let (run, problems) = world.run(tool, args, file_of(tar));
         drop(stops);
         assert!(problems.is_empty(), "{tool} {args:?}: {problems:?}");
-        // It meets the link sooner or later and stops, or it was quick.
+        // The tool fails when it meets the symlink. It succeeds if it never does.
         assert!(matches!(run.code, Some(0 | 1)), "{:?} {}", run.code, run.stderr);
     });
     swaps.load(Relaxed)
@@ -56,13 +58,13 @@ fn tars() -> Vec<Vec<u8>> {
         all(|tar, _| tar.header(Header::new(b'g', "d/victim"))),
         all(|tar, n| tar.hardlink(format!("h{n}"), "d/victim").file("d/victim", "")),
         all(|tar, _| tar.dir("d/").file("d/e/x", "").header(Header::new(b'g', "d"))),
-        // Mode, owner, time and attributes of directories are set at the end.
+        // Extraction sets the metadata of directories at its end, by their names.
         all(|tar, _| tar.header(Header::new(b'5', "d/").mode(0o777).mtime(1))),
     ]
 }
 
 #[test]
-fn a_directory_swapped_for_a_link_at_any_moment_leads_nowhere() {
+fn a_directory_swapped_for_a_symlink_never_leads_outside() {
     let mut swaps = 0;
     for tar in tars() {
         swaps += raced("vol-archive", &["extract", "root"], &tar);

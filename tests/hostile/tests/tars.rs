@@ -1,8 +1,8 @@
-//! Every hostile tar through everything that reads one.
+//! Runs every hostile tar.
 
 use hostile::{each, tables, tar};
 
 #[test]
-fn a_hostile_tar_ends_as_its_row_says_whatever_reads_it() {
+fn each_command_has_the_expected_result_for_each_hostile_tar() {
     each(&tables::tars(), |row| row.name, tar::problems);
 }

@@ -1,4 +1,4 @@
-//! Streams and archives of members, images of containers, and CRIU's own files.
+//! Member streams, checkpoint archives, container images, and CRIU's image files.
 
 use std::io::{BufReader, Write};
 
@@ -11,10 +11,11 @@ use checkpoint::stats::Stats;
 use checkpoint::stream::{Ending, StreamReader};
 use tartree::{Limits, Reader};
 
-/// What is read of one input: the limits are for the tools, and tested there.
+/// Limit of decompressed bytes per input, so that one input does not take too long. The tools have
+/// their own limits, with their own tests.
 const MOST: u64 = 1 << 24;
 
-/// A member stream, proved and raw.
+/// Parses a member stream, with `.end` and as a plain tar.
 pub fn stream(bytes: &[u8]) {
     let count = |ending| {
         let mut reader = StreamReader::new(bytes, ending);
@@ -28,13 +29,13 @@ pub fn stream(bytes: &[u8]) {
         }
     };
     if let Some((members, ends, streams)) = count(Ending::Proved) {
-        assert_eq!(ends, streams, "a stream without its end");
+        assert_eq!(ends, streams, "a stream without .end is accepted");
         let raw = count(Ending::Raw).map(|(members, ..)| members);
-        assert_eq!(raw, Some(members), "proved, but not readable as a plain tar");
+        assert_eq!(raw, Some(members), "a complete stream is not readable as a plain tar");
     }
 }
 
-/// An archive in any compression, and the tars in it.
+/// Parses an archive in any compression, and the tars in it.
 pub fn archive(bytes: &[u8]) {
     let bound = Bound::new(Some(MOST), Some(1 << 22));
     let limits = Limits { content_bytes: MOST, ..Limits::default() };
@@ -48,16 +49,16 @@ pub fn archive(bytes: &[u8]) {
                 while let Ok(Some(_)) = nested.next() {}
             }
         }
-        assert_eq!(Member::of(&member.path()), member, "a name that is another member's");
+        assert_eq!(Member::of(&member.path()), member, "the path of a member parses as another member");
         names.push(member);
     }
     let all = names.len();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), all, "a member twice");
+    assert_eq!(names.len(), all, "a member is returned twice");
 }
 
-/// An image layout, or docker's, as a tar.
+/// Parses an OCI image layout or docker archive.
 pub fn oci_layout(bytes: &[u8]) {
     let mut file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile()).expect("a file");
     file.write_all(bytes).expect("written");
@@ -65,18 +66,21 @@ pub fn oci_layout(bytes: &[u8]) {
     if let Ok(image) = layout.image(None) {
         for mut layer in image.layers {
             let end = layer.offset.checked_add(layer.size);
-            assert!(end.is_some_and(|end| end <= bytes.len() as u64), "a layer beyond the file");
+            assert!(
+                end.is_some_and(|end| end <= bytes.len() as u64),
+                "a layer ends after the end of the file"
+            );
             let _ = layer.prove();
         }
     }
 }
 
-/// CRIU's images, each kind that is read: the first byte says which.
+/// Parses CRIU's images.
 pub fn images(bytes: &[u8]) {
     const NAMES: [&str; 7] =
         ["pstree.img", "core-1.img", "ids-1.img", "mm-1.img", "fdinfo-1.img", "pagemap-1.img", "stats-dump"];
     let mut images = Images::default();
-    // Several images in one input, so that what they say of each other is read too.
+    // One input has several images, so that references between them are parsed, too.
     for part in bytes.split(|&b| b == 0xfe) {
         let Some((&which, image)) = part.split_first() else { continue };
         let name = NAMES[usize::from(which) % NAMES.len()];
@@ -93,7 +97,10 @@ pub fn images(bytes: &[u8]) {
         for part in parts {
             for size in [0, 4096, total.saturating_mul(4096), u64::MAX] {
                 let range = part.range(size, total);
-                assert!(range.is_none_or(|(start, len)| start + len <= size), "arguments beyond the image");
+                assert!(
+                    range.is_none_or(|(start, len)| start + len <= size),
+                    "arguments after the end of the image"
+                );
             }
         }
     }

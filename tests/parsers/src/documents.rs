@@ -1,4 +1,4 @@
-//! JSON and other text: of an archive, of an image, of a host.
+//! JSON and other text from archives, images and hosts.
 
 use std::path::Path;
 
@@ -14,12 +14,13 @@ use spec_gen::image_config::ImageConfig;
 use spec_gen::runtime_spec::Spec;
 use spec_gen::{hooks, passwd};
 
-/// Both deletion lists. What is read is written and read again as the same.
+/// Parses both forms of deletion lists, and checks that writing and reading them is lossless.
 pub fn deleted_files(bytes: &[u8]) {
     for read in [deleted::read(bytes), deleted::read0(bytes)] {
         let Ok(mut paths) = read else { continue };
         assert!(paths.iter().all(|path| !path.is_root()), "the root");
-        // A relative path may be as long as a list allows, its absolute form is longer.
+        // A relative path of maximum length becomes too long when it is written as an absolute
+        // path.
         let Ok((text, raw)) = deleted::write(&paths) else { continue };
         let mut again = deleted::read(&text.unwrap_or(b"null".to_vec())).expect("what was written");
         again.extend(deleted::read0(&raw.unwrap_or_default()).expect("what was written"));
@@ -29,7 +30,7 @@ pub fn deleted_files(bytes: &[u8]) {
     }
 }
 
-/// podman's and CRI-O's `config.dump`, for ckpt-pack and ckpt-unpack and for spec-gen.
+/// Parses `config.dump` of podman and CRI-O, as ckpt-pack, ckpt-unpack and spec-gen do.
 pub fn config_dump(bytes: &[u8]) {
     if let Ok(mut config) = ConfigDump::read(bytes) {
         let volumes = config.volumes();
@@ -46,7 +47,7 @@ pub fn config_dump(bytes: &[u8]) {
     }
 }
 
-/// The runtime spec of a checkpoint.
+/// Parses the runtime specification of a checkpoint.
 pub fn spec_dump(bytes: &[u8]) {
     let Ok(mut spec) = SpecDump::read(bytes) else { return };
     let _ = (spec.missing(), spec.user(), spec.engine(), spec.annotation("org.criu.config"));
@@ -57,7 +58,7 @@ pub fn spec_dump(bytes: &[u8]) {
     SpecDump::read(&spec.write()).expect("what was written");
 }
 
-/// `network.status`, and the lines that other programs read when a network is set up from it.
+/// Parses `network.status`, and checks the lines that netstatus prints for other programs.
 pub fn network_status(bytes: &[u8]) {
     let Ok(Some(status)) = NetworkStatus::parse(bytes) else { return };
     let again = NetworkStatus::from_value(status.to_value()).expect("what was written");
@@ -69,13 +70,13 @@ pub fn network_status(bytes: &[u8]) {
     for (text, start) in netstatus::restore::texts(&status).into_iter().zip(starts) {
         let Ok(text) = text else { continue };
         for line in text.lines() {
-            assert!(line.starts_with(start), "{line:?} is no line of ours");
+            assert!(line.starts_with(start), "unexpected line {line:?}");
             assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
         }
     }
 }
 
-/// The configuration of an image, put into a spec.
+/// Parses the configuration of an image, and applies it to a specification.
 pub fn image_config(bytes: &[u8]) {
     let Ok(value) = json::document(bytes) else { return };
     let Ok(image) = ImageConfig::parse(&value) else { return };
@@ -83,7 +84,7 @@ pub fn image_config(bytes: &[u8]) {
     let _ = image.apply(&mut spec, &mut Container::default());
 }
 
-/// `passwd` and `group` of a root file system.
+/// Parses `passwd` and `group` of a root file system.
 pub fn accounts(bytes: &[u8]) {
     let users = passwd::passwd(bytes, Path::new("passwd"));
     let groups = passwd::group(bytes, Path::new("group"));
@@ -93,7 +94,7 @@ pub fn accounts(bytes: &[u8]) {
     assert!(groups.entries.iter().all(|group| group.gid != u32::MAX));
 }
 
-/// A CDI specification in JSON and YAML, and all its devices put into a spec.
+/// Parses a CDI specification as JSON and YAML, and adds all its devices to a specification.
 pub fn cdi(bytes: &[u8]) {
     for is_yaml in [false, true] {
         let Ok(registry) = Registry::of(bytes, is_yaml) else { continue };
@@ -104,7 +105,7 @@ pub fn cdi(bytes: &[u8]) {
     }
 }
 
-/// A hook configuration, held against a spec.
+/// Parses a hook configuration, and matches it against a specification.
 pub fn hooks(bytes: &[u8]) {
     let Ok(hook) = hooks::read_text(bytes, "hook".into()) else { return };
     let spec = serde_json::json!({
@@ -114,7 +115,7 @@ pub fn hooks(bytes: &[u8]) {
     let _ = hooks::inject(&mut Spec::new(spec), &[hook], true, Default::default());
 }
 
-/// The mounts of a process, and the layers of the overlays among them.
+/// Parses the mounts of a process, and the layers of overlay mounts.
 pub fn mountinfo(bytes: &[u8]) {
     for mount in mountinfo::parse(bytes) {
         let Ok(layers) = Layers::of(&mount) else { continue };

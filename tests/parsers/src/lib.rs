@@ -1,8 +1,8 @@
-//! Every parser of something that comes from elsewhere, as a function of bytes: what it must not do (crash, hang, ask for
-//! memory) shows by itself, what it must keep is asserted here.
+//! All parsers of untrusted input, as functions of bytes. Each function asserts the invariants of
+//! its parser; the fuzzer detects crashes, hangs and excessive memory itself.
 //!
-//! `fuzz/` drives these functions with what it invents; `tests/corpus.rs` replays what was found worth keeping, with any
-//! compiler and in a moment.
+//! The fuzz targets in `fuzz/` call these functions. `tests/corpus.rs` replays the corpus, for
+//! which no nightly compiler is needed.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ mod tars;
 /// A parser.
 pub type Parser = fn(&[u8]);
 
-/// All of them by the name of their fuzz target and directory in `fuzz/corpus`.
+/// All parsers, with the names of their fuzz targets, which are also directories in `fuzz/corpus`.
 pub const PARSERS: &[(&str, Parser)] = &[
     ("tar", tars::tar),
     ("pax", tars::pax),
@@ -34,10 +34,10 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("mountinfo", documents::mountinfo),
 ];
 
-/// The parser of the fuzz target `name`.
+/// Returns the parser of the fuzz target `name`.
 ///
 /// # Panics
-/// When there is none.
+/// Panics if there is no such target.
 pub fn parser(name: &str) -> Parser {
     match PARSERS.iter().find(|(known, _)| *known == name) {
         Some((_, parser)) => *parser,

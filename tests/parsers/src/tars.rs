@@ -1,4 +1,4 @@
-//! The tar reader: headers, PAX records, sparse maps, and what extraction makes of them.
+//! The tar reader (headers, PAX records, sparse maps) and extraction.
 
 use std::fs;
 use std::io::Read;
@@ -10,23 +10,24 @@ use tartree::{
 
 const BLOCK: usize = 512;
 
-/// A tar, with right checksums: a fuzzer does not find them by itself.
+/// Parses a tar, after correcting its checksums, which a fuzzer cannot guess.
 pub fn tar(bytes: &[u8]) {
     read(&mended(bytes));
 }
 
-/// The records of a PAX header before a file.
+/// Parses a tar with these PAX records and a file.
 pub fn pax(records: &[u8]) {
     read(&with_records(records, b"data"));
 }
 
-/// The content of a sparse file in GNU's form 1.0, whose map stands before the data.
+/// Parses a tar with this content of a sparse file in GNU's form 1.0, in which the map precedes the
+/// data.
 pub fn sparse(content: &[u8]) {
     let records = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n29 GNU.sparse.realsize=65536\n";
     read(&with_records(records, content));
 }
 
-/// A tar extracted beside a canary, by the user who runs this.
+/// Extracts a tar next to a canary file.
 pub fn extract(bytes: &[u8]) {
     let bytes = mended(bytes);
     let place = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory");
@@ -41,15 +42,19 @@ pub fn extract(bytes: &[u8]) {
     let limits = Limits { content_bytes: 1 << 20, ..Limits::default() };
     let mut reader = Reader::new(&bytes[..], limits);
     if extract_tar(&mut reader, &mut extractor, &mut notices, |_| {}).is_ok() {
-        // What the tar says of directories may make them unreadable, which is no fault.
+        // The tar may set modes that make directories unreadable. The cleanup must not fail then.
         let _ = extractor.finish(&mut notices);
     }
     assert_eq!(fs::read(at("canary")).expect("the canary"), b"alive");
-    assert_eq!(fs::read_dir(place.path()).expect("the directory").count(), 2, "something outside the root");
+    assert_eq!(
+        fs::read_dir(place.path()).expect("the directory").count(),
+        2,
+        "a file was created outside the root"
+    );
 }
 
-/// Reads a tar to its end or first error. Whatever it says, names are clean, holes lie within their file, and what was read
-/// is written and read again as the same.
+/// Reads a tar to its end or first error. Checks that names are normalized, that holes are inside
+/// their file, and that writing and reading each entry again is lossless.
 fn read(tar: &[u8]) {
     let mut reader = Reader::new(tar, Limits { content_bytes: 1 << 26, ..Limits::default() });
     let mut content = Vec::new();
@@ -121,7 +126,7 @@ fn push(tar: &mut Vec<u8>, content: &[u8]) {
     tar.resize(tar.len().next_multiple_of(BLOCK), 0);
 }
 
-/// The same bytes with the right checksum in every block that looks like a header.
+/// Returns the bytes with a correct checksum in every block that has the magic of a header.
 fn mended(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for block in bytes.chunks_exact_mut(BLOCK).filter(|block| block[257..262] == *b"ustar") {

@@ -1,3 +1,3 @@
-//! Tests only.
+//! Checks of the source code. This crate has only tests.
 
 #![forbid(unsafe_code)]

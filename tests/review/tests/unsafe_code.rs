@@ -1,10 +1,10 @@
-//! Every `unsafe` stands in SECURITY.md with its reason.
+//! SECURITY.md lists every function with `unsafe` code and the reason for it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The Rust sources below `dir`, without what cargo builds and what fuzzing has as a workspace of its own.
+/// Adds the Rust sources below `dir` to `found`, except generated ones in `target`.
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -17,7 +17,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The functions that hold an `unsafe` block, or are unsafe themselves.
+/// Returns the functions that are unsafe or contain an `unsafe` block.
 fn unsafe_functions(text: &str) -> BTreeSet<String> {
     let mut function = String::from("(no function)");
     let mut found = BTreeSet::new();
@@ -29,7 +29,7 @@ fn unsafe_functions(text: &str) -> BTreeSet<String> {
                 function = name;
             }
         }
-        // Built of two, so that this file does not find itself.
+        // Concatenated, so that the test does not match its own source.
         let word = concat!("un", "safe");
         if ["{", "fn", "impl", "extern"].iter().any(|next| code.contains(&format!("{word} {next}"))) {
             found.insert(function.clone());
@@ -39,16 +39,16 @@ fn unsafe_functions(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_one_is_listed_in_security_md_with_its_reason() {
+fn security_md_lists_every_function_with_unsafe_code() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let mut files = Vec::new();
     sources(&top, &mut files);
     assert!(files.len() > 100, "{} sources in {}", files.len(), top.display());
-    let mut there = BTreeSet::new();
+    let mut in_sources = BTreeSet::new();
     for file in files {
         let name = file.strip_prefix(&top).unwrap().to_str().unwrap().to_owned();
         let functions = unsafe_functions(&fs::read_to_string(&file).unwrap());
-        there.extend(functions.into_iter().map(|function| (name.clone(), function)));
+        in_sources.extend(functions.into_iter().map(|function| (name.clone(), function)));
     }
     let security = fs::read_to_string(top.join("SECURITY.md")).unwrap();
     let (_, table) = security.split_once("## Unsafe code\n").unwrap();
@@ -57,11 +57,13 @@ fn every_one_is_listed_in_security_md_with_its_reason() {
         table.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"))
     {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        let [_, file, functions, reason, ..] = cells[..] else { panic!("{row}: not a row") };
-        assert!(reason.len() > 20, "{row}: without a reason");
+        let [_, file, functions, reason, ..] = cells[..] else {
+            panic!("{row}: expected FILE, FUNCTIONS and REASON")
+        };
+        assert!(reason.len() > 20, "{row}: the reason is missing");
         for function in functions.split(',') {
             listed.insert((file.trim_matches('`').to_owned(), function.trim().trim_matches('`').to_owned()));
         }
     }
-    assert_eq!(there, listed, "left: the sources, right: the table in SECURITY.md");
+    assert_eq!(in_sources, listed, "left: the sources, right: the table in SECURITY.md");
 }

@@ -1,6 +1,6 @@
-//! Tests of what people and scripts touch: completions, JSON documents, and the answers to mistakes.
+//! Tests of the command-line interface of all tools: completions, JSON documents, progress, errors.
 //!
-//! They drive the built tools, as a user finds them in his PATH.
+//! They run the built programs, as a user would.
 
 /// The six tools.
 pub const TOOLS: [&str; 6] =

@@ -1,4 +1,4 @@
-//! The completions of bash, zsh and fish, asked the way the shells ask them.
+//! Completions of bash, zsh and fish, as the shells request them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use harness::tools::tool;
 use surface::TOOLS;
 use tempfile::TempDir;
 
-/// All scripts of one shell, in a directory, under the names that `make install` gives them.
+/// Writes all scripts of one shell to a directory, under the names that `make install` uses.
 fn scripts(shell: &str, file: impl Fn(&str) -> String) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for tool in TOOLS {
@@ -20,7 +20,7 @@ fn scripts(shell: &str, file: impl Fn(&str) -> String) -> TempDir {
     dir
 }
 
-/// A directory with `sub/` and `file`, to complete names in.
+/// Creates a directory with `sub/` and `file`, for the completion of file names.
 fn place() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
@@ -29,7 +29,7 @@ fn place() -> TempDir {
 }
 
 fn words(text: &str) -> BTreeSet<String> {
-    // fish tells a description behind a tab.
+    // fish prints a description after a tab.
     text.lines()
         .map(|line| line.split('\t').next().unwrap_or_default().trim().to_owned())
         .filter(|word| !word.is_empty())
@@ -43,10 +43,10 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a shell offers for the last word of `line`.
+/// Returns what a shell offers for the last word of a line.
 type Offer<'a> = dyn Fn(&str) -> BTreeSet<String> + 'a;
 
-/// The same questions for every shell. `names` tells whether the shell's function itself completes file names here.
+/// Checks that `offer`, of any shell, offers the right words.
 fn judge(offer: &Offer) {
     let has = |line: &str, wanted: &[&str]| {
         let offered = offer(line);
@@ -59,21 +59,21 @@ fn judge(offer: &Offer) {
     has("vol-archive ", &["create", "extract", "list"]);
     has("netstatus ", &["save", "restore", "apply", "check", "show", "hold", "release"]);
     let create = has("rootfs-diff create --", &["--members", "--rootfs", "--upper", "--lower", "--output"]);
-    assert!(!create.contains("--dry-run"), "an option of another verb: {create:?}");
+    assert!(!create.contains("--dry-run"), "offers an option of another verb: {create:?}");
     has("rootfs-diff apply --d", &["--deleted", "--dry-run"]);
     has("ckpt-pack --compress ", &["none", "gzip", "zstd", "xz", "bzip2"]);
     has("netstatus restore --to n", &["netavark"]);
     has("ckpt-unpack --ve", &["--verify", "--verbose"]);
     has("spec-gen --rest", &["--restore"]);
     let words = has("spec-gen ", &["lookup-user"]);
-    assert!(!words.contains("help"), "no verb of it: {words:?}");
-    assert_eq!(offer("spec-gen --linux-device-a"), BTreeSet::new(), "no help text shows it");
+    assert!(!words.contains("help"), "offers a verb that does not exist: {words:?}");
+    assert_eq!(offer("spec-gen --linux-device-a"), BTreeSet::new(), "offers a hidden option");
     let look_up = has("spec-gen lookup-user --", &["--rootfs", "--group-add", "--output", "--quiet"]);
-    assert!(!look_up.contains("--restore"), "an option of the filter: {look_up:?}");
-    assert!(!offer("spec-gen --compl").contains("--completions"), "not for users");
+    assert!(!look_up.contains("--restore"), "offers an option of another verb: {look_up:?}");
+    assert!(!offer("spec-gen --compl").contains("--completions"), "offers a hidden option");
 }
 
-fn there(shell: &str) -> bool {
+fn is_installed(shell: &str) -> bool {
     let found = Command::new(shell).arg("-c").arg("exit 0").status().is_ok_and(|status| status.success());
     harness::host::can(&format!("needs {shell}"), found)
 }
@@ -83,9 +83,10 @@ fn bash_completes_verbs_options_values_and_names() {
     let scripts = scripts("bash", |tool| tool.into());
     let place = place();
     let ask = |line: &str| {
-        // What readline does: the words of the line, then the function that "complete" named.
+        // Like readline: sets the words of the line, then calls the function that "complete"
+        // registered.
         let script = r#"
-            # Outside of a completion there is none whose options could be set: "plusdirs" also offers directories.
+            # compopt works only during a completion. Its option "plusdirs" also offers directories.
             compopt() { case "$*" in *plusdirs*) plusdirs=1 ;; esac; }
             for script in "$1"/*; do . "$script"; done
             cd "$2"
@@ -103,12 +104,12 @@ fn bash_completes_verbs_options_values_and_names() {
     };
     judge(&ask);
     assert_eq!(ask("ckpt-unpack --bundle s"), BTreeSet::from(["sub".into()]));
-    assert_eq!(ask("ckpt-unpack --bundle f"), BTreeSet::new(), "a file is no bundle");
+    assert_eq!(ask("ckpt-unpack --bundle f"), BTreeSet::new(), "--bundle takes a directory");
 }
 
 #[test]
 fn fish_completes_verbs_options_values_and_names() {
-    if !there("fish") {
+    if !is_installed("fish") {
         return;
     }
     let scripts = scripts("fish", |tool| format!("{tool}.fish"));
@@ -121,7 +122,7 @@ fn fish_completes_verbs_options_values_and_names() {
             place.path().display()
         );
         let mut fish = Command::new("fish");
-        // fish completes only what it can run.
+        // fish completes only commands that exist.
         fish.env("HOME", home.path()).env("PATH", path()).args(["--no-config", "-c", &script]);
         words(&run(&mut fish))
     };
@@ -132,7 +133,7 @@ fn fish_completes_verbs_options_values_and_names() {
 
 #[test]
 fn zsh_completes_verbs_options_values_and_names() {
-    if !there("zsh") {
+    if !is_installed("zsh") {
         return;
     }
     let scripts = scripts("zsh", |tool| format!("_{tool}"));
@@ -141,11 +142,12 @@ fn zsh_completes_verbs_options_values_and_names() {
     judge(&ask);
     assert!(ask("ckpt-unpack --bundle ").contains("sub"));
     assert!(!ask("ckpt-unpack --bundle ").contains("file"), "a file is no bundle");
-    // Colons in the name of a value once ended the description early and were run as an action.
+    // Regression: zsh took colons in the name of a value as the end of the description, and ran the
+    // rest.
     assert_eq!(ask("vol-archive create --uidmap "), BTreeSet::from(["file".into(), "sub".into()]));
 }
 
-/// What a zsh with its own completion system offers: it runs on a terminal of its own, and `compadd` is asked what it was given.
+/// Returns what zsh's completion system offers: runs zsh in a terminal and logs calls of `compadd`.
 fn zsh_offers(scripts: &Path, place: &Path, line: &str) -> BTreeSet<String> {
     let script = r#"
         zmodload zsh/zpty
@@ -192,9 +194,9 @@ fn path() -> String {
 }
 
 #[test]
-fn every_script_is_one_its_shell_can_read() {
+fn each_shell_can_parse_each_script() {
     for shell in ["bash", "zsh", "fish"] {
-        if !there(shell) {
+        if !is_installed(shell) {
             continue;
         }
         let dir = scripts(shell, |tool| tool.into());
@@ -205,7 +207,7 @@ fn every_script_is_one_its_shell_can_read() {
 }
 
 #[test]
-fn only_a_known_shell_is_answered() {
+fn an_unknown_shell_is_a_usage_error() {
     for args in [&["--completions"][..], &["--completions", "tcsh"], &["--completions", "bash", "zsh"]] {
         let output = Command::new(tool("ckpt-pack")).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");

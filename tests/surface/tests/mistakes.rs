@@ -1,5 +1,5 @@
-//! Sixty mistakes of a first day, typed as a new user would, and what the tools answer: which object, what is wrong with it, and
-//! what to do where that is known.
+//! Sixty mistakes that new users make. Each error must name the file or flag and the fault, and,
+//! where possible, what to do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use harness::tools::tool;
 use tempfile::TempDir;
 
-/// What is typed, the exit status, the error, and what helps: the hint, or clap's tip or usage line.
+/// Command line, exit status, expected error, and expected help: a hint, or clap's tip or usage
+/// line.
 struct Mistake(&'static str, i32, &'static str, &'static str);
 
 const VOL_ARCHIVE: &[Mistake] = &[
@@ -244,8 +245,8 @@ const SPEC_GEN: &[Mistake] = &[
     ),
 ];
 
-/// A directory with what a new user has: a bundle, volumes, archives whole and cut.
-fn desk() -> TempDir {
+/// Creates a directory with bundles, volumes, and complete and truncated archives.
+fn workdir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for made in ["bundle/checkpoint", "running", "vol", "other", "full"] {
@@ -257,7 +258,7 @@ fn desk() -> TempDir {
     }
     fs::write(at("bundle/checkpoint/inventory.img"), "x").unwrap();
     fs::write(at("full/config.dump"), "{}").unwrap();
-    // More than a block, however well it is compressed.
+    // Incompressible, so that the compressed archive has more than one block.
     let noise: Vec<u8> = (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
     fs::write(at("vol/file"), noise).unwrap();
     for (name, text) in
@@ -297,69 +298,69 @@ fn judge(Mistake(line, status, error, help): &Mistake, dir: &Path) -> Result<(),
         return wrong(&format!("status {:?}, not {status}", output.status.code()));
     }
     let name = line.rsplit("| ").next().and_then(|last| last.split(' ').next()).unwrap_or_default();
-    let told = stderr.lines().position(|line| line.starts_with(&format!("{name}: error: ")));
-    let Some(told) = told else { return wrong("no line of the tool's own tells an error") };
-    let answer: String = stderr.lines().skip(told).flat_map(|line| [line, "\n"]).collect();
-    if !answer.contains(error) {
-        return wrong(&format!("it does not say {error:?}"));
+    let first = stderr.lines().position(|line| line.starts_with(&format!("{name}: error: ")));
+    let Some(first) = first else { return wrong("no error message with the tool's name") };
+    let message: String = stderr.lines().skip(first).flat_map(|line| [line, "\n"]).collect();
+    if !message.contains(error) {
+        return wrong(&format!("the error lacks {error:?}"));
     }
-    if !answer.contains(help) {
-        return wrong(&format!("nothing helps with {help:?}"));
+    if !message.contains(help) {
+        return wrong(&format!("the help lacks {help:?}"));
     }
     for never in ["os error", "panicked", "failed to", "Error {", "internal error", "Some("] {
         if stderr.contains(never) {
-            return wrong(&format!("no message says {never:?}"));
+            return wrong(&format!("a message contains {never:?}"));
         }
     }
-    // A producer that was to write a member stream records its failure there, and writes nothing else.
+    // A producer of a member stream writes only a failure record.
     let expected = if line.contains("create --member") { &b".failed\0"[..] } else { b"" };
     if !output.stdout.starts_with(expected) || (expected.is_empty() && !output.stdout.is_empty()) {
-        return wrong("it wrote something, or recorded no failure");
+        return wrong("unexpected output, or no failure record");
     }
     if tree(dir) != before {
-        return wrong("it left something behind");
+        return wrong("files were changed");
     }
     Ok(())
 }
 
-fn all_are_answered(mistakes: &[Mistake]) {
-    let desk = desk();
-    let wrong: Vec<String> = mistakes.iter().filter_map(|m| judge(m, desk.path()).err()).collect();
+fn all_have_helpful_errors(mistakes: &[Mistake]) {
+    let dir = workdir();
+    let wrong: Vec<String> = mistakes.iter().filter_map(|m| judge(m, dir.path()).err()).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn mistakes_with_vol_archive() {
-    all_are_answered(VOL_ARCHIVE);
+    all_have_helpful_errors(VOL_ARCHIVE);
 }
 
 #[test]
 fn mistakes_with_rootfs_diff() {
-    all_are_answered(ROOTFS_DIFF);
+    all_have_helpful_errors(ROOTFS_DIFF);
 }
 
 #[test]
 fn mistakes_with_ckpt_pack() {
-    all_are_answered(CKPT_PACK);
+    all_have_helpful_errors(CKPT_PACK);
 }
 
 #[test]
 fn mistakes_with_ckpt_unpack() {
-    all_are_answered(CKPT_UNPACK);
+    all_have_helpful_errors(CKPT_UNPACK);
 }
 
 #[test]
 fn mistakes_with_netstatus() {
-    all_are_answered(NETSTATUS);
+    all_have_helpful_errors(NETSTATUS);
 }
 
 #[test]
 fn mistakes_with_spec_gen() {
-    all_are_answered(SPEC_GEN);
+    all_have_helpful_errors(SPEC_GEN);
 }
 
 #[test]
-fn there_are_more_than_fifty() {
+fn the_tables_have_sixty_mistakes() {
     let all = [VOL_ARCHIVE, ROOTFS_DIFF, CKPT_PACK, CKPT_UNPACK, NETSTATUS, SPEC_GEN];
     let lines: BTreeSet<&str> = all.iter().flat_map(|table| table.iter().map(|m| m.0)).collect();
     assert!(lines.len() >= 60, "{}", lines.len());

@@ -1,4 +1,4 @@
-//! What a person sees of a long run, on a terminal and elsewhere.
+//! Progress of long runs, on a terminal and in a log.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::tools::tool;
 use tempfile::TempDir;
 
-/// Bytes of a run that is long because its reader is slow.
+/// Size of the volume. The test's slow reader makes the run long.
 const MUCH: usize = 8 << 20;
 
 fn volume() -> TempDir {
@@ -18,7 +18,7 @@ fn volume() -> TempDir {
     dir
 }
 
-/// Starts `vol-archive create` into a pipe that nobody reads yet.
+/// Starts `vol-archive create`, which blocks because the test does not read from the pipe yet.
 fn stuck(args: &[&str], dir: &Path) -> Child {
     let mut command = Command::new(tool("vol-archive"));
     command
@@ -30,7 +30,7 @@ fn stuck(args: &[&str], dir: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// Reads the rest and gives what stood on standard error.
+/// Reads the rest of the output, and returns the result with standard error.
 fn finish(mut child: Child) -> Output {
     let mut stdout = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()).unwrap());
@@ -49,7 +49,7 @@ fn signal(child: &Child, signal: &str) {
 }
 
 #[test]
-fn where_there_is_no_terminal_nothing_is_shown() {
+fn without_a_terminal_there_is_no_progress() {
     let dir = volume();
     for args in [&[][..], &["--progress=auto"], &["--progress=never"]] {
         let child = stuck(args, dir.path());
@@ -61,7 +61,7 @@ fn where_there_is_no_terminal_nothing_is_shown() {
 }
 
 #[test]
-fn always_tells_a_line_each_second_with_bytes_rate_and_rest() {
+fn always_prints_bytes_rate_and_remaining_time_each_second() {
     let dir = volume();
     let child = stuck(&["--progress"], dir.path());
     std::thread::sleep(Duration::from_millis(2600));
@@ -77,7 +77,7 @@ fn always_tells_a_line_each_second_with_bytes_rate_and_rest() {
 }
 
 #[test]
-fn sigusr1_asks_for_one_line_and_the_run_goes_on() {
+fn sigusr1_prints_one_line_and_the_run_continues() {
     let dir = volume();
     let child = stuck(&[], dir.path());
     std::thread::sleep(Duration::from_millis(500));
@@ -90,9 +90,9 @@ fn sigusr1_asks_for_one_line_and_the_run_goes_on() {
     assert!(stderr.contains(" of 8.39 MB, "), "{stderr}");
 }
 
-/// Of memory half is zeros, which are looked for when it is packed and left out.
+/// Half of the memory image is zero pages, which ckpt-pack detects and leaves out.
 #[test]
-fn the_end_of_packing_is_all_of_it_without_the_zeros_of_memory() {
+fn the_total_of_packing_excludes_zero_pages() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = bundle(dir.path());
     let mut pages = vec![0; MUCH];
@@ -101,7 +101,7 @@ fn the_end_of_packing_is_all_of_it_without_the_zeros_of_memory() {
     let mut command = Command::new(tool("ckpt-pack"));
     command.arg("--ignore-rootfs").arg("--bundle").arg(&bundle).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A pipe holds a mebibyte at most: with two to come it has not ended.
+    // A pipe holds at most one mebibyte, so with two more to come the run has not ended.
     let mut head = vec![0; MUCH - (2 << 20)];
     child.stdout.as_mut().unwrap().read_exact(&mut head).unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -116,7 +116,8 @@ fn the_end_of_packing_is_all_of_it_without_the_zeros_of_memory() {
     assert!((75..100).contains(&percent), "{stderr}");
 }
 
-/// Runs `command`, a shell's, with a terminal as standard error; gives what the terminal was sent.
+/// Runs a shell command with a terminal as standard error. Returns the output of the terminal and
+/// the status.
 fn on_terminal(command: &str) -> (String, Option<i32>) {
     let mut script = Command::new("script");
     script.args(["-qefc", command, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
@@ -124,14 +125,14 @@ fn on_terminal(command: &str) -> (String, Option<i32>) {
     (text(&output.stdout), output.status.code())
 }
 
-/// What is left of terminal output when the last line was cleared.
+/// Returns the last line of terminal output, as it is visible after carriage returns and clearing.
 fn last_line(shown: &str) -> &str {
     let line = shown.rsplit('\n').next().unwrap_or_default();
     line.rsplit(['\r']).next().unwrap_or_default().trim_start_matches("\x1b[2K")
 }
 
 #[test]
-fn on_a_terminal_one_line_is_drawn_and_wiped_out_at_the_end() {
+fn a_terminal_shows_one_line_that_is_cleared_at_the_end() {
     let dir = volume();
     let tool = tool("vol-archive");
     let command =
@@ -145,7 +146,7 @@ fn on_a_terminal_one_line_is_drawn_and_wiped_out_at_the_end() {
 }
 
 #[test]
-fn a_message_stands_on_a_line_of_its_own() {
+fn a_message_has_its_own_line() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("tar");
     let target = dir.path().join("target");
@@ -169,13 +170,13 @@ fn a_message_stands_on_a_line_of_its_own() {
 }
 
 #[test]
-fn ctrl_c_leaves_neither_a_line_nor_a_file() {
+fn ctrl_c_leaves_neither_a_progress_line_nor_a_file() {
     let dir = volume();
     let out = tempfile::tempdir().unwrap();
     let fifo = out.path().join("fifo");
     Command::new("mkfifo").arg(&fifo).status().unwrap();
-    // The tool reads a FIFO that never ends, and writes into a file.
-    // Whoever started the tests in the background has the signal ignored, and so would the tool.
+    // The tool reads from a FIFO that never ends, and writes to a file. A shell that runs the tests
+    // in the background ignores SIGINT, and the tool would inherit that.
     let command = format!(
         "exec env --default-signal=INT {} --bundle {} -o {} {}",
         tool("ckpt-pack").display(),
@@ -191,7 +192,7 @@ fn ctrl_c_leaves_neither_a_line_nor_a_file() {
             drop(writer);
         }
     });
-    // A terminal of its own, on which ^C is typed after a second and a half.
+    // script(1) provides a terminal; the input types ^C after 1.5 seconds.
     let started = Instant::now();
     let mut script = Command::new("script");
     script.args(["-qefc", &command, "/dev/null"]).env("TERM", "xterm");
@@ -200,9 +201,9 @@ fn ctrl_c_leaves_neither_a_line_nor_a_file() {
     std::thread::sleep(Duration::from_millis(1500));
     child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(started.elapsed() < Duration::from_secs(3), "it went on");
+    assert!(started.elapsed() < Duration::from_secs(3), "the tool did not stop");
     keep_open.join().unwrap();
-    assert_eq!(output.status.code(), Some(130), "as a shell tells SIGINT");
+    assert_eq!(output.status.code(), Some(130), "the shell's status for SIGINT");
     let shown = text(&output.stdout);
     assert!(shown.contains("packing"), "{shown:?}");
     assert_eq!(last_line(&shown).trim_start_matches("^C"), "", "{shown:?}");
@@ -210,7 +211,7 @@ fn ctrl_c_leaves_neither_a_line_nor_a_file() {
     assert_eq!(left, ["fifo"]);
 }
 
-/// A bundle with as much of a dump as packing looks at.
+/// Creates a bundle with the files of a dump that ckpt-pack reads.
 fn bundle(dir: &Path) -> std::path::PathBuf {
     let bundle = dir.join("bundle");
     fs::create_dir_all(bundle.join("checkpoint")).unwrap();

@@ -1,4 +1,4 @@
-//! Every JSON document that a tool writes fits its schema in docs/schema.
+//! Every JSON document that a tool writes conforms to its schema in docs/schema.
 
 use std::fs;
 use std::io::Write;
@@ -29,7 +29,7 @@ fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // A tool that has seen enough closes the pipe.
+    // Some tools close the pipe before the end of the input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -37,7 +37,7 @@ fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
     output
 }
 
-/// Documents and the schemas they should fit.
+/// Documents, with the names of their schemas.
 #[derive(Default)]
 struct Cases(String);
 
@@ -67,7 +67,7 @@ fn can() -> bool {
 }
 
 #[test]
-fn what_ckpt_unpack_tells_of_archives() {
+fn output_of_ckpt_unpack() {
     if !can() {
         return;
     }
@@ -84,7 +84,7 @@ fn what_ckpt_unpack_tells_of_archives() {
     cases.judge();
 }
 
-/// A bundle with an inventory, and with figures of CRIU: a dump's, a real one.
+/// Creates a bundle with an inventory and with recorded statistics of a CRIU dump.
 fn bundle(dir: &Path) -> PathBuf {
     let bundle = dir.join("bundle");
     let archive = source("ckpt-unpack/tests/data/g06-bridge.tar.xz");
@@ -150,7 +150,7 @@ fn changes_of_a_root_file_system_and_entries_of_a_tar() {
     let output = run("vol-archive", &["list", "--json"], &output.stdout);
     cases.add("vol-archive-list", "vol-archive list", &output.stdout);
     let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // Each is the first once, for that one is bent.
+    // validate.py mutates only the first entry, so each kind comes first in one document.
     for entry in listed.as_array().unwrap() {
         cases.add("vol-archive-list", &entry["path"].to_string(), json!([entry]).to_string().as_bytes());
     }
@@ -195,7 +195,7 @@ fn networks() {
 }
 
 #[test]
-fn what_spec_gen_asks_to_be_done() {
+fn actions_of_spec_gen() {
     if !can() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `-v` tells what is left out and why; without it only what nobody asked for is told.
+//! Reports of files that are left out: requested exclusions only with `-v`, all others always.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -13,7 +13,7 @@ fn told(name: &str, args: &[&str]) -> String {
 }
 
 #[test]
-fn what_was_excluded_is_told_with_v_and_what_cannot_be_archived_always() {
+fn exclusions_are_reported_with_v_and_sockets_always() {
     let dir = tempfile::tempdir().unwrap();
     let (old, new) = (dir.path().join("old"), dir.path().join("new"));
     fs::create_dir(&old).unwrap();

@@ -1,4 +1,4 @@
-//! Checkpoint archives: members of wrong names, types and content.
+//! Checkpoint archives whose members have wrong names, types or content.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ const ROOTFS: &[&str] = &["--bundle", "bundle", "--rootfs", "root"];
 const VOLUME: &[&str] = &["--bundle", "bundle", "--volume", "v=root"];
 const SHOW: &[&str] = &["--show"];
 
-/// What every archive has.
+/// Returns the mandatory members of an archive.
 fn good() -> TarForge {
     TarForge::new()
         .file("config.dump", r#"{"id":"x"}"#)
@@ -53,17 +53,17 @@ fn names() -> Vec<Input> {
             Fails("../pwn: name with '..'"),
         ),
         unpack(
-            "an image that leads up",
+            "an image member with '..'",
             |_, out| put(out, good().file("checkpoint/x/../../../pwn", "")),
             Fails("name with '..'"),
         ),
         unpack(
-            "a volume that leads up",
+            "a volume member with '..'",
             |_, out| put(out, good().file("volumes/../x.tar", "")),
             Fails("name with '..'"),
         ),
         unpack(
-            "an absolute name is a member's",
+            "a member with an absolute name",
             |w, out| put(out, good().pax("path", w.out("victim")).file("x", "pwn\n")),
             Gives(|_, w| victim_is_whole(w)),
         ),
@@ -78,17 +78,17 @@ fn names() -> Vec<Input> {
             Fails("config.dump: stands twice"),
         ),
         unpack(
-            "an image twice",
+            "an image member twice",
             |_, out| put(out, good().file("checkpoint//inventory.img", "")),
             Fails("stands twice"),
         ),
         unpack(
-            "a file and what is below it",
+            "a file, then an entry below it",
             |_, out| put(out, good().file("artifacts/x", "").file("artifacts/x/y", "")),
             Fails("below artifacts/x, which is a file"),
         ),
         unpack(
-            "what is below a file, and the file",
+            "an entry, then a file that is its parent",
             |_, out| put(out, good().file("artifacts/x/y", "").file("artifacts/x", "")),
             Fails("a file, and members lie below it"),
         ),
@@ -124,12 +124,12 @@ fn names() -> Vec<Input> {
         unpack("no members", |_, out| put(out, TarForge::new()), Fails("it has no members")),
         unpack("nothing", |_, _| Ok(()), Fails("it is empty")),
         unpack(
-            "no configuration",
+            "no config.dump",
             |_, out| put(out, TarForge::new().file("checkpoint/inventory.img", "x")),
             Fails("config.dump: not in the archive"),
         ),
         unpack(
-            "no images",
+            "no CRIU images",
             |_, out| put(out, TarForge::new().file("config.dump", "{}").file("spec.dump", "{}")),
             Fails("checkpoint/inventory.img: not in the archive"),
         ),
@@ -178,7 +178,7 @@ fn types() -> Vec<Input> {
             Fails("volumes: "),
         ),
         unpack(
-            "an image is a link that CRIU would open",
+            "an image is a symlink",
             |w, out| put(out, good().symlink("checkpoint/core-1.img", w.out("victim"))),
             KIND,
         ),
@@ -188,32 +188,32 @@ fn types() -> Vec<Input> {
             KIND,
         ),
         unpack(
-            "an image is a FIFO that CRIU would wait for",
+            "an image is a FIFO",
             |_, out| put(out, good().header(Header::new(b'6', "checkpoint/core-1.img"))),
             KIND,
         ),
         unpack(
-            "an image is a disk",
+            "an image is a block device",
             |_, out| put(out, good().header(Header::new(b'4', "checkpoint/core-1.img").device(8, 0))),
             KIND,
         ),
         unpack(
-            "the parent of the images is elsewhere",
+            "the link to the parent images has another target",
             |w, out| put(out, good().symlink("checkpoint/parent", w.out("dir"))),
             KIND,
         ),
         unpack(
-            "the parent of the images leads up",
+            "the link to the parent images leads up",
             |_, out| put(out, good().symlink("checkpoint/parent", "../../../outside")),
             KIND,
         ),
         unpack(
-            "the parent of the images is the right one, and is not there",
+            "the link to the parent images is valid and dangling",
             |_, out| put(out, good().symlink("checkpoint/parent", "../pre-checkpoint")),
             Fails("checkpoint/parent: the images need those of a pre-checkpoint"),
         ),
         unpack(
-            "the parent of the parent",
+            "the parent images have a parent",
             |_, out| put(out, good().symlink("pre-checkpoint/parent", "../pre-checkpoint")),
             KIND,
         ),
@@ -223,7 +223,7 @@ fn types() -> Vec<Input> {
             KIND,
         ),
         unpack(
-            "a setuid image is the user's alone",
+            "a setuid image gets mode 0600",
             |_, out| {
                 put(
                     out,
@@ -257,28 +257,28 @@ fn nested() -> Vec<Input> {
             Fails("rootfs-diff.tar: x: the tar stream ends too early"),
         ),
         input(
-            "a diff that is cut",
+            "a truncated diff",
             "ckpt-unpack",
             ROOTFS,
             |_, out| put(out, good().file("rootfs-diff.tar", tar().cut())),
             Fails("rootfs-diff.tar: "),
         ),
         input(
-            "a diff of no bytes",
+            "an empty diff",
             "ckpt-unpack",
             ROOTFS,
             |_, out| put(out, good().file("rootfs-diff.tar", "")),
             Fails("rootfs-diff.tar: "),
         ),
         input(
-            "a diff that is no tar",
+            "a diff that is not a tar",
             "ckpt-unpack",
             ROOTFS,
             |_, out| put(out, good().file("rootfs-diff.tar", [b'x'; 5000])),
             Fails("rootfs-diff.tar: expected a tar, found text that begins with \"xxx"),
         ),
         input(
-            "a volume that leads out",
+            "a volume with a name that leads out",
             "ckpt-unpack",
             VOLUME,
             |w, out| {
@@ -288,7 +288,7 @@ fn nested() -> Vec<Input> {
             Fails("volumes/v.tar: l/victim: a directory on the way is a symbolic link"),
         ),
         input(
-            "shared memory that leads out",
+            "shared memory with a name that leads out",
             "ckpt-unpack",
             &["--bundle", "bundle", "--shm", "root"],
             |w, out| {
@@ -308,7 +308,7 @@ fn nested() -> Vec<Input> {
             Warns("link-out/victim: deletion not set: a directory on the way is a symbolic link"),
         ),
         input(
-            "a layer that empties what lies behind a link",
+            "a layer with an opaque whiteout behind a symlink",
             "ckpt-unpack",
             ROOTFS,
             |_, out| {
@@ -339,7 +339,7 @@ fn nested() -> Vec<Input> {
             Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
         ),
         input(
-            "a layer with a whiteout of nothing",
+            "a layer with a whiteout without a name",
             "ckpt-unpack",
             ROOTFS,
             |_, out| {
@@ -349,7 +349,7 @@ fn nested() -> Vec<Input> {
             Gives(|_, w| victim_is_whole(w) && w.root().join("dir/sub/file").exists()),
         ),
         input(
-            "a volume nobody gave a directory",
+            "a volume without a --volume flag",
             "ckpt-unpack",
             VOLUME,
             |_, out| put(out, good().file("volumes/v.tar", tar().end()).file("volumes/w.tar", tar().end())),
@@ -385,12 +385,12 @@ fn deletions() -> Vec<Input> {
         ),
         rootfs("nothing is deleted", |_, out| list(out, r#"[""]"#), Fails("deleted.files: : empty name")),
         rootfs(
-            "what is above is deleted",
+            "a deletion above the root",
             |_, out| list(out, r#"["/../../../outside/victim"]"#),
             Fails("name with '..'"),
         ),
         rootfs(
-            "a deletion by a way around",
+            "a deletion with '..' inside the path",
             |_, out| list(out, r#"["/dir/../../../outside"]"#),
             Fails("name with '..'"),
         ),
@@ -405,12 +405,12 @@ fn deletions() -> Vec<Input> {
             Gives(|_, w| !w.root().join("link-out").is_symlink() && victim_is_whole(w)),
         ),
         rootfs(
-            "a deletion with NUL",
+            "a deletion with a NUL byte",
             |_, out| list(out, r#"["/x\u0000/../victim"]"#),
             Fails("name with a NUL byte"),
         ),
         rootfs(
-            "a deletion with half a character",
+            "a deletion with a lone surrogate",
             |_, out| list(out, r#"["/\ud800"]"#),
             Fails("deleted.files: "),
         ),
@@ -418,19 +418,19 @@ fn deletions() -> Vec<Input> {
         rootfs("deletions that are an object", |_, out| list(out, r#"{"/x":1}"#), Fails("deleted.files: ")),
         rootfs("deletions that end too early", |_, out| list(out, r#"["/file""#), Fails("deleted.files: ")),
         rootfs(
-            "deletions and something else",
+            "deletions and trailing characters",
             |_, out| list(out, r#"["/file"] x"#),
             Fails("deleted.files: "),
         ),
         rootfs("deletions in each other", |_, out| list(out, &"[".repeat(100_000)), Fails("deleted.files: ")),
         rootfs("deletions of nothing", |_, out| list(out, "null"), Gives(|_, w| root_is_whole(&w.root()))),
         rootfs(
-            "raw deletions of what is above",
+            "raw deletions above the root",
             |_, out| put(out, good().file("deleted.files0", b"/x\0/../victim\0")),
             Fails("deleted.files0: /../victim: name with '..'"),
         ),
         rootfs(
-            "an absolute deletion stays below",
+            "an absolute deletion is relative to the root",
             |w, out| list(out, &format!("[\"{}\"]", w.out("victim"))),
             Gives(|_, w| victim_is_whole(w) && root_is_whole(&w.root())),
         ),
@@ -462,13 +462,9 @@ fn documents() -> Vec<Input> {
             |_, out| config(out, "[]"),
             Fails("config.dump: not a JSON object"),
         ),
+        unpack("a truncated configuration", |_, out| config(out, r#"{"id":"#), Fails("config.dump: ")),
         unpack(
-            "a configuration that ends too early",
-            |_, out| config(out, r#"{"id":"#),
-            Fails("config.dump: "),
-        ),
-        unpack(
-            "a configuration of nothing",
+            "an empty configuration",
             |_, out| config(out, ""),
             Fails("config.dump: is empty, expected JSON"),
         ),
@@ -483,7 +479,7 @@ fn documents() -> Vec<Input> {
             Fails("config.dump: expected JSON, found text in UTF-16"),
         ),
         unpack(
-            "a configuration with a number beyond all",
+            "a configuration with a number out of range",
             |_, out| config(out, r#"{"n":1e999}"#),
             Fails("number out of range"),
         ),
@@ -503,7 +499,7 @@ fn documents() -> Vec<Input> {
             Fails("namedVolumes: not a list"),
         ),
         unpack(
-            "a configuration of the host's paths is only kept",
+            "host paths in a configuration are not followed",
             |w, out| {
                 let victim = w.out("victim");
                 config(
@@ -521,7 +517,7 @@ fn documents() -> Vec<Input> {
             Fails("spec.dump: not a JSON object"),
         ),
         unpack(
-            "a specification with hooks is only kept",
+            "hooks in a specification are not run",
             |w, out| {
                 spec(
                     out,
@@ -534,14 +530,14 @@ fn documents() -> Vec<Input> {
             Gives(|_, w| victim_is_whole(w)),
         ),
         unpack(
-            "a network that is no JSON",
+            "a network status that is not JSON",
             |_, out| put(out, good().file("network.status", "{")),
             Fails("network.status: "),
         ),
     ]
 }
 
-/// What is looked into only when it is shown.
+/// Members that only `ckpt-unpack --show` parses.
 fn shown() -> Vec<Input> {
     let show = |name, write: Written, ends| input(name, "ckpt-unpack", SHOW, write, ends);
     vec![
@@ -551,24 +547,24 @@ fn shown() -> Vec<Input> {
             Fails("stats-dump: "),
         ),
         show(
-            "statistics of a length beyond the file",
+            "statistics with a length beyond the end of the file",
             |_, out| put(out, good().file("stats-dump", b"\x40\x59\x10\x55\x53\x20\x10\x57\xff\xff\xff\xff")),
             Fails("stats-dump: a CRIU image that ends too early"),
         ),
         show(
-            "statistics that are noise",
+            "statistics of random bytes",
             |_, out| put(out, good().file("stats-dump", [0x5a; 100])),
             Fails("stats-dump: "),
         ),
         show(
-            "a process tree that is noise",
+            "a process tree of random bytes",
             |_, out| put(out, good().file("checkpoint/pstree.img", [0x5a; 999])),
             Warns("pstree.img"),
         ),
         show(
             "a process that is its own parent",
             |_, out| {
-                // common magic, pstree's, then one message: pid 1, ppid 1.
+                // The common magic, the magic of pstree, and one message: pid 1, ppid 1.
                 put(
                     out,
                     good().file(
@@ -580,19 +576,19 @@ fn shown() -> Vec<Input> {
             Warns("1 processes without a first ancestor, not shown"),
         ),
         show(
-            "two processes that are each other's parents",
+            "two processes that are parents of each other",
             |_, out| {
                 put(out, good().file("checkpoint/pstree.img", b"\x19\x43\x56\x54\x09\x49\x26\x50\x04\0\0\0\x08\x01\x10\x02\x04\0\0\0\x08\x02\x10\x01"))
             },
             Warns("2 processes without a first ancestor, not shown"),
         ),
         show(
-            "a network of nonsense",
+            "a network status with a number as interface",
             |_, out| put(out, good().file("network.status", r#"{"n":{"interfaces":{"e":5}}}"#)),
             Fails("network.status: "),
         ),
         show(
-            "a name that clears the screen",
+            "a container name with escape sequences",
             |_, out| {
                 put(
                     out,
@@ -605,7 +601,7 @@ fn shown() -> Vec<Input> {
             Gives(|run, _| !run.stdout.contains(&0x1b) && !run.stdout.contains(&7)),
         ),
         show(
-            "a mount that clears the screen",
+            "a mount with escape sequences",
             |_, out| {
                 put(
                     out,
@@ -621,7 +617,7 @@ fn shown() -> Vec<Input> {
             Gives(|run, _| !run.stdout.contains(&0x1b)),
         ),
         input(
-            "a member's name that clears the screen",
+            "a member name with escape sequences",
             "ckpt-unpack",
             &["--list"],
             |_, out| put(out, good().file("artifacts/\x1b[2J\nforged", "")),

@@ -1,4 +1,5 @@
-//! What is small to send and large to take: written as it is read, for the test must stay small itself.
+//! Input that is small to send and expensive to process. The test generates it while the tool
+//! reads, because the test process itself must stay small (see `harness::bounded`).
 
 use std::io::{self, Write};
 
@@ -9,12 +10,12 @@ use crate::{Input, input};
 
 const MIB: usize = 1 << 20;
 
-/// `bytes` as one frame of zstd.
+/// Compresses `bytes` into one zstd frame.
 fn frame(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap_or_default()
 }
 
-/// A file member `name` of `mebibytes` MiB of zeros, compressed frame by frame: thirty thousand to one.
+/// Writes a tar with a file `name` of zeros, compressed frame by frame at a ratio of 30,000 to 1.
 fn zeros(out: &mut dyn Write, before: TarForge, name: &str, mebibytes: usize) -> io::Result<()> {
     let header = Header::new(b'0', name).size((mebibytes * MIB) as u64);
     out.write_all(&frame(&before.header(header).cut()))?;
@@ -29,7 +30,7 @@ fn documents() -> TarForge {
     TarForge::new().file("config.dump", r#"{"id":"x"}"#).file("spec.dump", "{}")
 }
 
-/// An archive whose member `name` is `content`, `times` times.
+/// Writes an archive whose member `name` repeats `content`.
 fn large(
     out: &mut dyn Write,
     before: TarForge,
@@ -52,7 +53,7 @@ fn large(
     out.write_all(&TarForge::new().file("checkpoint/inventory.img", "x").end())
 }
 
-/// `count` PAX headers of this payload, and an entry.
+/// Writes `count` PAX headers with this payload, and an entry.
 fn headers(out: &mut dyn Write, count: usize, payload: &[u8]) -> io::Result<()> {
     let one = TarForge::new().pax_payload(payload).cut();
     (0..count).try_for_each(|_| out.write_all(&one))?;
@@ -76,21 +77,21 @@ fn compressed() -> Vec<Input> {
             Fails("more than 1000 times its size"),
         ),
         input(
-            "the same, listed",
+            "ten gibibytes of zeros, listed",
             "ckpt-unpack",
             &["--list"],
             |_, out| zeros(out, documents(), "checkpoint/pages-1.img", 10 << 10),
             Fails("more than 1000 times its size"),
         ),
         input(
-            "the same in a member nobody reads",
+            "ten gibibytes of zeros in an unknown member",
             "ckpt-unpack",
             &["--show"],
             |_, out| zeros(out, documents(), "artifacts/x", 10 << 10),
             Fails("more than 1000 times its size"),
         ),
         input(
-            "more than is allowed",
+            "more bytes than --max-size",
             "ckpt-unpack",
             &["--bundle", "bundle", "--max-size", "3M"],
             |_, out| zeros(out, documents(), "checkpoint/pages-1.img", 4),
@@ -108,7 +109,7 @@ fn compressed() -> Vec<Input> {
             Fails("rootfs-diff.tar: "),
         ),
         input(
-            "a layer that is to become ten gibibytes of a root file system",
+            "a layer that expands to ten gibibytes",
             "ckpt-unpack",
             &["--bundle", "bundle", "--rootfs", "root", "--max-size", "20M"],
             |_, out| {
@@ -123,14 +124,15 @@ fn compressed() -> Vec<Input> {
             "ckpt-unpack",
             &["--list"],
             |_, out| {
-                // Magic, a frame without a size, a window of 2^31, and a block.
+                // The magic, a frame header without a content size and with a window of 2^31, a
+                // block.
                 out.write_all(b"\x28\xb5\x2f\xfd\x00\xa8\x41\x00\x00x")?;
                 out.write_all(&[0; 5000])
             },
             Fails("zstd: "),
         ),
         input(
-            "a zstd frame that is none",
+            "an invalid zstd frame",
             "ckpt-unpack",
             &["--list"],
             |_, out| {
@@ -140,7 +142,7 @@ fn compressed() -> Vec<Input> {
             Fails("zstd: "),
         ),
         input(
-            "a gzip stream that is none",
+            "an invalid gzip stream",
             "ckpt-unpack",
             &["--list"],
             |_, out| {
@@ -154,14 +156,14 @@ fn compressed() -> Vec<Input> {
             "ckpt-unpack",
             &["--list"],
             |_, out| {
-                // FNAME: a name that is ended by a zero.
+                // The flag FNAME: a file name follows, which only a NUL byte ends.
                 out.write_all(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03")?;
                 (0..200).try_for_each(|_| out.write_all(&vec![b'n'; MIB]))
             },
             Fails("gzip"),
         ),
         input(
-            "an xz stream that is none",
+            "an invalid xz stream",
             "ckpt-unpack",
             &["--list"],
             |_, out| {
@@ -171,7 +173,7 @@ fn compressed() -> Vec<Input> {
             Fails("xz: "),
         ),
         input(
-            "a bzip2 stream that is none",
+            "an invalid bzip2 stream",
             "ckpt-unpack",
             &["--list"],
             |_, out| {
@@ -181,7 +183,7 @@ fn compressed() -> Vec<Input> {
             Fails("bzip2: "),
         ),
         input(
-            "a zstd stream cut in its frame",
+            "a truncated zstd frame",
             "ckpt-unpack",
             &["--verify"],
             |_, out| {
@@ -191,7 +193,7 @@ fn compressed() -> Vec<Input> {
             Fails("ends too early"),
         ),
         input(
-            "noise behind a zstd stream",
+            "garbage after a zstd stream",
             "ckpt-unpack",
             &["--verify"],
             |_, out| {
@@ -213,21 +215,21 @@ fn many() -> Vec<Input> {
     }
     vec![
         input(
-            "more entries than are allowed",
+            "more entries than --max-entries",
             "vol-archive",
             &["extract", "--max-entries", "99", "root"],
             |_, out| files(out, TarForge::new(), 100),
             Fails("more than 99 entries"),
         ),
         input(
-            "as many entries as are allowed",
+            "as many entries as --max-entries",
             "vol-archive",
             &["extract", "--max-entries", "100", "root"],
             |_, out| files(out, TarForge::new(), 100),
             Done,
         ),
         input(
-            "more members than an archive has",
+            "more members than an archive may have",
             "ckpt-unpack",
             &["--list"],
             |_, out| files(out, documents(), 600_000),
@@ -350,7 +352,7 @@ fn long_documents() -> Vec<Input> {
             Fails("deleted.files: "),
         ),
         input(
-            "a million arrays in each other",
+            "a million nested arrays",
             "ckpt-unpack",
             verify,
             |_, out| large(out, TarForge::new(), "config.dump", "", "[", 1_000_000, ""),

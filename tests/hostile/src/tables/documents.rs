@@ -1,4 +1,4 @@
-//! JSON documents from other machines, and the trees spec-gen looks into.
+//! JSON documents from other machines, and root file systems that spec-gen reads.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ fn put(out: &mut dyn Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// A specification with these keys besides those it must have.
+/// Writes a runtime specification with the mandatory keys and `keys`.
 fn spec(out: &mut dyn Write, keys: &str) -> io::Result<()> {
     put(
         out,
@@ -25,7 +25,7 @@ fn spec(out: &mut dyn Write, keys: &str) -> io::Result<()> {
     )
 }
 
-/// A network status with one interface that has this address, hardware address and name.
+/// Writes a network status with one interface.
 fn network(out: &mut dyn Write, network: &str, interface: &str, address: &str, mac: &str) -> io::Result<()> {
     put(
         out,
@@ -48,21 +48,21 @@ pub(super) fn inputs() -> Vec<Input> {
 fn specs() -> Vec<Input> {
     let generate = |name, write: Written, ends| input(name, "spec-gen", &[], write, ends);
     vec![
-        generate("a specification of nothing", |_, _| Ok(()), Fails("is empty, expected JSON")),
+        generate("an empty specification", |_, _| Ok(()), Fails("is empty, expected JSON")),
         generate("a specification that is text", |_, out| put(out, "runc spec"), Fails("not valid JSON")),
-        generate("a specification that is a number of its own", |_, out| put(out, "1"), Fails("is wanted")),
+        generate("a specification that is a number", |_, out| put(out, "1"), Fails("is wanted")),
         generate(
             "a specification with a key twice",
             |_, out| spec(out, r#","hostname":"a","hostname":"b""#),
             Fails("duplicate key \"hostname\""),
         ),
         generate(
-            "lists in lists",
+            "a million nested lists",
             |_, out| put(out, &"[".repeat(1_000_000)),
             Fails("recursion limit exceeded"),
         ),
         generate(
-            "objects in objects",
+            "a hundred thousand nested objects",
             |_, out| put(out, &r#"{"a":"#.repeat(100_000)),
             Fails("recursion limit exceeded"),
         ),
@@ -75,12 +75,12 @@ fn specs() -> Vec<Input> {
             Fails("trailing characters"),
         ),
         generate(
-            "half a character in a name",
+            "a host name with a lone surrogate",
             |_, out| spec(out, r#","hostname":"\udc00""#),
             Fails("not valid JSON"),
         ),
-        generate("a number beyond all", |_, out| spec(out, r#","x":1e999"#), Fails("number out of range")),
-        generate("mounts that are a text", |_, out| spec(out, r#","mounts":"/""#), Fails("mounts")),
+        generate("a number out of range", |_, out| spec(out, r#","x":1e999"#), Fails("number out of range")),
+        generate("mounts that are a string", |_, out| spec(out, r#","mounts":"/""#), Fails("mounts")),
         generate(
             "arguments that are numbers",
             |_, out| {
@@ -89,7 +89,7 @@ fn specs() -> Vec<Input> {
             Fails("process.args"),
         ),
         generate(
-            "a user below zero",
+            "a negative user ID",
             |_, out| {
                 put(
                     out,
@@ -99,19 +99,19 @@ fn specs() -> Vec<Input> {
             Fails("uid"),
         ),
         generate(
-            "annotations that are no texts",
+            "annotations that are not strings",
             |_, out| spec(out, r#","annotations":{"a":[1]}"#),
             Fails("annotations"),
         ),
         generate(
-            "a message in a key",
+            "a key with escape sequences and a newline",
             |_, out| spec(out, r#","mounts":[{"destination":5,"\u001b[2J\nforged":1}]"#),
             Fails("mounts"),
         ),
     ]
 }
 
-/// What another machine must not dictate.
+/// Keys of a checkpointed specification that must not take effect on this host.
 fn restored() -> Vec<Input> {
     let restore = |name, write: Written, ends| input(name, "spec-gen", RESTORE, write, ends);
     fn says_nothing_of(run: &harness::bounded::Run, text: &str) -> bool {
@@ -134,12 +134,12 @@ fn restored() -> Vec<Input> {
             Gives(|run, _| says_nothing_of(run, "pwn")),
         ),
         restore(
-            "a checkpoint that asks for devices by CDI",
+            "a checkpoint that requests CDI devices",
             |_, out| spec(out, r#","annotations":{"cdi.k8s.io/x":"vendor.com/pwn=all"}"#),
             Gives(|run, _| says_nothing_of(run, "pwn")),
         ),
         restore(
-            "a checkpoint that binds the host's directory",
+            "a checkpoint that bind-mounts a host directory",
             |_, out| {
                 spec(
                     out,
@@ -149,7 +149,7 @@ fn restored() -> Vec<Input> {
             Fails("/etc"),
         ),
         restore(
-            "a checkpoint that binds without saying so",
+            "a checkpoint with a bind mount without the type bind",
             |_, out| spec(out, r#","mounts":[{"destination":"/x","source":"/etc","options":["bind"]}]"#),
             Fails("/etc"),
         ),
@@ -159,12 +159,12 @@ fn restored() -> Vec<Input> {
             Fails("/dev/sda1"),
         ),
         restore(
-            "a checkpoint in the host's network",
+            "a checkpoint in the host's network namespace",
             |_, out| spec(out, r#","linux":{"namespaces":[{"type":"network","path":"/proc/1/ns/net"}]}"#),
             Fails("/proc/1/ns/net"),
         ),
         restore(
-            "a checkpoint in the host's processes",
+            "a checkpoint in the host's PID namespace",
             |_, out| {
                 spec(
                     out,
@@ -174,7 +174,7 @@ fn restored() -> Vec<Input> {
             Fails("/proc/"),
         ),
         restore(
-            "a checkpoint whose mount's source leads up",
+            "a checkpoint with '..' in the source of a mount",
             |_, out| {
                 spec(
                     out,
@@ -186,7 +186,7 @@ fn restored() -> Vec<Input> {
     ]
 }
 
-/// `/etc/passwd` of the container is the container's: it may be anything.
+/// Files in `/etc` of the container, which the container controls.
 fn accounts() -> Vec<Input> {
     let user = |name, write: Written, ends| input(name, "spec-gen", USER, write, ends);
     fn passwd(world: &World) -> io::Result<std::path::PathBuf> {
@@ -236,7 +236,7 @@ fn accounts() -> Vec<Input> {
             Fails("root/etc/passwd: longer than 16777216 bytes"),
         ),
         user(
-            "a passwd with numbers beyond all",
+            "a passwd with IDs out of range",
             |w, out| {
                 fs::write(passwd(w)?, "alice:x:99999999999:99999999999::/:/bin/sh\n")?;
                 spec(out, "")
@@ -244,7 +244,7 @@ fn accounts() -> Vec<Input> {
             Fails("alice"),
         ),
         user(
-            "a passwd that gives a user the id that means: leave it",
+            "a passwd with the invalid uid 4294967295",
             |w, out| {
                 fs::write(passwd(w)?, "alice:x:4294967295:0::/:/bin/sh\n")?;
                 spec(out, "")
@@ -278,7 +278,7 @@ fn networks() -> Vec<Input> {
     let show = |name, write: Written, ends| input(name, "netstatus", &["show"], write, ends);
     vec![
         to(
-            "an interface whose name is two commands",
+            "an interface whose name contains a command",
             |_, out| network(out, "n", "eth0\\nlink delete lo", "10.88.0.5/16", MAC),
             Fails("interface \"eth0\\nlink delete lo\": longer than 15 bytes"),
         ),
@@ -313,7 +313,7 @@ fn networks() -> Vec<Input> {
             Fails("\"10.88.0.5/33\": not a prefix length of its family"),
         ),
         to(
-            "an address that is none",
+            "an invalid address",
             |_, out| network(out, "n", "eth0", "10.88.0.500/16", MAC),
             Fails("\"10.88.0.500/16\": not an IP address"),
         ),
@@ -323,7 +323,7 @@ fn networks() -> Vec<Input> {
             Fails("mac_address: \"$(reboot)\": not a MAC address"),
         ),
         to(
-            "a hardware address of many",
+            "a multicast hardware address",
             |_, out| network(out, "n", "eth0", "10.88.0.5/16", "ff:ff:ff:ff:ff:ff"),
             Fails("a multicast address"),
         ),
@@ -332,11 +332,11 @@ fn networks() -> Vec<Input> {
             |_, out| put(out, "[]"),
             Fails("not a network status, but an array"),
         ),
-        to("a network status of texts", |_, out| put(out, r#"{"n":"x"}"#), Fails("network n")),
+        to("a network that is a string", |_, out| put(out, r#"{"n":"x"}"#), Fails("network n")),
         to("interfaces that are a list", |_, out| put(out, r#"{"n":{"interfaces":[]}}"#), Fails("network n")),
         to("a network with a key twice", |_, out| put(out, r#"{"n":{},"n":{}}"#), Fails("duplicate key")),
         show(
-            "a network whose name clears the screen",
+            "a network whose name has escape sequences",
             |_, out| network(out, "\\u001b[2J", "eth0", "10.88.0.5/16", MAC),
             Fails("control character in the name of a network"),
         ),
@@ -346,7 +346,7 @@ fn networks() -> Vec<Input> {
             Fails("dns_server_ips: \"$(reboot)\": not an IP address"),
         ),
         show(
-            "a search domain of two lines",
+            "a search domain with a newline",
             |_, out| put(out, r#"{"n":{"dns_search_domains":["a\nnameserver 6.6.6.6"],"interfaces":{}}}"#),
             Fails("dns_search_domains: \"a\\nnameserver 6.6.6.6\": not a domain name"),
         ),

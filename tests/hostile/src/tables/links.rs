@@ -1,4 +1,4 @@
-//! Links, and what is done through them.
+//! Symlinks and hard links, and entries whose paths lead through them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ fn is_file(root: &Path, name: &str, text: &str) -> bool {
     !path.is_symlink() && fs::read_to_string(path).is_ok_and(|found| found == text)
 }
 
-/// A deletion in the tar itself: a global PAX header of size 0.
+/// Returns a tar with one deletion header: a global PAX header of size 0.
 fn removal(name: impl AsRef<[u8]>) -> Vec<u8> {
     TarForge::new().header(Header::new(b'g', name)).end()
 }
@@ -33,7 +33,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
-/// Something is to be made behind a link.
+/// Tars with an entry whose parent is a symlink.
 fn through() -> Vec<Row> {
     fn behind(target: &'static str) -> impl Fn(&crate::world::World) -> Vec<u8> {
         move |_| TarForge::new().symlink("l", target).file("l/pwn", "pwn\n").end()
@@ -49,7 +49,7 @@ fn through() -> Vec<Row> {
         row("through a link to ..", behind(".."), Stopped(THROUGH)),
         row("through a link to the directory it is in", behind("."), Stopped(THROUGH)),
         row("through a link to itself", behind("l"), Stopped(THROUGH)),
-        row("through a link that leads nowhere", behind("missing"), Stopped(THROUGH)),
+        row("through a dangling link", behind("missing"), Stopped(THROUGH)),
         row("through the magic link of the root", behind("/proc/self/root"), Stopped(THROUGH)),
         row("through the magic link of the working directory", behind("/proc/self/cwd"), Stopped(THROUGH)),
         row("through the magic link of a descriptor", behind("/proc/self/fd/0"), Stopped(THROUGH)),
@@ -66,7 +66,7 @@ fn through() -> Vec<Row> {
             Stopped("a/pwn: a directory on the way"),
         ),
         row(
-            "through a link far down",
+            "through a link in a subdirectory",
             |w| TarForge::new().dir("d/").dir("d/e/").symlink("d/e/l", w.out("dir")).dir("d/e/l/f/").end(),
             Stopped(THROUGH),
         ),
@@ -79,7 +79,7 @@ fn through() -> Vec<Row> {
         .for_root(),
         row("a link through a link", |_| TarForge::new().symlink("link-out/l", "x").end(), Stopped(THROUGH)),
         row(
-            "over the victim through the image's link",
+            "a file outside through the image's link",
             |_| TarForge::new().file("link-out/victim", "pwn\n").end(),
             Stopped("link-out/victim: a directory on the way"),
         ),
@@ -99,12 +99,12 @@ fn through() -> Vec<Row> {
             Stopped("var/run/pwn: a directory on the way"),
         ),
         row(
-            "a directory that becomes a link out before its file comes",
+            "a directory that becomes a link out before its file",
             |w| TarForge::new().dir("d/").symlink("d", w.out("")).file("d/victim", "pwn\n").end(),
             Stopped(THROUGH),
         ),
         row(
-            "a full directory of the image that becomes a link out",
+            "a non-empty directory of the image that becomes a link out",
             |w| TarForge::new().symlink("dir", w.out("")).file("dir/victim", "pwn\n").end(),
             Stopped(THROUGH),
         ),
@@ -116,7 +116,7 @@ fn through() -> Vec<Row> {
     ]
 }
 
-/// The last component is a link.
+/// Tars with an entry that replaces a symlink.
 fn replaced() -> Vec<Row> {
     vec![
         row(
@@ -145,7 +145,7 @@ fn replaced() -> Vec<Row> {
             Made(|root| is_link(root, "d")),
         ),
         row(
-            "a directory's directory whose mode would be set through a link at the end",
+            "a subdirectory whose mode would be set through a link at the end",
             |w| {
                 TarForge::new()
                     .dir("d/")
@@ -161,17 +161,17 @@ fn replaced() -> Vec<Row> {
             Made(|root| !is_link(root, "link-file")),
         ),
         row(
-            "a link whose owner and time would be those of its target",
+            "a link whose owner and time are not set on its target",
             |w| TarForge::new().header(Header::new(b'2', "l").link(w.out("victim")).mtime(1)).end(),
             Made(|root| fs::symlink_metadata(root.join("l")).is_ok_and(|m| m.mtime() == 1)),
         ),
         row(
-            "a link's attribute that would be its target's",
+            "a link whose xattr is not set on its target",
             |w| TarForge::new().pax("SCHILY.xattr.trusted.x", "pwn").symlink("l", w.out("victim")).end(),
             Made(|root| is_link(root, "l")),
         ),
         row(
-            "a link with a target out is only a link",
+            "a link that leads out is only created",
             |_| TarForge::new().symlink("l", "../../../outside").end(),
             Made(|root| fs::read_link(root.join("l")).is_ok_and(|t| t == Path::new("../../../outside"))),
         ),
@@ -182,12 +182,12 @@ fn replaced() -> Vec<Row> {
             Stopped("l: File name too long"),
         ),
         row(
-            "a link with NUL in its target",
+            "a link with a NUL byte in its target",
             |_| TarForge::new().pax("linkpath", b"a\0b").symlink("l", "").end(),
             Refused("l: target with a NUL byte"),
         ),
         row(
-            "a link in place of a full directory",
+            "a link that replaces a non-empty directory",
             |_| TarForge::new().symlink("dir", "x").end(),
             Made(|root| is_link(root, "dir")),
         ),
@@ -198,19 +198,23 @@ fn hard() -> Vec<Row> {
     let link =
         |target: &'static str| move |_: &crate::world::World| TarForge::new().hardlink("h", target).end();
     vec![
-        row("a hard link up to the victim", link("../../../outside/victim"), Refused("name with '..'")),
+        row(
+            "a hard link to a file above the root",
+            link("../../../outside/victim"),
+            Refused("name with '..'"),
+        ),
         row(
             "a hard link to an absolute name",
             |w| TarForge::new().hardlink("h", w.out("victim")).end(),
             Stopped("No such file or directory"),
         ),
         row(
-            "a hard link that PAX leads out",
+            "a hard link with '..' in its PAX target",
             |_| TarForge::new().pax("linkpath", "../../../outside/victim").hardlink("h", "file").end(),
             Refused("name with '..'"),
         ),
         row(
-            "a hard link that GNU's long name leads out",
+            "a hard link with '..' in GNU's long target",
             |_| TarForge::new().gnu_long(b'K', "../../../outside/victim").hardlink("h", "file").end(),
             Refused("name with '..'"),
         ),
@@ -228,10 +232,10 @@ fn hard() -> Vec<Row> {
         ),
         row("a hard link to itself", link("h"), Stopped("h: hard link to h")),
         row("a hard link to the root", link("/"), Stopped("h: hard link to /")),
-        row("a hard link to nothing", link(""), Refused("empty name")),
+        row("a hard link without a target", link(""), Refused("empty name")),
         row("a hard link to a directory", link("dir"), Stopped("h: hard link to dir, which is a directory")),
         row(
-            "a hard link to what comes later",
+            "a hard link to a later entry",
             |_| TarForge::new().hardlink("h", "later").file("later", "").end(),
             Stopped("h: hard link to later: No such file or directory"),
         ),
@@ -241,19 +245,19 @@ fn hard() -> Vec<Row> {
             Stopped("a: hard link to b: No such file or directory"),
         ),
         row(
-            "hard links in a circle of things that are there",
+            "hard links in a circle of existing files",
             |_| TarForge::new().file("a", "a").hardlink("b", "a").hardlink("a", "b").hardlink("b", "a").end(),
             Made(|root| is_file(root, "a", "a") && is_file(root, "b", "a")),
         ),
         row(
-            "a hard link in the place of its target's directory",
+            "a hard link that replaces its target's directory",
             |_| TarForge::new().hardlink("dir", "dir/file").end(),
             Stopped("dir"),
         ),
         row(
             "a hard link with a size has no content",
             |_| {
-                // As Go and GNU tar read it: what follows is the next header.
+                // Go and GNU tar also ignore the size of a hard link and read the next header here.
                 TarForge::new()
                     .header(Header::new(b'1', "h").link("file").size(512))
                     .file("next", "pwn\n")
@@ -284,11 +288,7 @@ fn removals() -> Vec<Row> {
             },
             Made(|root| !root.join("d").exists()),
         ),
-        row("a removal of what is not there", |_| removal("a/b/c"), Made(|root| !root.join("a").exists())),
-        row(
-            "a removal below what is a file",
-            |_| removal("file/x"),
-            Made(|root| is_file(root, "file", "image\n")),
-        ),
+        row("a removal of a missing file", |_| removal("a/b/c"), Made(|root| !root.join("a").exists())),
+        row("a removal below a file", |_| removal("file/x"), Made(|root| is_file(root, "file", "image\n"))),
     ]
 }

@@ -1,4 +1,4 @@
-//! The rows.
+//! The tables.
 
 mod archives;
 mod bombs;
@@ -13,7 +13,7 @@ mod types;
 
 use crate::{Input, Row};
 
-/// All tars.
+/// Returns all tars.
 pub fn tars() -> Vec<Row> {
     [paths::rows(), links::rows(), types::rows(), sizes::rows(), pax::rows(), sparse::rows()]
         .into_iter()
@@ -21,7 +21,7 @@ pub fn tars() -> Vec<Row> {
         .collect()
 }
 
-/// All other input, each for one tool.
+/// Returns all other input, each for one tool.
 pub fn inputs() -> Vec<Input> {
     [archives::inputs(), streams::inputs(), documents::inputs(), bombs::inputs()]
         .into_iter()

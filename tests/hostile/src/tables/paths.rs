@@ -1,4 +1,4 @@
-//! Names.
+//! Names of entries.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -13,12 +13,12 @@ fn one(name: impl AsRef<[u8]>) -> Vec<u8> {
     TarForge::new().file(name, "pwn\n").end()
 }
 
-/// Whether there is a file with what [`one`] puts into it.
+/// Returns whether the file exists and has the content that [`one`] writes.
 fn is_made(root: &Path, name: impl AsRef<[u8]>) -> bool {
     fs::read(root.join(std::ffi::OsStr::from_bytes(name.as_ref()))).is_ok_and(|text| text == b"pwn\n")
 }
 
-/// A name in PAX, which knows no limit.
+/// Returns a tar with this name in a PAX header, which has no limit of length.
 fn pax(name: impl AsRef<[u8]>) -> Vec<u8> {
     TarForge::new().pax("path", name).file("x", "pwn\n").end()
 }
@@ -28,7 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("..", |_| one(".."), Refused("..: name with '..'")),
         row("../ as a directory", |_| TarForge::new().dir("../").end(), Refused("../: name with '..'")),
         row("../NAME", |_| one("../pwn"), Refused("../pwn: name with '..'")),
-        row("up to the victim", |_| one("../../../outside/victim"), Refused("name with '..'")),
+        row("a file above the root", |_| one("../../../outside/victim"), Refused("name with '..'")),
         row("DIR/../../NAME", |_| one("dir/../../pwn"), Refused("dir/../../pwn: name with '..'")),
         row("./../NAME", |_| one("./../pwn"), Refused("./../pwn: name with '..'")),
         row("/../NAME", |_| one("/../pwn"), Refused("/../pwn: name with '..'")),
@@ -42,7 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
             "an absolute name",
             |w| pax(w.out("victim")),
             Made(|root| {
-                // Below the root, as tar makes it.
+                // An absolute name is relative to the root, as with tar.
                 let victim = root
                     .parent()
                     .and_then(Path::parent)
@@ -66,9 +66,9 @@ pub(super) fn rows() -> Vec<Row> {
             |_| TarForge::new().dir("/").dir("./").dir("//").dir(".").end(),
             Made(Path::is_dir),
         ),
-        row("a name PAX changes to ../NAME", |_| pax("../pwn"), Refused("../pwn: name with '..'")),
+        row("../NAME in PAX", |_| pax("../pwn"), Refused("../pwn: name with '..'")),
         row(
-            "a long name of GNU's, ../NAME",
+            "../NAME in GNU's long name",
             |_| TarForge::new().gnu_long(b'L', "../pwn").file("x", "pwn\n").end(),
             Refused("../pwn: name with '..'"),
         ),
@@ -105,7 +105,7 @@ pub(super) fn rows() -> Vec<Row> {
             },
             Refused("../pwn: name with '..'"),
         ),
-        row("an empty name in PAX is none", |_| pax(""), Made(|root| is_made(root, "x"))),
+        row("an empty name in PAX is ignored", |_| pax(""), Made(|root| is_made(root, "x"))),
         row("NUL in PAX's name", |_| pax(b"good\0../pwn"), Refused("name with a NUL byte")),
         row(
             "NUL in GNU's name",
@@ -118,7 +118,7 @@ pub(super) fn rows() -> Vec<Row> {
             "a name beyond PATH_MAX",
             |_| pax(vec!["d".repeat(200); 40].join("/")),
             Made(|root| {
-                // Too long to be asked for at once.
+                // The full path is longer than PATH_MAX, so this checks only its beginning.
                 root.join(vec!["d".repeat(200); 15].join("/")).is_dir()
             }),
         ),
@@ -129,7 +129,7 @@ pub(super) fn rows() -> Vec<Row> {
             Refused("longer than"),
         ),
         row(
-            "a directory in a directory, a thousand times",
+            "a thousand nested directories",
             |_| pax(vec!["d"; 1000].join("/")),
             Made(|root| root.join(vec!["d"; 900].join("/")).is_dir()),
         ),
@@ -144,7 +144,7 @@ pub(super) fn rows() -> Vec<Row> {
             Made(|root| is_made(root, "\x1b[2J\x1b]0;title\x07\r")),
         ),
         row(
-            "escape sequences in bytes that are no UTF-8",
+            "escape sequences in bytes that are not UTF-8",
             |_| one(b"\xff\x9b2J"),
             Made(|root| is_made(root, b"\xff\x9b2J")),
         ),
@@ -154,22 +154,22 @@ pub(super) fn rows() -> Vec<Row> {
             Refused("../\\x1b[2J\\n: name with '..'"),
         ),
         row(
-            "a letter that turns the line around",
+            "a character that reverses the direction of the line",
             |_| one("../a\u{202e}gnp.exe"),
             Refused("../a\\u{202e}gnp.exe: name with '..'"),
         ),
         row(
-            "a slash at a file's end makes a directory of it, without content",
+            "a file with a trailing slash is a directory without content",
             |_| one("made/"),
             Refused("wrong checksum"),
         ),
         row(
-            "dots that are only dots",
+            "names of dots other than . and ..",
             |_| one("..../...x/.. ."),
             Made(|root| is_made(root, "..../...x/.. .")),
         ),
         row(
-            "a file in what is a file",
+            "a file below a file",
             |_| one("file/x"),
             Stopped("file/x: a parent path component is not a directory"),
         ),
@@ -178,9 +178,9 @@ pub(super) fn rows() -> Vec<Row> {
             |_| (0..100).fold(TarForge::new(), |tar, _| tar.file("same", "pwn\n")).end(),
             Made(|root| is_made(root, "same")),
         ),
-        row("a file where a directory with files is", |_| one("dir"), Made(|root| is_made(root, "dir"))),
+        row("a file that replaces a non-empty directory", |_| one("dir"), Made(|root| is_made(root, "dir"))),
         row(
-            "a whiteout of an image layer is a name like others",
+            "the name of an OCI whiteout is an ordinary name",
             |_| one("dir/.wh.file"),
             Made(|root| is_made(root, "dir/.wh.file") && root.join("dir/file").exists()),
         ),

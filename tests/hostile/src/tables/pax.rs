@@ -39,13 +39,13 @@ fn records() -> Vec<Row> {
             Refused("record length does not fit"),
         ),
         row(
-            "a record shorter than it is",
+            "a record longer than its length",
             |_| payload("8 path=x\n"),
             Refused("record does not end in a newline"),
         ),
         row("a record of length 0", |_| payload("0 path=x\n"), Refused("record length does not fit")),
         row(
-            "a record of a length below zero",
+            "a record of negative length",
             |_| payload("-9 path=x\n"),
             Refused("record length is not a number"),
         ),
@@ -66,14 +66,14 @@ fn records() -> Vec<Row> {
         ),
         row("a record without a length", |_| payload("path=x\n"), Refused("record without a length")),
         row("a record without a value", |_| payload("8 pathx\n"), Refused("record without '='")),
-        row("zeros behind the records", |_| payload(b"9 path=x\n\0\0\0"), Refused("PAX header")),
+        row("zeros after the records", |_| payload(b"9 path=x\n\0\0\0"), Refused("PAX header")),
         row(
             "a header of one gibibyte",
             |_| TarForge::new().header(Header::new(b'x', "h").size(1 << 30)).padded(&[b'x'; 5000]).end(),
             Refused("header of 1073741824 bytes, 8388608 are allowed"),
         ),
         row(
-            "a header of a size below zero",
+            "a header of negative size",
             |_| TarForge::new().header(Header::new(b'x', "h").size_256(-5)).end(),
             Refused("size makes no sense"),
         ),
@@ -83,7 +83,7 @@ fn records() -> Vec<Row> {
             Refused("header of 1073741824 bytes, 8388608 are allowed"),
         ),
         row(
-            "a global header that would give all files a name",
+            "a global header with a path",
             |_| {
                 TarForge::new()
                     .entry(Header::new(b'g', "h"), record("path", "../pwn"))
@@ -95,7 +95,8 @@ fn records() -> Vec<Row> {
         row(
             "a size hidden behind a newline in a value",
             |_| {
-                // A reader that splits at newlines takes the second line for a record and the content for headers.
+                // A reader that splits at newlines takes the second line for a record, and the
+                // content for headers.
                 let smuggled = record("SCHILY.xattr.user.x", "\n12 size=0000\n");
                 TarForge::new()
                     .pax_payload(smuggled)
@@ -131,42 +132,38 @@ fn attributes() -> Vec<Row> {
             Warned("attribute \\x1b[2Jx not set"),
         ),
         row(
-            "an attribute of no namespace",
+            "an attribute without a namespace",
             |_| attribute("nonsense", "v"),
             Warned("attribute nonsense not set"),
         ),
         row(
-            "an attribute of the system's",
+            "an unknown attribute of the namespace system",
             |_| attribute("system.nonsense", "v"),
             Warned("attribute system.nonsense not set"),
         ),
         row(
-            "an ACL that is no ACL",
+            "an invalid binary ACL",
             |_| attribute("system.posix_acl_access", "nonsense"),
             Warned("attribute system.posix_acl_access not set"),
         ),
+        row("an invalid text ACL", |_| payload(record("SCHILY.acl.access", "nonsense")), Refused("bad ACL")),
         row(
-            "an ACL in words that say nothing",
-            |_| payload(record("SCHILY.acl.access", "nonsense")),
-            Refused("bad ACL"),
-        ),
-        row(
-            "an ACL in words with an escape",
+            "a text ACL with an escape sequence",
             |_| payload(record("SCHILY.acl.default", "\x1b[2J")),
             Refused("bad ACL"),
         ),
         row(
-            "capabilities that are none",
+            "invalid capabilities",
             |_| attribute("security.capability", "nonsense"),
             Warned("attribute security.capability not set"),
         ),
         row(
-            "an attribute in base64 that is none",
+            "an attribute with invalid base64",
             |_| payload(record("LIBARCHIVE.xattr.user.x", "!!!")),
             Refused("makes no sense"),
         ),
         row(
-            "an attribute twice has its last value",
+            "an attribute twice gets its last value",
             |_| {
                 payload(
                     [record("SCHILY.xattr.user.x", "first"), record("SCHILY.xattr.user.x", "last")].concat(),
@@ -175,7 +172,7 @@ fn attributes() -> Vec<Row> {
             Made(|root| value(root, "user.x").is_some_and(|v| v == b"last")),
         ),
         row(
-            "an attribute of another program's is left out",
+            "an unknown record of another program is ignored",
             |_| payload(record("GNU.volume.filename", "../pwn")),
             Made(is_made),
         ),
@@ -187,7 +184,7 @@ fn attributes() -> Vec<Row> {
     ]
 }
 
-/// What wants memory or time.
+/// Headers that could exhaust memory or time.
 fn bombs() -> Vec<Row> {
     vec![
         row(

@@ -1,4 +1,4 @@
-//! Sizes, and where a tar ends.
+//! Sizes of entries, and the end of a tar.
 
 use std::path::Path;
 
@@ -43,9 +43,9 @@ fn sizes() -> Vec<Row> {
             Refused("x: size makes no sense"),
         ),
         row("a size beyond 64 bits", |_| sized(file().size_256(1 << 70)), Refused("x: size makes no sense")),
-        row("a size below zero", |_| sized(file().size_256(-1)), Refused("x: size makes no sense")),
+        row("a negative size", |_| sized(file().size_256(-1)), Refused("x: size makes no sense")),
         row(
-            "a size that goes back over the header",
+            "a negative size of one block",
             |_| sized(file().size_256(-512)),
             Refused("x: size makes no sense"),
         ),
@@ -64,22 +64,22 @@ fn sizes() -> Vec<Row> {
             |_| sized(file().field(124, b"+0000000004\0")),
             Refused("x: size makes no sense"),
         ),
-        row("PAX's size below zero", pax("-1"), Refused("size=\"-1\" makes no sense")),
+        row("a negative size in PAX", pax("-1"), Refused("size=\"-1\" makes no sense")),
         row(
-            "PAX's size beyond 64 bits",
+            "a size beyond 64 bits in PAX",
             pax("18446744073709551616"),
             Refused("size=\"18446744073709551616\""),
         ),
         row(
-            "PAX's size of all 64 bits",
+            "a size of 2^64-1 in PAX",
             pax("18446744073709551615"),
             Refused("x: size 18446744073709551615 makes no sense"),
         ),
-        row("PAX's size is not decimal", pax("0x4"), Refused("size=\"0x4\" makes no sense")),
-        row("PAX says that there is no content, and there is", pax("0"), Refused("wrong checksum")),
-        row("PAX's size swallows the rest", pax("99999"), Refused(CUT)),
+        row("a hexadecimal size in PAX", pax("0x4"), Refused("size=\"0x4\" makes no sense")),
+        row("a size of 0 in PAX before content", pax("0"), Refused("wrong checksum")),
+        row("a size in PAX beyond the end of the tar", pax("99999"), Refused(CUT)),
         row(
-            "a link with a size, and content that is no header",
+            "a link with a size and content",
             |_| TarForge::new().entry(Header::new(b'2', "l").link("x"), "pwn\n").end(),
             Refused("wrong checksum"),
         ),
@@ -100,7 +100,7 @@ fn sizes() -> Vec<Row> {
         )
         .for_root(),
         row(
-            "a header inside of a file's content is content",
+            "a header inside a file's content is content",
             |_| TarForge::new().file("x", TarForge::new().file("../pwn", "").cut()).file("next", "").end(),
             Made(has_next),
         ),
@@ -109,13 +109,13 @@ fn sizes() -> Vec<Row> {
 
 fn ends() -> Vec<Row> {
     vec![
-        row("nothing at all", |_| Vec::new(), Refused("is empty")),
+        row("no bytes", |_| Vec::new(), Refused("is empty")),
         row("one byte", |_| b"x".to_vec(), Refused("found text")),
         row("half a header", |_| TarForge::new().file("x", "").cut()[..256].to_vec(), Refused(CUT)),
         row("text", |_| b"This is not a tar.\n".repeat(100), Refused("expected a tar, found text")),
-        row("ones", |_| vec![0xff; 2048], Refused("this is not a tar or it is damaged")),
+        row("bytes of 0xff", |_| vec![0xff; 2048], Refused("this is not a tar or it is damaged")),
         row(
-            "a checksum that is wrong",
+            "a wrong checksum",
             |_| {
                 let mut tar = TarForge::new().file("x", "").end();
                 tar[0] ^= 1;
@@ -124,7 +124,7 @@ fn ends() -> Vec<Row> {
             Refused("wrong checksum"),
         ),
         row(
-            "a checksum that is missing",
+            "a missing checksum",
             |_| {
                 let mut tar = TarForge::new().file("x", "").end();
                 tar[148..156].fill(0);
@@ -133,7 +133,7 @@ fn ends() -> Vec<Row> {
             Refused("wrong checksum"),
         ),
         row(
-            "a checksum that is right, on nonsense",
+            "garbage with a correct checksum",
             |_| {
                 let mut header = Header::new(b'0', "x");
                 for at in (100..148).step_by(8) {
@@ -144,7 +144,7 @@ fn ends() -> Vec<Row> {
             Refused("x: mode makes no sense"),
         ),
         row(
-            "cut in the content",
+            "truncated in the content",
             |_| {
                 let tar = TarForge::new().file("x", [7; 5000]).cut();
                 tar[..3000].to_vec()
@@ -152,16 +152,20 @@ fn ends() -> Vec<Row> {
             Refused(CUT),
         ),
         row(
-            "cut in the padding",
+            "truncated in the padding",
             |_| {
                 let tar = TarForge::new().file("x", [7; 600]).cut();
                 tar[..512 + 700].to_vec()
             },
             Refused(CUT),
         ),
-        row("cut behind the content", |_| TarForge::new().file("x", "pwn\n").cut(), Refused(CUT)),
-        row("cut in a PAX header", |_| TarForge::new().pax("path", "x").cut()[..600].to_vec(), Refused(CUT)),
-        row("cut behind a PAX header", |_| TarForge::new().pax("path", "x").cut(), Refused(CUT)),
+        row("truncated after the content", |_| TarForge::new().file("x", "pwn\n").cut(), Refused(CUT)),
+        row(
+            "truncated in a PAX header",
+            |_| TarForge::new().pax("path", "x").cut()[..600].to_vec(),
+            Refused(CUT),
+        ),
+        row("truncated after a PAX header", |_| TarForge::new().pax("path", "x").cut(), Refused(CUT)),
         row(
             "a PAX header and no entry",
             |_| TarForge::new().file("next", "").pax("path", "x").end(),
@@ -173,23 +177,23 @@ fn ends() -> Vec<Row> {
             Refused("a header for an entry that does not come"),
         ),
         row(
-            "one block of zeros in the middle",
+            "one zero block in the middle",
             |_| TarForge::new().file("x", "").bytes([0; 512]).file("y", "").end(),
             Refused("one block of zeros in the middle"),
         ),
         row(
-            "one block of zeros at the end",
+            "one zero block at the end",
             |_| TarForge::new().file("next", "").bytes([0; 512]).cut(),
             Made(has_next),
         ),
-        row("only zeros", |_| vec![0; 10_240], Made(|root| root.join("file").exists())),
+        row("only zero blocks", |_| vec![0; 10_240], Made(|root| root.join("file").exists())),
         row(
-            "another tar behind the end is not read",
+            "another tar after the end is not read",
             |_| TarForge::new().file("next", "").bytes([0; 1024]).file("../pwn", "").end(),
             Made(has_next),
         ),
         row(
-            "noise behind the end is not read",
+            "garbage after the end is not read",
             |_| TarForge::new().file("next", "").bytes([0; 1024]).bytes([0xaa; 5000]).cut(),
             Made(has_next),
         ),

@@ -1,4 +1,4 @@
-//! Maps of holes that lie.
+//! Invalid maps of sparse files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use harness::forge::{Header, TarForge, record};
 use crate::Outcome::{Made, Refused, Stopped};
 use crate::{Row, row};
 
-/// Form 0.1: the map in one record, `size` the real size, `content` the stored bytes.
+/// Returns a sparse file in form 0.1: one record has the map. `size` is the real size.
 fn comma_list(map: &str, size: &str, content: &[u8]) -> Vec<u8> {
     let records = [record("GNU.sparse.size", size), record("GNU.sparse.map", map)].concat();
     TarForge::new().pax_payload(records).file("x", content).end()
 }
 
-/// Form 0.0: offsets and lengths as records.
+/// Returns a sparse file in form 0.0: each offset and each length is a record.
 fn alternating(numbers: &[(&str, &str)], size: &str) -> Vec<u8> {
     let mut records = record("GNU.sparse.size", size);
     for (key, number) in numbers {
@@ -24,7 +24,7 @@ fn alternating(numbers: &[(&str, &str)], size: &str) -> Vec<u8> {
     TarForge::new().pax_payload(records).file("x", "pwn\n").end()
 }
 
-/// Form 1.0: the map before the content.
+/// Returns a sparse file in form 1.0: the map precedes the content.
 fn before_content(map: &str, size: &str, content: &[u8]) -> Vec<u8> {
     let records = [
         record("GNU.sparse.major", "1"),
@@ -39,7 +39,7 @@ fn before_content(map: &str, size: &str, content: &[u8]) -> Vec<u8> {
     TarForge::new().pax_payload(records).file("GNUSparseFile.0/x", stored).end()
 }
 
-/// The old form: the map in the header.
+/// Returns the header of a sparse file in GNU's old form: the header has the map.
 fn in_header(segments: &[(u64, u64)], size: u64, extended: u8) -> Header {
     let mut header = Header::new(b'S', "x").field(257, b"ustar  \0");
     for (n, (offset, length)) in segments.iter().enumerate() {
@@ -86,17 +86,21 @@ pub(super) fn rows() -> Vec<Row> {
             |_| comma_list("0,4,8", "100", b"pwn\n"),
             Refused("odd number of offsets and lengths"),
         ),
-        row("an offset below zero", |_| comma_list("-4,4", "100", b"pwn\n"), Refused("makes no sense")),
+        row("a negative offset", |_| comma_list("-4,4", "100", b"pwn\n"), Refused("makes no sense")),
         row("an offset in letters", |_| comma_list("zero,4", "100", b"pwn\n"), Refused("makes no sense")),
         row(
             "no real size",
             |_| TarForge::new().pax("GNU.sparse.map", "0,4").file("x", "pwn\n").end(),
             Refused("no real size"),
         ),
-        row("a real size below zero", |_| comma_list("0,4", "-1", b"pwn\n"), Refused("makes no sense")),
-        row("a real size less than what is stored", |_| comma_list("0,4", "3", b"pwn\n"), Refused(BEYOND)),
+        row("a negative real size", |_| comma_list("0,4", "-1", b"pwn\n"), Refused("makes no sense")),
         row(
-            "a real size no file can have",
+            "a real size smaller than the stored bytes",
+            |_| comma_list("0,4", "3", b"pwn\n"),
+            Refused(BEYOND),
+        ),
+        row(
+            "a real size above the limit of files",
             |_| comma_list("0,4", "18446744073709551615", b"pwn\n"),
             Stopped("x: "),
         ),
@@ -108,12 +112,12 @@ pub(super) fn rows() -> Vec<Row> {
             }),
         ),
         row(
-            "a map in a million pieces of nothing",
+            "a map of a million empty segments",
             |_| comma_list(&"0,0,".repeat(1_000_000), "100", b""),
             Made(|root| length(root) == Some(100)),
         ),
         row(
-            "more segments than there may be",
+            "more segments than the limit",
             |_| comma_list(&"0,0,".repeat(1_100_000), "1", b""),
             Refused("sparse segments"),
         ),
@@ -181,14 +185,14 @@ pub(super) fn rows() -> Vec<Row> {
             Refused(BEYOND),
         ),
         row(
-            "an old map that goes on and does not",
+            "an old map whose announced continuation is missing",
             |_| TarForge::new().entry(in_header(&[(0, 4)], 100, 1), b"").cut(),
             Refused("the tar stream ends too early"),
         ),
         row(
-            "an old map that goes on for ever",
+            "an old map that continues forever",
             |_| {
-                // Each block of the map says that another one follows.
+                // Each block of the map announces another one.
                 let mut block = [0; 512];
                 block[504] = 1;
                 let more = block.repeat(60_000);
@@ -197,7 +201,7 @@ pub(super) fn rows() -> Vec<Row> {
             Refused("the tar stream ends too early"),
         ),
         row(
-            "an old map of numbers below zero",
+            "an old map of negative numbers",
             |_| TarForge::new().header(in_header(&[], 100, 0).field(386, &[0xff; 24])).end(),
             Refused("sparse map makes no sense"),
         ),

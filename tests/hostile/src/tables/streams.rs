@@ -1,4 +1,4 @@
-//! Member streams, bundles and layers: what the packing side reads.
+//! Input of the packing side: member streams, bundles and overlay layers.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ const ALONE: &[&str] = &["--bundle", "bundle", "--ignore-rootfs", "-o", "web.ckp
 const APPLY: &[&str] = &["apply", "--members", "--rootfs", "root"];
 const EXTRACT: &[&str] = &["extract", "--members", "v=root"];
 
-/// A bundle that can be packed.
+/// Creates a valid bundle.
 fn bundle(world: &World) -> io::Result<()> {
     let dir = world.place().join("bundle");
     fs::create_dir_all(dir.join("checkpoint"))?;
@@ -28,7 +28,7 @@ fn bundle(world: &World) -> io::Result<()> {
     fs::write(dir.join("checkpoint/inventory.img"), "inventory")
 }
 
-/// A stream that ends as the tools' do.
+/// Completes a member stream with the `.end` member that the tools write.
 fn proved(tar: TarForge) -> Vec<u8> {
     let bytes = tar.clone().cut().len();
     tar.file(".end", format!("{{\"writer\":\"x\",\"bytes\":{bytes},\"changed\":0}}\n")).end()
@@ -59,7 +59,7 @@ fn ends() -> Vec<Input> {
             Fails("x failed: volumes/v.tar: a\\n\\x1b[2Jb"),
         ),
         pack(
-            "a failure record that is none",
+            "an invalid failure record",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".failed", "[1,2").end())
@@ -75,7 +75,7 @@ fn ends() -> Vec<Input> {
             Fails("a producer failed: no reason given"),
         ),
         pack(
-            "a failure record that is a link, in a stream that ends well",
+            "a failure record that is a link, in a complete stream",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&proved(status().symlink(".failed", w.out("victim"))))
@@ -91,7 +91,7 @@ fn ends() -> Vec<Input> {
             Fails("its record .failed is not a short file"),
         ),
         pack(
-            "a stream that does not end",
+            "a stream without .end",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().end())
@@ -99,7 +99,7 @@ fn ends() -> Vec<Input> {
             Fails("it ends without .end"),
         ),
         pack(
-            "a stream that is cut",
+            "a truncated stream",
             |w, out| {
                 bundle(w)?;
                 let stream = proved(status());
@@ -108,7 +108,7 @@ fn ends() -> Vec<Input> {
             Fails("ends too early"),
         ),
         pack(
-            "an end that tells of other bytes",
+            "a .end with a wrong number of bytes",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".end", r#"{"writer":"x","bytes":5,"changed":0}"#).end())
@@ -116,7 +116,7 @@ fn ends() -> Vec<Input> {
             Fails("x wrote 5 bytes, 1024 arrived"),
         ),
         pack(
-            "an end that is no JSON",
+            "a .end that is not JSON",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".end", "end").end())
@@ -124,7 +124,7 @@ fn ends() -> Vec<Input> {
             Fails(".end: "),
         ),
         pack(
-            "an end below zero",
+            "a .end with a negative number",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".end", r#"{"writer":"x","bytes":-1,"changed":0}"#).end())
@@ -132,7 +132,7 @@ fn ends() -> Vec<Input> {
             Fails(".end: "),
         ),
         pack(
-            "an end of a mebibyte",
+            "a .end of a mebibyte",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".end", vec![b' '; 1 << 20]).end())
@@ -140,7 +140,7 @@ fn ends() -> Vec<Input> {
             Fails(".end is not a short file"),
         ),
         pack(
-            "an end that is a link",
+            "a .end that is a link",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().symlink(".end", "x").end())
@@ -148,7 +148,7 @@ fn ends() -> Vec<Input> {
             Fails(".end is not a short file"),
         ),
         pack(
-            "an end whose writer clears the screen",
+            "a .end whose writer has escape sequences",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&status().file(".end", r#"{"writer":"\u001b[2J","bytes":5,"changed":0}"#).end())
@@ -156,7 +156,7 @@ fn ends() -> Vec<Input> {
             Fails("\\x1b[2J wrote 5 bytes"),
         ),
         pack(
-            "a member behind the end",
+            "a member after .end",
             |w, out| {
                 bundle(w)?;
                 let stream = status().file(".end", r#"{"writer":"x","bytes":1024,"changed":0}"#);
@@ -164,9 +164,9 @@ fn ends() -> Vec<Input> {
             },
             Fails("members after .end"),
         ),
-        pack("no stream at all", |w, _| bundle(w), Fails("standard input: no member stream, it is empty")),
+        pack("an empty stream", |w, _| bundle(w), Fails("standard input: no member stream, it is empty")),
         pack(
-            "text for a stream",
+            "text instead of a stream",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&b"text\n".repeat(500))
@@ -205,7 +205,7 @@ fn members() -> Vec<Input> {
             Fails("ctr.log: not a regular file"),
         ),
         pack(
-            "a member that leads up",
+            "a member with '..'",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&proved(TarForge::new().file("../pwn", "")))
@@ -221,7 +221,7 @@ fn members() -> Vec<Input> {
             Fails("a removal header between members"),
         ),
         pack(
-            "images that the bundle has already",
+            "image members that the bundle already has",
             |w, out| {
                 bundle(w)?;
                 out.write_all(&proved(TarForge::new().file("checkpoint/inventory.img", "pwn")))
@@ -239,7 +239,7 @@ fn members() -> Vec<Input> {
             Fails("not a regular file"),
         ),
         input(
-            "a hand-made tar that is cut",
+            "a truncated hand-made tar",
             "ckpt-pack",
             RAW,
             |w, out| {
@@ -251,7 +251,7 @@ fn members() -> Vec<Input> {
             Fails("ends too early"),
         ),
         input(
-            "a diff in a stream that leads out",
+            "a diff in a stream with '..' in a name",
             "rootfs-diff",
             APPLY,
             |w, out| {
@@ -261,7 +261,7 @@ fn members() -> Vec<Input> {
             Fails("l/victim: a directory on the way is a symbolic link"),
         ),
         input(
-            "deletions in a stream that lead up",
+            "deletions in a stream with '..'",
             "rootfs-diff",
             APPLY,
             |_, out| {
@@ -280,7 +280,7 @@ fn members() -> Vec<Input> {
             Fails("rootfs-diff.tar: not in the stream"),
         ),
         input(
-            "a volume in a stream that leads out",
+            "a volume in a stream with '..' in a name",
             "vol-archive",
             EXTRACT,
             |w, out| {
@@ -361,12 +361,12 @@ fn bundles() -> Vec<Input> {
             Fails("dir: "),
         ),
         pack(
-            "a configuration of the bundle that is no object",
+            "a config.dump of the bundle that is not an object",
             |w, _| document(w, "config.dump", "[]"),
             Fails("config.dump"),
         ),
         pack(
-            "a specification of the bundle that is no JSON",
+            "a spec.dump of the bundle that is not JSON",
             |w, _| document(w, "spec.dump", "{"),
             Fails("spec.dump"),
         ),
@@ -381,7 +381,7 @@ fn bundles() -> Vec<Input> {
             Fails("../x: "),
         ),
         pack(
-            "a config.json of lists in lists",
+            "a config.json of nested lists",
             |w, _| document(w, "config.json", &"[".repeat(100_000)),
             Fails("recursion limit"),
         ),
@@ -393,11 +393,11 @@ fn bundles() -> Vec<Input> {
     ]
 }
 
-/// The marks of an overlay, as a container with privileges could set them in its own layer.
+/// Overlay xattrs that a privileged container could set in its own layer.
 fn layers() -> Vec<Input> {
     const CREATE: &[&str] =
         &["create", "--members", "--upper", "upper", "--lower", "lower", "--userxattr", "-o", "diff.tar"];
-    /// Layers with the file `d/x` in both; `name` in the upper gets the mark.
+    /// Creates two layers with the file `d/x`, and sets an overlay xattr on `name` in the upper.
     fn marked(world: &World, name: &str, mark: &str, value: &str) -> io::Result<()> {
         for layer in ["upper", "lower"] {
             fs::create_dir_all(world.place().join(layer).join("d"))?;
@@ -407,13 +407,13 @@ fn layers() -> Vec<Input> {
     }
     fn is_sound(world: &World) -> bool {
         let diff = fs::read(world.place().join("diff.tar")).unwrap_or_default();
-        // Nothing of what lies outside is in it.
+        // The output must not contain the content of files outside.
         !diff.windows(6).any(|bytes| bytes == b"secret")
     }
     let create = |name, write: Written, ends| input(name, "rootfs-diff", CREATE, write, ends);
     vec![
         create(
-            "a redirect that leads up",
+            "a redirect with '..'",
             |w, _| marked(w, "d", "user.overlay.redirect", "../../outside"),
             Fails("d: Invalid argument"),
         ),
@@ -428,7 +428,7 @@ fn layers() -> Vec<Input> {
             Fails("d: Operation not permitted"),
         ),
         create(
-            "a redirect of no name",
+            "an empty redirect",
             |w, _| marked(w, "d", "user.overlay.redirect", ""),
             Fails("d: Invalid argument"),
         ),
@@ -438,7 +438,7 @@ fn layers() -> Vec<Input> {
             Fails("d: Operation not permitted"),
         ),
         create(
-            "a file without its content whose lower one is elsewhere",
+            "a metacopy file whose lower file is outside",
             |w, _| {
                 marked(w, "d/x", "user.overlay.metacopy", "")?;
                 xattr::set(w.place().join("upper/d/x"), "user.overlay.redirect", w.out("victim").as_bytes())
@@ -446,7 +446,7 @@ fn layers() -> Vec<Input> {
             Fails("d/x: Operation not permitted"),
         ),
         create(
-            "a file without its content and without a lower one",
+            "a metacopy file without a lower file",
             |w, _| {
                 marked(w, "d/x", "user.overlay.metacopy", "")?;
                 fs::remove_file(w.place().join("lower/d/x"))
@@ -454,7 +454,7 @@ fn layers() -> Vec<Input> {
             Fails("d/x: "),
         ),
         create(
-            "an opaque mark of nonsense",
+            "an opaque xattr with an invalid value",
             |w, _| marked(w, "d", "user.overlay.opaque", "nonsense"),
             Gives(|_, w| is_sound(w)),
         ),
@@ -489,21 +489,21 @@ fn layers() -> Vec<Input> {
             Done,
         ),
         input(
-            "an exclusion that leads up",
+            "an exclusion with '..'",
             "rootfs-diff",
             &["create", "--members", "--from", "root", "--to", "root", "--exclude", "../x"],
             |_, _| Ok(()),
             Ends::Usage("name with '..'"),
         ),
         input(
-            "a config.json whose mount leads up",
+            "a config.json with '..' in a mount's destination",
             "rootfs-diff",
             &["create", "--members", "--from", "root", "--to", "root", "--config", "c.json", "-o", "x.tar"],
             |w, _| fs::write(w.place().join("c.json"), r#"{"mounts":[{"destination":"/../x"}]}"#),
             Fails("name with '..'"),
         ),
         input(
-            "a config.json whose mounts are nothing",
+            "a config.json whose mounts are null",
             "rootfs-diff",
             &["create", "--members", "--from", "root", "--to", "root", "--config", "c.json", "-o", "x.tar"],
             |w, _| fs::write(w.place().join("c.json"), r#"{"mounts":[{}]}"#),

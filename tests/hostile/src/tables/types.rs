@@ -1,4 +1,4 @@
-//! Types, owners, modes and times.
+//! Types, owners, modes and times of entries.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -30,13 +30,21 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn types() -> Vec<Row> {
     vec![
-        row("a type nobody knows", |_| of_type(b'Z'), Refused("x: type 'Z' is not known")),
-        row("a type that is an escape", |_| of_type(0x1b), Refused("x: type '\\u{1b}' is not known")),
+        row("an unknown type", |_| of_type(b'Z'), Refused("x: type 'Z' is not known")),
+        row(
+            "an unknown type that is an escape character",
+            |_| of_type(0x1b),
+            Refused("x: type '\\u{1b}' is not known"),
+        ),
         row("a socket", |_| of_type(b's'), Refused("x: type 's' is not known")),
-        row("the rest of a file of another volume", |_| of_type(b'M'), Refused("x: multi-volume archives")),
+        row(
+            "the continuation of a file from another volume",
+            |_| of_type(b'M'),
+            Refused("x: multi-volume archives"),
+        ),
         row("GNU's old long names", |_| of_type(b'N'), Refused("x: multi-volume archives")),
         row(
-            "a volume label named ../NAME is no object",
+            "a volume label named ../NAME creates nothing",
             |_| TarForge::new().header(Header::new(b'V', "../pwn")).file("x", "pwn\n").end(),
             Made(|root| meta(root, "x").is_some()),
         ),
@@ -46,12 +54,12 @@ fn types() -> Vec<Row> {
             Made(|root| meta(root, "d").is_some_and(|m| m.is_dir())),
         ),
         row(
-            "a contiguous file is a file",
+            "a contiguous file is a regular file",
             |_| of_type(b'7'),
             Made(|root| meta(root, "x").is_some_and(|m| m.size() == 4)),
         ),
         row(
-            "the type of V7 is a file",
+            "the type of V7 is a regular file",
             |_| of_type(0),
             Made(|root| meta(root, "x").is_some_and(|m| m.size() == 4)),
         ),
@@ -66,7 +74,7 @@ fn types() -> Vec<Row> {
             Refused("../pwn: name with '..'"),
         ),
         row(
-            "a FIFO is never waited for",
+            "a FIFO is never opened",
             |_| TarForge::new().header(Header::new(b'6', "x")).header(Header::new(b'6', "x")).end(),
             Made(|root| meta(root, "x").is_some_and(|m| m.file_type().is_fifo())),
         ),
@@ -76,22 +84,22 @@ fn types() -> Vec<Row> {
             Made(|root| meta(root, "x").is_some_and(|m| m.is_file())),
         ),
         row(
-            "a device with a negative number",
+            "a device with a negative major number",
             |_| TarForge::new().header(Header::new(b'3', "x").field(329, &[0xff; 8])).end(),
             Refused("device major makes no sense"),
         ),
         row(
-            "a device whose number is none",
+            "a device whose minor number is text",
             |_| TarForge::new().header(Header::new(b'4', "x").field(337, b"victim\0\0")).end(),
             Refused("device minor makes no sense"),
         ),
         row(
-            "a device that PAX gives a number beyond all",
+            "a device number in PAX beyond 32 bits",
             |_| TarForge::new().pax("SCHILY.devmajor", "4294967296").header(Header::new(b'3', "x")).end(),
             Refused("SCHILY.devmajor=\"4294967296\" makes no sense"),
         ),
         row(
-            "a device whose number the kernel would cut",
+            "a device number that the kernel would truncate",
             |_| {
                 TarForge::new()
                     .pax("SCHILY.devmajor", "4097")
@@ -106,16 +114,16 @@ fn types() -> Vec<Row> {
 fn owners() -> Vec<Row> {
     vec![
         row(
-            "the owner that means: leave it",
+            "the invalid owner 4294967295",
             |_| owned(b"\x80\0\0\0\xff\xff\xff\xff", b"0000000\0"),
             Refused("x: owner 4294967295 is not an id"),
         ),
         row(
-            "the group that means: leave it",
+            "the invalid group 4294967295",
             |_| owned(b"0000000\0", b"\x80\0\0\0\xff\xff\xff\xff"),
             Refused("x: owner 4294967295 is not an id"),
         ),
-        row("an owner below zero", |_| owned(&[0xff; 8], b"0000000\0"), Refused("x: owner makes no sense")),
+        row("a negative owner", |_| owned(&[0xff; 8], b"0000000\0"), Refused("x: owner makes no sense")),
         row(
             "an owner with a sign",
             |_| owned(b"-000001\0", b"0000000\0"),
@@ -132,32 +140,32 @@ fn owners() -> Vec<Row> {
             Refused("x: owner makes no sense"),
         ),
         row(
-            "PAX's owner is a name",
+            "a name as owner in PAX",
             |_| TarForge::new().pax("uid", "root").file("x", "").end(),
             Refused("uid=\"root\" makes no sense"),
         ),
         row(
-            "PAX's owner is below zero",
+            "a negative owner in PAX",
             |_| TarForge::new().pax("uid", "-1").file("x", "").end(),
             Refused("uid=\"-1\""),
         ),
         row(
-            "PAX's group wraps to 0",
+            "a group in PAX that wraps to 0",
             |_| TarForge::new().pax("gid", "4294967296").file("x", "").end(),
             Refused("gid=\"4294967296\" makes no sense"),
         ),
         row(
-            "PAX's owner means: leave it",
+            "the invalid owner 4294967295 in PAX",
             |_| TarForge::new().pax("uid", "4294967295").file("x", "").end(),
             Refused("x: owner 4294967295 is not an id"),
         ),
         row(
-            "PAX's owner is empty",
+            "an empty owner in PAX",
             |_| TarForge::new().pax("uid", "").file("x", "").end(),
             Refused("uid=\"\" makes no sense"),
         ),
         row(
-            "PAX's owner is hexadecimal",
+            "a hexadecimal owner in PAX",
             |_| TarForge::new().pax("uid", "0x0").file("x", "").end(),
             Refused("uid=\"0x0\""),
         ),
@@ -175,7 +183,7 @@ fn modes_and_times() -> Vec<Row> {
             Made(|root| meta(root, "x").is_some_and(|m| m.mode() == 0o100_644)),
         ),
         row(
-            "a mode that is no number",
+            "a mode that is not a number",
             |_| TarForge::new().header(Header::new(b'0', "x").field(100, b"rwxrwxrw")).end(),
             Refused("x: mode makes no sense"),
         ),
@@ -185,12 +193,12 @@ fn modes_and_times() -> Vec<Row> {
             Refused("x: mode makes no sense"),
         ),
         row(
-            "a directory nobody may enter, and a file in it",
+            "a directory of mode 0 with a file",
             |_| TarForge::new().header(Header::new(b'5', "d/").mode(0)).file("d/x", "pwn\n").end(),
             Made(|root| meta(root, "d").is_some_and(|m| m.mode() == 0o40_000)),
         ),
         row(
-            "a directory twice has its last mode",
+            "a directory twice gets its last mode",
             |_| {
                 let dir = |mode| Header::new(b'5', "d/").mode(mode);
                 TarForge::new().header(dir(0o777)).file("d/x", "").header(dir(0o700)).end()
@@ -198,14 +206,14 @@ fn modes_and_times() -> Vec<Row> {
             Made(|root| meta(root, "d").is_some_and(|m| m.mode() == 0o40_700)),
         ),
         row(
-            "a directory made again has its last mode",
+            "a replaced directory gets its last mode",
             |_| {
                 let dir = |mode| Header::new(b'5', "d/").mode(mode);
                 TarForge::new().header(dir(0o777)).file("d", "").header(dir(0o700)).end()
             },
             Made(|root| meta(root, "d").is_some_and(|m| m.mode() == 0o40_700)),
         ),
-        row("a time that is no number", timed("now"), Refused("mtime=\"now\" makes no sense")),
+        row("a time that is not a number", timed("now"), Refused("mtime=\"now\" makes no sense")),
         row("a time that is not finite", timed("inf"), Refused("mtime=\"inf\" makes no sense")),
         row("a time with an exponent", timed("1e9"), Refused("mtime=\"1e9\" makes no sense")),
         row(
@@ -223,14 +231,14 @@ fn modes_and_times() -> Vec<Row> {
             },
             Made(|root| meta(root, "x").is_some_and(|m| m.mtime_nsec() == 777_777_777)),
         ),
-        row("a time before all times", timed("-9223372036854775807"), Made(|root| meta(root, "x").is_some())),
+        row("the smallest time", timed("-9223372036854775807"), Made(|root| meta(root, "x").is_some())),
         row(
-            "a time after all times",
+            "the largest time",
             timed("9223372036854775807.999999999"),
             Made(|root| meta(root, "x").is_some()),
         ),
         row(
-            "a header's time below zero",
+            "a negative time in the header",
             |_| TarForge::new().header(Header::new(b'0', "x").field(136, &[0xff; 12])).end(),
             Made(|root| meta(root, "x").is_some_and(|m| m.mtime() == -1)),
         ),
