@@ -83,7 +83,8 @@ class Growth(NamedTuple):
         return max(0, many.memory - few.memory) / (self.many_entries - self.few_entries)
 
 
-# Ten times the entries may take 11 times as long. Memory may grow a little with the entries, but not with their content.
+# Ten times the entries may take 11 times as long. Memory may grow a little with the entries, but
+# not with their content.
 TIME, BYTES, PEAK = 11, 100, 64 * MIB
 
 

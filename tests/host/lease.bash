@@ -1,23 +1,26 @@
-# Leases: the directories that a run takes on the host, as files and as cgroups. Sourced by the scripts that take them.
+# Leases: temporary directories and cgroups of a test run, which are removed even after the run is
+# killed. To be sourced.
 #
-# All are called ckpt-tools-run.*, and the run holds a flock(2) lock on each of them. The kernel drops a lock when its
-# process dies, so a directory of that name without a lock belongs to a run that was killed, and the next run removes it.
-# A PID in the name would prove less: PIDs are reused, and other PID namespaces have others.
+# Their names are ckpt-tools-run.*, and the run holds a flock(2) lock on each of them. The kernel
+# releases a lock when its process ends, so a directory of that name without a lock belongs to a run
+# that was killed, and the next run removes it. A PID in the name would not suffice: PIDs are
+# reused, and each PID namespace has its own.
 
 lease_name=ckpt-tools-run
-leases=()       # file descriptors of the locks
-leased=()       # directories for files
+leases=()         # file descriptors of the locks
+leased=()         # temporary directories
 leased_cgroups=()
-lease_enabled=() # controllers that this run enabled for the children of the version 2 root
+lease_enabled=()  # controllers that this run enabled for the children of the version 2 root
 
 lease_error() {
     echo "${0##*/}: error: $*" >&2
     return 1
 }
 
-# lease_begin: removes what killed runs left. Until lease_end, no other run may take or remove a lease.
+# lease_begin: removes leases of killed runs. Until lease_end, other runs cannot take or remove
+# leases.
 lease_begin() {
-    # The directory itself is locked, since a lock file would be left behind.
+    # Locks the directory itself, because a lock file would remain.
     exec {lease_mutex}</var/tmp
     flock -w 300 "$lease_mutex" || lease_error "/var/tmp: another run has held its lock for five minutes"
     lease_sweep
@@ -27,7 +30,7 @@ lease_end() {
     exec {lease_mutex}<&-
 }
 
-# lease_lock DIR: marks DIR as in use as long as this process lives.
+# lease_lock DIR: locks DIR until this process ends.
 lease_lock() {
     local fd
     exec {fd}<"$1"
@@ -35,23 +38,23 @@ lease_lock() {
     leases+=("$fd")
 }
 
-# lease_dir: creates a directory for files in /var/tmp, $leased_dir.
+# lease_dir: creates a temporary directory in /var/tmp and sets $leased_dir.
 lease_dir() {
     leased_dir=$(mktemp -d "/var/tmp/$lease_name.XXXXXX")
     leased+=("$leased_dir")
     lease_lock "$leased_dir"
 }
 
-# lease_run CMD [ARG]...: replaces this subshell by CMD, which dies with the shell that has the leases and does not inherit
-# their locks: a survivor would keep them locked.
+# lease_run CMD [ARG]...: replaces this subshell by CMD, which is killed when the shell with the
+# leases ends. CMD does not inherit the locks: a surviving process would keep them.
 lease_run() {
     local fd
     for fd in "${leases[@]}"; do exec {fd}<&-; done
-    # A command in the background would ignore these two.
+    # The shell ignores these two signals for commands in the background.
     exec env --default-signal=INT,QUIT setpriv --pdeathsig KILL "$@"
 }
 
-# lease_return: removes everything that this process has taken. Safe to call more than once.
+# lease_return: removes all leases of this process. Safe to call more than once.
 lease_return() {
     local status=0
     if [ ${#leased_cgroups[@]} -gt 0 ]; then
@@ -66,7 +69,7 @@ lease_return() {
     return $status
 }
 
-# lease_is_free DIR: whether no process holds DIR's lock.
+# lease_is_free DIR: succeeds if no process holds the lock of DIR.
 lease_is_free() {
     local fd status=0
     { exec {fd}<"$1"; } 2>/dev/null || return
@@ -75,7 +78,7 @@ lease_is_free() {
     return $status
 }
 
-# lease_sweep: removes the leases of runs that were killed, after ending what is left of their processes.
+# lease_sweep: removes the leases of killed runs, and kills their remaining processes.
 lease_sweep() {
     local dir stale=()
     while read -r dir; do
@@ -87,7 +90,7 @@ lease_sweep() {
     done
 }
 
-# cgroup_mounts: MOUNTPOINT ROOT TYPE OPTIONS of each cgroup hierarchy below /sys/fs/cgroup.
+# cgroup_mounts: prints MOUNTPOINT ROOT TYPE OPTIONS of each cgroup hierarchy below /sys/fs/cgroup.
 cgroup_mounts() {
     awk '$5 ~ "^/sys/fs/cgroup(/|$)" {
         for (i = 7; $i != "-"; i++);
@@ -95,12 +98,13 @@ cgroup_mounts() {
     }' /proc/self/mountinfo
 }
 
-# own_cgroup MOUNTPOINT ROOT OPTIONS: the directory of this process's cgroup in a version 1 hierarchy.
+# own_cgroup MOUNTPOINT ROOT OPTIONS: prints the directory of this process's cgroup in a version 1
+# hierarchy.
 own_cgroup() {
     local mount=$1 root=${2%/} options=$3 controllers path
     while IFS=: read -r _ controllers path; do
         [[ -n $controllers && ,$options, == *,${controllers%%,*},* ]] || continue
-        # Outside the mounted part, the part itself is the best there is.
+        # If the cgroup is outside of the mounted part, uses the root of the mount instead.
         [[ $path/ == "$root"/* && -d $mount${path#"$root"} ]] || path=$root
         path=$mount${path#"$root"}
         echo "${path%/}"
@@ -109,10 +113,11 @@ own_cgroup() {
     echo "$mount"
 }
 
-# lease_cgroups NAME: creates a cgroup called NAME in each hierarchy, and lists them in $leased_cgroups.
+# lease_cgroups NAME: creates a cgroup NAME in each hierarchy, and adds them to $leased_cgroups.
 #
-# In version 1 they are below the cgroup of this process, whose limits stay in force. In version 2 they are at the root of
-# the mount: elsewhere a cgroup cannot have both processes and controllers for its children.
+# In version 1, they are below the cgroup of this process, so that its limits apply. In version 2,
+# they are at the root of the mount: only the root can have both processes and controllers for its
+# children.
 lease_cgroups() {
     local mount root type options parent dir file why
     while read -r mount root type options; do
@@ -127,7 +132,7 @@ hint: in a container, make cgroups writable: docker run --privileged --cgroupns 
         fi
         leased_cgroups+=("$dir")
         lease_lock "$dir" || return
-        # A new version 1 cpuset is empty and takes no process.
+        # A new version 1 cpuset has no CPUs and rejects processes.
         for file in cpuset.mems cpuset.cpus; do
             if [ "$type" = cgroup ] && [ -e "$dir/$file" ]; then cat "$parent/$file" >"$dir/$file"; fi
         done
@@ -137,7 +142,7 @@ hint: in a container, make cgroups writable: docker run --privileged --cgroupns 
 hint: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 }
 
-# cgroups_enable: lets the cgroups at the root of version 2 use all controllers.
+# cgroups_enable: enables all controllers for the children of the version 2 root.
 cgroups_enable() {
     local root=/sys/fs/cgroup controller
     for controller in $(<$root/cgroup.controllers); do
@@ -150,7 +155,8 @@ cgroups_enable() {
     done
 }
 
-# cgroups_disable: takes back what cgroups_enable did, unless another run is using it.
+# cgroups_disable: disables the controllers that cgroups_enable has enabled, unless another run uses
+# them.
 cgroups_disable() {
     local controller
     if compgen -G "/sys/fs/cgroup/$lease_name.*" >/dev/null; then return; fi
@@ -159,25 +165,28 @@ cgroups_disable() {
     done
 }
 
-# cgroups_remove CGROUP...: kills the processes in these cgroups and removes them with everything below.
+# cgroups_remove CGROUP...: kills the processes in these cgroups, and removes the cgroups and their
+# children.
 cgroups_remove() {
     local dir left
     for _ in {1..100}; do
         left=''
-        # A frozen process dies only when it is thawed, so the freezer must not be left for later.
+        # A frozen process ends only after it is thawed, so all hierarchies, including the freezer,
+        # are handled each time.
         for dir; do cgroup_kill "$dir"; done
         for dir; do
             find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true
             if [ -d "$dir" ]; then left+=" $dir"; fi
         done
         [ -n "$left" ] || return 0
-        # Killed processes need a moment to leave.
+        # A cgroup is busy until its killed processes have ended.
         sleep 0.1
     done
     lease_error "cannot remove these cgroups:$left; their processes: $(for dir in $left; do find "$dir" -name cgroup.procs -exec cat {} +; done | sort -un | paste -sd' ')"
 }
 
-# cgroup_kill CGROUP: kills all processes in CGROUP and below. Those of other PID namespaces are listed as 0.
+# cgroup_kill CGROUP: kills all processes in CGROUP and below. The kernel lists processes of other
+# PID namespaces as 0.
 cgroup_kill() {
     local file pid
     while read -r file; do

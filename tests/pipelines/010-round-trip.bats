@@ -1,4 +1,4 @@
-# One running container to one file, and back to life in another bundle.
+# A running container is packed into one file and restored from it in another bundle.
 
 load helpers
 
@@ -22,7 +22,7 @@ teardown() {
 
 # bats test_tags=vm
 @test "crun: a container on an overlay with volume and shared memory goes through the README pipeline" {
-    # Some machines mount cgroups in a way crun refuses; that is known before anything of ours has run.
+    # crun does not support some cgroup setups. This checks crun alone, before the tools run.
     mkdir probe && cd probe && crun spec
     jq --arg root "$image" '.root.path = $root | .process.args = ["true"] | .process.terminal = false' config.json >new
     mv new config.json
@@ -32,7 +32,7 @@ teardown() {
     round_trip crun
 }
 
-@test "/dev/shm as a tmpfs of the container travels in the CRIU images" {
+@test "a /dev/shm that is a tmpfs of the container is in the CRIU images" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -49,7 +49,7 @@ teardown() {
     [ "$(runc exec web cat /dev/shm/file)" = 'in shared memory' ]
 }
 
-@test "every stage works alone on files, and gives what it gives in the pipe" {
+@test "each stage works alone on files, with the same result as in the pipe" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -76,7 +76,7 @@ teardown() {
     same_tree "$here/data" "$there/data"
 }
 
-@test "tar, jq and zstd read the archive as they read podman's" {
+@test "tar, jq and zstd read the archive like one of podman's" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web

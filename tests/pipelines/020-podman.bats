@@ -1,4 +1,5 @@
-# podman as the peer: it imports an archive of a container it never saw, and its own exports come back without it.
+# podman imports an archive of a runc container, and runc restores an archive that podman has
+# exported.
 
 # bats file_tags=vm
 
@@ -25,7 +26,8 @@ inside() {
     podman_ exec web sh -c "$1"
 }
 
-# What /app/count did, as seen in the restored container. One command: podman starts slowly under emulation.
+# Prints the changes of /app/count in the restored container. One command, because podman starts
+# slowly under emulation.
 everything='
     cat /app/settings /app/replaced-dir /app/replaced-file/x /app/second /app/untouched
     stat -c "%a %n" /app/private /data
@@ -48,15 +50,15 @@ in shared memory
 in a tmpfs
 ls: /app/deleted: No such file or directory'
 
-@test "podman imports the archive of a runc container it never saw, files, volume and shared memory" {
+@test "podman imports an archive of a runc container with files, volume and shared memory" {
     shared_memory "$here/shm"
-    # dd waits for a reader, with 16 MiB of zeros in its memory: a hole of the archive.
+    # dd waits for a reader. Its buffer of 16 MiB of zeros becomes a hole in the archive.
     make_bundle "$here" "$bind_shm | .process.args = [\"/bin/sh\", \"-c\", \"
         mkfifo /tmp/zeros; exec 3<>/tmp/zeros; dd if=/dev/zero bs=16M >&3 2>/dev/null & exec 3>&-; exec /app/count\"]"
     start runc "$here" web
     checkpoint runc "$here" web
     before=$(counted "$here/rootfs")
-    # Large enough for its member to begin at a whole page of the archive.
+    # The member is large enough that ckpt-pack aligns its start to a page.
     { echo 'here begins the large file' && head -c 2000000 /dev/urandom; } >"$here/data/large"
     sum=$(sha256sum <"$here/data/large")
     {
@@ -81,8 +83,8 @@ ls: /app/deleted: No such file or directory'
     [ "$(counter)" -gt "$first" ]
 }
 
-@test "plain runc restores what podman exported" {
-    # Not /app/count: podman cannot export a container that replaced a file by a directory.
+@test "runc restores a container that podman has exported" {
+    # Not /app/count: podman cannot export a container that has replaced a file by a directory.
     podman_ run -d --name web --network none -v data:/data --tmpfs /scratch localhost/image /bin/sh -c '
         echo linked > /app/first; ln /app/first /app/second; rm /app/deleted; chmod 700 /app/private
         echo "in the volume" > /data/file; echo "in shared memory" > /dev/shm/file; echo "in a tmpfs" > /scratch/file
@@ -97,14 +99,15 @@ ls: /app/deleted: No such file or directory'
     shared_memory "$there/shm"
     mkdir "$there/data"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
-    # Files that podman makes for every container and does not archive.
+    # podman creates these files for every container, and does not archive them.
     touch "$there"/{hosts,hostname,containerenv}
-    # CRIU checks the mode of the root directory, which podman's archive does not tell: its layers have 0555.
+    # CRIU checks the mode of the root directory, which is not in podman's archive. podman's layers
+    # have 0555.
     chmod 0555 "$there/rootfs"
     spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
         -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" \
         -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
-    # conmon's pipes were its standard output and error, so pipes they must be again.
+    # Standard output and error were pipes of conmon, so CRIU needs pipes to restore them.
     mkfifo out
     cat out >output &
     runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \

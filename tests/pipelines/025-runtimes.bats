@@ -1,4 +1,4 @@
-# Containers that another runtime restores, and containers with a user namespace.
+# Containers that another runtime has checkpointed, and containers with a user namespace.
 
 load helpers
 load podman
@@ -18,14 +18,15 @@ teardown() {
     teardown_containers
 }
 
-# through_a_pipe BUNDLE: runc restores podman's container, whose standard output and error were pipes of conmon.
+# through_a_pipe BUNDLE: runc restores podman's container, whose standard output and error were
+# pipes of conmon.
 through_a_pipe() {
     mkfifo out
     cat out >output &
     runc restore -d --bundle "$1" --image-path "$1/checkpoint" --work-path "$1" web </dev/null >out 2>&1
 }
 
-@test "podman with crun to runc: ckpt-unpack names crun's images, and converts them" {
+@test "podman with crun to runc: ckpt-unpack reports crun's images and converts them" {
     podman_ --runtime crun run -d --name web --network none localhost/image /bin/sh -c '
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1
@@ -34,7 +35,7 @@ through_a_pipe() {
 
     overlay "$there"
     shared_memory "$there/shm"
-    # The mode that podman gives the root directory of an image, which CRIU checks.
+    # podman sets this mode on the root directory of an image, and CRIU checks it.
     chmod 0555 "$there/rootfs"
     run -0 --separate-stderr ckpt-unpack --bundle "$there/as-it-is" web.ckpt
     [[ $stderr == *'crun made the images and runc cannot restore them'*'--runtime runc'* ]]
@@ -53,15 +54,15 @@ through_a_pipe() {
     through_a_pipe "$there/bundle" || { cat output; grep Error "$there/bundle/restore.log"; false; }
     counted_past "$there/rootfs/tmp/counter" "$before"
 
-    # What another runtime made is recorded when it is packed again.
+    # Packing again records that another runtime has created the images.
     rootfs-diff create --members --from "$image" --to "$image" |
         ckpt-pack --bundle "$there/as-it-is" --member devshm-checkpoint.tar="$there/as-it-is/devshm-checkpoint.tar" \
             -o again.ckpt -
     ckpt-unpack --show --json again.ckpt | jq -e '.. | objects | select(.runtime? == "crun")'
 }
 
-@test "a container with a user namespace restores from its bundle, which other users cannot read" {
-    # The owner of everything is the container's root, and CRIU reads the images as that user.
+@test "a container with a user namespace is restored from a bundle that other users cannot read" {
+    # The container's root owns all files, and CRIU reads the images as that user.
     cp -a "$image" mapped
     chown -R 100000:100000 mapped
     # The container's root must be able to enter the directories above its root file system.
@@ -83,7 +84,7 @@ through_a_pipe() {
 
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" web.ckpt
     for path in bundle bundle/checkpoint bundle/checkpoint/core-1.img bundle/spec.dump; do
-        # The container's root is in the group; nobody else may read, and nobody may write.
+        # The group is that of the container's root. Only it can read, and nobody can write.
         case $(stat -c '%a %u' "$there/$path") in *[0-7][0145]0\ 0) ;; *) stat "$there/$path" && false ;; esac
     done
     spec-gen --restore --rootfs "$there/rootfs" <"$there/bundle/spec.dump" >"$there/bundle/config.json"

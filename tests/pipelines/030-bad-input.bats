@@ -1,10 +1,10 @@
-# Bad input: a clear message, exit status 1 or 2, and nothing under the final name.
+# Bad input causes a clear message and exit status 1 or 2, and no output under the final name.
 
 load helpers
 
 setup_file() {
     build_image
-    # One good archive, made by hand from a CRIU-like image directory, for all tests to spoil.
+    # A valid archive without real CRIU images. The tests modify copies of it.
     export good=$BATS_FILE_TMPDIR/good.ckpt bundle=$BATS_FILE_TMPDIR/bundle
     mkdir -p "$bundle/checkpoint" "$BATS_FILE_TMPDIR/data"
     (cd "$bundle" && runc spec)
@@ -22,12 +22,13 @@ setup_file() {
 }
 
 setup() {
-    # A directory of its own: bats keeps files in the one above.
+    # A separate directory, because bats writes files to BATS_TEST_TMPDIR.
     mkdir "$BATS_TEST_TMPDIR/work"
     cd "$BATS_TEST_TMPDIR/work"
 }
 
-# refused STATUS PATTERN COMMAND...: COMMAND ends with this status and says something that matches PATTERN.
+# refused STATUS PATTERN COMMAND...: succeeds if COMMAND exits with STATUS and prints a message that
+# matches PATTERN.
 refused() {
     local expected=$1 pattern=$2
     shift 2
@@ -37,7 +38,7 @@ refused() {
     grep -Eq "$pattern" <<<"$stderr"
 }
 
-# Nothing but what was there before: no bundle, no archive, no leftover with a temporary name.
+# Succeeds if no file was created: no bundle, no archive, no temporary file.
 assert_nothing_written() {
     [ -z "$(find . -mindepth 1 ! -name '*.in')" ]
 }
@@ -66,7 +67,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-pack: a member nobody knows" {
+@test "ckpt-pack: an unknown member" {
     mkdir m.in
     echo x >m.in/surprise
     tar -C m.in -cf members.in surprise
@@ -81,7 +82,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-pack: an old archive stays when packing fails" {
+@test "ckpt-pack: a failure leaves the previous archive unchanged" {
     echo precious >web.ckpt
     refused 1 '^ckpt-pack: error: ' ckpt-pack --bundle nowhere --ignore-rootfs -o web.ckpt
     [ "$(cat web.ckpt)" = precious ]
@@ -100,24 +101,25 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: an archive cut off at any of 40 places" {
+@test "ckpt-unpack: an archive truncated at any of 40 positions" {
     size=$(stat -c %s "$good")
     for part in {1..40}; do
-        # From the first header to the last content; only the closing zero blocks are spared.
+        # The positions are between the first header and the last content, before the end-of-archive
+        # blocks.
         head -c $((part * (size - 10240) / 40)) "$good" >cut.in
         refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <cut.in
         assert_nothing_written
     done
 }
 
-@test "ckpt-unpack: a zstd archive cut off in the last frame" {
+@test "ckpt-unpack: a zstd archive truncated in the last frame" {
     zstd -q -c "$good" >whole.in
     head -c -20 whole.in >cut.in
     refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <cut.in
     assert_nothing_written
 }
 
-@test "ckpt-unpack: a member nobody knows" {
+@test "ckpt-unpack: an unknown member" {
     mkdir m.in
     tar -C m.in -xf "$good"
     echo x >m.in/surprise
@@ -127,7 +129,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: names that lead out of the bundle" {
+@test "ckpt-unpack: member names that lead out of the bundle" {
     mkdir m.in
     tar -C m.in -xf "$good"
     for name in ../escape checkpoint/../../escape /escape; do
@@ -140,7 +142,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: the bundle holds another checkpoint" {
+@test "ckpt-unpack: the bundle already has another checkpoint" {
     mkdir -p web/checkpoint
     echo mine >web/config.dump
     refused 1 '^ckpt-unpack: error: .*web' ckpt-unpack --bundle web <"$good"
@@ -148,7 +150,7 @@ assert_nothing_written() {
     [ "$(ls -A web web/checkpoint)" = $'web:\ncheckpoint\nconfig.dump\n\nweb/checkpoint:' ]
 }
 
-@test "ckpt-unpack: a bundle that was there keeps what it had when the archive is bad" {
+@test "ckpt-unpack: a bad archive leaves an existing bundle unchanged" {
     mkdir web
     echo mine >web/file
     head -c 250000 "$good" >cut.in
@@ -164,7 +166,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "rootfs-diff: create without a place for the deletions" {
+@test "rootfs-diff: create without an output for the deletions" {
     refused 2 'deleted' rootfs-diff create --from "$image" --to "$image" -o diff.tar
     assert_nothing_written
 }
@@ -186,7 +188,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-# A tool that waits for a person, or writes an archive on a screen, was called by mistake.
+# Reading from or writing an archive to a terminal is a mistake of the user.
 @test "standard input is a terminal" {
     for command in 'ckpt-unpack --bundle web' 'ckpt-unpack --list' "ckpt-pack --bundle $bundle -" \
         'vol-archive extract .' "rootfs-diff apply --members --rootfs ." 'netstatus save' 'spec-gen'; do

@@ -1,4 +1,4 @@
-# A pipe loses exit statuses; the member streams carry what would be lost.
+# A pipe ignores the exit status of producers, so member streams record failures.
 
 load helpers
 
@@ -7,7 +7,8 @@ setup_file() {
     export bundle=$BATS_FILE_TMPDIR/bundle volume=$BATS_FILE_TMPDIR/volume changed=$BATS_FILE_TMPDIR/changed
     mkdir -p "$bundle/checkpoint" "$volume"
     (cd "$bundle" && runc spec)
-    # ckpt-pack misses a stream only where something announces it: here the container's own configuration.
+    # ckpt-pack detects a missing stream only if it expects one, in this case because of the
+    # container's configuration.
     echo '{"id": "web", "name": "web", "runtime": "runc", "namedVolumes": [{"volumeName": "data", "dest": "/data"}]}' \
         >"$bundle/config.dump"
     echo inventory >"$bundle/checkpoint/inventory.img"
@@ -25,11 +26,11 @@ diff_members() {
     rootfs-diff create --members --from "$image" --to "$changed"
 }
 
-@test "a producer killed in mid-stream: ckpt-pack fails and writes nothing" {
+@test "a producer killed in the middle of its stream: ckpt-pack fails and writes nothing" {
     mkfifo pipe
     { diff_members; vol-archive create --members data="$volume"; } >whole
     for bytes in 1000000 2000000 4000000; do
-        # It has written so much when it dies, with the pipe still open.
+        # The producer dies after this many bytes, while the pipe stays open.
         bash -c "head -c $bytes whole; kill -9 \$\$" >pipe &
         run --separate-stderr ckpt-pack --bundle "$bundle" -o web.ckpt - <pipe
         printf '%s\n' "$stderr"
@@ -39,7 +40,7 @@ diff_members() {
 }
 
 @test "a real producer killed while it writes" {
-    # Data, not a hole, so that writing it takes a while; the reader is slow besides.
+    # Data instead of a hole, so that writing takes time. The reader is also slow.
     head -c 200M /dev/zero | tr '\0' x >"$volume/big"
     run --separate-stderr bash -c '
         { rootfs-diff create --members --from "$image" --to "$changed"
@@ -54,10 +55,10 @@ diff_members() {
     [ ! -e web.ckpt ]
 }
 
-@test "a stream cut at any record: never an archive" {
+@test "a stream truncated at any record never becomes an archive" {
     { diff_members; vol-archive create --members data="$volume"; } >whole
     size=$(stat -c %s whole)
-    # Writers flush in blocks of 512 bytes, so that is where a stream ends when its writer dies.
+    # Writers flush in blocks of 512 bytes, so the stream of a killed writer ends at such a block.
     for cut in $(seq 0 512 $((size < 40000 ? size - 1024 : 40000))) $(seq 40448 262144 $((size - 1024))); do
         head -c "$cut" whole >cut
         run --separate-stderr ckpt-pack --bundle "$bundle" -o web.ckpt cut
@@ -66,7 +67,7 @@ diff_members() {
     done
 }
 
-@test "a first producer that dies does not swallow what the second one writes" {
+@test "a first producer that dies does not hide the stream of the second one" {
     diff_members >first
     for cut in 512 1024 2048 $(($(stat -c %s first) - 1536)); do
         {
@@ -79,7 +80,7 @@ diff_members() {
     done
 }
 
-@test "a producer that never starts is missed" {
+@test "a producer that never starts is reported as missing" {
     run --separate-stderr bash -c 'set -o pipefail
         { false; vol-archive create --members data="$volume"; } | ckpt-pack --bundle "$bundle" -o web.ckpt -'
     printf '%s\n' "$stderr"
@@ -88,7 +89,7 @@ diff_members() {
     [ ! -e web.ckpt ]
 }
 
-@test "a producer that fails before its first byte: ckpt-pack fails with its reason" {
+@test "a producer that fails before its first byte: ckpt-pack reports its error" {
     local group
     for group in "diff_members; vol-archive create --members data=/typo; vol-archive create --members x=\$volume" \
         "diff_members && vol-archive create --members data=/typo && netstatus save --members </dev/null"; do
@@ -102,7 +103,7 @@ diff_members() {
     done
 }
 
-@test "a producer that leaves no trace is missed if it was expected" {
+@test "a producer without any output is reported as missing with --expect" {
     run --separate-stderr bash -c '
         { rootfs-diff create --members --from "$image" --to "$changed"; vol-archive create --members data="$volume"; no-such-tool
         } | ckpt-pack --bundle "$bundle" --expect rootfs-diff,volume:data,network -o web.ckpt -'
@@ -112,7 +113,7 @@ diff_members() {
     [ ! -e web.ckpt ]
 }
 
-@test "a hand-made stream is accepted only when asked for" {
+@test "a hand-made stream is accepted only with --raw-members" {
     diff_members | tar -xf -
     (cd "$volume" && tar -cf "$BATS_TEST_TMPDIR/data.tar" .)
     mkdir volumes
@@ -125,7 +126,7 @@ diff_members() {
     tar -tf web.ckpt | grep -x rootfs-diff.tar
 }
 
-@test "a file that grows while it is read: named, complete, and status 3 all the way down the pipe" {
+@test "a file that grows while it is read is reported, and each tool exits with status 3" {
     # A slow reader gives the file time to grow between the two passes.
     head -c 20M /dev/zero >"$volume/growing"
     run --separate-stderr bash -c '
@@ -139,7 +140,7 @@ diff_members() {
     ckpt-unpack --verify <web.ckpt
 }
 
-@test "a reader that goes away ends a producer by SIGPIPE, silently" {
+@test "SIGPIPE ends a producer without a message" {
     run --separate-stderr bash -c 'set -o pipefail; vol-archive create "$volume" | head -c 100 >/dev/null'
     [ "$status" = 141 ]
     [ -z "$stderr" ]

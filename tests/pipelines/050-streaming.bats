@@ -1,4 +1,4 @@
-# Gigabytes pass through in little memory and are written once.
+# Gigabytes are packed and unpacked with little memory, and are written once.
 
 load helpers
 
@@ -7,7 +7,7 @@ setup_file() {
     mkdir -p "$source"/{bundle/checkpoint,data}
     (cd "$source/bundle" && runc spec)
     echo inventory >"$source/bundle/checkpoint/inventory.img"
-    # 2 GiB each, in data blocks of their own. Zeros that are written are no holes, but for an image of memory.
+    # 2 GiB each, with allocated blocks. Only of memory images ckpt-pack leaves out zero pages.
     yes memory | head -c $((2 << 30)) >"$source/bundle/checkpoint/pages-1.img"
     dd if=/dev/zero of="$source/data/file" bs=1M count=2048 status=none
 }
@@ -16,20 +16,21 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# peak FILE: the peak memory in KiB that /usr/bin/time wrote there.
+# peak FILE: prints the peak memory in KiB from a report of /usr/bin/time.
 peak() {
     sed -n 's/.*Maximum resident set size (kbytes): //p' "$1"
 }
 
-# written FILE: the file system blocks of 512 bytes a process wrote, by the same report.
+# written FILE: prints the number of 512-byte blocks that the process has written, from the same
+# report.
 written() {
     sed -n 's/.*File system outputs: //p' "$1"
 }
 
-@test "packing a 2 GiB image directory and a 2 GiB volume: memory below 64 MiB, nothing on disk but the output" {
+@test "packing 4 GiB takes less than 64 MiB of memory and no temporary files" {
     mkdir scratch
-    # The tools may write nowhere but into their output: every temporary directory they could use is on a file
-    # system with room for 1 MiB, and what it holds is looked at afterwards.
+    # The tools must not write temporary files: all temporary directories are on a file system of 1
+    # MiB, which must be empty afterwards.
     mount -t tmpfs -o size=1m tmpfs scratch
     export TMPDIR=$PWD/scratch
     time=(/usr/bin/time -v -o)
@@ -43,8 +44,8 @@ written() {
     [ "$size" -lt $(((4 << 30) + (1 << 20))) ]
     [ "$(peak vol.time)" -lt 65536 ]
     [ "$(peak pack.time)" -lt 65536 ]
-    # vol-archive writes into a pipe only; ckpt-pack writes each byte of the archive once.
-    # Of the kernel's own bookkeeping some may be charged to vol-archive, but no content is.
+    # vol-archive writes only to a pipe, and ckpt-pack writes each byte of the archive once. The
+    # kernel may account some metadata blocks to vol-archive.
     echo "written: $(written vol.time) blocks by vol-archive"
     [ "$(written vol.time)" -lt 2048 ]
     echo "written: $(written pack.time) blocks for $((size / 512))"
@@ -52,7 +53,7 @@ written() {
     [ "$(ls)" = $'pack.time\nscratch\nvol.time\nweb.ckpt' ]
 }
 
-@test "unpacking it: memory below 64 MiB, and every byte written once" {
+@test "unpacking 4 GiB takes less than 64 MiB of memory and writes each byte once" {
     vol-archive create --members data="$source/data" |
         ckpt-pack --bundle "$source/bundle" --ignore-rootfs - |
         /usr/bin/time -v -o unpack.time ckpt-unpack --bundle bundle --volume data=data

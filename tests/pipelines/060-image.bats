@@ -1,4 +1,5 @@
-# A checkpoint as an OCI image: podman loads ours and revives the container, and ours take apart podman's.
+# Checkpoints as OCI images: podman restores images of ckpt-pack, and ckpt-unpack unpacks images of
+# podman.
 
 load helpers
 load podman
@@ -18,7 +19,8 @@ teardown() {
     teardown_containers
 }
 
-# revived BEFORE: podman's container web counts on from BEFORE and has its files.
+# revived BEFORE: succeeds if podman's container web continues to count after BEFORE and has its
+# files.
 revived() {
     [ "$(counter)" -ge "$1" ]
     sleep 0.5
@@ -27,7 +29,7 @@ revived() {
     run ! podman_ exec web ls /app/deleted
 }
 
-@test "podman loads the image and revives the container" {
+@test "podman loads the image and restores the container" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -54,7 +56,7 @@ revived() {
     podman_ rmi -f localhost/web:2
 }
 
-@test "podman's checkpoint image is taken apart, and plain runc restores it" {
+@test "runc restores a container from podman's checkpoint image" {
     podman_ run -d --name web --network none -v data:/data localhost/image /bin/sh -c '
         echo changed > /app/new; echo "in the volume" > /data/file
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
@@ -70,7 +72,7 @@ revived() {
         ckpt-unpack --list "$form" >other
         diff listed other
     done
-    # From a pipe as well, which does not bring the blobs in the order they are needed.
+    # From a pipe, too, in which the blobs are not in the order of their use.
     for form in web.tar docker.tar; do
         cat "$form" | ckpt-unpack --list >other
         diff listed other
@@ -117,7 +119,7 @@ revived() {
     done
 }
 
-@test "of an image layout with several images, one is chosen by its name" {
+@test "an image of an image layout with several images is selected by its name" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web

@@ -1,4 +1,4 @@
-# skopeo as the courier of checkpoint images: what has gone through its hands revives.
+# Checkpoint images that skopeo has copied or converted can be restored.
 
 load helpers
 load podman
@@ -7,7 +7,7 @@ load archives
 setup_file() {
     build_image
     setup_podman
-    # One container for all: packed once as an image, with its network and its log.
+    # All tests use one container, which is packed once as an image, with its network and its log.
     export here=$BATS_FILE_TMPDIR/here
     make_bundle "$here"
     start runc "$here" web
@@ -43,7 +43,7 @@ skopeo_() {
     skopeo --insecure-policy --tmpdir "$BATS_TEST_TMPDIR" "$@"
 }
 
-# as_packed IMAGE: the image is read by us as the archive it was made as.
+# as_packed IMAGE: succeeds if ckpt-unpack reads the image as the archive that was packed.
 as_packed() {
     ckpt-unpack --verify "$1"
     rm -rf unpacked
@@ -53,14 +53,14 @@ as_packed() {
     grep -q 'before the dump' unpacked/ctr.log
 }
 
-# revives: podman's image localhost/web:1 becomes a running container.
+# revives: restores podman's image localhost/web:1 as a running container.
 revives() {
     podman_ container restore localhost/web:1
     [ "$(counter)" -ge "$before" ]
     [ "$(podman_ exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
 }
 
-@test "oci-archive to oci: to oci-archive, in every compression: the same archive, and podman revives it" {
+@test "oci-archive to oci: to oci-archive, in every compression: the same archive, which podman restores" {
     for format in none gzip zstd; do
         skopeo_ copy "oci-archive:$made/$format.tar" oci:layout:localhost/web:1
         as_packed layout
@@ -74,7 +74,7 @@ revives() {
     revives
 }
 
-@test "layers compressed anew, by gzip and by zstd: podman revives both" {
+@test "podman restores images whose layers were recompressed with gzip and zstd" {
     for format in gzip zstd; do
         skopeo_ copy --dest-compress-format $format --dest-compress "oci-archive:$made/none.tar" "oci:$format:localhost/web:1"
         skopeo_ copy "oci:$format:localhost/web:1" "oci-archive:$format.tar:localhost/web:1"
@@ -88,7 +88,7 @@ revives() {
     done
 }
 
-@test "dir: and docker-archive keep the content; annotations, by which podman knows a checkpoint, the latter has no place for" {
+@test "dir: and docker-archive: keep the content; docker-archive: loses the annotations that podman needs" {
     skopeo_ copy "oci-archive:$made/gzip.tar" dir:flat
     skopeo_ copy dir:flat oci-archive:back.tar:localhost/web:1
     as_packed back.tar
@@ -97,7 +97,7 @@ revives() {
     podman_ load -i docker.tar
     run podman_ container restore localhost/web:1
     [ "$status" != 0 ]
-    # What came out of it makes an image that podman knows again.
+    # Packing the unpacked archive creates an image with the annotations.
     podman_ rmi -f localhost/web:1
     pack_again unpacked --format oci --tag localhost/web:1 -o again.tar
     podman_ load -i again.tar

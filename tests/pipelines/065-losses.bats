@@ -1,6 +1,7 @@
-# What podman loses in its own round trip (podman 5.4.2) arrives in ours: one test for each loss, named after it, looking
-# at what the container sees after runc has restored it, and at what it sees after podman has imported the same archive.
-# The container is made, changed, packed and restored twice, once for the file. Losses of another kind are in 066.
+# The tools preserve the changes of files that podman 5.4.2 loses when it exports and imports a
+# container. Each test is named after one loss, and inspects a container that runc has restored, and
+# one that podman has restored from the same archive. setup_file creates, changes, packs and
+# restores the container twice. For losses of another kind see 066.
 
 load helpers
 load podman
@@ -16,7 +17,7 @@ setup_file() {
     start runc "$here" web
     change "$here/rootfs" "$here/data" "$here/shm"
     checkpoint runc "$here" web
-    # What an earlier export left in the bundle must not come back (L1).
+    # L1: files of an earlier export in the bundle must not be packed.
     echo stale >"$here/rootfs-diff.tar"
     echo '["/app/count"]' >"$here/deleted.files"
     {
@@ -27,7 +28,7 @@ setup_file() {
     overlay "$there"
     shared_memory "$there/shm"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <"$archive"
-    # Before it runs on: nothing at all is lost.
+    # Before the container continues, the trees are identical.
     same_tree "$here/rootfs" "$there/rootfs" >"$BATS_FILE_TMPDIR/differences" || true
     same_tree "$here/data" "$there/data" >>"$BATS_FILE_TMPDIR/differences" || true
     same_tree "$here/shm" "$there/shm" >>"$BATS_FILE_TMPDIR/differences" || true
@@ -49,7 +50,8 @@ teardown_file() {
     true
 }
 
-# both CHECK: runs the function CHECK in /fix of the container as runc has restored it, and as podman has.
+# both CHECK: runs the function CHECK in /fix of both containers, the one that runc and the one that
+# podman has restored.
 both() {
     local restored
     for restored in "$by_runc" "$by_podman"; do
@@ -58,7 +60,7 @@ both() {
     done
 }
 
-@test "nothing is lost: the tree that ckpt-unpack makes is the one that was packed, in everything" {
+@test "nothing is lost: the unpacked tree is identical to the packed one" {
     cat "$BATS_FILE_TMPDIR/differences"
     [ ! -s "$BATS_FILE_TMPDIR/differences" ]
 }
@@ -71,7 +73,7 @@ both() {
     both check
 }
 
-@test "L3, dir-recreate and dir-recreate-empty: a directory that was removed and made again keeps its new files only" {
+@test "L3, dir-recreate and dir-recreate-empty: a recreated directory has only its new files" {
     check() {
         [ "$(ls dir)" = new ]
         [ -d empty ]
@@ -93,8 +95,9 @@ both() {
     both check
 }
 
-@test "L4, hardlink-image-modified: a file of the image written by one of its names" {
-    # On an overlay without index=on a write parts the names of an inode; what counts is what the container had.
+@test "L4, hardlink-image-modified: a file of the image that was written by one of its names" {
+    # On an overlay without index=on, a write breaks the hard link. The container's view before the
+    # checkpoint counts.
     check() { [ "$(cat links/one links/two)" = "$(cat "$here"/rootfs/fix/links/{one,two})" ]; }
     both check
 }
@@ -128,7 +131,7 @@ both() {
     both check
 }
 
-@test "L7, replace-file-by-dir; and a symbolic link by one" {
+@test "L7, replace-file-by-dir, and a symbolic link replaced by a directory" {
     check() {
         [ "$(cat was-file/x)" = inside ]
         [ ! -L was-link ]
@@ -138,7 +141,7 @@ both() {
     both check
 }
 
-@test "L9, rootdir-mode: mode of the root directory, without which CRIU restores nothing" {
+@test "L9, rootdir-mode: mode of the root directory, which CRIU checks" {
     check() { [ "$(stat -c %a "$root/.")" = 751 ]; }
     both check
 }
@@ -174,7 +177,7 @@ both() {
     both check
 }
 
-@test "hardlink-new-to-image-file: it is one file still" {
+@test "hardlink-new-to-image-file: both names have the same inode" {
     check() {
         [ "$(stat -c '%h %i' links/new)" = "$(stat -c '%h %i' links/target)" ]
         [ "$(stat -c %h links/new)" = 2 ]
@@ -182,7 +185,7 @@ both() {
     both check
 }
 
-@test "acl-new: POSIX ACLs, of access and default" {
+@test "acl-new: POSIX access and default ACLs" {
     check() {
         getfacl -p new/acl | grep -x 'user:1000:rw-'
         getfacl -p new | grep -x 'default:user:1000:rwx'
@@ -201,7 +204,7 @@ both() {
     both check
 }
 
-@test "sparse: holes stay holes in the archive and on disk; podman itself writes the zeros out" {
+@test "sparse: holes are holes in the archive and on disk; podman writes zeros" {
     for place in "$by_runc" "$by_podman"; do
         cmp "$place/fix/new/sparse" "$here/rootfs/fix/new/sparse"
         for dir in data dev/shm; do
@@ -214,7 +217,7 @@ both() {
     [ "$(stat -c %s "$archive")" -lt 10000000 ]
 }
 
-@test "mtime-ns, mtime-dir and mtime-parent: times to the nanosecond, of directories too" {
+@test "mtime-ns, mtime-dir and mtime-parent: times of files and directories in nanoseconds" {
     check() {
         [[ $(stat -c %y new/time) = *.987654321* ]]
         for path in new/time times parent; do
@@ -224,11 +227,11 @@ both() {
     both check
 }
 
-@test "mtime-ns, before 1970: podman itself knows no such time" {
+@test "mtime-ns, before 1970: times that podman cannot represent" {
     [ "$(stat -c %Y "$by_runc/fix/new/old")" = "$(date -d '1960-01-02 03:04:05Z' +%s)" ]
 }
 
-@test "kept by podman, kept here: renamed and deeply deleted directories, /run, devices, FIFOs, odd names" {
+@test "changes that podman also keeps: renamed and deeply deleted directories, /run, devices, FIFOs, odd names" {
     check() {
         [ ! -e renamed ]
         [ "$(cat moved/deep/old)" = 'from the image' ]

@@ -1,5 +1,6 @@
-# What podman 5.4 loses not for its tar but for its procedure: the order of its steps, what it leaves out of an archive,
-# and what it does not look at. One test for each loss, named after it; where podman can import what we make, it does.
+# The tools preserve what podman 5.4 loses because of its procedure: because of the order of its
+# steps, or because it neither archives nor inspects something. Each test is named after one loss.
+# podman imports the archive if it can.
 
 load helpers
 load podman
@@ -19,7 +20,7 @@ teardown() {
     teardown_containers
 }
 
-# runc_restores ARCHIVE: into $there, as container web.
+# runc_restores ARCHIVE: restores ARCHIVE in $there as container web.
 runc_restores() {
     overlay "$there"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" "$1"
@@ -28,15 +29,16 @@ runc_restores() {
     restore runc "$there/bundle" web
 }
 
-# Beside its counting the container numbers the lines of a log, as fast as it can.
+# In addition to counting, the container writes numbered lines to a log, as fast as it can.
 busy='.process.args = ["/bin/sh", "-c", "i=0; (while :; do i=$((i + 1)); echo $i; done >>/app/log) & exec /app/count"]'
 
-# every_line_once LOG: lines 1, 2, 3 and so on, and the last may be in the making.
+# every_line_once LOG: succeeds if LOG has the lines 1, 2, 3 and so on. The last one may be
+# incomplete.
 every_line_once() {
     sed '$d' "$1" | awk '$1 != NR { print "line " NR " is " $1; exit 1 }'
 }
 
-@test "L2, rmfail: an archive that cannot be written costs nothing, the container comes back from its bundle" {
+@test "L2, rmfail: when the archive cannot be written, the container can be restored from its bundle" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -52,7 +54,7 @@ every_line_once() {
 
     restore runc "$here" web
     counted_past "$here/rootfs/tmp/counter" "$before"
-    # And the next attempt is whole.
+    # The next attempt succeeds.
     rm -r "$here/checkpoint"
     checkpoint runc "$here" web
     before=$(counted "$here/rootfs")
@@ -61,10 +63,11 @@ every_line_once() {
     [ "$(counter)" -ge "$before" ]
 }
 
-@test "L8, race: what a container changes while it is packed is named, and the status says it" {
+@test "L8, race: files that change while they are packed are reported, with status 3" {
     make_bundle "$here" "$busy"
     start runc "$here" web
-    # Comes first and takes its time: sizes are told before anything is read, so the log has grown when its turn comes.
+    # This file comes first and takes long to read. The size of the log is determined before, so the
+    # log has grown when it is read.
     head -c 64M /dev/zero >"$here/rootfs/app/big"
     checkpoint runc "$here" web --leave-running
     run --separate-stderr pack_here -o web.ckpt
@@ -73,7 +76,7 @@ every_line_once() {
     grep -q '^rootfs-diff: .*app/log' <<<"$stderr"
 }
 
-@test "L8, race: of a container that is paused while it is packed no line is lost and none comes twice" {
+@test "L8, race: a paused container loses no line and repeats none" {
     make_bundle "$here" "$busy"
     start runc "$here" web
     runc pause web
@@ -81,7 +84,7 @@ every_line_once() {
     before=$(counted "$here/rootfs")
     pack_here -o web.ckpt
     runc resume web
-    # It runs on as if nothing had been.
+    # The original container continues to run.
     counted_past "$here/rootfs/tmp/counter" $((before + 3))
     runc kill web KILL
     every_line_once "$here/rootfs/app/log"
@@ -97,11 +100,11 @@ every_line_once() {
     every_line_once "$(podman_ mount web)/app/log"
 }
 
-@test "fifo-socket: a socket is named, and one that a process listens on is there again" {
+@test "fifo-socket: sockets are reported, and one that a process listens on is restored" {
     make_bundle "$here" '.process.args = ["/bin/sh", "-c",
         "ln -s /app/socket /dev/log; syslogd -O /app/messages; exec /app/count"]'
     start runc "$here" web
-    # One that nobody listens on is an inode without a use, which no tar can hold.
+    # A socket that no process listens on is useless, and tar cannot represent it.
     perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])) or die $!' "$here/rootfs/app/stale"
     chmod 660 "$here/rootfs/app/socket"
     checkpoint runc "$here" web
@@ -122,7 +125,7 @@ every_line_once() {
     podman_ exec web grep 'after the import' /app/messages
 }
 
-@test "deleted-open: a file without a name, and what was written to it" {
+@test "deleted-open: an open file that was deleted, with its content" {
     make_bundle "$here" '.process.args = ["/bin/sh", "-c",
         "exec 5>/app/ghost 6</app/ghost; echo ghostly >&5; rm /app/ghost; exec /app/count"]'
     start runc "$here" web
@@ -135,7 +138,7 @@ every_line_once() {
     [ "$(cat "/proc/$(podman_ inspect --format '{{.State.Pid}}' web)/fd/6")" = ghostly ]
 }
 
-@test "volume-labels: a volume made beforehand keeps its labels and its driver's options, and has the content" {
+@test "volume-labels: an existing volume keeps its labels and driver options, and gets the content" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -149,7 +152,7 @@ every_line_once() {
     [ "$(podman_ volume inspect --format '{{.Labels.purpose}} {{.Options.o}}' data)" = 'test size=4m,nodev' ]
 }
 
-@test "volume-anon: an anonymous volume travels under its name, and is anonymous again" {
+@test "volume-anon: an anonymous volume keeps its name and stays anonymous" {
     podman_ run -d --name web --network none -v /anonymous localhost/image /bin/sh -c '
         echo content > /anonymous/file; chmod 1777 /anonymous
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
@@ -166,7 +169,7 @@ every_line_once() {
     [ "$(podman_ volume inspect --format '{{.Anonymous}}' "$volume")" = true ]
 }
 
-@test "volume-exists: what another volume holds is told, or removed when that is asked for" {
+@test "volume-exists: other files in an existing volume are reported, or removed with --replace" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -182,7 +185,7 @@ every_line_once() {
     same_tree "$here/data" other
 }
 
-@test "bind-content: the content of a bind mount travels as a volume, and one that leads nowhere is named before the start" {
+@test "bind-content: a bind mount is packed like a volume, and a missing source is reported before the start" {
     mkdir -p "$here/conf"
     echo 'from the host' >"$here/conf/file"
     mkdir "$image/conf"
@@ -208,7 +211,7 @@ every_line_once() {
     [ "$(podman_ exec web cat /conf/file)" = 'from the host' ]
 }
 
-@test "image restore: address, MAC and log history, which podman leaves in the image, come out of it and go in by --import" {
+@test "image restore: address, MAC and log, which podman ignores in an image, are restored with --import" {
     podman_ run -d --name web --network podman localhost/image /bin/sh -c '
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; echo tick $i; sleep 0.1; done'
     sleep 1
@@ -220,7 +223,7 @@ every_line_once() {
     ckpt-unpack --bundle bundle image.tar
     grep -q "$before" bundle/ctr.log
     ckpt-pack --bundle bundle --member rootfs-diff.tar=bundle/rootfs-diff.tar -o web.ckpt
-    # Another takes the next address meanwhile.
+    # Another container takes the next address meanwhile.
     podman_ run -d --name other --network podman localhost/image sleep 1000
     podman_ container restore --import web.ckpt
     [ "$(podman_ inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}}' web)" = "$address" ]

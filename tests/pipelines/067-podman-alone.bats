@@ -1,6 +1,6 @@
-# The other half of the table of losses in the README: what podman 5.4 loses when it exports a container and imports it
-# again, with none of our tools between. A podman that has learnt to keep something fails nothing here: its line says so,
-# and the table is to be corrected. Ours is in 065 and 066.
+# Reproduces podman's column in the README's table of losses: podman 5.4 exports and imports a
+# container without these tools. A newer podman that loses less does not fail these tests. The
+# output then shows which rows of the table to correct. For the tools' column see 065 and 066.
 
 load helpers
 load podman
@@ -16,7 +16,8 @@ teardown() {
     teardown_podman
 }
 
-# runs CHANGE: podman's container web, in whose root file system and volume CHANGE is made; its image counts and no more.
+# runs CHANGE: starts podman's container web, and runs CHANGE on its root file system and volume.
+# Its program only counts.
 runs() {
     podman_ run -d --name web --network none -v data:/data localhost/image /bin/sh -c \
         'i=0; while :; do i=$((i + 1)); echo $i 1<>/tmp/counter; sleep 0.1; done'
@@ -25,7 +26,7 @@ runs() {
     "$@"
 }
 
-# All that podman's export survives.
+# Makes all changes with which podman's export succeeds.
 most_changes() {
     local mode
     mode=$(stat -c %a "$root")
@@ -36,7 +37,7 @@ most_changes() {
     chmod "$mode" "$root"
 }
 
-# row WHAT CHECK...: one line of the table; CHECK succeeds in what podman has restored if it was kept.
+# row WHAT CHECK...: prints one row of the table. CHECK succeeds if podman has preserved the change.
 row() {
     local what=$1 kept=lost
     shift
@@ -53,14 +54,15 @@ is() {
     [ "$1" = "$2" ]
 }
 
-# says FILE TEXT, has FORMAT VALUE FILE: what a file holds, and what stat tells of it.
+# says FILE TEXT: succeeds if FILE has the content TEXT.
+# has FORMAT VALUE FILE: succeeds if stat prints VALUE for FORMAT.
 says() { is "$(cat "$1")" "$2"; }
 has() { is "$(stat -c "$1" "$3")" "$2"; }
 
 acl_is_kept() { getfacl -p new/acl | grep -x 'user:1000:rw-'; }
 link_is_kept() { [ new/link -ef links/target ] || [ links/new -ef links/target ]; }
 
-# table: what of most_changes is there.
+# table: prints which changes of most_changes are preserved.
 table() {
     rows=0 lost=0
     row 'a changed file whose path does not exist on the host' says file changed
@@ -81,9 +83,9 @@ table() {
     row "mode and owner of the volume's directory" has '%a %u:%g' '1777 1000:1001' "$volume"
 }
 
-@test "podman alone: what its export and import lose" {
+@test "podman alone: losses of its export and import" {
     runs most_changes
-    # Before, the container has it all.
+    # Before the checkpoint, the container has all changes.
     table 3>/dev/null
     [ "$lost" = 0 ]
     podman_ container checkpoint --export web.tar web
@@ -101,7 +103,7 @@ table() {
     esac
 }
 
-@test "podman alone: a file replaced by a directory, and there is no archive and no container" {
+@test "podman alone: a file replaced by a directory leaves neither an archive nor a container" {
     replaced() { rm "$root/fix/was-file" && mkdir "$root/fix/was-file" && echo inside >"$root/fix/was-file/x"; }
     runs replaced
     run podman_ container checkpoint --export web.tar web
@@ -109,7 +111,7 @@ table() {
     [ "$(podman_ inspect --format '{{.State.Running}}' web)" = false ]
 }
 
-@test "podman alone: another mode of the root directory, and the restore fails" {
+@test "podman alone: a changed mode of the root directory makes the restore fail" {
     closed() { chmod 0751 "$root"; }
     runs closed
     podman_ container checkpoint --export web.tar web

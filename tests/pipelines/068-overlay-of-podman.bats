@@ -1,5 +1,5 @@
-# The overlays that podman mounts, read while its containers run: rootfs-diff finds the layers itself, also those that podman
-# maps for a user namespace and unmounts again, and also by /proc/PID/root.
+# rootfs-diff finds the layers of podman's overlays while the containers run, by the mount point and
+# by /proc/PID/root, including layers that podman maps for a user namespace and unmounts again.
 
 load helpers
 load podman
@@ -7,7 +7,7 @@ load podman
 setup_file() {
     build_image
     setup_podman
-    # A second layer, which a container can delete from.
+    # A second layer with files that a container can delete.
     podman_ run --name second --network none localhost/image /bin/sh -c 'echo two >/etc/two; echo three >/etc/three'
     podman_ commit second localhost/two
 }
@@ -20,7 +20,7 @@ teardown() {
     teardown_podman
 }
 
-# changes IMAGE COMMAND OPTION...: runs COMMAND in a container of IMAGE; sets $rootfs and $pid.
+# changes IMAGE COMMAND OPTION...: runs COMMAND in a container of IMAGE, and sets $rootfs and $pid.
 changes() {
     local image=$1 command=$2
     shift 2
@@ -34,7 +34,8 @@ changes() {
     return 1
 }
 
-# lists_deletion PATH...: whether a diff by either path to the root file system has these and no other deletions.
+# lists_deletion PATH...: succeeds if diffs by both paths of the root file system have exactly these
+# deletions.
 lists_deletion() {
     local path
     for path in "$rootfs" "/proc/$pid/root"; do
@@ -62,12 +63,12 @@ lists_deletion() {
 @test "podman: a container of two layers, mapped for a user namespace" {
     changes localhost/two 'rm -r /app /etc/two; touch /etc/done' --uidmap 0:100000:65536 --gidmap 0:100000:65536
     lists_deletion /app /etc/two
-    # In the archive the owners are those of the container.
+    # The archive has the owners that the container sees.
     rootfs-diff create --rootfs "$rootfs" --deleted deleted --uidmap 0:100000:65536 --gidmap 0:100000:65536 >tar
     tar --numeric-owner -tvf tar | awk '$2 != "0/0" { print; bad = 1 } END { exit bad }'
 }
 
-@test "podman: a container of more layers than a page of mount options can name" {
+@test "podman: a container with so many layers that mount options exceed a page" {
     local n
     mkdir context
     echo text >context/file

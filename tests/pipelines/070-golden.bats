@@ -1,4 +1,5 @@
-# Archives that podman made: read by every verb, and packed again into an equivalent archive.
+# Archives that podman has created: each command reads them, and packing them again creates an
+# equivalent archive.
 
 load helpers
 load archives
@@ -15,7 +16,7 @@ setup() {
     done
 }
 
-@test "what is unpacked and packed again is equivalent: the same members with the same content" {
+@test "an archive that is unpacked and packed again has the same members with the same content" {
     for archive in "$data"/g*.tar.*; do
         case $archive in *image*) continue ;; esac
         echo "$archive"
@@ -26,7 +27,7 @@ setup() {
     done
 }
 
-@test "one image in its two forms is one archive, and what comes out of it packs to an image of the same content" {
+@test "an OCI and a docker image have the same archive, which packs to an image with the same content" {
     ckpt-unpack --bundle oci "$data/g22-image.oci.tar"
     ckpt-unpack --bundle docker "$data/g22-image.docker.tar.xz"
     diff <(cd oci && find . | sort) <(cd docker && find . | sort)
@@ -38,7 +39,7 @@ setup() {
     equivalent first.ckpt second.ckpt
 }
 
-@test "the three compressions of podman hold the same container" {
+@test "podman's three compressions contain the same container" {
     for archive in "$data"/g0[123]-basic*; do
         ckpt-unpack --list --json "$archive" | jq -r '.members[].name' | grep -v -e img >"$(basename "$archive").names"
     done

@@ -1,5 +1,5 @@
-# Kinds of containers, each checkpointed by podman: every verb reads the archive, it is packed again into an equivalent one,
-# and podman revives the container from that.
+# Different kinds of containers that podman has checkpointed: each command reads the archive,
+# packing it again creates an equivalent archive, and podman restores the container from that.
 
 load helpers
 load podman
@@ -21,10 +21,10 @@ teardown() {
     podman_ pod rm -fa -t0
 }
 
-# What all of them do in the end.
+# The last part of each container's command.
 count='i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; echo tick $i; sleep 0.1; done'
 
-# run_web OPTION... -- COMMAND: podman's container web, which does COMMAND and then counts.
+# run_web OPTION... -- COMMAND: starts podman's container web, which runs COMMAND and then counts.
 run_web() {
     local options=()
     while [ "$1" != -- ]; do
@@ -35,7 +35,8 @@ run_web() {
     sleep 1
 }
 
-# comes_back CHECKPOINT-OPTIONS [RESTORE-OPTION]...: through our tools.
+# comes_back CHECKPOINT-OPTIONS [RESTORE-OPTION]...: checkpoints, unpacks, packs and restores the
+# container.
 comes_back() {
     local options=$1
     shift
@@ -49,7 +50,7 @@ comes_back() {
     podman_ container restore --import ours.ckpt "$@"
 }
 
-# counts_on [NAME]: the revived container counts.
+# counts_on [NAME]: succeeds if the restored container counts.
 counts_on() {
     local name=${1:-web} first
     first=$(podman_ exec "$name" cat /tmp/counter)
@@ -61,7 +62,7 @@ counts_on() {
     run_web --network none -- 'exec 9>/tmp/lock; /usr/bin/flock -n 9;'
     comes_back --file-locks --file-locks
     counts_on
-    # The lock is held: nobody else gets it.
+    # The restored process holds the lock.
     run podman_ exec web /usr/bin/flock -n /tmp/lock true
     [ "$status" = 1 ]
 }
@@ -73,7 +74,7 @@ counts_on() {
     podman_ exec web sh -c 'ls -l /proc/1/fd/0' | grep pts
 }
 
-@test "several processes, joined by a pipe" {
+@test "several processes, connected by a pipe" {
     run_web --network none --hostname many --env GREETING=hello -- '
         mkdir /tmp/many; (while :; do echo $GREETING; sleep 0.1; done | while read -r x; do echo $x >/tmp/many/got; done) &'
     comes_back ''
@@ -93,7 +94,7 @@ counts_on() {
     done
 }
 
-@test "renamed, and revived under a new name" {
+@test "renamed, and restored under a new name" {
     run_web --network none -- ''
     podman_ rename web other
     podman_ rename other web2
@@ -115,7 +116,7 @@ counts_on() {
     ckpt-unpack --show ours.ckpt
 }
 
-@test "left running, in gzip, with zstd and plain; the first is revived beside it" {
+@test "left running, in gzip, with zstd and plain; the first is restored next to it" {
     run_web --network none -- ''
     for format in gzip zstd none; do
         podman_ container checkpoint --leave-running --export $format.ckpt --compress $format web
@@ -136,14 +137,14 @@ counts_on() {
     [ "$(podman_ exec web cat /proc/1/limits | awk '/open files/ { print $4 }')" = 100 ]
 }
 
-@test "namespaces of the host, and volumes below each other" {
+@test "namespaces of the host, and nested volumes" {
     run_web --network host --uts host -v outer:/data -v inner:/data/inner:ro -- 'echo x > /data/file;'
     comes_back ''
     counts_on
     [ "$(podman_ exec web cat /data/file)" = x ]
 }
 
-@test "without changes of the root file system, without volumes" {
+@test "without changes of the root file system and without volumes" {
     run_web --network none -v data:/data -- 'echo x > /data/file; echo x > /app/file;'
     podman_ container checkpoint --export podmans.ckpt --ignore-rootfs --ignore-volumes --leave-running web
     read_by_every_verb podmans.ckpt

@@ -1,5 +1,6 @@
-# Archives as CRI-O and containerd write them for the kubelet, put together here by tar and jq from a real dump, by what
-# their sources write: read by every verb, packed again, and revived by plain runc.
+# Archives of CRI-O and containerd. tar and jq build them from a real dump, in the format that the
+# sources of CRI-O and containerd write. Each command reads them, ckpt-pack packs them again, and
+# runc restores them.
 
 load helpers
 load archives
@@ -33,7 +34,7 @@ teardown() {
     teardown_containers
 }
 
-# crio_archive: as CRI-O (crutils and its checkpoint code) lays it out.
+# crio_archive: creates an archive in the format of CRI-O (its checkpoint code, and crutils).
 crio_archive() {
     cd archive
     rm layer.tar.gz
@@ -59,7 +60,8 @@ crio_archive() {
     cd ..
 }
 
-# containerd_archive: as containerd 2.1 and later lays it out: whiteouts in a compressed layer instead of deletions.
+# containerd_archive: creates an archive in the format of containerd 2.1: a compressed layer with
+# whiteouts.
 containerd_archive() {
     cd archive
     rm deleted.files
@@ -83,7 +85,7 @@ containerd_archive() {
     cd ..
 }
 
-# goes_round ARCHIVE: unpacked, packed again with the same members, and revived.
+# goes_round ARCHIVE: unpacks ARCHIVE, packs it again with the same members, and restores it.
 goes_round() {
     read_by_every_verb "$1"
     diff <(tar -tf "$1" | sed 's,/$,,' | sort) <(ckpt-unpack --list --json "$1" | jq -r '.members[].name' | sort)
@@ -123,7 +125,7 @@ goes_round() {
     done
 }
 
-@test "podman refuses what CRI-O wrote, and revives it when its image and its name are told" {
+@test "podman rejects an archive of CRI-O, and restores it with the flags for image and name" {
     crio_archive
     ckpt-unpack --bundle bundle crio.tar
     setup_podman

@@ -1,4 +1,5 @@
-# Interrupted at any point: no half archive, no half bundle, and a root file system that is touched only by a whole archive.
+# An interruption at any point leaves no partial archive and no partial bundle, and only a complete
+# archive changes a root file system.
 
 load helpers
 
@@ -22,7 +23,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# small_disk: a directory "small" with room for 20 MiB.
+# small_disk: mounts a file system of 20 MiB on the directory "small".
 small_disk() {
     mkdir small
     mount -t tmpfs -o size=20m tmpfs small
@@ -32,8 +33,8 @@ teardown() {
     umount small 2>/dev/null || true
 }
 
-# measured BEFORE COMMAND...: sets $length to the microseconds COMMAND takes, the shorter of two runs, each after BEFORE, and
-# seeds the moments below.
+# measured BEFORE COMMAND...: sets $length to the duration of COMMAND in microseconds, the shorter
+# of two runs, each after BEFORE. Also seeds the random delays of interrupted.
 measured() {
     local before=$1 n start took
     shift
@@ -50,8 +51,8 @@ measured() {
     echo "moments within $length us; INTERRUPTED_SEED=$seed repeats them"
 }
 
-# interrupted SIGNAL COMMAND...: sends SIGNAL at a random moment of the run, and sets $status. The command is gone when it
-# returns: what was at work in the kernel when the signal came ends first.
+# interrupted SIGNAL COMMAND...: runs COMMAND, sends it SIGNAL after a random delay, waits until its
+# system calls have ended, and sets $status.
 interrupted() {
     local moment=$(((RANDOM << 15 | RANDOM) % length)) signal=$1 pid
     shift
@@ -63,14 +64,14 @@ interrupted() {
     wait $pid || status=$?
 }
 
-@test "ckpt-pack killed at 50 random moments: an old archive stays, and nothing beside it but a whole new one" {
+@test "ckpt-pack killed at 50 random moments: the old archive or a complete new one" {
     pack() { ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"; }
     measured true pack
     echo precious >web.ckpt
     midway=0
     for n in {1..50}; do
         interrupted KILL ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"
-        # The kernel replaces a file in two steps.
+        # ckpt-pack replaces a file in two steps: linkat(2) with a temporary name, then rename(2).
         for new in .ckpt-*; do
             [ -e "$new" ] || break
             ckpt-unpack --verify "$new"
@@ -81,7 +82,7 @@ interrupted() {
             [ "$status" = 137 ]
             midway=$((midway + 1))
         else
-            # It was done before, if perhaps not yet at its end: then all of it is there.
+            # The archive was already complete, even if the process had not ended.
             ckpt-unpack --verify web.ckpt
             echo precious >web.ckpt
         fi
@@ -90,7 +91,7 @@ interrupted() {
     [ "$midway" -ge 10 ]
 }
 
-@test "ckpt-pack killed at 20 random moments where nothing was: all of the archive or nothing" {
+@test "ckpt-pack killed at 20 random moments without an old archive: a complete archive or none" {
     pack() { ckpt-pack --bundle "$source/bundle" --compress zstd --level 1 -o web.ckpt "$members"; }
     remove() { rm -f web.ckpt; }
     measured remove pack
@@ -111,23 +112,23 @@ interrupted() {
     [ "$midway" -ge 4 ]
 }
 
-# unpack OPTION...: from a file into a bundle, a root file system and a volume.
+# unpack OPTION...: unpacks from a file into a bundle, a root file system and a volume.
 unpack="ckpt-unpack --bundle web --rootfs rootfs --volume data=data"
 
-# fresh: nothing is there but what a container's image would be.
+# fresh: removes all output, and creates the root file system as in the image.
 fresh() {
     rm -rf web .web.ckpt-* rootfs data
     mkdir rootfs
 }
 
-# whole: all of the checkpoint is there.
+# whole: succeeds if the checkpoint is unpacked completely.
 whole() {
     cmp web/checkpoint/pages-1.img "$source/bundle/checkpoint/pages-1.img"
     cmp data/file "$source/data/file"
     [ "$(cat rootfs/file)" = new ]
 }
 
-@test "ckpt-unpack killed at 50 random moments: a whole bundle or none, and a second attempt is as good as a first" {
+@test "ckpt-unpack killed at 50 random moments: a complete bundle or none, and a second attempt succeeds" {
     measured fresh $unpack "$archive"
     midway=0
     for n in {1..50}; do
@@ -138,7 +139,7 @@ whole() {
         else
             [ "$status" = 137 ]
             midway=$((midway + 1))
-            # What the kill has left is in nobody's way.
+            # Leftovers of the killed process do not disturb the second attempt.
             $unpack -q "$archive"
             whole
         fi
@@ -148,7 +149,7 @@ whole() {
     [ "$midway" -ge 10 ]
 }
 
-@test "ckpt-unpack told to end at 20 random moments: nothing is left, or what is left is named" {
+@test "ckpt-unpack terminated at 20 random moments: it removes its files or reports them" {
     measured fresh $unpack "$archive"
     midway=0
     for n in {1..20}; do
@@ -172,7 +173,7 @@ whole() {
     [ "$midway" -ge 4 ]
 }
 
-@test "an archive cut at 20 random places: read from a file it touches nothing, by a pipe what was touched is named" {
+@test "an archive truncated at 20 random positions: a file changes nothing, a pipe reports what was changed" {
     size=$(stat -c %s "$archive")
     length=$size
     RANDOM=${INTERRUPTED_SEED:=$RANDOM}
@@ -213,7 +214,7 @@ whole() {
     [ "$(ls -A small)" = web.ckpt ]
 }
 
-@test "ckpt-unpack on a full disk: no bundle, and the message says what was touched" {
+@test "ckpt-unpack on a full disk: no bundle, and the message reports what was changed" {
     small_disk
     mkdir rootfs
     run --separate-stderr ckpt-unpack --bundle small/web --rootfs rootfs --volume data=data <"$archive"
@@ -221,7 +222,7 @@ whole() {
     [ "$status" = 1 ]
     grep -q 'No space left on device' <<<"$stderr"
     [ -z "$(ls -A small)" ]
-    # The images come before the diff: it never got so far.
+    # The images precede the diff, so the root file system was not changed.
     [ -z "$(ls -A rootfs)" ]
 
     run --separate-stderr ckpt-unpack --bundle web --rootfs rootfs --volume data=small/data <"$archive"
@@ -233,8 +234,8 @@ whole() {
     [ -z "$(ls -A | grep -v -e '^rootfs$' -e '^small$' -e '^separate-stderr')" ]
 }
 
-@test "a reader that goes away ends ckpt-pack by SIGPIPE, silently, in every format" {
-    # xz compresses 24 MiB before it writes any, and so long it does not see that nobody reads.
+@test "SIGPIPE ends ckpt-pack without a message, in every format" {
+    # xz reads 24 MiB before its first write, and does not notice the closed pipe before.
     for format in none 'gzip --level 1' zstd 'xz --level 0' bzip2; do
         run --separate-stderr bash -c "set -o pipefail
             ckpt-pack --bundle '$source/bundle' --compress $format '$members' | head -c 100 >/dev/null"

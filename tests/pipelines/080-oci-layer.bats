@@ -1,8 +1,9 @@
-# rootfs-diff --format oci: a layer that other programs apply to the same tree.
+# Other programs apply layers of rootfs-diff --format oci, with the same resulting tree.
 
 load helpers
 
-# changed_overlay DIR: an overlay in DIR/m that has everything a layer must say, and its base in DIR/lower.
+# changed_overlay DIR: mounts an overlay on DIR/m with all kinds of changes that a layer can
+# represent. Its base is DIR/lower.
 changed_overlay() {
     mkdir -p "$1"/{lower,upper,work,m}
     cd "$1"
@@ -21,7 +22,7 @@ changed_overlay() {
     find m -depth -exec touch -h -d '2022-03-04 05:06:07' {} +
 }
 
-# layered_image DIR: an image in DIR/image of the base and the diff, put together by umoci.
+# layered_image DIR: creates an image in DIR/image of the base and the diff, with umoci.
 layered_image() {
     cd "$1"
     vol-archive create lower >base.tar
@@ -32,7 +33,7 @@ layered_image() {
     umoci raw add-layer --image image:one --tag both layer.tar
 }
 
-@test "umoci unpacks base and layer to the changed tree" {
+@test "umoci unpacks base and layer into the changed tree" {
     changed_overlay "$BATS_TEST_TMPDIR"
     layered_image "$BATS_TEST_TMPDIR"
     umoci raw unpack --image image:both out
@@ -46,11 +47,11 @@ layered_image() {
     layered_image "$BATS_TEST_TMPDIR"
     podman=(podman --root "$BATS_TEST_TMPDIR/root" --runroot "$BATS_TEST_TMPDIR/runroot" --storage-driver overlay
         --cgroup-manager cgroupfs)
-    # podman gives the image a name of Docker's registry, and says that it does not find the short one.
+    # podman adds the name of Docker's registry, and warns that it does not find the short name.
     id=docker.io/library/both
     "${podman[@]}" pull -q oci:image:both || "${podman[@]}" image exists "$id"
     mounted=$("${podman[@]}" image mount "$id")
-    # podman gives every image a root directory of its own making.
+    # podman creates the root directory of an image itself, with its own metadata.
     run compare-trees m "$mounted"
     "${podman[@]}" image unmount "$id"
     [ -z "$(grep -v -e '^mode : ' -e '^mtime : ' <<<"$output")" ]

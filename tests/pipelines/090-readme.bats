@@ -1,4 +1,5 @@
-# Every code block of the README, and of docs/migration.md, does what they say: run as it stands, in the scene they set.
+# Every code block of the README and of docs/migration.md has the described result (see
+# documents.bash).
 
 load helpers
 load documents
@@ -22,7 +23,7 @@ teardown() {
     web_is_gone
 }
 
-@test "README: a running container becomes one file here, and counts on there" {
+@test "README: a running container is packed into one file, and continues to count on the other host" {
     web_runs -v /srv/data:/data
     web_is_awaited /run/web2/rootfs
     follow README.md '# here: a running container'
@@ -37,8 +38,8 @@ teardown() {
     [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
 }
 
-# What "make demo" runs is a test of its own (010); a check within a check would not end.
-@test "README: the two commands are there" {
+# 010 runs the demo. This test cannot run "make check", which runs this test.
+@test "README: the two make targets exist" {
     printf '#!/bin/sh\nexec /usr/bin/make -n -C "%s" "$@"\n' "$source_dir" >"$hosts/bin/make"
     chmod +x "$hosts/bin/make"
     follow README.md 'make demo ' >recipes
@@ -48,18 +49,18 @@ teardown() {
 }
 
 # These test files run in the same run as this one.
-@test "README: the tests of what gets lost are there" {
+@test "README: the tests of losses exist" {
     mkdir -p tests/pipelines
     printf '#!/bin/sh\ncd "%s" && ls "$@" && exec bats --count "$@"\n' "$source_dir" >tests/pipelines/run
     chmod +x tests/pipelines/run
     follow README.md '067-podman-alone.bats'
 }
 
-@test "README: installation, below /usr/local and into a package" {
+@test "README: installation below /usr/local and into a package" {
     mkdir checkout built
     cp -r "$source_dir"/{Makefile,Cargo.toml,LICENSE,*.md,docs,man,tests} checkout/
     ln -s "$(dirname "$(command -v ckpt-pack)")" built/release
-    # All but the compiler.
+    # Runs everything except the compiler.
     CARGO=true CARGO_TARGET_DIR=$PWD/built PATH=$PATH:/usr/bin
     export CARGO CARGO_TARGET_DIR
     cd checkout
@@ -75,7 +76,7 @@ teardown() {
     [ -z "$(find /usr/local -type f)" ]
 }
 
-# migration_is_prepared: what docs/migration.md does before, on both hosts.
+# migration_is_prepared: runs the preparations of docs/migration.md on both hosts.
 migration_is_prepared() {
     block docs/migration.md 'migrate_out() {' >"$hosts/profile"
     web_runs
@@ -83,13 +84,13 @@ migration_is_prepared() {
     export IMAGE=$image
     ssh there mkdir -p /srv/web/{upper,work,rootfs}
     cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
-    # CRIU 4.1 trips over this lock, as the page says.
+    # CRIU 4.1 fails with this lock, as docs/migration.md says.
     case $(criu --version) in "Version: 4.1"*) rm /etc/criu/default.conf ;; esac
     follow_there docs/migration.md 'mount -t overlay'
 }
 
 # bats test_tags=tcp
-@test "docs/migration.md: a container moves to another host by one pipe" {
+@test "docs/migration.md: a container moves to another host through one pipe" {
     migration_is_prepared
     before=$(counted "$B/rootfs")
     follow README.md 'migrate_out web'
@@ -108,7 +109,7 @@ migration_is_prepared() {
     counted_past "$B/rootfs/tmp/counter" "$before"
 }
 
-@test "README: the recipes are those of ckpt-tools(7), which 092 runs" {
+@test "README: the recipes are the same as in ckpt-tools(7), which 092 runs" {
     "$tests/pipelines/blocks" "$source_dir/man/ckpt-tools.7" recipes
     local recipe file count=0
     for file in "$BATS_FILE_TMPDIR"/blocks/README.md/*; do
@@ -122,14 +123,14 @@ migration_is_prepared() {
     [ "$count" -gt 10 ]
 }
 
-@test "README: the picture is the one of its source, and has all tools" {
+@test "README: the picture is up to date and has all tools" {
     "$source_dir/docs/draw" "$source_dir/docs/pipeline.txt" | cmp - "$source_dir/docs/pipeline.svg"
     for tool in spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack; do
         grep -q ">$tool" "$source_dir/docs/pipeline.svg"
     done
 }
 
-@test "README: what it points at is there" {
+@test "README: all files that it mentions exist" {
     local name
     for name in $(grep -oE '`(docs|tests|man)/[^` ]*`|\]\([^)]*\)' "$source_dir/README.md" | tr -d '`()]'); do
         [ -e "$source_dir/$name" ] || { echo "$name"; false; }
@@ -137,6 +138,6 @@ migration_is_prepared() {
 }
 
 @test "every code block was run" {
-    [ -n "${NEWER_CRIU+known}" ] || not_run "docs/migration.md, where no CRIU dumps TCP sockets"
+    [ -n "${NEWER_CRIU+known}" ] || not_run "docs/migration.md needs a CRIU that dumps TCP sockets"
     all_followed
 }

@@ -1,4 +1,4 @@
-# Every code block of the tools' manual pages does what the page says: run as it stands, in the scene it sets.
+# Every code block of the tools' manual pages has the described result (see documents.bash).
 
 load helpers
 load documents
@@ -10,7 +10,7 @@ setup_file() {
     hosts
     web_runs -v /srv/data:/data
     runc state web >state.json
-    # The pages need not run a container each: they take this one up after its checkpoint.
+    # All pages use the checkpoint of one container.
     follow man/ckpt-pack.1 'runc checkpoint'
     cp web.ckpt state.json "$BATS_FILE_TMPDIR"
     checkpointed=$BATS_FILE_TMPDIR/web.ckpt
@@ -31,13 +31,13 @@ setup() {
     done
 }
 
-# root DIR: a root file system that holds the image, below which nothing is mounted.
+# root DIR: creates a root file system with the files of the image, without any mounts.
 root() {
     mkdir -p "$(dirname "$1")"
     cp -a "$image" "$1"
 }
 
-@test "ckpt-pack(1): one stage at a time gives what the pipe gives" {
+@test "ckpt-pack(1): separate stages have the same result as the pipe" {
     follow man/ckpt-pack.1 'volumes/data.tar=data.tar'
     rootfs-diff create --members --rootfs "$B/rootfs" >expected
     cmp <(tar -xOf web.ckpt rootfs-diff.tar) <(tar -xOf expected rootfs-diff.tar)
@@ -50,12 +50,12 @@ root() {
     skopeo inspect --raw oci-archive:web.oci:registry.example/web:1 | jq -e '.annotations["io.podman.annotations.checkpoint.name"]'
 }
 
-@test "ckpt-pack(1): what this host can" {
-    [ -n "${NEWER_CRIU+known}" ] || not_run "no CRIU here dumps TCP sockets, so that the answer is no"
+@test "ckpt-pack(1): check what this host supports" {
+    [ -n "${NEWER_CRIU+known}" ] || not_run "needs a CRIU that dumps TCP sockets"
     follow man/ckpt-pack.1 '--check -v'
 }
 
-@test "ckpt-unpack(1): look before you unpack" {
+@test "ckpt-unpack(1): inspect before unpacking" {
     cp "$checkpointed" web.ckpt
     follow man/ckpt-unpack.1 '--list web.ckpt' >seen
     grep -w 'rootfs-diff.tar' seen
@@ -73,7 +73,7 @@ root() {
     umount "$B2/rootfs"
 }
 
-@test "ckpt-unpack(1): what lies on the other host is whole, or is not" {
+@test "ckpt-unpack(1): verify an archive on the other host" {
     cp "$checkpointed" "$hosts/home/there/web.ckpt"
     follow man/ckpt-unpack.1 'ssh there'
     truncate -s -10 "$hosts/home/there/web.ckpt"
@@ -95,7 +95,7 @@ root() {
     ckpt-unpack --verify web.ckpt
 }
 
-@test "rootfs-diff(1): carried by hand" {
+@test "rootfs-diff(1): a diff without ckpt-pack" {
     mkdir up top base work merged copy
     echo one | tee base/kept base/changed base/removed >/dev/null
     echo two >top/added
@@ -132,7 +132,7 @@ root() {
     [ "$(tar -tf web.ckpt | grep -cE '^(volumes/(db|www)|devshm-checkpoint)\.tar$')" = 3 ]
 }
 
-@test "vol-archive(1): one volume by hand" {
+@test "vol-archive(1): one volume without ckpt-pack" {
     zstd -dq <"$checkpointed" >web.tar
     cp -a /srv/data before
     rm -r /srv/data
@@ -140,7 +140,7 @@ root() {
     same_tree before /srv/data
 }
 
-# lan NAME...: a bridge of that name on both hosts.
+# lan NAME...: creates a bridge NAME on both hosts.
 lan() {
     local host
     for host in here there; do
@@ -149,7 +149,7 @@ lan() {
     done
 }
 
-@test "netstatus(1): what netavark set up is set up on another host" {
+@test "netstatus(1): a network of netavark is set up on another host" {
     ip netns add web
     cp "$tests/netavark-options.json" opts.json
     cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
@@ -204,7 +204,8 @@ PODMAN
     rm "$hosts/bin/podman"
 }
 
-# says DOCUMENT WORDS COMMAND...: the command fails, and says what this block shows, which may be folded.
+# says DOCUMENT WORDS COMMAND...: succeeds if COMMAND fails with the message in this block, whose
+# lines may be folded.
 says() {
     local shown
     shown=$(block "$1" "$2" | xargs -d '\n')
@@ -217,7 +218,7 @@ says() {
     fi
 }
 
-@test "netstatus(1): the message it shows" {
+@test "netstatus(1): the message in the page" {
     echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
         "subnets": [{"ipnet": "10.1.0.0/24", "gateway": "10.1.0.1"}]}}}}' >network.status
     says man/netstatus.1 'netstatus: error:' netstatus restore --to netavark network.status
@@ -232,16 +233,16 @@ says() {
     grep -x file said
 }
 
-@test "spec-gen(1): what podman would give its runtime" {
+@test "spec-gen(1): the specification that podman would create" {
     root rootfs
     cp "$BATS_FILE_TMPDIR/state.json" .
-    # A configuration that podman wrote.
+    # A configuration that podman has written.
     xz -dc "$source_dir/ckpt-unpack/tests/data/g12-diff-deletes.tar.xz" | tar -xO config.dump >config.dump
     follow man/spec-gen.1 '--state state.json'
     [ "$(jq -c .process.args config.json)" = "$(jq -c .spec.process.args config.dump)" ]
 }
 
-@test "spec-gen(1): a container of another machine" {
+@test "spec-gen(1): a container from another machine" {
     ckpt-unpack --bundle . <"$checkpointed"
     root rootfs
     rootfs-diff apply --rootfs rootfs --deleted deleted.files <rootfs-diff.tar
@@ -252,7 +253,7 @@ says() {
     runc delete -f web
 }
 
-@test "spec-gen(1): what a flag changes" {
+@test "spec-gen(1): the effect of a flag" {
     root rootfs
     echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
     spec-gen --new --rootfs rootfs >config.json
@@ -260,14 +261,14 @@ says() {
     grep 1000 seen
 }
 
-@test "spec-gen(1): who starts a process" {
+@test "spec-gen(1): the user of a process" {
     root rootfs
     echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
     follow man/spec-gen.1 'lookup-user alice' >seen
     [ "$(jq -c '[.uid, .home]' seen)" = '[1000,"/home/alice"]' ]
 }
 
-@test "spec-gen(1): the messages it shows" {
+@test "spec-gen(1): the messages in the page" {
     root rootfs
     says man/spec-gen.1 'spec-gen: error:' spec-gen --user alice --rootfs rootfs < <(spec-gen --new)
     spec-gen --new | jq 'del(.mounts[2].destination)' >spec.json
@@ -275,6 +276,6 @@ says() {
 }
 
 @test "every code block was run" {
-    [ -n "${NEWER_CRIU+known}" ] || not_run "blocks that need a CRIU that dumps TCP sockets"
+    [ -n "${NEWER_CRIU+known}" ] || not_run "some blocks need a CRIU that dumps TCP sockets"
     all_followed
 }

@@ -1,5 +1,6 @@
-# Every recipe of ckpt-tools(7) does what it says: run as it stands, with stand-ins for other machines only. ssh enters
-# other namespaces, kubelet is a script; registry, age, skopeo, podman and make are the real ones.
+# Every recipe of ckpt-tools(7) has the described result. Only other machines are simulated: ssh
+# enters other namespaces, and the kubelet is a script. The registry, age, skopeo, podman and make
+# are real.
 
 load helpers
 load documents
@@ -12,7 +13,7 @@ setup_file() {
     hosts
     web_runs -v /srv/data:/data
     web_is_awaited /run/web2/rootfs
-    # It ends the container; the other recipes take it up from there.
+    # This recipe ends the container. The other recipes use its checkpoint.
     follow man/ckpt-tools.7 'ssh there ckpt-unpack --bundle'
     before=$(counted "$B/rootfs")
     {
@@ -28,7 +29,7 @@ teardown_file() {
     no_hosts
 }
 
-# A place to restore to, with nothing in it but the image.
+# Creates a root file system to restore to, with only the files of the image.
 setup() {
     mkdir "$BATS_TEST_TMPDIR/home"
     cd "$BATS_TEST_TMPDIR/home"
@@ -44,7 +45,7 @@ teardown() {
     teardown_containers
 }
 
-# arrived: the files and the volume are here as they were there.
+# arrived: succeeds if the files and the volume are the same on both hosts.
 arrived() {
     same_tree "$B/rootfs" "$B2/rootfs"
     same_tree /srv/data /srv/data2
@@ -58,11 +59,12 @@ arrived() {
     [ "$(ssh there runc exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
     run ! ssh there runc exec web ls /app/deleted
     [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
-    # The hosts share their control groups, and so the name.
+    # The simulated hosts share the cgroup hierarchy, so the first container must be deleted.
     ssh there runc delete -f web
 }
 
-# kubelet_checkpoint FILE: what CRI-O makes for kubelet: its own subset of the configuration, its annotations and files.
+# kubelet_checkpoint FILE: creates an archive like CRI-O's for the kubelet, with its subset of the
+# configuration, its annotations and its files.
 kubelet_checkpoint() {
     local dir
     dir=$(mktemp -d)
@@ -92,14 +94,14 @@ kubelet_checkpoint() {
     [ "$(tail -n 1 seen)" = changed ]
     cd /var/lib/kubelet/checkpoints
     follow $page 'ckpt-unpack --verify checkpoint-web'
-    # checkpointctl, too, takes it for one.
+    # checkpointctl accepts the archive, too.
     checkpointctl show checkpoint-web_default-*.tar | grep -i cri-o
     truncate -s 100K checkpoint-web_default-*.tar
     run ! follow $page 'ckpt-unpack --verify checkpoint-web'
     rm checkpoint-web_default-*.tar
 }
 
-@test "checkpointctl shows what ckpt-pack has packed" {
+@test "checkpointctl shows an archive of ckpt-pack" {
     checkpointctl show "$BATS_FILE_TMPDIR/web.ckpt" | grep -w web
 }
 
@@ -125,7 +127,7 @@ kubelet_checkpoint() {
     grep -E '^\+.*"source": "/srv/data2"' seen
     follow $page 'grep -B 3 Error'
     counted_past "$B2/rootfs/tmp/counter" "$before"
-    # And when it does fail: the file that a process has open is not what it was.
+    # A failing restore: a file that a process has open was changed.
     runc delete -f web
     rm "$B2/rootfs/app/count"
     follow $page 'grep -B 3 Error' >why
@@ -139,7 +141,7 @@ kubelet_checkpoint() {
     cp web.ckpt.age sound
     follow $page 'age -d -i key.txt'
     arrived
-    # One that was cut on the way leaves no bundle.
+    # A truncated file leaves no bundle.
     B2=$BATS_TEST_TMPDIR/other
     overlay "$B2"
     truncate -s -1000 web.ckpt.age
@@ -147,7 +149,7 @@ kubelet_checkpoint() {
     [ ! -e "$B2/spec.dump" ]
 }
 
-# registry: the registry of Debian, as registry.example. Ends with its test.
+# registry: starts Debian's registry as registry.example. It ends with the test.
 registry() {
     printf '%s\n' 'version: 0.1' 'storage: {filesystem: {rootdirectory: '"$PWD/registry"'}}' 'http: {addr: ":80"}' >registry.yml
     grep -q registry.example /etc/hosts || echo '127.0.0.1 registry.example' >>/etc/hosts
@@ -178,7 +180,7 @@ registry() {
     kubelet_checkpoint "$PWD/made-by-kubelet"
     cat >"$hosts/bin/curl" <<'CURL'
 #!/bin/bash
-# curl: stands in for the kubelet of $NODE, which makes a checkpoint and answers with its name.
+# curl: replacement for the kubelet of $NODE, which creates a checkpoint and responds with its name.
 [[ " $* " = *" -X POST https://there:10250/checkpoint/default/web/web "* ]] || exit 22
 name=/var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
 cp made-by-kubelet "$name" && echo "{\"items\":[\"$name\"]}"
@@ -191,14 +193,14 @@ CURL
     skopeo inspect --raw docker://registry.example/ckpt/web:2 |
         jq -e '.annotations["io.kubernetes.cri-o.annotations.checkpoint.name"] | length > 0'
     kill $registry
-    # What CRI-O will find in it is what kubelet had made.
+    # The image contains the archive that the kubelet has created.
     ckpt-unpack --bundle again web.oci
     cmp <(jq -S .annotations web/spec.dump) <(jq -S .annotations again/spec.dump)
     cmp web/rootfs-diff.tar again/rootfs-diff.tar
     diff -r web/checkpoint again/checkpoint
 }
 
-# podman with a storage of its own, for this test.
+# Installs a wrapper that runs podman with separate storage for this test.
 podman_here() {
     cat >"$hosts/bin/podman" <<PODMAN
 #!/bin/sh
@@ -217,13 +219,13 @@ podman_is_gone() {
 
 @test "from podman to runc" {
     podman_here
-    # Not /app/count: podman fails to export what it makes of a file, a directory.
+    # Not /app/count: podman cannot export a container that has replaced a file by a directory.
     podman run -d --name web --network none localhost/web sh -c 'echo changed >/app/new
         i=0; while :; do i=$((i + 1)); echo $i 1<>/tmp/counter; sleep 0.1; done'
     sleep 1
     mkdir -p /srv/{shm,files}
     mount -t tmpfs shm /srv/shm
-    # The mode that podman gives the root of an image.
+    # podman sets this mode on the root directory of an image.
     chmod 0555 "$B2/rootfs"
     follow $page 'podman container checkpoint --export'
     podman_is_gone
@@ -238,7 +240,7 @@ podman_is_gone() {
 
 @test "from runc to podman" {
     podman_here
-    # No volume and no network of its own in this one.
+    # This container has no volume, and uses the network of the host.
     mkdir bare && overlay bare
     spec-gen --new --rootfs "$PWD/bare/rootfs" --read-only=false --tty=false --cgroups-path "$cgroup/plain" -- /app/count >bare/config.json
     start runc bare plain
@@ -249,7 +251,7 @@ podman_is_gone() {
     podman_is_gone
 }
 
-@test "the record in which a member stream ends" {
+@test "the record at the end of a member stream" {
     mkdir some
     vol-archive create --members data=some | tar -xOf - .end >record
     [ "$(jq -c keys_unsorted record)" = "$(block $page '"writer"' | jq -c keys_unsorted)" ]
@@ -257,7 +259,8 @@ podman_is_gone() {
 }
 
 @test "every recipe was run" {
-    [ -n "${NEWER_CRIU+known}" ] || not_run "ckpt-unpack --check, where no CRIU dumps TCP sockets"
-    # Those of pre-copy need a kernel that tracks changed memory: tests/vm/020-pre-dump.bats.
+    [ -n "${NEWER_CRIU+known}" ] || not_run "ckpt-unpack --check needs a CRIU that dumps TCP sockets"
+    # The blocks of pre-copy need a kernel that tracks changed memory, so tests/vm/020-pre-dump.bats
+    # runs them.
     all_followed '--pre-dump' '--parent-path'
 }

@@ -1,4 +1,4 @@
-# What stands in docs/examples is run here as it stands.
+# The files in docs/examples work unchanged.
 
 load helpers
 load documents
@@ -23,10 +23,10 @@ teardown() {
     teardown_containers
 }
 
-# The flags of the Makefile, and a control group that no other test run has.
+# Runs the example Makefile with a cgroup that no other test run uses.
 made_with="--read-only=false --tty=false --cgroups-path"
 
-@test "Makefile: a service is frozen when it is ready, woken, and woken again as it was" {
+@test "Makefile: a service is checkpointed when it is ready, and restored twice from the same checkpoint" {
     cp "$examples/Makefile" .
     make warm.ckpt IMAGE="$image" FLAGS="$made_with $cgroup/warm"
     ckpt-unpack --verify warm.ckpt
@@ -39,13 +39,13 @@ made_with="--read-only=false --tty=false --cgroups-path"
         make stop
         [ ! -e run ]
     done
-    # What is up to date is not made again, and what is not replaces what was.
+    # make does not repeat a checkpoint that is up to date, and replaces an outdated one.
     make config.json warm.ckpt IMAGE="$image" | grep -c 'up to date'
     make -B warm.ckpt IMAGE="$image" FLAGS="$made_with $cgroup/warm"
     ckpt-unpack --verify warm.ckpt
 }
 
-@test "snapshot: the container goes on, and its snapshot restores to that moment" {
+@test "snapshot: the container continues, and its snapshot restores that moment" {
     web_runs -v /srv/data:/data
     "$examples/snapshot" web "$B" web.ckpt data=/srv/data
     [ "$(runc state web | jq -r .status)" = running ]
@@ -62,7 +62,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ "$(runc exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
 }
 
-@test "snapshot: when it fails the container goes on, and the last snapshot stays" {
+@test "snapshot: after a failure the container continues, and the last snapshot is unchanged" {
     web_runs
     echo precious >web.ckpt
     run ! "$examples/snapshot" web "$B" web.ckpt data=/srv/missing
@@ -71,7 +71,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ ! -e web.ckpt.new ]
 }
 
-@test "snapshot@.service and its timer: systemd takes them, and what they run makes a snapshot" {
+@test "snapshot@.service and its timer: systemd accepts them, and their command creates a snapshot" {
     mkdir -p /usr/local/bin
     cp "$examples/snapshot" /usr/local/bin/
     cp "$examples"/snapshot@.{service,timer} .
@@ -86,7 +86,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ "$(stat -c %a /srv/snapshots/web.ckpt)" = 600 ]
 }
 
-# steps FILE: the scripts of a job, each as its own line of JSON.
+# steps FILE: prints the scripts of a job, each as a line of JSON.
 steps() {
     awk '
         /^        run: \|/ { run = 1; text = ""; next }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A run of the tests leaves nothing on the host, however it ends, and does not disturb other runs.
+# A test run leaves nothing on the host, however it ends, and does not disturb other runs.
 
 load helpers
 
@@ -11,23 +11,23 @@ setup_file() {
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    # Marks the processes of this test.
+    # tests/host/left finds the processes of this test by this variable.
     export TEST_RUN=$BATS_TEST_NUMBER-$$
     "$tests/host/left" >before
 }
 
 teardown() {
     [ -z "${running:-}" ] || kill -KILL "$running" 2>/dev/null || true
-    # Removes what a failed test has left.
+    # Removes leftovers of a failed test.
     enter true
 }
 
-# enter CMD [ARG]...: as from outside of the tree that this test runs in.
+# enter CMD [ARG]...: runs tests/host/enter as from outside of the tree that this test runs in.
 enter() {
     "$tests/host/enter" "$@" 3>&-
 }
 
-# Creates cgroups as a container engine does, with a frozen process in them, in what is mounted below /sys/fs/cgroup.
+# Creates cgroups below /sys/fs/cgroup as a container engine does, with a frozen process in them.
 leave_cgroups='
     roots=/sys/fs/cgroup
     [ -e $roots/cgroup.procs ] || roots=$(echo $roots/*)
@@ -48,7 +48,8 @@ leave_cgroups='
     [ ! -e /sys/fs/cgroup/engine/web/cgroup.freeze ] || echo 1 >/sys/fs/cgroup/engine/web/cgroup.freeze
 '
 
-# start_run SCRIPT: a run in the background, $running, that has executed SCRIPT and waits for the file "go".
+# start_run SCRIPT: starts a run in the background, $running, which executes SCRIPT and then waits
+# for the file "go".
 start_run() {
     rm -f /var/tmp/*/tmp/ready
     "$tests/host/enter" sh -euc "$1"'
@@ -63,21 +64,21 @@ start_run() {
     return 1
 }
 
-# ends_with STATUS: waits for the run in the background, which must have this exit status.
+# ends_with STATUS: waits for the run in the background, and succeeds if its exit status is STATUS.
 ends_with() {
     local status=0
     wait "$running" || status=$?
     [ "$status" = "$1" ]
 }
 
-@test "every hierarchy has a cgroup for the run alone" {
+@test "every hierarchy has a separate cgroup for the run" {
     enter sh -euc 'cat /proc/self/cgroup; echo; find /sys/fs/cgroup -mindepth 1 -type d -printf "%P\n"' >seen
     sed '/^$/,$d' seen >own
     [ -s own ]
-    # In version 2 only where that is mounted.
+    # Version 2 may not be mounted.
     [ -e /sys/fs/cgroup/cgroup.procs ] || sed -i '/^0::/d' own
     run ! grep -v ':/init$' own
-    # Its root is empty apart from that, whatever the host has.
+    # The visible root contains only this cgroup, not those of the host.
     run ! grep -vE '(^|/)init$' <(sed '1,/^$/d' seen | grep / || true)
 }
 
@@ -87,7 +88,7 @@ ends_with() {
     run -0 "$tests/host/left" before
 }
 
-@test "the same on a machine with version 2 alone" {
+@test "cgroups and processes of containers end with the run under version 2 alone" {
     unshare --mount --propagation private bash -euc '
         umount -R /sys/fs/cgroup
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -99,7 +100,7 @@ ends_with() {
     local signal expected
     for signal in TERM INT; do
         expected=$((128 + $(kill -l "$signal")))
-        # In the background a shell ignores SIGINT.
+        # A shell ignores SIGINT in background commands.
         set -m
         start_run "$leave_cgroups"
         set +m
@@ -109,7 +110,7 @@ ends_with() {
     done
 }
 
-@test "what a killed run leaves is removed by the next one" {
+@test "the next run removes leftovers of a killed run" {
     start_run "$leave_cgroups"
     kill -KILL "$running"
     ends_with 137
@@ -121,7 +122,7 @@ ends_with() {
 
 }
 
-@test "a run that is alive keeps what it has" {
+@test "the next run does not remove files of a running one" {
     start_run "$leave_cgroups"
     find /sys/fs/cgroup /var/tmp -name 'ckpt-tools-run.*' | sort >theirs
     [ "$(wc -l <theirs)" -gt 1 ]
@@ -132,7 +133,7 @@ ends_with() {
     run -0 "$tests/host/left" before
 }
 
-@test "a machine whose cgroups cannot be written is an error that says so" {
+@test "read-only cgroups are reported" {
     local how
     for how in 'mount -o remount,bind,ro "$dir"' 'umount "$dir"'; do
         run -1 unshare --mount --propagation private bash -euc '
@@ -143,7 +144,7 @@ ends_with() {
     done
 }
 
-@test "the comparison of before and after names every kind of leftover" {
+@test "the comparison of before and after detects every kind of leftover" {
     local line kinds='
         cgroup /sys/fs/cgroup|mkdir "$(dirname "$(find /sys/fs/cgroup -name cgroup.procs -print -quit)")/left"
         mount /mnt tmpfs left|mount -t tmpfs left /mnt
@@ -164,6 +165,6 @@ ends_with() {
     while IFS='|' read -r line _; do
         [ -z "$line" ] || grep "^$line" <<<"$output"
     done < <(sed 's/^ *//' <<<"$kinds")
-    # And nothing else: the comparison itself, and the mount below which /run/netns is.
+    # It reports nothing else except itself and the mount that contains /run/netns.
     [ "$(grep -cv '^mount /run tmpfs tmpfs$' <<<"$output")" = 9 ]
 }

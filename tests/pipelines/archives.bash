@@ -1,6 +1,7 @@
-# What an archive holds, and the same archive unpacked and packed again; for tests of archives that others made.
+# Functions for tests of archives that other programs have created.
 
-# read_by_every_verb ARCHIVE [BUNDLE]: it is sound, can be listed and shown, and becomes BUNDLE (or "bundle").
+# read_by_every_verb ARCHIVE [BUNDLE]: verifies, lists and shows ARCHIVE, and unpacks it into BUNDLE
+# (default: "bundle").
 read_by_every_verb() {
     ckpt-unpack --verify "$1"
     ckpt-unpack --list --json "$1" | jq -e '.members | length > 10' >/dev/null
@@ -10,7 +11,8 @@ read_by_every_verb() {
     ckpt-unpack --bundle "${2:-bundle}" "$1"
 }
 
-# pack_again BUNDLE [OPTION]...: packs an unpacked archive; what is not taken from a bundle unasked is named.
+# pack_again BUNDLE [OPTION]...: packs an unpacked archive. ckpt-pack takes some members from a
+# bundle only with --member.
 pack_again() {
     local bundle=$1 member members=()
     shift
@@ -20,8 +22,9 @@ pack_again() {
     ckpt-pack --bundle "$bundle" --ignore-volumes --ignore-rootfs "${members[@]}" "$@"
 }
 
-# equivalent A B: both archives have the same members with the same content; B's config.dump may have more keys, by which
-# other engines know the image, and says more of volumes.
+# equivalent A B: succeeds if both archives have the same members with the same content. The
+# config.dump of B may have more keys, by which other engines identify the image, and more keys of
+# volumes.
 equivalent() {
     rm -rf first second
     mkdir first second
@@ -32,7 +35,7 @@ equivalent() {
     diff -r --no-dereference first second
 }
 
-# described CONFIG [OTHER]: the document in one way to write JSON, without what ckpt-pack adds; of its keys those of OTHER.
+# described CONFIG [OTHER]: prints CONFIG in normalized form, with only the keys that OTHER has.
 described() {
     jq -S --slurpfile other "${2:-$1}" 'with_entries(select(.key as $key | $other[0] | has($key)))
         | del(.namedVolumes[]? | .options, .setAnonymous)' "$1"

@@ -1,12 +1,13 @@
-# The documents as tests: every code block of a document is run as it stands by a test that has set its scene, and a
-# document with a block that no test has run fails. The scene is what the documents speak of: the container "web" with
-# its bundle $B, its volume /srv/data and its network namespace /run/netns/web, and a second host, "there".
+# Functions that run the code blocks of documents. Tests run every block unchanged, after they have
+# created what the documents assume: the container "web" with its bundle $B, its volume /srv/data
+# and its network namespace /run/netns/web, and a second host, "there". all_followed fails if no
+# test has run a block.
 
 bats_require_minimum_version 1.5.0
 
 source_dir=$(cd "$tests/.." && pwd)
 
-# documents FILE...: the documents the tests of this file answer for; in setup_file.
+# documents FILE...: extracts the blocks of the documents that the test file covers. For setup_file.
 documents() {
     local document
     for document; do
@@ -14,34 +15,34 @@ documents() {
     done
 }
 
-# block DOCUMENT WORDS: prints the one code block of DOCUMENT in which WORDS stand.
+# block DOCUMENT WORDS: prints the only code block of DOCUMENT that contains WORDS.
 block() {
     local found
     mapfile -t found < <(grep -lF -e "$2" "$BATS_FILE_TMPDIR/blocks/$1"/[0-9]* | grep -v '\.run$')
     if [ ${#found[@]} != 1 ]; then
-        echo "$1: ${#found[@]} code blocks in which this stands: $2" >&2
+        echo "$1: expected one code block, found ${#found[@]}, that contains: $2" >&2
         return 1
     fi
     cp "${found[0]}" "${found[0]}.run"
     cat "${found[0]}"
 }
 
-# follow DOCUMENT WORDS: runs this block as it stands, in a shell that ends at the first failure.
+# follow DOCUMENT WORDS: runs this block unchanged, in a shell that exits at the first failure.
 follow() {
     local code
     code=$(block "$@") || return
     bash -euo pipefail -c "source '$hosts/profile'"$'\n'"$code"
 }
 
-# follow_there DOCUMENT WORDS: the same on the other host.
+# follow_there DOCUMENT WORDS: runs this block on the other host.
 follow_there() {
     local code
     code=$(block "$@") || return
     ssh there "set -euo pipefail"$'\n'"$code"
 }
 
-# all_followed [WORDS]...: no block of the documents of this file was left out; the last test of a file. Those in which
-# WORDS stand are run elsewhere.
+# all_followed [WORDS]...: fails if no test of the file has run some block of its documents. For the
+# last test of a file. Blocks that contain WORDS are excluded, because other test files run them.
 all_followed() {
     local file words left=()
     for words; do
@@ -57,11 +58,12 @@ all_followed() {
     fi
 }
 
-# hosts: this machine and a second one, "there": namespaces of its own with an empty /run and /srv. For containers that
-# is another machine; images and homes are below $hosts, which both see. What stands in for ssh reaches either.
+# hosts: simulates a second host, "there", by namespaces with an empty /run and /srv. Both hosts see
+# the images and home directories below $hosts. A replacement for ssh runs commands on either host.
 hosts() {
     export hosts=$BATS_FILE_TMPDIR/hosts
-    # Both hosts have one tree of control groups, which may be that of other test runs, too.
+    # The hosts, and other test runs, share the cgroup hierarchy, so the name of the cgroup is
+    # unique.
     export cgroup=/${BATS_RUN_TMPDIR##*/}
     mount -t tmpfs tmpfs /srv
     mount -t tmpfs tmpfs /usr/local
@@ -71,7 +73,7 @@ hosts() {
         mount -t overlay overlay -o "lowerdir=$dir,upperdir=$hosts/over$dir/upper,workdir=$hosts/over$dir/work" "$dir"
     done
     mkdir -p "$hosts"/{bin,tools,home/{here,there}}
-    # The tools may lie below /run, which the other host has for itself.
+    # The tools may be below /run, which differs on the other host.
     mount --bind "$(dirname "$(command -v ckpt-pack)")" "$hosts/tools"
     : >"$hosts/profile"
     echo $$ >"$hosts/here"
@@ -88,7 +90,7 @@ hosts() {
     read -r <"$hosts/up"
     cat >"$hosts/bin/ssh" <<'SSH'
 #!/bin/bash
-# ssh HOST COMMAND...: stands in for ssh; a shell on HOST, in its home directory.
+# ssh HOST COMMAND...: replacement for ssh. Runs COMMAND on HOST, in its home directory.
 target=$(cat "$hosts/$1") && HOME=$hosts/home/$1 && shift || exit 255
 exec nsenter --target "$target" --mount --net --uts --ipc -- \
     bash -c 'cd "$HOME" && source "$hosts/profile" && eval "$1"' bash "$*"
@@ -98,14 +100,14 @@ SSH
     cd "$hosts/home/here"
 }
 
-# no_hosts: undoes it.
+# no_hosts: reverts hosts.
 no_hosts() {
     kill "$(cat "$hosts/there")"
     umount -l /srv /usr/local /etc /var/lib "$hosts/tools"
 }
 
-# web_runs [OPTION]...: the container "web" on this host, made with these options of spec-gen, and all that the
-# documents take as given.
+# web_runs [OPTION]...: starts the container "web" on this host, with these options of spec-gen, and
+# creates all that the documents assume.
 web_runs() {
     export B=/run/web
     overlay "$B"
@@ -119,7 +121,8 @@ web_runs() {
     start runc "$B" web
 }
 
-# web_is_awaited ROOTFS: the other host has what the documents take as given there: the image is mounted at ROOTFS.
+# web_is_awaited ROOTFS: creates all that the documents assume on the other host, with the image
+# mounted at ROOTFS.
 web_is_awaited() {
     export B2=/run/web2
     cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
@@ -127,7 +130,7 @@ web_is_awaited() {
         mount -t overlay overlay -o lowerdir=$image,upperdir=/srv/upper,workdir=/srv/work $1"
 }
 
-# web_is_gone: on both hosts, with everything it had; no test leans on what another has left.
+# web_is_gone: removes the container "web" and all its files and network links from both hosts.
 web_is_gone() {
     local host name
     for host in here there; do

@@ -1,5 +1,5 @@
-# What the end-to-end tests share: a container on an overlay, its checkpoint, and the comparison of trees.
-# Loaded by every file here; the tests run as root inside tests/host/enter.
+# Functions of the end-to-end tests: containers on an overlay, checkpoints, and the comparison of
+# trees. Every test file loads this file. The tests run as root inside tests/host/enter.
 
 bats_require_minimum_version 1.5.0
 
@@ -7,36 +7,38 @@ tests=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 # shellcheck source=tests/pipelines/tree.bash
 source "$tests/pipelines/tree.bash"
 
-# build_image: the root file system all containers of one test file start from, in $image.
+# build_image: creates the root file system for the containers of a test file, and sets $image.
 build_image() {
     export image=$BATS_FILE_TMPDIR/image
     "$tests/image" "$image"
 }
 
-# not_run WHY: a test this machine cannot run. It is reported with its reason, and not as passed.
+# not_run WHY: skips a test that this machine cannot run, and reports the reason.
 not_run() {
     skip "not run: $*"
 }
 
-# overlay DIR: mounts DIR/rootfs, an overlay of its own over the image.
+# overlay DIR: mounts an overlay on DIR/rootfs, with the image as its lower layer.
 overlay() {
     mkdir -p "$1"/{rootfs,upper,work}
     mount -t overlay overlay -o "lowerdir=$image,upperdir=$1/upper,workdir=$1/work" "$1/rootfs"
 }
 
-# shared_memory DIR: a file system for a container's /dev/shm, as podman binds it.
+# shared_memory DIR: mounts a tmpfs on DIR for a container's /dev/shm, as podman does.
 shared_memory() {
     mkdir -p "$1"
     mount -t tmpfs -o mode=1777,size=64m shm "$1"
 }
 
-# make_bundle DIR [JQ-FILTER]: a bundle that runs /app/count on an overlay, with the volume DIR/data on /data.
+# make_bundle DIR [JQ-FILTER]: creates a bundle that runs /app/count on an overlay, with the volume
+# DIR/data on /data.
 make_bundle() {
     local bundle=$1
     overlay "$bundle"
     mkdir -p "$bundle/data"
     (cd "$bundle" && rm -f config.json && runc spec)
-    # The cgroup is the one thing two runs of the tests on a machine share, and who pauses one pauses both: a name of its own.
+    # Parallel runs of the tests share the cgroup hierarchy, so the name is unique: runc pause would
+    # affect both containers.
     jq --arg dir "$bundle" --arg cgroup "/web-${BATS_RUN_TMPDIR##*/}" "
         .process.args = [\"/app/count\"] | .process.terminal = false | .root = {path: (\$dir + \"/rootfs\")}
         | .linux.cgroupsPath = \$cgroup
@@ -47,10 +49,11 @@ make_bundle() {
     mv "$bundle/config.new" "$bundle/config.json"
 }
 
-# A /dev/shm from outside, for make_bundle.
+# Filter for make_bundle: bind-mounts DIR/shm on /dev/shm.
 bind_shm='(.mounts[] | select(.destination == "/dev/shm")) |= {destination, type: "bind", source: ($dir + "/shm"), options: ["bind", "rw"]}'
 
-# start RUNTIME BUNDLE ID. A terminal or a file as standard stream cannot be dumped, so all three are /dev/null.
+# start RUNTIME BUNDLE ID: starts a container. CRIU cannot dump terminals or deleted files as
+# standard streams, so all three are /dev/null.
 start() {
     "$1" --log "$2/$1.log" run -d --bundle "$2" "$3" </dev/null >/dev/null 2>&1 || {
         cat "$2/$1.log"
@@ -59,7 +62,7 @@ start() {
     counted_past "$2/rootfs/tmp/counter" 5
 }
 
-# checkpoint RUNTIME BUNDLE ID [OPTION]...
+# checkpoint RUNTIME BUNDLE ID [OPTION]...: checkpoints a container into BUNDLE/checkpoint.
 checkpoint() {
     local runtime=$1 bundle=$2 id=$3
     shift 3
@@ -69,7 +72,7 @@ checkpoint() {
     }
 }
 
-# restore RUNTIME BUNDLE ID [OPTION]...
+# restore RUNTIME BUNDLE ID [OPTION]...: restores a container from BUNDLE/checkpoint.
 restore() {
     local runtime=$1 bundle=$2 id=$3
     shift 3
@@ -81,7 +84,7 @@ restore() {
     }
 }
 
-# counted ROOTFS: how far the container there had counted when it was dumped.
+# counted ROOTFS: prints the value of the container's counter.
 counted() {
     cat "$1/tmp/counter"
 }
@@ -98,7 +101,8 @@ counted_past() {
     return 1
 }
 
-# round_trip RUNTIME [JQ-FILTER]: the pipeline of the README, from $here to $there; a container's network is in the demo.
+# round_trip RUNTIME [JQ-FILTER]: runs the pipeline of the README, without the network, from $here
+# to $there.
 round_trip() {
     local runtime=$1 before
     shared_memory "$here/shm"
@@ -120,7 +124,7 @@ round_trip() {
     same_tree "$here/data" "$there/data"
     same_tree "$here/shm" "$there/shm"
 
-    # Nothing of the old place is left for the restore to lean on.
+    # The restore must not depend on any file of the first host.
     umount "$here/rootfs" "$here/shm"
     rm -r "$here"
     spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --shm-dir "$there/shm" \
@@ -136,12 +140,12 @@ in a tmpfs" ]
     run ! "$runtime" exec web ls /app/deleted
 }
 
-# teardown_containers: kills what is left and unmounts what this test mounted.
+# teardown_containers: kills and deletes all containers, and unmounts all mounts of this test.
 teardown_containers() {
     local runtime id dir
     for runtime in runc crun; do
         for id in $("$runtime" list -q 2>/dev/null); do
-            # One that is paused does not die.
+            # SIGKILL does not end a paused container.
             "$runtime" resume "$id" 2>/dev/null
             "$runtime" kill "$id" KILL 2>/dev/null
             "$runtime" delete -f "$id" 2>/dev/null

@@ -1,6 +1,7 @@
-# What a container can do to its files that a checkpoint must not lose; for 065, and for 067, which is podman's side of it.
+# Changes of files that a checkpoint must preserve. 065 tests them with these tools, 067 with podman
+# alone.
 
-# Files of the image for the container to change. /srv and /etc/cron.d are directories on usual hosts.
+# add_fixtures: adds files to the image that change modifies. On usual hosts, /srv is a directory.
 add_fixtures() {
     mkdir -p "$image"/fix/{dir,empty,mode,shut,was-dir,was-dir-too,links,renamed/deep,deep/er/est} "$image/data"
     echo 'from the image' | tee "$image"/fix/{file,replaced,was-file,chmod,noted} \
@@ -14,7 +15,7 @@ add_fixtures() {
     mkdir "$image"/fix/{times,parent} && touch -d '2001-02-03 04:05:06.123456789Z' "$image/fix/times"
 }
 
-# Everything that gets lost, done to the root file system $1, the volume $2 and the shared memory $3.
+# change ROOTFS VOLUME SHM: makes changes that podman alone does not preserve.
 change() (
     cd "$1/fix"
     echo changed >file
@@ -26,7 +27,7 @@ change() (
     rm -r was-dir-too && ln -s dir was-dir-too
     rm was-file && mkdir was-file && echo inside >was-file/x
     rm was-link && mkdir was-link && echo inside >was-link/x
-    # In this order: to give a file away takes its setuid bit.
+    # chown clears the setuid bit, so it comes first.
     chown 1000:1001 chmod && chmod 4750 chmod
     chmod 1770 mode
     chown 1234:1235 shut

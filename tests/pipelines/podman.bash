@@ -1,6 +1,7 @@
-# A podman of the test file's own, whose only image is $image; for files that have podman as the peer.
+# Functions for tests with podman. Each test file has a separate store with one image, $image.
 
-# setup_podman: makes the store, imports $image as localhost/image and sets $image_id; once for a file.
+# setup_podman: creates the store, imports $image as localhost/image, and sets $image_id. For
+# setup_file.
 setup_podman() {
     store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
     export store
@@ -24,8 +25,9 @@ podman_once() {
         --events-backend none --runtime runc "$@"
 }
 
-# exec_again exec ...: podman exec, tried again where "runc init" has died before it could run the command, which runc 1.1
-# reports so. Seen about once in some hundred runs, also without a checkpoint; the cause is not known.
+# exec_again exec ...: runs podman exec, and repeats it if "runc init" died before it could run the
+# command. With runc 1.1 this happens about once in some hundred runs, also without a checkpoint,
+# for an unknown reason.
 exec_again() {
     local try status errors
     errors=$(mktemp "$BATS_TEST_TMPDIR/exec.XXXXXX")
@@ -39,12 +41,13 @@ exec_again() {
     return $status
 }
 
-# volume_path: where this podman keeps its volumes.
+# volume_path: prints the directory of this podman's volumes.
 volume_path() {
     podman_ info --format '{{.Store.VolumePath}}'
 }
 
-# for_podman OPTION...: ckpt-pack of the container in $here, as this podman can restore it with its volume.
+# for_podman OPTION...: packs the container in $here, with the options that this podman needs to
+# restore it with its volume.
 for_podman() {
     ckpt-pack --bundle "$here" --name web --rootfs-image "localhost/image:latest@$image_id" \
         --volume data=/data --volume-path "$(volume_path)" "$@"
@@ -58,7 +61,8 @@ pack_here() {
     } | for_podman "$@" -
 }
 
-# counter: that of podman's container web. Between the container's opening the file and its writing it is empty.
+# counter: prints the counter of podman's container web. Repeats if the file is empty, because the
+# container has opened it but not yet written to it.
 counter() {
     local n try
     for try in {1..50}; do

@@ -1,9 +1,9 @@
-# Comparison of directory trees; also for shells that are not bats.
+# Comparison of directory trees. Does not need bats.
 
-# fingerprint DIR: everything a tree holds, one line per fact, for a comparison with diff.
+# fingerprint DIR: prints all content and metadata of a tree, for a comparison with diff.
 fingerprint() (
     cd "$1"
-    # The size and the link count of a directory belong to the file system it is on, not to the tree.
+    # The size and the link count of a directory depend on the file system.
     find . -xdev -type d -printf '%P/ %y %m %U:%G %T@\n' -o \
         -printf '%P %y %m %U:%G %T@ %n %s %l\n' | LC_ALL=C sort
     find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
@@ -11,7 +11,7 @@ fingerprint() (
     true
 )
 
-# same_tree A B: both directories hold the same.
+# same_tree A B: succeeds if both directories have the same content and metadata.
 same_tree() {
     diff <(fingerprint "$1") <(fingerprint "$2")
 }

@@ -1,4 +1,5 @@
-# A container of an ordinary user: CRIU needs CAP_SYS_RESOURCE to read its limits, which not every test host has.
+# Containers of an unprivileged user. CRIU needs CAP_SYS_RESOURCE to read their limits, which some
+# test hosts lack.
 
 # bats file_tags=vm
 

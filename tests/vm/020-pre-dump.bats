@@ -1,4 +1,4 @@
-# Memory is dumped in two rounds: most of it while the container runs, then only what changed.
+# Memory is dumped in two rounds: first while the container runs, then only the changed pages.
 
 # bats file_tags=vm
 
@@ -23,7 +23,7 @@ pages() {
 }
 
 @test "runc: --pre-dump and --parent-path, packed as two archives, restored with --previous" {
-    # 8 MiB that never change after the first round.
+    # 8 MiB that do not change after the first round.
     make_bundle "$here" '.process.args = ["/bin/sh", "-c", "x=$(head -c 8388608 /dev/zero | tr \"\\0\" x); . /app/count"]'
     start runc "$here" web
     runc checkpoint --pre-dump --image-path "$here/pre-checkpoint" --work-path "$here" web
@@ -51,7 +51,7 @@ pages() {
     counted_past "$there/rootfs/tmp/counter" "$before"
 }
 
-@test "ckpt-tools(7): the recipe of pre-copy, to another host" {
+@test "ckpt-tools(7): the recipe of pre-copy to another host" {
     page=man/ckpt-tools.7
     documents $page
     hosts

@@ -1,4 +1,4 @@
-# A connection that was established before the checkpoint carries on after the restore.
+# A TCP connection that was established before the checkpoint continues after the restore.
 
 # bats file_tags=vm
 
@@ -23,7 +23,7 @@ teardown() {
     ip link delete lan0
 }
 
-# echoed LINE: waits until the client got LINE back, at most 20 s.
+# echoed LINE: waits until the client has received LINE, at most 20 s.
 echoed() {
     local try
     for try in {1..200}; do
@@ -35,7 +35,7 @@ echoed() {
     return 1
 }
 
-# This side of the connection: a client of the container's echo service, fed through descriptor 9.
+# Starts a client of the container's echo service. Its input is descriptor 9.
 connect() {
     mkfifo client.in
     busybox nc 10.77.0.5 7000 <client.in >client.out 2>&1 3>&- &
@@ -66,7 +66,7 @@ echo_server='.process.args = ["/bin/nc", "-l", "-p", "7000", "-e", "/bin/cat"]
     ip netns delete web
     umount "$here/rootfs"
     rm -r "$here"
-    # Sent while the container does not exist: it has to arrive all the same.
+    # This line is sent while the container does not exist, and must arrive after the restore.
     echo during >&9
 
     overlay "$there"
@@ -75,7 +75,8 @@ echo_server='.process.args = ["/bin/nc", "-l", "-p", "7000", "-e", "/bin/cat"]
     ip netns add web
     netstatus hold --netns /run/netns/web
     netstatus apply --netns /run/netns/web --create veth --bridge lan0 <"$there/bundle/network.status"
-    # Long enough for a retransmission to meet an address without a socket; without hold that ends the connection.
+    # Long enough for a retransmission to reach the address before the socket exists. Without
+    # "netstatus hold", the kernel would reset the connection.
     sleep 4
     spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" --network ns:/run/netns/web \
         <"$there/bundle/spec.dump" >"$there/bundle/config.json"

@@ -1,4 +1,4 @@
-# An ipvlan has the MAC of its parent: what netstatus makes of a status that tells another.
+# An ipvlan has the MAC address of its parent, and netstatus reports a status with another one.
 
 # bats file_tags=vm
 
@@ -22,19 +22,19 @@ teardown() {
     ip netns delete host
 }
 
-@test "apply makes an ipvlan, keeps addresses and routes, and tells that the MAC is another" {
+@test "apply creates an ipvlan with addresses and routes, and reports the different MAC address" {
     run -0 --separate-stderr ip netns exec host netstatus apply --netns /run/netns/web --create ipvlan --parent mp0 network.status
     [[ $stderr = *"interface eth0: MAC 02:77:00:00:00:05 left out: an ipvlan has the MAC of its parent"* ]]
     ip -n web -d -json link show dev eth0 | jq -e '.[0].address == "02:77:00:00:00:01" and .[0].linkinfo.info_kind == "ipvlan"'
     netstatus check --netns /run/netns/web network.status
     ip netns exec host netstatus save -q --netns /run/netns/web --network eth0=lan >saved
     jq -e '[.lan.interfaces.eth0.subnets[].ipnet] == ["10.77.0.5/24", "fd77::5/64"]' saved
-    # A second time nothing is left to do.
+    # A second run changes nothing.
     run -0 ip netns exec host netstatus apply -v --netns /run/netns/web --create ipvlan --parent mp0 network.status
     [[ $output = *" 0 changes"* ]]
 }
 
-@test "netavark's input for an ipvlan network has no MAC, and says so" {
+@test "restore to netavark leaves out and reports the MAC address of an ipvlan" {
     echo '{"name": "lan", "id": "00", "driver": "ipvlan", "network_interface": "mp0", "internal": false, "dns_enabled": false,
         "ipv6_enabled": true, "subnets": [{"subnet": "10.77.0.0/24", "gateway": "10.77.0.1"}, {"subnet": "fd77::/64", "gateway": "fd77::1"}],
         "ipam_options": {"driver": "host-local"}}' >lan.json
@@ -45,6 +45,6 @@ teardown() {
     ip netns exec host /usr/lib/podman/netavark --config config setup /run/netns/web <in.json >answer.json
     netstatus save <answer.json >new.status
     jq -e '[.lan.interfaces.eth0.subnets[].ipnet] == ["10.77.0.5/24", "fd77::5/64"]' new.status
-    # netavark leaves an ipvlan's IPv6 address to duplicate address detection.
+    # netavark does not disable duplicate address detection for an ipvlan's IPv6 address.
     netstatus check --wait 20 --netns /run/netns/web network.status
 }

@@ -1,4 +1,5 @@
-# An ordinary user in a user namespace of his own: overlay with user.* attributes, no privileges on the host.
+# An unprivileged user in a user namespace: overlays with user.* xattrs, and no privileges on the
+# host.
 
 # bats file_tags=vm
 
@@ -9,7 +10,7 @@ setup() {
     chown 1000:1000 "$home"
     cd "$home"
     cp "$tests/pipelines/tree.bash" .
-    # What the user runs as root of a user namespace.
+    # Commands that the user runs as root of a user namespace.
     rootless() {
         setpriv --reuid 1000 --regid 1000 --clear-groups -- \
             unshare --user --map-root-user --mount -- bash -euo pipefail -c "$1"
@@ -20,7 +21,7 @@ teardown() {
     rm -rf "$home"
 }
 
-# The changes of every kind that he may make in a tree.
+# Makes all kinds of changes that the user can make in a tree.
 changes='
     echo changed > settings
     rm deleted
@@ -50,7 +51,7 @@ tree='
         [ ! -e merged2/deleted ]'
 }
 
-@test "vol-archive: a volume of an ordinary user, to a tar and back" {
+@test "vol-archive: a volume of an unprivileged user, to a tar and back" {
     rootless "$tree"'
         (cd lower'"$changes"')
         vol-archive create lower -o volume.tar
@@ -60,7 +61,7 @@ tree='
         same_tree lower copy'
 }
 
-@test "vol-archive: ids are translated on the way" {
+@test "vol-archive: IDs are mapped" {
     mkdir volume copy
     echo x >volume/file
     chown 1000:1000 volume

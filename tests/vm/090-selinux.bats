@@ -1,5 +1,6 @@
-# SELinux labels, with Debian's policy loaded. The last file of the lane: a policy cannot be unloaded.
-# Permissive: labels are real and checked by the policy, and a bare test machine need not be allowed everything.
+# SELinux labels with Debian's policy. This is the last test file, because a policy cannot be
+# unloaded. In permissive mode the kernel validates labels but allows all accesses, so the test
+# machine needs no policy of its own.
 
 # bats file_tags=vm
 
@@ -10,7 +11,7 @@ shared=system_u:object_r:container_file_t:s0
 process=system_u:system_r:container_t:s0:c1,c2
 
 setup_file() {
-    # Loads the policy and mounts its file system; SELINUX=permissive stands in /etc/selinux/config.
+    # Loads the policy and mounts selinuxfs. /etc/selinux/config has SELINUX=permissive.
     selinuxenabled || load_policy -i
     build_image
 }
@@ -18,7 +19,8 @@ setup_file() {
 setup() {
     [ "$(getenforce)" = Permissive ]
     here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
-    # Labels are kept by the disk; the /tmp of this machine got its own from mount.
+    # A directory on the disk, which stores labels. The /tmp of this machine has the label of its
+    # mount.
     work=$(mktemp -d /var/tmp/selinux.XXXXXX)
     cd "$work"
 }
@@ -33,7 +35,7 @@ label_of() {
     getfattr --only-values --no-dereference -n security.selinux "$1" | tr -d '\0'
 }
 
-@test "spec-gen --apply labels a :Z volume for this container and a :z volume for all, with everything in it" {
+@test "spec-gen --apply labels a :Z volume for this container and a :z volume for all, recursively" {
     mkdir -p private/sub common
     touch private/sub/file common/file
     spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" -v "$PWD/common:/common:z" --apply >config.json
@@ -47,7 +49,7 @@ label_of() {
     jq -e '[.mounts[].options[]?] | index("z") == null and index("Z") == null' config.json
 }
 
-@test "spec-gen without --apply labels nothing and tells what is to be done" {
+@test "spec-gen without --apply labels nothing and reports the pending actions" {
     mkdir private
     before=$(label_of private)
     spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" --actions actions >config.json
@@ -55,7 +57,7 @@ label_of() {
     grep "$PWD/private" actions | grep -q "$label"
 }
 
-@test "spec-gen refuses a label the policy does not know" {
+@test "spec-gen rejects a label that is not in the policy" {
     mkdir private
     run --separate-stderr spec-gen --new --mount-label 'system_u:object_r:no_such_t:s0' -v "$PWD/private:/private:Z" --apply
     printf '%s\n' "$stderr"
@@ -64,7 +66,7 @@ label_of() {
     grep -q no_such_t <<<"$stderr"
 }
 
-@test "labels of a volume go through an archive and back" {
+@test "labels of a volume are archived and restored" {
     mkdir -p volume/sub copy
     touch volume/sub/file
     chcon -R "$label" volume
@@ -75,7 +77,7 @@ label_of() {
     done
 }
 
-@test "ckpt-pack --prepare and ckpt-unpack --mount-label make the logs that a confined CRIU may write" {
+@test "ckpt-pack --prepare and ckpt-unpack --mount-label create logs that a confined CRIU can write" {
     mkdir -p bundle/checkpoint
     (cd bundle && runc spec)
     echo inventory >bundle/checkpoint/inventory.img
@@ -87,8 +89,8 @@ label_of() {
     [ "$(label_of web/restore.log)" = "$label" ]
 }
 
-# Debian's CRIU is built without libselinux: the process itself comes back with the label of its parent.
-@test "runc: a labelled container is dumped and restored under the policy, and its logs are labelled" {
+# Debian's CRIU is built without libselinux, so the restored process has the label of its parent.
+@test "runc: a labeled container is dumped and restored under the policy, and its logs are labeled" {
     chcon -R "$label" "$image"
     make_bundle "$here" ".process.selinuxLabel = \"$process\" | .linux.mountLabel = \"$label\""
     start runc "$here" web
