@@ -9,10 +9,12 @@ FISHDIR       ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR        ?= $(PREFIX)/share/doc/ckpt-tools
 DESTDIR       ?=
 CARGO         ?= cargo
-# Labels need libselinux's headers and libclang to build; without them the tools say so when a label is asked for.
+# spec-gen/selinux needs libselinux's headers and libclang. Without it, spec-gen rejects the flags
+# that need labels.
 FEATURES      ?= $(shell tests/features)
 
-# The same source gives the same programs, wherever the checkout and cargo's downloads are: no path of theirs stays in them.
+# Builds are reproducible: the paths of the checkout and of cargo's downloads are replaced in the
+# programs.
 CARGO_HOME    ?= $(HOME)/.cargo
 REPRODUCIBLE   = RUSTFLAGS="$(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/ckpt-tools --remap-path-prefix=$(CARGO_HOME)=/cargo" \
     CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CURDIR)=/ckpt-tools -ffile-prefix-map=$(CARGO_HOME)=/cargo"
@@ -27,29 +29,32 @@ export CARGO FEATURES CARGO_HOME
 all: build
 
 .PHONY: build
-build: ## build the six tools with optimisation, into target/release
+build: ## build the six tools with optimization, into target/release
 	$(REPRODUCIBLE) $(CARGO) build --release --workspace --features "$(FEATURES)"
 
+.PHONY: quick
+quick: lint test ## format, lints, and the tests that need neither root nor extra programs: run it before each commit
+
 .PHONY: check
-check: prerequisites ## everything a change must pass: lint, unit and command line tests, pipelines with real runc, criu and podman
+check: prerequisites ## everything that a change must pass, as root: all lints and tests, with real runc, criu and podman
 	@tests/check
 
 .PHONY: test
-test: ## unit and command line tests only; needs no root and no runtime
+test: ## unit and command-line tests that need neither root nor extra programs
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	$(CARGO) test --workspace --features "$(FEATURES)"
 
 .PHONY: pipelines
-pipelines: prerequisites ## end-to-end tests only, with real runc, crun, criu and podman
+pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun, criu and podman
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/pipelines/run
 
 .PHONY: vm
-vm: prerequisites ## the tests that need another kernel, in an emulated machine
+vm: prerequisites ## tests that need another kernel, in an emulated machine
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/vm/check
 
-# A target of its own: FEATURES is looked up after it has installed what is missing.
+# A separate target, so that FEATURES is evaluated after the missing packages are installed.
 .PHONY: prerequisites
 prerequisites:
 	@tests/prerequisites all
@@ -59,30 +64,55 @@ lint: ## formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 
+.PHONY: doc
+doc: ## API documentation, with warnings as errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --features "$(FEATURES)"
+
+.PHONY: features
+features: ## compile each crate with each of its cargo features alone
+	tests/lint/features
+
+.PHONY: msrv
+msrv: ## compile with the oldest supported Rust, from Debian 13
+	tests/lint/msrv
+
+.PHONY: deny
+deny: ## licenses, bans and sources of the dependencies
+	tests/lint/deny
+
+.PHONY: spelling
+spelling: ## spelling of the source and the documentation
+	git ls-files -z | xargs -0 codespell
+
+.PHONY: json
+json: ## JSON files of the tests are pretty-printed
+	tests/lint/json
+
 .PHONY: man
-man: ## check the manual pages
+man: ## manual pages have no warnings
 	mandoc -T lint -W warning $(addprefix man/,$(PAGES))
 	@for page in $(PAGES); do \
-	    said=$$(LC_ALL=C.UTF-8 man --warnings -l -Tutf8 -Z "man/$$page" 2>&1 >/dev/null); \
-	    [ -z "$$said" ] || { printf '%s: %s\n' "$$page" "$$said" >&2; exit 1; }; \
+	    warnings=$$(LC_ALL=C.UTF-8 man --warnings -l -Tutf8 -Z "man/$$page" 2>&1 >/dev/null); \
+	    [ -z "$$warnings" ] || { printf '%s: %s\n' "$$page" "$$warnings" >&2; exit 1; }; \
 	done
 
 .PHONY: bench
-bench: build ## time the tools beside GNU tar, bsdtar, podman's archiver and the limits (15 to 40 minutes; BENCH=--quick: 5 to 10); writes docs/benchmarks.md
+bench: build ## time the tools against GNU tar, bsdtar and podman (15 to 40 minutes; BENCH=--quick: 5 to 10); writes docs/benchmarks.md
 	@tests/prerequisites bench
 	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 
 .PHONY: demo
-demo: ## checkpoint a running container to one file and restore it elsewhere, shown command by command
+demo: ## checkpoint a running container into one file and restore it elsewhere, printing each command
 	@tests/prerequisites demo
 	@$(MAKE) --no-print-directory build
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
 .PHONY: install
-install: build ## install tools, manual pages, completions and documents below PREFIX (default /usr/local), under DESTDIR
+install: build ## install tools, manual pages, completions and documents in DESTDIR/PREFIX (PREFIX: /usr/local)
 	@$(MAKE) --no-print-directory install-built
 
-# What is built already: packages are made of this, whose environment would have everything compiled once more.
+# Installs without building. Package builds use it: their environment changes RUSTFLAGS and would
+# rebuild everything.
 .PHONY: install-built
 install-built:
 	for tool in $(TOOLS); do \
@@ -102,7 +132,7 @@ install-built:
 	done
 
 .PHONY: uninstall
-uninstall: ## remove what install put there
+uninstall: ## remove the files that install has installed
 	for tool in $(TOOLS); do \
 	    rm -f "$(DESTDIR)$(BINDIR)/$$tool" "$(DESTDIR)$(BASHDIR)/$$tool" "$(DESTDIR)$(ZSHDIR)/_$$tool" \
 	        "$(DESTDIR)$(FISHDIR)/$$tool.fish" || exit; \
@@ -113,17 +143,17 @@ uninstall: ## remove what install put there
 	rm -rf "$(DESTDIR)$(DOCDIR)"
 
 .PHONY: deb
-deb: build ## make the Debian package, in target/deb; the same source gives the same bytes
+deb: build ## build the Debian package, reproducibly, into target/deb
 	@packaging/deb
 
 .PHONY: deb-check
-deb-check: ## make the package and try it on a fresh Debian 13
+deb-check: ## build the Debian package and test it on a fresh Debian 13
 	@tests/prerequisites all
 	@$(MAKE) --no-print-directory deb
 	@tests/deb/check "$(TARGET)"/deb/ckpt-tools_*.deb
 
 .PHONY: clean
-clean: ## remove what cargo built
+clean: ## remove the build directory
 	$(CARGO) clean
 
 .PHONY: help
