@@ -1,31 +1,18 @@
 //! The network status of a container: saved before a checkpoint, set up again before a restore.
 //!
-//! A library so that its parsers can be fuzzed.
+//! `args` holds the command line, and `commands` one module for each subcommand. `input` reads JSON
+//! documents, `model` describes the network that a status asks for, and `kernel` reads and changes
+//! network namespaces.
+//!
+//! This is a library so that its parsers can be fuzzed.
 
 #![deny(unsafe_code)]
 
-mod announce;
-mod apply;
 mod args;
-mod check;
-mod desired;
-mod document;
-mod extension;
-mod firewall;
-mod frame;
-mod hold;
-mod netlink;
-mod netns;
-mod network_info;
-mod nftables;
-mod packet;
-mod probe;
-pub mod restore;
-mod route;
-mod save;
-mod show;
-mod state;
-pub mod validate;
+mod commands;
+mod input;
+mod kernel;
+mod model;
 
 use std::process::ExitCode;
 
@@ -33,8 +20,12 @@ use args::{Args, Verb};
 use checkpoint::Member;
 use checkpoint::stream::failed_stream;
 use cli::{Exit, Producer, Session};
+use commands::{apply, check, hold, restore, save, show};
 
-/// The program.
+pub use commands::restore::line_formats;
+pub use model::status::ValidStatus;
+
+/// Runs the program.
 pub fn main() -> ExitCode {
     let record = |reason: &str| failed_stream("netstatus", Some(&Member::NetworkStatus), reason);
     cli::run_producer(job, &Producer { verb: "save", record })

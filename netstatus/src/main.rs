@@ -1,4 +1,4 @@
-//! `netstatus`: see the library.
+//! The `netstatus` program; see the library.
 
 #![forbid(unsafe_code)]
 

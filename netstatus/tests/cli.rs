@@ -1,7 +1,8 @@
-//! The command line of netstatus, case by case: arguments, standard input, exit status, both outputs.
+//! The command line of netstatus, case by case: arguments, standard input, exit status, both
+//! outputs.
 //!
-//! The numbers are those of the list of cases the tool was specified by; names without a number came later. Every
-//! refusal is checked to print nothing on standard output.
+//! The numbers are those of the list of cases the tool was specified by; names without a number
+//! came later. Every refusal is checked to print nothing on standard output.
 
 use std::fs;
 use std::io::Write;
@@ -291,7 +292,8 @@ fn a_member_stream_holds_podmans_bytes_and_its_end() {
     assert_eq!(netstatus(&["save", "--members"], &status).stdout, output.stdout, "same input, same bytes");
 }
 
-/// What the README's pipeline does: a container's status that is read, shown and written again stays what it was.
+/// What the README's pipeline does: a container's status that is read, shown and written again
+/// stays what it was.
 #[test]
 fn save_is_its_own_inverse_for_every_form_of_input() {
     for (args, input) in [
@@ -326,7 +328,9 @@ fn several_cni_results_become_one_status() {
     assert_eq!(status["a"]["interfaces"]["eth1"]["mac_address"], "02:00:00:00:00:06");
     let twice = netstatus(&["save", &a, &a], b"");
     assert_eq!(twice.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&twice.stderr).contains("network b: interface eth0: two results for it"));
+    assert!(
+        String::from_utf8_lossy(&twice.stderr).contains("network b: interface eth0: occurs in two results")
+    );
 }
 
 #[test]

@@ -307,7 +307,7 @@ plain_move() {
     netstatus restore --to status --mac web=02:77:00:00:00:99 <"$dir/network.status" >"$dir/new.status"
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/new.status"
     restore "$dir/B"
-    # The client believes its old neighbour entry: nothing arrives.
+    # The client believes its old neighbor entry: nothing arrives.
     on client ip neigh replace $ip lladdr $mac dev up0 nud reachable
     netstatus release --netns /run/netns/ctrB
     run ! echoed during 15
@@ -410,8 +410,8 @@ over_cni() {
     netstatus restore --to status --ignore-static-ip <"$dir/network.status" >"$dir/link.status"
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/link.status"
     run -1 netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
-    [[ $output = *"10.77.0.5: in use elsewhere, by $mac"* ]]
-    [[ $output = *"fd77::5: in use elsewhere, by $mac"* ]]
+    [[ $output = *"10.77.0.5: in use by another host, MAC $mac"* ]]
+    [[ $output = *"fd77::5: in use by another host, MAC $mac"* ]]
     ip netns del ctrA
     netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
 }
@@ -482,7 +482,7 @@ RULES
     criu_lock iptables-restore
     on ctrA nft add table inet CRIU-77
     run -0 netstatus release --netns /run/netns/ctrA
-    [[ $output = *"warning: /run/netns/ctrA: CRIU's network lock is still there (table inet CRIU-77, iptables chain CRIU)"* ]]
+    [[ $output = *"warning: /run/netns/ctrA: CRIU's network lock is still present (table inet CRIU-77, iptables chain CRIU)"* ]]
     run -0 netstatus release --netns /run/netns/ctrA --remove-criu-lock
     [ -z "$output" ]
     run ! on ctrA iptables -C INPUT -j CRIU

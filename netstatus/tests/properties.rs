@@ -1,4 +1,5 @@
-//! Whatever a container has: a status, turned into any form and back, keeps every address, MAC and name.
+//! Whatever a container has: a status, turned into any form and back, keeps every address, MAC and
+//! name.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,7 +26,8 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// An interface: which addresses it has is told by two numbers, so that no two interfaces share one.
+/// An interface: which addresses it has is told by two numbers, so that no two interfaces share
+/// one.
 #[derive(Clone, Debug)]
 struct Net {
     v4: Option<(u8, bool)>,
@@ -130,7 +132,8 @@ fn network_info(status: &Value) -> Value {
     facts(status).iter().map(of_network).collect::<Map<String, Value>>().into()
 }
 
-/// What netavark answers to this input: each address with the prefix and gateway of the subnet at its place.
+/// What netavark answers to this input: each address with the prefix and gateway of the subnet at
+/// its place.
 fn netavark(input: &Value) -> Value {
     let of_network = |(name, entry): (&String, &Value)| {
         let info = &input["network_info"][name];

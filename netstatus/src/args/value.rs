@@ -1,22 +1,22 @@
-//! Values of the command line.
+//! Parsers for the values of options.
 
 use std::net::IpAddr;
 
 use checkpoint::network_status::{Mac, cidr};
 use ipnet::IpNet;
 
-/// An address from the command line, with or without its prefix.
+/// An address on the command line, with or without a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum AddressArg {
     Bare(IpAddr),
     WithPrefix(IpNet),
 }
 
-impl Wanted {
+impl AddressArg {
     pub fn addr(&self) -> IpAddr {
         match self {
-            Wanted::Bare(ip) => *ip,
-            Wanted::WithPrefix(net) => net.addr(),
+            AddressArg::Bare(ip) => *ip,
+            AddressArg::WithPrefix(net) => net.addr(),
         }
     }
 }
@@ -24,7 +24,7 @@ impl Wanted {
 pub fn pair(arg: &str) -> Result<(String, String), String> {
     match arg.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("NAME=VALUE is wanted".into()),
+        _ => Err("expected NAME=VALUE".into()),
     }
 }
 
@@ -37,39 +37,44 @@ pub fn net_mac(arg: &str) -> Result<(String, Mac), String> {
     Ok((net, mac(&value)?))
 }
 
-pub fn ips(arg: &str) -> Result<(String, Vec<Wanted>), String> {
+pub fn ips(arg: &str) -> Result<(String, Vec<AddressArg>), String> {
     let (net, list) = pair(arg)?;
-    let wanted = |text: &str| match text.parse() {
-        Ok(ip) => Ok(Wanted::Bare(ip)),
-        Err(_) => cidr(text).map(Wanted::WithPrefix).map_err(|e| e.to_string()),
+    let address = |text: &str| match text.parse() {
+        Ok(ip) => Ok(AddressArg::Bare(ip)),
+        Err(_) => cidr(text).map(AddressArg::WithPrefix).map_err(|e| e.to_string()),
     };
-    Ok((net, list.split(',').map(wanted).collect::<Result<_, _>>()?))
+    Ok((net, list.split(',').map(address).collect::<Result<_, _>>()?))
 }
 
 pub fn major(arg: &str) -> Result<u32, String> {
     let first = arg.split('.').next().unwrap_or_default();
-    first.parse().map_err(|_| "a version such as 1.14.0 is wanted".into())
+    first.parse().map_err(|_| "expected a version such as 1.14.0".into())
 }
 
-/// A published port, or as many of them as `range` says, from these two on.
+/// A published port, or a range of published ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortMapping {
-    /// None is every address of the host.
+    /// The address of the host; none for all addresses.
     pub host_ip: Option<IpAddr>,
+    /// The first port of the host.
     pub host_port: u16,
+    /// The first port of the container.
     pub container_port: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
+    /// The number of ports.
     pub range: u16,
 }
 
-/// podman's form `[IP:]HOST:CONTAINER[/PROTOCOL]` with ranges such as `8000-8009`; an IPv6 address stands in brackets.
-/// The host's port is mandatory: podman chooses one where it is missing, netavark does not.
+/// Parses podman's format `[IP:]HOST:CONTAINER[/PROTOCOL]`.
+///
+/// Ports may be ranges such as `8000-8009`, and an IPv6 address must be in brackets. The port of
+/// the host is mandatory, because netavark does not choose one as podman does.
 pub fn publish(arg: &str) -> Result<PortMapping, String> {
-    let wrong = || "[IP:]HOST:CONTAINER[/PROTOCOL] is wanted".to_owned();
+    let wrong = || "expected [IP:]HOST:CONTAINER[/PROTOCOL]".to_owned();
     let (ports, protocol) = arg.rsplit_once('/').unwrap_or((arg, "tcp"));
     if !["tcp", "udp", "sctp"].contains(&protocol) {
-        return Err(format!("{protocol:?}: tcp, udp or sctp is wanted"));
+        return Err(format!("expected tcp, udp or sctp, found {protocol:?}"));
     }
     let (ports, container) = ports.rsplit_once(':').ok_or_else(wrong)?;
     let (ip, host) = match ports.rsplit_once(':') {
@@ -79,30 +84,31 @@ pub fn publish(arg: &str) -> Result<PortMapping, String> {
     let host_ip = match ip {
         None | Some("") => None,
         Some(text) => {
-            // Without brackets the colons of IPv6 and of the form could not be told apart.
+            // Without brackets, a colon of the IPv6 address could not be distinguished from a
+            // separator.
             let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
             let ip: Option<IpAddr> = bracketed.unwrap_or(text).parse().ok();
             Some(ip.filter(|ip| ip.is_ipv6() == bracketed.is_some()).ok_or_else(wrong)?)
         }
     };
-    let ((host_port, range), (container_port, same)) = (ports_of(host)?, ports_of(container)?);
-    if range != same {
-        return Err(format!("{range} ports of the host for {same} of the container"));
+    let ((host_port, range), (container_port, container_range)) = (port_range(host)?, port_range(container)?);
+    if range != container_range {
+        return Err(format!("{range} ports of the host, but {container_range} of the container"));
     }
     Ok(PortMapping { host_ip, host_port, container_port, protocol: protocol.into(), range })
 }
 
-/// The first port of `FIRST[-LAST]`, and how many they are.
-fn ports_of(text: &str) -> Result<(u16, u16), String> {
+/// Parses `FIRST[-LAST]`; returns the first port and the number of ports.
+fn port_range(text: &str) -> Result<(u16, u16), String> {
     let port = |text: &str| match text.parse() {
-        Ok(0) | Err(_) => Err(format!("{text:?}: a port is wanted")),
+        Ok(0) | Err(_) => Err(format!("expected a port, found {text:?}")),
         Ok(port) => Ok(port),
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last): (u16, u16) = (port(first)?, port(last)?);
     let more =
-        last.checked_sub(first).ok_or_else(|| format!("{text:?}: the last port is before the first"))?;
-    // At most 65535 of them: port 0 is refused.
+        last.checked_sub(first).ok_or_else(|| format!("{text:?}: the last port is lower than the first"))?;
+    // Cannot saturate: port 0 is rejected, so there are at most 65535 ports.
     Ok((first, more.saturating_add(1)))
 }
 
@@ -111,19 +117,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_with_and_without_prefix() {
+    fn addresses_are_parsed_with_and_without_prefix() {
         let (net, list) = ips("n1=10.1.0.9,fd00::9/64").unwrap();
         assert_eq!(net, "n1");
         assert_eq!(
             list,
-            [Wanted::Bare("10.1.0.9".parse().unwrap()), Wanted::WithPrefix("fd00::9/64".parse().unwrap())]
+            [
+                AddressArg::Bare("10.1.0.9".parse().unwrap()),
+                AddressArg::WithPrefix("fd00::9/64".parse().unwrap())
+            ]
         );
         assert!(ips("n1=10.1.0.9,").is_err());
         assert!(ips("10.1.0.9").is_err());
     }
 
     #[test]
-    fn ports_are_read_as_podman_reads_them() {
+    fn ports_are_parsed_as_podman_parses_them() {
         let mapping = |host_ip: &str, host_port, container_port, protocol: &str, range| PortMapping {
             host_ip: host_ip.parse().ok(),
             host_port,

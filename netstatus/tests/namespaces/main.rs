@@ -1,4 +1,5 @@
-//! Live network namespaces: what is read from them, set in them, compared and asked. Each test makes its own.
+//! Live network namespaces: what is read from them, set in them, compared and asked. Each test
+//! makes its own.
 //!
 //! Needed: root and ip(8). Without them the tests say so and pass, on CI (CI=true) they fail.
 
@@ -62,8 +63,8 @@ impl Netns {
         run(command.args(args), stdin)
     }
 
-    /// Links and addresses, to see that nothing changed. Counters of time are left out, and the link-local addresses
-    /// the kernel gives and takes by itself.
+    /// Links and addresses, to see that nothing changed. Counters of time are left out, and the
+    /// link-local addresses the kernel gives and takes by itself.
     fn picture(&self) -> BTreeMap<String, Vec<String>> {
         let links = self.ip_json("addr show");
         let of_link = |link: &Value| {
@@ -193,7 +194,8 @@ fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
     let warnings = told(&output);
     assert!(warnings.contains("interface br9: has addresses but is left out (bridge)"), "{warnings}");
     assert!(
-        warnings.contains("interface v8: has addresses but is left out (its other end is inside too)"),
+        warnings
+            .contains("interface v8: has addresses but is left out (its other end is in the same namespace)"),
         "{warnings}"
     );
     let status: Value = serde_json::from_str(&good(output)).unwrap();
@@ -263,11 +265,11 @@ fn the_network_is_named_by_the_hosts_own_description() {
     let elsewhere = Netns::new();
     refused(
         elsewhere.netstatus(&["save", "--netns", &container.path], ""),
-        "interface eth0: the name of its network is not known\nhint: --network eth0=NAME",
+        "interface eth0: cannot find the name of its network\nhint: add --network eth0=NAME",
     );
     refused(
         host.netstatus(&["save", "--netns", &container.path, "--network", "eth7=x"], ""),
-        "interface eth7: --network names it, but it is not saved",
+        "interface eth7: named by --network, but not saved",
     );
     refused(
         host.netstatus(&["save", "--netns", &container.path, "--interface", "eth7"], ""),
@@ -369,12 +371,12 @@ fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
     let two = STATUS.replace("}}}}", r#"},"eth1":{"subnets":[{"ipnet":"10.78.0.5/24"}]}}}}"#);
     refused(
         host.netstatus(&["apply", "--netns", &container.path], &two),
-        "interface eth1: not there\nhint: make it: --create veth --bridge BRIDGE",
+        "interface eth1: no such interface in the namespace\nhint: to create it, add --create veth --bridge BRIDGE",
     );
     assert_eq!(container.picture(), before);
     refused(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br7"], &two),
-        "br7: no such interface on this host",
+        "br7: no such interface on the host",
     );
     refused(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "v0"], &two),
@@ -488,7 +490,7 @@ fn an_interface_gets_the_name_it_has_in_the_status() {
     let apply =
         |pair: &str| host.netstatus(&["apply", "-v", "--netns", &container.path, "--from-if", pair], STATUS);
     let before = container.picture();
-    refused(apply("tmp7=eth0"), "interface tmp7: not there");
+    refused(apply("tmp7=eth0"), "interface tmp7: no such interface in the namespace");
     let output = apply("tmp0=eth7");
     assert_eq!(output.status.code(), Some(2));
     assert!(told(&output).contains("--from-if tmp0=eth7: the status has no interface eth7"));
@@ -507,7 +509,7 @@ fn an_interface_gets_the_name_it_has_in_the_status() {
     // A second time there is nothing to do.
     assert!(told(&apply("tmp0=eth0")).contains(" 0 changes"));
     container.ip("link add tmp0 type bridge");
-    refused(apply("tmp0=eth0"), "interface tmp0: cannot become eth0, which is there too");
+    refused(apply("tmp0=eth0"), "interface tmp0: cannot rename to eth0, which also exists");
 }
 
 #[test]
@@ -551,15 +553,15 @@ fn case_54_check_names_every_difference() {
     }
     let (host, container) = (host(), Netns::new());
     let check = || host.netstatus(&["check", "--netns", &container.path], STATUS);
-    refused(check(), "standard input: interface eth0: not there");
+    refused(check(), "standard input: interface eth0: not in the namespace");
     plug(&host, &container, "v0", "02:77:00:00:00:99");
     let text = told(&check());
     for part in [
         "interface eth0: is down",
-        "interface eth0: MAC is 02:77:00:00:00:99, the status says 02:77:00:00:00:05",
-        "interface eth0: address 10.77.0.5/24 is not there",
+        "interface eth0: MAC is 02:77:00:00:00:99, expected 02:77:00:00:00:05",
+        "interface eth0: no address 10.77.0.5/24",
         "interface eth0: no default route via fd77::1",
-        "does not fit, for 6 reasons",
+        "6 checks failed",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -568,12 +570,12 @@ fn case_54_check_names_every_difference() {
     container.ip("addr del 10.77.0.5/24 dev eth0
                   addr add 10.77.0.5/16 dev eth0
                   route add default via 10.77.0.1 metric 100");
-    refused(check(), "interface eth0: address is 10.77.0.5/16, the status says 10.77.0.5/24");
+    refused(check(), "interface eth0: address is 10.77.0.5/16, expected 10.77.0.5/24");
     // Without a carrier duplicate address detection does not end.
     host.ip("link set v0 down");
     container.ip("addr del fd77::5/64 dev eth0
                   addr add fd77::5/64 dev eth0");
-    refused(check(), "interface eth0: address fd77::5/64 is tentative, no socket can be bound to it yet");
+    refused(check(), "interface eth0: address fd77::5/64 is tentative: sockets cannot bind to it yet");
 }
 
 #[test]
@@ -585,13 +587,13 @@ fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
     good(host.netstatus(&["apply", "--netns", &old.path, "--create", "veth", "--bridge", "br0"], STATUS));
     plug(&host, &new, "v1", MAC);
     let probe = || host.netstatus(&["check", "--probe", "--netns", &new.path], STATUS);
-    refused(probe(), "interface eth0: is down, nothing can be asked");
+    refused(probe(), "interface eth0: is down, cannot probe");
     new.ip("link set eth0 up");
     let output = probe();
     let text = told(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     for ip in ["10.77.0.5", "fd77::5"] {
-        assert!(text.contains(&format!("{ip}: in use elsewhere, by {MAC}")), "{text}");
+        assert!(text.contains(&format!("{ip}: in use by another host, MAC {MAC}")), "{text}");
     }
     drop(old);
     // The kernel takes a namespace apart when it finds the time.
@@ -599,7 +601,7 @@ fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
 }
 
 #[test]
-fn an_announcement_corrects_what_the_neighbours_believe() {
+fn an_announcement_corrects_what_the_neighbors_believe() {
     if !possible() {
         return;
     }
@@ -633,7 +635,8 @@ fn case_58_another_namespace_is_closed_to_ordinary_users() {
         .tempdir()
         .unwrap();
     let tool: PathBuf = dir.path().join("netstatus");
-    // By another program: while this one writes it, a child that another test is just starting has it open for writing, too.
+    // By another program: while this one writes it, a child that another test is just starting has
+    // it open for writing, too.
     assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_netstatus")).arg(&tool).status().unwrap().success());
     let as_nobody =
         |args: &[&str], stdin: &str| run(Command::new(&tool).args(args).uid(65534).gid(65534), stdin);

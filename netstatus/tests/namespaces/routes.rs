@@ -1,4 +1,5 @@
-//! Every kind of route and address: saved, applied to another namespace, compared; or named as left out.
+//! Every kind of route and address: saved, applied to another namespace, compared; or named as left
+//! out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -113,7 +114,7 @@ const NAMED: [(&str, &str); 9] = [
     ),
     (
         "route add 10.92.0.0/16 encap ip id 7 dst 192.0.2.9 dev eth0",
-        "route 10.92.0.0/16 dev eth0: left out: the status has no place for its encapsulation",
+        "route 10.92.0.0/16 dev eth0: left out: a status cannot express its encapsulation",
     ),
     (
         "-6 route add 2001:db8:9::/48 via fd77::1 expires 600",
@@ -131,7 +132,7 @@ const NAMED: [(&str, &str); 9] = [
     ("-6 rule add iif eth0 fwmark 0x7 unreachable", "iif eth0 fwmark 0x7 unreachable (IPv6): left out"),
     (
         "neigh add 10.77.0.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent",
-        "permanent neighbour 10.77.0.99 of interface eth0: left out",
+        "permanent neighbor 10.77.0.99 of interface eth0: left out",
     ),
     ("addr add 10.94.0.1/32 dev lo", "interface lo: 10.94.0.1/32 is left out"),
     ("link set eth0 promisc on txqueuelen 7", "interface eth0: promisc on, txqueuelen 7: left out"),
@@ -160,7 +161,8 @@ const BEYOND_PODMAN: [(&str, &str); 9] = [
     ),
 ];
 
-/// A namespace on the bridge. The kernel removes the ports of earlier ones in its own time, so each name is new.
+/// A namespace on the bridge. The kernel removes the ports of earlier ones in its own time, so each
+/// name is new.
 fn plugged(host: &Netns, mac: &str) -> Netns {
     static PORTS: AtomicUsize = AtomicUsize::new(0);
     let container = Netns::new();
@@ -174,7 +176,8 @@ fn container(host: &Netns, lines: &str) -> Netns {
     container
 }
 
-/// What differs between two namespaces in any case, and what duplicate address detection makes late.
+/// What differs between two namespaces in any case, and what duplicate address detection makes
+/// late.
 const UNSTABLE: [&str; 6] =
     ["link/ether", " qlen ", "veth", "table local proto kernel", "fe80::77:ff:fe", "preferred_lft forever"];
 
@@ -199,7 +202,8 @@ fn picture(netns: &Netns) -> String {
     text
 }
 
-/// Compares two namespaces, for a while: the kernel adds some IPv6 routes after duplicate address detection.
+/// Compares two namespaces, for a while: the kernel adds some IPv6 routes after duplicate address
+/// detection.
 #[track_caller]
 fn same(one: &Netns, other: &Netns, case: &str) {
     let equal = (0..40).any(|n| {
@@ -284,7 +288,8 @@ fn podmans_form_names_what_it_cannot_hold() {
     );
     let output = host.netstatus(&["save", "--network", "eth0=web", "--netns", &usual.path], "");
     assert_eq!(told(&output), "");
-    // A default route for one TOS, and an IPv4 one through an IPv6 gateway, are no gateway of an address.
+    // A default route for one TOS, and an IPv4 one through an IPv6 gateway, are no gateway of an
+    // address.
     let odd = container(
         &host,
         "route add default via 10.77.0.1 tos 0x10
@@ -363,7 +368,7 @@ fn routes_follow_the_changes_of_a_restore() {
     let hostile = status.replace(r#""dev":"eth1""#, r#""dev":"eth1\nset x""#);
     refused(
         host.netstatus(&["restore", "--to", "ip-batch"], &hostile),
-        "cannot stand in the name of an interface",
+        "is not allowed in an interface name",
     );
 }
 
@@ -386,7 +391,7 @@ fn a_route_the_kernel_rejects_leaves_no_other_behind() {
         ),
         (
             r#"{"dst":"10.52.0.0/16","gw":null,"metric":0,"proto":3,"dev":"eth7"}"#,
-            "eth0: route to 10.52.0.0/16: interface eth7: not there",
+            "eth0: route to 10.52.0.0/16: interface eth7: no such interface in the namespace",
         ),
         (
             r#"{"dst":"10.53.0.0/16","gw":"10.77.0.1","metric":0,"proto":3,"src":"10.99.0.1"}"#,
@@ -398,7 +403,7 @@ fn a_route_the_kernel_rejects_leaves_no_other_behind() {
         ),
         (
             r#"{"dst":"10.55.0.0/16","gw":null,"metric":0,"proto":3,"type":"teapot"}"#,
-            r#"type: "teapot": not a type of route"#,
+            r#"type: "teapot": not a route type"#,
         ),
     ] {
         let there = container(

@@ -63,11 +63,9 @@ pub fn network_status(bytes: &[u8]) {
     let Ok(Some(status)) = NetworkStatus::parse(bytes) else { return };
     let again = NetworkStatus::from_value(status.to_value()).expect("what was written");
     assert_eq!(again.as_ref(), Some(&status));
-    if netstatus::validate::validate(&status).is_err() {
-        return;
-    }
+    let Ok(status) = netstatus::ValidStatus::new(status) else { return };
     let starts = ["--network=", "CNI_IFNAME=", ""];
-    for (text, start) in netstatus::restore::texts(&status).into_iter().zip(starts) {
+    for (text, start) in netstatus::line_formats(&status).into_iter().zip(starts) {
         let Ok(text) = text else { continue };
         for line in text.lines() {
             assert!(line.starts_with(start), "unexpected line {line:?}");

@@ -285,7 +285,7 @@ fn networks() -> Vec<Input> {
         to(
             "an interface whose name is a path",
             |_, out| network(out, "n", "../../x", "10.88.0.5/16", MAC),
-            Fails("interface \"../../x\": '/' cannot stand in the name of an interface"),
+            Fails("interface \"../../x\": '/' is not allowed in an interface name"),
         ),
         to(
             "an interface whose name is an option",
@@ -295,7 +295,7 @@ fn networks() -> Vec<Input> {
         to(
             "an interface without a name",
             |_, out| network(out, "n", "", "10.88.0.5/16", MAC),
-            Fails("interface \"\": no name"),
+            Fails("interface \"\": the name is empty"),
         ),
         to(
             "an interface whose name is too long",

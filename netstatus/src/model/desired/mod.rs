@@ -1,0 +1,10 @@
+//! The interfaces, addresses and routes that a status asks for.
+//!
+//! `apply` sets this state, `check` compares it with a namespace, and `restore --to ip-batch`
+//! prints it.
+
+mod interfaces;
+mod routes;
+
+pub use interfaces::{DesiredInterface, DesiredInterfaces, addresses, interfaces};
+pub use routes::{DesiredRoute, GatewayRoute, gateway_routes, routes};

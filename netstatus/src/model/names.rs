@@ -1,0 +1,111 @@
+//! Names of networks, interfaces and search domains that the kernel and other programs accept.
+
+use checkpoint::network_status::Malformed;
+
+/// The longest name of a network or a search domain: that of a host name (RFC 1035).
+const LONGEST_NAME: usize = 253;
+
+/// The longest interface name: `IFNAMSIZ` without the final NUL.
+const LONGEST_INTERFACE_NAME: usize = 15;
+
+/// Checks the name of a network: any text without control characters.
+///
+/// # Errors
+/// Returns an error if the name is empty, too long or contains a control character.
+pub fn check_network(name: &str) -> Result<(), Malformed> {
+    if name.is_empty() {
+        Err(Malformed::new("the name of a network is empty"))
+    } else if name.len() > LONGEST_NAME {
+        Err(Malformed::new(format!("the name of a network is longer than {LONGEST_NAME} bytes")))
+    } else if name.chars().any(char::is_control) {
+        Err(Malformed::new(format!("{name:?}: control character in the name of a network")))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks the name of a container's interface against the rules of the kernel (`dev_valid_name`).
+///
+/// # Errors
+/// Returns an error if the kernel would reject the name, or if every namespace already uses it.
+pub fn check_interface(name: &str) -> Result<(), Malformed> {
+    let wrong = |cause: &str| Err(Malformed::new(cause.to_owned()).within(format!("interface {name:?}")));
+    match name {
+        "" => return wrong("the name is empty"),
+        "." | ".." => return wrong("not a valid interface name"),
+        "lo" => return wrong("the loopback interface is not part of a network"),
+        // The kernel rejects these names because it has directories with them in /proc/sys/net.
+        "all" | "default" => return wrong("this name is reserved by the kernel"),
+        _ => {}
+    }
+    if name.len() > LONGEST_INTERFACE_NAME {
+        return wrong("longer than 15 bytes");
+    }
+    // '%' makes the kernel choose a number: "eth%d".
+    if let Some(c) =
+        name.chars().find(|c| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control())
+    {
+        return wrong(&format!("{c:?} is not allowed in an interface name"));
+    }
+    Ok(())
+}
+
+/// Checks a search domain.
+///
+/// Accepts ".", with which podman says that there is no search domain (`--dns-search .`).
+///
+/// # Errors
+/// Returns an error if resolv.conf could not hold the domain.
+pub fn check_search_domain(domain: &str) -> Result<(), Malformed> {
+    let bad = |c: char| c.is_control() || c.is_whitespace();
+    if domain.is_empty() || domain.len() > LONGEST_NAME || domain.contains(bad) {
+        return Err(Malformed::new(format!("{domain:?}: not a domain name")).within("dns_search_domains"));
+    }
+    Ok(())
+}
+
+/// Checks that `name` needs no quoting in a command or in an option list.
+///
+/// The rule is that of podman for the names of networks. `what` says what the name belongs to.
+///
+/// # Errors
+/// Returns an error if the name contains another character.
+pub fn check_unquoted(name: &str, what: &str) -> Result<(), Malformed> {
+    let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if first && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+        Ok(())
+    } else {
+        Err(Malformed::new(format!(
+            "{what} {name:?}: only letters, digits, '_', '.' and '-' are allowed in this format"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_names_the_kernel_rejects_are_errors() {
+        for name in [
+            "",
+            "sixteen-bytes-ab",
+            "a/b",
+            "..",
+            ".",
+            "lo",
+            "x y",
+            "a\nb",
+            "a:b",
+            "all",
+            "default",
+            "eth%d",
+            "a\u{a0}b",
+        ] {
+            assert!(check_interface(name).is_err(), "{name:?}");
+        }
+        for name in ["eth0", "fifteen-bytes-a", "a;b$c", "é0"] {
+            assert!(check_interface(name).is_ok(), "{name:?}");
+        }
+    }
+}
