@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use tartree::{IdMap, IdMaps, Limits};
 
-/// Volume directories to tar and back, nothing lost
+/// Archive volume directories as tar and restore them, without loss
 #[derive(Parser, Debug)]
 #[command(
     name = "vol-archive",
@@ -30,7 +30,7 @@ pub struct Args {
 pub enum Verb {
     /// Write a directory as a tar, or several as a member stream
     Create(Create),
-    /// Fill a directory from a tar, or several from a member stream
+    /// Extract a tar into a directory, or a member stream into several
     Extract(Extract),
     /// List the entries of a tar
     List(List),
@@ -38,15 +38,16 @@ pub enum Verb {
 
 #[derive(clap::Args, Debug)]
 pub struct Create {
-    /// A directory; with --members NAME=DIR, any number
+    /// Directory to archive; with --members any number of NAME=DIR
     #[arg(value_name = "DIR|NAME=DIR")]
     pub operands: Vec<OsString>,
     #[command(flatten)]
     pub members: Members,
-    /// Leave out the path or the files that match PATTERN, with all that is below them (repeatable); wildcards as in tar
+    /// Leave out paths that match PATTERN, and everything below them (repeatable); wildcards as in
+    /// tar
     #[arg(long, value_name = "PATTERN", help_heading = "What to include")]
     pub exclude: Vec<OsString>,
-    /// Do not go down into other file systems; a mount point is archived as an empty directory
+    /// Do not descend into other file systems; archive each mount point as an empty directory
     #[arg(long, help_heading = "What to include")]
     pub one_file_system: bool,
     #[command(flatten)]
@@ -57,26 +58,27 @@ pub struct Create {
 
 #[derive(clap::Args, Debug)]
 pub struct Extract {
-    /// A directory; with --members NAME=DIR, one for each volume in the stream
+    /// Directory to extract into; with --members one NAME=DIR for each volume in the stream
     #[arg(value_name = "DIR|NAME=DIR")]
     pub operands: Vec<OsString>,
     #[command(flatten)]
     pub members: Members,
-    /// Extract a tar although its names are those of a checkpoint archive or an image
+    /// Extract a tar even if its names are those of a checkpoint archive or an image
     #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
     pub any_tar: bool,
     /// Empty the directory first
     #[arg(long, help_heading = "Output")]
     pub replace: bool,
-    /// Also write to filesystems that are mounted below the directory, and empty them with --replace
+    /// Also write to file systems that are mounted below the directory, and empty them with
+    /// --replace
     #[arg(long, help_heading = "Output")]
     pub cross_mounts: bool,
     #[command(flatten)]
     pub durable: Durable,
-    /// Give everything to the user who extracts, and drop setuid and setgid
+    /// Create everything as the current user, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,
-    /// Leave out device nodes, and name them; always so for who may not make them
+    /// Skip device nodes, and report each; always on for a user who may not create them
     #[arg(long, help_heading = "Limits")]
     pub no_devices: bool,
     #[command(flatten)]
@@ -87,9 +89,9 @@ pub struct Extract {
 
 #[derive(clap::Args, Debug)]
 pub struct List {
-    /// A tar; standard input when missing or '-'
+    /// Tar to list; standard input if missing or '-'
     pub file: Option<PathBuf>,
-    /// One JSON document instead of lines
+    /// Print one JSON document instead of lines
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -98,20 +100,20 @@ pub struct List {
 
 #[derive(clap::Args, Debug)]
 pub struct Members {
-    /// A member stream, as ckpt-pack reads it, of the volumes NAME=DIR
+    /// Use a member stream, as ckpt-pack reads it, of the volumes NAME=DIR
     #[arg(long, help_heading = "Members")]
     pub members: bool,
-    /// The directory of the container's /dev/shm, as member devshm-checkpoint.tar
+    /// Directory of the container's /dev/shm, which is the member devshm-checkpoint.tar
     #[arg(long, value_name = "DIR", requires = "members", help_heading = "Members")]
     pub shm: Option<PathBuf>,
 }
 
-/// The limits of the command line.
+/// Returns the limits that the user has given.
 pub fn limits(bounds: &Bounds) -> Limits {
     Limits::of(bounds.max_entries, bounds.content_bytes())
 }
 
-/// The id maps of the command line.
+/// Returns the ID maps that the user has given.
 pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
     let [uid, gid] = ids.ranges()?.map(IdMap::new);
     Ok(IdMaps { uid, gid })

@@ -1,4 +1,4 @@
-//! `vol-archive extract`.
+//! `vol-archive extract`: extracts a tar or a member stream into directories.
 
 use std::io::{BufReader, Read};
 use std::os::fd::AsFd;
@@ -60,7 +60,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
             let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
             while let Some((member, _)) = stream.next()? {
                 let Some(volume) = take(&mut volumes, &member)? else {
-                    session.note(format_args!("{member}: not a volume, passed over"));
+                    session.note(format_args!("{member}: not a volume, ignored"));
                     continue;
                 };
                 let content = BufReader::with_capacity(256 << 10, stream.content());
@@ -78,9 +78,10 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The expected tar, in error messages.
 const VOLUME: &str = "the tar of a volume";
 
-/// Adds the command for the tar that was found.
+/// Adds the command that reads the kind of tar that was found.
 fn explained(e: checkpoint::Error) -> anyhow::Error {
     let hint = match &e {
         checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
@@ -94,7 +95,7 @@ fn explained(e: checkpoint::Error) -> anyhow::Error {
     Hint::on(e, hint)
 }
 
-/// One tar into one directory.
+/// The extraction of one tar into one directory.
 struct Extraction<'a> {
     dir: &'a Path,
     options: &'a ExtractOptions,
@@ -103,11 +104,12 @@ struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
-    /// Extracts a tar that is the whole input, and fails when it was one of another kind.
+    /// Extracts a tar that is the complete input. Returns an error if its names show that it is not
+    /// the tar of a volume.
     fn plain(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<()> {
         let kind = self.run(reader)?;
-        // Let the writer finish its padding: it must not be killed by SIGPIPE for it. A compressed stream proves at its end that it
-        // is complete.
+        // Reads to the end, so that the writer is not killed by SIGPIPE while it writes its
+        // padding, and so that the checksum at the end of a compressed stream is verified.
         reader.drain()?;
         match kind {
             Some(found) if !self.args.any_tar => {
@@ -115,13 +117,13 @@ impl Extraction<'_> {
                 let name = cli::name(self.dir);
                 Err(e
                     .context("standard input")
-                    .context(format!("{name}: now holds files that are no volume's")))
+                    .context(format!("{name}: now holds files that are not part of a volume")))
             }
             _ => Ok(()),
         }
     }
 
-    /// Extracts; returns what the names of the entries say that the tar is.
+    /// Extracts a tar. Returns the kind of tar that the names of the entries suggest.
     fn run(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
         let Extraction { dir, session, .. } = *self;
         let object = || cli::name(dir);

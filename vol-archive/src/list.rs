@@ -1,4 +1,4 @@
-//! `vol-archive list`: what is in a tar, in the manner of `tar -tv`.
+//! `vol-archive list`: lists the entries of a tar in the format of `tar -tv`.
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -12,7 +12,7 @@ use tartree::{Entry, Item, Kind, Reader};
 
 use crate::args::{List, limits};
 
-/// Text is handed on in pieces of about this size.
+/// Size in bytes at which the collected text is written.
 const BATCH: usize = 64 << 10;
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
@@ -30,7 +30,7 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
             Item::Entry(entry) => entry,
             Item::Removal(path) => {
                 session
-                    .warn(format_args!("{name}: {path}: a deletion: this is the diff of a root file system"));
+                    .warn(format_args!("{name}: {path}: a deletion, as in the diff of a root file system"));
                 continue;
             }
         };
@@ -58,6 +58,7 @@ fn size(entry: &Entry) -> u64 {
     if let Kind::File { size, .. } = entry.kind { size } else { 0 }
 }
 
+/// An entry as one line of text.
 struct Line<'a>(&'a Entry);
 
 impl fmt::Display for Line<'_> {
@@ -87,6 +88,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// Returns the nine characters of `ls -l` for the permissions of a mode.
 fn permissions(mode: u32) -> String {
     let mut text = String::new();
     for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
@@ -104,7 +106,8 @@ fn permissions(mode: u32) -> String {
     text
 }
 
-/// One entry as JSON. Names that are not UTF-8 are shown with U+FFFD, and exactly, as a list of bytes, in `path_bytes`.
+/// Returns an entry as JSON. A name that is not UTF-8 is shown with U+FFFD, and exactly, as a list
+/// of bytes, in `path_bytes` or `target_bytes`.
 fn document(entry: &Entry) -> Value {
     let Entry { path, kind, meta } = entry;
     let mut map = Map::new();

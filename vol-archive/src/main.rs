@@ -1,4 +1,4 @@
-//! `vol-archive`: directory trees to tar and back, for volumes and `/dev/shm`.
+//! `vol-archive`: archives the directories of volumes and of `/dev/shm`, and extracts them.
 
 mod args;
 mod create;
@@ -27,7 +27,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     }
 }
 
-/// Adds what helps to an error of reading a tar.
+/// Adds a hint to an error of reading a tar.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         Some(hint) => cli::Hint::on(error, hint),

@@ -1,4 +1,4 @@
-//! Which directory belongs to which member.
+//! Parses which directory belongs to which member of a stream.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,25 +10,25 @@ use cli::destinations::{Destination, distinct};
 
 use crate::args::Members;
 
-/// A directory and the member that its tar is.
+/// A directory, and the member that holds its tar.
 #[derive(Debug)]
 pub struct Volume {
     pub member: Member,
     pub dir: PathBuf,
 }
 
-/// What the operands mean.
+/// The meaning of the operands.
 pub enum Operands {
-    /// One directory, one plain tar.
+    /// One directory, archived as a plain tar.
     Plain(PathBuf),
-    /// A member stream of these.
+    /// Volumes, archived as a member stream.
     Members(Vec<Volume>),
 }
 
-/// Reads the operands in the light of `--members`.
+/// Parses the operands, which are NAME=DIR with `--members`, and otherwise one directory.
 ///
 /// # Errors
-/// A usage error when they do not fit, or a volume is given twice.
+/// Returns a usage error if an operand is malformed or a volume is given twice.
 pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Operands> {
     if !members.members {
         return match operands {
@@ -36,7 +36,7 @@ pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Oper
             [] => Err(cli::usage("no directory given")),
             _ => Err(cli::Hint::on(
                 cli::usage("more than one directory"),
-                "several volumes go into one member stream: --members NAME=DIR NAME=DIR",
+                "archive several volumes as a member stream: --members NAME=DIR NAME=DIR",
             )),
         };
     }
@@ -50,29 +50,30 @@ pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Oper
     }
     volumes.extend(members.shm.iter().map(|dir| Volume { member: Member::DevShm, dir: dir.clone() }));
     if volumes.is_empty() {
-        return Err(cli::usage("--members needs NAME=DIR or --shm DIR"));
+        return Err(cli::usage("--members: expected NAME=DIR or --shm DIR"));
     }
     Ok(Operands::Members(volumes))
 }
 
+/// Parses NAME=DIR.
 fn volume(operand: &OsStr) -> anyhow::Result<Volume> {
     let bytes = operand.as_bytes();
     let shown = cli::name(operand);
     let Some(at) = bytes.iter().position(|&b| b == b'=') else {
-        return Err(cli::usage(format!("{shown}: with --members, NAME=DIR is wanted")));
+        return Err(cli::usage(format!("{shown}: with --members, expected NAME=DIR")));
     };
     let (name, dir) = (&bytes[..at], &bytes[at + 1..]);
     let name = String::from_utf8_lossy(name).parse().map_err(|e| cli::usage(format!("{shown}: {e}")))?;
     if dir.is_empty() {
-        return Err(cli::usage(format!("{shown}: no directory behind the '='")));
+        return Err(cli::usage(format!("{shown}: expected a directory after '='")));
     }
     Ok(Volume { member: Member::Volume(name), dir: OsStr::from_bytes(dir).into() })
 }
 
-/// Fails when two members would be extracted into one directory.
+/// Checks that no two members would be extracted into the same directory.
 ///
 /// # Errors
-/// Returns a usage error that names both.
+/// Returns a usage error that names two such members.
 pub fn no_directory_twice(volumes: &[Volume]) -> anyhow::Result<()> {
     let destinations: Vec<_> = volumes
         .iter()
@@ -87,10 +88,12 @@ pub fn no_directory_twice(volumes: &[Volume]) -> anyhow::Result<()> {
     distinct(&destinations)
 }
 
-/// The directory for `member`, taken out of `volumes`.
+/// Removes the volume of `member` from `volumes` and returns it; `None` if the member is not a
+/// volume.
 ///
 /// # Errors
-/// When it is a volume for which no directory was given: to lose it silently is the worst that could happen.
+/// Returns an error if it is a volume for which no directory was given, since its data would be
+/// lost silently.
 pub fn take(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option<Volume>> {
     if let Some(at) = volumes.iter().position(|volume| volume.member == *member) {
         return Ok(Some(volumes.swap_remove(at)));
@@ -108,10 +111,10 @@ pub fn take(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option
     }
 }
 
-/// Fails when a directory was given for which nothing came.
+/// Checks that the stream had every volume for which a directory was given.
 ///
 /// # Errors
-/// Naming what did not come.
+/// Returns an error that names the members that were missing.
 pub fn none_left(volumes: &[Volume]) -> anyhow::Result<()> {
     if volumes.is_empty() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! What a file costs, in system calls, instructions and memory: numbers that a busy machine does not change.
+//! Counts the system calls, the instructions and the memory for each file. A busy machine does not
+//! change these numbers.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::{Command, Stdio};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
 
-/// `files` small files, twenty to a directory.
+/// Creates `files` small files, twenty in each directory.
 fn tree(files: usize) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for i in 0..files {
@@ -23,7 +24,7 @@ fn calls(args: &[&str], input: Option<&Path>) -> Vec<String> {
     harness::calls(TOOL, args, input)
 }
 
-/// How many calls each of `more - fewer` files costs.
+/// Returns the number of calls for each of `more - fewer` files.
 fn per_file(fewer: usize, more: usize, run: impl Fn(&Path) -> usize) -> f64 {
     let [few, many] = [fewer, more].map(|files| run(tree(files).path()));
     let each = (many - few) as f64 / (more - fewer) as f64;
@@ -37,7 +38,8 @@ fn arg(path: &Path) -> &str {
 
 #[test]
 fn a_file_is_archived_with_five_calls() {
-    // open, statx, flistxattr, read, close; a twentieth of what a directory costs; the write of a full buffer.
+    // open, statx, flistxattr, read, close; a twentieth of the calls for a directory; the write of
+    // a full buffer.
     let out = tempfile::tempdir().unwrap();
     let tar = out.path().join("tar");
     for output in ["-", arg(&tar)] {
@@ -48,7 +50,8 @@ fn a_file_is_archived_with_five_calls() {
 
 #[test]
 fn a_file_of_a_member_is_archived_with_six_calls() {
-    // The size comes first: statx, listxattrat; then open, statx, read, close. Before Linux 6.13 it is llistxattr.
+    // The first pass finds the size: statx, listxattrat (llistxattr before Linux 6.13). The second
+    // pass calls open, statx, read, close.
     let each =
         per_file(100, 1000, |dir| calls(&["create", "--members", &format!("a={}", arg(dir))], None).len());
     assert!(each <= 6.6, "{each} calls a file");
@@ -56,7 +59,7 @@ fn a_file_of_a_member_is_archived_with_six_calls() {
 
 #[test]
 fn a_file_is_extracted_with_five_calls() {
-    // open, pwrite, statx, utimensat, close; and now and then the second thread is woken.
+    // open, pwrite, statx, utimensat, close; and sometimes a futex that wakes the worker thread.
     let each = per_file(100, 1000, |dir| {
         let tar = tempfile::NamedTempFile::new().unwrap();
         let made = Command::new(TOOL).args(["create", arg(dir), "-o", arg(tar.path())]).status().unwrap();
@@ -68,8 +71,8 @@ fn a_file_is_extracted_with_five_calls() {
 }
 
 #[test]
-fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
-    // So many that the thread has begun long before the end, traced as it is.
+fn files_are_prefetched_only_if_the_cache_is_cold() {
+    // Enough files for the prefetching thread to start long before the end, even under strace.
     let dir = tree(600);
     let volume = format!("a={}", arg(dir.path()));
     for args in [&["create", arg(dir.path())][..], &["create", "--members", &volume]] {
@@ -78,7 +81,7 @@ fn files_are_read_ahead_where_the_cache_is_cold_and_only_there() {
 }
 
 #[test]
-fn a_large_file_is_moved_out_of_the_archive_by_the_kernel() {
+fn the_kernel_copies_a_large_file_out_of_the_archive() {
     let dir = tempfile::tempdir().unwrap();
     let [tree, tar, out] = ["tree", "tar", "out"].map(|name| dir.path().join(name));
     fs::create_dir(&tree).unwrap();
@@ -88,7 +91,7 @@ fn a_large_file_is_moved_out_of_the_archive_by_the_kernel() {
     assert!(made.success());
     let all = calls(&["extract", arg(&out)], Some(&tar));
     assert!(fs::read(out.join("large")).unwrap() == content);
-    // XFS and Btrfs share what is whole blocks.
+    // XFS and Btrfs share complete blocks.
     let moved = all
         .iter()
         .any(|call| call.contains("splice(") || call.contains("FICLONERANGE") && call.ends_with("= 0"));
@@ -98,7 +101,7 @@ fn a_large_file_is_moved_out_of_the_archive_by_the_kernel() {
         .filter_map(|call| call.rsplit("= ").next()?.parse::<usize>().ok())
         .sum();
     assert!(moved && written < 1 << 20, "{written} bytes were written");
-    // From a pipe.
+    // The archive comes from a pipe.
     fs::remove_dir_all(&out).unwrap();
     let mut child = Command::new(TOOL).args(["extract", arg(&out)]).stdin(Stdio::piped()).spawn().unwrap();
     std::io::copy(&mut fs::File::open(&tar).unwrap(), &mut child.stdin.take().unwrap()).unwrap();
@@ -107,7 +110,7 @@ fn a_large_file_is_moved_out_of_the_archive_by_the_kernel() {
 }
 
 #[test]
-fn below_the_root_nothing_is_reached_by_a_path() {
+fn below_the_root_nothing_is_opened_by_path() {
     let dir = tree(40);
     let out = tempfile::tempdir().unwrap();
     let tar = out.path().join("tar");
@@ -122,7 +125,8 @@ fn below_the_root_nothing_is_reached_by_a_path() {
     ] {
         let all = calls(&args, input);
         let named: Vec<_> = all.iter().filter(|call| call.contains(arg(root))).collect();
-        // The program's own start, and the one time the root is opened; mkdir looks whether it is there.
+        // execve starts the program, mkdir checks whether the root exists, and one call opens the
+        // root.
         let opened =
             named.iter().filter(|call| !call.contains("execve(") && !call.contains("mkdir(")).count();
         assert_eq!(opened, 1, "{named:#?}");
@@ -136,7 +140,7 @@ fn below_the_root_nothing_is_reached_by_a_path() {
     }
 }
 
-/// Instructions of the tool with `args`; `None` where nothing can count them.
+/// Returns the number of instructions of the tool with `args`; `None` if valgrind is not installed.
 fn instructions(args: &[&str], input: Option<&Path>) -> Option<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", TOOL])
@@ -156,7 +160,8 @@ fn ten_times_the_files_take_ten_times_the_instructions() {
     let both = |files: usize| {
         let dir = tree(files);
         let create = ["create", arg(dir.path())];
-        // Without directories: valgrind does not know openat2, by which they are reached.
+        // Files without directories: valgrind does not support openat2(2), which opens the
+        // directories.
         let (flat, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for i in 0..files {
             fs::write(flat.path().join(format!("file_{i}")), vec![b'x'; 1000 + i % 3000]).unwrap();
@@ -184,7 +189,7 @@ fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
         let operand = format!("a={}", arg(dir.path()));
         let args =
             if members { vec!["create", "--members", &operand] } else { vec!["create", arg(dir.path())] };
-        // GNU time starts the tool from a process that is small itself.
+        // GNU time is a small process, so the peak it reports is that of the tool.
         let output = Command::new("/usr/bin/time")
             .args(["-f", "%M", TOOL])
             .args(args)
@@ -195,7 +200,7 @@ fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
         String::from_utf8(output.stderr).unwrap().trim().parse::<u64>().unwrap() * 1024
     };
     for members in [false, true] {
-        // With both there is so much to write that another thread does it.
+        // Both trees are large enough for the worker thread to write the tar.
         let (few, many) = (peak(1000, members), peak(10_000, members));
         assert!(many <= few + 9000 * 100, "{few} bytes for 1000 files, {many} for 10000");
         assert!(many < 16 << 20, "{many} bytes");

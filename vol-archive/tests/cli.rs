@@ -1,4 +1,4 @@
-//! The built binary: messages, exit statuses, and what is left behind when it fails.
+//! Runs the built binary: messages, exit statuses, and the files left after a failure.
 
 use std::fs;
 use std::io::Write;
@@ -52,15 +52,15 @@ fn path(dir: &Path) -> &str {
 }
 
 #[test]
-fn usage_mistakes_are_status_2_and_say_what_to_do() {
+fn usage_errors_exit_with_2_and_say_what_to_do() {
     for (args, message) in [
         (&["create"][..], "no directory given"),
         (&["create", "a", "b"], "--members NAME=DIR"),
-        (&["create", "--members"], "--members needs NAME=DIR"),
-        (&["create", "--members", "/srv/data"], "NAME=DIR is wanted"),
+        (&["create", "--members"], "--members: expected NAME=DIR"),
+        (&["create", "--members", "/srv/data"], "expected NAME=DIR"),
         (&["create", "--members", "../x=/srv"], "a volume's name is"),
         (&["create", "--members", "a=/tmp", "a=/srv"], "given twice"),
-        (&["create", "--members", "a="], "no directory behind"),
+        (&["create", "--members", "a="], "expected a directory after"),
         (&["create", "--uidmap", "0:0", "/tmp"], "CONTAINER:HOST:SIZE"),
         (&["create", "--uidmap", "0:9:5", "--uidmap", "4:99:1", "/tmp"], "4:99:1: holds ids that"),
         (&["create", "--exclude", "../x", "/tmp"], "name with '..'"),
@@ -85,7 +85,7 @@ fn a_missing_directory_is_named() {
 }
 
 #[test]
-fn what_is_not_a_tar_is_refused_and_nothing_is_made() {
+fn input_that_is_not_a_tar_is_refused_before_any_write() {
     let dir = tempfile::tempdir().unwrap();
     let garbage = vec![b'x'; 4096];
     fails(&run(&["extract", path(dir.path())], &garbage), 1, "standard input: expected a tar, found text");
@@ -95,12 +95,12 @@ fn what_is_not_a_tar_is_refused_and_nothing_is_made() {
 }
 
 #[test]
-fn every_truncation_is_an_error() {
+fn a_truncated_tar_is_an_error() {
     let volume = volume();
     let tar = succeeds(run(&["create", path(volume.path())], b""));
     let dir = tempfile::tempdir().unwrap();
-    for cut in [100, 512, 1000, 1536, tar.len() - 1024] {
-        fails(&run(&["extract", path(dir.path())], &tar[..cut]), 1, "ends too early");
+    for length in [100, 512, 1000, 1536, tar.len() - 1024] {
+        fails(&run(&["extract", path(dir.path())], &tar[..length]), 1, "ends too early");
     }
     succeeds(run(&["extract", path(dir.path())], &tar));
 }
@@ -116,7 +116,7 @@ fn a_failed_create_leaves_nothing_under_the_final_name() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
+fn a_reader_that_exits_ends_the_tool_by_sigpipe() {
     use std::os::unix::process::ExitStatusExt;
     let volume = tempfile::tempdir().unwrap();
     fs::write(volume.path().join("big"), vec![b'x'; 4 << 20]).unwrap();
@@ -176,7 +176,7 @@ fn excluded_paths_are_left_out() {
     );
 }
 
-/// What tar(1) leaves out for the same pattern is left out here.
+/// tar(1) leaves out the same files for each pattern.
 #[test]
 fn exclude_takes_wildcards_as_tar_does() {
     let dir = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ fn exclude_takes_wildcards_as_tar_does() {
         assert_eq!(stderr.contains(&warning), warned, "{pattern}: {stderr}");
         let is_kept_deeper = matches!(pattern, "cache" | "y");
         assert_eq!(
-            stderr.contains(&format!("--exclude '*/{pattern}' does")),
+            stderr.contains(&format!("--exclude '*/{pattern}' leaves them out")),
             is_kept_deeper,
             "{pattern}: {stderr}"
         );
@@ -231,7 +231,7 @@ fn exclude_takes_wildcards_as_tar_does() {
 }
 
 #[test]
-fn the_list_is_a_json_document_too() {
+fn list_prints_json() {
     let volume = volume();
     let tar = succeeds(run(&["create", path(volume.path())], b""));
     let list: serde_json::Value = serde_json::from_slice(&succeeds(run(&["list", "--json"], &tar))).unwrap();
@@ -244,7 +244,7 @@ fn the_list_is_a_json_document_too() {
 }
 
 #[test]
-fn the_same_tree_gives_the_same_bytes_whatever_order_it_was_made_in() {
+fn the_tar_does_not_depend_on_the_order_of_creation() {
     let make = |names: &[&str]| {
         let dir = tempfile::tempdir().unwrap();
         for name in names {
@@ -259,7 +259,7 @@ fn the_same_tree_gives_the_same_bytes_whatever_order_it_was_made_in() {
 }
 
 #[test]
-fn ids_are_translated_both_ways() {
+fn ids_are_mapped_in_both_directions() {
     if !harness::host::is_root() {
         return;
     }
@@ -289,7 +289,7 @@ fn ids_are_translated_both_ways() {
 }
 
 #[test]
-fn limits_are_told_with_the_flag_that_lifts_them() {
+fn an_exceeded_limit_is_reported_with_its_flag() {
     let volume = volume();
     let tar = succeeds(run(&["create", path(volume.path())], b""));
     let out = tempfile::tempdir().unwrap();
@@ -308,7 +308,7 @@ fn limits_are_told_with_the_flag_that_lifts_them() {
 }
 
 #[test]
-fn devices_are_left_out_and_named_when_asked() {
+fn no_devices_skips_and_names_devices() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
@@ -325,7 +325,7 @@ fn devices_are_left_out_and_named_when_asked() {
 }
 
 #[test]
-fn an_ordinary_user_is_told_of_owners_setuid_bits_and_devices() {
+fn an_ordinary_user_is_warned_of_lost_metadata() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
@@ -338,9 +338,10 @@ fn an_ordinary_user_is_told_of_owners_setuid_bits_and_devices() {
     let tar = succeeds(run(&["create", path(volume.path())], b""));
     let (out, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::os::unix::fs::chown(out.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-    // The build directory may be closed to others.
+    // Other users may have no access to the build directory.
     fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // By another program: while this one writes it, a child that another test is just starting has it open for writing, too.
+    // cp(1) makes the copy: if this process wrote it, a child that another test starts at the same
+    // time would inherit the descriptor, and executing the copy would fail with ETXTBSY.
     assert!(Command::new("cp").arg(TOOL).arg(bin.path()).status().unwrap().success());
     let mut input = tempfile::tempfile().unwrap();
     input.write_all(&tar).unwrap();
@@ -359,7 +360,7 @@ fn make_null(path: &Path) {
     mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
 }
 
-/// The names of the calls that decide what survives a power loss, in their order.
+/// Returns the calls that decide what survives a power loss, in order.
 fn syncs(args: &[&str], input: std::fs::File) -> Vec<String> {
     let trace = tempfile::NamedTempFile::new().unwrap();
     let calls = "trace=fsync,fdatasync,syncfs,linkat,rename,renameat,renameat2";
@@ -372,12 +373,12 @@ fn syncs(args: &[&str], input: std::fs::File) -> Vec<String> {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let text = fs::read_to_string(trace.path()).unwrap();
     let call = |line: &str| line.split_once(' ')?.1.trim().split_once('(').map(|(name, _)| name.to_owned());
-    // strace prints calls that it does not know whatever it was told.
+    // strace prints unknown calls whatever its filter is.
     text.lines().filter_map(call).filter(|name| !name.starts_with("syscall_")).collect()
 }
 
 #[test]
-fn with_fsync_the_content_is_on_the_disk_before_the_name_and_the_directory_after() {
+fn fsync_writes_the_content_then_the_name_then_the_directory() {
     let volume = volume();
     let out = tempfile::tempdir().unwrap();
     let tar = out.path().join("v.tar");
@@ -385,7 +386,7 @@ fn with_fsync_the_content_is_on_the_disk_before_the_name_and_the_directory_after
     let create = ["create", path(volume.path()), "-o", path(&tar)];
     let synced = [&create[..], &["--fsync"]].concat();
     assert_eq!(syncs(&create, null()), ["linkat"]);
-    // The first link meets the file that stands there.
+    // The first linkat fails, since the file exists.
     assert_eq!(syncs(&create, null()), ["linkat", "linkat", "rename"]);
     assert_eq!(syncs(&synced, null()), ["fsync", "linkat", "linkat", "rename", "fsync"]);
     fs::remove_file(&tar).unwrap();
@@ -418,7 +419,7 @@ fn the_tar_of_a_volume_never_deletes() {
 }
 
 #[test]
-fn a_member_stream_is_no_volume_and_nothing_is_made_of_it() {
+fn a_member_stream_without_members_is_refused() {
     let volume = volume();
     let stream = succeeds(run(&["create", "--members", &format!("data={}", path(volume.path()))], b""));
     let out = tempfile::tempdir().unwrap();

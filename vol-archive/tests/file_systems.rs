@@ -1,4 +1,5 @@
-//! The same tree gives the same bytes on every file system, and takes no second room where blocks can be shared.
+//! Checks that a tree gives the same tar on every file system, and that the tar shares blocks with
+//! the files if the file system supports this.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ fn sh(dir: &Path, script: &str) {
     succeeds(Command::new("sh").args(["-euc", script]).current_dir(dir));
 }
 
-/// Names in an order that no hash keeps, holes aligned to every block size, links, attributes.
+/// Creates a tree with unsorted names, holes at multiples of every block size, links and xattrs.
 fn plant(dir: &Path) {
     for i in [7u32, 300, 12, 99, 1, 250, 33] {
         fs::write(dir.join(format!("name-{i}")), vec![b'x'; i as usize * 50]).unwrap();
@@ -55,12 +56,12 @@ fn the_same_bytes_on_ext4_xfs_btrfs_and_tmpfs() {
         sh(scratch.path(), &format!("cp -a --sparse=always -T source '{}'", tree.display()));
         let found = succeeds(Command::new(TOOL).arg("create").arg(&tree));
         sh(scratch.path(), &format!("umount '{}'", mounted.display()));
-        assert!(found == expected, "{kind} gives other bytes");
+        assert!(found == expected, "{kind} gives another tar");
     }
 }
 
 #[test]
-fn an_archive_beside_large_files_shares_their_blocks_where_the_file_system_can() {
+fn an_archive_on_the_same_xfs_or_btrfs_shares_blocks() {
     if !host::is_root() {
         return;
     }
@@ -76,20 +77,21 @@ fn an_archive_beside_large_files_shares_their_blocks_where_the_file_system_can()
         };
         let tree = mounted.join("tree");
         fs::create_dir(&tree).unwrap();
-        // One ends within a block.
+        // The size of one file is not a multiple of the block size.
         sh(&tree, "head -c 32M /dev/urandom > a; head -c 20000001 /dev/urandom > b; head -c 7 a > c");
         let (before, archive) = (used(), mounted.join("out.tar"));
         succeeds(Command::new(TOOL).arg("create").arg(&tree).arg("-o").arg(&archive));
         let taken = used() - before;
         let piped = succeeds(Command::new(TOOL).arg("create").arg(&tree));
-        assert!(fs::read(&archive).unwrap() == piped, "{kind}: other bytes than through a pipe");
+        assert!(fs::read(&archive).unwrap() == piped, "{kind}: another tar than through a pipe");
         sh(&mounted, "mkdir out; tar -xf out.tar -C out; diff -r tree out");
         sh(scratch.path(), &format!("umount '{}'", mounted.display()));
         assert!(taken < 4 << 20, "{kind}: {taken} bytes more on the disk");
     }
 }
 
-/// A new file system of 512 MiB, mounted below `scratch`; none where this host cannot make it.
+/// Mounts a new file system of 512 MiB below `scratch`. Returns `None` if the host cannot create
+/// it.
 fn mount(scratch: &Path, kind: &str) -> Option<PathBuf> {
     let (image, mounted) = (scratch.join(kind), scratch.join(format!("{kind}.mounted")));
     fs::create_dir(&mounted).unwrap();

@@ -1,4 +1,4 @@
-//! The tree of every overlay case of rootfs-diff, as a volume: written, read back, compared.
+//! Archives and extracts the tree of every overlay case of rootfs-diff, and compares the two trees.
 
 use std::fs::File;
 use std::path::Path;
@@ -42,13 +42,13 @@ fn every_tree_survives_as_a_volume() {
         tool(&["extract", copy.to_str().unwrap()], Some(&tar));
         let options = Options { ignore: ["socket".to_owned()].into() };
         let found = differences(&tree, &copy, &options).unwrap();
-        // Attributes that look like overlayfs's own mean something else outside an overlay.
+        // Overlay xattrs have no meaning outside an overlay.
         let found: Vec<_> = found.into_iter().filter(|line| !line.contains("trusted.overlay.")).collect();
         if !found.is_empty() {
             failed.push(format!("{name}: {}", found.join("; ")));
         }
         bash(&format!("umount '{}'; true", tree.display()));
     }
-    assert!(names.lines().count() >= 64, "the cases are gone");
+    assert!(names.lines().count() >= 64, "cases are missing");
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }

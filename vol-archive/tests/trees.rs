@@ -1,4 +1,4 @@
-//! Trees with everything on them, through the built binary and back, compared in everything that can be seen.
+//! Archives and extracts trees with every kind of file and metadata, and compares all of it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ fn sh(dir: &Path, script: &str) {
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// One of everything.
+/// Creates files of every kind.
 fn plant(dir: &Path) {
     let at = |name: &[u8]| dir.join(OsStr::from_bytes(name));
     fs::create_dir_all(at(b"d\xff/e e")).unwrap();
@@ -42,7 +42,7 @@ fn plant(dir: &Path) {
     }
     sparse.set_len(10 << 20).unwrap();
     File::create(at(b"hole")).unwrap().set_len(100 << 20).unwrap();
-    // More than 2 segments of map than fit into a block of text.
+    // More than two blocks of sparse map.
     let mut many = File::create(at(b"many holes")).unwrap();
     for i in 0..200 {
         many.seek(SeekFrom::Start(i << 16)).unwrap();
@@ -59,7 +59,7 @@ fn plant(dir: &Path) {
          touch -h -d '1960-06-06 06:06:06.5' f 'odd link'; touch -d '2400-01-01 00:00:00.000000001' sticky
          touch -d @0 suid; touch -d @-0.5 'block sized'",
     );
-    if nix_is_root() {
+    if host::is_root() {
         sh(
             dir,
             "mknod null c 1 3; mknod disk b 259 300000; chown 3000000:4000000000 suid; chmod 6755 suid
@@ -72,10 +72,6 @@ fn plant(dir: &Path) {
     }
 }
 
-fn nix_is_root() -> bool {
-    host::is_root()
-}
-
 #[track_caller]
 fn assert_same(a: &Path, b: &Path, ignore: &[&str]) {
     let options = Options { ignore: ignore.iter().map(|&kind| kind.to_owned()).collect() };
@@ -83,7 +79,8 @@ fn assert_same(a: &Path, b: &Path, ignore: &[&str]) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Writes `source` with `from`, reads it into a fresh directory with `to`, both shell commands; `$SRC`, `$DST`, `$TOOL` are set.
+/// Archives `source` with the shell command `from`, and extracts it into a new directory with the
+/// shell command `to`. `$SRC`, `$DST` and `$TOOL` are set.
 fn through(source: &Path, from: &str, to: &str) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     let script = format!("set -euo pipefail; {from} | {to}");
@@ -105,14 +102,14 @@ fn everything_survives() {
     let _socket = UnixListener::bind(source.path().join("socket")).unwrap();
     let out = through(source.path(), "$TOOL create $SRC 2>/dev/null", "$TOOL extract $DST");
     assert_same(source.path(), out.path(), &["socket"]);
-    // Once more into what is there.
+    // A second time, over the existing files.
     let script = "$TOOL create $SRC 2>/dev/null | $TOOL extract $DST";
     sh(
         source.path(),
         &format!("SRC='{}' DST='{}' TOOL='{TOOL}'; {script}", source.path().display(), out.path().display()),
     );
     assert_same(source.path(), out.path(), &["socket"]);
-    // And again as a member of a stream.
+    // As a member of a stream.
     let from = "$TOOL create --members v=$SRC 2>/dev/null";
     let out = through(source.path(), from, "$TOOL extract --members v=$DST");
     assert_same(source.path(), out.path(), &["socket"]);
@@ -128,9 +125,10 @@ fn a_socket_is_named_and_left_out() {
     assert!(stderr.contains("app.sock: socket, not archived"), "{stderr}");
 }
 
-/// What a peer cannot express is named here; `docs/interop.md` has the table.
+/// The ignored kinds are those that the other program does not support; `docs/interop.md` has the
+/// table.
 #[test]
-fn peers_read_what_is_written() {
+fn other_programs_read_the_tar() {
     if !host::is_root() {
         return;
     }
@@ -139,17 +137,19 @@ fn peers_read_what_is_written() {
     let gnu = "tar --xattrs --xattrs-include='*' --acls --numeric-owner --warning=no-unknown-keyword --warning=no-timestamp -C $DST -xpf -";
     let out = through(source.path(), "$TOOL create $SRC", gnu);
     assert_same(source.path(), out.path(), &["xattr:user.a=b%25"]);
-    // libarchive reads fractions of a second before 1970 in the wrong direction; what it makes of holes depends on the file system.
+    // libarchive reads fractions of a second before 1970 with the wrong sign. Whether it restores
+    // holes depends on the file system.
     let out = through(source.path(), "$TOOL create $SRC", "bsdtar --numeric-owner -C $DST -xpf -");
     assert_same(source.path(), out.path(), &["mtime", "sparse", "xattr:user.empty", "xattr:trusted.link"]);
-    // Python's tarfile knows neither attributes nor nanoseconds, and seeks, so it is given a file.
+    // Python's tarfile supports neither xattrs nor nanoseconds, and needs a file in which it can
+    // seek.
     let python = "{ cat > $DST.tar; python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], numeric_owner=True)' $DST.tar $DST; rm $DST.tar; }";
     let out = through(source.path(), "$TOOL create $SRC", python);
     assert_same(source.path(), out.path(), &["mtime", "xattr", "sparse", "links"]);
 }
 
 #[test]
-fn what_peers_write_is_read() {
+fn tars_of_other_programs_are_read() {
     if !host::is_root() {
         return;
     }
@@ -173,7 +173,8 @@ fn what_peers_write_is_read() {
     assert_same(source.path(), out.path(), &["mtime", "xattr", "mode"]);
 }
 
-/// bsdtar writes a mode with the owning group's permissions, where stat(2) has those of the mask.
+/// For a file with an ACL, bsdtar writes the permissions of the owning group into the mode, where
+/// stat(2) shows those of the mask.
 #[test]
 fn an_acl_from_bsdtar_keeps_its_mask() {
     let source = tempfile::tempdir().unwrap();
@@ -185,14 +186,15 @@ fn an_acl_from_bsdtar_keeps_its_mask() {
     assert_same(source.path(), out.path(), &[]);
 }
 
-/// Files grow, shrink, vanish and become something else once the first byte is written.
+/// Archives `dir` while its files grow, shrink, vanish and change their type, all after the first
+/// byte was written.
 fn archived_while_it_changes(dir: &Path, args: &[&str]) -> (Vec<u8>, String) {
     for i in 0..40 {
         fs::write(dir.join(format!("f{i:02}")), vec![b'x'; 3 << 20]).unwrap();
     }
     let mut child =
         Command::new(TOOL).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The pipe is full soon after the first byte.
+    // The pipe fills soon after the first byte, so the tool waits while the files are changed.
     let mut stdout = child.stdout.take().unwrap();
     let mut tar = vec![0; 1];
     std::io::Read::read_exact(&mut stdout, &mut tar).unwrap();
@@ -210,7 +212,7 @@ fn archived_while_it_changes(dir: &Path, args: &[&str]) -> (Vec<u8>, String) {
     let started = Instant::now();
     std::io::Read::read_to_end(&mut stdout, &mut tar).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(started.elapsed() < Duration::from_secs(20), "it waited for a FIFO");
+    assert!(started.elapsed() < Duration::from_secs(20), "the tool waited for a FIFO");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     (tar, stderr)
@@ -223,9 +225,9 @@ fn counted(tar: &Path) -> [String; 2] {
     })
 }
 
-/// A tar in a member stream is planned before its first byte is written.
+/// The tar of a member is planned before its first byte is written, so it keeps the planned sizes.
 #[test]
-fn a_live_tree_gives_a_valid_archive_as_planned_and_status_3() {
+fn a_changing_volume_gives_a_valid_member_and_status_3() {
     let source = tempfile::tempdir().unwrap();
     let dir = source.path();
     let operand = format!("data={}", dir.display());
@@ -246,13 +248,13 @@ fn a_live_tree_gives_a_valid_archive_as_planned_and_status_3() {
     let out = tempfile::tempdir().unwrap();
     fs::write(out.path().join("stream"), &stream).unwrap();
     sh(out.path(), "tar -xOf stream volumes/data.tar >tar");
-    // The root stands twice in it, as "./" and "/".
+    // The root has two entries, "./" and "/".
     assert_eq!(counted(&out.path().join("tar")), ["42", "42"]);
 }
 
-/// A tar of its own is made in one pass: an object is archived as it is when its turn comes.
+/// A plain tar is written in one pass, so each file is archived in its current state.
 #[test]
-fn a_live_tree_gives_a_valid_archive_of_what_is_there_and_status_3() {
+fn a_changing_tree_gives_a_valid_tar_and_status_3() {
     let source = tempfile::tempdir().unwrap();
     let dir = source.path();
     let (tar, stderr) = archived_while_it_changes(dir, &["create", dir.to_str().unwrap()]);

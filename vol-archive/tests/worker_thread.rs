@@ -1,5 +1,6 @@
-//! Files are written by a second thread while the first one makes others, and a tar while the first one reads on: nothing may
-//! show that but the time it takes.
+//! Checks the worker threads. While extracting, one writes files while the main thread creates
+//! others; while archiving, one writes the tar while the main thread reads. The result must not
+//! depend on them.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,7 +14,8 @@ use harness::{Options, differences};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
 
-/// More than are handed over together, so that a second thread has written some and others are on their way to it.
+/// Number of files: more than one batch, so that the worker thread has written some files while
+/// others are queued.
 const FILES: u32 = 150;
 
 fn files(tar: TarForge) -> TarForge {
@@ -32,8 +34,8 @@ fn extract(program: &[&str], tar: &[u8], out: &Path) -> Output {
     Command::new(first).args(rest).arg("extract").arg(out).stdin(file).output().unwrap()
 }
 
-/// The names of the threads that the tool starts. Not of the one that waits for signals that ask for the progress, and of one that
-/// reads ahead: that is there where a disk was waited for, be it for the program itself.
+/// Returns the names of the threads that the tool starts, except two: the thread that waits for
+/// SIGUSR1, and the one that prefetches, which starts only if the tool had to wait for a disk.
 fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let status = Command::new("strace")
@@ -55,12 +57,13 @@ fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     names
 }
 
-/// These names in order, where there is a second processor; none where there is not.
-fn second(names: &[&str]) -> Vec<String> {
-    if processors() { names.iter().map(|&name| name.to_owned()).collect() } else { Vec::new() }
+/// Returns `names` if there is a second processor, and otherwise nothing.
+fn on_two_processors(names: &[&str]) -> Vec<String> {
+    if has_two_processors() { names.iter().map(|&name| name.to_owned()).collect() } else { Vec::new() }
 }
 
-/// A tree whose tar is written in parts by two threads, and in part past both where it goes to a pipe.
+/// Creates a tree whose tar two threads write. The kernel copies parts of it directly if it goes to
+/// a pipe.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..FILES {
@@ -83,7 +86,7 @@ fn create(program: &[&str], args: &[&str]) -> Command {
 }
 
 #[test]
-fn what_becomes_of_a_name_meanwhile_is_what_becomes_of_it_without_a_second_thread() {
+fn repeated_names_give_the_same_tree_with_a_worker_thread() {
     let big = vec![3; 3 << 20];
     let tar = files(TarForge::new().dir("./"))
         .file("f149", "another content")
@@ -107,7 +110,7 @@ fn what_becomes_of_a_name_meanwhile_is_what_becomes_of_it_without_a_second_threa
 }
 
 #[test]
-fn files_before_an_error_are_whole() {
+fn files_before_an_error_are_complete() {
     let tar = files(TarForge::new()).file("f149/below", "").end();
     let out = tempfile::tempdir().unwrap();
     let output = extract(&[TOOL], &tar, out.path());
@@ -122,7 +125,7 @@ fn files_before_an_error_are_whole() {
 }
 
 #[test]
-fn what_the_second_thread_or_the_kernel_cannot_write_is_told_by_name() {
+fn a_file_that_cannot_be_written_is_named() {
     for size in [2 << 20, 8 << 20] {
         let tar = files(TarForge::new()).entry(Header::new(b'0', "large"), vec![1; size]).end();
         let out = tempfile::tempdir().unwrap();
@@ -134,7 +137,7 @@ fn what_the_second_thread_or_the_kernel_cannot_write_is_told_by_name() {
 }
 
 #[test]
-fn one_is_started_where_it_helps() {
+fn extract_starts_a_thread_only_if_it_helps() {
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str, tar: Vec<u8>| {
         let path = dir.path().join(name);
@@ -152,31 +155,31 @@ fn one_is_started_where_it_helps() {
         threads(program, &["extract".as_ref(), out.path()], File::open(tar).unwrap().into())
     };
     assert_eq!(threads(&[TOOL], &few), NONE);
-    assert_eq!(threads(&[TOOL], &many), second(&["writer"]));
-    assert_eq!(threads(&[TOOL], &large), second(&["writer"]));
+    assert_eq!(threads(&[TOOL], &many), on_two_processors(&["writer"]));
+    assert_eq!(threads(&[TOOL], &large), on_two_processors(&["writer"]));
     assert_eq!(threads(&["taskset", "-c", "0", TOOL], &many), NONE);
     assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], &many), NONE);
 }
 
 const NONE: [String; 0] = [];
 
-fn processors() -> bool {
+fn has_two_processors() -> bool {
     std::thread::available_parallelism().unwrap().get() > 1
 }
 
 #[test]
-fn one_is_started_to_write_a_tar_where_it_helps() {
+fn create_starts_a_thread_only_if_it_helps() {
     let (much, little) = (tree(), tempfile::tempdir().unwrap());
     fs::write(little.path().join("f"), content(FILES)).unwrap();
     let threads = |program: &[&str], dir: &Path| threads(program, &["create".as_ref(), dir], Stdio::null());
     assert_eq!(threads(&[TOOL], little.path()), NONE);
-    assert_eq!(threads(&[TOOL], much.path()), second(&["writer"]));
+    assert_eq!(threads(&[TOOL], much.path()), on_two_processors(&["writer"]));
     assert_eq!(threads(&["taskset", "-c", "0", TOOL], much.path()), NONE);
 }
 
 #[test]
-fn one_looks_at_the_tree_of_a_member_where_it_helps() {
-    // Each file in a directory of its own, which takes most descriptors, and far down.
+fn create_members_starts_a_thread_only_if_it_helps() {
+    // Each file is in a separate directory deep in the tree, which needs the most descriptors.
     let dir = tempfile::tempdir().unwrap();
     let at = |top: &str| dir.path().join(top.to_owned() + &"/d".repeat(20));
     for n in 0..FILES {
@@ -191,7 +194,7 @@ fn one_looks_at_the_tree_of_a_member_where_it_helps() {
         threads(program, &["create".as_ref(), "--members".as_ref(), operand.as_ref()], Stdio::null())
     };
     assert_eq!(threads(&[TOOL], "few"), NONE);
-    assert_eq!(threads(&[TOOL], "many"), second(&["look-ahead"]));
+    assert_eq!(threads(&[TOOL], "many"), on_two_processors(&["look-ahead"]));
     assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], "many"), NONE);
     let tar = |program: &[&str]| {
         let output = create(program, &["--members", &operand("many")]).output().unwrap();
@@ -203,7 +206,7 @@ fn one_looks_at_the_tree_of_a_member_where_it_helps() {
 }
 
 #[test]
-fn a_tar_is_the_same_whoever_writes_it_and_whereto() {
+fn a_tar_does_not_depend_on_threads_or_the_output() {
     let (dir, out) = (tree(), tempfile::tempdir().unwrap());
     let operand = format!("v={}", dir.path().display());
     for args in [&[dir.path().to_str().unwrap()][..], &["--members", &operand]] {
@@ -226,7 +229,7 @@ fn a_tar_is_the_same_whoever_writes_it_and_whereto() {
 }
 
 #[test]
-fn what_the_second_thread_cannot_write_of_a_tar_is_an_error() {
+fn a_failed_write_of_the_worker_thread_is_an_error() {
     let (dir, out) = (tree(), tempfile::tempdir().unwrap());
     let (dir, file) = (dir.path().to_str().unwrap(), out.path().join("tar"));
     let failed = |output: Output, message: &str| {
@@ -234,7 +237,8 @@ fn what_the_second_thread_cannot_write_of_a_tar_is_an_error() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains(message), "{stderr}");
     };
-    // Before there is a second thread, where it writes small files and a large one, and behind them.
+    // The limits are reached before the worker thread starts, while it writes small files, while it
+    // writes a large file, and after these.
     for limit in [500_000, 1_300_000, 4_000_000, 9_000_000] {
         let program = ["prlimit", &format!("--fsize={limit}"), TOOL];
         let output = create(&program, &[dir, "-o", file.to_str().unwrap()]).output().unwrap();
