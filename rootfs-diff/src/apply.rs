@@ -1,6 +1,5 @@
-//! `rootfs-diff apply`.
+//! `rootfs-diff apply`: applies a diff to a directory.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 
 use anyhow::Context;
@@ -15,20 +14,21 @@ use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, Format, id_maps};
-use crate::create::beside;
+use crate::deletion_lists;
 
+/// Size in bytes of the buffer for a member.
 const BUFFER: usize = 256 << 10;
 
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members { "a member stream" } else { "a diff as tar" };
     let object = || cli::name(&args.rootfs);
     let listed = match &args.deleted {
-        Some(file) => read_lists(file)?,
+        Some(file) => deletion_lists::read(file)?,
         None => Vec::new(),
     };
     let limits = Limits::of(args.bounds.max_entries, args.bounds.content_bytes());
     let mut target = if args.dry_run {
-        Target::Show
+        Target::DryRun
     } else {
         let root = Root::open(&args.rootfs).with_context(object)?;
         let options = ExtractOptions {
@@ -62,15 +62,15 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     } else {
         target.tar(&mut input, limits, whiteouts, &mut notices).with_context(object)?;
         target.delete(&listed, &mut notices).with_context(object)?;
-        // Let the writer finish its padding: it must not be killed by SIGPIPE for it. A compressed stream proves at its end that
-        // it is complete.
+        // Reads to the end, so that the writer is not killed by SIGPIPE while it writes its
+        // padding, and so that the checksum at the end of a compressed stream is verified.
         std::io::copy(&mut input, &mut std::io::sink()).context(stdin)?;
     }
     if let Target::Root(apply) = target {
         let kind = apply.kind().filter(|_| !args.any_tar);
         if whiteouts == Whiteouts::Guessed && apply.whiteouts() > 0 {
             session.note(format_args!(
-                "{stdin}: a layer of an image: {} whiteouts; --format podman makes files of them",
+                "{stdin}: applied as an image layer with {} whiteouts; --format podman would create them as files",
                 apply.whiteouts()
             ));
         }
@@ -79,7 +79,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         if let Some(found) = kind {
             let e = checkpoint::Error::Kind { found, expected: DIFF };
             let e = explained(e, args).context(stdin);
-            return Err(e.context(format!("{}: now holds files that are no part of a diff", object())));
+            return Err(e.context(format!("{}: now holds files that are not part of a diff", object())));
         }
     }
     Ok(Exit::Done)
@@ -87,7 +87,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
 
 const DIFF: &str = "the changes of a root file system";
 
-/// Adds the command for the tar that was found.
+/// Adds the command that reads the kind of tar that was found.
 fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
     let rootfs = cli::name(&args.rootfs);
     let hint = match &e {
@@ -102,7 +102,7 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
     Hint::on(e, hint)
 }
 
-/// How names `.wh.NAME` are understood, if that was said. A diff whose deletions are in a list has no whiteouts.
+/// Returns how files `.wh.NAME` are interpreted, if the user has chosen the form of the diff.
 fn whiteouts(format: Option<Format>) -> Option<Whiteouts> {
     Some(match format? {
         Format::Podman => Whiteouts::Literal,
@@ -110,6 +110,7 @@ fn whiteouts(format: Option<Format>) -> Option<Whiteouts> {
     })
 }
 
+/// Applies a member stream.
 fn members(
     input: impl Read,
     target: &mut Target,
@@ -119,11 +120,11 @@ fn members(
     notices: &mut impl FnMut(Notice),
 ) -> anyhow::Result<()> {
     let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
-    let mut seen = false;
+    let mut has_diff = false;
     while let Some((member, _)) = stream.next()? {
         match member {
             Member::RootfsDiff => {
-                seen = true;
+                has_diff = true;
                 let content = BufReader::with_capacity(BUFFER, stream.content());
                 let mut diff = Decoder::bounded(content, bound.within())?;
                 let whiteouts = match format {
@@ -146,36 +147,25 @@ fn members(
                 let text = cli::read_document(stream.content(), "deleted.files0", deleted::LIMIT)?;
                 target.delete(&deleted::read0(&text)?, notices)?;
             }
-            other => session.note(format_args!("{other}: not part of a diff, passed over")),
+            other => session.note(format_args!("{other}: not part of a diff, ignored")),
         }
     }
-    if !seen {
+    if !has_diff {
         anyhow::bail!("rootfs-diff.tar: not in the stream");
     }
     Ok(())
 }
 
-fn read_lists(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
-    let read = |path: &std::path::Path| -> anyhow::Result<Vec<u8>> {
-        let input = File::open(path).with_context(|| cli::name(path))?;
-        cli::read_document(input, &cli::name(path), deleted::LIMIT)
-    };
-    let mut paths = deleted::read(&read(file)?).with_context(|| cli::name(file))?;
-    let raw = beside(file);
-    if raw.exists() {
-        paths.extend(deleted::read0(&read(&raw)?).with_context(|| cli::name(&raw))?);
-    }
-    Ok(paths)
-}
-
-/// What a diff is put into effect on.
+/// Where a diff is applied.
 enum Target {
+    /// In a directory.
     Root(Box<RootfsApply>),
-    /// Nothing: each step is shown on standard output.
-    Show,
+    /// Nowhere: each step is printed on standard output.
+    DryRun,
 }
 
 impl Target {
+    /// Applies the tar of a diff.
     fn tar(
         &mut self,
         input: impl Read,
@@ -185,7 +175,7 @@ impl Target {
     ) -> anyhow::Result<()> {
         match self {
             Target::Root(apply) => Ok(apply.apply(input, limits, whiteouts, notices)?),
-            Target::Show => {
+            Target::DryRun => {
                 let mut reader = Reader::new(input, limits);
                 while let Some(item) = reader.next()? {
                     match item {
@@ -206,10 +196,11 @@ impl Target {
         }
     }
 
+    /// Deletes the paths of a deletion list.
     fn delete(&mut self, paths: &[TarPath], notices: &mut impl FnMut(Notice)) -> anyhow::Result<()> {
         match self {
             Target::Root(apply) => Ok(apply.delete(paths, notices)?),
-            Target::Show => {
+            Target::DryRun => {
                 paths.iter().for_each(|path| show("remove", path));
                 Ok(())
             }
@@ -217,6 +208,7 @@ impl Target {
     }
 }
 
+/// Prints one step of a dry run.
 fn show(what: &str, path: &TarPath) {
     println!("{what} /{}", path.as_bytes().escape_ascii());
 }

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
-use rootfs_diff::layers::{Layers, split_lowers};
-use rootfs_diff::{Content, Options, Source};
+use rootfs_diff::layers::{Layers, LayersError, split_lowers};
+use rootfs_diff::{ContentCheck, Options, Trees, TreesError};
 use tartree::{Exclude, IdMap, IdMaps, TarPath};
 
-/// Bytes of a config.json that are read.
+/// Maximum size of a config.json, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
-/// What changed in a container's root file system, and putting it into effect elsewhere
+/// Find the changes in a container's root file system, and apply them to another copy
 #[derive(Parser, Debug)]
 #[command(
     name = "rootfs-diff",
@@ -37,28 +37,29 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 pub enum Verb {
-    /// Write the changes as a tar, and the deletions
+    /// Write the changes as a tar, and the list of deletions
     Create(Create),
-    /// List the changes, as podman diff does
+    /// List the changes in the format of podman diff
     List(List),
-    /// Put a diff into effect in a directory
+    /// Apply a diff to a directory
     Apply(Apply),
 }
 
 #[derive(clap::Args, Debug)]
 pub struct Create {
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// What is written: podman's diff, or a layer of an OCI image, where deletions are whiteouts
+    pub trees: TreesArgs,
+    /// Form of the diff: podman's, or a layer of an OCI image, in which deletions are whiteouts
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Podman, help_heading = "Output")]
     pub format: Format,
-    /// Write a member stream, as ckpt-pack reads it: the diff and its deletions
+    /// Write a member stream for ckpt-pack: the diff and its deletions
     #[arg(long, help_heading = "Output", conflicts_with = "deleted")]
     pub members: bool,
-    /// Write the deletions to FILE as JSON, and those whose names are not UTF-8 to FILE0
+    /// Write the deletions to FILE as JSON, and names that are not UTF-8 to FILE0
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub deleted: Option<PathBuf>,
-    /// Put the deletions also into the tar, as headers that podman carries out and others pass over
+    /// Also write the deletions into the tar, as headers that podman applies and other programs
+    /// ignore
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", help_heading = "Output")]
     pub inband_removals: bool,
@@ -71,7 +72,7 @@ pub struct Create {
 /// The form of a diff.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A tar, and a list of deletions
+    /// A tar and a list of deletions
     Podman,
     /// An image layer (image-spec 1.1, "layer.md")
     Oci,
@@ -80,47 +81,47 @@ pub enum Format {
 #[derive(clap::Args, Debug)]
 pub struct List {
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// One JSON document instead of lines
+    pub trees: TreesArgs,
+    /// Print one JSON document instead of lines
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// End each line with a NUL byte, names as they are, for xargs -0
+    /// End each line with a NUL byte and print names unescaped, for xargs -0
     #[arg(short = '0', long = "null", help_heading = "Output", conflicts_with = "json")]
     pub null: bool,
-    /// Show what changed in text files, as a unified diff
+    /// Print the changes of text files as a unified diff
     #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "null"])]
     pub patch: bool,
 }
 
 #[derive(clap::Args, Debug)]
 pub struct Apply {
-    /// The root file system to change
+    /// Directory with the root file system to change
     #[arg(long, value_name = "DIR")]
     pub rootfs: PathBuf,
-    /// Standard input is a member stream, as create --members writes it
+    /// Read a member stream, as create --members writes it
     #[arg(long, help_heading = "Input", conflicts_with = "deleted")]
     pub members: bool,
-    /// Delete what FILE lists (JSON), and FILE0 if there is one
+    /// Delete the paths that FILE (JSON) lists, and those of FILE0 if it exists
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub deleted: Option<PathBuf>,
-    /// The form of the diff: podman's, or a layer of an OCI image [default: as the diff shows]
+    /// Form of the diff: podman's, or a layer of an OCI image [default: detected]
     #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Input")]
     pub format: Option<Format>,
-    /// Apply a tar although its names are those of a checkpoint archive or an image
+    /// Apply a tar even if its names are those of a checkpoint archive or an image
     #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
     pub any_tar: bool,
-    /// Also write to filesystems that are mounted below the root file system, and delete in them
+    /// Also write and delete on file systems that are mounted below the root file system
     #[arg(long, help_heading = "Output")]
     pub cross_mounts: bool,
-    /// List what would be done and do nothing
+    /// Print what would be done, and change nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
     #[command(flatten)]
     pub durable: Durable,
-    /// Give everything to the user who applies, and drop setuid and setgid
+    /// Create everything as the current user, and drop setuid and setgid
     #[arg(long, help_heading = "Ownership", conflicts_with_all = ["uidmap", "gidmap"])]
     pub no_same_owner: bool,
-    /// Leave out device nodes, and name them
+    /// Skip device nodes, and report each
     #[arg(long, help_heading = "Limits")]
     pub no_devices: bool,
     #[command(flatten)]
@@ -129,101 +130,107 @@ pub struct Apply {
     pub ids: Ids,
 }
 
-/// The arguments that name an overlay. Two trees conflict with each of them by name: clap drops `requires` where the
-/// required argument conflicts with another one, and the flag would then have no effect.
-const LAYERED: [&str; 4] = ["rootfs", "upper", "lower", "userxattr"];
+/// The arguments that name an overlay. `--from` and `--to` list each of them as a conflict: clap
+/// ignores `requires` if the required argument conflicts with another given one, and the flag would
+/// then be silently without effect.
+const OVERLAY_ARGS: [&str; 4] = ["rootfs", "upper", "lower", "userxattr"];
 
 #[derive(clap::Args, Debug)]
 #[group(skip)]
-pub struct SourceArgs {
-    /// Compare the overlay that is mounted here; name its layers by --upper and --lower only if it is a fuse-overlayfs
+pub struct TreesArgs {
+    /// Compare the overlay mounted at MOUNTPOINT; a fuse-overlayfs also needs --upper and --lower
     #[arg(long, value_name = "MOUNTPOINT", help_heading = "Source")]
     pub rootfs: Option<PathBuf>,
-    /// The upper directory of an overlay that need not be mounted
+    /// Upper directory of an overlay that need not be mounted
     #[arg(long, value_name = "DIR", help_heading = "Source", requires = "lower")]
     pub upper: Option<PathBuf>,
-    /// Its lower directories, topmost first, as in the mount option
+    /// Lower directories of that overlay, topmost first, as in the mount option
     #[arg(long, value_name = "DIR[:DIR...]", help_heading = "Source", requires = "upper")]
     pub lower: Option<OsString>,
-    /// The overlay's marks are user.overlay.*, as in user namespaces
+    /// The overlay's own xattrs are user.overlay.*, as in user namespaces
     #[arg(long, help_heading = "Source", requires = "upper")]
     pub userxattr: bool,
-    /// The tree as it was, of any storage driver
-    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to", conflicts_with_all = LAYERED)]
+    /// Old tree, of any storage driver
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to", conflicts_with_all = OVERLAY_ARGS)]
     pub from: Option<PathBuf>,
-    /// The tree as it is
-    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from", conflicts_with_all = LAYERED)]
+    /// New tree
+    #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from", conflicts_with_all = OVERLAY_ARGS)]
     pub to: Option<PathBuf>,
-    /// Take the content of a file for unchanged where its size and its time are, as podman does: quicker between two trees,
-    /// and blind to a write that keeps both
+    /// Treat the content of a file as unchanged if its size and time are, as podman does: faster
+    /// between two trees, but misses a write that keeps both
     #[arg(long, help_heading = "How to compare")]
     pub trust_mtime: bool,
-    /// Leave out the path or the files that match PATTERN, with all that is below them (repeatable); wildcards as in tar
+    /// Leave out paths that match PATTERN, and everything below them (repeatable); wildcards as in
+    /// tar
     #[arg(long, value_name = "PATTERN", help_heading = "What to include")]
     pub exclude: Vec<OsString>,
-    /// Do not look below the destinations of the mounts in this config.json
+    /// Skip everything below the mount destinations in this config.json
     #[arg(long, value_name = "FILE", help_heading = "What to include")]
     pub config: Option<PathBuf>,
 }
 
-impl SourceArgs {
-    /// Opens what is to be compared.
-    pub fn open(&self) -> anyhow::Result<Source> {
+impl TreesArgs {
+    /// Opens the trees to compare.
+    ///
+    /// # Errors
+    /// Returns a usage error if no trees are named, or the error of opening them with a hint.
+    pub fn open(&self) -> anyhow::Result<Trees> {
         let layers = |upper: &PathBuf, lower: &OsString| {
             let (lowers, data_only) = split_lowers(lower.as_bytes());
             Layers { upper: Some(upper.clone()), lowers, data_only, userxattr: self.userxattr, index: false }
         };
-        let source = match (&self.rootfs, &self.upper, &self.lower, &self.from, &self.to) {
+        let trees = match (&self.rootfs, &self.upper, &self.lower, &self.from, &self.to) {
             (Some(rootfs), Some(upper), Some(lower), ..) => {
-                Source::mounted_from(rootfs, &layers(upper, lower))
+                Trees::mounted_with_layers(rootfs, &layers(upper, lower))
             }
-            (Some(rootfs), ..) => Source::mounted(rootfs),
-            (_, Some(upper), Some(lower), ..) => Source::unmounted(&layers(upper, lower)),
-            (_, _, _, Some(from), Some(to)) => Source::trees(from, to),
+            (Some(rootfs), ..) => Trees::mounted(rootfs),
+            (_, Some(upper), Some(lower), ..) => Trees::unmounted(&layers(upper, lower)),
+            (_, _, _, Some(from), Some(to)) => Trees::directories(from, to),
             _ => {
                 return Err(cli::usage(
                     "no source given: --rootfs MOUNTPOINT, --upper DIR --lower DIR, or --from DIR --to DIR",
                 ));
             }
         };
-        use rootfs_diff::layers::LayersError as L;
-        use rootfs_diff::source::SourceError as E;
-        source.map_err(|e| match e {
-            E::Layers(_, L::Hidden(_)) => {
-                cli::Hint::on(e, "unmount what hides it, or compare two trees: --from DIR --to DIR")
+        trees.map_err(|e| match e {
+            TreesError::Layers(_, LayersError::Hidden(_)) => {
+                cli::Hint::on(e, "unmount the later mount, or compare two trees: --from DIR --to DIR")
             }
-            E::Layers(_, L::InUse(_) | L::Deleted | L::Detached) => {
+            TreesError::Layers(_, LayersError::InUse(_) | LayersError::Deleted | LayersError::Detached) => {
                 cli::Hint::on(e, "compare two trees: --from IMAGE_TREE --to MOUNTPOINT")
             }
-            E::Layers(..) => cli::Hint::on(
+            TreesError::Layers(..) => cli::Hint::on(
                 e,
                 "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to MOUNTPOINT",
             ),
-            E::Merge(..) => cli::Hint::on(e, "compare two trees instead: --from DIR --to DIR"),
+            TreesError::Merge(..) => cli::Hint::on(e, "compare two trees instead: --from DIR --to DIR"),
             e => e.into(),
         })
     }
 
-    /// What is compared, for messages: a path in one of several trees says too little.
+    /// Returns the directories that are compared, as context for an error in one of them.
     pub fn name(&self) -> String {
         let given = [&self.rootfs, &self.upper, &self.from, &self.to];
         let names: Vec<_> = given.into_iter().flatten().map(cli::name).collect();
         names.join(" and ")
     }
 
-    /// What is left out.
+    /// Returns the options of the comparison.
+    ///
+    /// # Errors
+    /// Returns an error if a pattern is invalid or the config.json cannot be read.
     pub fn options(&self) -> anyhow::Result<Options> {
         let exclude = Exclude::parse(&self.exclude).map_err(|e| cli::usage(format!("--exclude {e}")))?;
         let mount_points = match &self.config {
             Some(file) => destinations(file)?,
             None => Vec::new(),
         };
-        let content = if self.trust_mtime { Content::TrustMtime } else { Content::Read };
+        let content = if self.trust_mtime { ContentCheck::TrustMtime } else { ContentCheck::Read };
         Ok(Options { exclude, mount_points, content, self_contained: false })
     }
 }
 
-/// The destinations of the mounts in a config.json.
+/// Returns the destinations of the mounts in a config.json.
 fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
     let name = cli::name(file);
     let input = std::fs::File::open(file).with_context(|| name.clone())?;
@@ -238,7 +245,7 @@ fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
     mounts.into_iter().flatten().map(destination).collect()
 }
 
-/// The id maps of the command line.
+/// Returns the ID maps that the user has given.
 pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
     let [uid, gid] = ids.ranges()?.map(IdMap::new);
     Ok(IdMaps { uid, gid })

@@ -1,21 +1,19 @@
-//! What changed in a root file system: overlayfs and plain trees compared, changes listed.
+//! Compares two states of a container's root file system and lists the changes.
 //!
-//! The rule that keeps this exact: the kernel resolves overlayfs. Content and metadata are those of a merged view, so that
-//! redirects, metacopy, escaped attributes and whiteouts of any form need not be understood here. The upper directory
-//! tells where to look, and only what has no mark that could make it something else is read there.
+//! `overlay` opens the layers of an overlay mount, `trees` opens the old and the new tree, and
+//! `compare` walks both and reports each `change`.
+//!
+//! The comparison is exact because the kernel resolves overlayfs: content and metadata come from a
+//! merged view, so this crate need not interpret redirects, metacopy files, escaped xattrs or the
+//! forms of whiteouts. The upper directory only tells which paths to compare. A file is read there
+//! directly only if it has no overlay xattr by which the kernel would transform it.
 
-mod aliases;
-pub mod compare;
-mod content;
-pub mod layers;
-mod links;
-pub mod mountinfo;
-mod orphans;
+mod change;
+mod compare;
 mod overlay;
-mod same_inode;
-pub mod source;
-mod tree;
-mod upper;
+mod trees;
 
-pub use compare::{Change, Changes, Content, Options, compare};
-pub use source::Source;
+pub use change::{Change, Changes};
+pub use compare::{ContentCheck, Options, compare};
+pub use overlay::{layers, mountinfo};
+pub use trees::{NewFiles, Trees, TreesError};

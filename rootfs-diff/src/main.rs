@@ -1,11 +1,11 @@
-//! `rootfs-diff`: what changed in a container's root file system.
+//! `rootfs-diff`: finds, lists and applies the changes in a container's root file system.
 
 mod apply;
 mod args;
 mod create;
+mod deletion_lists;
 mod list;
-mod oci_layer;
-mod patch;
+mod notices;
 
 use std::process::ExitCode;
 
@@ -14,8 +14,7 @@ use checkpoint::Member;
 use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
 use cli::{Exit, Producer, Session};
-use rootfs_diff::{Options, Source};
-use tartree::{Exceeded, Limit, Notice};
+use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
     let record = |reason: &str| failed_stream("rootfs-diff", Some(&Member::RootfsDiff), reason);
@@ -30,32 +29,10 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     }
 }
 
+/// Adds a hint to an error of `apply`.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     if let Some(hint) = checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         return cli::Hint::on(error, hint);
     }
     Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
-}
-
-/// What the user has not asked for is a warning; what he has, a note.
-fn tell(session: &Session, notice: &Notice) {
-    match notice {
-        Notice::LeftOut { .. } => session.note(notice),
-        _ => session.warn(notice),
-    }
-}
-
-/// Warns of every `--exclude` that has left nothing out: a typing error there lets out what was to stay.
-fn warn_unmatched(session: &Session, options: &Options, source: &mut Source) {
-    for (pattern, path) in options.exclude.unmatched() {
-        // A file without a change need not have been compared.
-        if !path.is_some_and(|path| source.has(path)) {
-            session.warn(format_args!("--exclude {pattern}: matches nothing, so it has left nothing out"));
-        }
-    }
-    for pattern in options.exclude.kept_deeper() {
-        session.warn(format_args!(
-            "--exclude {pattern}: names that end so deeper in the tree are not left out, --exclude '*/{pattern}' does"
-        ));
-    }
 }

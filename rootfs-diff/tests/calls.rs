@@ -1,4 +1,4 @@
-//! What a diff costs in system calls, as the root file system and the changes grow.
+//! Counts the system calls of a diff as the root file system and the number of changes grow.
 
 use std::fs::{self, hard_link};
 use std::path::Path;
@@ -8,7 +8,7 @@ use harness::{calls, host};
 use nix::mount::{MsFlags, mount, umount};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
-/// Files to a directory of the lower layer.
+/// Number of files in each directory of the lower layer.
 const EACH: usize = 10;
 
 struct Overlay(tempfile::TempDir);
@@ -25,8 +25,8 @@ impl Drop for Overlay {
     }
 }
 
-/// A lower layer of `files` files and an overlay over it in which `changes` of them were written to, as many removed, and as
-/// many made, all in directories that were there.
+/// Mounts an overlay over a lower layer of `files` files. In the overlay, `changes` of the files
+/// are written, as many are removed, and as many are added, all in existing directories.
 fn overlay(files: usize, changes: usize) -> Overlay {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: String| dir.path().join(name);
@@ -53,21 +53,21 @@ fn diff(dir: &Path) -> Vec<String> {
     calls(TOOL, ["create", "--members", "--rootfs", dir.join("m").to_str().unwrap()], None)
 }
 
-/// The calls of a comparison of two trees.
+/// Returns the system calls of a comparison of two trees.
 fn trees(dir: &Path, from: &str, to: &str, more: &[&str]) -> Vec<String> {
     let (from, to) = (dir.join(from), dir.join(to));
     let args = ["create", "--members", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap()];
     calls(TOOL, args.iter().chain(more), None)
 }
 
-/// How often a file was opened whose name begins so.
+/// Returns how often a file whose name begins with `name` was opened.
 fn opened(all: &[String], name: &str) -> usize {
     let named = |call: &str| call.contains(&format!("\"{name}")) || call.contains(&format!("/{name}"));
     all.iter().filter(|call| call.contains("openat") && named(call)).count()
 }
 
 #[test]
-fn what_changed_is_read_ahead_where_the_cache_is_cold_and_only_there() {
+fn changed_files_are_prefetched_only_if_the_cache_is_cold() {
     if !host::is_root() {
         return;
     }
@@ -82,36 +82,37 @@ fn what_changed_is_read_ahead_where_the_cache_is_cold_and_only_there() {
 }
 
 #[test]
-fn an_overlay_costs_what_its_changes_cost_and_not_its_lower_layer() {
+fn the_cost_of_an_overlay_grows_only_with_its_changes() {
     if !host::is_root() {
         return;
     }
     host::own_mounts();
     let [few, large, many] = [(300, 20), (3000, 20), (3000, 200)]
         .map(|(files, changes)| diff(overlay(files, changes).path()).len());
-    // What is read of a directory at a time depends on where its names are.
+    // The number of getdents(2) calls for a directory varies slightly.
     assert!(large.abs_diff(few) * 50 <= few, "{few} calls with 300 files below, {large} with 3000");
     assert!(many <= few * 11, "{few} calls for 60 changes, {many} for 600");
-    // A directory: two looks, its attributes in both, its listing, a descriptor below. A file: a look at both, its
-    // attributes; open, look, read, close. One that is gone: two looks.
+    // A directory: two statx, its xattrs in both trees, its listing, a descriptor of it. A file:
+    // statx in both trees, its xattrs; open, statx, read, close. A removed file: two statx.
     let each = (many - large) as f64 / 180.0;
     assert!(each <= 29.5, "{each} calls for a directory, two files and a deletion");
 }
 
 #[test]
-fn nothing_is_read_that_an_overlay_shows_from_its_lower_layer() {
+fn unchanged_lower_files_of_an_overlay_are_not_opened() {
     if !host::is_root() {
         return;
     }
     host::own_mounts();
     let dir = overlay(200, 5);
     let all = trees(dir.path(), "lower", "m", &[]);
-    // The changed ones, when the diff is written: their size is another.
+    // Only the changed files are opened, when the diff is written. Their different size shows the
+    // change.
     assert_eq!((opened(&all, "file_"), opened(&all, "new_")), (5, 5), "{all:#?}");
 }
 
 #[test]
-fn nothing_is_read_of_an_inode_that_both_trees_have() {
+fn an_inode_that_both_trees_share_is_not_opened() {
     let dir = tempfile::tempdir().unwrap();
     for tree in ["a", "b"] {
         fs::create_dir(dir.path().join(tree)).unwrap();
@@ -125,7 +126,7 @@ fn nothing_is_read_of_an_inode_that_both_trees_have() {
 }
 
 #[test]
-fn a_trusted_mtime_saves_every_open_of_a_file_that_has_not_changed() {
+fn with_trust_mtime_unchanged_files_are_not_opened() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("a")).unwrap();
     for i in 0..50 {
@@ -135,6 +136,6 @@ fn a_trusted_mtime_saves_every_open_of_a_file_that_has_not_changed() {
     assert!(copied.success());
     fs::write(dir.path().join("b/file_7"), "CONTENT").unwrap();
     assert_eq!(opened(&trees(dir.path(), "a", "b", &["--trust-mtime"]), "file_"), 1);
-    // 49 compared in both trees, one written.
+    // 49 files are compared in both trees, one is written.
     assert_eq!(opened(&trees(dir.path(), "a", "b", &[]), "file_"), 49 * 2 + 1);
 }

@@ -1,4 +1,5 @@
-//! The built binary: messages, exit statuses, listings, layers, and what is left behind when it fails.
+//! Runs the built binary: messages, exit statuses, listings, layers, and the files left after a
+//! failure.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -29,7 +30,7 @@ fn succeeds(output: Output) -> Vec<u8> {
     output.stdout
 }
 
-/// Two trees: `from` and `to`.
+/// Two directories, `from` and `to`.
 struct Trees(tempfile::TempDir);
 
 impl Trees {
@@ -42,7 +43,7 @@ impl Trees {
             fs::write(trees.at(tree).join("etc/same"), "same\n").unwrap();
             fs::write(trees.at(tree).join("bin"), b"\0\x01").unwrap();
         }
-        // Of one age, so that only what is changed below differs.
+        // All files get the same time, so that only the changes below differ.
         let script = "find from to -depth -exec touch -h -d @1000000000.5 {} +";
         assert!(
             Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success()
@@ -72,9 +73,9 @@ impl Trees {
 }
 
 #[test]
-fn usage_mistakes_are_status_2_and_say_what_to_do() {
+fn usage_errors_exit_with_2_and_say_what_to_do() {
     for (args, message) in [
-        (&["create", "--rootfs", "/"][..], "a diff without its deletions is not a diff"),
+        (&["create", "--rootfs", "/"][..], "no file given for the list of deletions"),
         (&["create", "--members"], "no source given"),
         (&["list", "--upper", "/tmp"], "--lower"),
         (&["list", "--rootfs", "/", "--from", "/", "--to", "/"], "cannot be used with"),
@@ -91,16 +92,16 @@ fn usage_mistakes_are_status_2_and_say_what_to_do() {
         (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "/"], "nothing would be left"),
         (&["list", "--from", "/tmp", "--to", "/tmp", "--exclude", "a/../b"], "name with '..'"),
         (&["apply"], "--rootfs"),
-        (&["create", "--deleted", "-", "--rootfs", "/"], "--deleted -: the diff is written there"),
-        (&["create", "--deleted", "./x", "-o", "x", "--rootfs", "/"], "the diff is written there"),
-        (&["create", "--deleted", "x", "-o", "x0", "--rootfs", "/"], "the diff is written there"),
+        (&["create", "--deleted", "-", "--rootfs", "/"], "--deleted -: the diff is written to the same file"),
+        (&["create", "--deleted", "./x", "-o", "x", "--rootfs", "/"], "the diff is written to the same file"),
+        (&["create", "--deleted", "x", "-o", "x0", "--rootfs", "/"], "the diff is written to the same file"),
     ] {
         fails(&run(args, b""), 2, message);
     }
 }
 
 #[test]
-fn what_is_no_overlay_is_said_with_another_way() {
+fn a_plain_directory_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(&["list", "--rootfs", dir.path().to_str().unwrap()], b"");
     fails(&output, 1, "not an overlay mount");
@@ -122,14 +123,14 @@ fn changes_are_listed_as_podman_diff_lists_them() {
 }
 
 #[test]
-fn exclude_takes_wildcards_and_names_what_matches_nothing() {
+fn exclude_takes_wildcards_and_warns_if_nothing_matches() {
     let trees = Trees::new();
     for (pattern, changes, warned) in [
         ("n*", "C /\nC /bin\nC /etc\nC /etc/conf\nD /gone\n", false),
         ("*c/*", "C /\nC /bin\nC /etc\nD /gone\n", false),
         ("/[be]*", "C /\nD /gone\n", false),
         ("gon?", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\n", false),
-        // Without a change, but there.
+        // The file exists, but is unchanged.
         ("/etc/same", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", false),
         ("*.key", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", true),
         ("same", "C /\nC /bin\nC /etc\nC /etc/conf\nA /etc/new\nD /gone\n", true),
@@ -153,14 +154,15 @@ fn a_patch_shows_what_changed_in_text_files() {
          --- a/etc/conf\n+++ b/etc/conf\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\
          --- /dev/null\n+++ b/etc/new\n@@ -0,0 +1 @@\n+new\n"
     );
-    // It is a patch that patch(1) could apply: nothing but the change, and no name leads out.
+    // Equal trees give an empty patch.
     let same = run(&trees.args("list", &trees.text("to"), &trees.text("to"), &["--patch"]), b"");
     assert!(succeeds(same).is_empty());
 }
 
-/// A removal header has no extensions: what its 100 and 155 bytes cannot hold is in the list alone.
+/// A removal header has no PAX extensions: a name that does not fit into its 100 and 155 bytes is
+/// only in the list.
 #[test]
-fn deletions_that_only_the_list_holds_are_reported() {
+fn a_deletion_that_is_only_in_the_list_is_reported() {
     for (name, is_reported) in [
         ("x".repeat(100), false),
         ("x".repeat(101), true),
@@ -177,14 +179,14 @@ fn deletions_that_only_the_list_holds_are_reported() {
         let output = run(&["create", "--from", from, "--to", to, "--deleted", list], b"");
         let found = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{found}");
-        assert_eq!(found.contains("the tar alone does not delete this name"), is_reported, "{name}: {found}");
+        assert_eq!(found.contains("too long for a removal header"), is_reported, "{name}: {found}");
         succeeds(run(&["apply", "--rootfs", from, "--deleted", list], &output.stdout));
         assert!(!gone.exists(), "{name}");
     }
 }
 
 #[test]
-fn a_layer_holds_whiteouts_and_no_list() {
+fn a_layer_holds_its_deletions_as_whiteouts() {
     let trees = Trees::new();
     let layer = succeeds(trees.run("create", &["--format", "oci"]));
     fs::write(trees.at("layer"), layer).unwrap();
@@ -196,7 +198,7 @@ fn a_layer_holds_whiteouts_and_no_list() {
 }
 
 #[test]
-fn a_hard_link_in_a_layer_needs_nothing_outside_it() {
+fn a_hard_link_in_a_layer_never_leads_outside_it() {
     let trees = Trees::new();
     fs::hard_link(trees.at("to").join("etc/same"), trees.at("to").join("link")).unwrap();
     let list = |args: &[&str]| {
@@ -206,7 +208,7 @@ fn a_hard_link_in_a_layer_needs_nothing_outside_it() {
         String::from_utf8(listing.stdout).unwrap()
     };
     let deleted = trees.text("deleted");
-    // podman's diff links to the file of the base; a layer carries it.
+    // The diff for podman links to a file of the old tree; a layer contains that file.
     assert!(!list(&["--deleted", &deleted]).contains("etc/same"));
     assert!(list(&["--format", "oci"]).contains("etc/same"));
 }
@@ -222,14 +224,14 @@ fn a_failed_create_leaves_nothing_under_the_final_name() {
 }
 
 #[test]
-fn the_archive_is_for_its_owner_only() {
+fn only_the_owner_can_read_the_archive() {
     let trees = Trees::new();
     succeeds(trees.run("create", &["-o", &trees.text("out"), "--deleted", &trees.text("deleted")]));
     assert_eq!(fs::metadata(trees.at("out")).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]
-fn a_dry_run_lists_and_changes_nothing() {
+fn a_dry_run_prints_the_steps_and_changes_nothing() {
     let trees = Trees::new();
     let stream = succeeds(trees.run("create", &["--members"]));
     let target = trees.text("from");
@@ -240,7 +242,7 @@ fn a_dry_run_lists_and_changes_nothing() {
 }
 
 #[test]
-fn bad_input_is_refused_with_its_name() {
+fn malformed_input_is_refused_by_name() {
     let trees = Trees::new();
     let stream = succeeds(trees.run("create", &["--members"]));
     let target = trees.text("from");
@@ -268,7 +270,7 @@ fn bad_input_is_refused_with_its_name() {
 }
 
 #[test]
-fn nothing_is_written_through_a_link() {
+fn nothing_is_written_through_a_symbolic_link() {
     let trees = Trees::new();
     let (target, outside) = (trees.at("from"), trees.at("outside"));
     fs::create_dir(&outside).unwrap();
@@ -278,7 +280,7 @@ fn nothing_is_written_through_a_link() {
     succeeds(run(&["apply", "--members", "--rootfs", target.to_str().unwrap()], &stream));
     let stream =
         succeeds(run(&trees.args("create", &trees.text("from"), &trees.text("to"), &["--members"]), b""));
-    // The directory entry replaces the link; what follows goes into the directory.
+    // The entry of the directory replaces the link, and the next entry goes into the new directory.
     symlink(&outside, target.join("d")).unwrap();
     succeeds(run(&["apply", "--members", "--rootfs", target.to_str().unwrap()], &stream));
     assert!(target.join("d/f").exists());
@@ -286,7 +288,7 @@ fn nothing_is_written_through_a_link() {
 }
 
 #[test]
-fn modes_are_no_obstacle() {
+fn apply_works_on_directories_without_permissions() {
     let trees = Trees::new();
     let etc = trees.at("from").join("etc");
     fs::set_permissions(etc.join("conf"), fs::Permissions::from_mode(0o0)).unwrap();
@@ -301,7 +303,7 @@ fn modes_are_no_obstacle() {
 }
 
 #[test]
-fn destinations_of_mounts_are_not_looked_into() {
+fn files_below_mount_destinations_are_skipped() {
     let trees = Trees::new();
     fs::create_dir(trees.at("to").join("data")).unwrap();
     fs::write(trees.at("to").join("data/hidden"), "").unwrap();
@@ -315,7 +317,7 @@ fn destinations_of_mounts_are_not_looked_into() {
 }
 
 #[test]
-fn content_that_changed_behind_its_time_is_seen_unless_the_time_is_trusted() {
+fn a_write_that_keeps_the_mtime_is_seen_unless_trusted() {
     let trees = Trees::new();
     fs::write(trees.at("to").join("etc/same"), "SAME\n").unwrap();
     xattr::set(trees.at("to").join("etc/conf"), "user.note", b"1").unwrap();
@@ -324,28 +326,28 @@ fn content_that_changed_behind_its_time_is_seen_unless_the_time_is_trusted() {
     assert!(Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success());
     let list = |more: &[&str]| String::from_utf8(succeeds(trees.run("list", more))).unwrap();
     assert_eq!(list(&[]), "C /bin\nC /etc/conf\nA /etc/new\nC /etc/same\nD /gone\n");
-    // Attributes are compared all the same.
+    // Xattrs are still compared.
     assert_eq!(list(&["--trust-mtime"]), "C /etc/conf\nA /etc/new\nD /gone\n");
-    // A nanosecond is a difference.
+    // A difference of one nanosecond counts.
     let script = "touch -d @1000000000.500000001 to/bin";
     assert!(Command::new("sh").args(["-c", script]).current_dir(trees.0.path()).status().unwrap().success());
     assert_eq!(list(&["--trust-mtime"]), "C /bin\nC /etc/conf\nA /etc/new\nD /gone\n");
 }
 
 #[test]
-fn what_a_diff_cannot_say_of_the_root_directory_is_told() {
+fn a_removed_xattr_of_the_root_directory_is_reported() {
     let trees = Trees::new();
     xattr::set(trees.at("from"), "user.note", b"x").unwrap();
-    let told = "/: an attribute of the root directory that is gone, not archived";
-    fails(&trees.run("create", &["--members"]), 0, told);
+    let warning = "/: the removal of an extended attribute of the root directory, not archived";
+    fails(&trees.run("create", &["--members"]), 0, warning);
     xattr::set(trees.at("to"), "user.note", b"y").unwrap();
     let created = trees.run("create", &["--members"]);
     assert!(created.stderr.is_empty(), "{}", String::from_utf8_lossy(&created.stderr));
 }
 
-/// As of a file that shrinks, the user is told, and the rest is archived.
+/// A file that vanishes is reported like one that shrinks, and everything else is archived.
 #[test]
-fn what_vanishes_from_a_tree_in_use_is_told_and_no_error() {
+fn a_file_that_vanishes_is_reported_and_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in ["old", "new"] {
@@ -380,7 +382,7 @@ fn what_vanishes_from_a_tree_in_use_is_told_and_no_error() {
 }
 
 #[test]
-fn a_member_stream_is_no_diff_and_nothing_is_made_of_it() {
+fn a_member_stream_without_members_is_refused() {
     let trees = Trees::new();
     let stream = succeeds(trees.run("create", &["--members"]));
     let before = fs::read_dir(trees.at("from")).unwrap().count();

@@ -1,4 +1,5 @@
-//! Which overlay is compared: the one that is mounted, whatever its options say and whatever has become of the paths in them.
+//! Checks that the mounted overlay is compared, whatever its mount options say and wherever the
+//! paths in them lead now.
 
 use std::fs;
 use std::path::Path;
@@ -8,24 +9,25 @@ use harness::host;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
-/// What `change` does to an overlay over `l`, and to one over `l` and `l2`.
+/// The list of changes that `change` makes in an overlay over `l`, and in one over `l` and `l2`.
 const ONE: &str = "C /\nD /a\nC /etc\nD /etc/b\nA /n\n";
 const TWO: &str = "C /\nD /a\nC /etc\nD /etc/b\nD /etc/y\nA /n\nD /z\n";
 
-/// How a case ends.
+/// The expected result of a case.
 #[derive(Clone, Copy)]
 enum Ends {
-    /// With this list.
+    /// Exactly this list.
     List(&'static str),
-    /// With an error and a hint that contain these.
+    /// An error and a hint that contain these texts.
     Error(&'static str, &'static str),
 }
 use Ends::{Error, List};
 
-/// A name, a script of identity.sh's functions, and the operand of `--rootfs`, which may have `$PID`.
+/// The name, a script with the functions of identity.sh, the operand of `--rootfs`, in which `$PID`
+/// and `$D` are replaced, and the expected result.
 type Case = (&'static str, &'static str, &'static str, Ends);
 
-/// Builds one case and lists its changes; `tool` begins the command line.
+/// Builds one case and lists its changes. `tool` is a command that runs rootfs-diff.
 fn list(script: &str, rootfs: &str, tool: &[&str]) -> Output {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let prelude = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/identity.sh");
@@ -37,7 +39,7 @@ fn list(script: &str, rootfs: &str, tool: &[&str]) -> Output {
     let mut command = Command::new(tool.first().unwrap_or(&TOOL));
     command.args(tool.iter().skip(1)).args(tool.first().map(|_| TOOL));
     let output = command.args(["list", "--rootfs", &rootfs]).current_dir(dir.path()).output().unwrap();
-    // Whatever is still mounted would keep the directory.
+    // The directory can only be removed if nothing is mounted in it.
     let end = r#"kill $(cat pids 2>/dev/null) 2>/dev/null
         awk '{ print $5 }' /proc/self/mountinfo | grep -F "$PWD/" | tac |
             while read -r m; do umount -l "$(printf %b "${m//\\/\\0}")"; done; true"#;
@@ -45,7 +47,7 @@ fn list(script: &str, rootfs: &str, tool: &[&str]) -> Output {
     output
 }
 
-/// Runs all cases and fails at the end with everything that is wrong.
+/// Runs all cases, and reports every failure at the end.
 fn check_as(cases: &[Case], tool: &[&str]) {
     if !host::is_root() {
         return;
@@ -76,7 +78,7 @@ fn check(cases: &[Case]) {
 }
 
 #[test]
-fn every_path_to_a_mount_leads_to_it() {
+fn a_mount_is_found_by_every_path() {
     check(&[
         ("absolute", "one; change", "$D/m", List(ONE)),
         ("relative", "one; change", "m", List(ONE)),
@@ -210,7 +212,7 @@ fn relative_layers_are_found() {
 }
 
 #[test]
-fn names_of_layers_are_read_as_the_kernel_writes_them() {
+fn escaped_names_of_layers_are_decoded() {
     let name = |name: &str, given: &str| -> &'static str {
         let script = format!(
             "layers; mv l $'{name}'; mv u $'{name}-u'
@@ -250,7 +252,7 @@ fn names_of_layers_are_read_as_the_kernel_writes_them() {
 }
 
 #[test]
-fn layers_are_found_wherever_they_have_gone() {
+fn moved_and_covered_layers_are_found() {
     check(&[
         ("upper renamed", "one; change; mv u gone", "m", List(ONE)),
         ("upper replaced", "two; change; mv u gone; mkdir u; echo x > u/x", "m", List(TWO)),
@@ -308,7 +310,7 @@ fn a_hidden_overlay_is_not_compared() {
             "by an overlay over itself",
             "one; change; mkdir u2 w2; overlay lowerdir=$D/m,upperdir=$D/u2,workdir=$D/w2; rm m/n; echo k > m/k",
             "m",
-            Error("other directories than its options name", "--from"),
+            Error("does not read the layer that its options name", "--from"),
         ),
         ("none at all", "layers", "l", Error("not an overlay mount", "--from")),
         ("a directory inside", "one", "m/etc", Error("not an overlay mount", "--from")),
@@ -316,7 +318,7 @@ fn a_hidden_overlay_is_not_compared() {
 }
 
 #[test]
-fn a_directory_of_an_overlay_that_is_mounted_elsewhere_is_compared_alone() {
+fn a_bind_mounted_subdirectory_is_compared_alone() {
     let expected = "C /\nD /b\nC /deep\nA /deep/new\n";
     check(&[
         ("bind", "one; mkdir b; mount --bind m/etc b; rm b/b; echo > b/deep/new", "b", List(expected)),
@@ -364,7 +366,7 @@ fn a_directory_of_an_overlay_that_is_mounted_elsewhere_is_compared_alone() {
             "unmounted, and a layer replaced",
             "two; mkdir b; mount --bind m/etc b; umount m; mv l2 x; mkdir l2",
             "b",
-            Error("other directories than its options name", "--from"),
+            Error("does not read the layer that its options name", "--from"),
         ),
         ("deleted", "one; mkdir m/new b; mount --bind m/new b; rmdir m/new", "b", Error("deleted", "--from")),
     ]);
@@ -372,7 +374,7 @@ fn a_directory_of_an_overlay_that_is_mounted_elsewhere_is_compared_alone() {
 
 #[test]
 fn mounts_of_another_namespace_are_compared() {
-    // Runs `program` in a namespace of its own, and changes what is then at `path` there.
+    // Runs `program` in a separate namespace, and changes the overlay at `path` there.
     let enter = |program: &str, path: &str| -> &'static str {
         let private = "libc.unshare(0x20000); mount(b'', b'/', b'', 0x44000)";
         let script = format!("layers; background \"{private}\n{program}\"; change /proc/$(cat pids)/{path}");
@@ -408,12 +410,13 @@ fn mounts_of_another_namespace_are_compared() {
 }
 
 #[test]
-fn idmapped_layers_lose_no_change() {
+fn no_change_is_missed_with_idmapped_layers() {
     let map = "py \"idmap(b'l', b'mapped')\"; chown 100000:100000 u";
     let script = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     let map_two = "mkdir -p mapped/0 mapped/1; py \"idmap(b'l', b'mapped/0'); idmap(b'l2', b'mapped/1')\"; chown 100000:100000 u";
     let two = "overlay lowerdir=$D/mapped/0:$D/mapped/1,upperdir=$D/u,workdir=$D/w; change";
-    // A file that is as it was, but copied up: that it has not changed cannot be seen, so it is listed.
+    // The list includes an unchanged file that was copied up, since nothing proves that it is
+    // unchanged.
     const GONE: Ends =
         List("C /\nD /a\nC /etc\nD /etc/b\nC /etc/deep\nC /etc/deep/c\nD /etc/y\nA /n\nD /z\n");
     check(&[
@@ -467,7 +470,7 @@ fn idmapped_layers_lose_no_change() {
 }
 
 #[test]
-fn options_do_not_change_what_is_found() {
+fn layers_are_found_whatever_the_mount_options() {
     let with = |options: &str| -> &'static str {
         let script = format!(
             "layers; overlay {options},lowerdir=$D/l:$D/l2,upperdir=$D/u,workdir=$D/w; change; mv u gone; mkdir u"
@@ -494,9 +497,10 @@ fn options_do_not_change_what_is_found() {
     ]);
 }
 
-/// While a listing of the root directory is open, the kernel does not read the layers for another one.
+/// While a process keeps the root directory open after listing it, the kernel does not read the
+/// layers for another listing.
 #[test]
-fn an_open_root_directory_is_no_reason_to_guess() {
+fn layers_are_not_guessed_if_the_root_is_open() {
     let hold = r#"background "d = os.open('m', 0); os.listdir(d)"; "#;
     let script = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     const NEW: &str = "C /\nD /a\nC /etc\nD /etc/b\nA /etc/new\nD /etc/y\nA /n\nD /z\n";
@@ -523,10 +527,11 @@ fn an_open_root_directory_is_no_reason_to_guess() {
     ]);
 }
 
-/// Without CAP_SYS_ADMIN the kernel does not tell where the layers are, only which of those named are read.
+/// Without CAP_SYS_ADMIN the kernel reports only whether it reads the named directories, and not
+/// which other directories it reads.
 #[test]
-fn without_privilege_other_layers_than_those_named_are_refused() {
-    const OTHERS: Ends = Error("other directories than its options name", "--from");
+fn without_privilege_only_the_named_layers_are_accepted() {
+    const OTHERS: Ends = Error("does not read the layer that its options name", "--from");
     check_as(
         &[
             ("as mounted", "one; change", "m", List(ONE)),

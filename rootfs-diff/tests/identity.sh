@@ -1,7 +1,7 @@
-# What the cases of identity.rs are made of: bash functions, in an empty directory of their own, $D.
+# Functions for the cases of identity.rs. Each case runs in an empty directory, $D.
 set -eu
 
-# Lower directories l and l2, upper directory u, work directory w, mount point m.
+# Creates the lower directories l and l2, the upper directory u, the work directory w, the mount point m.
 layers() {
     mkdir -p l/etc/deep l2/etc u w m
     echo a > l/a; echo b > l/etc/b; echo c > l/etc/deep/c
@@ -12,18 +12,18 @@ layers() {
 # overlay OPTIONS [MOUNTPOINT]
 overlay() { mount -t overlay overlay -o "$1" "${2:-m}"; }
 
-# The usual ones: l alone, and l over l2.
+# Mounts an overlay over l alone, and over l and l2.
 one() { layers; overlay "lowerdir=$D/l,upperdir=$D/u,workdir=$D/w"; }
 two() { layers; overlay "lowerdir=$D/l:$D/l2,upperdir=$D/u,workdir=$D/w"; }
 
-# Two changes in the overlay at ${1:-m} that only its upper layer shows, and deletions that only the lower ones explain.
+# Changes the overlay at ${1:-m}: adds a file, and deletes files of each lower layer.
 change() {
     local m=${1:-m}
     echo n > "$m/n"; rm "$m/a" "$m/etc/b"
     if [ -e "$m/z" ]; then rm "$m/z" "$m/etc/y"; fi
 }
 
-# Python with the calls that mount(8) has no options for.
+# Python functions for system calls that mount(8) does not support.
 PY='
 import ctypes, os, struct, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -33,13 +33,13 @@ def call(*args):
     return result
 def mount(source, target, kind, flags=0, data=b""):
     if libc.mount(source, target, kind, flags, data): raise OSError(ctypes.get_errno(), "mount", target)
-# The options as fsconfig(2) takes them: the values are not split, and need no escapes.
+# Mounts an overlay by fsconfig(2), which does not split the values and needs no escapes.
 def overlay(options, target=b"m"):
     fs = call(430, b"overlay", 0)
     for key, value in options: call(431, fs, 1, key, value, 0)
     call(431, fs, 6, None, None, 0)
     call(429, call(432, fs, 0, 0), b"", -100, target, 4)
-# Mounts what `source` is at `target`, with owners from 100000 on, or by a map of user_namespaces(7).
+# Mounts `source` at `target` with an ID map in the format of user_namespaces(7).
 def idmap(source, target, ids="0 100000 65536"):
     p = subprocess.Popen(["unshare", "-U", "sleep", "60"], stdout=subprocess.DEVNULL)
     while os.readlink(f"/proc/{p.pid}/ns/user") == os.readlink("/proc/self/ns/user"): time.sleep(0.01)
@@ -54,7 +54,7 @@ def idmap(source, target, ids="0 100000 65536"):
 
 py() { python3 -c "$PY$1"; }
 
-# Runs a Python program until the test ends, and waits until it has done its work.
+# Starts a Python program that runs until the test ends, and waits until it is ready.
 background() {
     python3 -c "$PY
 ready = os.open('.', 0)

@@ -1,11 +1,13 @@
-//! Input that is no diff is refused by its name, and what a diff may be wrapped in is understood.
+//! Checks which input `apply` accepts: it names and refuses what is not a diff, and reads diffs in
+//! every form and compression.
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-struct Place {
+/// A temporary directory with the target directory `t`.
+struct Workspace {
     dir: tempfile::TempDir,
 }
 
@@ -15,11 +17,11 @@ struct Run {
     stderr: String,
 }
 
-impl Place {
-    fn new() -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap() };
-        fs::create_dir(place.path("t")).unwrap();
-        place
+impl Workspace {
+    fn new() -> Workspace {
+        let workspace = Workspace { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir(workspace.path("t")).unwrap();
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -32,7 +34,7 @@ impl Place {
         String::from_utf8(run.stdout).unwrap()
     }
 
-    /// A tar of empty files and directories of these names, in this order.
+    /// Returns a tar of empty files and directories with these names, in this order.
     fn tar(&self, names: &[&str]) -> Vec<u8> {
         let _ = fs::remove_dir_all(self.path("tree"));
         fs::create_dir(self.path("tree")).unwrap();
@@ -73,7 +75,7 @@ impl Place {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = input.to_vec();
-        // In small pieces, as a slow producer writes; the tool may have given up before the end.
+        // Writes small pieces, as a slow producer does. The tool may exit before the end.
         let writer = std::thread::spawn(move || bytes.chunks(700).try_for_each(|part| stdin.write_all(part)));
         let run = child.wait_with_output().unwrap();
         let _ = writer.join().unwrap();
@@ -86,7 +88,7 @@ impl Place {
     }
 }
 
-/// Names of entries, and what a tar of them is.
+/// Names of entries, and the kind of tar that they suggest.
 const TARS: [(&[&str], &str); 9] = [
     (&["artifacts/", "devshm-checkpoint.tar", "config.dump", "spec.dump"], "a checkpoint archive"),
     (&["config.dump", "spec.dump", "checkpoint/", "checkpoint/inventory.img"], "a checkpoint archive"),
@@ -107,45 +109,47 @@ const TARS: [(&[&str], &str); 9] = [
 ];
 
 #[test]
-fn a_tar_of_another_kind_is_refused_before_anything_is_written() {
-    let place = Place::new();
+fn a_tar_of_another_kind_is_refused_before_any_write() {
+    let workspace = Workspace::new();
     for (names, kind) in TARS {
-        let tar = place.tar(names);
+        let tar = workspace.tar(names);
         for compress in ["cat", "gzip", "zstd", "xz"] {
-            let run = place.apply(&[], &place.filter(compress, &tar));
+            let run = workspace.apply(&[], &workspace.filter(compress, &tar));
             assert_eq!(run.code, Some(1), "{names:?} {compress}: {}", run.stderr);
             let message = format!("standard input: is {kind}, expected the changes of a root file system");
             assert!(run.stderr.contains(&message) && run.stderr.contains("\nhint: "), "{}", run.stderr);
-            assert_eq!(place.left(), "", "{names:?} {compress}");
+            assert_eq!(workspace.left(), "", "{names:?} {compress}");
         }
-        let run = place.apply(&["--any-tar"], &tar);
+        let run = workspace.apply(&["--any-tar"], &tar);
         assert_eq!(run.code, Some(0), "{names:?}: {}", run.stderr);
-        assert!(place.left().contains(names[names.len() - 1].trim_start_matches("./").trim_end_matches('/')));
-        place.shell("rm -r t; mkdir t");
+        assert!(
+            workspace.left().contains(names[names.len() - 1].trim_start_matches("./").trim_end_matches('/'))
+        );
+        workspace.shell("rm -r t; mkdir t");
     }
 }
 
 #[test]
-fn names_of_members_alone_are_ordinary_files() {
-    let place = Place::new();
+fn a_single_name_of_a_member_is_an_ordinary_file() {
+    let workspace = Workspace::new();
     for names in [
         &["etc/", "config.dump"][..],
         &["checkpoint/", "checkpoint/model.pt", "srv/", "srv/spec.dump"],
         &["index.json", "manifest.json"],
         &["srv/", "srv/config.dump", "srv/spec.dump"],
     ] {
-        let run = place.apply(&[], &place.tar(names));
+        let run = workspace.apply(&[], &workspace.tar(names));
         assert_eq!(run.code, Some(0), "{names:?}: {}", run.stderr);
-        place.shell("rm -r t; mkdir t");
+        workspace.shell("rm -r t; mkdir t");
     }
 }
 
 #[test]
-fn what_comes_late_is_reported_though_it_is_written() {
-    let place = Place::new();
-    place.tar(&["a", "config.dump", "spec.dump"]);
-    place.shell("head -c 400000 /dev/urandom > tree/a; tar -C tree -cf late.tar a config.dump spec.dump");
-    let run = place.apply(&[], &fs::read(place.path("late.tar")).unwrap());
+fn names_of_members_after_other_files_are_reported() {
+    let workspace = Workspace::new();
+    workspace.tar(&["a", "config.dump", "spec.dump"]);
+    workspace.shell("head -c 400000 /dev/urandom > tree/a; tar -C tree -cf late.tar a config.dump spec.dump");
+    let run = workspace.apply(&[], &fs::read(workspace.path("late.tar")).unwrap());
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(
         run.stderr.contains("t: now holds files") && run.stderr.contains("checkpoint archive"),
@@ -155,10 +159,10 @@ fn what_comes_late_is_reported_though_it_is_written() {
 }
 
 #[test]
-fn files_that_are_no_tar_are_named() {
-    let place = Place::new();
-    let tar = place.tar(&["a"]);
-    let gzip = place.filter("gzip", &tar);
+fn input_that_is_not_a_tar_is_named() {
+    let workspace = Workspace::new();
+    let tar = workspace.tar(&["a"]);
+    let gzip = workspace.filter("gzip", &tar);
     for (input, what) in [
         (Vec::new(), "is empty, expected a tar"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>".to_vec(), "found an HTML page"),
@@ -173,25 +177,31 @@ fn files_that_are_no_tar_are_named() {
         (b"{\"message\": \"Not Found\"}".to_vec(), "found a JSON document"),
         (b"No such container: web\n".to_vec(), "found text that begins with \"No such container: web\""),
         (fs::read(env!("CARGO_BIN_EXE_rootfs-diff")).unwrap()[..4096].to_vec(), "found an ELF program"),
-        (place.filter("gzip", &gzip), "expected a tar inside the gzip stream, found gzip-compressed data"),
-        (place.filter("zstd", &gzip), "expected a tar inside the zstd stream, found gzip-compressed data"),
-        (place.filter("gzip", b""), "is empty, expected a tar"),
-        (place.filter("xz", b"<html>"), "found an HTML page"),
+        (
+            workspace.filter("gzip", &gzip),
+            "expected a tar inside the gzip stream, found gzip-compressed data",
+        ),
+        (
+            workspace.filter("zstd", &gzip),
+            "expected a tar inside the zstd stream, found gzip-compressed data",
+        ),
+        (workspace.filter("gzip", b""), "is empty, expected a tar"),
+        (workspace.filter("xz", b"<html>"), "found an HTML page"),
     ] {
         for args in [&[][..], &["--members"]] {
-            let run = place.apply(args, &input);
+            let run = workspace.apply(args, &input);
             assert_eq!(run.code, Some(1), "{what}");
             assert!(
                 run.stderr.contains("standard input: ") && run.stderr.contains(what),
                 "{what}: {}",
                 run.stderr
             );
-            assert_eq!(place.left(), "", "{what}");
+            assert_eq!(workspace.left(), "", "{what}");
         }
     }
 }
 
-/// What a layer does with the tree `old`, and what the tree is then.
+/// The entries of a layer for the tree that `old` creates.
 const LAYER: &[&str] =
     &["d/", "d/.wh..wh..opq", "d/new", ".wh.gone", "e/", "e/.wh.sub", "e/sub/", "e/sub/new", ".wh..wh.plnk/"];
 
@@ -204,67 +214,67 @@ fn old(root: &Path) {
 }
 
 #[test]
-fn a_layer_is_applied_as_one_in_any_order_and_compression() {
-    let place = Place::new();
+fn a_layer_is_applied_in_any_order_and_compression() {
+    let workspace = Workspace::new();
     let reversed: Vec<&str> = LAYER.iter().rev().copied().collect();
     let expected = "./d ./d/new ./e ./e/old ./e/sub ./e/sub/new ./stays ";
     for names in [LAYER, &reversed] {
-        let tar = place.tar(names);
+        let tar = workspace.tar(names);
         for compress in ["cat", "gzip", "zstd", "bzip2"] {
             for args in [&[][..], &["--format", "oci"], &["--format=oci", "--deleted", "none"]] {
-                fs::write(place.path("none"), "[]").unwrap();
-                old(&place.path("t"));
-                let input = place.filter(compress, &tar);
-                let shown = place.apply(&[args, &["--dry-run"]].concat(), &input);
+                fs::write(workspace.path("none"), "[]").unwrap();
+                old(&workspace.path("t"));
+                let input = workspace.filter(compress, &tar);
+                let shown = workspace.apply(&[args, &["--dry-run"]].concat(), &input);
                 assert!(
                     shown.stdout.contains("remove /gone\n") && !shown.stdout.contains(".wh."),
                     "{}",
                     shown.stdout
                 );
-                let run = place.apply(args, &input);
+                let run = workspace.apply(args, &input);
                 assert_eq!(run.code, Some(0), "{}", run.stderr);
-                assert_eq!(place.left(), expected, "{compress} {args:?}");
-                place.shell("rm -r t; mkdir t");
+                assert_eq!(workspace.left(), expected, "{compress} {args:?}");
+                workspace.shell("rm -r t; mkdir t");
             }
         }
     }
 }
 
 #[test]
-fn an_opaque_root_hides_everything_below() {
-    let place = Place::new();
-    old(&place.path("t"));
-    let run = place.apply(&[], &place.tar(&[".wh..wh..opq", "d/", "d/new"]));
+fn an_opaque_root_hides_all_old_content() {
+    let workspace = Workspace::new();
+    old(&workspace.path("t"));
+    let run = workspace.apply(&[], &workspace.tar(&[".wh..wh..opq", "d/", "d/new"]));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert_eq!(place.left(), "./d ./d/new ");
+    assert_eq!(workspace.left(), "./d ./d/new ");
 }
 
 #[test]
-fn the_layers_that_create_writes_are_applied_and_podmans_form_keeps_its_names() {
-    let place = Place::new();
-    old(&place.path("old"));
-    place.shell("cp -a old new; rm -r new/gone new/d; mkdir new/d; touch new/d/new");
+fn layers_and_podman_diffs_of_create_are_applied() {
+    let workspace = Workspace::new();
+    old(&workspace.path("old"));
+    workspace.shell("cp -a old new; rm -r new/gone new/d; mkdir new/d; touch new/d/new");
     let trees = ["--from", "old", "--to", "new"];
-    let layer = place.create(&[&["create", "--format", "oci"], &trees[..]].concat());
-    old(&place.path("t"));
-    let run = place.apply(&[], &layer);
+    let layer = workspace.create(&[&["create", "--format", "oci"], &trees[..]].concat());
+    old(&workspace.path("t"));
+    let run = workspace.apply(&[], &layer);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert_eq!(place.shell("diff -r new t"), "");
-    // A container may have a file of such a name.
-    place.shell("rm -r t; mkdir t; touch new/.wh.stays");
-    let members = place.create(&[&["create", "--members"], &trees[..]].concat());
-    let diff = place.create(&[&["create", "--deleted", "list"], &trees[..]].concat());
+    assert_eq!(workspace.shell("diff -r new t"), "");
+    // A container may have a file with the name of a whiteout.
+    workspace.shell("rm -r t; mkdir t; touch new/.wh.stays");
+    let members = workspace.create(&[&["create", "--members"], &trees[..]].concat());
+    let diff = workspace.create(&[&["create", "--deleted", "list"], &trees[..]].concat());
     for (args, input) in [
         (&["--members"][..], &members),
         (&["--deleted", "list"], &diff),
         (&["--format", "podman", "--deleted", "list"], &diff),
-        // The deletions in the tar say whose form it is.
+        // The deletions in the tar show that it is a diff for podman.
         (&[], &diff),
     ] {
-        old(&place.path("t"));
-        let run = place.apply(args, input);
+        old(&workspace.path("t"));
+        let run = workspace.apply(args, input);
         assert_eq!(run.code, Some(0), "{args:?}: {}", run.stderr);
-        assert_eq!(place.shell("diff -r new t"), "", "{args:?}");
-        place.shell("rm -r t; mkdir t");
+        assert_eq!(workspace.shell("diff -r new t"), "", "{args:?}");
+        workspace.shell("rm -r t; mkdir t");
     }
 }

@@ -1,7 +1,7 @@
-//! The manual page and --help tell of the same options.
+//! Checks that the manual page and `--help` have the same options.
 
 #[test]
-fn every_option_is_in_the_manual_page_and_none_else() {
+fn the_manual_page_has_exactly_the_options_of_help() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../man/rootfs-diff.1");
     harness::manual::agrees(
         env!("CARGO_BIN_EXE_rootfs-diff"),

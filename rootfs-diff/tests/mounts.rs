@@ -1,4 +1,4 @@
-//! What is mounted inside a root file system is not part of it.
+//! Compares overlays with mounts inside them, and overlays whose layers hide some of their state.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -64,7 +64,7 @@ impl Drop for Overlay {
 }
 
 #[test]
-fn what_is_under_a_mount_counts_and_not_what_is_on_it() {
+fn the_directory_below_a_mount_is_compared() {
     if !host::is_root() {
         return;
     }
@@ -82,9 +82,10 @@ fn what_is_under_a_mount_counts_and_not_what_is_on_it() {
     assert_eq!(overlay.list(), "C /\nC /data\nA /data/under\nC /etc\nA /etc/changed\nA /new\n");
 }
 
-/// Of a changed hard link whose changed name was removed, the layers do not hold the new content; the mount shows it.
+/// If the changed name of a hard link was removed, the layers do not hold the new content; the
+/// mounted overlay shows it.
 #[test]
-fn what_only_the_index_knows_is_told() {
+fn content_that_only_the_index_has_is_reported() {
     if !host::is_root() {
         return;
     }
@@ -126,9 +127,9 @@ fn what_only_the_index_knows_is_told() {
     }
 }
 
-/// Marks that are trusted attributes do not exist for one who may not administer the machine.
+/// Without CAP_SYS_ADMIN a process cannot see overlay xattrs in the `trusted` namespace.
 #[test]
-fn deletions_are_found_by_one_who_cannot_see_the_marks() {
+fn deletions_are_found_without_seeing_overlay_xattrs() {
     if !host::is_root() {
         return;
     }
@@ -142,34 +143,35 @@ fn deletions_are_found_by_one_who_cannot_see_the_marks() {
     fs::remove_dir_all(overlay.at("m/o")).unwrap();
     fs::create_dir(overlay.at("m/o")).unwrap();
     fs::write(overlay.at("m/o/new"), "").unwrap();
-    // Its content stays in the lower directory.
+    // A metacopy file: its content stays in the lower directory.
     std::os::unix::fs::chown(overlay.at("m/etc/owned"), Some(7), None).unwrap();
     let expected = "C /\nC /etc/owned\nC /o\nD /o/dir\nA /o/new\nD /o/old\n";
     assert_eq!(overlay.list(), expected);
-    for who in [
+    for command in [
         &["setpriv", "--bounding-set", "-sys_admin"][..],
         &["unshare", "--user", "--map-root-user", "--mount"],
     ] {
         let run = |args: &[&str]| {
-            let output = Command::new(who[0])
-                .args(&who[1..])
+            let output = Command::new(command[0])
+                .args(&command[1..])
                 .arg(TOOL)
                 .args(args)
                 .arg(overlay.at("m"))
                 .output()
                 .unwrap();
-            assert!(output.status.success(), "{who:?}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
             output.stdout
         };
-        assert_eq!(String::from_utf8_lossy(&run(&["list", "--rootfs"])), expected, "{who:?}");
+        assert_eq!(String::from_utf8_lossy(&run(&["list", "--rootfs"])), expected, "{command:?}");
         let tar = run(&["create", "--deleted", "/dev/null", "--rootfs"]);
-        assert!(tar.windows(7).any(|bytes| bytes == b"content"), "{who:?}");
+        assert!(tar.windows(7).any(|bytes| bytes == b"content"), "{command:?}");
     }
 }
 
-/// Another directory at the path where the upper one was when the overlay was mounted says nothing of what is seen.
+/// Another directory at the path of the upper one, or a mount inside it, must not be read instead
+/// of it.
 #[test]
-fn content_is_that_of_the_mount_whatever_stands_at_the_path_of_its_upper_directory() {
+fn a_replaced_upper_directory_is_not_read() {
     if !host::is_root() {
         return;
     }
@@ -194,17 +196,17 @@ fn content_is_that_of_the_mount_whatever_stands_at_the_path_of_its_upper_directo
     fs::rename(overlay.at("upper"), overlay.at("away")).unwrap();
     fs::rename(overlay.at("copy"), overlay.at("upper")).unwrap();
     assert!(create() == before);
-    // Nor does what is mounted in it.
+    // A mount inside the upper directory.
     fs::rename(overlay.at("upper"), overlay.at("copy")).unwrap();
     fs::rename(overlay.at("away"), overlay.at("upper")).unwrap();
     overlay.bind("copy/etc", "upper/etc");
     assert!(create() == before);
 }
 
-/// Under `userxattr` a symbolic link or a FIFO that is copied up has no place for the mark that tells where from, and a name of it
-/// that was looked up before shows another inode number than one made since.
+/// Under `userxattr` a symbolic link or a FIFO cannot have the overlay xattr with its origin. After
+/// the copy-up, a name that was looked up before shows another inode number than a new name.
 #[test]
-fn names_of_one_inode_are_links_whatever_numbers_the_mount_shows() {
+fn hard_links_are_found_despite_different_inode_numbers() {
     if !host::is_root() {
         return;
     }
@@ -217,7 +219,7 @@ fn names_of_one_inode_are_links_whatever_numbers_the_mount_shows() {
     for (old, new) in [("m/etc/link", "m/data/link"), ("m/etc/fifo", "m/data/fifo")] {
         fs::hard_link(overlay.at(old), overlay.at(new)).unwrap();
         let number = |name| fs::symlink_metadata(overlay.at(name)).unwrap().ino();
-        assert_ne!(number(old), number(new), "what the kernel shows is not what this is about");
+        assert_ne!(number(old), number(new), "the kernel shows equal inode numbers, so this tests nothing");
     }
     let tar = overlay.at("tar");
     let status = Command::new(TOOL)
@@ -235,9 +237,9 @@ fn names_of_one_inode_are_links_whatever_numbers_the_mount_shows() {
     }
 }
 
-/// A rootless overlay writes its deletions as files where it may not make devices.
+/// A rootless fuse-overlayfs writes whiteouts as files if it may not create devices.
 #[test]
-fn files_that_hide_others_are_understood() {
+fn whiteouts_of_fuse_overlayfs_are_applied() {
     if !host::is_root() {
         return;
     }
@@ -246,7 +248,8 @@ fn files_that_hide_others_are_understood() {
     for name in ["lower/d", "lower/o/old", "upper/o", "merged/o", "merged/d", "target"] {
         fs::create_dir_all(at(name)).unwrap();
     }
-    // What fuse-overlayfs leaves in upper, and shows merged: d/gone deleted, o removed and made again.
+    // The upper directory and the merged view of fuse-overlayfs after d/gone was deleted, and o was
+    // removed and made again.
     fs::write(at("lower/d/gone"), "").unwrap();
     fs::write(at("lower/d/stays"), "").unwrap();
     fs::create_dir_all(at("upper/d")).unwrap();

@@ -1,11 +1,11 @@
-//! `--format oci` writes layers that every program can read.
+//! Checks that other programs can read the layers of `--format oci`.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// Files by size and where they have a byte that is not zero.
+/// Name, size, and offsets of the bytes that are not zero.
 const FILES: [(&str, u64, &[u64]); 6] = [
     ("hole", 1 << 20, &[]),
     ("start", 1 << 20, &[0]),
@@ -35,7 +35,7 @@ fn a_layer_has_no_sparse_entries() {
         .current_dir(dir.path())
         .status();
     assert!(run.unwrap().success());
-    // The tar crate, like busybox and npm's tar, knows no sparse files of PAX.
+    // Like busybox and npm's tar, the tar crate does not support sparse files in PAX headers.
     let mut read = 0;
     for entry in tar::Archive::new(File::open(at("layer.tar")).unwrap()).entries().unwrap() {
         let mut entry = entry.unwrap();

@@ -1,4 +1,5 @@
-//! Every case of `cases.sh` on a real overlay mount: the diff says what it must, and applied to a copy of the base it gives the same tree.
+//! Runs every case of `cases.sh` on a real overlay mount. The diff must have the expected entries,
+//! and must turn a copy of the old tree into the new one.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -6,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Options, differences, host};
+use harness::{Options, host};
 use tartree::{Item, Kind, Limits, Reader};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
-/// One case, built and mounted.
+/// A case that has been built and mounted.
 struct Case {
     name: String,
     dir: PathBuf,
@@ -22,7 +23,7 @@ impl Case {
         self.dir.join(name)
     }
 
-    /// The lower directories as the mount option has them.
+    /// Returns the lower directories in the form of the mount option.
     fn lowers(&self) -> String {
         let mut lowers = self.at("l").display().to_string();
         if self.at("l2").exists() {
@@ -31,7 +32,7 @@ impl Case {
         lowers
     }
 
-    /// A fresh copy of the tree as it was.
+    /// Returns a new copy of the old tree.
     fn target(&self) -> PathBuf {
         let target = self.at("t");
         let _ = fs::remove_dir_all(&target);
@@ -44,14 +45,15 @@ impl Case {
         target
     }
 
-    /// What differs between the mounted tree and `target`; sockets stand in no tar.
-    fn wrong(&self, target: &Path) -> Vec<String> {
+    /// Returns the differences between the mounted tree and `target`, except sockets, which a tar
+    /// cannot hold.
+    fn differences(&self, target: &Path) -> Vec<String> {
         let mut options = Options::default();
         options.ignore.insert("socket".into());
         if self.name == "file_to_socket" {
             options.ignore.insert("only".into());
         }
-        let found = differences(&self.at("m"), target, &options).unwrap();
+        let found = harness::differences(&self.at("m"), target, &options).unwrap();
         found.into_iter().filter(|line| !line.contains("trusted.overlay.")).collect()
     }
 }
@@ -64,7 +66,7 @@ fn bash(script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs the tool; its error if it fails.
+/// Runs the tool. Returns its standard error if it fails.
 fn tool<S: AsRef<OsStr>>(args: &[S], input: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(TOOL);
     command.args(args);
@@ -75,7 +77,7 @@ fn tool<S: AsRef<OsStr>>(args: &[S], input: Option<&Path>) -> Result<(), String>
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Builds every case in turn and gives it to `check`; fails at the end with all that is wrong.
+/// Builds every case and passes it to `check`. Reports every failure at the end.
 fn each(check: impl Fn(&Case) -> Result<(), String>) {
     if !host::is_root() {
         return;
@@ -93,11 +95,12 @@ fn each(check: impl Fn(&Case) -> Result<(), String>) {
         }
         bash(&format!("umount '{path}/m' '{path}/base'; true"));
     }
-    assert!(names.lines().count() >= 65, "the cases are gone");
+    assert!(names.lines().count() >= 65, "cases are missing");
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
-/// Diff by `create`, apply, compare.
+/// Creates the diff with the arguments that `create` returns, applies it twice, and compares the
+/// trees.
 fn round_trip(create: impl Fn(&Case) -> Vec<String>) {
     each(|case| {
         let (tar, list) = (case.at("diff.tar"), case.at("deleted.files"));
@@ -109,9 +112,9 @@ fn round_trip(create: impl Fn(&Case) -> Vec<String>) {
         let apply = ["apply", "--rootfs", target.to_str().unwrap(), "--deleted", list.to_str().unwrap()];
         for time in ["once", "twice"] {
             tool(&apply, Some(&tar))?;
-            let wrong = case.wrong(&target);
-            if !wrong.is_empty() {
-                return Err(format!("applied {time}: {}", wrong.join("; ")));
+            let found = case.differences(&target);
+            if !found.is_empty() {
+                return Err(format!("applied {time}: {}", found.join("; ")));
             }
         }
         Ok(())
@@ -119,19 +122,19 @@ fn round_trip(create: impl Fn(&Case) -> Vec<String>) {
 }
 
 #[test]
-fn mounted_overlay() {
+fn a_mounted_overlay_survives() {
     round_trip(|case| vec!["--rootfs".into(), case.at("m").display().to_string()]);
 }
 
 #[test]
-fn upper_and_lower_directories() {
+fn upper_and_lower_directories_survive() {
     round_trip(|case| {
         vec!["--upper".into(), case.at("u").display().to_string(), "--lower".into(), case.lowers()]
     });
 }
 
 #[test]
-fn two_trees() {
+fn two_trees_survive() {
     round_trip(|case| {
         vec![
             "--from".into(),
@@ -143,26 +146,27 @@ fn two_trees() {
 }
 
 #[test]
-fn without_inband_removals() {
+fn a_diff_without_inband_removals_survives() {
     round_trip(|case| {
         vec!["--rootfs".into(), case.at("m").display().to_string(), "--inband-removals=false".into()]
     });
 }
 
 #[test]
-fn member_stream() {
+fn a_member_stream_survives() {
     each(|case| {
         let stream = case.at("stream");
         let (rootfs, stream_path) = (case.at("m"), stream.to_str().unwrap());
         tool(&["create", "--members", "--rootfs", rootfs.to_str().unwrap(), "-o", stream_path], None)?;
         let target = case.target();
         tool(&["apply", "--members", "--rootfs", target.to_str().unwrap()], Some(&stream))?;
-        let wrong = case.wrong(&target);
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+        let found = case.differences(&target);
+        if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
     });
 }
 
-/// The entries and deletions that each case names: `T path[ -> target]` and `D /path` must be there, `N path` must not.
+/// Each case names entries and deletions: `T path[ -> target]` and `D /path` must be in the diff,
+/// `N path` must not.
 #[test]
 fn the_diff_holds_what_changed_and_nothing_else() {
     each(|case| {
@@ -176,7 +180,7 @@ fn the_diff_holds_what_changed_and_nothing_else() {
         let mut lines: Vec<String> = Vec::new();
         for line in expected.lines().filter(|line| !line.is_empty()) {
             match (lines.last_mut(), ["T ", "D ", "N "].iter().any(|kind| line.starts_with(kind))) {
-                // A name with a newline in it.
+                // The previous line ends with a newline that is part of the name.
                 (Some(last), false) => *last += &format!("\n{line}"),
                 _ => lines.push(line.into()),
             }
@@ -195,10 +199,10 @@ fn the_diff_holds_what_changed_and_nothing_else() {
                 _ => {}
             }
         }
-        // Names that are not UTF-8 stand in the other list.
+        // Names that are not UTF-8 are in the other list.
         let names: BTreeSet<String> =
             expected_deleted.into_iter().filter(|path| !path.contains(char::REPLACEMENT_CHARACTER)).collect();
-        // The one case too large to be written out; the round trips compare it.
+        // This case has too many names to list here; the round trips compare it.
         if deleted == names || case.name == "many_small" {
             Ok(())
         } else {
@@ -207,7 +211,8 @@ fn the_diff_holds_what_changed_and_nothing_else() {
     });
 }
 
-/// Whether there is such an entry; names that are not UTF-8 are shown with `\xNN` on one side and replaced on the other.
+/// Returns whether `entries` has `path`. Names that are not UTF-8 have `\xNN` in `entries`, and
+/// U+FFFD in `path`.
 fn has(entries: &BTreeSet<String>, path: &str) -> bool {
     entries.contains(path)
         || (path.contains(char::REPLACEMENT_CHARACTER) && entries.iter().any(|entry| entry.contains("\\x")))

@@ -1,6 +1,7 @@
-//! Random trees, random changes on a real overlay mount: the diff applied to a copy of the base gives the changed tree.
+//! Makes random changes in random trees on a real overlay mount. The diff must turn a copy of the
+//! old tree into the new one.
 //!
-//! 1,000 sequences; more with PROPTEST_CASES.
+//! Runs 1,000 sequences, or as many as PROPTEST_CASES says.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +29,7 @@ const ACL: &[u8] = &[
 enum Step {
     Write(u8, u8),
     Append(u8),
-    /// Copied up, and not changed.
+    /// Opens a file for writing, which copies it up without a change.
     Open(u8),
     Sparse(u8),
     Mkdir(u8),
@@ -52,7 +53,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     use Step::*;
-    // Near the root more often: there something is, and steps meet.
+    // Paths near the root are more frequent: they exist more often, and several steps affect them.
     let q = || prop_oneof![3 => 0..4u8, 3 => 4..20u8, 1 => 20..84u8];
     let p = q();
     prop_oneof![
@@ -80,7 +81,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One of 84 paths of up to three components out of four names, so that steps meet.
+/// Returns one of 84 paths: up to three components of four names, so that several steps affect one
+/// path.
 fn path(root: &Path, number: u8) -> PathBuf {
     let name = |n: u8| ["a", "b", "c.d", "e f"][usize::from(n % 4)];
     match number {
@@ -90,8 +92,8 @@ fn path(root: &Path, number: u8) -> PathBuf {
     }
 }
 
-/// Takes a step; one that is not possible here is none.
-fn take(root: &Path, step: &Step) {
+/// Applies a step, if it is possible in this tree.
+fn apply_step(root: &Path, step: &Step) {
     let at = |n: &u8| path(root, *n);
     let attribute = |n: &u8| format!("{}.x{n}", if *n == 2 { "trusted" } else { "user" });
     let _: Result<(), Box<dyn std::error::Error>> = (|| {
@@ -104,7 +106,8 @@ fn take(root: &Path, step: &Step) {
             Step::Open(a) => drop(file().open(at(a))?),
             Step::Sparse(a) => file().create(true).open(at(a))?.set_len(300_000)?,
             Step::Mkdir(a) => fs::create_dir(at(a))?,
-            // Relative, and downwards: what is written through an absolute one would be this machine's own `/a`.
+            // Relative and downwards: a write through an absolute link would change `/a` of the
+            // host.
             Step::Symlink(a, b) => symlink(path(Path::new(""), *b), at(a))?,
             Step::Link(a, b) => fs::hard_link(at(a), at(b))?,
             Step::Rename(a, b) => fs::rename(at(a), at(b))?,
@@ -139,7 +142,7 @@ fn take(root: &Path, step: &Step) {
     })();
 }
 
-/// For writing, and not waiting for a reader where a FIFO stands.
+/// Returns options for writing that do not wait for the reader of a FIFO.
 fn file() -> OpenOptions {
     let mut options = File::options();
     options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
@@ -151,7 +154,7 @@ fn age(path: &Path, sec: i64, nsec: i64) -> nix::Result<()> {
     utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink)
 }
 
-/// Everything of one age, long ago, so that a time that is not restored shows.
+/// Sets all times to one point long ago, so that a time that is not restored is noticed.
 fn age_all(root: &Path) {
     if root.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         for entry in fs::read_dir(root).unwrap() {
@@ -184,7 +187,7 @@ fn sequence() -> impl Strategy<Value = Sequence> {
     )
 }
 
-/// Runs a program; what it said on standard error.
+/// Runs a program, and returns its standard error.
 fn run<S: AsRef<OsStr>>(program: &str, args: &[S], input: Option<&Path>) -> Result<String, String> {
     let input = input.map_or(Stdio::null(), |input| File::open(input).unwrap().into());
     let output = Command::new(program).args(args).stdin(input).output().unwrap();
@@ -207,10 +210,11 @@ impl Mounted {
             .unwrap_or_else(|e| panic!("{options}: {e}"));
     }
 
-    /// The same mount anew, which shows what is stored. A live one goes on showing what a file was when it was
-    /// looked up first: under `userxattr` a symbolic link has no place for its origin, so that after its copy-up
-    /// an old and a new name of one inode have two numbers until the kernel forgets the old.
-    fn again(&self, options: &str) {
+    /// Mounts the overlay again, so that it shows what is stored in its layers. The first mount
+    /// still shows the inode of the first lookup: under `userxattr` a symbolic link cannot have an
+    /// xattr with its origin, so after its copy-up an old and a new name of one inode have
+    /// different inode numbers until the kernel forgets the old one.
+    fn remount(&self, options: &str) {
         umount(&self.0).unwrap();
         self.mount(options);
     }
@@ -235,11 +239,11 @@ fn check(sequence: &Sequence) -> Result<(), String> {
     for name in ["c.d", "e f", "a/c.d", "b/c.d", "b/e f", "a/a/c.d"] {
         fs::write(at("l").join(name), name).unwrap();
     }
-    sequence.lower.iter().for_each(|step| take(&at("l"), step));
+    sequence.lower.iter().for_each(|step| apply_step(&at("l"), step));
     age_all(&at("l"));
     let mut lowers = text("l");
     if let Some(second) = &sequence.second {
-        second.iter().for_each(|step| take(&at("l2"), step));
+        second.iter().for_each(|step| apply_step(&at("l2"), step));
         age_all(&at("l2"));
         lowers = format!("{}:{}", text("l2"), lowers);
     }
@@ -249,10 +253,11 @@ fn check(sequence: &Sequence) -> Result<(), String> {
     let base = Mounted::overlay(at("base"), &format!("lowerdir={lowers}:{}", text("empty")));
     run("cp", &["-a", "--sparse=always", &format!("{}/.", text("base")), &text("t")], None)?;
     age(&at("t"), 1_614_834_367, 123_456_789).unwrap();
-    sequence.changes.iter().for_each(|step| take(&merged.0, step));
-    // Two trees are what they show; where the layers are known, the live mount is what a container has.
+    sequence.changes.iter().for_each(|step| apply_step(&merged.0, step));
+    // A comparison of two trees relies on the inode numbers that they show. With known layers it
+    // must also work on the first mount, as in a container.
     if sequence.source == 0 {
-        merged.again(&options);
+        merged.remount(&options);
     }
     let (base_text, merged_text, upper) = (text("base"), text("m"), text("u"));
     let source = match sequence.source {
@@ -264,14 +269,14 @@ fn check(sequence: &Sequence) -> Result<(), String> {
     let (tar, list) = (text("diff.tar"), text("deleted"));
     let create =
         |source: &[&str]| run(TOOL, &[&["create"], source, &["-o", &tar, "--deleted", &list]].concat(), None);
-    let told = create(&source)?;
-    if told.contains("(index=on)") {
-        // Then the layers do not hold it, and the mount shows it.
-        assert_eq!((sequence.options, sequence.source), (",index=on", 1), "{told}");
+    let warnings = create(&source)?;
+    if warnings.contains("(index=on)") {
+        // The layers do not hold this content, but the mounted overlay shows it.
+        assert_eq!((sequence.options, sequence.source), (",index=on", 1), "{warnings}");
         create(&["--rootfs", &merged_text])?;
     }
-    merged.again(&options);
-    // Copying up fills holes or makes them, as the file systems like; that is no change.
+    merged.remount(&options);
+    // A copy-up may fill holes or create them, depending on the file systems. This is not a change.
     let options = Options { ignore: ["sparse".to_owned()].into() };
     for _ in 0..2 {
         run(TOOL, &["apply", "--rootfs", &text("t"), "--deleted", &list], Some(&at("diff.tar")))?;
@@ -286,7 +291,7 @@ fn check(sequence: &Sequence) -> Result<(), String> {
 }
 
 #[test]
-fn any_changes_survive() {
+fn random_changes_survive() {
     if !host::is_root() {
         return;
     }

@@ -18,7 +18,7 @@ const VOL_ARCHIVE: &[Mistake] = &[
     Mistake("vol-archive create nothere", 1, "nothere: No such file or directory", ""),
     Mistake("vol-archive create text", 1, "text: Not a directory", ""),
     Mistake("vol-archive create vol other", 2, "more than one directory", "--members NAME=DIR NAME=DIR"),
-    Mistake("vol-archive create --members vol", 2, "vol: with --members, NAME=DIR is wanted", ""),
+    Mistake("vol-archive create --members vol", 2, "vol: with --members, expected NAME=DIR", ""),
     Mistake("vol-archive create --members a/b=vol", 2, "a/b=vol: a volume's name is a letter or digit", ""),
     Mistake("vol-archive create --members v=vol v=other", 2, "volumes/v.tar: given twice", ""),
     Mistake("vol-archive create --shm vol vol", 2, "not provided", "vol-archive create --members --shm"),
@@ -37,7 +37,7 @@ const ROOTFS_DIFF: &[Mistake] = &[
     Mistake(
         "rootfs-diff create --from vol --to other",
         2,
-        "a diff without its deletions is not a diff",
+        "no file given for the list of deletions",
         "--members",
     ),
     Mistake("rootfs-diff create --members", 2, "no source given: --rootfs MOUNTPOINT", ""),

@@ -1,4 +1,6 @@
-//! `rootfs-diff list`: one line for each change, as `podman diff` prints them.
+//! `rootfs-diff list`: prints one line for each change, as `podman diff` does.
+
+mod patch;
 
 use std::io::Write;
 
@@ -8,20 +10,20 @@ use serde_json::json;
 use tartree::{Entry, Notice, Place, Status, TarPath};
 
 use crate::args::List;
-use crate::patch;
+use crate::notices::{report, warn_unmatched};
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
-    let options = args.source.options()?;
-    let mut source = args.source.open()?;
+    let options = args.trees.options()?;
+    let mut trees = args.trees.open()?;
     let mut lines = Lines::default();
     session.stage("comparing", None);
-    compare(&mut source, &options, &mut lines, &mut |notice: Notice| crate::tell(session, &notice))?;
+    compare(&mut trees, &options, &mut lines, &mut |notice: Notice| report(session, &notice))?;
     session.end_stages();
-    crate::warn_unmatched(session, &options, &mut source);
+    warn_unmatched(session, &options, &mut trees);
     lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();
     if args.patch {
-        patch::write(&mut text, &mut source, &lines.0)?;
+        patch::write(&mut text, &mut trees, &lines.0)?;
     } else if args.json {
         let list: Vec<_> = lines.0.iter().map(|(kind, path)| document(*kind, path)).collect();
         serde_json::to_writer_pretty(&mut text, &list)?;
@@ -43,6 +45,8 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Returns a change as JSON. A path that is not UTF-8 is shown with U+FFFD, and exactly in
+/// `path_bytes`.
 fn document(kind: char, path: &TarPath) -> serde_json::Value {
     let change = match kind {
         'A' => "added",
@@ -58,7 +62,7 @@ fn document(kind: char, path: &TarPath) -> serde_json::Value {
     }
 }
 
-/// Letter and path of each change.
+/// The changes, each with the letter that `podman diff` prints for it, and its path.
 #[derive(Default)]
 struct Lines(Vec<(char, TarPath)>);
 
@@ -67,7 +71,7 @@ impl Changes for Lines {
         match change {
             Change::Added => self.0.push(('A', entry.path)),
             Change::Modified => self.0.push(('C', entry.path)),
-            // Nothing of the directory itself changed: a user need not hear of it.
+            // Only its content changed, which has lines of its own.
             Change::Touched => {}
         }
     }

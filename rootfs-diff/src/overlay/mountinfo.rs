@@ -1,28 +1,29 @@
-//! `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+//! Parses `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 
-/// One mount.
+/// One line of mountinfo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
-    /// The ID that statx(2) reports for everything in the mount.
+    /// The mount ID, as statx(2) reports it for every file on the mount.
     pub id: u64,
-    /// Device number of the file system, as major and minor.
+    /// Device number of the file system: major and minor.
     pub device: (u32, u32),
-    /// The directory of the file system that is mounted: `/`, or another one for a bind mount.
+    /// The mounted directory of the file system: `/`, or a subdirectory for a bind mount.
     pub root: Vec<u8>,
-    /// Where it is mounted.
+    /// The path of the mount point.
     pub mount_point: Vec<u8>,
     /// File system type.
     pub fs_type: Vec<u8>,
-    /// Options of the file system, each decoded: `lowerdir=/a:/b`.
+    /// Options of the file system with their escapes decoded: `lowerdir=/a:/b`.
     pub options: Vec<Vec<u8>>,
 }
 
-/// Reads the file's text. Skips lines of an unknown form: the kernel may add fields but never changes these.
+/// Parses the text of the file. Skips malformed lines: the kernel may add optional fields, but
+/// keeps the fields that are read here.
 pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|&b| b == b'\n').filter_map(line).collect()
 }
 
-/// The mount that is visible at `path`: of several on the same point the last one.
+/// Returns the mount that is visible at `path`: the last of several mounts on the same point.
 pub fn at<'a>(mounts: &'a [Mount], path: &[u8]) -> Option<&'a Mount> {
     mounts.iter().rev().find(|mount| mount.mount_point == path)
 }
@@ -34,12 +35,12 @@ fn line(line: &[u8]) -> Option<Mount> {
     let device = (device.next()??, device.next()??);
     let root = decode(fields.next()?);
     let mount_point = decode(fields.next()?);
-    // Any number of optional fields, then a single dash.
+    // A dash ends the list of optional fields.
     fields.find(|field| *field == b"-")?;
     let fs_type = fields.next()?.to_vec();
     let _source = fields.next()?;
-    // A comma within a value is escaped, so the list is split before it is decoded.
-    let options = fields.next()?.split(|&b| b == b',').map(|option| decode(&colons(option))).collect();
+    // The kernel escapes a comma within a value, so the list is split before it is decoded.
+    let options = fields.next()?.split(|&b| b == b',').map(|option| decode(&escape_colons(option))).collect();
     Some(Mount { id, device, root, mount_point, fs_type, options })
 }
 
@@ -47,8 +48,9 @@ fn number<N: std::str::FromStr>(field: &[u8]) -> Option<N> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Linux 6.5 to 6.7 print a colon inside the name of a lower directory as `\072`, all others as the escape that was given.
-fn colons(option: &[u8]) -> Vec<u8> {
+/// Replaces `\072` by an escaped colon. Linux 6.5 to 6.7 print a colon inside the name of a lower
+/// directory that way; other versions print the escape of the mount option.
+fn escape_colons(option: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(option.len());
     let mut rest = option;
     while let Some((&first, tail)) = rest.split_first() {
@@ -66,7 +68,7 @@ fn colons(option: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Replaces the kernel's `\ooo` escapes (space, tab, newline, backslash, and comma in options).
+/// Replaces the octal escapes of the kernel (space, tab, newline, backslash, and comma in options).
 fn decode(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -110,7 +112,7 @@ nonsense
     }
 
     #[test]
-    fn a_backslash_that_escapes_nothing_stays() {
+    fn a_backslash_that_escapes_nothing_is_literal() {
         assert_eq!(decode(br"a\9\04\777\"), br"a\9\04\777\");
     }
 }

@@ -1,8 +1,9 @@
-//! `rootfs-diff create --format oci`: the changes as one layer of an OCI image.
+//! `rootfs-diff create --format oci`: writes the changes as one layer of an OCI image.
 //!
-//! image-spec 1.1, "layer.md": a deletion is an empty file `.wh.NAME` beside where NAME was; an empty file
-//! `.wh..wh..opq` in a directory hides everything that lower layers have in it. A layer is unpacked into a
-//! directory of its own, so it has no links to files that are not in it.
+//! image-spec 1.1, "layer.md": the deletion of NAME is an empty file `.wh.NAME` in the same
+//! directory, and an empty file `.wh..wh..opq` in a directory hides everything that lower layers
+//! have in it. Each layer is unpacked into a separate directory, so its hard links never lead to
+//! files outside it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +13,8 @@ use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Kind, Notice, Place, Plan, Status, Tally, TarPath};
 
 use crate::args::{Create, id_maps};
-use crate::create::{sink, write_tar};
+use crate::create::tar_output::{sink, write_tar};
+use crate::notices::{report, warn_unmatched};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -20,40 +22,43 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     if args.members || args.deleted.is_some() {
         return Err(cli::usage(
-            "an OCI layer holds its deletions: --members and --deleted do not go with --format oci",
+            "--members and --deleted conflict with --format oci: a layer holds its deletions as whiteouts",
         ));
     }
     if !args.inband_removals {
-        return Err(cli::usage("--inband-removals has no effect with --format oci: a layer has whiteouts"));
+        return Err(cli::usage(
+            "--inband-removals conflicts with --format oci: a layer holds its deletions as whiteouts",
+        ));
     }
-    let options = Options { self_contained: true, ..args.source.options()? };
-    let mut source = args.source.open()?;
-    let mut tally = Tally::new(|notice: &Notice| crate::tell(session, notice));
+    let options = Options { self_contained: true, ..args.trees.options()? };
+    let mut trees = args.trees.open()?;
+    let mut tally = Tally::new(|notice: &Notice| report(session, notice));
     session.stage("comparing", None);
-    let mut layer = Layer { plan: Plan::new(), ids: id_maps(&args.ids)?, opaque: None, failed: None };
-    compare(&mut source, &options, &mut layer, &mut tally)?;
-    crate::warn_unmatched(session, &options, &mut source);
+    let mut layer = OciLayer { plan: Plan::new(), ids: id_maps(&args.ids)?, opaque: None, failed: None };
+    compare(&mut trees, &options, &mut layer, &mut tally)?;
+    warn_unmatched(session, &options, &mut trees);
     if let Some(e) = layer.failed {
         return Err(e.into());
     }
     let sink = sink(args.output.binary()?);
     session.stage("writing the layer", Some(layer.plan.tar_size()));
-    let output = write_tar(&layer.plan, &mut source.into_new(), sink, &mut tally)?;
+    let output = write_tar(&layer.plan, &mut trees.into_new_files(), sink, &mut tally)?;
     output.into_inner().commit()?;
     Ok(if tally.changed > 0 { Exit::Changed } else { Exit::Done })
 }
 
-struct Layer {
+/// Collects the changes as the plan of a layer.
+struct OciLayer {
     plan: Plan,
     ids: IdMaps,
-    /// A directory whose old content must not show through; its marker follows its entry.
+    /// A directory that hides its content in lower layers. The opaque whiteout follows its entry.
     opaque: Option<TarPath>,
-    /// The first thing that cannot stand in a layer.
+    /// The first error: an entry that a layer cannot hold, or an owner that the ID maps lack.
     failed: Option<Error>,
 }
 
-impl Layer {
-    fn note(&mut self, added: Result<(), Error>) {
+impl OciLayer {
+    fn keep_error(&mut self, added: Result<(), Error>) {
         added.unwrap_or_else(|e| self.fail(e));
     }
 
@@ -62,34 +67,35 @@ impl Layer {
     }
 }
 
-impl Changes for Layer {
+impl Changes for OciLayer {
     fn entry(&mut self, mut entry: Entry, ino: u64, place: Place, _change: Change) {
-        let is_mark = entry.path.split().is_some_and(|(_, name)| name.as_bytes().starts_with(WHITEOUT));
-        if is_mark {
+        let is_whiteout = entry.path.split().is_some_and(|(_, name)| name.as_bytes().starts_with(WHITEOUT));
+        if is_whiteout {
             let what = "a name that begins with '.wh.' means a deletion in an OCI layer".into();
             self.fail(Error::Unsupported { object: entry.path.to_string(), what });
             return;
         }
         let mapped = self.ids.map_to_container(&mut entry);
-        self.note(mapped);
-        // image-spec, layer.md: SHOULD NOT have sparse files. busybox, npm's tar and the tar crate extract one as a regular file
-        // GNUSparseFile.0/NAME, map included.
+        self.keep_error(mapped);
+        // image-spec, layer.md: layers SHOULD NOT have sparse files. busybox, npm's tar and the tar
+        // crate extract a sparse file as a regular file GNUSparseFile.0/NAME that begins with the
+        // map.
         if let Kind::File { map, .. } = &mut entry.kind {
             *map = None;
         }
         let opaque = self.opaque.take_if(|path| *path == entry.path);
         let added = self.plan.add_at(place, entry, ino);
-        self.note(added);
+        self.keep_error(added);
         if let Some(path) = opaque {
             let added = self.plan.add_tombstone(&path.child(OPAQUE));
-            self.note(added);
+            self.keep_error(added);
         }
     }
 
     fn removed(&mut self, path: TarPath, _was: &Status) {
         if let (Some(parent), Some((_, name))) = (path.parent(), path.split()) {
             let added = self.plan.add_tombstone(&parent.child(&[WHITEOUT, OsStr::as_bytes(name)].concat()));
-            self.note(added);
+            self.keep_error(added);
         }
     }
 

@@ -1,51 +1,54 @@
-//! The layers of an overlay, from its mount options or from the command line.
+//! Parses the layers of an overlay from its mount options or from the command line.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::mountinfo::Mount;
+use super::mountinfo::Mount;
 
-/// The layers of an overlay mount and what decides how they are read.
+/// The layers of an overlay, and the mount options that decide how they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
-    /// Where changes go; `None` for a read-only mount.
+    /// The directory that receives changes; `None` for a read-only mount.
     pub upper: Option<PathBuf>,
-    /// Topmost first, as in the mount option.
+    /// Lower directories, topmost first, as in the mount option.
     pub lowers: Vec<PathBuf>,
-    /// Data-only lowers (`::` in the option): sources of content without names of their own.
+    /// Data-only lower directories (after `::` in the option). They hold content for metacopy files
+    /// and add no names to the merged tree.
     pub data_only: Vec<PathBuf>,
-    /// Marks are `user.overlay.*`, as in user namespaces, not `trusted.overlay.*`.
+    /// The overlay xattrs are `user.overlay.*`, as in user namespaces, instead of
+    /// `trusted.overlay.*`.
     pub userxattr: bool,
-    /// `index=on`: a hard link that was changed shows only under one name in the upper directory.
+    /// `index=on`: a changed hard link has only one of its names in the upper directory.
     pub index: bool,
 }
 
-/// Why the layers of a mount are not known.
+/// Why the layers of a mount cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum LayersError {
-    /// The kernel reported an error.
+    /// A system call failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Another file system is mounted there.
     #[error("not an overlay mount but {0}")]
     NotOverlay(String),
-    /// The path leads to a later mount.
+    /// A later mount at the same path covers the overlay.
     #[error("the overlay mounted here is hidden by a later mount ({0})")]
     Hidden(String),
     /// No process has the mount in its mount namespace.
-    #[error("its mount is in no mount namespace that /proc shows")]
+    #[error("the mount is in no mount namespace that is visible in /proc")]
     Detached,
     /// A bind mount whose directory was removed from the overlay.
-    #[error("the directory that is mounted here was deleted")]
+    #[error("the mounted directory was deleted")]
     Deleted,
-    /// fuse-overlayfs keeps them to itself.
-    #[error("fuse-overlayfs does not show its layers")]
+    /// The mount options of fuse-overlayfs do not name its layers.
+    #[error("fuse-overlayfs does not report its layers")]
     Fuse,
-    /// The layers named in the mount options are not those that the mount reads.
-    #[error("the mount reads other directories than its options name: {0}")]
+    /// The kernel does not read a directory that the mount options name as a layer.
+    #[error("the mount does not read the layer that its options name: {0}")]
     Unproven(String),
-    /// A process has listed the root directory and keeps it open: then the kernel does not read the layers again.
+    /// A process keeps the root directory open after listing it: the kernel then answers from its
+    /// cache and does not read the layers again.
     #[error(
         "cannot prove that {0:?} is a layer while a process holds the root directory of the overlay open"
     )]
@@ -53,10 +56,11 @@ pub enum LayersError {
 }
 
 impl Layers {
-    /// Returns the layers that the options of `mount` name. Their paths may be relative, and may no longer lead to them.
+    /// Returns the layers that the options of `mount` name. The paths may be relative, and may no
+    /// longer lead to the layers.
     ///
     /// # Errors
-    /// Returns an error if the mount is no overlay, or one that does not name its layers.
+    /// Returns an error if the mount is not an overlay, or is a fuse-overlayfs.
     pub fn of(mount: &Mount) -> Result<Layers, LayersError> {
         match &mount.fs_type[..] {
             b"overlay" => {}
@@ -87,7 +91,8 @@ impl Layers {
     }
 }
 
-/// Splits `a:b::c` at unescaped colons; data-only layers follow `::`. `\x` is `x`.
+/// Splits `a:b::c` at unescaped colons into lower directories and, after `::`, data-only ones. `\x`
+/// stands for `x`.
 pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (mut names, mut data) = (Vec::new(), Vec::new());
     let mut current = Vec::new();
@@ -112,7 +117,8 @@ pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (names, data)
 }
 
-/// Returns the upper directory that `value` names if its backslashes are escapes, which depends on the kernel.
+/// Returns the upper directory that `value` names if its backslashes are escapes, which depends on
+/// the kernel version.
 pub(crate) fn unescaped(value: &Path) -> PathBuf {
     let mut rest = value.as_os_str().as_bytes().iter().copied();
     let mut unescaped = Vec::new();
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_both_mount_interfaces_are_read() {
+    fn options_of_both_mount_interfaces_are_parsed() {
         let layers = Layers::of(&mount(&[
             "rw",
             r"lowerdir=/a b:/c\:d::/data",
@@ -160,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn other_file_systems_are_named() {
+    fn another_file_system_is_named_in_the_error() {
         let other = |fs_type: &[u8]| Layers::of(&Mount { fs_type: fs_type.to_vec(), ..mount(&[]) });
         assert!(matches!(other(b"ext4"), Err(LayersError::NotOverlay(name)) if name == "ext4"));
         assert!(matches!(other(b"fuse.fuse-overlayfs"), Err(LayersError::Fuse)));

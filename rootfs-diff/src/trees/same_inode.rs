@@ -1,4 +1,5 @@
-//! When the status of an object in both trees proves that they show one inode, and nothing more need be read.
+//! Decides when the statuses of a path in both trees prove that both show one unchanged inode, so
+//! that its xattrs and content need not be read.
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,66 +9,72 @@ use std::path::{Path, PathBuf};
 use rustix::fs::fstatfs;
 use tartree::{Root, Status};
 
-use crate::layers::Layers;
-use crate::mountinfo::{self, Mount};
+use crate::overlay::layers::Layers;
 use crate::overlay::mount_id;
+use crate::overlay::mountinfo::{self, Mount};
 
-/// File systems on which device and inode number name one file (linux/magic.h): ext2 to ext4, xfs, btrfs, tmpfs,
-/// overlayfs, f2fs. One in user space numbers inodes as it likes, and bcachefs numbers those of a snapshot as the others.
-const NUMBERED: [u32; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010];
+/// Magic numbers of the file systems on which device and inode number identify a file
+/// (linux/magic.h): ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, f2fs. A FUSE file system may assign
+/// inode numbers freely, and bcachefs uses the same numbers in a snapshot as in the original.
+const RELIABLE_INODE_NUMBERS: [u32; 6] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010];
 
-/// What proves it.
+/// What proves that two statuses show one inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SameInode {
-    /// Nothing.
+    /// Nothing does.
     Never,
-    /// Device and inode number.
-    Device,
-    /// The inode number: both are views of the same layers, each with a device of its own (overlayfs.rst, "Inode properties").
-    Layers,
+    /// Equal device and inode numbers.
+    ByDevice,
+    /// Equal inode numbers: both trees are overlays of the same layers, each with its own device
+    /// number (overlayfs.rst, "Inode properties").
+    ByLayers,
 }
 
 impl SameInode {
-    /// What proves it in two trees that the user has named.
-    pub fn of_trees(from: (&Path, &Root), to: (&Path, &Root)) -> SameInode {
+    /// Returns what proves it for two directories that the user has named.
+    pub fn of_directories(from: (&Path, &Root), to: (&Path, &Root)) -> SameInode {
         let mut mounts =
             fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
-        // Not of a hidden mount, and not of a directory inside an overlay: its inodes are compared one by one.
-        let shown = [shown(from.0), shown(to.0)];
-        mounts.retain(|mount| shown.contains(&Some(mount.id)) && mount.root == b"/");
-        if is_below(&mounts, from.0, to.0) {
-            SameInode::Layers
-        } else if is_numbered(from.1.fd()) && is_numbered(to.1.fd()) {
-            SameInode::Device
+        // Excludes hidden mounts and bind mounts of a subdirectory: for these the two directories
+        // are not proved to be overlays of the same layers.
+        let visible = [mount_id_at(from.0), mount_id_at(to.0)];
+        mounts.retain(|mount| visible.contains(&Some(mount.id)) && mount.root == b"/");
+        if has_layers_of(&mounts, from.0, to.0) {
+            SameInode::ByLayers
+        } else if has_reliable_inode_numbers(from.1.fd()) && has_reliable_inode_numbers(to.1.fd()) {
+            SameInode::ByDevice
         } else {
             SameInode::Never
         }
     }
 
-    /// Whether `a` and `b` are of one inode that nobody has touched between the two looks: a change of anything sets the change time.
+    /// Returns whether `a` and `b` show one inode that did not change in between. The kernel
+    /// updates the change time on every change.
     pub fn holds(self, a: &Status, b: &Status) -> bool {
         let (one, other) = (a.identity(), b.identity());
         let same = match self {
             SameInode::Never => false,
-            SameInode::Device => one == other,
-            SameInode::Layers => one.ino == other.ino,
+            SameInode::ByDevice => one == other,
+            SameInode::ByLayers => one.ino == other.ino,
         };
         same && a.ctime() == b.ctime() && a.file_type() == b.file_type() && a.size() == b.size()
     }
 }
 
-/// Returns the ID of the mount that the path leads to.
-fn shown(path: &Path) -> Option<u64> {
+/// Returns the ID of the mount that is visible at `path`.
+fn mount_id_at(path: &Path) -> Option<u64> {
     mount_id(fs::File::open(path).ok()?.as_fd()).ok()
 }
 
-fn is_numbered(root: BorrowedFd<'_>) -> bool {
-    // Magic numbers have 32 bits, f_type has the width of a long.
-    fstatfs(root).is_ok_and(|fs| NUMBERED.contains(&(fs.f_type as u32)))
+fn has_reliable_inode_numbers(root: BorrowedFd<'_>) -> bool {
+    // Magic numbers have 32 bits; f_type has the width of a long.
+    fstatfs(root).is_ok_and(|fs| RELIABLE_INODE_NUMBERS.contains(&(fs.f_type as u32)))
 }
 
-/// Whether `to` is an overlay over what `from` is: its only lower directory, or another overlay of the same ones.
-fn is_below(mounts: &[Mount], from: &Path, to: &Path) -> bool {
+/// Returns whether the lower layers of the overlay `to` are exactly the layers of `from`: all
+/// layers of `from` if it is an overlay too, and otherwise the directory `from` itself.
+fn has_layers_of(mounts: &[Mount], from: &Path, to: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).ok();
     let layers = |path: &Path| Layers::of(mountinfo::at(mounts, path.as_os_str().as_bytes())?).ok();
     let all = |paths: Vec<PathBuf>| paths.iter().map(|path| real(path)).collect::<Option<Vec<_>>>();
@@ -86,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_overlay_is_over_its_only_lower_directory_and_over_a_mount_of_the_same_ones() {
+    fn overlays_of_the_same_lower_layers_are_recognised() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a", "b", "u", "over", "view", "one"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -119,7 +126,7 @@ mod tests {
             ("a", "b", false),
             ("a", "missing", false),
         ] {
-            assert_eq!(is_below(&mounts, &at(from), &at(to)), expected, "{from} {to}");
+            assert_eq!(has_layers_of(&mounts, &at(from), &at(to)), expected, "{from} {to}");
         }
     }
 }

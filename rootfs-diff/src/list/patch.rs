@@ -1,20 +1,25 @@
-//! `rootfs-diff list --patch`: what changed inside text files.
+//! `rootfs-diff list --patch`: prints the changes in text files as a unified diff.
 
 use std::fs::File;
 use std::io::{self, Read};
 
-use rootfs_diff::Source;
+use rootfs_diff::Trees;
 use similar::TextDiff;
 use tartree::TarPath;
 
-/// Bytes of a file that are still compared line by line; beyond that a patch is nothing to read.
+/// Maximum size in bytes of a file that is compared line by line. The patch of a larger file would
+/// be too long to read.
 const LIMIT: u64 = 4 << 20;
 
-/// Appends a unified diff of every changed regular file; files that are not text are only named.
-pub fn write(out: &mut Vec<u8>, source: &mut Source, changes: &[(char, TarPath)]) -> anyhow::Result<()> {
+/// Appends a unified diff of every changed regular file. For a file that is not text, appends a
+/// line that says that the two versions differ.
+///
+/// # Errors
+/// Returns an error if a patch cannot be formatted.
+pub fn write(out: &mut Vec<u8>, trees: &mut Trees, changes: &[(char, TarPath)]) -> anyhow::Result<()> {
     for (kind, path) in changes {
-        let old = if *kind == 'A' { Side::Absent } else { Side::read(source.open_old(path)) };
-        let new = if *kind == 'D' { Side::Absent } else { Side::read(source.open_new(path)) };
+        let old = if *kind == 'A' { Side::Absent } else { Side::read(trees.open_old(path)) };
+        let new = if *kind == 'D' { Side::Absent } else { Side::read(trees.open_new(path)) };
         let name = path.as_bytes().escape_ascii();
         let (old, new) = match (&old, &new) {
             (Side::Absent, Side::Absent) => continue,
@@ -36,10 +41,11 @@ pub fn write(out: &mut Vec<u8>, source: &mut Source, changes: &[(char, TarPath)]
     Ok(())
 }
 
-/// A file on one side of a change.
+/// A file in the old or in the new tree.
 enum Side {
-    /// Not there, or not a regular file: a directory's changes are no text.
+    /// There is no file, or it is not a regular file.
     Absent,
+    /// The file is not UTF-8, has NUL bytes, is too large or cannot be read.
     Binary,
     Text(Vec<u8>),
 }

@@ -1,0 +1,174 @@
+//! Decides which names of an inode need no entry, which get an entry with the content, and which
+//! get a hard link entry.
+//!
+//! A name needs no entry if three conditions hold: nothing about it changed; all names of its group
+//! that need no entry had one inode in the old tree; and no other group of the new tree keeps a
+//! name of that old inode. Every other name becomes a hard link to a name that needs no entry. If
+//! there is no such name, the first name gets the entry with the content and the others link to it.
+
+use std::collections::{HashMap, HashSet};
+
+use tartree::{Entry, Identity, Kind, Status, TarPath};
+
+use super::pending::PendingEntry;
+use crate::change::Change;
+
+/// A path whose inode has several names in the old or in the new tree.
+pub(super) struct LinkedName {
+    pub entry: Entry,
+    /// Inode in the new tree.
+    pub id: Identity,
+    /// Number of names in the new tree.
+    pub names: u32,
+    /// Inode and number of names in the old tree.
+    pub old: Option<(Identity, u32)>,
+    /// Whether nothing changed, except possibly which other names share the inode.
+    pub same: bool,
+    pub change: Change,
+    /// The entry of the parent directory, if no other change has taken it yet.
+    pub parent: PendingEntry,
+}
+
+/// An entry to write.
+pub(super) struct LinkEntry {
+    pub entry: Entry,
+    pub ino: u64,
+    pub change: Change,
+    pub parent: PendingEntry,
+}
+
+/// A new inode of which only some names were compared.
+pub(super) struct PartlySeen {
+    pub entry: Entry,
+    /// Number of names in the new tree.
+    pub names: u32,
+    /// The names that were compared.
+    pub seen: HashSet<TarPath>,
+}
+
+impl PartlySeen {
+    fn has_more(&self) -> bool {
+        self.seen.len() < self.names as usize
+    }
+}
+
+/// All names of inodes with several names.
+#[derive(Default)]
+pub(super) struct HardLinks {
+    names: Vec<LinkedName>,
+    /// How many names of each old inode were compared.
+    compared: HashMap<Identity, u32>,
+    /// Whether only names in the upper directory were compared. All other names are unchanged and
+    /// keep their inode.
+    only_upper: bool,
+    /// Whether all names of a group get an entry as soon as one of them needs an entry.
+    self_contained: bool,
+}
+
+impl HardLinks {
+    pub fn new(only_upper: bool, self_contained: bool) -> HardLinks {
+        HardLinks { only_upper, self_contained, ..HardLinks::default() }
+    }
+
+    /// Adds a name that was compared.
+    pub fn add(&mut self, name: LinkedName) {
+        if let Some((id, _)) = name.old {
+            *self.compared.entry(id).or_default() += 1;
+        }
+        self.names.push(name);
+    }
+
+    /// Adds a name that a walk of the complete old tree found. After such a walk, all names of the
+    /// old inode count as compared.
+    pub fn add_found(&mut self, name: LinkedName) {
+        if let Some((id, names)) = name.old {
+            self.compared.insert(id, names);
+        }
+        self.names.push(name);
+    }
+
+    /// Adds a name that was removed.
+    pub fn add_removed(&mut self, was: &Status) {
+        if was.links() > 1 && !was.is_dir() {
+            *self.compared.entry(was.identity()).or_default() += 1;
+        }
+    }
+
+    /// Returns how many names of an old inode were compared.
+    pub fn compared(&self, id: Identity) -> u32 {
+        self.compared.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Returns the new inodes that have both a changed name and names that were not compared. The
+    /// latter may exist in the old tree too.
+    pub fn partly_seen(&self) -> HashMap<Identity, PartlySeen> {
+        let mut groups: HashMap<Identity, (PartlySeen, bool)> = HashMap::new();
+        for name in self.names.iter().filter(|_| self.only_upper) {
+            let new = || PartlySeen { entry: name.entry.clone(), names: name.names, seen: HashSet::new() };
+            let (group, has_changed) = groups.entry(name.id).or_insert_with(|| (new(), false));
+            group.seen.insert(name.entry.path.clone());
+            *has_changed |= !name.same;
+        }
+        let partly = groups.into_iter().filter(|(_, (group, has_changed))| *has_changed && group.has_more());
+        partly.map(|(id, (group, _))| (id, group)).collect()
+    }
+
+    /// Returns the entries to write. A hard link follows the entry that it links to.
+    pub fn into_entries(self) -> Vec<LinkEntry> {
+        let HardLinks { names, compared, only_upper, self_contained } = self;
+        // Groups are in the order of their first name; names are in the order in which they were
+        // added.
+        let mut order: Vec<Identity> = Vec::new();
+        let mut groups: HashMap<Identity, Vec<LinkedName>> = HashMap::new();
+        for name in names {
+            let group = groups.entry(name.id).or_default();
+            if group.is_empty() {
+                order.push(name.id);
+            }
+            group.push(name);
+        }
+        // For each old inode, the group that keeps its names.
+        let mut keepers: HashMap<Identity, Identity> = HashMap::new();
+        let mut entries = Vec::new();
+        for id in order {
+            let group = groups.remove(&id).unwrap_or_default();
+            let mut kept_inode: Option<Identity> = None;
+            // For each name, whether it needs no entry.
+            let mut kept = Vec::new();
+            for name in &group {
+                let Some((old, names)) = name.old.filter(|_| name.same) else {
+                    kept.push(false);
+                    continue;
+                };
+                // A name that was not compared still has the old inode, and is not in this group.
+                let is_claimed = only_upper && compared.get(&old).copied().unwrap_or(0) < names;
+                let is_free = keepers.get(&old).is_none_or(|keeper| *keeper == id);
+                let keep = !is_claimed && is_free && kept_inode.is_none_or(|inode| inode == old);
+                if keep {
+                    kept_inode = Some(old);
+                }
+                kept.push(keep);
+            }
+            if self_contained && kept.contains(&false) {
+                kept.fill(false);
+                kept_inode = None;
+            }
+            if let Some(old) = kept_inode {
+                keepers.insert(old, id);
+            }
+            let target = kept.iter().position(|&keep| keep).unwrap_or(0);
+            let target_path = group.get(target).map(|name| name.entry.path.clone()).unwrap_or_default();
+            for (at, (name, keep)) in group.into_iter().zip(&kept).enumerate() {
+                if *keep {
+                    continue;
+                }
+                let mut entry = name.entry;
+                if at != target {
+                    entry.kind = Kind::HardLink { target: target_path.clone() };
+                }
+                entries.push(LinkEntry { entry, ino: id.ino, change: name.change, parent: name.parent });
+            }
+        }
+        entries
+    }
+}
