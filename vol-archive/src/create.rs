@@ -147,7 +147,7 @@ impl PlannedVolume {
         let mut plan = Plan::new();
         let mut walk = Walk::new(&root, |path, status| options.visit(path, status, &top))
             .with_context(|| cli::name(dir))?
-            .looking_ahead();
+            .stat_ahead();
         while let Some(found) = walk.next(tally).with_context(|| cli::name(dir))? {
             let mut entry = found.entry;
             options.ids.map_to_container(&mut entry).with_context(|| cli::name(dir))?;

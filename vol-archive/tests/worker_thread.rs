@@ -52,7 +52,7 @@ fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     let log = fs::read_to_string(log.path()).unwrap();
     let named = |line: &str| Some(line.split_once("PR_SET_NAME, \"")?.1.split('"').next()?.to_owned());
     let mut names: Vec<_> = log.lines().filter_map(named).collect();
-    names.retain(|name| name != "progress" && name != "read-ahead");
+    names.retain(|name| name != "progress" && name != "prefetch");
     names.sort();
     names
 }
@@ -194,7 +194,7 @@ fn create_members_starts_a_thread_only_if_it_helps() {
         threads(program, &["create".as_ref(), "--members".as_ref(), operand.as_ref()], Stdio::null())
     };
     assert_eq!(threads(&[TOOL], "few"), NONE);
-    assert_eq!(threads(&[TOOL], "many"), on_two_processors(&["look-ahead"]));
+    assert_eq!(threads(&[TOOL], "many"), on_two_processors(&["stat-ahead"]));
     assert_eq!(threads(&["prlimit", "--nofile=64", TOOL], "many"), NONE);
     let tar = |program: &[&str]| {
         let output = create(program, &["--members", &operand("many")]).output().unwrap();

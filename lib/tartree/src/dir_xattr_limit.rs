@@ -1,4 +1,5 @@
-//! The bytes of xattrs that the directories of one tar may have together: an extraction keeps them until its end.
+//! The bytes of xattrs that the directories of one tar may have together: an extraction keeps them
+//! until its end.
 
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -6,8 +7,8 @@ use crate::limits::Limit;
 
 /// Bytes of xattrs that are always accepted.
 const MIN_TOTAL: usize = 64 << 20;
-/// Bytes of xattrs for each directory above that: enough for a security label and an ACL. A few directories with megabytes
-/// of xattrs each would fill the memory.
+/// Bytes of xattrs for each directory above that: enough for a security label and an ACL. A few
+/// directories with megabytes of xattrs each would fill the memory.
 const PER_DIR: usize = 256;
 
 /// Counts the xattrs of directories, on extraction and before it, when a tar is written.

@@ -1,8 +1,9 @@
-//! One object of a tree, in memory.
+//! The entry of an inode: its path, kind and metadata.
 
 use crate::path::TarPath;
 
-/// Seconds and nanoseconds since 1970-01-01 UTC; `nsec` counts forward also before 1970, as `struct timespec` does.
+/// Seconds and nanoseconds since 1970-01-01 UTC; `nsec` counts forward also before 1970, as `struct
+/// timespec` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     /// Whole seconds, rounded down.
@@ -11,7 +12,8 @@ pub struct Timestamp {
     pub nsec: u32,
 }
 
-/// RFC 3339 in UTC, with nanoseconds where there are any. Years beyond four digits are written as they are.
+/// Formats the time as RFC 3339 in UTC, with nanoseconds unless they are zero. Years of more than
+/// four digits are not truncated.
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (days, seconds) = (self.sec.div_euclid(86_400), self.sec.rem_euclid(86_400));
@@ -30,7 +32,8 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar, by eras of 400 years that start on March 1st.
+/// Converts days since 1970-01-01 to year, month and day of the Gregorian calendar. It counts in
+/// eras of 400 years that start on March 1st, so that the leap day is the last day of a year.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -42,68 +45,69 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// An extended attribute: full name with its namespace, and any bytes as value.
+/// An extended attribute. The value may be any bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Xattr {
-    /// `user.note`, `system.posix_acl_access`, …
+    /// The full name with its namespace: `user.note`, `system.posix_acl_access`, …
     pub name: Vec<u8>,
-    /// Raw value.
+    /// The value as the kernel returns it.
     pub value: Vec<u8>,
 }
 
-/// The metadata every object has.
+/// The metadata that every inode has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Permission bits, 0..=0o7777.
     pub mode: u32,
-    /// Owner. In a tar it is a container id; see [`IdMaps`](crate::IdMaps).
+    /// Owner. In a tar it is a container ID; see [`IdMaps`](crate::IdMaps).
     pub uid: u32,
-    /// Group, likewise.
+    /// Group. In a tar it is a container ID.
     pub gid: u32,
     /// Time of the last change of the content.
     pub mtime: Timestamp,
-    /// Extended attributes, ordered by name. ACLs are among them, as `system.posix_acl_*`.
+    /// Extended attributes, ordered by name. They include ACLs, as `system.posix_acl_*`.
     pub xattrs: Vec<Xattr>,
 }
 
 impl Meta {
-    /// The value of the attribute `name`.
+    /// Returns the value of the extended attribute `name`.
     pub fn xattr(&self, name: &[u8]) -> Option<&[u8]> {
         self.xattrs.iter().find(|x| x.name == name).map(|x| x.value.as_slice())
     }
 }
 
-/// Where the data of a sparse file lies: `(offset, length)`, ascending, not overlapping, none empty.
+/// The segments of a sparse file that hold data: `(offset, length)`, in ascending order, without
+/// overlap, none of them empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SparseMap(pub Vec<(u64, u64)>);
 
 impl SparseMap {
-    /// How many bytes are data.
+    /// Returns how many bytes are data.
     pub fn data_len(&self) -> u64 {
         self.0.iter().map(|&(_, len)| len).sum()
     }
 }
 
-/// What an object is, with what only that kind has.
+/// The type of an inode, with the values that only this type has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
     Dir,
-    /// A regular file of `size` bytes; with a map, everything outside it is a hole.
+    /// A regular file. If it has a map, everything outside the map is a hole.
     File {
-        /// Length of the file, holes included.
+        /// Length of the file in bytes, including holes.
         size: u64,
-        /// `None`: all of it is data.
+        /// Where the data is; `None` if the file has no holes.
         map: Option<SparseMap>,
     },
     /// A symbolic link.
     Symlink {
-        /// Any bytes.
+        /// The target, which may be any bytes.
         target: Vec<u8>,
     },
-    /// Another name of an object that has its entry elsewhere.
+    /// Another name of an inode whose entry comes before.
     HardLink {
-        /// The other name.
+        /// The name in the entry of the inode.
         target: TarPath,
     },
     /// A character device.
@@ -125,13 +129,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns the length of the file, holes included; 0 for everything else.
+    /// Returns the length of a file in bytes, including holes; 0 for everything else.
     #[expect(clippy::len_without_is_empty, reason = "a length of a file, not of a collection")]
     pub fn len(&self) -> u64 {
         if let Kind::File { size, .. } = self { *size } else { 0 }
     }
 
-    /// How many bytes of content stand in the tar.
+    /// Returns how many bytes of content the tar stores.
     pub fn data_len(&self) -> u64 {
         match self {
             Kind::File { map: Some(map), .. } => map.data_len(),
@@ -144,28 +148,30 @@ impl Kind {
 /// One entry of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name below the root.
+    /// Its path below the root.
     pub path: TarPath,
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
     /// Its metadata.
     pub meta: Meta,
 }
 
 impl Entry {
-    /// A regular file of `size` bytes owned by root, as the members of an archive are.
+    /// Makes the entry of a regular file of `size` bytes that belongs to root, as the members of an
+    /// archive do.
     pub fn file(path: TarPath, size: u64, mode: u32, mtime: Timestamp) -> Entry {
         Entry { path, kind: Kind::File { size, map: None }, meta: Meta { mode, mtime, ..Meta::default() } }
     }
 }
 
-/// How the root directory's own entry is named.
+/// The name of the root directory's own entry.
 ///
-/// containers/storage skips `./` over an existing directory but honours `/`, and CRIU refuses to
-/// restore when the root's mode differs ("File . has bad mode"), so a diff that podman shall apply says `/`.
+/// If the directory exists, containers/storage ignores an entry `./` but applies an entry `/`. CRIU
+/// refuses to restore if the mode of the root differs ("File . has bad mode"). So a diff for podman
+/// names the root `/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RootName {
-    /// `./`, as GNU tar and podman's volume tars have it.
+    /// `./`, as in tars of GNU tar and in podman's tars of volumes.
     #[default]
     Dot,
     /// `/`.

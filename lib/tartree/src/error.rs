@@ -1,4 +1,4 @@
-//! What can go wrong, by what a caller can do about it.
+//! Errors, distinguished by what a caller can do about them.
 
 use std::io;
 
@@ -6,30 +6,31 @@ use crate::format::file_kind::FileKind;
 use crate::limits::{Exceeded, Limit};
 use crate::path::Malpath;
 
-/// The result of every fallible operation here.
+/// The result of the functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error that names its object; the cause is the source, so print the whole chain.
+/// An error. Its text names the entry or file; the cause is its source, so print the chain of
+/// causes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kernel refused an operation on an object of the tree.
+    /// A system call on an inode of the tree failed.
     #[error("{object}")]
     Io {
-        /// The object, as a path below the root.
+        /// The path of the inode below the root.
         object: String,
-        /// The kernel's answer.
+        /// The errno.
         source: io::Error,
     },
     /// The tar stream itself could not be read or written.
     #[error("tar stream")]
     Stream(#[source] io::Error),
-    /// The stream ends in the middle.
+    /// The stream ends within an entry or before the end-of-archive blocks.
     #[error("{object}: the tar stream ends too early")]
     Truncated {
-        /// Where: the entry, or "header".
+        /// Where it ends: the path of an entry, or "header".
         object: String,
     },
-    /// The stream is not a tar, or lies about itself.
+    /// The stream is not a valid tar.
     #[error("{object}: {what}")]
     Malformed {
         /// The entry or header.
@@ -37,65 +38,65 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The stream is something else from its first byte on.
+    /// The first bytes of the stream are those of another kind of file.
     #[error("{}", .found.instead_of("a tar"))]
     NotATar {
-        /// What it is.
+        /// The kind of file.
         found: FileKind,
     },
-    /// A name that leads out of the root or cannot exist.
+    /// A name that leads out of the root, or that no inode can have.
     #[error(transparent)]
     Path(#[from] Malpath),
-    /// A directory on the way to the object is a symbolic link, which is never followed.
+    /// A parent directory is a symbolic link, which is never followed.
     #[error("{object}: a directory on the way is a symbolic link")]
     ThroughLink {
-        /// The object.
+        /// The path of the inode.
         object: String,
     },
-    /// The object is a mount point or lies on a filesystem that is mounted below the root, and the caller did not ask to
-    /// cross mounts.
+    /// The inode is a mount point, or is on a filesystem that is mounted below the root, and the
+    /// caller did not ask to cross mounts.
     #[error("{object}: {}", where_mounted(object, mount_point))]
     Mounted {
-        /// The object.
+        /// The path of the inode.
         object: String,
-        /// The mount point; empty if it is not known.
+        /// The path of the mount point; empty if it is not known.
         mount_point: String,
     },
     /// The user namespace of this process has no ID for an owner.
     #[error("{object}: {what} is not mapped in this user namespace")]
     NotMapped {
-        /// The object.
+        /// The path of the inode.
         object: String,
-        /// The ID and what it is: "owner 70000:70000".
+        /// The kind of ID with its value: "owner 70000:70000".
         what: String,
     },
-    /// A device node that this process must not make.
+    /// A device node that this process may not create.
     #[error("{object}: {device}")]
     Device {
-        /// The object.
+        /// The path of the inode.
         object: String,
         /// The device: "device 8:0".
         device: String,
-        /// The kernel's answer.
+        /// The errno.
         source: io::Error,
     },
-    /// More than the caller allowed; see [`Limits`](crate::Limits).
+    /// A limit was exceeded; see [`Limits`](crate::Limits).
     #[error("{object}")]
     Limit {
         /// The entry or header.
         object: String,
-        /// Which limit.
+        /// The limit.
         source: Exceeded,
     },
-    /// A deletion in a tar that must not delete.
+    /// A removal in a tar that must not remove anything.
     #[error(
         "{object}: a deletion in the tar of a volume: expected the tar of a volume, found the diff of a root file system"
     )]
     Removal {
-        /// The path that would be deleted.
+        /// The path to remove.
         object: String,
     },
-    /// Sound, but not something this program can do.
+    /// A valid request that this program or the filesystem cannot fulfill.
     #[error("{object}: {what}")]
     Unsupported {
         /// The entry or header.
@@ -131,7 +132,8 @@ fn where_mounted(object: &str, mount_point: &str) -> String {
     }
 }
 
-/// Returns the flag that helps with an error of extracting, if one does. Reads the whole chain of causes.
+/// Returns a hint for an error of extracting: the flag that helps, if there is one. Searches the
+/// chain of causes.
 pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! What `--exclude` leaves out: paths, and patterns as GNU tar reads them.
+//! The patterns of `--exclude`: paths, and wildcards as GNU tar matches them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::glob;
 use crate::path::{Malpath, TarPath};
 
-/// Patterns of what is left out, with all that is below it.
+/// Patterns of paths that are left out, together with everything below them.
 ///
-/// A pattern without wildcards is a path below the root. One with an unescaped `*`, `?` or `[` is matched as GNU tar
-/// matches `--exclude`: against the whole path and against each part of it that follows a `/`, where a wildcard also
-/// matches `/`. A leading `/` or `./` stands for the root: such a pattern is matched against the whole path only. A
-/// backslash takes the meaning from the character after it.
+/// A pattern without wildcards is a path below the root. A pattern with an unescaped `*`, `?` or
+/// `[` is matched as GNU tar matches `--exclude`: against the full path and against each suffix of
+/// it that follows a `/`; a wildcard also matches `/`. A pattern with a leading `/` or `./` is
+/// anchored at the root: it is matched against the full path only. A backslash escapes the next
+/// character.
 #[derive(Clone, Debug, Default)]
 pub struct Exclude {
     patterns: Arc<[Pattern]>,
@@ -21,13 +22,18 @@ pub struct Exclude {
 
 #[derive(Debug)]
 struct Pattern {
+    /// The pattern as the user typed it.
     text: String,
-    /// The pattern as a path, which always counts: it is what `--exclude` matched before it knew wildcards.
+    /// The pattern as a path. It matches even if it has wildcards: before `--exclude` supported
+    /// them, it was taken literally.
     path: TarPath,
     glob: Option<Glob>,
+    /// Whether it has matched a path.
     matched: AtomicBool,
-    /// A path deeper in the tree ends like this one: tar would leave it out, too.
+    /// Whether a path deeper in the tree ends like this one, and was kept. GNU tar would leave it
+    /// out.
     kept_deeper: AtomicBool,
+    /// Whether it is matched against the full path only.
     anchored: bool,
 }
 
@@ -36,10 +42,10 @@ struct Glob {
     pattern: Vec<u8>,
 }
 
-/// A pattern that would leave out everything, or cannot match anything.
+/// A pattern that matches everything or cannot match anything.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPattern {
-    /// It is no path below a root.
+    /// It is not a path below a root.
     #[error("{0}")]
     Path(#[from] Malpath),
     /// It is the root.
@@ -48,7 +54,7 @@ pub enum BadPattern {
 }
 
 impl Exclude {
-    /// Reads the values of `--exclude`.
+    /// Parses the values of `--exclude`.
     ///
     /// # Errors
     /// Returns an error if a pattern is the root, is empty, or has a component `..`.
@@ -57,12 +63,12 @@ impl Exclude {
         Ok(Exclude { patterns })
     }
 
-    /// Whether `path` is left out, and with it all that is below it. The root never is.
+    /// Returns whether `path` is left out, with everything below it. The root is never left out.
     pub fn matches(&self, path: &TarPath) -> bool {
         if path.is_root() {
             return false;
         }
-        // Each pattern that matches is remembered, so the others are asked, too.
+        // All patterns are tried, because each one records whether it has matched.
         let matching = self.patterns.iter().filter(|pattern| pattern.matches(path));
         let is_left_out = matching.map(|pattern| pattern.matched.store(true, Ordering::Relaxed)).count() > 0;
         if !is_left_out {
@@ -73,13 +79,15 @@ impl Exclude {
         is_left_out
     }
 
-    /// The patterns without wildcards that are also the end of a path deeper in the tree, which was not left out.
+    /// Returns the patterns without wildcards that are the end of a path deeper in the tree which
+    /// was not left out.
     pub fn kept_deeper(&self) -> impl Iterator<Item = &str> {
         let kept = self.patterns.iter().filter(|pattern| pattern.kept_deeper.load(Ordering::Relaxed));
         kept.map(|pattern| pattern.text.as_str())
     }
 
-    /// The patterns that have matched nothing so far, each with the path it names if it has no wildcard.
+    /// Returns the patterns that have matched nothing so far. A pattern without wildcards comes
+    /// with the path that it names.
     pub fn unmatched(&self) -> impl Iterator<Item = (&str, Option<&TarPath>)> {
         let unmatched = self.patterns.iter().filter(|pattern| !pattern.matched.load(Ordering::Relaxed));
         unmatched
@@ -132,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_as_those_of_tar() {
+    fn patterns_match_as_in_gnu_tar() {
         for (pattern, left_out, kept) in [
             ("*.key", &["a.key", "d/a.key", ".key"][..], &["a.keys", "key", "a.key/x"][..]),
             ("/*.key", &["a.key", "d/a.key"], &["a.keyx"]),
@@ -165,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_matched_nothing_is_known() {
+    fn unmatched_patterns_are_reported() {
         let exclude = Exclude::parse(&["*.key", "*.pem", "etc/x", "etc/y"]).unwrap();
         for path in ["etc/x", "a.key", "b"] {
             exclude.matches(&TarPath::of_clean(path.as_bytes()));

@@ -1,6 +1,6 @@
-//! Wildcards of fnmatch(3), where none of them stops at a `/`.
+//! Matches the wildcards of fnmatch(3). All of them match `/` too.
 
-/// Whether `pattern` has a wildcard that is not escaped.
+/// Returns whether `pattern` has an unescaped wildcard.
 pub fn has_wildcard(pattern: &[u8]) -> bool {
     let mut rest = pattern;
     while let Some((element, after)) = element(rest) {
@@ -12,7 +12,7 @@ pub fn has_wildcard(pattern: &[u8]) -> bool {
     false
 }
 
-/// Removes the backslashes that take the meaning from another character.
+/// Removes the backslashes that escape another character.
 pub fn unescape(pattern: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(pattern.len());
     let mut rest = pattern;
@@ -31,12 +31,14 @@ pub fn unescape(pattern: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether `pattern` matches all of `text`.
+/// Returns whether `pattern` matches the complete `text`.
 ///
-/// Time grows with the product of the lengths: after a `*` only the last `*` is tried again.
+/// It takes at most time proportional to the product of both lengths, because it backtracks to the
+/// last `*` only.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
-    // Where to go on if the text does not match: behind the last `*`, one character later each time.
+    // Where to continue after a mismatch: the pattern after the last `*`, and the text one
+    // character later each time.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (element(pattern), character(text)) {
@@ -77,7 +79,7 @@ impl Element<'_> {
     }
 }
 
-/// The first element of a pattern and what follows it.
+/// Returns the first element of a pattern and the rest.
 fn element(pattern: &[u8]) -> Option<(Element<'_>, &[u8])> {
     match pattern {
         [b'*', rest @ ..] => Some((Element::Star, rest)),
@@ -97,13 +99,14 @@ fn element(pattern: &[u8]) -> Option<(Element<'_>, &[u8])> {
     }
 }
 
-/// Reads a class behind its `[`; none if it is not closed, for then the `[` is a character like others.
+/// Parses a character class after its `[`. Returns `None` if it is not closed: then the `[` is an
+/// ordinary character.
 fn class(rest: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (negated, body) = match rest {
         [b'!' | b'^', body @ ..] => (true, body),
         body => (false, body),
     };
-    // A `]` that comes first is a member.
+    // A `]` in the first position is a member of the class.
     let mut at = usize::from(body.first() == Some(&b']'));
     loop {
         match body.get(at..)? {
@@ -120,7 +123,7 @@ fn class(rest: &[u8]) -> Option<(Element<'_>, &[u8])> {
     Some((Element::Class { negated, body: body.get(..at)? }, body.get(at + 1..)?))
 }
 
-/// Whether the class holds `c`.
+/// Returns whether the class contains `c`.
 fn holds(body: &[u8], c: u32) -> bool {
     let mut rest = body;
     while !rest.is_empty() {
@@ -137,7 +140,7 @@ fn holds(body: &[u8], c: u32) -> bool {
         rest = after;
         let mut last = first;
         if let [b'-', range @ ..] = rest {
-            // A `-` at the end is a member.
+            // A `-` in the last position is a member of the class.
             if let Some((end, after)) = member(range) {
                 (last, rest) = (end, after);
             }
@@ -156,7 +159,7 @@ fn member(rest: &[u8]) -> Option<(u32, &[u8])> {
     }
 }
 
-/// Whether `c` is in the class that POSIX calls `name`.
+/// Returns whether `c` is in the POSIX character class `name`.
 fn named(name: &[u8], c: u32) -> bool {
     let Some(c) = char::from_u32(c) else { return false };
     match name {
@@ -176,7 +179,8 @@ fn named(name: &[u8], c: u32) -> bool {
     }
 }
 
-/// The first character, in UTF-8, or the first byte where it is none. Such a byte equals no character.
+/// Returns the first character of UTF-8 text and the rest, or the first byte if it begins no
+/// character. Such a byte is encoded so that it equals no character.
 fn character(text: &[u8]) -> Option<(u32, &[u8])> {
     let first = *text.first()?;
     for length in 1..=4.min(text.len()) {

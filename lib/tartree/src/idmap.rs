@@ -1,4 +1,4 @@
-//! User and group ids inside a container and on the host.
+//! Maps user and group IDs between a container and the host.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::{acl, capability};
 use crate::path::{Shown, TarPath};
 
-/// One direction-less mapping of ids, as a user namespace has it; empty means identity.
+/// A mapping between container IDs and host IDs, as a user namespace has it. An empty map is the
+/// identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap(Vec<Range>);
 
@@ -19,17 +20,17 @@ struct Range {
 }
 
 impl IdMap {
-    /// The map of ranges `(first container id, first host id, how many)`.
+    /// Makes a map of ranges `(first container ID, first host ID, size)`.
     pub fn new(ranges: impl IntoIterator<Item = (u32, u32, u32)>) -> IdMap {
         IdMap(ranges.into_iter().map(|(container, host, size)| Range { container, host, size }).collect())
     }
 
-    /// The id in the container of the host's `id`; `None` when no range holds it.
+    /// Returns the container ID of the host ID `id`; `None` if no range holds it.
     pub fn to_container(&self, id: u32) -> Option<u32> {
         self.translate(id, |r| (r.host, r.container))
     }
 
-    /// The id on the host of the container's `id`; `None` when no range holds it.
+    /// Returns the host ID of the container ID `id`; `None` if no range holds it.
     pub fn to_host(&self, id: u32) -> Option<u32> {
         self.translate(id, |r| (r.container, r.host))
     }
@@ -46,21 +47,21 @@ impl IdMap {
     }
 }
 
-/// The maps of users and of groups.
+/// The maps of user IDs and of group IDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMaps {
-    /// Users.
+    /// User IDs.
     pub uid: IdMap,
-    /// Groups.
+    /// Group IDs.
     pub gid: IdMap,
 }
 
 impl IdMaps {
-    /// Turns all IDs of an entry from the host's into the container's: those of the owner, of ACL entries, and of the
-    /// root of file capabilities.
+    /// Maps all host IDs of an entry to container IDs: owner, group, the IDs in ACLs, and the root
+    /// ID of file capabilities.
     ///
     /// # Errors
-    /// Returns an error if one is in no range: an archive must not say it belongs to somebody else.
+    /// Returns an error if no range holds an ID: the archive would state a wrong owner.
     pub fn map_to_container(&self, entry: &mut Entry) -> Result<()> {
         let (path, meta) = (&entry.path, &mut entry.meta);
         let owner = |map: &IdMap, kind, id| map.to_container(id).ok_or_else(|| unmapped(path, kind, id));
@@ -86,13 +87,13 @@ impl IdMaps {
         Ok(())
     }
 
-    /// Returns the owner and the group on the host of an entry in container IDs.
+    /// Maps the owner and the group of an entry from container IDs to host IDs.
     pub(crate) fn owner_on_host(&self, path: &TarPath, meta: &Meta) -> Result<(u32, u32)> {
         let owner = |map: &IdMap, kind, id| map.to_host(id).ok_or_else(|| unmapped(path, kind, id));
         Ok((owner(&self.uid, "uid", meta.uid)?, owner(&self.gid, "gid", meta.gid)?))
     }
 
-    /// Returns the value on the host of an attribute in container IDs.
+    /// Maps the container IDs in the value of an xattr to host IDs.
     pub(crate) fn value_on_host<'x>(&self, path: &TarPath, xattr: &'x Xattr) -> Result<Cow<'x, [u8]>> {
         if self.is_identity() {
             return Ok(Cow::Borrowed(&xattr.value));
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_map_both_ways_and_gaps_map_to_nothing() {
+    fn ids_are_mapped_both_ways_and_gaps_are_not_mapped() {
         let map = IdMap::new([(0, 100_000, 1000), (5000, 7, 1)]);
         assert_eq!(map.to_host(0), Some(100_000));
         assert_eq!(map.to_host(999), Some(100_999));

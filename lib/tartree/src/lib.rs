@@ -1,26 +1,36 @@
-//! Directory tree to tar stream and back, with nothing lost.
+//! Converts a directory tree to a tar and back without loss.
 //!
-//! The two directions are twins. Out: [`Walk`] finds the objects of a tree, [`Plan`] adds up the
-//! exact size of their tar and then writes it, so that a tar can stand inside another tar without a
-//! temporary copy. In: [`Reader`] turns a stream into entries, [`Extractor`] turns entries into inodes
-//! that never lie outside their [`Root`].
+//! To create a tar, [`Walk`] finds the inodes of a tree, and [`Plan`] adds up the exact size of
+//! their tar before it writes it, so that a tar can be written into another tar without a temporary
+//! copy. To extract a tar, [`Reader`] turns a stream into entries, and [`Extractor`] turns entries
+//! into inodes, which are never outside their [`Root`].
+//!
+//! # Modules
+//!
+//! | module | content |
+//! |---|---|
+//! | `format` | the tar format: headers, PAX records, sparse maps; no I/O on file systems |
+//! | `fs` | the file system: opens, lists, inspects, copies and removes inodes by descriptor |
+//! | `create` | from a tree to a tar: walk, plan, write |
+//! | `extract` | from a tar to a tree: create inodes, write contents, set metadata |
+//! | [`parallel`] | all work on more than one thread |
 //!
 //! # The dialect
 //!
-//! POSIX.1-2001 `ustar` headers, with a PAX `x` header only where a value does not fit:
+//! Headers are POSIX.1-2001 `ustar`, preceded by a PAX `x` header only if a value does not fit:
 //!
-//! | what | where | why so |
+//! | value | form | reason |
 //! |---|---|---|
-//! | long or non-ASCII names | PAX `path`, `linkpath` (raw bytes; `hdrcharset=BINARY` if not UTF-8) | read by Go, GNU tar, libarchive, Python |
-//! | nanoseconds, years before 1970 and after 2242 | PAX `mtime`, sign and magnitude | as GNU tar and Go write it |
+//! | long or non-ASCII names | PAX `path`, `linkpath` (raw bytes; `hdrcharset=BINARY` if not UTF-8) | Go, GNU tar, libarchive and Python read it |
+//! | nanoseconds, years before 1970 and after 2242 | PAX `mtime`, sign and magnitude | GNU tar and Go write it so |
 //! | uid, gid above 2^21, sizes from 8 GiB | PAX `uid`, `gid`, `size` | base-256 is not POSIX |
-//! | extended attributes, ACLs, capabilities | `SCHILY.xattr.NAME`, raw value | the form podman, GNU tar and bsdtar read |
-//! | attribute names with `=` or `%` | `LIBARCHIVE.xattr.NAME`, base64 | `SCHILY` cannot express them; a reader that splits at `=` would set a wrong name |
-//! | holes | GNU sparse 1.0 in PAX | the only form that Go, GNU tar and libarchive all read |
-//! | further hard links | type `1`, with the metadata repeated | podman sets the shared inode's times from the last link |
-//! | removed paths | a `g` header of size 0 named after the path | see [`Item::Removal`] |
+//! | extended attributes, ACLs, capabilities | `SCHILY.xattr.NAME`, raw value | podman, GNU tar and bsdtar read it |
+//! | attribute names with `=` or `%` | `LIBARCHIVE.xattr.NAME`, base64 | `SCHILY` cannot express them: a reader that splits at `=` would set a wrong name |
+//! | holes | GNU sparse 1.0 in PAX | Go, GNU tar and libarchive all read only this form |
+//! | further hard links | type `1`, with the metadata repeated | podman sets the times of the inode from its last link |
+//! | removed paths | a `g` header of size 0 whose name is the path | see [`Item::Removal`] |
 //!
-//! The root of the tree is an entry of its own, named `./` or `/` ([`RootName`]).
+//! The root of the tree has its own entry, named `./` or `/` ([`RootName`]).
 
 mod create;
 mod dir_xattr_limit;
@@ -34,7 +44,7 @@ mod glob;
 mod idmap;
 mod limits;
 mod notice;
-mod parallel;
+pub mod parallel;
 mod path;
 
 pub use create::{

@@ -1,32 +1,36 @@
-//! How much a tar from another machine may ask for.
+//! Limits on the resources that a tar from another host may use.
 
 use std::error::Error;
 use std::io;
 
-/// Bounds of a [`Reader`](crate::Reader). What exceeds one is an error, never cut.
+/// Limits of a [`Reader`](crate::Reader). Exceeding one is an error; nothing is truncated.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes in the PAX headers and GNU long names of one entry. Stops headers that want gigabytes of memory.
-    /// 64 attributes of 64 KiB, the most an ext4 inode can hold with `ea_inode`, fit.
+    /// Bytes in the PAX headers and GNU long names of one entry. Prevents headers from using
+    /// gigabytes of memory. The default accepts 64 xattrs of 64 KiB, the most that an ext4 inode
+    /// can hold with `ea_inode`.
     pub header_bytes: u64,
-    /// Records in the PAX headers of one entry. Stops millions of empty records, each an allocation.
+    /// Records in the PAX headers of one entry. Prevents millions of empty records, each of which
+    /// is an allocation.
     pub records: usize,
-    /// Bytes in one name, 16 times what the kernel takes at once. Stops paths of a million levels: each level is a
-    /// directory to make, and each entry below it a walk over all of them.
+    /// Bytes in one name; the default is 16 times PATH_MAX. Prevents paths of a million levels:
+    /// each level is a directory to create, and each entry below needs all of them to be resolved.
     pub name_bytes: usize,
-    /// Segments of one sparse map. Stops maps larger than the data they describe (CVE-2025-58183).
+    /// Segments of one sparse map. Prevents maps that are larger than the data they describe
+    /// (CVE-2025-58183).
     pub sparse_segments: usize,
-    /// Entries in the whole tar. Stops billions of empty files that compress to nothing, fill the table of inodes and,
-    /// since directories are remembered to the end, the memory. The default is every inode of an ext4 of 256 GiB, as
-    /// mke2fs makes it.
+    /// Entries in the tar. Prevents billions of empty files, which compress to almost nothing but
+    /// use up the inodes of the filesystem, and also the memory, because directories are kept until
+    /// the end. The default is the number of inodes that mke2fs creates for an ext4 of 256 GiB.
     pub entries: u64,
-    /// Bytes of content in the whole tar, holes not counted. Stops what would fill the disk; no limit by default, since
-    /// somebody has sent every byte of a tar. What was compressed is bounded where it is decompressed.
+    /// Bytes of content in the tar, without holes. Prevents a full disk. There is no limit by
+    /// default, because the sender had to send every byte. Compressed data is limited where it is
+    /// decompressed.
     pub content_bytes: u64,
 }
 
 impl Limits {
-    /// The default with other bounds of entries and content, where they are given.
+    /// Returns the default limits, with other limits on entries and content if they are given.
     pub fn of(entries: Option<u64>, content_bytes: Option<u64>) -> Limits {
         let default = Limits::default();
         Limits {
@@ -37,7 +41,7 @@ impl Limits {
     }
 }
 
-/// What is bounded: a field of [`Limits`], or what no honest tar has and no caller allows.
+/// A limit: a field of [`Limits`], or a fixed one that no ordinary tar reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// [`Limits::header_bytes`]
@@ -50,17 +54,17 @@ pub enum Limit {
     SparseSegments,
     /// [`Limits::entries`]
     Entries,
-    /// [`Limits::content_bytes`], or what a compressed stream gives.
+    /// [`Limits::content_bytes`], or the bytes of decompressed streams
     ContentBytes,
-    /// Directories that only stand on the way to others.
+    /// Directories that have no entry, but are parents in the paths of other entries
     UnnamedDirectories,
-    /// Attributes of directories, kept until the end.
+    /// Bytes of the xattrs of all directories, which are kept until the end
     DirectoryAttributes,
-    /// Memory of a decompressor.
+    /// Memory of a decompressor
     Memory,
 }
 
-/// A bound that was exceeded: the cause in an error of any type.
+/// The cause of an error of any type: a limit was exceeded.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct Exceeded {
@@ -69,19 +73,21 @@ pub struct Exceeded {
 }
 
 impl Exceeded {
-    /// `what` names the bound with its value.
+    /// Makes the cause for `limit`. `what` is its text, which states the value of the limit.
     pub fn new(limit: Limit, what: impl Into<String>) -> Exceeded {
         Exceeded { limit, what: what.into() }
     }
 
-    /// The limit that `error` is about, if it is about one. Errors within those of reading are looked at, too.
+    /// Returns the limit that was exceeded, if that is the cause of `error`. Also searches errors
+    /// inside of I/O errors.
     pub fn in_error(error: &(dyn Error + 'static)) -> Option<Limit> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
                 return Some(exceeded.limit);
             }
-            // An error of reading names as its source that of the error it holds.
+            // An I/O error that holds another error returns the source of that error, not the
+            // error, as its source.
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(held) => Some(held),
                 None => error.source(),

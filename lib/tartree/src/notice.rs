@@ -1,47 +1,50 @@
-//! What a caller must be told although the work goes on.
+//! Reports of what was not done, although the work goes on.
 
 use crate::path::TarPath;
 
-/// Something that was not done, or not done as asked. Nothing is ever left out without one.
+/// Something that was not done, or not done as asked. Everything that is left out is reported by
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Not archived: tar has no form for it (a socket), or something is mounted over it.
+    /// An inode was not archived, because a tar cannot represent it (a socket) or because something
+    /// is mounted over it.
     Skipped {
-        /// The object.
+        /// The path of the inode.
         path: TarPath,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// Left out because the caller asked for it; nobody needs to be warned of that.
+    /// An inode was left out as the caller asked. This needs no warning.
     LeftOut {
-        /// The object.
+        /// The path of the inode.
         path: TarPath,
-        /// Why: "excluded".
+        /// The reason: "excluded".
         why: &'static str,
     },
-    /// An object changed between the two passes or while it was read; the tar is valid, its content is not a moment's.
+    /// An inode changed between the two passes or while it was read. The tar is valid, but its
+    /// content is not that of one moment.
     Changed {
-        /// The object.
+        /// The path of the inode.
         path: TarPath,
-        /// How: "grew", "shrank", "vanished", …
+        /// The change: "grew", "shrank", "vanished", …
         how: &'static str,
     },
-    /// Not extracted: what it is must not or cannot be made here.
+    /// An inode was not extracted, because this process may not or cannot create it on this host.
     NotMade {
-        /// The object.
+        /// The path of the inode.
         path: TarPath,
-        /// What it is: "device 8:0".
+        /// The kind of inode: "device 8:0".
         what: String,
-        /// Why it was not.
+        /// The reason.
         why: &'static str,
     },
     /// Part of the metadata could not be set.
     NotApplied {
-        /// The object.
+        /// The path of the inode.
         path: TarPath,
-        /// What: "owner", "xattr user.x", …
+        /// The kind of metadata: "owner", "attribute user.x", …
         what: String,
-        /// The kernel's answer.
+        /// The reason, such as the text of the errno.
         why: String,
     },
 }
@@ -58,9 +61,9 @@ impl std::fmt::Display for Notice {
     }
 }
 
-/// Takes the notices of a run.
+/// Receives the notices of a run.
 pub trait Notices {
-    /// One more.
+    /// Receives one notice.
     fn notice(&mut self, notice: Notice);
 }
 
@@ -70,23 +73,23 @@ impl<F: FnMut(Notice)> Notices for F {
     }
 }
 
-/// Passes notices on and counts those of changed objects, which decide the exit status.
+/// Forwards notices, and counts those of changed inodes, which decide the exit status.
 pub struct Tally<F> {
-    /// How many objects changed while they were read.
+    /// How many inodes changed while they were read.
     pub changed: u64,
-    tell: F,
+    report: F,
 }
 
 impl<F: FnMut(&Notice)> Tally<F> {
-    /// A tally that shows every notice to `tell`.
-    pub fn new(tell: F) -> Tally<F> {
-        Tally { changed: 0, tell }
+    /// Makes a tally that calls `report` with every notice.
+    pub fn new(report: F) -> Tally<F> {
+        Tally { changed: 0, report }
     }
 }
 
 impl<F: FnMut(&Notice)> Notices for Tally<F> {
     fn notice(&mut self, notice: Notice) {
         self.changed += u64::from(matches!(notice, Notice::Changed { .. }));
-        (self.tell)(&notice);
+        (self.report)(&notice);
     }
 }

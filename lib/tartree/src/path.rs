@@ -1,13 +1,14 @@
-//! Names in an archive: relative and clean by construction.
+//! Paths in an archive, which are relative and clean by construction.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-/// A path below a root: no leading `/`, no empty, `.` or `..` component, no NUL; empty for the root itself.
+/// A path below a root. It has no leading `/`, no empty, `.` or `..` component, and no NUL byte.
+/// The path of the root is empty.
 ///
-/// It is made of bytes, since file names are. A value of this type cannot lead out of the root by
-/// its text alone; symbolic links on the way are [`Root`](crate::Root)'s concern.
+/// A path consists of bytes, as file names do. Its text alone cannot lead out of the root;
+/// [`Root`](crate::Root) rejects symbolic links on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TarPath(Vec<u8>);
 
@@ -20,16 +21,18 @@ pub struct Malpath {
 }
 
 impl TarPath {
-    /// The root itself.
+    /// Returns the path of the root.
     pub fn root() -> TarPath {
         TarPath(Vec::new())
     }
 
-    /// Reads a member name as tar readers do: `./a`, `/a`, `a/` and `a//b` are clean names written carelessly.
+    /// Parses a member name as tar readers do: accepts `./a`, `/a`, `a/` and `a//b`, and cleans
+    /// them. `/` and `.` are the root.
     ///
     /// # Errors
-    /// A `..` anywhere (containers/storage refuses only what leads out; nothing writes the rest), a NUL byte,
-    /// or an empty name (`/` and `.` are the root, `""` is nothing).
+    /// Returns an error if the name has a component `..`, even where it does not lead out of the
+    /// root (containers/storage accepts that, but no tool writes it); if it has a NUL byte; or if
+    /// it is empty.
     pub fn parse(name: &[u8]) -> Result<TarPath, Malpath> {
         let refuse = |why| Err(Malpath { name: name.to_vec(), why });
         if name.is_empty() {
@@ -54,12 +57,13 @@ impl TarPath {
         Ok(TarPath(clean))
     }
 
-    /// The path with these bytes, which are those of another.
+    /// Makes a path of the bytes of a clean path, without checking them.
     pub(crate) fn of_clean(bytes: &[u8]) -> TarPath {
         TarPath(bytes.to_vec())
     }
 
-    /// The path of `name` below this one. `name` comes from a directory listing and is one component.
+    /// Returns the path of `name` in this directory. `name` must be a clean relative path, such as
+    /// a name that readdir(3) returns.
     pub fn child(&self, name: &[u8]) -> TarPath {
         let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
         path.extend_from_slice(&self.0);
@@ -70,22 +74,22 @@ impl TarPath {
         TarPath(path)
     }
 
-    /// Whether this is the root itself.
+    /// Returns whether this is the path of the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The bytes, without a leading `/`.
+    /// Returns the bytes of the path, which have no leading `/`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The path as the kernel takes it; `.` for the root.
+    /// Returns the path for system calls: relative to the root, and `.` for the root.
     pub fn as_os_str(&self) -> &OsStr {
         if self.is_root() { OsStr::new(".") } else { OsStr::from_bytes(&self.0) }
     }
 
-    /// Parent and last component; `None` for the root.
+    /// Returns the parent and the last component; `None` for the root.
     pub fn split(&self) -> Option<(&[u8], &OsStr)> {
         if self.is_root() {
             return None;
@@ -96,18 +100,18 @@ impl TarPath {
         }
     }
 
-    /// The parent; `None` for the root.
+    /// Returns the parent; `None` for the root.
     pub fn parent(&self) -> Option<TarPath> {
         self.split().map(|(parent, _)| TarPath(parent.to_vec()))
     }
 
-    /// Whether this is `other` or lies below it.
+    /// Returns whether this path is `other` or below it.
     pub fn starts_with(&self, other: &TarPath) -> bool {
         is_at_or_below(&self.0, &other.0)
     }
 }
 
-/// Whether `path` is `dir` or lies below it, for the bytes of two clean paths.
+/// Returns whether `path` is `dir` or below it. Both are the bytes of clean paths.
 pub(crate) fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || (path.starts_with(dir) && matches!(path.get(dir.len()), None | Some(b'/')))
 }
@@ -118,7 +122,7 @@ impl fmt::Display for TarPath {
     }
 }
 
-/// Bytes for a message: what is not UTF-8 appears as `\xNN`.
+/// Formats bytes for a message: a byte that is not UTF-8 becomes `\xNN`.
 pub(crate) struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn careless_names_become_clean() {
+    fn names_with_redundant_parts_become_clean() {
         for (name, clean) in [
             ("a", "a"),
             ("./a/b", "a/b"),
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn below_is_by_component() {
+    fn paths_are_compared_by_component() {
         let path = |s: &str| TarPath::parse(s.as_bytes()).unwrap();
         assert!(path("a/b").starts_with(&path("a")));
         assert!(path("a").starts_with(&path("a")));

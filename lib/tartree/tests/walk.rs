@@ -9,7 +9,7 @@ use tartree::{Entry, Kind, Notice, Root, Status, TarPath, Visit, Walk};
 
 /// Plain, opening files, looking ahead.
 type Manner = for<'a> fn(Walk<'a>) -> Walk<'a>;
-const MANNERS: [Manner; 3] = [|walk| walk, |walk| walk.opening_files(), |walk| walk.looking_ahead()];
+const MANNERS: [Manner; 3] = [|walk| walk, |walk| walk.opening_files(), |walk| walk.stat_ahead()];
 
 /// What is found, and what is told of the rest; the latter ordered, since who looks ahead asks of directories first.
 fn walk(

@@ -20,7 +20,7 @@ pub fn calls<A: AsRef<OsStr>>(
     input: Option<&Path>,
 ) -> Vec<String> {
     let mut calls = trace(tool, args, input);
-    calls.retain(|call| !call.contains("<read-ahead> "));
+    calls.retain(|call| !call.contains("<prefetch> "));
     calls
 }
 

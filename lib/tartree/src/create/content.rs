@@ -1,4 +1,4 @@
-//! The content of files, exactly as long as their headers say.
+//! Writes the content of files, exactly as long as their headers say.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,13 +16,15 @@ use crate::fs::root::Root;
 use crate::fs::stat::Status;
 use crate::notice::{Notice, Notices};
 
-/// A file of this size and more is looked at again after reading; a smaller one is read in one go.
-const LOOK_AGAIN: u64 = 64 << 10;
+/// A file of this size or larger is checked for changes after reading; a smaller one is read by one
+/// call.
+const CHECK_AFTERWARDS: u64 = 64 << 10;
 
-/// Writes what a walk has just found: header, content and padding. Files that the walk did not open are opened below `source`.
+/// Writes an inode that a walk has just found: header, content and padding. Files that the walk did
+/// not open are opened below `source`.
 ///
 /// # Errors
-/// As [`write_content`], and if a reader would reject the entry.
+/// Returns an error as [`write_content`] does, and if a reader would reject the entry.
 pub fn write_found<W: Destination>(
     sink: &mut Sink<W>,
     found: Found,
@@ -49,11 +51,12 @@ pub fn write_found<W: Destination>(
     }
 }
 
-/// Writes the content of the file `entry` and its padding, exactly as long as the entry says. `opened` is the file, or why it
-/// could not be opened. That it is not what the entry says any more is noticed.
+/// Writes the content of the file `entry` and its padding, exactly as long as the entry says.
+/// `opened` is the file, or the error of opening it. Reports a file that is not what the entry says
+/// any more.
 ///
 /// # Errors
-/// When the output does not take it, or the file cannot be read.
+/// Returns an error if writing to the output fails, or if the file still exists and cannot be read.
 pub fn write_content<W: Destination>(
     sink: &mut Sink<W>,
     opened: io::Result<File>,
@@ -62,13 +65,13 @@ pub fn write_content<W: Destination>(
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let Kind::File { size, .. } = &entry.kind else { return Ok(()) };
-    let object_error = |e| Error::io(&entry.path, e);
+    let file_error = |e| Error::io(&entry.path, e);
     let how = match opened {
         Err(e) if is_gone(&e) => "vanished",
-        Err(e) => return Err(object_error(e)),
+        Err(e) => return Err(file_error(e)),
         Ok(file) => {
             let expected = Expected { ino, size: *size, mtime: entry.meta.mtime };
-            match expected.compare(&file).map_err(object_error)? {
+            match expected.compare(&file).map_err(file_error)? {
                 Some(how @ CHANGED_TYPE) => how,
                 how => return content(sink, file, entry, &expected, how, notices),
             }
@@ -80,7 +83,8 @@ pub fn write_content<W: Destination>(
     Ok(())
 }
 
-/// Writes what `file` has, filled up with zeros to what `entry` says. `how` is what is known to have changed.
+/// Writes the content of `file`, padded with zeros to the length that `entry` says. `how` is the
+/// change that is known already.
 fn content<W: Destination>(
     sink: &mut Sink<W>,
     mut file: File,
@@ -90,21 +94,21 @@ fn content<W: Destination>(
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let Kind::File { size, map } = &entry.kind else { return Ok(()) };
-    let object_error = |e: io::Error| Error::io(&entry.path, e);
+    let file_error = |e: io::Error| Error::io(&entry.path, e);
     let whole = [(0, *size)];
     let segments = map.as_ref().map_or(&whole[..], |map| &map.0);
     for &(offset, len) in segments {
         if map.is_some() {
-            file.seek(SeekFrom::Start(offset)).map_err(object_error)?;
+            file.seek(SeekFrom::Start(offset)).map_err(file_error)?;
         }
-        let got = sink.fill_from(&mut file, len)?.map_err(object_error)?;
+        let got = sink.fill_from(&mut file, len)?.map_err(file_error)?;
         if got < len {
             how = how.or(Some("shrank"));
             sink.zeros(len - got)?;
         }
     }
-    if how.is_none() && *size >= LOOK_AGAIN {
-        how = expected.compare(&file).map_err(object_error)?;
+    if how.is_none() && *size >= CHECK_AFTERWARDS {
+        how = expected.compare(&file).map_err(file_error)?;
     }
     sink.zeros(padding(entry.kind.data_len()))?;
     if let Some(how) = how {
@@ -115,7 +119,7 @@ fn content<W: Destination>(
 
 const CHANGED_TYPE: &str = "changed its type";
 
-/// What a file looked like when it was planned.
+/// The status of a file when its entry was made.
 struct Expected {
     ino: u64,
     size: u64,
@@ -123,6 +127,7 @@ struct Expected {
 }
 
 impl Expected {
+    /// Returns what has changed since.
     fn compare(&self, file: &File) -> io::Result<Option<&'static str>> {
         let status = Status::at(file.as_fd(), OsStr::new(""))?;
         Ok(if !status.is_file() {

@@ -1,4 +1,5 @@
-//! From a directory tree to a tar: walk the tree, plan the exact size, write entries and contents.
+//! Makes a tar of a directory tree: walks the tree, plans the exact size of the tar, and writes
+//! entries and contents.
 
 pub(crate) mod content;
 pub(crate) mod packed_plan;

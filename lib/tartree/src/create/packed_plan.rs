@@ -1,21 +1,21 @@
-//! An entry packed into few bytes, for plans of millions of them.
+//! Packs the entries of a plan into few bytes each, since a plan may have millions of them.
 //!
-//! Numbers are LEB128; a path is stored as what it shares with the one before it and the rest, so that
-//! a record takes about 30 bytes and the last component of its name.
+//! Numbers are LEB128. A path is stored as the length of the prefix that it shares with the path
+//! before it, and the rest. So a record takes about 30 bytes plus the last component of its path.
 
 use crate::entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 use crate::path::TarPath;
 
-/// Bits of an entry's first byte, beside its kind.
+/// Flags in the first byte of an entry, which also holds its kind.
 const SLASH: u8 = 0x80;
 const BESIDE: u8 = 0x40;
 
-/// Where the object of a planned entry stands.
+/// The tree that holds the inode of a planned entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the source of the plan.
+    /// The source of the plan.
     Source,
-    /// At the same path of another tree, see [`Files`].
+    /// A second tree, which has the inode at the same path; see [`Files`](crate::Files).
     Beside,
 }
 
@@ -25,22 +25,26 @@ pub(crate) enum Record {
     Entry {
         entry: Entry,
         root: RootName,
-        /// Inode of the object, to notice that another one took its place.
+        /// Inode number, to detect that the path names another inode when it is read.
         ino: u64,
         place: Place,
     },
     Removal(TarPath),
-    /// An empty file that stands for nothing in the source.
+    /// An empty file that is not in the source; see
+    /// [`Plan::add_tombstone`](crate::Plan::add_tombstone).
     Tombstone(TarPath),
 }
 
+/// Packed records.
 #[derive(Default)]
 pub(crate) struct Records {
     bytes: Vec<u8>,
+    /// The path of the last record.
     last: Vec<u8>,
 }
 
 impl Records {
+    /// Appends a record.
     pub fn push(&mut self, record: &Record) {
         match record {
             Record::Removal(path) => {
@@ -104,7 +108,7 @@ impl Records {
         self.number(u64::from(meta.mode));
         self.number(u64::from(meta.uid));
         self.number(u64::from(meta.gid));
-        // Zigzag, so that years before 1970 stay short too.
+        // Zigzag encoding keeps small negative numbers, which are years before 1970, short.
         self.number((meta.mtime.sec << 1 ^ meta.mtime.sec >> 63) as u64);
         self.number(u64::from(meta.mtime.nsec));
         self.number(meta.xattrs.len() as u64);
@@ -127,12 +131,14 @@ impl Records {
         self.bytes.push(n as u8);
     }
 
+    /// Returns the records in the order in which they were appended.
     pub fn iter(&self) -> RecordIter<'_> {
         RecordIter { rest: &self.bytes, last: Vec::new() }
     }
 }
 
-/// Reads records back. They are our own, never from outside, so a short one cannot be.
+/// Unpacks records. They come from [`Records::push`], never from outside, so they cannot be
+/// truncated.
 pub(crate) struct RecordIter<'a> {
     rest: &'a [u8],
     last: Vec<u8>,
@@ -229,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_come_back_as_they_went_in() {
+    fn records_are_unpacked_as_they_were_packed() {
         let path = |s: &str| TarPath::parse(s.as_bytes()).unwrap();
         let meta = Meta {
             mode: 0o7777,

@@ -1,89 +1,79 @@
-//! Reading ahead where the disk is waited for: while one file is being read, another thread asks for those that come next.
+//! Prefetches files into the page cache while the disk is the bottleneck: while one file is read,
+//! another thread asks the kernel for the files that come next.
 //!
-//! The kernel reads ahead within a file. Of many small ones in a cold cache each costs the time of the disk anew, and the disk
-//! does one thing at a time, which is the slowest way to use it. A warm cache costs one system call for some thirty
-//! files: whether anything was read from a disk since the last look.
+//! The kernel reads ahead within a file. With many small files and a cold cache, each file waits
+//! for the disk anew, which then has one request at a time, the slowest way to use it. With a warm
+//! cache, all this costs one system call for about thirty files: whether anything was read from a
+//! disk since the last call.
 
+use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::fs::{Advice, FileType, fadvise};
 
 use crate::fs::readdir::list;
+use crate::parallel::policy::PREFETCH;
+use crate::parallel::prefetch::Prefetch;
 use crate::path::TarPath;
 
-/// Names that are asked for at once.
-pub(crate) const FAR: usize = 64;
-/// When no more than so many of these are to come, the next are asked for.
-pub(crate) const NEAR: usize = 32;
-/// Bytes of each file. Of a longer one the kernel reads the rest ahead by itself.
-const BEGINNING: Option<NonZeroU64> = NonZeroU64::new(256 << 10);
-/// Askings that may wait. The thread is behind when there are more, and what it would do then is too late.
-const WAITING: usize = 4;
+/// How many names are submitted at a time.
+pub(crate) const WINDOW: usize = 64;
+/// When no more than this many submitted names are still to be read, the next ones are submitted.
+pub(crate) const REFILL_AT: usize = 32;
+/// How many bytes of each file are prefetched. The kernel reads ahead the rest of a longer file.
+const PREFETCHED: Option<NonZeroU64> = NonZeroU64::new(256 << 10);
 
-/// An object that is going to be read.
-pub(crate) struct Coming {
-    /// Below the tree's root.
+/// An inode that is going to be read.
+pub(crate) struct Target {
+    /// Its path below the tree's root.
     pub path: TarPath,
-    /// Regular files are read, and directories listed.
+    /// Whether it is a regular file, whose beginning is read, or a directory, which is listed.
     pub kind: FileType,
 }
 
-/// Asks for objects below one root.
-#[derive(Default)]
-pub(crate) struct ReadAhead {
-    /// Blocks that this process has read from disks, when it was looked last.
-    read: i64,
-    asked: Asked,
+/// Prefetches inodes below one root.
+pub(crate) struct FilePrefetch {
+    /// How many blocks this process had read from disks at the last call of
+    /// [`has_read_disk`](FilePrefetch::has_read_disk).
+    blocks_read: i64,
+    prefetch: Prefetch<Target>,
 }
 
-#[derive(Default)]
-enum Asked {
-    #[default]
-    Nobody,
-    /// It ends when nobody can ask any more. Nobody waits for that: it may be in the middle of a slow read.
-    Thread(SyncSender<Vec<Coming>>),
-    /// There can be no thread.
-    Never,
-}
-
-impl ReadAhead {
-    /// Whether anything was read from a disk since this was asked last, by whichever thread.
-    pub fn is_worth_it(&mut self) -> bool {
-        let read = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.block_reads());
-        read > std::mem::replace(&mut self.read, read)
-    }
-
-    /// Asks for `coming`, which are below `root`, the same one each time.
-    pub fn ask(&mut self, root: BorrowedFd<'_>, coming: Vec<Coming>) {
-        if let Asked::Nobody = self.asked {
-            self.asked = start(root).unwrap_or(Asked::Never);
-        }
-        if let Asked::Thread(to) = &self.asked {
-            let _ = to.try_send(coming);
-        }
+impl Default for FilePrefetch {
+    fn default() -> FilePrefetch {
+        FilePrefetch { blocks_read: 0, prefetch: Prefetch::new(&PREFETCH) }
     }
 }
 
-fn start(root: BorrowedFd<'_>) -> std::io::Result<Asked> {
-    let root = root.try_clone_to_owned()?;
-    let (to, coming) = sync_channel::<Vec<Coming>>(WAITING);
-    thread::Builder::new().name("read-ahead".into()).spawn(move || {
-        for object in coming.into_iter().flatten() {
-            // Whatever is wrong with it shows when it is read.
-            let _ = touch(&root, &object);
-        }
-    })?;
-    Ok(Asked::Thread(to))
+impl FilePrefetch {
+    /// Returns whether any thread of this process has read from a disk since the last call. If not,
+    /// the cache is warm, and prefetching gains nothing.
+    pub fn has_read_disk(&mut self) -> bool {
+        let blocks = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.block_reads());
+        blocks > std::mem::replace(&mut self.blocks_read, blocks)
+    }
+
+    /// Prefetches `targets` below `root`, which must be the same directory in every call.
+    pub fn submit(&mut self, root: BorrowedFd<'_>, targets: Vec<Target>) {
+        self.prefetch.submit(targets, || {
+            let root = root.try_clone_to_owned()?;
+            Ok(move |target: Target| {
+                // An error shows again when the inode is read.
+                let _ = read(&root, &target);
+            })
+        });
+    }
 }
 
-/// Brings an object into the cache. What its time of access tells must not change, so without the right to that it is left alone;
-/// so is what is mounted below the root: it may not be for us, and to look would mount what is mounted on demand.
-fn touch(root: &OwnedFd, Coming { path, kind }: &Coming) -> std::io::Result<()> {
+/// Brings an inode into the page cache.
+///
+/// The access time must not change, so an inode that does not permit `O_NOATIME` is left alone. So
+/// is what is mounted below the root: it may not belong to the tree, and reading it would trigger
+/// automounts.
+fn read(root: &OwnedFd, Target { path, kind }: &Target) -> io::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let more = if *kind == FileType::Directory { OFlag::O_DIRECTORY } else { OFlag::empty() };
     let resolve =
@@ -93,7 +83,7 @@ fn touch(root: &OwnedFd, Coming { path, kind }: &Coming) -> std::io::Result<()> 
     if *kind == FileType::Directory {
         list(fd.as_fd())?;
     } else {
-        fadvise(fd, 0, BEGINNING, Advice::WillNeed)?;
+        fadvise(fd, 0, PREFETCHED, Advice::WillNeed)?;
     }
     Ok(())
 }
@@ -104,7 +94,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn nothing_is_touched_by_way_of_a_link_or_on_another_file_system() {
+    fn nothing_is_read_through_a_link_or_on_another_filesystem() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::write(dir.path().join("d/f"), "x").unwrap();
@@ -112,17 +102,17 @@ mod tests {
             std::os::unix::fs::symlink("d", dir.path().join(link)).unwrap();
         }
         let open = |path| OwnedFd::from(fs::File::open(path).unwrap());
-        let touched = |root: &OwnedFd, path: &str, kind| {
-            touch(root, &Coming { path: TarPath::parse(path.as_bytes()).unwrap(), kind }).is_ok()
+        let is_read = |root: &OwnedFd, path: &str, kind| {
+            read(root, &Target { path: TarPath::parse(path.as_bytes()).unwrap(), kind }).is_ok()
         };
         let root = open(dir.path());
-        assert!(touched(&root, "d", FileType::Directory));
-        assert!(touched(&root, "d/f", FileType::RegularFile));
-        assert!(!touched(&root, "d/f", FileType::Directory));
+        assert!(is_read(&root, "d", FileType::Directory));
+        assert!(is_read(&root, "d/f", FileType::RegularFile));
+        assert!(!is_read(&root, "d/f", FileType::Directory));
         for name in ["link", "link/f", "d/link"] {
-            assert!(!touched(&root, name, FileType::RegularFile), "{name}");
+            assert!(!is_read(&root, name, FileType::RegularFile), "{name}");
         }
         let root = open("/".as_ref());
-        assert!(!touched(&root, "proc/version", FileType::RegularFile));
+        assert!(!is_read(&root, "proc/version", FileType::RegularFile));
     }
 }

@@ -1,8 +1,8 @@
-//! Two passes: the exact size of a tar before its first byte, then the bytes exactly as planned.
+//! Plans a tar and then writes it: the size is known before the first byte.
 //!
-//! A nested tar needs its size in the header of the member it is in. The first pass reads metadata
-//! only; what it saw is kept, packed, and the second pass writes precisely that, filling up or cutting
-//! the content of files that changed meanwhile.
+//! A tar inside another tar needs its size in the header of its member. The first pass reads only
+//! metadata and keeps it in packed form. The second pass writes exactly that: it pads or truncates
+//! the content of files that have changed meanwhile.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,7 +13,7 @@ use rustix::fs::FileType;
 
 use crate::create::content::write_content;
 use crate::create::packed_plan::{Place, Record, Records};
-use crate::create::page_cache::{Coming, FAR, NEAR, ReadAhead};
+use crate::create::page_cache::{FilePrefetch, REFILL_AT, Target, WINDOW};
 use crate::create::reader_limits::Outgoing;
 use crate::create::sink::{Destination, Sink};
 use crate::entry::{Entry, Kind, RootName, Timestamp};
@@ -23,19 +23,19 @@ use crate::fs::root::Root;
 use crate::notice::Notices;
 use crate::path::TarPath;
 
-/// What the files of a plan are read from.
+/// Opens the files of a plan.
 pub trait Files {
     /// Opens the regular file at `path` for reading.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Returns any errno of openat2(2).
     fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
 
-    /// The directory below which those of `place` stand: what comes next is read ahead there.
+    /// Returns the root of the tree that `place` means. Files are prefetched below it.
     fn root(&self, place: Place) -> BorrowedFd<'_>;
 }
 
-/// A tree that is all there is.
+/// For plans whose files are all in one tree.
 impl Files for Root {
     fn open(&mut self, path: &TarPath, _place: Place) -> io::Result<File> {
         self.open_file(path)
@@ -48,7 +48,8 @@ impl Files for Root {
 
 /// A tar that is planned entry by entry and then written.
 ///
-/// Memory: about 30 bytes and the last component of the name for each entry, plus attributes, link targets and sparse maps.
+/// For each entry it holds about 30 bytes and the last component of its name in memory, plus
+/// xattrs, link target and sparse map.
 #[derive(Default)]
 pub struct Plan {
     removals: Records,
@@ -59,31 +60,31 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// An empty plan.
+    /// Makes an empty plan.
     pub fn new() -> Plan {
         Plan::default()
     }
 
-    /// Plans an entry that stands for the object with inode `ino` at the same path below the source.
+    /// Plans the entry of the inode with number `ino`, which is at the same path of the source.
     ///
     /// # Errors
-    /// Returns an error if a reader would reject it; see [`Outgoing`].
+    /// Returns an error if a reader would reject the entry; see [`Outgoing`].
     pub fn add(&mut self, entry: Entry, ino: u64) -> Result<()> {
         self.add_as(entry, ino, RootName::Dot)
     }
 
-    /// As [`add`](Plan::add), telling how the root is named if `entry` is the root.
+    /// Plans an entry as [`add`](Plan::add) does. If it is that of the root, it is named `root`.
     ///
     /// # Errors
-    /// As [`add`](Plan::add).
+    /// Returns an error as [`add`](Plan::add) does.
     pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) -> Result<()> {
         self.add_record(entry, ino, root, Place::Source)
     }
 
-    /// As [`add`](Plan::add), of an object that stands at `place`.
+    /// Plans an entry as [`add`](Plan::add) does, of an inode in the tree that `place` means.
     ///
     /// # Errors
-    /// As [`add`](Plan::add).
+    /// Returns an error as [`add`](Plan::add) does.
     pub fn add_at(&mut self, place: Place, entry: Entry, ino: u64) -> Result<()> {
         self.add_record(entry, ino, RootName::Dot, place)
     }
@@ -96,7 +97,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Plans a removal header, which is written before all entries whenever it is added; `false` when the path does not fit into one.
+    /// Plans a removal header, which is written before all entries. Returns `false` if the path
+    /// does not fit into one.
     pub fn add_removal(&mut self, path: &TarPath) -> bool {
         let Some(header) = removal_header(path) else { return false };
         self.size += header.len() as u64;
@@ -104,10 +106,11 @@ impl Plan {
         true
     }
 
-    /// Plans an empty file that no object of the source stands for: a reader that replaces objects removes what is at `path`.
+    /// Plans an empty file that is not in the source: a reader replaces what is at `path` with it,
+    /// and so removes that.
     ///
     /// # Errors
-    /// As [`add`](Plan::add).
+    /// Returns an error as [`add`](Plan::add) does.
     pub fn add_tombstone(&mut self, path: &TarPath) -> Result<()> {
         let entry = tombstone(path);
         self.outgoing.check(&entry, RootName::Dot)?;
@@ -116,15 +119,17 @@ impl Plan {
         Ok(())
     }
 
-    /// The size of the whole tar, end-of-archive blocks included.
+    /// Returns the size of the tar, including the end-of-archive blocks.
     pub fn tar_size(&self) -> u64 {
         self.size + END_OF_ARCHIVE.len() as u64
     }
 
-    /// Writes the tar, exactly [`tar_size`](Plan::tar_size) bytes. Objects that changed since the plan was made are noticed.
+    /// Writes the tar, exactly [`tar_size`](Plan::tar_size) bytes. Reports files that have changed
+    /// since they were planned.
     ///
     /// # Errors
-    /// When the output does not take it, or a file cannot be read for another reason than being gone.
+    /// Returns an error if writing to the output fails, or if a file that still exists cannot be
+    /// read.
     pub fn write<W: Destination>(
         &self,
         source: &mut dyn Files,
@@ -132,23 +137,25 @@ impl Plan {
         notices: &mut dyn Notices,
     ) -> Result<()> {
         let mut records = self.removals.iter().chain(self.records.iter());
-        let mut coming = VecDeque::new();
-        let (mut ahead, mut beside) = (ReadAhead::default(), ReadAhead::default());
+        let mut window = VecDeque::new();
+        let (mut source_files, mut beside_files) = (FilePrefetch::default(), FilePrefetch::default());
         loop {
-            if coming.len() <= NEAR {
-                let more: Vec<_> = records.by_ref().take(FAR).collect();
-                if !more.is_empty() && ahead.is_worth_it() {
-                    for (place, ahead) in [(Place::Source, &mut ahead), (Place::Beside, &mut beside)] {
-                        let coming: Vec<_> =
+            if window.len() <= REFILL_AT {
+                let more: Vec<_> = records.by_ref().take(WINDOW).collect();
+                if !more.is_empty() && source_files.has_read_disk() {
+                    for (place, files) in
+                        [(Place::Source, &mut source_files), (Place::Beside, &mut beside_files)]
+                    {
+                        let targets: Vec<_> =
                             more.iter().filter_map(|record| file_of(record, place)).collect();
-                        if !coming.is_empty() {
-                            ahead.ask(source.root(place), coming);
+                        if !targets.is_empty() {
+                            files.submit(source.root(place), targets);
                         }
                     }
                 }
-                coming.extend(more);
+                window.extend(more);
             }
-            let Some(record) = coming.pop_front() else { break };
+            let Some(record) = window.pop_front() else { break };
             match record {
                 Record::Removal(path) => {
                     if let Some(header) = removal_header(&path) {
@@ -171,16 +178,17 @@ impl Plan {
     }
 }
 
-/// The file of `from` whose content a record asks for.
-fn file_of(record: &Record, from: Place) -> Option<Coming> {
+/// Returns the file whose content the record needs, if it is in the tree that `from` means.
+fn file_of(record: &Record, from: Place) -> Option<Target> {
     match record {
         Record::Entry { entry, place, .. } if matches!(entry.kind, Kind::File { .. }) && *place == from => {
-            Some(Coming { path: entry.path.clone(), kind: FileType::RegularFile })
+            Some(Target { path: entry.path.clone(), kind: FileType::RegularFile })
         }
         _ => None,
     }
 }
 
+/// Makes the entry of a tombstone: an empty file that only removes what is at its path.
 fn tombstone(path: &TarPath) -> Entry {
     Entry::file(path.clone(), 0, 0o600, Timestamp::default())
 }

@@ -1,4 +1,5 @@
-//! What a reader would reject is an error where it is written: there the data still exists.
+//! Rejects entries that no reader would accept. The error is due when the tar is written: then the
+//! data still exists.
 
 use crate::dir_xattr_limit::DirXattrLimit;
 use crate::entry::{Entry, Kind, RootName};
@@ -6,26 +7,28 @@ use crate::error::{Error, Result};
 use crate::format::encode::records_of;
 use crate::limits::{Limit, Limits};
 
-/// Up to here an entry is surely within all limits, whatever the form its values get in a header.
-const SURELY: usize = 32 << 10;
-/// What aligning the content of a large file may add to a header.
-const COMMENT: usize = 16 << 10;
+/// An entry with no more bytes of names and xattrs than this is within all limits, in whatever form
+/// a header stores them.
+const ALWAYS_ACCEPTED: usize = 32 << 10;
+/// The most bytes that aligning the content of a large file adds to a header.
+const ALIGNMENT_COMMENT: usize = 16 << 10;
 
-/// Checks the entries of one tar against the limits that every reader has by default, except those that a flag of the
-/// reader raises.
+/// Checks the entries of one tar against the default limits of every reader, except those that a
+/// flag of the reader raises.
 #[derive(Default)]
 pub struct Outgoing {
-    kept: DirXattrLimit,
+    dir_xattrs: DirXattrLimit,
 }
 
 impl Outgoing {
     /// Checks the next entry.
     ///
     /// # Errors
-    /// Returns an error if a [`Reader`](crate::Reader) or an [`Extractor`](crate::Extractor) would reject it.
+    /// Returns an error if a [`Reader`](crate::Reader) or an [`Extractor`](crate::Extractor) would
+    /// reject it.
     pub fn check(&mut self, entry: &Entry, root: RootName) -> Result<()> {
         if matches!(entry.kind, Kind::Dir) {
-            self.kept.add(entry)?;
+            self.dir_xattrs.add(entry)?;
         }
         let link = match &entry.kind {
             Kind::Symlink { target } => target.len(),
@@ -33,7 +36,7 @@ impl Outgoing {
             _ => 0,
         };
         let attributes: usize = entry.meta.xattrs.iter().map(|x| x.name.len() + x.value.len() + 40).sum();
-        if entry.path.as_bytes().len() + link + attributes <= SURELY {
+        if entry.path.as_bytes().len() + link + attributes <= ALWAYS_ACCEPTED {
             return Ok(());
         }
         let limits = Limits::default();
@@ -48,7 +51,7 @@ impl Outgoing {
             let (count, most) = (entry.meta.xattrs.len(), limits.records / 4);
             return fail(Limit::Records, format!("{count} attributes, readers accept {most}"));
         }
-        let most = limits.header_bytes as usize - COMMENT;
+        let most = limits.header_bytes as usize - ALIGNMENT_COMMENT;
         if records.bytes > most {
             let what = format!("{} bytes of attributes, readers accept {most}", records.bytes);
             return fail(Limit::HeaderBytes, what);
@@ -57,7 +60,7 @@ impl Outgoing {
     }
 }
 
-/// The path, or its ends if it is very long: 64 KiB fill many screens.
+/// Returns the path, or only its ends if it is very long: 64 KiB would fill many screens.
 fn shortened(entry: &Entry) -> String {
     const END: usize = 100;
     let path = entry.path.to_string();

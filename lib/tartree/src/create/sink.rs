@@ -1,4 +1,4 @@
-//! The buffer in front of an output: headers and small files are gathered, so that one write carries many entries.
+//! Buffers the output: one write carries the headers and contents of many small files.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -6,29 +6,30 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, Result};
 use crate::fs::kernel_copy::Passage;
-use crate::parallel::stage::{Work, Worker, processors};
+use crate::parallel::policy::TAR_WRITER;
+use crate::parallel::stage::{Process, Stage};
 
-/// What was read is then still in the processor's own cache when it is written: with a mebibyte it takes a quarter more time.
+/// The size of a buffer. What was read into it is still in the processor's own cache when it is
+/// written; a mebibyte would not be, and takes a quarter more time.
 const CAPACITY: usize = 256 << 10;
-/// Buffers that are written before another thread does that, while this one reads on: with fewer it is not worth starting one.
-const ALONE: usize = 4;
 
-/// What takes a tar: another thread may write it.
+/// An output for a tar. Another thread may write to it.
 pub trait Destination: Write + Send + 'static {}
 
 impl<W: Write + Send + 'static> Destination for W {}
 
-/// A counting, buffering writer into which files are read without a second copy.
+/// A buffered writer that counts bytes and reads files directly into its buffer.
 pub struct Sink<W: Destination> {
     buffer: Buffer,
-    writer: Worker<Writer<W>>,
+    writer: Stage<Writer<W>>,
     passage: Option<Passage>,
+    /// How many bytes have left the buffer.
     written: u64,
-    /// Headers are made here.
+    /// Reused memory for headers.
     scratch: Vec<u8>,
 }
 
-/// What is written at once.
+/// Bytes that one call writes.
 struct Buffer {
     data: Box<[u8]>,
     used: usize,
@@ -42,8 +43,8 @@ impl Default for Buffer {
 }
 
 impl Buffer {
-    /// Tells what became of what it held.
-    fn tell(&mut self) -> Result<()> {
+    /// Reports whether the bytes that it held were written.
+    fn report(&mut self) -> Result<()> {
         self.failed.take().map_or(Ok(()), |e| Err(Error::Stream(e)))
     }
 }
@@ -54,10 +55,10 @@ struct Writer<W> {
     failed: bool,
 }
 
-impl<W: Destination> Work for Writer<W> {
+impl<W: Destination> Process for Writer<W> {
     type Batch = Buffer;
 
-    fn work(&mut self, buffer: &mut Buffer) {
+    fn process(&mut self, buffer: &mut Buffer) {
         if !self.failed {
             buffer.failed = self.out.write_all(&buffer.data[..buffer.used]).err();
             self.failed = buffer.failed.is_some();
@@ -67,31 +68,32 @@ impl<W: Destination> Work for Writer<W> {
 }
 
 impl<W: Destination> Sink<W> {
-    /// A sink in front of `out`.
+    /// Makes a sink that writes to `out`.
     pub fn new(out: W) -> Sink<W> {
         Sink {
             buffer: Buffer::default(),
-            writer: Worker::new("writer", Writer { out, failed: false }, ALONE),
+            writer: Stage::new(&TAR_WRITER, Writer { out, failed: false }),
             passage: None,
             written: 0,
             scratch: Vec::new(),
         }
     }
 
-    /// As [`new`](Sink::new), where large files can go to the same place by `passage`, should there be one.
+    /// Makes a sink that writes to `out`, and copies large files there inside the kernel if there
+    /// is a `passage` to the same output.
     pub fn direct(out: W, passage: Option<Passage>) -> Sink<W> {
         Sink { passage, ..Sink::new(out) }
     }
 
-    /// How many bytes went in so far.
+    /// Returns how many bytes were appended so far.
     pub fn position(&self) -> u64 {
         self.written + self.buffer.used as u64
     }
 
-    /// Where the next bytes go. It is never empty.
-    fn room(&mut self) -> Result<&mut [u8]> {
+    /// Returns the free part of the buffer, which is never empty.
+    fn free(&mut self) -> Result<&mut [u8]> {
         if self.buffer.used == self.buffer.data.len() {
-            self.hand_over()?;
+            self.submit()?;
         }
         Ok(&mut self.buffer.data[self.buffer.used..])
     }
@@ -99,22 +101,22 @@ impl<W: Destination> Sink<W> {
     /// Appends bytes.
     ///
     /// # Errors
-    /// When the output does not take them, or did not take earlier ones.
+    /// Returns an error if writing to the output fails now, or failed for earlier bytes.
     pub fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let room = self.room()?;
-            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
-            room[..now.len()].copy_from_slice(now);
+            let free = self.free()?;
+            let (now, later) = bytes.split_at(bytes.len().min(free.len()));
+            free[..now.len()].copy_from_slice(now);
             self.buffer.used += now.len();
             bytes = later;
         }
         Ok(())
     }
 
-    /// Appends what `encode` appends to an empty buffer.
+    /// Appends what `encode` writes into an empty vector.
     ///
     /// # Errors
-    /// When the output does not take it.
+    /// Returns an error as [`put`](Sink::put) does.
     pub fn encoded(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -127,11 +129,10 @@ impl<W: Destination> Sink<W> {
     /// Appends `n` zero bytes.
     ///
     /// # Errors
-    /// As [`put`](Sink::put).
+    /// Returns an error as [`put`](Sink::put) does.
     pub fn zeros(&mut self, mut n: u64) -> Result<()> {
         while n > 0 {
-            let room = self.room()?;
-            let step = up_to(room, n);
+            let step = up_to(self.free()?, n);
             step.fill(0);
             let step = step.len();
             self.buffer.used += step;
@@ -140,15 +141,15 @@ impl<W: Destination> Sink<W> {
         Ok(())
     }
 
-    /// Reads up to `n` bytes from `input` straight into the buffer; gives how many there were.
-    /// Read errors are the inner result, so that the caller can name the file.
+    /// Reads up to `n` bytes from `input` directly into the buffer, and returns how many there
+    /// were. An error of reading is the inner result, so that the caller can name the file.
     ///
     /// # Errors
-    /// As [`put`](Sink::put).
+    /// Returns an error as [`put`](Sink::put) does.
     pub fn fill(&mut self, input: &mut impl Read, n: u64) -> Result<io::Result<u64>> {
         let mut done = 0;
         while done < n {
-            match input.read(up_to(self.room()?, n - done)) {
+            match input.read(up_to(self.free()?, n - done)) {
                 Ok(0) => break,
                 Ok(got) => {
                     self.buffer.used += got;
@@ -161,24 +162,26 @@ impl<W: Destination> Sink<W> {
         Ok(Ok(done))
     }
 
-    /// As [`fill`](Sink::fill), from an open file.
+    /// Appends up to `n` bytes of an open file, as [`fill`](Sink::fill) does, or inside the kernel.
     ///
     /// # Errors
-    /// As [`put`](Sink::put).
+    /// Returns an error as [`put`](Sink::put) does.
     pub fn fill_from(&mut self, file: &mut File, n: u64) -> Result<io::Result<u64>> {
         let moved = self.moved(file.as_fd(), n)?;
         let filled = self.fill(file, n - moved)?;
         if moved > 0 {
-            // Only then no page of the file is in a pipe any more, and a look for changes is a look back.
+            // The pipe may hold references to pages of the file until the rest is written. Only
+            // then can the caller detect every change of what was written.
             self.flush()?;
         }
         Ok(filled.map(|filled| moved + filled))
     }
 
-    /// Moves up to `n` bytes of `input` to the output past the buffer, where that is worth it and can be; gives how many.
+    /// Moves up to `n` bytes of `input` to the output inside the kernel, if that is possible and
+    /// pays off. Returns how many.
     ///
     /// # Errors
-    /// When the output does not take what comes before them.
+    /// Returns an error if writing the bytes before them fails.
     pub(crate) fn moved(&mut self, input: BorrowedFd<'_>, n: u64) -> Result<u64> {
         let Some(mut passage) = self.passage.take() else { return Ok(0) };
         let moved = passage.transfer(input, n, &mut || self.flush())?;
@@ -187,36 +190,36 @@ impl<W: Destination> Sink<W> {
         Ok(moved)
     }
 
-    /// Waits until the output has everything.
+    /// Waits until everything is written to the output.
     ///
     /// # Errors
-    /// When it does not take it.
+    /// Returns an error if writing fails.
     pub fn flush(&mut self) -> Result<()> {
-        self.hand_over()?;
-        self.writer.wait(&mut Buffer::tell)
+        self.submit()?;
+        self.writer.wait(&mut Buffer::report)
     }
 
-    fn hand_over(&mut self) -> Result<()> {
+    fn submit(&mut self) -> Result<()> {
         if self.buffer.used == 0 {
             return Ok(());
         }
         self.written += self.buffer.used as u64;
-        self.writer.take(&mut self.buffer, processors);
-        self.buffer.tell()
+        self.writer.submit(&mut self.buffer);
+        self.buffer.report()
     }
 
-    /// Flushes and gives the output back.
+    /// Writes the rest and returns the output.
     ///
     /// # Errors
-    /// When the output does not take the rest.
+    /// Returns an error if writing fails.
     pub fn into_inner(mut self) -> Result<W> {
         self.flush()?;
         Ok(self.writer.finish().out)
     }
 }
 
-/// The first `n` bytes of `room`, or all of it.
-fn up_to(room: &mut [u8], n: u64) -> &mut [u8] {
-    let len = usize::try_from(n).unwrap_or(usize::MAX).min(room.len());
-    &mut room[..len]
+/// Returns the first `n` bytes of `free`, or all of it if it is shorter.
+fn up_to(free: &mut [u8], n: u64) -> &mut [u8] {
+    let len = usize::try_from(n).unwrap_or(usize::MAX).min(free.len());
+    &mut free[..len]
 }

@@ -1,7 +1,13 @@
-//! Looking at objects on two threads: while one goes on through the tree, another reads the metadata of what was found.
+//! Reads the metadata of inodes on a second thread while the walk finds the next ones.
 //!
-//! A plan of a tree is made of nothing but calls for metadata, two for each object, and whoever waits for its first byte
-//! waits for all of them.
+//! A plan of a tree consists of calls for metadata only, two for each inode, and a reader that
+//! waits for the first byte of the tar waits for all of them.
+//!
+//! An inode takes three forms on its way out of a tree:
+//!
+//! 1. [`Pending`]: the walk has found its name, and has read its status where it needed it;
+//! 2. [`Inspected`]: its status and metadata were read, or could not be read;
+//! 3. [`Found`](crate::Found): the filter accepts it, and it has an entry for the tar.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,187 +21,187 @@ use crate::fs::openat::open_file;
 use crate::fs::read_metadata::{read_file_metadata, read_metadata};
 use crate::fs::stat::Status;
 use crate::fs::xattrs;
-use crate::parallel::ordered::{Ahead, Task};
-use crate::parallel::stage::processors_and_descriptors;
+use crate::parallel::policy::STAT_AHEAD;
+use crate::parallel::{Ordered, Task};
 use crate::path::TarPath;
 
-/// Objects that are handed over at once.
-const OBJECTS: usize = 64;
-/// The most directories that these may be in, each a descriptor.
-const DIRECTORIES: usize = 4;
-/// Objects before a second thread is worth starting.
-const ALONE: usize = 256;
+/// The most inodes of one batch.
+const BATCH_INODES: usize = 64;
+/// The most directories that the inodes of one batch may be in: each is an open descriptor.
+const BATCH_DIRECTORIES: usize = 4;
 
-/// An object on the way through a tree.
-pub(crate) struct Object {
+/// An inode that the walk has found.
+pub(crate) struct Pending {
     pub path: TarPath,
-    pub at: At,
+    pub location: Location,
 }
 
-/// Where an object is, and what is known of it.
-pub(crate) enum At {
-    /// A directory that was gone into, by its own descriptor: what becomes of its name does not matter any more.
+/// How the inode is reached, and what is known of it.
+pub(crate) enum Location {
+    /// A directory that the walk has entered. Its own descriptor is used, so renaming the directory
+    /// meanwhile does no harm.
     Entered(Arc<OwnedFd>, Status),
-    /// In a directory, under the last component of its path.
-    In(Arc<OwnedFd>, Option<Look>),
+    /// The last component of its path, in this directory.
+    In(Arc<OwnedFd>, Option<Stat>),
 }
 
-/// The status of an object, and the open file where that was asked for.
-pub(crate) struct Look {
+/// The status of an inode, and the open file if the walk opens files.
+pub(crate) struct Stat {
     pub status: Status,
     pub file: Option<File>,
 }
 
-/// An object that was looked at.
-pub(crate) struct Seen {
+/// An inode whose metadata was read.
+pub(crate) struct Inspected {
     pub path: TarPath,
-    /// Its status was known before.
-    pub was_known: bool,
-    pub look: io::Result<Look>,
-    /// Its kind and metadata, as [`read_metadata`] gives them, if there is a status.
-    pub captured: io::Result<Option<(Kind, Meta)>>,
+    /// Whether the walk knew the status before, and has asked the filter.
+    pub is_filtered: bool,
+    pub stat: io::Result<Stat>,
+    /// Its kind and metadata as [`read_metadata`] returns them; `None` also if there is no status.
+    pub metadata: io::Result<Option<(Kind, Meta)>>,
 }
 
-impl Look {
-    /// At the object `name` in `dir`. Where `opens` says so and it can be had, its status is that of the open file.
-    pub fn at(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<Look> {
+impl Stat {
+    /// Reads the status of `name` in `dir`. If `opens` is set and `name` is a regular file that can
+    /// be opened, the status is that of the open file.
+    pub fn at(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<Stat> {
         if opens {
-            // Where it cannot be opened, or is something else by now, the way of all other objects tells more.
+            // If the file cannot be opened, or is of another type by now, the status by name says
+            // more.
             if let Ok(file) = open_file(dir, name) {
                 let status = Status::at(file.as_fd(), OsStr::new(""))?;
                 if status.is_file() {
-                    return Ok(Look { status, file: Some(file) });
+                    return Ok(Stat { status, file: Some(file) });
                 }
             }
         }
-        Ok(Look { status: Status::at(dir, name)?, file: None })
+        Ok(Stat { status: Status::at(dir, name)?, file: None })
     }
 }
 
-impl Object {
+impl Pending {
     /// Reads what is not known yet.
-    pub fn see(self) -> Seen {
+    pub fn inspect(self) -> Inspected {
         let path = self.path;
-        match self.at {
-            At::Entered(dir, status) => {
+        match self.location {
+            Location::Entered(dir, status) => {
                 let meta = xattrs::of_file(dir.as_fd()).map(|xattrs| status.meta(xattrs));
-                let captured = meta.map(|meta| Some((Kind::Dir, meta)));
-                Seen { path, was_known: true, look: Ok(Look { status, file: None }), captured }
+                let metadata = meta.map(|meta| Some((Kind::Dir, meta)));
+                Inspected { path, is_filtered: true, stat: Ok(Stat { status, file: None }), metadata }
             }
-            At::In(dir, look) => {
+            Location::In(dir, stat) => {
                 let name = path.split().map_or(OsStr::new(""), |(_, name)| name);
-                let was_known = look.is_some();
-                let look = look.map_or_else(|| Look::at(dir.as_fd(), name, false), Ok);
-                let captured = match &look {
-                    Ok(Look { status, file: Some(file) }) => read_file_metadata(file, status).map(Some),
-                    Ok(Look { status, file: None }) => read_metadata(dir.as_fd(), name, status),
+                let is_filtered = stat.is_some();
+                let stat = stat.map_or_else(|| Stat::at(dir.as_fd(), name, false), Ok);
+                let metadata = match &stat {
+                    Ok(Stat { status, file: Some(file) }) => read_file_metadata(file, status).map(Some),
+                    Ok(Stat { status, file: None }) => read_metadata(dir.as_fd(), name, status),
                     Err(_) => Ok(None),
                 };
-                Seen { path, was_known, look, captured }
+                Inspected { path, is_filtered, stat, metadata }
             }
         }
     }
 
     fn dir(&self) -> &Arc<OwnedFd> {
-        let (At::Entered(dir, _) | At::In(dir, _)) = &self.at;
+        let (Location::Entered(dir, _) | Location::In(dir, _)) = &self.location;
         dir
     }
 }
 
-/// Objects that are looked at while others are found. They come back in the order in which they were given.
-pub(crate) struct LookAhead {
+/// Inspects inodes in batches and returns them in the order of submission.
+pub(crate) struct StatAhead {
     filling: Batch,
-    ahead: Ahead<Batch>,
-    back: vec::IntoIter<Seen>,
-    /// Objects that are left for the first thread alone.
+    batches: Ordered<Batch>,
+    /// The rest of the last batch that came back.
+    inspected: vec::IntoIter<Inspected>,
+    /// How many inodes are left for the submitting thread alone.
     alone: usize,
 }
 
-impl Default for LookAhead {
-    fn default() -> LookAhead {
-        LookAhead {
+impl Default for StatAhead {
+    fn default() -> StatAhead {
+        StatAhead {
             filling: Batch::default(),
-            ahead: Ahead::default(),
-            back: Vec::new().into_iter(),
-            alone: ALONE,
+            batches: Ordered::new(),
+            inspected: Vec::new().into_iter(),
+            alone: STAT_AHEAD.alone,
         }
     }
 }
 
-impl LookAhead {
-    /// Gives an object to be looked at.
-    pub fn put(&mut self, object: Object) {
-        self.filling.put(object);
+impl StatAhead {
+    /// Hands over an inode.
+    pub fn submit(&mut self, pending: Pending) {
+        self.filling.push(pending);
         if self.filling.is_full() {
-            self.hand_over();
+            self.submit_batch();
         }
     }
 
-    /// The next object that was looked at, as long as there are so many on their way that no more need be found at once.
-    pub fn next(&mut self) -> Option<Seen> {
-        if self.back.len() == 0 && self.ahead.is_full() {
-            self.take_back();
+    /// Returns the next inspected inode if one is ready, or if as many batches are in flight as may
+    /// be. `None` asks the walk for more inodes.
+    pub fn next_if_full(&mut self) -> Option<Inspected> {
+        if self.inspected.len() == 0 && self.batches.is_full() {
+            self.receive_batch();
         }
-        self.back.next()
+        self.inspected.next()
     }
 
-    /// The next object that was looked at, when no more will be found.
-    pub fn rest(&mut self) -> Option<Seen> {
-        if !self.filling.objects.is_empty() {
-            self.hand_over();
+    /// Returns the next inspected inode after the walk has submitted its last one; `None` after
+    /// all.
+    pub fn finish(&mut self) -> Option<Inspected> {
+        if !self.filling.inodes.is_empty() {
+            self.submit_batch();
         }
-        if self.back.len() == 0 {
-            self.take_back();
+        if self.inspected.len() == 0 {
+            self.receive_batch();
         }
-        self.back.next()
+        self.inspected.next()
     }
 
-    fn hand_over(&mut self) {
-        self.alone = self.alone.saturating_sub(self.filling.objects.len());
+    fn submit_batch(&mut self) {
+        self.alone = self.alone.saturating_sub(self.filling.inodes.len());
         if self.alone == 0 {
-            // Asked once.
+            // The policy is asked once.
             self.alone = usize::MAX;
-            if processors_and_descriptors() {
-                self.ahead.start("look-ahead");
-            }
+            self.batches.start_helper(&STAT_AHEAD);
         }
-        self.ahead.put(std::mem::take(&mut self.filling));
+        self.batches.submit(std::mem::take(&mut self.filling));
     }
 
-    fn take_back(&mut self) {
-        if let Some(batch) = self.ahead.take() {
-            self.back = batch.seen.into_iter();
+    fn receive_batch(&mut self) {
+        if let Some(inspected) = self.batches.next() {
+            self.inspected = inspected.into_iter();
         }
     }
 }
 
-/// What is handed over at once.
+/// Inodes that are handed over together, because waking a thread costs as much as a few system
+/// calls.
 #[derive(Default)]
 struct Batch {
-    objects: Vec<Object>,
+    inodes: Vec<Pending>,
     directories: usize,
-    seen: Vec<Seen>,
 }
 
 impl Batch {
-    fn put(&mut self, object: Object) {
-        if self.objects.last().is_none_or(|last| !Arc::ptr_eq(last.dir(), object.dir())) {
+    fn push(&mut self, pending: Pending) {
+        if self.inodes.last().is_none_or(|last| !Arc::ptr_eq(last.dir(), pending.dir())) {
             self.directories += 1;
         }
-        self.objects.push(object);
+        self.inodes.push(pending);
     }
 
     fn is_full(&self) -> bool {
-        self.objects.len() == OBJECTS || self.directories == DIRECTORIES
+        self.inodes.len() == BATCH_INODES || self.directories == BATCH_DIRECTORIES
     }
 }
 
 impl Task for Batch {
-    fn is_done(&self) -> bool {
-        self.objects.is_empty()
-    }
+    type Output = Vec<Inspected>;
 
-    fn work(&mut self) {
-        self.seen.extend(std::mem::take(&mut self.objects).into_iter().map(Object::see));
+    fn run(self) -> Vec<Inspected> {
+        self.inodes.into_iter().map(Pending::inspect).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The objects of a tree, parents first, names in byte order.
+//! Walks over a tree: parents before their content, names in byte order.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
-use crate::create::page_cache::{Coming, FAR, NEAR, ReadAhead};
-use crate::create::stat_ahead::{At, Look, LookAhead, Object, Seen};
+use crate::create::page_cache::{FilePrefetch, REFILL_AT, Target, WINDOW};
+use crate::create::stat_ahead::{Inspected, Location, Pending, Stat, StatAhead};
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::fs::descent::Descent;
@@ -22,123 +22,130 @@ use crate::fs::stat::{Identity, Status};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 
-/// What to do with an object.
+/// What a walk does with an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// Take it, and of a directory all that is in it.
+    /// Returns it, and all that is in a directory.
     Take,
-    /// Take the directory but not what is in it, as for a mount point.
+    /// Returns the directory but not what is in it, as for a mount point.
     TakeEmpty,
-    /// Leave it out with all that is in it.
+    /// Leaves it out, with all that is in it.
     Skip,
 }
 
-/// Decides what is visited; asked for every object below the root before anything but its status is read (but see
-/// [`looking_ahead`](Walk::looking_ahead)).
+/// Decides what is visited. It is called for every inode below the root when only the status of the
+/// inode was read (but see [`stat_ahead`](Walk::stat_ahead)).
 pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 
-/// An object that was found.
+/// An inode that a walk returns.
 #[derive(Debug)]
 pub struct Found {
-    /// Its entry, with ids as on this host. The second name of an inode is a [`Kind::HardLink`] to the first.
+    /// Its entry, with IDs of the host. The second name of an inode is a [`Kind::HardLink`] to the
+    /// first.
     pub entry: Entry,
     /// Its status.
     pub status: Status,
-    /// The open file, which status and metadata are of, if the walk opens files and this is one that can be opened.
+    /// The open file that status and metadata were read from, if the walk opens files and this is a
+    /// regular file that can be opened.
     pub file: Option<File>,
 }
 
 /// A walk over a tree.
 ///
-/// Memory: the names of the directories on the way down, and about 100 bytes for each inode with more than one name.
+/// It holds the names of the directories on the way down in memory, and about 100 bytes for each
+/// inode with more than one name.
 pub struct Walk<'a> {
     descent: Option<Descent>,
     filter: Box<Filter<'a>>,
+    /// The first name of each inode that has several.
     links: HashMap<Identity, TarPath>,
-    manner: Manner,
+    mode: Mode,
     root_done: bool,
 }
 
-enum Manner {
-    /// Each object is looked at when it is asked for.
+enum Mode {
+    /// Each inode is inspected when it is asked for.
     Plain,
-    /// Files are opened as they are found, and the next ones are read ahead.
-    OpensFiles(ReadAhead),
-    LooksAhead(LookAhead),
+    /// Files are opened as they are found, and the next ones are prefetched.
+    OpenFiles(FilePrefetch),
+    /// Inodes are inspected before they are asked for.
+    StatAhead(StatAhead),
 }
 
 impl<'a> Walk<'a> {
-    /// Walks over what is in `root`, the root itself first, as `filter` decides.
+    /// Starts a walk over `root`, which comes first itself, as `filter` decides.
     ///
     /// # Errors
-    /// When the root cannot be listed.
+    /// Returns an error if the root cannot be listed.
     pub fn new(root: &Root, filter: impl FnMut(&TarPath, &Status) -> Visit + 'a) -> Result<Walk<'a>> {
         let descent = Descent::new(root.fd()).map_err(|e| Error::io(TarPath::root(), e))?;
         Ok(Walk {
             descent: Some(descent),
             filter: Box::new(filter),
             links: HashMap::new(),
-            manner: Manner::Plain,
+            mode: Mode::Plain,
             root_done: false,
         })
     }
 
-    /// Opens regular files as it finds them, for a caller that reads them at once: one look-up by name less for each.
-    /// A file that the filter leaves out is opened and closed.
+    /// Opens regular files as the walk finds them, for a caller that reads them immediately: this
+    /// saves one lookup by name for each. A file that the filter leaves out is opened and closed.
     pub fn opening_files(mut self) -> Walk<'a> {
-        self.manner = Manner::OpensFiles(ReadAhead::default());
+        self.mode = Mode::OpenFiles(FilePrefetch::default());
         self
     }
 
-    /// Looks at objects before they are asked for, on a second thread where there is a processor for one: for a caller that
-    /// wants to have them all soon. The filter is asked of directories first, and of a file that it leaves out the metadata
-    /// are read.
-    pub fn looking_ahead(mut self) -> Walk<'a> {
-        self.manner = Manner::LooksAhead(LookAhead::default());
+    /// Reads metadata before it is asked for, on a second thread if there is a processor for it:
+    /// for a caller that needs all inodes soon. The filter is called for a directory earlier than
+    /// for files that come before it, and the metadata of files that the filter leaves out is read
+    /// in vain.
+    pub fn stat_ahead(mut self) -> Walk<'a> {
+        self.mode = Mode::StatAhead(StatAhead::default());
         self
     }
 
-    /// The next object.
+    /// Returns the next inode; `None` after the last.
     ///
     /// # Errors
-    /// When an object cannot be read. One that vanished meanwhile is only noticed, since a tree in use loses files.
+    /// Returns an error if an inode cannot be read. One that has vanished meanwhile is only
+    /// noticed, since a tree in use loses files.
     pub fn next(&mut self, notices: &mut dyn Notices) -> Result<Option<Found>> {
         loop {
-            let ready = match &mut self.manner {
-                Manner::LooksAhead(looks) => looks.next(),
+            let ready = match &mut self.mode {
+                Mode::StatAhead(stats) => stats.next_if_full(),
                 _ => None,
             };
-            let seen = match ready {
-                Some(seen) => Some(seen),
-                None => match (self.advance(notices)?, &mut self.manner) {
-                    (Some(object), Manner::LooksAhead(looks)) => {
-                        looks.put(object);
+            let inspected = match ready {
+                Some(inspected) => Some(inspected),
+                None => match (self.advance(notices)?, &mut self.mode) {
+                    (Some(pending), Mode::StatAhead(stats)) => {
+                        stats.submit(pending);
                         continue;
                     }
-                    (None, Manner::LooksAhead(looks)) => looks.rest(),
-                    (object, _) => object.map(Object::see),
+                    (None, Mode::StatAhead(stats)) => stats.finish(),
+                    (pending, _) => pending.map(Pending::inspect),
                 },
             };
-            let Some(seen) = seen else { return Ok(None) };
-            if let Some(found) = self.found(seen, notices)? {
+            let Some(inspected) = inspected else { return Ok(None) };
+            if let Some(found) = self.found(inspected, notices)? {
                 return Ok(Some(found));
             }
         }
     }
 
-    /// Goes on to the next object; where it is a directory, what is in it comes next.
-    fn advance(&mut self, notices: &mut dyn Notices) -> Result<Option<Object>> {
+    /// Finds the next inode. If it is a directory that the filter takes, enters it.
+    fn advance(&mut self, notices: &mut dyn Notices) -> Result<Option<Pending>> {
         while let Some(descent) = self.descent.as_mut() {
             if !self.root_done {
                 self.root_done = true;
                 let path = TarPath::root();
                 return match entered(descent, |dir| Status::at(dir, OsStr::new(""))) {
-                    Ok(at) => Ok(Some(Object { path, at })),
+                    Ok(location) => Ok(Some(Pending { path, location })),
                     Err(e) => Err(Error::io(path, e)),
                 };
             }
-            if let Manner::OpensFiles(ahead) = &mut self.manner {
-                read_ahead(ahead, descent);
+            if let Mode::OpenFiles(files) = &mut self.mode {
+                prefetch(files, descent);
             }
             let Some(name) = descent.next_name() else {
                 descent.leave();
@@ -148,8 +155,8 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let path = descent.path().map(|p| p.child(name.name.to_bytes())).unwrap_or_default();
-            match step(descent, &name, &path, &self.manner, &mut self.filter, notices) {
-                Ok(Some(at)) => return Ok(Some(Object { path, at })),
+            match step(descent, &name, &path, &self.mode, &mut self.filter, notices) {
+                Ok(Some(location)) => return Ok(Some(Pending { path, location })),
                 Ok(None) => {}
                 Err(e) if is_gone(&e) => changed(notices, path, "vanished"),
                 Err(e) => return Err(Error::io(path, e)),
@@ -158,19 +165,20 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// What was found; `None` where the object is left out, cannot stand in a tar, or is gone.
-    fn found(&mut self, seen: Seen, notices: &mut dyn Notices) -> Result<Option<Found>> {
-        let Seen { path, was_known, look, captured } = seen;
+    /// Makes the entry of an inode; `None` if the filter leaves it out, a tar cannot represent it,
+    /// or it has vanished.
+    fn found(&mut self, inspected: Inspected, notices: &mut dyn Notices) -> Result<Option<Found>> {
+        let Inspected { path, is_filtered, stat, metadata } = inspected;
         let gone = |path, notices: &mut dyn Notices| {
             changed(notices, path, "vanished");
             Ok(None)
         };
-        let Look { status, file } = match look {
+        let Stat { status, file } = match stat {
             Err(e) if is_gone(&e) => return gone(path, notices),
-            look => look.map_err(|e| Error::io(&path, e))?,
+            stat => stat.map_err(|e| Error::io(&path, e))?,
         };
-        if !was_known {
-            // What was to be found here was none: a directory was made in its place since.
+        if !is_filtered {
+            // readdir(3) reported a non-directory; it has since been replaced by a directory.
             if status.is_dir() {
                 return gone(path, notices);
             }
@@ -178,8 +186,8 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
         }
-        let (mut kind, meta) = match captured {
-            Ok(Some(captured)) => captured,
+        let (mut kind, meta) = match metadata {
+            Ok(Some(metadata)) => metadata,
             Ok(None) => {
                 notices.notice(Notice::Skipped { path, why: "socket" });
                 return Ok(None);
@@ -199,46 +207,46 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Looks at `name` in the current directory as far as that cannot wait, and goes into it if it is a directory; `None` where
-/// the filter leaves it out.
+/// Reads of `name` in the current directory what cannot wait, and enters it if it is a directory;
+/// `None` if the filter leaves it out.
 fn step(
     descent: &mut Descent,
     Name { name, hint }: &Name,
     path: &TarPath,
-    manner: &Manner,
+    mode: &Mode,
     filter: &mut Filter<'_>,
     notices: &mut dyn Notices,
-) -> io::Result<Option<At>> {
+) -> io::Result<Option<Location>> {
     let name = OsStr::from_bytes(name.to_bytes());
     let dir = Arc::clone(descent.dir()?);
-    let opens = match manner {
-        Manner::LooksAhead(_) if !matches!(*hint, FileType::Directory | FileType::Unknown) => {
-            return Ok(Some(At::In(dir, None)));
+    let opens = match mode {
+        Mode::StatAhead(_) if !matches!(*hint, FileType::Directory | FileType::Unknown) => {
+            return Ok(Some(Location::In(dir, None)));
         }
-        Manner::OpensFiles(_) => *hint == FileType::RegularFile,
+        Mode::OpenFiles(_) => *hint == FileType::RegularFile,
         _ => false,
     };
-    let look = Look::at(dir.as_fd(), name, opens)?;
-    match visit(filter, path, &look.status, notices) {
+    let stat = Stat::at(dir.as_fd(), name, opens)?;
+    match visit(filter, path, &stat.status, notices) {
         Visit::Skip => Ok(None),
-        Visit::Take if look.status.is_dir() => {
+        Visit::Take if stat.status.is_dir() => {
             descent.enter(name)?;
-            entered(descent, |_| Ok(look.status)).map(Some)
+            entered(descent, |_| Ok(stat.status)).map(Some)
         }
-        _ => Ok(Some(At::In(dir, Some(look)))),
+        _ => Ok(Some(Location::In(dir, Some(stat)))),
     }
 }
 
-/// The current directory, with its status.
+/// Returns the current directory, with its status.
 fn entered(
     descent: &mut Descent,
     status: impl FnOnce(BorrowedFd<'_>) -> io::Result<Status>,
-) -> io::Result<At> {
+) -> io::Result<Location> {
     let dir = descent.dir()?;
-    Ok(At::Entered(Arc::clone(dir), status(dir.as_fd())?))
+    Ok(Location::Entered(Arc::clone(dir), status(dir.as_fd())?))
 }
 
-/// Asks `filter`, and tells what it leaves out.
+/// Calls `filter`, and reports what it leaves out.
 fn visit(filter: &mut Filter<'_>, path: &TarPath, status: &Status, notices: &mut dyn Notices) -> Visit {
     let visit = filter(path, status);
     let why = match visit {
@@ -250,13 +258,13 @@ fn visit(filter: &mut Filter<'_>, path: &TarPath, status: &Status, notices: &mut
     visit
 }
 
-/// Asks for what comes next in the current directory.
-fn read_ahead(ahead: &mut ReadAhead, descent: &mut Descent) {
-    let Some((root, dir, names)) = descent.ahead(NEAR, FAR) else { return };
-    if ahead.is_worth_it() {
-        let read = |name: &&Name| matches!(name.hint, FileType::RegularFile | FileType::Directory);
-        let coming = |name: &Name| Coming { path: dir.child(name.name.to_bytes()), kind: name.hint };
-        ahead.ask(root, names.iter().rev().filter(read).map(coming).collect());
+/// Queues the next entries of the current directory for prefetching.
+fn prefetch(files: &mut FilePrefetch, descent: &mut Descent) {
+    let Some((root, dir, names)) = descent.upcoming(REFILL_AT, WINDOW) else { return };
+    if files.has_read_disk() {
+        let is_read = |name: &&Name| matches!(name.hint, FileType::RegularFile | FileType::Directory);
+        let target = |name: &Name| Target { path: dir.child(name.name.to_bytes()), kind: name.hint };
+        files.submit(root, names.iter().rev().filter(is_read).map(target).collect());
     }
 }
 

@@ -17,7 +17,7 @@ use nix::unistd::{geteuid, linkat, symlinkat};
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::extract::dir_metadata::DirMetadata;
-use crate::extract::file_writer::WriteBehind;
+use crate::extract::file_writer::FileWriter;
 use crate::extract::set_metadata::{Metadata, first_mode};
 use crate::format::reader::{Content, Direct, Item, Reader};
 use crate::fs::errno;
@@ -93,7 +93,7 @@ pub struct Extractor {
     zeros: Zeros,
     /// Of directories, links and nodes.
     metadata: Metadata,
-    files: WriteBehind,
+    files: FileWriter,
     /// Directories whose metadata is set at the end, in archive order.
     dirs: DirMetadata,
     /// The parent that was asked last, and whether it hands down a default ACL.
@@ -108,7 +108,7 @@ impl Extractor {
             root.stay_on_its_mount();
         }
         let metadata = Metadata::new(ids, no_same_owner);
-        let files = WriteBehind::new(metadata.another());
+        let files = FileWriter::new(metadata.another());
         Extractor { root, devices, zeros, metadata, files, dirs: DirMetadata::default(), inherits: None }
     }
 

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::extract::set_metadata::Metadata;
 use crate::fs::zero_pages::runs_of_data;
 use crate::notice::{Notice, Notices};
-use crate::parallel::stage::{Work, Worker, processors_and_descriptors};
+use crate::parallel::policy::FILE_WRITER;
+use crate::parallel::stage::{Process, Stage};
 use crate::path::TarPath;
 
 /// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
@@ -24,21 +25,19 @@ const ROOM: usize = 512 << 10;
 const FILES: usize = 32;
 /// Steps handed over at once: an archive may cut its data into bytes.
 const STEPS: usize = 4096;
-/// Batches after which a second thread is worth being started. The first ones hold a file each.
-const ALONE: usize = 16;
 
 /// Takes files that were just made, one after another, and sees to it that they are written.
-pub(crate) struct WriteBehind {
+pub(crate) struct FileWriter {
     /// What is handed over next.
     batch: Batch,
-    writer: Worker<Writer>,
+    writer: Stage<Writer>,
 }
 
-impl WriteBehind {
+impl FileWriter {
     /// Metadata is set by `metadata`.
-    pub fn new(metadata: Metadata) -> WriteBehind {
+    pub fn new(metadata: Metadata) -> FileWriter {
         let writer = Writer { metadata, open: None, failed: false };
-        WriteBehind { batch: Batch::default(), writer: Worker::new("writer", writer, ALONE) }
+        FileWriter { batch: Batch::default(), writer: Stage::new(&FILE_WRITER, writer) }
     }
 
     /// Begins with `file`, which is new and empty.
@@ -53,7 +52,7 @@ impl WriteBehind {
     pub fn room(&mut self, left: u64, notices: &mut dyn Notices) -> Result<&mut [u8]> {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(ROOM);
         if ROOM - self.batch.filled < wanted || self.batch.steps.len() >= STEPS {
-            self.hand_over(notices)?;
+            self.submit(notices)?;
         }
         let filled = self.batch.filled;
         Ok(&mut self.batch.data[filled..filled + wanted])
@@ -77,7 +76,7 @@ impl WriteBehind {
     /// Ends the file. `length` is given where it may not end with data; `inherited` as for [`Metadata::of_file`].
     ///
     /// # Errors
-    /// As [`room`](WriteBehind::room).
+    /// As [`room`](FileWriter::room).
     pub fn close(
         &mut self,
         meta: Meta,
@@ -90,35 +89,31 @@ impl WriteBehind {
             meta.xattrs.iter().map(|x| size_of::<Xattr>() + x.name.len() + x.value.len()).sum::<usize>();
         self.batch.steps.push(Step::Close { meta, length, inherited });
         self.batch.files += 1;
-        let most = if self.writer.is_behind() { FILES } else { 1 };
-        if self.batch.files >= most || self.batch.attributes >= ROOM {
-            self.hand_over(notices)
-        } else {
-            Ok(())
-        }
+        let most = if self.writer.has_thread() { FILES } else { 1 };
+        if self.batch.files >= most || self.batch.attributes >= ROOM { self.submit(notices) } else { Ok(()) }
     }
 
     /// Waits until all are written; gives the account of their metadata.
     ///
     /// # Errors
-    /// As [`room`](WriteBehind::room).
+    /// As [`room`](FileWriter::room).
     pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
-        self.hand_over(notices)?;
-        self.writer.wait(&mut |batch| batch.tell(notices))?;
+        self.submit(notices)?;
+        self.writer.wait(&mut |batch| batch.report(notices))?;
         Ok(self.writer.finish().metadata)
     }
 
-    fn hand_over(&mut self, notices: &mut dyn Notices) -> Result<()> {
-        self.writer.take(&mut self.batch, processors_and_descriptors);
-        self.batch.tell(notices)
+    fn submit(&mut self, notices: &mut dyn Notices) -> Result<()> {
+        self.writer.submit(&mut self.batch);
+        self.batch.report(notices)
     }
 }
 
 /// After an error elsewhere too, the files that were handed over whole are whole.
-impl Drop for WriteBehind {
+impl Drop for FileWriter {
     fn drop(&mut self) {
         // Of two errors the caller has the first.
-        let _ = self.hand_over(&mut |_| ());
+        let _ = self.submit(&mut |_| ());
     }
 }
 
@@ -156,7 +151,7 @@ impl Default for Batch {
 
 impl Batch {
     /// Tells what came back with it.
-    fn tell(&mut self, notices: &mut dyn Notices) -> Result<()> {
+    fn report(&mut self, notices: &mut dyn Notices) -> Result<()> {
         for notice in self.notices.drain(..) {
             notices.notice(notice);
         }
@@ -195,10 +190,10 @@ impl Writer {
     }
 }
 
-impl Work for Writer {
+impl Process for Writer {
     type Batch = Batch;
 
-    fn work(&mut self, batch: &mut Batch) {
+    fn process(&mut self, batch: &mut Batch) {
         let Batch { data, steps, notices, .. } = batch;
         for step in steps.drain(..) {
             if self.failed {
@@ -218,7 +213,7 @@ mod tests {
     use super::*;
     use crate::idmap::IdMaps;
 
-    fn file(files: &mut WriteBehind, meta: Meta, pieces: usize) {
+    fn file(files: &mut FileWriter, meta: Meta, pieces: usize) {
         let mut none = |notice| panic!("{notice}");
         files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
         for at in 0..pieces {
@@ -230,11 +225,11 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_whatever_the_files_are_made_of() {
-        let mut files = WriteBehind::new(Metadata::new(IdMaps::default(), true));
+        let mut files = FileWriter::new(Metadata::new(IdMaps::default(), true));
         for _ in 0..100 {
             file(&mut files, Meta::default(), 3);
         }
-        assert_eq!(files.writer.is_behind(), processors_and_descriptors());
+        assert_eq!(files.writer.has_thread(), (FILE_WRITER.allows)());
         let value = vec![0; 30_000];
         let xattrs =
             (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();

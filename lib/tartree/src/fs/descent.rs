@@ -28,14 +28,14 @@ struct Frame {
     fd: Option<Arc<OwnedFd>>,
     /// What is left to visit, in reverse order.
     names: Vec<Name>,
-    /// Of these, how many [`ahead`](Descent::ahead) has not given.
-    ahead: usize,
+    /// How many of these [`upcoming`](Descent::upcoming) has not returned yet.
+    not_announced: usize,
 }
 
 impl Frame {
     fn new(path: TarPath, fd: Option<Arc<OwnedFd>>, names: Vec<Name>) -> Frame {
-        let ahead = names.len();
-        Frame { path, fd, names, ahead }
+        let not_announced = names.len();
+        Frame { path, fd, names, not_announced }
     }
 }
 
@@ -63,16 +63,20 @@ impl Descent {
         self.frames.last_mut().and_then(|frame| frame.names.pop())
     }
 
-    /// The base, the current directory, and names in it that come next and were not given before, in reverse order: at most
-    /// `far`, once no more than `near` are left of those that were.
-    pub fn ahead(&mut self, near: usize, far: usize) -> Option<(BorrowedFd<'_>, &TarPath, &[Name])> {
+    /// Returns the base, the current directory, and its next names that were not returned before, in reverse order: at most
+    /// `window` of them, and only if no more than `refill_at` names that were returned are still to be visited.
+    pub fn upcoming(
+        &mut self,
+        refill_at: usize,
+        window: usize,
+    ) -> Option<(BorrowedFd<'_>, &TarPath, &[Name])> {
         let frame = self.frames.last_mut()?;
-        let end = frame.ahead.min(frame.names.len());
-        if end == 0 || frame.names.len() - end > near {
+        let end = frame.not_announced.min(frame.names.len());
+        if end == 0 || frame.names.len() - end > refill_at {
             return None;
         }
-        frame.ahead = end.saturating_sub(far);
-        Some((self.base.as_fd(), &frame.path, &frame.names[frame.ahead..end]))
+        frame.not_announced = end.saturating_sub(window);
+        Some((self.base.as_fd(), &frame.path, &frame.names[frame.not_announced..end]))
     }
 
     /// The current directory.

@@ -8,7 +8,7 @@ use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 
 use crate::format::encode::{ALIGNMENT, WORTH_ALIGNING};
-use crate::parallel::stage::processors;
+use crate::parallel::policy::has_second_processor;
 
 /// Fewer bytes are read and written: gathered with others they cost fewer calls.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
@@ -95,7 +95,7 @@ impl Passage {
                     self.shares = shared != Err(Errno::OPNOTSUPP);
                     moved = shared.unwrap_or(0);
                 }
-                if n - moved >= WORTH_WAITING || !processors() {
+                if n - moved >= WORTH_WAITING || !has_second_processor() {
                     ready()?;
                     moved += through_pipe(input, output, n - moved, &mut tell);
                 }

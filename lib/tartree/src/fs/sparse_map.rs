@@ -9,16 +9,16 @@ use rustix::fs::{SeekFrom, seek};
 
 use crate::entry::SparseMap;
 use crate::fs::zero_pages::{PAGE, SHORT, is_zeros};
-use crate::parallel::ordered::{Ahead, Task};
-use crate::parallel::stage::processors;
+use crate::parallel::policy::ZERO_SCAN;
+use crate::parallel::{Ordered, Task};
 
 /// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
 /// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
 const SEGMENTS: usize = 26_000;
-/// Bytes that are looked through at a time.
+/// How many bytes are read and scanned at a time.
 const CHUNK: usize = 64 << 10;
-/// Bytes that are looked through as one task.
-const STRETCH: u64 = 4 << 20;
+/// How many bytes one task scans.
+const TASK: u64 = 4 << 20;
 
 /// The map of a file of `size` bytes; `None` when it has no hole.
 pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
@@ -59,73 +59,54 @@ pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     let holes = map(file, size)?;
     let whole = [(0, size)];
     let mut segments = Segments::with_holes_of((SHORT + PAGE) as u64);
-    let mut ahead = Ahead::<Stretch>::default();
-    if size > 2 * STRETCH && processors() {
-        ahead.start("zeros");
+    let mut scans = Ordered::new();
+    if size > ZERO_SCAN.alone as u64 {
+        scans.start_helper(&ZERO_SCAN);
     }
     let file = Arc::new(file.try_clone()?);
-    let mut add = |stretch: Stretch| {
-        stretch.result?;
-        stretch.data.into_iter().for_each(|(at, len)| segments.add(at, len));
+    let mut add = |scanned: io::Result<Vec<(u64, u64)>>| {
+        scanned?.into_iter().for_each(|(at, len)| segments.add(at, len));
         Ok::<(), io::Error>(())
     };
     for &(start, len) in holes.as_ref().map_or(&whole[..], |map| &map.0) {
         let (mut at, end) = (start, start + len);
         while at < end {
-            if ahead.is_full() {
-                ahead.take().map_or(Ok(()), &mut add)?;
+            if scans.is_full() {
+                scans.next().map_or(Ok(()), &mut add)?;
             }
-            let until = end.min(at.saturating_add(STRETCH));
-            ahead.put(Stretch { of: Some(Arc::clone(&file)), at, end: until, ..Stretch::default() });
+            let until = end.min(at.saturating_add(TASK));
+            scans.submit(Scan { file: Arc::clone(&file), at, end: until, data: Vec::new() });
             at = until;
         }
     }
-    while let Some(stretch) = ahead.take() {
-        add(stretch)?;
+    while let Some(scanned) = scans.next() {
+        add(scanned)?;
     }
     Ok(segments.map(size))
 }
 
-/// A part of a file that is looked through for pages that are not zero.
-struct Stretch {
-    /// `None` when that is done.
-    of: Option<Arc<File>>,
+/// Scans a part of a file for pages that are not zero.
+struct Scan {
+    file: Arc<File>,
     at: u64,
     end: u64,
-    /// Where data is, and how many bytes of it.
+    /// The segments of data so far: offset and length.
     data: Vec<(u64, u64)>,
-    result: io::Result<()>,
 }
 
-impl Default for Stretch {
-    fn default() -> Stretch {
-        Stretch { of: None, at: 0, end: 0, data: Vec::new(), result: Ok(()) }
-    }
-}
+impl Task for Scan {
+    type Output = io::Result<Vec<(u64, u64)>>;
 
-impl Task for Stretch {
-    fn is_done(&self) -> bool {
-        self.of.is_none()
-    }
-
-    fn work(&mut self) {
-        if let Some(file) = self.of.take() {
-            self.result = self.look_through(&file);
-        }
-    }
-}
-
-impl Stretch {
-    fn look_through(&mut self, file: &File) -> io::Result<()> {
+    fn run(mut self) -> io::Result<Vec<(u64, u64)>> {
         let mut buffer = [0; CHUNK];
         while self.at < self.end {
             let want = usize::try_from(self.end - self.at).unwrap_or(CHUNK).min(CHUNK);
-            let got = match file.read_at(&mut buffer[..want], self.at) {
+            let got = match self.file.read_at(&mut buffer[..want], self.at) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 got => got?,
             };
             if got == 0 {
-                // It has shrunk: what is missing is told when it is written.
+                // The file has shrunk. Missing bytes count as data: writing the file reports them.
                 self.add(self.end - self.at);
             }
             for page in buffer[..got].chunks(PAGE) {
@@ -136,10 +117,12 @@ impl Stretch {
                 }
             }
         }
-        Ok(())
+        Ok(self.data)
     }
+}
 
-    /// The next `len` bytes are data.
+impl Scan {
+    /// Records that the next `len` bytes are data.
     fn add(&mut self, len: u64) {
         match self.data.last_mut() {
             Some((at, before)) if *at + *before == self.at => *before += len,
@@ -266,8 +249,8 @@ mod tests {
 
     /// Runs of zeros that begin, end and lie across where one task ends and the next begins, which a second thread may do.
     #[test]
-    fn a_large_file_is_looked_through_in_parts_that_do_not_show() {
-        let pages = 5 * STRETCH as usize / PAGE + 3;
+    fn a_large_file_is_scanned_in_parts_that_do_not_show() {
+        let pages = 5 * TASK as usize / PAGE + 3;
         let is_data = |page: usize| page % 1024 / 4 % 255 != 0 && page % 7 != 3 && page / 11 % 13 != 5;
         let bytes: Vec<u8> = (0..pages).flat_map(|page| [u8::from(is_data(page)); PAGE]).collect();
         let mut expected = Segments::with_holes_of((SHORT + PAGE) as u64);
@@ -282,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_lost_while_it_is_looked_through_counts_as_data() {
+    fn what_a_file_loses_during_the_scan_counts_as_data() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 << 20).unwrap();
         file.write_all_at(b"data", 0).unwrap();

@@ -1,166 +1,253 @@
-//! Tasks that two threads do in any order and whose results are taken in the order in which they were given.
+//! Independent tasks on several threads, with results in the order of submission.
 //!
-//! Whichever thread comes to a task first does it under its lock, and the other one finds it done: neither waits for a task that
-//! nobody works on, and it does not matter which of the two is faster.
+//! Whichever thread reaches a task first runs it under the task's lock, and every other thread
+//! finds it done. So no thread waits for a task that nobody runs, and the order does not depend on
+//! which thread is faster.
 
 use std::collections::VecDeque;
-use std::io;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread;
 
-/// Tasks that may be on their way, once there is a second thread.
-const AHEAD: usize = 8;
+use crate::parallel::policy::Policy;
 
-/// Something to do.
-pub(crate) trait Task: Default + Send + 'static {
-    /// Whether there is nothing to do, or nothing any more.
-    fn is_done(&self) -> bool;
+/// How many tasks are in flight with one helper thread.
+const HELPER_TASKS: usize = 8;
 
-    /// Does it, if it is not done.
-    fn work(&mut self);
+/// One piece of work that needs no other.
+pub trait Task: Send + 'static {
+    /// The result.
+    type Output: Send + 'static;
+
+    /// Does the work.
+    fn run(self) -> Self::Output;
 }
 
-/// The tasks on their way.
-pub(crate) struct Ahead<T: Task> {
-    tasks: VecDeque<Arc<Mutex<T>>>,
-    /// The thread ends when this is gone. Nobody waits for that: all that was given is taken by then, or nobody wants it.
-    second: Option<SyncSender<Arc<Mutex<T>>>>,
+/// The threads of an [`Ordered`].
+#[derive(Clone, Copy, Debug)]
+pub struct Workers {
+    /// The name of each thread, as `ps -L` prints it.
+    pub name: &'static str,
+    /// How many threads are started.
+    pub threads: usize,
+    /// How many tasks are in flight for each thread. More keep the threads busy while a result is
+    /// awaited, and hold more memory.
+    pub tasks_per_thread: usize,
+    /// Whether the submitting thread runs tasks while it waits for the next result. If not, it runs
+    /// a task only if no thread has begun it when its result is asked for, so about `threads`
+    /// processors are busy.
+    pub submitter_helps: bool,
 }
 
-impl<T: Task> Default for Ahead<T> {
-    fn default() -> Ahead<T> {
-        Ahead { tasks: VecDeque::new(), second: None }
+/// Runs tasks and returns their results in the order of submission. Without threads, each task runs
+/// when its result is asked for.
+///
+/// ```
+/// use tartree::parallel::{Ordered, Task, Workers};
+///
+/// struct Square(u64);
+///
+/// impl Task for Square {
+///     type Output = u64;
+///     fn run(self) -> u64 {
+///         self.0 * self.0
+///     }
+/// }
+///
+/// let mut squares = Ordered::new();
+/// squares.start(&Workers { name: "squares", threads: 2, tasks_per_thread: 4, submitter_helps: true });
+/// let mut results = Vec::new();
+/// for n in 0..100 {
+///     if squares.is_full() {
+///         results.extend(squares.next());
+///     }
+///     squares.submit(Square(n));
+/// }
+/// while let Some(square) = squares.next() {
+///     results.push(square);
+/// }
+/// assert!(results.into_iter().eq((0..100).map(|n| n * n)));
+/// ```
+pub struct Ordered<T: Task> {
+    in_flight: VecDeque<Arc<Mutex<State<T>>>>,
+    /// How many tasks may be in flight.
+    capacity: usize,
+    /// The threads end after this is dropped. Nobody joins them: by then either all results were
+    /// taken, or nobody needs them.
+    queue: Option<SyncSender<Arc<Mutex<State<T>>>>>,
+    submitter_helps: bool,
+}
+
+enum State<T: Task> {
+    Submitted(T),
+    /// The task is running, has panicked, or its result was taken.
+    Empty,
+    Done(T::Output),
+}
+
+impl<T: Task> State<T> {
+    /// Runs the task unless a thread has run it already.
+    fn run(&mut self) {
+        *self = match std::mem::replace(self, State::Empty) {
+            State::Submitted(task) => State::Done(task.run()),
+            state => state,
+        };
     }
 }
 
-impl<T: Task> Ahead<T> {
-    /// Starts a second thread by this name, if one can be had.
-    pub fn start(&mut self, name: &str) {
-        self.second = start(name).ok();
+impl<T: Task> Default for Ordered<T> {
+    fn default() -> Ordered<T> {
+        Ordered::new()
+    }
+}
+
+impl<T: Task> Ordered<T> {
+    /// Makes one without threads.
+    pub fn new() -> Ordered<T> {
+        Ordered { in_flight: VecDeque::new(), capacity: 1, queue: None, submitter_helps: true }
     }
 
-    /// Whether so many tasks are on their way that the next result should be taken before another is given.
-    pub fn is_full(&self) -> bool {
-        self.tasks.len() >= if self.second.is_some() { AHEAD } else { 1 }
-    }
-
-    /// Gives a task.
-    pub fn put(&mut self, task: T) {
-        let task = Arc::new(Mutex::new(task));
-        if let Some(second) = &self.second {
-            // If it is so far behind, it need not be told.
-            let _ = second.try_send(Arc::clone(&task));
+    /// Starts `workers`, or as many of them as the system allows. To be called once.
+    pub fn start(&mut self, workers: &Workers) {
+        let (queue, tasks) = sync_channel::<Arc<Mutex<State<T>>>>(workers.threads * workers.tasks_per_thread);
+        let tasks = Arc::new(Mutex::new(tasks));
+        let started = (0..workers.threads).take_while(|_| {
+            let tasks = Arc::clone(&tasks);
+            let work = move || {
+                while let Some(task) = receive(&tasks) {
+                    lock(&task).run();
+                }
+            };
+            thread::Builder::new().name(workers.name.into()).spawn(work).is_ok()
+        });
+        let started = started.count();
+        if started > 0 {
+            self.capacity = started * workers.tasks_per_thread;
+            self.queue = Some(queue);
+            self.submitter_helps = workers.submitter_helps;
         }
-        self.tasks.push_back(task);
     }
 
-    /// The first task that was not taken yet, done; `None` when all are.
-    pub fn take(&mut self) -> Option<T> {
-        let first = self.tasks.pop_front()?;
-        if let Err(TryLockError::WouldBlock) = first.try_lock() {
-            // Rather than wait, one does what the other would come to last.
-            let mut last = self.tasks.iter().rev().filter_map(|task| task.try_lock().ok());
-            if let Some(mut task) = last.find(|task| !task.is_done()) {
-                task.work();
+    /// Starts one thread that works next to the submitting one, if `policy` allows it.
+    pub(crate) fn start_helper(&mut self, policy: &Policy) {
+        if (policy.allows)() {
+            let tasks_per_thread = HELPER_TASKS;
+            self.start(&Workers { name: policy.name, threads: 1, tasks_per_thread, submitter_helps: true });
+        }
+    }
+
+    /// Returns whether as many tasks are in flight as may be: then take the next result before you
+    /// submit another task.
+    pub fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.capacity
+    }
+
+    /// Hands over a task.
+    pub fn submit(&mut self, task: T) {
+        let task = Arc::new(Mutex::new(State::Submitted(task)));
+        if let Some(queue) = &self.queue {
+            // The queue is full only if the threads are so far behind that the submitting thread
+            // reaches the task first.
+            let _ = queue.try_send(Arc::clone(&task));
+        }
+        self.in_flight.push_back(task);
+    }
+
+    /// Waits for the result of the first task whose result was not taken yet, and returns it;
+    /// `None` if none is in flight.
+    ///
+    /// # Panics
+    /// Panics if a task has panicked.
+    #[expect(clippy::should_implement_trait, reason = "more tasks may be submitted after `None`")]
+    pub fn next(&mut self) -> Option<T::Output> {
+        let first = self.in_flight.pop_front()?;
+        if self.submitter_helps {
+            if let Err(TryLockError::WouldBlock) = first.try_lock() {
+                // Instead of waiting, runs the task that the other threads would reach last.
+                let mut from_end = self.in_flight.iter().rev().filter_map(|task| task.try_lock().ok());
+                if let Some(mut task) = from_end.find(|task| matches!(**task, State::Submitted(_))) {
+                    task.run();
+                }
             }
         }
         let mut first = lock(&first);
-        first.work();
-        Some(std::mem::take(&mut *first))
+        first.run();
+        match std::mem::replace(&mut *first, State::Empty) {
+            State::Done(output) => Some(output),
+            State::Submitted(_) | State::Empty => unreachable!("`run` leaves the result"),
+        }
     }
 }
 
-fn start<T: Task>(name: &str) -> io::Result<SyncSender<Arc<Mutex<T>>>> {
-    let (to, tasks) = sync_channel::<Arc<Mutex<T>>>(AHEAD);
-    thread::Builder::new().name(name.into()).spawn(move || {
-        for task in tasks {
-            lock(&task).work();
-        }
-    })?;
-    Ok(to)
+/// Waits for the next task of the queue; `None` after the submitting thread has dropped its end.
+fn receive<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
+    queue.lock().ok()?.recv().ok()
 }
 
-/// A task whose work panicked is lost, which must not go unnoticed.
+/// Locks a task. The result of a task that panicked is lost, which must not go unnoticed.
 fn lock<T>(task: &Mutex<T>) -> MutexGuard<'_, T> {
-    task.lock().expect("work on a task does not panic")
+    task.lock().expect("a task does not panic")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Squares a number; a multiple of 7 takes its time.
-    #[derive(Default)]
-    enum Square {
-        #[default]
-        Nothing,
-        Of(u64),
-        Is(u64),
-    }
+    /// Squares a number; a multiple of 7 takes longer.
+    struct Square(u64);
 
     impl Task for Square {
-        fn is_done(&self) -> bool {
-            !matches!(self, Square::Of(_))
-        }
+        type Output = u64;
 
-        fn work(&mut self) {
-            if let Square::Of(n) = *self {
-                if n % 7 == 0 {
-                    thread::sleep(std::time::Duration::from_micros(300));
-                }
-                *self = Square::Is(n * n);
+        fn run(self) -> u64 {
+            if self.0 % 7 == 0 {
+                thread::sleep(std::time::Duration::from_micros(300));
             }
+            self.0 * self.0
         }
     }
 
     #[test]
-    fn results_come_in_the_order_of_the_tasks_whoever_does_them() {
-        for threads in [1, 2] {
-            let mut ahead = Ahead::default();
-            if threads == 2 {
-                ahead.start("squares");
-            }
-            let mut results = Vec::new();
-            let mut take = |ahead: &mut Ahead<Square>| match ahead.take() {
-                Some(Square::Is(n)) => results.push(n),
-                Some(_) => panic!("a task that is not done"),
-                None => assert_eq!(results.len(), 500),
-            };
-            for n in 0..500 {
-                if ahead.is_full() {
-                    take(&mut ahead);
+    fn results_come_in_the_order_of_submission() {
+        for threads in 0..4 {
+            for submitter_helps in [true, false] {
+                let mut ordered = Ordered::new();
+                ordered.start(&Workers { name: "squares", threads, tasks_per_thread: 4, submitter_helps });
+                assert_eq!(ordered.capacity, if threads == 0 { 1 } else { 4 * threads });
+                let mut results = Vec::new();
+                for n in 0..500 {
+                    if ordered.is_full() {
+                        results.extend(ordered.next());
+                    }
+                    ordered.submit(Square(n));
                 }
-                ahead.put(Square::Of(n));
+                while let Some(square) = ordered.next() {
+                    results.push(square);
+                }
+                assert_eq!(results, (0..500).map(|n| n * n).collect::<Vec<u64>>());
+                ordered.submit(Square(3));
+                assert_eq!((ordered.next(), ordered.next()), (Some(9), None));
             }
-            while !ahead.tasks.is_empty() {
-                take(&mut ahead);
-            }
-            take(&mut ahead);
-            assert_eq!(results, (0..500).map(|n| n * n).collect::<Vec<u64>>());
         }
     }
 
     #[test]
     #[should_panic(expected = "does not panic")]
-    fn a_panic_of_the_thread_is_a_panic() {
-        #[derive(Default)]
-        struct Panics(bool);
+    fn a_panic_of_a_thread_is_a_panic_of_the_submitter() {
+        struct Panics;
         impl Task for Panics {
-            fn is_done(&self) -> bool {
-                self.0
-            }
-            fn work(&mut self) {
-                assert!(self.0, "the task");
+            type Output = ();
+            fn run(self) {
+                panic!("the task");
             }
         }
-        let mut ahead = Ahead::default();
-        ahead.start("panics");
-        ahead.put(Panics(false));
-        let first = Arc::clone(&ahead.tasks[0]);
+        let mut ordered = Ordered::new();
+        ordered.start(&Workers { name: "panics", threads: 1, tasks_per_thread: 8, submitter_helps: true });
+        ordered.submit(Panics);
+        let first = Arc::clone(&ordered.in_flight[0]);
         while !first.is_poisoned() {
             thread::yield_now();
         }
-        ahead.take();
+        ordered.next();
     }
 }

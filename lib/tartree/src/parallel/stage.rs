@@ -1,185 +1,183 @@
-//! A second thread that works on batches while the first one fills the next.
+//! A step of a pipeline: one thread processes batches while the submitting thread fills the next
+//! one.
 
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use nix::sys::resource::{Resource, getrlimit};
+use crate::parallel::policy::Policy;
 
-/// Batches there are: one that is filled, one that is worked on, and one between them.
-pub(crate) const BATCHES: usize = 3;
-/// Descriptors a process must be allowed for a thread that takes many.
-const DESCRIPTORS: u64 = 256;
+/// How many batches there are: one that is being filled, one that is being processed, and one that
+/// waits between them.
+const BATCHES: usize = 3;
 
-/// What the thread does.
-pub(crate) trait Work: Send + 'static {
-    /// What is handed over at once, and on the way back what is to be told of it.
+/// What a [`Stage`] does with each batch.
+pub(crate) trait Process: Send + 'static {
+    /// The unit of submission. On its way back it carries what there is to report.
     type Batch: Default + Send + 'static;
 
-    /// Works on `batch` and makes it ready to be filled again.
-    fn work(&mut self, batch: &mut Self::Batch);
+    /// Processes `batch` and empties it, so that it can be filled again.
+    fn process(&mut self, batch: &mut Self::Batch);
 }
 
-/// Does the work: on the thread that asks, until there was enough of it for another to be worth starting.
-pub(crate) struct Worker<T: Work> {
-    name: &'static str,
-    own: Option<T>,
-    second: Option<Second<T>>,
-    /// Batches that are left for the first thread.
+/// Processes batches in the order of submission: on the submitting thread at first, and on a thread
+/// of its own after the policy's `alone` batches, if the policy allows one.
+pub(crate) struct Stage<P: Process> {
+    policy: &'static Policy,
+    /// `None` once the worker thread has it.
+    processor: Option<P>,
+    worker: Option<Worker<P>>,
+    /// How many batches are left for the submitting thread.
     alone: usize,
 }
 
-/// Whether there is a processor for a second thread.
-pub(crate) fn processors() -> bool {
-    static MORE_THAN_ONE: OnceLock<bool> = OnceLock::new();
-    *MORE_THAN_ONE
-        .get_or_init(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1))
-}
-
-/// As [`processors`], for a thread that holds up to a hundred descriptors more, where a process may have so many.
-pub(crate) fn processors_and_descriptors() -> bool {
-    processors() && getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= DESCRIPTORS)
-}
-
-impl<T: Work> Worker<T> {
-    /// One that does `work` alone for the first `alone` batches; `name` is its thread's.
-    pub fn new(name: &'static str, work: T, alone: usize) -> Worker<T> {
-        Worker { name, own: Some(work), second: None, alone }
+impl<P: Process> Stage<P> {
+    /// Makes one that has no thread yet.
+    pub fn new(policy: &'static Policy, processor: P) -> Stage<P> {
+        Stage { policy, processor: Some(processor), worker: None, alone: policy.alone }
     }
 
-    /// Whether there is a second thread.
-    pub fn is_behind(&self) -> bool {
-        self.second.is_some()
+    /// Returns whether a worker thread processes the batches.
+    pub fn has_thread(&self) -> bool {
+        self.worker.is_some()
     }
 
-    /// Takes what is in `batch`, and gives an empty one for it, with what is to be told of an earlier one. When it is time for a
-    /// second thread, there is one if `is_worth_it` and one can be had.
-    pub fn take(&mut self, batch: &mut T::Batch, is_worth_it: fn() -> bool) {
-        if let Some(second) = &mut self.second {
-            return second.take(batch);
+    /// Hands over what is in `batch` and replaces it by an empty batch, which carries what there is
+    /// to report of an earlier one.
+    pub fn submit(&mut self, batch: &mut P::Batch) {
+        if let Some(worker) = &mut self.worker {
+            return worker.submit(batch);
         }
-        if let Some(own) = &mut self.own {
-            own.work(batch);
+        if let Some(processor) = &mut self.processor {
+            processor.process(batch);
         }
         self.alone = self.alone.saturating_sub(1);
-        if self.alone > 0 {
-            return;
-        }
-        // Asked once: it may cost a call, and each batch may hold a single file.
-        self.alone = usize::MAX;
-        if is_worth_it() {
-            match self.own.take().map(|own| Second::start(self.name, own)) {
-                Some(Ok(second)) => self.second = Some(second),
-                Some(Err(own)) => self.own = Some(own),
-                None => {}
+        if self.alone == 0 {
+            // The policy is asked once: its answer may cost a system call, and each batch may hold
+            // a single file.
+            self.alone = usize::MAX;
+            if (self.policy.allows)() {
+                self.start();
             }
         }
     }
 
-    /// Waits until all that was taken is done; `tell` gets each batch that comes back.
-    ///
-    /// # Errors
-    /// The first that `tell` gives.
-    pub fn wait<E>(&mut self, tell: &mut dyn FnMut(&mut T::Batch) -> Result<(), E>) -> Result<(), E> {
-        self.second.as_mut().map_or(Ok(()), |second| second.wait(tell))
+    fn start(&mut self) {
+        match self.processor.take().map(|processor| Worker::start(self.policy.name, processor)) {
+            Some(Ok(worker)) => self.worker = Some(worker),
+            Some(Err(processor)) => self.processor = Some(processor),
+            None => {}
+        }
     }
 
-    /// What did the work, when all is done; nobody does any after that.
-    pub fn finish(&mut self) -> T {
-        match (self.own.take(), self.second.take()) {
-            (Some(own), _) => own,
-            (None, Some(second)) => second.finish(),
-            (None, None) => unreachable!("the work is with one of the two"),
+    /// Waits until all batches are processed, and calls `report` with each one that comes back.
+    ///
+    /// # Errors
+    /// Returns the first error of `report`.
+    pub fn wait<E>(&mut self, report: &mut dyn FnMut(&mut P::Batch) -> Result<(), E>) -> Result<(), E> {
+        self.worker.as_mut().map_or(Ok(()), |worker| worker.wait(report))
+    }
+
+    /// Waits until all batches are processed, ends the thread and returns the processor. Nothing
+    /// may be submitted afterwards.
+    pub fn finish(&mut self) -> P {
+        match (self.processor.take(), self.worker.take()) {
+            (Some(processor), _) => processor,
+            (None, Some(worker)) => worker.finish(),
+            (None, None) => unreachable!("either the stage or its thread has the processor"),
         }
     }
 }
 
 /// The thread, and the batches on their way to it and back.
-struct Second<T: Work> {
-    /// `None` once there is nothing more to do.
-    to: Option<SyncSender<T::Batch>>,
-    back: Receiver<T::Batch>,
-    /// Batches that were handed over and are not back yet.
+struct Worker<P: Process> {
+    /// `None` after the last batch.
+    to_thread: Option<SyncSender<P::Batch>>,
+    from_thread: Receiver<P::Batch>,
+    /// How many batches were submitted and have not come back.
     away: usize,
-    /// Batches that are back, and empty.
-    idle: Vec<T::Batch>,
-    /// `None` once it has ended.
-    thread: Option<JoinHandle<Option<T>>>,
+    /// Batches that have come back empty.
+    recycled: Vec<P::Batch>,
+    /// `None` after the thread was joined.
+    thread: Option<JoinHandle<Option<P>>>,
 }
 
-impl<T: Work> Second<T> {
-    /// Where no thread can be had, `work` comes back.
-    fn start(name: &str, work: T) -> Result<Second<T>, T> {
-        let (to, batches) = sync_channel::<T::Batch>(BATCHES);
-        let (done, back) = sync_channel(BATCHES);
-        // What a thread is started with is lost if it cannot be.
-        let (give, given) = sync_channel::<T>(1);
-        let started = thread::Builder::new().name(name.into()).spawn(move || {
-            let mut work = given.recv().ok()?;
+impl<P: Process> Worker<P> {
+    /// Starts the thread. Returns `processor` as the error if the system allows no thread.
+    fn start(name: &str, processor: P) -> Result<Worker<P>, P> {
+        let (to_thread, batches) = sync_channel::<P::Batch>(BATCHES);
+        let (done, from_thread) = sync_channel(BATCHES);
+        // The processor is sent after the start: a closure that cannot be spawned is dropped with
+        // all that it owns.
+        let (give, given) = sync_channel::<P>(1);
+        let spawned = thread::Builder::new().name(name.into()).spawn(move || {
+            let mut processor = given.recv().ok()?;
             for mut batch in batches {
-                work.work(&mut batch);
-                // The receiver is there until this thread has ended.
+                processor.process(&mut batch);
+                // Never fails: the receiver outlives the thread.
                 let _ = done.send(batch);
             }
-            Some(work)
+            Some(processor)
         });
-        let Ok(thread) = started else { return Err(work) };
-        give.send(work).map_err(|back| back.0)?;
-        Ok(Second { to: Some(to), back, away: 0, idle: Vec::new(), thread: Some(thread) })
+        let Ok(thread) = spawned else { return Err(processor) };
+        give.send(processor).map_err(|unsent| unsent.0)?;
+        let (to_thread, thread) = (Some(to_thread), Some(thread));
+        Ok(Worker { to_thread, from_thread, away: 0, recycled: Vec::new(), thread })
     }
 
-    fn take(&mut self, batch: &mut T::Batch) {
-        let next = match self.idle.pop() {
-            Some(idle) => idle,
-            None if self.away + 1 < BATCHES => T::Batch::default(),
-            None => self.returned(),
+    fn submit(&mut self, batch: &mut P::Batch) {
+        let empty = match self.recycled.pop() {
+            Some(recycled) => recycled,
+            None if self.away + 1 < BATCHES => P::Batch::default(),
+            None => self.receive(),
         };
-        let full = std::mem::replace(batch, next);
-        if self.to.as_ref().is_none_or(|to| to.send(full).is_err()) {
-            self.panicked();
+        let full = std::mem::replace(batch, empty);
+        if self.to_thread.as_ref().is_none_or(|to_thread| to_thread.send(full).is_err()) {
+            self.propagate_panic();
         }
         self.away += 1;
     }
 
-    fn wait<E>(&mut self, tell: &mut dyn FnMut(&mut T::Batch) -> Result<(), E>) -> Result<(), E> {
+    fn wait<E>(&mut self, report: &mut dyn FnMut(&mut P::Batch) -> Result<(), E>) -> Result<(), E> {
         while self.away > 0 {
-            let mut batch = self.returned();
-            tell(&mut batch)?;
-            self.idle.push(batch);
+            let mut batch = self.receive();
+            report(&mut batch)?;
+            self.recycled.push(batch);
         }
         Ok(())
     }
 
-    fn finish(mut self) -> T {
-        self.to = None;
+    fn finish(mut self) -> P {
+        self.to_thread = None;
         match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(Some(work))) => work,
+            Some(Ok(Some(processor))) => processor,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => unreachable!("the thread has its work from the beginning to the end"),
+            _ => unreachable!("the thread returns the processor that it was started with"),
         }
     }
 
-    fn returned(&mut self) -> T::Batch {
-        let Ok(batch) = self.back.recv() else { self.panicked() };
+    fn receive(&mut self) -> P::Batch {
+        let Ok(batch) = self.from_thread.recv() else { self.propagate_panic() };
         self.away -= 1;
         batch
     }
 
-    /// Both ends of the channels are held until the thread ends, so that one of them is gone tells that it panicked.
-    fn panicked(&mut self) -> ! {
+    /// Panics as the thread did. It keeps its ends of both channels open until it ends, so a closed
+    /// channel means a panic.
+    fn propagate_panic(&mut self) -> ! {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => unreachable!("the thread ends when nothing more can come"),
+            _ => unreachable!("the thread ends only after the last batch"),
         }
     }
 }
 
-/// After an error too, nothing is done any more once this is gone.
-impl<T: Work> Drop for Second<T> {
+/// Joins the thread, so that it writes nothing more after this is dropped, not even on the way out
+/// of an error.
+impl<P: Process> Drop for Worker<P> {
     fn drop(&mut self) {
-        self.to = None;
+        self.to_thread = None;
         if let Some(thread) = self.thread.take() {
-            // An error is on its way to the caller already.
+            // If the thread panicked, an error or a panic is on its way to the caller already.
             let _ = thread.join();
         }
     }
@@ -189,54 +187,58 @@ impl<T: Work> Drop for Second<T> {
 mod tests {
     use super::*;
 
-    /// Adds up what it is given, and gives back how much it has by then.
+    /// Adds up the batches, and replaces each by the sum so far.
     struct Sum(u64);
 
-    impl Work for Sum {
+    impl Process for Sum {
         type Batch = u64;
 
-        fn work(&mut self, batch: &mut u64) {
+        fn process(&mut self, batch: &mut u64) {
             assert!(*batch < 1000, "more than it can take");
             self.0 += *batch;
             *batch = self.0;
         }
     }
 
+    static WITH_THREAD: Policy = Policy { name: "sum", alone: 10, allows: || true };
+    static WITHOUT_THREAD: Policy = Policy { name: "sum", alone: 10, allows: || false };
+    static AT_ONCE: Policy = Policy { name: "sum", alone: 0, allows: || true };
+
     #[test]
-    fn all_is_worked_on_in_order_and_comes_back() {
-        for is_worth_it in [|| true, || false] {
-            let mut worker = Worker::new("sum", Sum(0), 10);
+    fn batches_are_processed_in_order_and_come_back() {
+        for (policy, has_thread) in [(&WITH_THREAD, true), (&WITHOUT_THREAD, false)] {
+            let mut stage = Stage::new(policy, Sum(0));
             let mut back = Vec::new();
             for n in 1..=100 {
                 let mut batch = n;
-                worker.take(&mut batch, is_worth_it);
+                stage.submit(&mut batch);
                 back.extend(Some(batch).filter(|&batch| batch > 0));
-                assert_eq!(worker.is_behind(), is_worth_it() && n >= 10);
+                assert_eq!(stage.has_thread(), has_thread && n >= 10);
                 if n == 50 {
-                    let told: Result<(), ()> = worker.wait(&mut |batch| {
+                    let reported: Result<(), ()> = stage.wait(&mut |batch| {
                         back.push(std::mem::take(batch));
                         Ok(())
                     });
-                    assert!(told.is_ok() && back.len() == 50);
+                    assert!(reported.is_ok() && back.len() == 50);
                 }
             }
-            let told = worker.wait(&mut |batch| {
+            let reported = stage.wait(&mut |batch| {
                 back.push(*batch);
                 if *batch == 5050 { Err("the last") } else { Ok(()) }
             });
-            assert_eq!(told.is_err(), is_worth_it());
+            assert_eq!(reported.is_err(), has_thread);
             let sums: Vec<u64> = (1..=100).map(|n| n * (n + 1) / 2).collect();
             assert_eq!(back, sums);
-            assert_eq!(worker.finish().0, 5050);
+            assert_eq!(stage.finish().0, 5050);
         }
     }
 
     #[test]
     #[should_panic(expected = "more than it can take")]
-    fn a_panic_of_the_thread_is_a_panic() {
-        let mut worker = Worker::new("sum", Sum(0), 0);
-        worker.take(&mut 1, || true);
-        worker.take(&mut 1000, || true);
-        let _ = worker.wait(&mut |_| Ok::<(), ()>(()));
+    fn a_panic_of_the_thread_is_a_panic_of_the_submitter() {
+        let mut stage = Stage::new(&AT_ONCE, Sum(0));
+        stage.submit(&mut 1);
+        stage.submit(&mut 1000);
+        let _ = stage.wait(&mut |_| Ok::<(), ()>(()));
     }
 }

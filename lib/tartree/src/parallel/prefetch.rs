@@ -1,0 +1,101 @@
+//! Hints for a worker thread that warms a cache. They have no results, and losing one costs only
+//! time.
+
+use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use crate::parallel::policy::Policy;
+
+/// How many submissions may wait. If more do, the thread is behind, and what it would fetch then
+/// comes too late.
+const CAPACITY: usize = 4;
+
+/// Runs hints on one worker thread, in the order of submission.
+pub(crate) struct Prefetch<T> {
+    policy: &'static Policy,
+    worker: Worker<T>,
+}
+
+enum Worker<T> {
+    NotStarted,
+    /// The thread ends after this is dropped. Nobody joins it: it may be in the middle of a slow
+    /// read.
+    Started(SyncSender<Vec<T>>),
+    /// The thread cannot be started.
+    Unavailable,
+}
+
+impl<T: Send + 'static> Prefetch<T> {
+    /// Makes one whose thread is not started yet.
+    pub fn new(policy: &'static Policy) -> Prefetch<T> {
+        Prefetch { policy, worker: Worker::NotStarted }
+    }
+
+    /// Hands over `hints`, or drops them if the thread is behind. The first call starts the thread,
+    /// which calls the closure that `worker` returns with each hint.
+    pub fn submit<F>(&mut self, hints: Vec<T>, worker: impl FnOnce() -> io::Result<F>)
+    where
+        F: FnMut(T) + Send + 'static,
+    {
+        if let Worker::NotStarted = self.worker {
+            let allowed = (self.policy.allows)();
+            let started = allowed.then(|| worker().and_then(|fetch| start(self.policy.name, fetch)));
+            self.worker = match started {
+                Some(Ok(queue)) => Worker::Started(queue),
+                _ => Worker::Unavailable,
+            };
+        }
+        if let Worker::Started(queue) = &self.worker {
+            let _ = queue.try_send(hints);
+        }
+    }
+}
+
+fn start<T: Send + 'static>(
+    name: &str,
+    fetch: impl FnMut(T) + Send + 'static,
+) -> io::Result<SyncSender<Vec<T>>> {
+    let (queue, hints) = sync_channel::<Vec<T>>(CAPACITY);
+    thread::Builder::new().name(name.into()).spawn(move || hints.into_iter().flatten().for_each(fetch))?;
+    Ok(queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::policy::PREFETCH;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn hints_are_dropped_while_the_thread_is_behind() {
+        let mut prefetch = Prefetch::new(&PREFETCH);
+        let (begin, may_begin) = channel::<()>();
+        let (fetched, all) = channel();
+        let mut worker = Some(move |n: usize| {
+            may_begin.recv().unwrap();
+            fetched.send(n).unwrap();
+        });
+        for n in 0..100 {
+            prefetch.submit(vec![n], || Ok(worker.take().unwrap()));
+        }
+        // One that the thread has taken, if it has begun, and those that wait.
+        (0..100).for_each(|_| begin.send(()).unwrap_or_default());
+        drop(prefetch);
+        let all: Vec<usize> = all.iter().collect();
+        assert!(all.len() <= CAPACITY + 1 && all.starts_with(&[0, 1, 2, 3]), "{all:?}");
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_made_is_asked_for_once() {
+        let mut prefetch = Prefetch::new(&PREFETCH);
+        let mut asked = 0;
+        for _ in 0..3 {
+            prefetch.submit(vec![1], || {
+                asked += 1;
+                Err::<fn(i32), _>(io::Error::other("none"))
+            });
+        }
+        assert_eq!(asked, 1);
+    }
+}
