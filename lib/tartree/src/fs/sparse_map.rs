@@ -50,8 +50,9 @@ pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
     }
 }
 
-/// As [`map`], with two pages of zeros and more counted as a hole; the whole file is read for that. One page between data costs
-/// less as zeros than as a segment more, for whoever writes the file and whoever reads it.
+/// Returns the map of a file of `size` bytes, or `None` if it has no hole. Reads the complete file and
+/// counts two or more zero pages as a hole. A single zero page between data is cheaper to store as
+/// zeros than as another segment, both for the writer and for the reader.
 ///
 /// # Errors
 /// When the file cannot be read.
