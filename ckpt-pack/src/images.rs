@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
-use checkpoint::image::check::problems;
+use checkpoint::criu::check::problems;
 use cli::{Hint, Session};
 use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 

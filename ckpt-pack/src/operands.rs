@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io::Read;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::compress::Bound;
 use checkpoint::tar_input::TarInput;
+use cli::args::{Ineffective, reject_ineffective};
+use cli::same_file::{is_input, resolve_file};
 use cli::{Hint, Session, usage};
 use tartree::{ENOUGH, FileKind};
 
@@ -19,10 +19,12 @@ use crate::bundle::{self, Bundle};
 
 /// Rejects flags that contradict each other.
 pub fn check_flags(args: &Args) -> anyhow::Result<()> {
-    if args.input.raw_members && args.input.streams.is_empty() {
-        return Err(usage("--raw-members has no effect without a member stream"));
-    }
-    Ok(())
+    reject_ineffective([Ineffective {
+        flag: "--raw-members",
+        given: args.input.raw_members,
+        ineffective: args.input.streams.is_empty(),
+        reason: "without a member stream",
+    }])
 }
 
 /// Returns the flag that leaves out a member.
@@ -92,7 +94,7 @@ pub fn check_output(
     let directories = [image_path.to_owned()]
         .into_iter()
         .chain(["checkpoint", "pre-checkpoint", "artifacts"].map(|name| bundle.path(name)));
-    if let Some(target) = real_path(output) {
+    if let Some(target) = resolve_file(output) {
         for directory in directories {
             if fs::canonicalize(&directory).is_ok_and(|real| target.starts_with(real)) {
                 return refused(format!("in the directory {}", cli::name(&directory)));
@@ -101,31 +103,15 @@ pub fn check_output(
     }
     // Only a regular file is replaced: a pipe or /dev/null may be named twice.
     let Some(existing) = fs::metadata(output).ok().filter(Metadata::is_file) else { return Ok(()) };
-    let is_output = |meta: &Metadata| (meta.dev(), meta.ino()) == (existing.dev(), existing.ino());
     let operands = args.input.streams.iter().chain(files.iter().map(|(_, path)| path));
     let named = ["config.json", "config.dump", "spec.dump", "dump.log"];
     let in_bundle = named.iter().chain(from_bundle).map(|name| bundle.path(name));
     for input in operands.chain(&args.container.state).cloned().chain(in_bundle) {
-        let meta = match input == Path::new("-") {
-            true => {
-                std::io::stdin().as_fd().try_clone_to_owned().and_then(|fd| fs::File::from(fd).metadata())
-            }
-            false => fs::metadata(&input),
-        };
-        if meta.is_ok_and(|meta| is_output(&meta)) {
+        if is_input(&input, &existing) {
             return refused(cli::name(&input));
         }
     }
     Ok(())
-}
-
-/// The path without symbolic links, also of a file that does not exist yet.
-fn real_path(path: &Path) -> Option<PathBuf> {
-    if let Ok(real) = fs::canonicalize(path) {
-        return Some(real);
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
 }
 
 /// Names what lies in the bundle as ckpt-unpack leaves it and is in no archive unless it is given: it may be older than the

@@ -202,7 +202,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
                 |_| {},
             )?;
         }
-        images.write(&mut self.writer, &mut self.tally, |holes| self.session.fewer(holes))?;
+        images.write(&mut self.writer, &mut self.tally, |holes| self.session.reduce_total(holes))?;
         for (member, path) in late {
             self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
         }

@@ -14,7 +14,7 @@ use tartree::{Passage, Timestamp};
 
 use crate::args::{Also, Format, Image};
 use crate::bundle::Bundle;
-use crate::documents::{Documents, rfc3339};
+use crate::documents::Documents;
 
 const BUFFER: usize = 256 << 10;
 
@@ -180,6 +180,6 @@ pub fn describe(
         annotations: all,
         tag: image.tag.clone(),
         architecture: checkpoint::architecture().into(),
-        created: rfc3339(time.sec),
+        created: Timestamp { nsec: 0, ..time }.to_string(),
     }
 }

@@ -258,7 +258,7 @@ fn streams_that_cannot_be_trusted_are_refused() {
         (&good[..good.len() - 2048], ""),
         (b"noise", ""),
         (b"", "it is empty"),
-        (&double, "rootfs-diff.tar: stands twice"),
+        (&double, "rootfs-diff.tar: occurs twice"),
         (&unknown, "surprise: not a member"),
     ] {
         let run = place.run_with(&["--bundle", "web", "-o", "web.ckpt", "-"], bytes);

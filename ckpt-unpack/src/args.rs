@@ -6,7 +6,7 @@ use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use clap::Parser;
 use cli::args::{Bounds, Common, Durable, Ids, Progress, Size, name_value};
-use tartree::{Devices, ExtractOptions, IdMap, IdMaps};
+use tartree::{Devices, ExtractOptions};
 
 /// A checkpoint archive to a bundle, a root file system and volumes
 #[derive(Parser, Debug)]
@@ -148,7 +148,7 @@ pub struct Limits {
 impl Limits {
     /// For each tar of the archive, and the archive itself.
     pub fn of_tars(&self) -> tartree::Limits {
-        tartree::Limits::of(self.bounds.max_entries, self.bounds.content_bytes())
+        self.bounds.limits()
     }
 
     /// For what is compressed, once for each reading.
@@ -160,8 +160,7 @@ impl Limits {
 impl Ownership {
     /// How volumes are extracted; a root file system in the same way but for its devices.
     pub fn options(&self, limits: &Limits, cross_mounts: bool) -> anyhow::Result<ExtractOptions> {
-        let [uid, gid] = self.ids.ranges()?.map(IdMap::new);
-        let (ids, devices) = (IdMaps { uid, gid }, Devices::in_volume(limits.no_devices));
+        let (ids, devices) = (self.ids.maps()?, Devices::in_volume(limits.no_devices));
         let no_same_owner = self.no_same_owner;
         Ok(ExtractOptions { ids, no_same_owner, devices, cross_mounts, ..ExtractOptions::default() })
     }

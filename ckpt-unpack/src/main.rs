@@ -54,5 +54,5 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
     if Exceeded::in_error(error.as_ref()) == Some(Limit::Memory) {
         return Hint::on(error, "if you trust it: --max-memory SIZE");
     }
-    Bounds::explain(source::explain(error), Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
+    Bounds::explain(source::explain(error))
 }

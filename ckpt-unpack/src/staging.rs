@@ -52,8 +52,8 @@ impl Staging {
                 let _ = (0..1000).find(|_| fs::remove_dir_all(&dir).is_ok() || !dir.exists());
             }
         };
-        let dir =
-            cli::signal::make_tidied(|| make(&place, &prefix), remove).with_context(|| cli::name(&place))?;
+        let dir = cli::signal::make_with_cleanup(|| make(&place, &prefix), remove)
+            .with_context(|| cli::name(&place))?;
         Ok(Staging { dir, bundle: bundle.to_owned(), existing, done: false })
     }
 

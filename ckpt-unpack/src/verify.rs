@@ -6,7 +6,6 @@ use std::io::BufReader;
 use anyhow::Context;
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
-use checkpoint::json;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, deleted};
 use cli::{Exit, Session};
@@ -23,7 +22,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
         problems += 1;
-        cli::tell(session, &crate::explain(e).context(name.clone()));
+        cli::report(session, &crate::explain(e).context(name.clone()));
         Ok(())
     };
     let mut images = ImageCheck::default();
@@ -146,7 +145,7 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
             SpecDump::read(bytes)?;
         }
         Member::NetworkStatus => {
-            json::document(bytes).with_context(|| member.to_string())?;
+            strict_json::document(bytes).with_context(|| member.to_string())?;
         }
         Member::DeletedFiles => {
             deleted::read(bytes)?;

@@ -233,11 +233,11 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
     let link = |target: &str| Kind::Symlink { target: target.into() };
     let hard = Kind::HardLink { target: path("spec.dump") };
     for (member, message) in [
-        (file("config.json", b"{}"), "config.json: a file that engines keep in the bundle"),
-        (other("attach", Kind::Fifo), "attach: a file that engines keep in the bundle"),
-        (file("restore.log", b""), "restore.log: a file that engines keep in the bundle"),
-        (file("rootfs/etc/shadow", b""), "rootfs/etc/shadow: a file that engines keep in the bundle"),
-        (other("secrets", Kind::Dir), "secrets: a file that engines keep in the bundle"),
+        (file("config.json", b"{}"), "config.json: engines keep a file of this name"),
+        (other("attach", Kind::Fifo), "attach: engines keep a file of this name"),
+        (file("restore.log", b""), "restore.log: engines keep a file of this name"),
+        (file("rootfs/etc/shadow", b""), "rootfs/etc/shadow: engines keep a file of this name"),
+        (other("secrets", Kind::Dir), "secrets: engines keep a file of this name"),
         (other("surprise", link("/etc")), "surprise: not a regular file"),
         (other("surprise", Kind::Fifo), "surprise: not a regular file"),
         (file("volumes/a/b.tar", b""), "volumes/a/b.tar: not the tar of a volume"),
@@ -246,8 +246,8 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
             file("checkpoint/pages-1.img/x", b""),
             "checkpoint/pages-1.img/x: below checkpoint/pages-1.img, which is a file",
         ),
-        (file("config.dump", b"{}"), "config.dump: stands twice"),
-        (other("checkpoint", Kind::Dir), "checkpoint: stands twice"),
+        (file("config.dump", b"{}"), "config.dump: occurs twice"),
+        (other("checkpoint", Kind::Dir), "checkpoint: occurs twice"),
         (other("ctr.log", link("/etc/passwd")), "ctr.log: not a regular file"),
         (other("checkpoint/parent", link("/etc")), "checkpoint/parent: not a regular file"),
         (other("checkpoint/x.img", link("../pre-checkpoint")), "checkpoint/x.img: not a regular file"),
@@ -309,7 +309,7 @@ fn a_file_and_members_below_it_are_refused_whichever_comes_first() {
         for run in [place.run(&["--bundle", "web"], &bytes), place.run_piped(&["--bundle", "web"], &bytes)] {
             assert_eq!(run.status, 1, "{order:?}");
             assert!(
-                run.stderr.contains("which is a file") || run.stderr.contains("members lie below it"),
+                run.stderr.contains("which is a file") || run.stderr.contains("members are below it"),
                 "{}",
                 run.stderr
             );
@@ -839,7 +839,7 @@ fn verify_reads_on_behind_members_that_must_not_be_there() {
     for (line, start) in lines.iter().zip([
         "config.json: a file that engines keep",
         "ctr.log: not a regular file",
-        "spec.dump: stands twice",
+        "spec.dump: occurs twice",
         "stats-dump: ",
         "network.status: ",
     ]) {

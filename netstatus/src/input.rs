@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use checkpoint::json;
 use checkpoint::network_status::NetworkStatus;
 use cli::{Input, name, read_document};
 use serde_json::Value;
@@ -30,7 +29,7 @@ pub fn read(path: Option<&Path>, what: &str) -> anyhow::Result<Document> {
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let bytes = read_document(input, &name, LIMIT)?;
-    let value = json::document(&bytes).with_context(|| name.clone())?;
+    let value = strict_json::document(&bytes).with_context(|| name.clone())?;
     Ok(Document { name, value })
 }
 

@@ -13,7 +13,7 @@ use checkpoint::{Member, deleted};
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
-use crate::args::{Apply, Format, id_maps};
+use crate::args::{Apply, Format};
 use crate::deletion_lists;
 
 /// Size in bytes of the buffer for a member.
@@ -26,13 +26,13 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         Some(file) => deletion_lists::read(file)?,
         None => Vec::new(),
     };
-    let limits = Limits::of(args.bounds.max_entries, args.bounds.content_bytes());
+    let limits = args.bounds.limits();
     let mut target = if args.dry_run {
         Target::DryRun
     } else {
         let root = Root::open(&args.rootfs).with_context(object)?;
         let options = ExtractOptions {
-            ids: id_maps(&args.ids)?,
+            ids: args.ids.maps()?,
             no_same_owner: args.no_same_owner,
             devices: Devices::in_rootfs(args.no_devices),
             cross_mounts: args.cross_mounts,

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, LayersError, split_lowers};
 use rootfs_diff::{ContentCheck, Options, Trees, TreesError};
-use tartree::{Exclude, IdMap, IdMaps, TarPath};
+use tartree::{Exclude, TarPath};
 
 /// Maximum size of a config.json, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;
@@ -243,10 +243,4 @@ fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
         TarPath::parse(text.as_bytes()).with_context(|| name.clone())
     };
     mounts.into_iter().flatten().map(destination).collect()
-}
-
-/// Returns the ID maps that the user has given.
-pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
-    let [uid, gid] = ids.ranges()?.map(IdMap::new);
-    Ok(IdMaps { uid, gid })
 }

@@ -14,7 +14,6 @@ use checkpoint::Member;
 use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
 use cli::{Exit, Producer, Session};
-use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
     let record = |reason: &str| failed_stream("rootfs-diff", Some(&Member::RootfsDiff), reason);
@@ -34,5 +33,5 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
     if let Some(hint) = checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         return cli::Hint::on(error, hint);
     }
-    Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes)
+    Bounds::explain(error)
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
-use tartree::{IdMap, IdMaps, Limits};
 
 /// Archive volume directories as tar and restore them, without loss
 #[derive(Parser, Debug)]
@@ -106,15 +105,4 @@ pub struct Members {
     /// Directory of the container's /dev/shm, which is the member devshm-checkpoint.tar
     #[arg(long, value_name = "DIR", requires = "members", help_heading = "Members")]
     pub shm: Option<PathBuf>,
-}
-
-/// Returns the limits that the user has given.
-pub fn limits(bounds: &Bounds) -> Limits {
-    Limits::of(bounds.max_entries, bounds.content_bytes())
-}
-
-/// Returns the ID maps that the user has given.
-pub fn id_maps(ids: &Ids) -> anyhow::Result<IdMaps> {
-    let [uid, gid] = ids.ranges()?.map(IdMap::new);
-    Ok(IdMaps { uid, gid })
 }

@@ -1,33 +1,32 @@
 //! `vol-archive create`: writes directories as a tar or a member stream.
 
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Counted, Exit, Output, Session};
 use tartree::{
-    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Outgoing, Passage, Plan, Root, RootName, Sink, Status, Tally,
-    TarPath, Timestamp, Visit, Walk,
+    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Outgoing, Plan, Root, RootName, Sink, Status, Tally, TarPath,
+    Timestamp, Visit, Walk,
 };
 
-use crate::args::{Create, id_maps};
+use crate::args::Create;
 use crate::volume::{Operands, Volume, operands};
 
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = Exclude::parse(&args.exclude).map_err(|e| cli::usage(format!("--exclude {e}")))?;
-    let options = CreateOptions { exclude, one_file_system: args.one_file_system, ids: id_maps(&args.ids)? };
+    let options = CreateOptions { exclude, one_file_system: args.one_file_system, ids: args.ids.maps()? };
     let operands = operands(&args.operands, &args.members)?;
     let output = args.output.binary()?;
     let (output, changed) = match operands {
         Operands::Plain(dir) => {
             let mut tally = tally(session, &dir);
             session.stage(cli::name(&dir), None);
-            let mut sink = sink(output);
+            let mut sink = cli::tree::sink(output);
             write(&dir, &options, &mut sink, &mut tally)?;
             (sink.into_inner()?, tally.changed)
         }
-        Operands::Members(volumes) => StreamWriter::on(sink(output), "vol-archive")
+        Operands::Members(volumes) => StreamWriter::on(cli::tree::sink(output), "vol-archive")
             .produce(|stream| members(stream, &volumes, &options, session))?,
     };
     output.into_inner().commit()?;
@@ -71,12 +70,6 @@ fn members(
         changed += tally.changed;
     }
     Ok(changed)
-}
-
-/// Returns a sink that writes to `output`. The kernel copies large files to it directly.
-fn sink(output: Output) -> Sink<Counted<Output>> {
-    let passage = Passage::to(output.as_fd(), cli::count);
-    Sink::direct(Counted::new(output), passage)
 }
 
 /// What is left out of a directory, and how its owners are mapped.

@@ -12,18 +12,18 @@ use checkpoint::tar_kind::{Evidence, TarKind};
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Notice, Reader, Root, extract_tar};
 
-use crate::args::{Extract, id_maps, limits};
+use crate::args::Extract;
 use crate::volume::{Operands, no_directory_twice, none_left, operands, take};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let options = ExtractOptions {
-        ids: id_maps(&args.ids)?,
+        ids: args.ids.maps()?,
         no_same_owner: args.no_same_owner,
         devices: Devices::in_volume(args.no_devices),
         cross_mounts: args.cross_mounts,
         ..ExtractOptions::default()
     };
-    let limits = limits(&args.bounds);
+    let limits = args.bounds.limits();
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
     if let Operands::Members(volumes) = &operands {

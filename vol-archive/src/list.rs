@@ -10,7 +10,7 @@ use cli::{Exit, Input, Output, Session};
 use serde_json::{Map, Value, json};
 use tartree::{Entry, Item, Kind, Reader};
 
-use crate::args::{List, limits};
+use crate::args::List;
 
 /// Size in bytes at which the collected text is written.
 const BATCH: usize = 64 << 10;
@@ -21,7 +21,7 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     let bound = Bound::new(args.bounds.content_bytes(), None);
     let mut input = TarInput::open(input, is_file, bound).with_context(|| name.clone())?;
     input.expect("a tar", true).with_context(|| name.clone())?;
-    let mut reader = Reader::new(input, limits(&args.bounds));
+    let mut reader = Reader::new(input, args.bounds.limits());
     let mut output = Output::text(None)?;
     let mut text = String::new();
     let mut before = "[\n  ";

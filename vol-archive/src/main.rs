@@ -12,7 +12,6 @@ use args::{Args, Verb};
 use checkpoint::stream::failed_stream;
 use cli::args::Bounds;
 use cli::{Exit, Producer, Session};
-use tartree::{Exceeded, Limit};
 
 fn main() -> ExitCode {
     let record = |reason: &str| failed_stream("vol-archive", None, reason);
@@ -31,6 +30,6 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         Some(hint) => cli::Hint::on(error, hint),
-        None => Bounds::explain(error, Exceeded::in_error, Limit::Entries, Limit::ContentBytes),
+        None => Bounds::explain(error),
     }
 }

@@ -1,6 +1,6 @@
-//! What this machine is, as images name it.
+//! The architecture of the host, as OCI images name it.
 
-/// The architecture by Go's name, which is what images have (GOARCH).
+/// Returns the host's architecture by its name in Go (GOARCH), which OCI images use.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,59 +1,59 @@
-//! What can be wrong with an archive or a member stream.
+//! The errors of archives, member streams and images.
 
 use std::io;
 
+use strict_json::DocumentError;
 use tartree::FileKind;
 
-use crate::json::Malformed;
 use crate::tar_kind::TarKind;
 
-/// The result of every fallible operation here.
+/// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error that names its object; the cause is the source, so print the whole chain.
+/// An error that names the file or member it is about. The cause is the `source`, so print the complete chain.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// In the tar of the archive or stream.
+    /// An error in the tar of the archive or stream.
     #[error(transparent)]
     Tar(#[from] tartree::Error),
-    /// In the tar that is the content of a member.
+    /// An error in the tar that is the content of a member.
     #[error("{member}")]
     Nested {
         /// The member's name.
         member: String,
-        /// What is wrong in it.
+        /// The error in the tar.
         source: tartree::Error,
     },
-    /// The member is not what its name says.
+    /// A member has the wrong type or content.
     #[error("{member}: {what}")]
     Member {
         /// The member's name.
         member: String,
-        /// What is wrong with it.
+        /// The fault.
         what: String,
     },
-    /// None of the images is the wanted one, or more than one may be.
+    /// The name of an image is missing or does not identify one of the listed images.
     #[error("image: {list} lists {}", .names.join(", "))]
     Choice {
-        /// The document that lists them.
+        /// The document that lists the images.
         list: &'static str,
-        /// Their names, quoted.
+        /// The quoted names of the images.
         names: Vec<String>,
     },
-    /// A member stream is cut or mixed up: a producer died, or its output was changed.
+    /// A member stream is truncated or mixed with another: a producer died, or its output was changed.
     #[error("member stream: {what}")]
     Stream {
-        /// What is missing.
+        /// The fault.
         what: String,
     },
-    /// A producer recorded in its member stream that it failed.
+    /// A producer failed and recorded that in its member stream.
     #[error("{writer} failed: {}{reason}", .member.as_ref().map(|member| format!("{member}: ")).unwrap_or_default())]
     Producer {
         /// The tool that failed.
         writer: String,
-        /// The member that it should have written, if it knew.
+        /// The member that the tool was writing, if it is known.
         member: Option<String>,
-        /// Its error.
+        /// The error of the tool.
         reason: String,
     },
     /// Compressed data that is compressed again.
@@ -67,22 +67,22 @@ pub enum Error {
     /// A tar of another kind than expected.
     #[error("is {found}, expected {expected}")]
     Kind {
-        /// What it is.
+        /// The kind of the tar.
         found: TarKind,
-        /// What it should be.
+        /// The expected kind.
         expected: &'static str,
     },
     /// A compressed stream could not be read or written.
     #[error("{what}")]
     Compression {
-        /// Which format.
+        /// The format.
         what: &'static str,
-        /// The codec's answer.
+        /// The error of the codec.
         source: io::Error,
     },
 }
 
-/// What an input turned out to be instead of a tar or JSON, if an error in `chain` says so.
+/// Returns the kind of file that was found instead of a tar or JSON, if an error in `chain` reports one.
 pub fn found_in<'a>(
     chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
 ) -> Option<&'a FileKind> {
@@ -92,17 +92,17 @@ pub fn found_in<'a>(
     };
     let mut found = chain.map(|e| match e.downcast_ref::<Error>() {
         Some(Error::Twice { found, .. }) => Some(found),
-        // Transparent: the error inside is not in the chain.
+        // `Error::Tar` is transparent, so its inner error is not in the chain.
         Some(Error::Tar(e)) => of_tar(e),
         _ => match e.downcast_ref() {
-            Some(Malformed::Kind(found)) => Some(found),
+            Some(DocumentError::Kind(found)) => Some(found),
             _ => e.downcast_ref().and_then(of_tar),
         },
     });
     found.find_map(|found| found)
 }
 
-/// The command that makes the expected input of what an error in `chain` says was found.
+/// Returns the command that converts the file that was found to the expected input, if an error in `chain` reports such a file.
 pub fn hint_in<'a>(
     chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
 ) -> Option<&'static str> {

@@ -1,47 +1,49 @@
 //! The checkpoint archive that podman, CRI-O, containerd and checkpointctl exchange.
 //!
-//! An archive is a tar of [members](Member). It is put together from *member streams*
-//! ([`stream`]), plain tars of members that end in a record proving they are complete, and it is
-//! taken apart again in one pass. JSON documents keep the keys they are not understood by.
+//! An archive is a tar of [members](Member). ckpt-pack assembles it from *member streams* ([`stream`]),
+//! plain tars of members whose last record proves that they are complete; ckpt-unpack extracts it in one
+//! pass. JSON documents ([`documents`]) keep the keys that this crate does not know.
+//!
+//! | folder | content |
+//! |---|---|
+//! | [`archive`] | reads and writes the archive |
+//! | [`compress`] | gzip, bzip2, xz and zstd |
+//! | [`criu`] | reads CRIU's images |
+//! | [`documents`] | the JSON members and the deletion lists |
+//! | [`host`] | asks the host: facts for annotations, preflight checks |
+//! | [`oci`] | a checkpoint as an OCI image |
+//! | [`rootfs`] | applies a root file system diff |
+//! | [`stream`] | reads and writes member streams |
 
 mod architecture;
 #[cfg(feature = "archive")]
 pub mod archive;
 #[cfg(feature = "compress")]
 pub mod compress;
-pub mod config_dump;
-pub mod deleted;
+pub mod criu;
+pub mod documents;
 mod error;
-pub mod external_mounts;
 #[cfg(feature = "preflight")]
 pub mod host;
-#[cfg(feature = "archive")]
-pub mod image;
-pub mod json;
 mod member;
-#[cfg(feature = "preflight")]
-pub mod network_lock;
-pub mod network_status;
 #[cfg(feature = "archive")]
 pub mod oci;
-#[cfg(feature = "archive")]
-pub mod open_files;
-#[cfg(feature = "preflight")]
-pub mod preflight;
-#[cfg(feature = "preflight")]
-pub mod preflight_net;
-#[cfg(feature = "archive")]
-pub mod process_tree;
 pub mod rootfs;
-pub mod spec_dump;
-#[cfg(feature = "archive")]
-pub mod stats;
 pub mod stream;
 #[cfg(feature = "compress")]
 pub mod tar_input;
 pub mod tar_kind;
-pub mod whiteout;
+mod volume_name;
 
 pub use architecture::architecture;
+pub use criu::external_mounts;
+#[cfg(feature = "archive")]
+pub use criu::{open_files, process_tree, stats};
+pub use documents::{config_dump, deleted_files, deleted_files as deleted, network_status, spec_dump};
 pub use error::{Error, Result, found_in, hint_in};
-pub use member::{Member, VolumeName};
+#[cfg(feature = "preflight")]
+pub use host::preflight;
+pub use member::Member;
+pub use rootfs::whiteout;
+pub use strict_json as json;
+pub use volume_name::VolumeName;

@@ -1,85 +1,50 @@
-//! The members of a checkpoint archive by name.
+//! The members of a checkpoint archive, recognised by their names.
 
 use std::fmt;
-use std::str::FromStr;
 
 use tartree::TarPath;
 
-use crate::config_dump::ConfigDump;
-use crate::deleted;
+use crate::volume_name::VolumeName;
 
-/// A volume's name, checked: it becomes a file name, so it must not be a path.
-///
-/// podman's rule (`define.NameRegex`): a letter or digit, then letters, digits, `_`, `.`, `-`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VolumeName(String);
-
-impl VolumeName {
-    /// The name itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for VolumeName {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<VolumeName, String> {
-        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-        if first && rest && name.len() <= 251 {
-            Ok(VolumeName(name.into()))
-        } else {
-            Err("a volume's name is a letter or digit, then letters, digits, '_', '.' or '-'".into())
-        }
-    }
-}
-
-impl fmt::Display for VolumeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A member, told by its name. Who writes which is in the table of podman's `crutils` and CRI-O's `container_checkpoint.go`.
+/// A member, recognised by its name. podman's `crutils` and CRI-O's `container_checkpoint.go` define which engine writes which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Member {
-    /// `config.dump`: the engine's configuration of the container.
+    /// `config.dump`: the container engine's configuration of the container.
     ConfigDump,
-    /// `spec.dump`: the OCI runtime spec it ran with.
+    /// `spec.dump`: the OCI runtime spec of the container.
     SpecDump,
-    /// `network.status`: its networks and addresses.
+    /// `network.status`: the container's networks and addresses.
     NetworkStatus,
-    /// `stats-dump`: CRIU's figures of the dump.
+    /// `stats-dump`: CRIU's statistics of the dump.
     StatsDump,
     /// `dump.log`: CRIU's log of the dump.
     DumpLog,
-    /// `ctr.log`: the container's output so far.
+    /// `ctr.log`: the output of the container.
     CtrLog,
-    /// `devshm-checkpoint.tar`: content of `/dev/shm`.
+    /// `devshm-checkpoint.tar`: the content of `/dev/shm`.
     DevShm,
-    /// `rootfs-diff.tar`: what changed in the root file system.
+    /// `rootfs-diff.tar`: the changed files of the root file system.
     RootfsDiff,
-    /// `deleted.files`: what was deleted there, JSON.
+    /// `deleted.files`: the deleted files of the root file system, as JSON.
     DeletedFiles,
-    /// `deleted.files0`: deleted paths that are not UTF-8 and so cannot stand in JSON, NUL-separated.
+    /// `deleted.files0`: the deleted paths that are not UTF-8, which JSON cannot express, separated by NUL.
     DeletedFiles0,
-    /// `volumes/NAME.tar`.
+    /// `volumes/NAME.tar`: the content of a named volume.
     Volume(VolumeName),
-    /// `checkpoint/…`: CRIU's images; the empty path is the directory.
+    /// `checkpoint/…`: CRIU's images. An empty path is the directory.
     Images(TarPath),
     /// `pre-checkpoint/…`: CRIU's images of a pre-dump.
     PreImages(TarPath),
-    /// `artifacts/…`: podman's.
+    /// `artifacts/…`: files that podman adds.
     Artifacts(TarPath),
     /// `bind.mounts`, `status`, `status.dump`, `pod.options`, `pod.dump`, `container.log`,
-    /// `io.kubernetes.cri-o.LogPath`: other engines' files, carried as they are.
+    /// `io.kubernetes.cri-o.LogPath`: files of other engines, which are copied unchanged.
     Foreign(&'static str),
-    /// Anything else.
+    /// Any other name.
     Unknown(TarPath),
 }
 
-/// Members of CRI-O and containerd that the tools carry without understanding them.
+/// The members of CRI-O and containerd that the tools copy unchanged.
 const FOREIGN: [&str; 7] = [
     "bind.mounts",
     "status",
@@ -90,17 +55,18 @@ const FOREIGN: [&str; 7] = [
     "io.kubernetes.cri-o.LogPath",
 ];
 
-/// What engines, runtimes and shims have in a bundle, or under the name of what is restored from it: a member of such a
-/// name would be taken for theirs. podman's are in libpod/container_internal_common.go and oci_conmon_common.go (its
-/// `userdata` is the bundle), containerd's in core/runtime/v2/bundle.go and pkg/shim.
-const OF_THE_BUNDLE: [&str; 30] = [
-    // The runtime's.
+/// The files that engines, runtimes and shims keep in a bundle. They would use a member of such a name as their own file.
+///
+/// Sources: podman's libpod/container_internal_common.go and oci_conmon_common.go (its `userdata` directory is the bundle),
+/// containerd's core/runtime/v2/bundle.go and pkg/shim.
+const FILES_OF_A_BUNDLE: [&str; 30] = [
+    // The OCI runtime.
     "config.json",
     "rootfs",
-    // CRIU's, in its work path.
+    // CRIU, in its work path.
     "restore.log",
     "stats-restore",
-    // podman's and CRI-O's.
+    // podman and CRI-O.
     "attach",
     "conmon-pidfile",
     "conmon.pid",
@@ -118,7 +84,7 @@ const OF_THE_BUNDLE: [&str; 30] = [
     "shm",
     "userdata",
     "winsz",
-    // containerd's.
+    // containerd.
     "address",
     "bootstrap.json",
     "init.pid",
@@ -143,15 +109,28 @@ const FIXED: [(&str, Member); 10] = [
     ("deleted.files0", Member::DeletedFiles0),
 ];
 
-/// CRIU's statistics are a few dozen numbers. Here, for the tools that read no statistics know the member too.
+/// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's have 25 KB; a pod with a thousand volumes has 1 MB.
+///
+/// The limits of all documents are here and not with their readers, so that a member is independent of what reads it.
+pub(crate) const CONFIG_LIMIT: u64 = 32 << 20;
+/// The largest `network.status` that is read, in bytes.
+const NETWORK_LIMIT: u64 = 4 << 20;
+/// The largest list of deleted paths that is read, in bytes. A deleted directory is listed without the paths below it.
+pub(crate) const DELETED_LIMIT: u64 = 40 << 20;
+/// The largest `stats-dump` that is read, in bytes: CRIU writes a few dozen numbers.
 pub(crate) const STATS_LIMIT: u64 = 64 << 10;
 
+/// The last record of a member stream, which proves that it is complete. Not a member.
+pub(crate) const END_RECORD: &[u8] = b".end";
+/// The record that a producer writes instead of [`END_RECORD`] when it fails. Not a member.
+pub(crate) const FAILURE_RECORD: &[u8] = b".failed";
+
 impl Member {
-    /// The member of this name.
+    /// Returns the member with this name.
     pub fn of(path: &TarPath) -> Member {
         let unknown = || Member::Unknown(path.clone());
         let Ok(name) = std::str::from_utf8(path.as_bytes()) else {
-            // Images and artifacts may have any name below their directory.
+            // Only images and artifacts may have names that are not UTF-8.
             return Member::below(path).unwrap_or_else(unknown);
         };
         if let Some((_, member)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
@@ -179,7 +158,7 @@ impl Member {
             .or_else(|| directory(b"artifacts").map(Member::Artifacts))
     }
 
-    /// Its name in the archive.
+    /// Returns the member's name in the archive.
     pub fn path(&self) -> TarPath {
         let fixed = |name: &str| TarPath::root().child(name.as_bytes());
         let below = |dir: &str, path: &TarPath| {
@@ -198,23 +177,23 @@ impl Member {
         }
     }
 
-    /// Why a bundle must not get a member of this name although nothing else is wrong with it; `None` for all known members and
-    /// for unknown ones that are in nobody's way.
+    /// Returns why a member of this name must not be extracted into a bundle. Returns `None` for known members, and for unknown ones
+    /// that do not conflict with another file.
     pub fn refusal(&self) -> Option<&'static str> {
         let Member::Unknown(path) = self else { return None };
         let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
         let is = |names: &[&str]| names.iter().any(|name| name.as_bytes() == top);
         match () {
-            () if is(&OF_THE_BUNDLE) => Some("a file that engines keep in the bundle, not a member"),
+            () if is(&FILES_OF_A_BUNDLE) => Some("engines keep a file of this name in the bundle"),
             () if top == b"volumes" => Some("not the tar of a volume"),
             () if is(&FOREIGN) || FIXED.iter().any(|(name, _)| name.as_bytes() == top) => {
-                Some("below a member that is a file")
+                Some("is below a member that is a file")
             }
             () => None,
         }
     }
 
-    /// Whether its content is a small document that is read into memory and checked.
+    /// Returns whether the member is a small document, which is read into memory and checked.
     pub fn is_document(&self) -> bool {
         matches!(
             self,
@@ -227,17 +206,17 @@ impl Member {
         )
     }
 
-    /// Bytes of a document that are read; more is not one.
+    /// Returns the size in bytes above which a document is rejected.
     pub fn document_limit(&self) -> u64 {
         match self {
             Member::StatsDump => STATS_LIMIT,
-            Member::NetworkStatus => 4 << 20,
-            Member::DeletedFiles | Member::DeletedFiles0 => deleted::LIMIT,
-            _ => ConfigDump::LIMIT,
+            Member::NetworkStatus => NETWORK_LIMIT,
+            Member::DeletedFiles | Member::DeletedFiles0 => DELETED_LIMIT,
+            _ => CONFIG_LIMIT,
         }
     }
 
-    /// The permission bits podman gives it.
+    /// Returns the permission bits that podman sets for the member.
     pub fn mode(&self) -> u32 {
         match self {
             Member::StatsDump | Member::DevShm | Member::RootfsDiff | Member::Volume(_) => 0o644,
@@ -261,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_members_are_inverse() {
+    fn a_members_path_is_its_name() {
         for name in [
             "config.dump",
             "deleted.files0",
@@ -279,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_members_are_kept_unless_they_are_in_the_way() {
+    fn unknown_members_are_kept_unless_they_conflict() {
         for name in ["new", "new/er", "checkpoints", "config.json.d/x", "volume/x.tar"] {
             assert_eq!(of(name).refusal(), None, "{name}");
         }
@@ -302,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_no_path() {
+    fn the_name_of_a_volume_is_not_a_path() {
         for name in [
             "volumes/a/b.tar",
             "volumes/.tar",
@@ -314,8 +293,5 @@ mod tests {
         ] {
             assert!(matches!(of(name), Member::Unknown(_)), "{name}");
         }
-        assert!("".parse::<VolumeName>().is_err());
-        assert!("a/b".parse::<VolumeName>().is_err());
-        assert!("..".parse::<VolumeName>().is_err());
     }
 }

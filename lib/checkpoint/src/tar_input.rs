@@ -1,4 +1,4 @@
-//! The tar of a diff or a volume as it comes in: plain or compressed, and of the right kind before anything is written.
+//! Opens the tar of a diff or a volume: decompresses it, and checks its kind before anything is extracted.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -6,24 +6,27 @@ use tartree::{FileKind, Item, Limits, Reader, TarPath};
 
 use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
+use crate::rootfs::whiteout::Whiteouts;
 use crate::stream;
-use crate::tar_kind::{Eager, PEEKED, TarKind};
-use crate::whiteout::Whiteouts;
+use crate::tar_kind::TarKind;
 
-/// An input whose first bytes are in its buffer.
+/// The number of bytes at the start of a tar from which its kind is detected.
+const PEEKED: usize = 256 << 10;
+
+/// An input with its first bytes in a buffer.
 pub type Peeked<R> = BufReader<Eager<R>>;
 
 /// An open tar.
 pub enum TarInput<R: Read> {
-    /// It is not compressed.
+    /// A tar that is not compressed.
     Plain(Peeked<R>),
-    /// It is decompressed.
+    /// A compressed tar, which is decompressed.
     Compressed(Box<Peeked<Decoder<Peeked<R>>>>),
 }
 
 impl<R: Read> TarInput<R> {
-    /// Detects the compression of `input` by its first bytes; what it becomes when decompressed is bounded. `is_file` spares a
-    /// regular file one read(2).
+    /// Detects the compression of `input` by its first bytes. `bound` limits the decompressed size. `is_file` saves one read(2) on a
+    /// regular file.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.
@@ -36,7 +39,7 @@ impl<R: Read> TarInput<R> {
         Ok(TarInput::Compressed(Box::new(BufReader::with_capacity(PEEKED, Eager::new(decoder, true)))))
     }
 
-    /// How it is compressed.
+    /// Returns the compression of the input.
     pub fn compression(&mut self) -> Compression {
         match self {
             TarInput::Plain(_) => Compression::None,
@@ -44,11 +47,11 @@ impl<R: Read> TarInput<R> {
         }
     }
 
-    /// Fails when the first bytes show that this is no tar, and unless `any` when they show another kind of tar.
+    /// Checks the first bytes: the input must be a tar and, unless `any` is set, not a tar of another kind.
     ///
     /// # Errors
-    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`], [`Error::Producer`] if a member stream begins with the
-    /// record of a failure, or an error if the input cannot be read.
+    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`] if the check fails, [`Error::Producer`] if the input is a member
+    /// stream with a failure record, and an error if the input cannot be read.
     pub fn expect(&mut self, expected: &'static str, any: bool) -> Result<()> {
         let outer = self.compression();
         let first = self.fill_buf().map_err(tartree::Error::Stream)?;
@@ -70,11 +73,10 @@ impl<R: Read> TarInput<R> {
 }
 
 impl<R: Read> TarInput<R> {
-    /// Fails when the first bytes show that this is no tar or deletes, and unless `any` when they show another kind of tar than
-    /// that of a volume.
+    /// Checks the first bytes as [`expect`](TarInput::expect) does; in addition, the tar must not delete files.
     ///
     /// # Errors
-    /// Returns what [`expect`](TarInput::expect) does, and [`tartree::Error::Removal`] for a deletion.
+    /// Returns the errors of [`expect`](TarInput::expect), and [`tartree::Error::Removal`] for a removal header.
     pub fn expect_volume(&mut self, expected: &'static str, any: bool) -> Result<()> {
         self.expect(expected, any)?;
         match self.removal().map_err(tartree::Error::Stream)? {
@@ -83,8 +85,8 @@ impl<R: Read> TarInput<R> {
         }
     }
 
-    /// Returns how names `.wh.NAME` of a diff are understood, by its first bytes: removal headers are podman's form. containerd
-    /// compresses its layer, which podman and CRI-O never do with their diffs.
+    /// Returns how to interpret files `.wh.NAME` in a diff. Removal headers occur only in podman's diffs, which have no whiteouts.
+    /// containerd stores a compressed OCI layer; podman and CRI-O never compress their diffs.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.
@@ -96,10 +98,10 @@ impl<R: Read> TarInput<R> {
         })
     }
 
-    /// Returns the first path that the tar deletes by a header of its own, as far as the first bytes show.
+    /// Returns the path of the first removal header in the first bytes.
     fn removal(&mut self) -> io::Result<Option<TarPath>> {
         let mut reader = Reader::new(self.fill_buf()?, Limits::default());
-        // What is wrong with the tar is reported when it is read.
+        // Errors in the tar are reported when it is extracted.
         while let Ok(Some(item)) = reader.next() {
             if let Item::Removal(path) = item {
                 return Ok(Some(path));
@@ -131,5 +133,52 @@ impl<R: Read> BufRead for TarInput<R> {
             TarInput::Plain(input) => input.consume(bytes),
             TarInput::Compressed(input) => input.consume(bytes),
         }
+    }
+}
+
+/// A reader whose first read fills the complete buffer, although a pipe returns fewer bytes per read. The buffer then holds the
+/// first [`PEEKED`] bytes.
+pub struct Eager<R> {
+    input: R,
+    /// Whether the next read fills the buffer.
+    fill: bool,
+    /// The error that ended that read early.
+    failed: Option<io::Error>,
+}
+
+impl<R> Eager<R> {
+    /// Reads from `input`. If `fill` is not set, the first read is passed on unchanged: a regular file fills the buffer anyway.
+    pub fn new(input: R, fill: bool) -> Eager<R> {
+        Eager { input, fill, failed: None }
+    }
+
+    /// Returns the inner reader.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+}
+
+impl<R: Read> Read for Eager<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(e) = self.failed.take() {
+            return Err(e);
+        }
+        if !std::mem::take(&mut self.fill) {
+            return self.input.read(buf);
+        }
+        let mut got = 0;
+        while got < buf.len() {
+            match self.input.read(&mut buf[got..]) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if got > 0 => {
+                    self.failed = Some(e);
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(got)
     }
 }

@@ -1,27 +1,22 @@
-//! What the tar of a diff or a volume is instead, by the names of its entries.
+//! Detects tars that are not the tar of a diff or a volume, by the names of their entries.
 //!
-//! A checkpoint archive, an image or a member stream is a tar too: taken for a diff or a volume, its members would become files.
-//! A root file system may hold any name, so no single one is proof; see [`Evidence`].
+//! A checkpoint archive, an image and a member stream are tars too. Extracted as a diff or a volume, their members would become
+//! files. A root file system may contain a file of any name, so one name is not a proof; see [`Evidence`].
 
 use std::fmt;
-use std::io::Read;
 
 use tartree::{Entry, Item, Kind, Limits, Reader, TarPath};
 
-use crate::member::Member;
-use crate::stream::FAILED;
+use crate::member::{FAILURE_RECORD, Member};
 
-/// Bytes of a tar in which its kind is looked for before anything is written.
-pub const PEEKED: usize = 256 << 10;
-
-/// A tar that is neither a diff nor the tar of a volume.
+/// The kind of a tar that is neither a diff nor the tar of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TarKind {
-    /// A checkpoint archive of any engine.
+    /// A checkpoint archive of any container engine.
     Archive,
-    /// A stream that ckpt-pack reads.
+    /// A member stream, which ckpt-pack reads.
     MemberStream,
-    /// An image, as OCI layout or in docker's form.
+    /// A container image, as an OCI layout or in the format of `docker save`.
     Image,
 }
 
@@ -36,11 +31,12 @@ impl fmt::Display for TarKind {
 }
 
 impl TarKind {
-    /// Recognises the tar whose first bytes are `first`; `None` for the tar of a diff or a volume, and for anything else.
+    /// Detects the kind of the tar with the first bytes `first`. Returns `None` for the tar of a diff or a volume, and for other
+    /// files.
     pub fn of(first: &[u8]) -> Option<TarKind> {
         let mut reader = Reader::new(first, Limits::default());
         let mut evidence = Evidence::default();
-        // What is wrong with the tar is reported when it is read.
+        // Errors in the tar are reported when it is extracted.
         while let Ok(Some(item)) = reader.next() {
             if let Item::Entry(entry) = item {
                 evidence.add(&entry);
@@ -53,26 +49,27 @@ impl TarKind {
     }
 }
 
-/// How much a name weighs. A kind is proved by [`PROOF`].
+/// The weights of names. The sum [`PROOF`] proves a kind.
 const WEAK: u32 = 1;
 const STRONG: u32 = 2;
 const PROOF: u32 = 3;
 
-/// The names of the entries so far, weighed.
+/// The evidence for each kind of tar: the weights of the names so far.
 #[derive(Debug, Default)]
 pub struct Evidence {
     archive: Weight,
     image: Weight,
-    /// The first entry below the root was a member that a stream may begin with.
+    /// Whether the first entry below the root is a member with which a stream may begin.
     stream: bool,
-    /// There was a member that no stream has.
+    /// Whether there was a member that does not occur in streams.
     beyond_stream: bool,
+    /// Whether there was an entry below the root.
     begun: bool,
-    /// A file was among the entries.
+    /// Whether there was a file.
     files: bool,
 }
 
-/// Names that count once each.
+/// The sum of the weights of different names.
 #[derive(Debug, Default)]
 struct Weight {
     sum: u32,
@@ -89,7 +86,7 @@ impl Weight {
 }
 
 impl Evidence {
-    /// Adds an entry. Members count at the top level and with their own types only.
+    /// Adds an entry. A member is evidence only if it is at the top level and has the type of the member.
     pub fn add(&mut self, entry: &Entry) {
         if entry.path.is_root() || (self.begun && self.files && !may_count(&entry.path)) {
             return;
@@ -97,7 +94,7 @@ impl Evidence {
         let is_file = matches!(entry.kind, Kind::File { .. });
         let member = Member::of(&entry.path);
         if !std::mem::replace(&mut self.begun, true) {
-            self.stream = is_file && (may_begin_a_stream(&member) || entry.path.as_bytes() == FAILED);
+            self.stream = is_file && (may_begin_a_stream(&member) || entry.path.as_bytes() == FAILURE_RECORD);
         }
         if is_file || entry.kind == Kind::Dir {
             self.add_member(&member, is_file);
@@ -122,7 +119,7 @@ impl Evidence {
             Member::NetworkStatus => ("network.status", WEAK),
             Member::DeletedFiles => ("deleted.files", WEAK),
             Member::Volume(_) => ("volumes", WEAK),
-            // "status" alone may be anybody's.
+            // "status" is a common name of a file.
             Member::Foreign(name @ ("bind.mounts" | "status.dump" | "pod.options" | "pod.dump")) => {
                 (*name, WEAK)
             }
@@ -145,12 +142,12 @@ impl Evidence {
             name if is_blob(name) => ("blob", STRONG),
             _ => return,
         };
-        // docker and containers/image write all blobs before what names them, and the first may be larger than what is peeked at.
+        // docker and containers/image write all blobs before their manifest, and the first blob may be larger than the peeked bytes.
         let weight = if self.files || name != "blob" { weight } else { weight + WEAK };
         self.image.add(name, weight);
     }
 
-    /// What the entries so far prove.
+    /// Returns the kind that the entries so far prove.
     pub fn kind(&self) -> Option<TarKind> {
         match () {
             () if self.stream && !self.beyond_stream => Some(TarKind::MemberStream),
@@ -162,13 +159,13 @@ impl Evidence {
     }
 }
 
-/// Whether a path may weigh anything: most do not, and are ruled out by their first component.
+/// Returns whether a path may have a weight. The first component excludes most paths cheaply.
 fn may_count(path: &TarPath) -> bool {
     let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
     top.len() >= 64 || TOP.iter().any(|name| name.as_bytes() == top)
 }
 
-/// First components of the names that weigh.
+/// The first components of all names that have a weight.
 const TOP: [&str; 23] = [
     "config.dump",
     "spec.dump",
@@ -207,7 +204,7 @@ fn may_begin_a_stream(member: &Member) -> bool {
     )
 }
 
-/// Images that every dump of CRIU has, below `checkpoint/`.
+/// Returns whether a path below `checkpoint/` is an image that every dump of CRIU has.
 fn is_image_of_criu(path: &TarPath) -> bool {
     let Ok(name) = std::str::from_utf8(path.as_bytes()) else { return false };
     let numbered = |prefix: &str| {
@@ -218,7 +215,7 @@ fn is_image_of_criu(path: &TarPath) -> bool {
         || ["core-", "pagemap-", "pages-", "mm-", "fdinfo-", "ids-"].iter().any(|prefix| numbered(prefix))
 }
 
-/// `blobs/sha256/DIGEST`, and docker's `DIGEST.json`, `DIGEST.tar` and `DIGEST/layer.tar`.
+/// Returns whether `name` is `blobs/sha256/DIGEST`, or docker's `DIGEST.json`, `DIGEST.tar` or `DIGEST/layer.tar`.
 fn is_blob(name: &str) -> bool {
     let is_digest = |text: &str| {
         matches!(text.len(), 64 | 128) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -227,52 +224,6 @@ fn is_blob(name: &str) -> bool {
     let blob = name.strip_prefix("blobs/").and_then(|rest| rest.split_once('/'));
     blob.is_some_and(|(algorithm, digest)| matches!(algorithm, "sha256" | "sha512") && is_digest(digest))
         || [".json", ".tar", "/layer.tar"].iter().any(|suffix| stem(suffix))
-}
-
-/// A reader whose first read fills its buffer where a pipe would give less, so that one look at the buffer shows [`PEEKED`] bytes.
-pub struct Eager<R> {
-    input: R,
-    /// Whether the next read is to fill the buffer.
-    fill: bool,
-    /// What ended that read early.
-    failed: Option<std::io::Error>,
-}
-
-impl<R> Eager<R> {
-    /// Reads from `input`. A regular file fills any buffer in one read: `fill` spares it the second.
-    pub fn new(input: R, fill: bool) -> Eager<R> {
-        Eager { input, fill, failed: None }
-    }
-
-    /// The reader itself.
-    pub fn get_mut(&mut self) -> &mut R {
-        &mut self.input
-    }
-}
-
-impl<R: Read> Read for Eager<R> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        if let Some(e) = self.failed.take() {
-            return Err(e);
-        }
-        if !std::mem::take(&mut self.fill) {
-            return self.input.read(buf);
-        }
-        let mut got = 0;
-        while got < buf.len() {
-            match self.input.read(&mut buf[got..]) {
-                Ok(0) => break,
-                Ok(n) => got += n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) if got > 0 => {
-                    self.failed = Some(e);
-                    break;
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(got)
-    }
 }
 
 #[cfg(test)]
@@ -294,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_and_images_are_recognised_by_what_no_tree_has_together() {
+    fn archives_and_images_are_recognised_by_several_names() {
         let digest = "a".repeat(64);
         let blob = format!("blobs/sha256/{digest}");
         let docker = format!("{digest}/layer.tar");
@@ -317,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_of_a_member_may_be_any_file() {
+    fn one_name_of_a_member_proves_nothing() {
         for names in [
             &["etc/", "etc/passwd"][..],
             &["config.dump", "other"],

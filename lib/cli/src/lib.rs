@@ -1,32 +1,35 @@
-//! What all six tools share at the edge: exit statuses, messages, input and output files.
+//! The command line of all six tools: exit statuses, messages, shared flags, input and output files.
 //!
-//! A tool is `main` = one call of [`run`]; its job is a function from parsed arguments and a
-//! [`Session`] to an [`Exit`]. Everything a user sees on standard error goes through
-//! [`message`], every result file through [`Output`], so that the contract (status 0/1/2/3,
-//! nothing half-written under the final name, no binary on a terminal) is kept in one place.
+//! The `main` of a tool is one call of [`run()`]. Its job is a function from parsed arguments and a [`Session`] to an
+//! [`Exit`]. All messages on standard error are printed by the [`Session`], and all results are written through [`Output`],
+//! so one crate ensures that
+//!
+//! - the exit status is 0, 1, 2 or 3 ([`Exit`]),
+//! - no incomplete file exists under its final name,
+//! - no binary data is written to a terminal.
 
 pub mod args;
-mod closed;
-mod complete;
-pub mod destinations;
+mod completions;
+mod error;
 mod exit;
-mod findings;
-mod input;
-pub mod message;
-mod output;
-pub mod private;
+mod files;
+mod messages;
 mod producer;
-mod progress;
-mod remove;
+mod run;
 pub mod signal;
-pub mod sync;
+#[cfg(feature = "tree")]
+pub mod tree;
 
 pub use args::Common;
-pub use exit::{Exit, Hint, Usage, run, run_completed, run_producer, tell, usage};
-pub use findings::Finding;
-pub use input::{Input, read_document};
-pub use message::{Session, name, shown};
-pub use output::{Output, spool};
+pub use error::{Hint, Usage, usage};
+pub use exit::Exit;
+pub use files::input::{Input, read_document};
+pub use files::output::{Output, spool};
+pub use files::remove::remove_from;
+pub use files::{destinations, private, same_file, sync};
+pub use messages::display::{display_path, display_path as name, escape, escape as shown};
+pub use messages::findings::Finding;
+pub use messages::progress::{Counted, When, count};
+pub use messages::session::Session;
 pub use producer::Producer;
-pub use progress::{Counted, When, count};
-pub use remove::remove_from;
+pub use run::{report, report as tell, run, run_completed, run_producer};

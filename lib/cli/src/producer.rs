@@ -1,4 +1,4 @@
-//! A producer of member streams that fails: it leaves a record of that in the stream, since a pipe carries no exit status.
+//! Records the failure of a producer in its member stream, since the reader of a pipe does not see the exit status.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -10,34 +10,36 @@ use std::path::Path;
 
 use clap::Command;
 
-/// A tool of which one verb writes member streams, with `--members`.
+use crate::files::stdout_is_closed;
+
+/// A tool with a verb that writes member streams (`--members`).
 pub struct Producer {
     /// The verb.
     pub verb: &'static str,
-    /// Returns the stream that records a failure for this reason; `None` if the process has begun a stream, which then ends in a
-    /// record of its own or is truncated.
+    /// Returns a stream that records a failure with this reason. Returns `None` if the process has already started a stream: that
+    /// stream ends in its own record or is truncated.
     pub record: fn(reason: &str) -> Option<Vec<u8>>,
 }
 
 impl Producer {
-    /// Writes the record to where the stream would have gone, if the command line `args` asks for a stream. `command` knows the
-    /// verbs that write none.
+    /// Writes the record to the stream's output, if the command line `args` requests a stream. `command` has the names of all
+    /// verbs.
     ///
-    /// The command line is read here without clap, which may have rejected it.
+    /// The command line is read without clap, which may have rejected it.
     pub(crate) fn failed(&self, command: &Command, args: &[OsString], reason: &str) {
         if !self.writes_members(command, args) {
             return;
         }
         let Some(record) = (self.record)(reason) else { return };
-        // If the record cannot be written, nothing else can report the failure but the exit status.
+        // If the record cannot be written either, only the exit status reports the failure.
         let _ = destination(output(args)).map(|mut file| file.write_all(&record));
     }
 
     fn writes_members(&self, command: &Command, args: &[OsString]) -> bool {
-        // A misspelled verb is no reason to stay silent; another verb is one.
+        // A misspelled verb gets a record, since it may have been meant as the verb that writes streams.
         let verb = args.iter().find(|arg| !arg.as_bytes().starts_with(b"-"));
         let other = verb.is_some_and(|verb| *verb != self.verb && is_verb(command, verb));
-        // A misspelled flag (--member), which clap rejects, was meant to be it.
+        // `--member` is a misspelled --members, which clap rejects.
         let asked = |arg: &&OsString| arg.as_bytes().starts_with(b"--member");
         !other && options(args).find(asked).is_some()
     }
@@ -47,12 +49,12 @@ fn is_verb(command: &Command, word: &OsStr) -> bool {
     command.get_subcommands().any(|verb| word == verb.get_name()) || word == "help"
 }
 
-/// The words before `--`.
+/// Returns the words before `--`.
 fn options(args: &[OsString]) -> impl Iterator<Item = &OsString> {
     args.iter().take_while(|arg| *arg != "--")
 }
 
-/// The value of `-o` or `--output`.
+/// Returns the value of `-o` or `--output`.
 fn output(args: &[OsString]) -> Option<&Path> {
     let mut options = options(args);
     while let Some(arg) = options.next() {
@@ -63,7 +65,7 @@ fn output(args: &[OsString]) -> Option<&Path> {
                 Some(value) => value,
                 None => continue,
             },
-            // Flags without a value may precede it: -qo FILE.
+            // Flags without a value may precede -o: -qo FILE.
             [b'-', short @ ..] => match short.iter().position(|b| !b"qv".contains(b)) {
                 Some(at) if short[at] == b'o' => {
                     short[at + 1..].strip_prefix(b"=").unwrap_or(&short[at + 1..])
@@ -80,8 +82,8 @@ fn output(args: &[OsString]) -> Option<&Path> {
     None
 }
 
-/// Opens the place where a stream goes while it is written: standard output, or a FIFO. A file of `-o` is left alone, since it
-/// gets its name only when complete, and a terminal or device has no reader that could be misled.
+/// Opens the output of the stream: standard output, or the FIFO of `-o`. Does not open a regular file of `-o`, which has a name
+/// only when it is complete, nor a terminal or another device, which has no reader of streams.
 fn destination(output: Option<&Path>) -> io::Result<File> {
     let none = || io::Error::from(io::ErrorKind::Unsupported);
     match output {
@@ -89,7 +91,7 @@ fn destination(output: Option<&Path>) -> io::Result<File> {
             true => OpenOptions::new().write(true).open(path),
             false => Err(none()),
         },
-        _ if crate::closed::stdout() => Err(none()),
+        _ if stdout_is_closed() => Err(none()),
         _ => {
             let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             let kind = file.metadata()?.file_type();
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_line_that_asks_for_a_stream_gets_a_record() {
+    fn only_a_request_for_a_stream_gets_a_record() {
         let command =
             Command::new("x").subcommand(Command::new("create")).subcommand(Command::new("extract"));
         let producer = Producer { verb: "create", record: |_| None };
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_output_is_found_as_clap_would() {
+    fn the_output_is_found_as_clap_finds_it() {
         for (line, found) in [
             ("create --members -o x", Some("x")),
             ("create -ox", Some("x")),

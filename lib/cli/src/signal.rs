@@ -1,4 +1,4 @@
-//! Signals: dying of SIGPIPE, and tidying up before dying of SIGINT, SIGTERM or SIGHUP.
+//! Signals: dies of SIGPIPE, and cleans up before the process dies of SIGINT, SIGTERM or SIGHUP.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use libc::c_char;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
-/// Ends the process as the default action of SIGPIPE does.
+/// Ends the process by SIGPIPE.
 ///
-/// Rust ignores SIGPIPE so that a write fails with EPIPE and destructors run; this is the last step after them.
+/// Rust ignores SIGPIPE, so that a write fails with EPIPE and destructors run. Call this function after them.
 pub fn die_of_sigpipe() -> ! {
     die_of(Signal::SIGPIPE)
 }
@@ -21,112 +21,117 @@ pub fn die_of_sigpipe() -> ! {
 fn die_of(signal: Signal) -> ! {
     unlink_names();
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default action is not a function of ours, so there is no handler that could be unsafe.
+    // SAFETY: with the default action no handler runs.
     let _ = unsafe { sigaction(signal, &default) };
     let mut set = SigSet::empty();
     set.add(signal);
     let _ = set.thread_unblock();
     let _ = raise(signal);
-    // Only reached where the signal is blocked in another way: keep the meaning of its status.
+    // Reached only if the signal cannot be delivered. This is the status that a shell reports for it.
     std::process::exit(128 + signal as i32);
 }
 
-/// Waits for a signal of `set`, which is blocked, at most for `timeout`; gives whether one came.
+/// Waits at most `timeout` for a signal in `set`, which must be blocked. Returns whether a signal arrived.
 pub fn wait(set: &SigSet, timeout: Option<Duration>) -> bool {
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: both pointers are null, as the call allows, or lead to values that live until it returns.
+    // SAFETY: each pointer is null, which the call allows, or points to a value that lives until the call returns.
     let got = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), timeout) };
     got > 0
 }
 
-fn told_to_end() -> SigSet {
-    // A signal that is blocked waits even where it is ignored, as SIGHUP is under nohup(1).
+/// Returns the signals that end a process, without those that it ignores.
+fn termination_signals() -> SigSet {
+    // A blocked signal becomes pending even if it is ignored, as SIGHUP is under nohup(1), and would then end the process.
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()
         .filter(|&signal| !is_ignored(signal))
         .collect()
 }
 
-/// Whether the program was started with the signal ignored.
+/// Returns whether the process ignores the signal, which it can inherit.
 fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action nothing is set; the old one is written where there is room for it, and read only if it was.
+    // SAFETY: a null pointer as new action changes nothing. The call writes the old action to `action`, which is read only if
+    // the call succeeded.
     unsafe {
         libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Lets a write beyond the largest file allowed (`ulimit -f`) fail with EFBIG, so that it is told and tidied up after; by
-/// default the signal ends the process. Programs that are started do not inherit this.
+/// Makes a write beyond the largest allowed file (`ulimit -f`) fail with EFBIG, so that the error is reported and temporary
+/// files are removed. By default SIGXFSZ ends the process. Child processes do not inherit the setting.
 pub(crate) fn large_files_are_errors() {
     let mut set = SigSet::empty();
     set.add(Signal::SIGXFSZ);
-    // Without it everything is as it was.
+    // On failure the default action remains.
     let _ = set.thread_block();
 }
 
-type Tidy = Box<dyn FnOnce() + Send>;
-/// What is run before the process dies of a signal; `None` until the thread that waits for signals exists.
-static TIDY: Mutex<Option<Vec<Tidy>>> = Mutex::new(None);
+type Cleanup = Box<dyn FnOnce() + Send>;
+/// The functions to run before the process dies of a signal; `None` until the signal thread is started.
+static CLEANUPS: Mutex<Option<Vec<Cleanup>>> = Mutex::new(None);
 
-/// Runs `tidy` if the process receives SIGINT, SIGTERM or SIGHUP; the process then dies of that signal.
+/// Runs `cleanup` if the process receives SIGINT, SIGTERM or SIGHUP. The process then dies of that signal.
 ///
-/// Call it before the first thread is started: it blocks the signals in the calling thread and starts a thread that waits for
-/// them. A normal exit does not run `tidy`. If no thread can be started, the signals end the process at once, as SIGKILL does.
-pub fn on_termination(tidy: impl FnOnce() + Send + 'static) {
-    register(&mut tidies(), Box::new(tidy));
+/// Call this function before other threads are started: it blocks the signals in the calling thread and starts a thread that
+/// waits for them. A normal exit does not run `cleanup`. If no thread can be started, the signals end the process immediately.
+pub fn on_termination(cleanup: impl FnOnce() + Send + 'static) {
+    register(&mut registered(), Box::new(cleanup));
 }
 
-/// Runs `make` and registers `tidy` for the result, as [`on_termination`] does. A signal that arrives in between is handled
-/// after the registration, so that nothing is left behind.
+/// Runs `make` and registers `cleanup` for its result, as [`on_termination`] does. A signal that arrives between the two is
+/// handled after the registration, so that the cleanup always runs.
 ///
 /// # Errors
 /// Returns the error of `make`.
-pub fn make_tidied<T, E, F>(make: impl FnOnce() -> Result<T, E>, tidy: impl FnOnce(&T) -> F) -> Result<T, E>
+pub fn make_with_cleanup<T, E, F>(
+    make: impl FnOnce() -> Result<T, E>,
+    cleanup: impl FnOnce(&T) -> F,
+) -> Result<T, E>
 where
     F: FnOnce() + Send + 'static,
 {
-    let mut tidies = tidies();
-    if tidies.is_none() {
-        // The signals must be blocked before `make` runs.
-        register(&mut tidies, Box::new(|| {}));
+    let mut cleanups = registered();
+    if cleanups.is_none() {
+        // This blocks the signals, which must be done before `make` runs.
+        register(&mut cleanups, Box::new(|| {}));
     }
     let made = make()?;
-    register(&mut tidies, Box::new(tidy(&made)));
+    register(&mut cleanups, Box::new(cleanup(&made)));
     Ok(made)
 }
 
-/// Runs `steps` to the end before a signal that [`on_termination`] waits for is handled.
+/// Runs `steps` and delays the signals of [`on_termination`] until it returns.
 pub fn uninterrupted<T>(steps: impl FnOnce() -> T) -> T {
-    let _tidies = tidies();
+    let _cleanups = registered();
     steps()
 }
 
-fn tidies() -> MutexGuard<'static, Option<Vec<Tidy>>> {
-    TIDY.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> MutexGuard<'static, Option<Vec<Cleanup>>> {
+    CLEANUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn register(tidies: &mut Option<Vec<Tidy>>, tidy: Tidy) {
-    if let Some(tidies) = tidies {
-        tidies.push(tidy);
+fn register(cleanups: &mut Option<Vec<Cleanup>>, cleanup: Cleanup) {
+    if let Some(cleanups) = cleanups {
+        cleanups.push(cleanup);
         return;
     }
-    *tidies = Some(vec![tidy]);
-    let set = told_to_end();
+    *cleanups = Some(vec![cleanup]);
+    let set = termination_signals();
     if set.thread_block().is_err() {
         return;
     }
     let waiting = std::thread::Builder::new().spawn(move || {
         let Ok(signal) = set.wait() else { return };
-        // Locked until the process is dead: what another thread makes now would not be tidied up.
-        let mut tidies = self::tidies();
-        for tidy in tidies.take().unwrap_or_default() {
-            tidy();
+        // The lock is held until the process is dead: a file that another thread created now would not be cleaned up.
+        let mut cleanups = registered();
+        for cleanup in cleanups.take().unwrap_or_default() {
+            cleanup();
         }
         die_of(signal)
     });
@@ -135,24 +140,24 @@ fn register(tidies: &mut Option<Vec<Tidy>>, tidy: Tidy) {
     }
 }
 
-/// Temporary files at one time: an output, and the two deletion lists of a diff, each while it gets its name.
+/// The most temporary files at one time: an output and the two deletion lists of a diff, while they are renamed.
 const TEMPORARY: usize = 8;
 static NAMES: [AtomicPtr<c_char>; TEMPORARY] = [const { AtomicPtr::new(ptr::null_mut()) }; TEMPORARY];
 
-/// A name that SIGINT, SIGTERM and SIGHUP remove, whichever thread receives them, until this is dropped.
+/// A file name that is removed on SIGINT, SIGTERM and SIGHUP, whichever thread receives them, until this value is dropped.
 pub(crate) struct Temporary(Option<&'static AtomicPtr<c_char>>);
 
 impl Temporary {
-    /// Registers `path`. Do so before the file is made, with O_EXCL: a signal may arrive as soon as it exists.
+    /// Registers `path`. Call this function before the file is created with O_EXCL: a signal may arrive as soon as it exists.
     pub(crate) fn new(path: &Path) -> Temporary {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return Temporary(None) };
-        for signal in &told_to_end() {
+        for signal in &termination_signals() {
             let flags = SaFlags::SA_RESETHAND | SaFlags::SA_NODEFER;
             let action = SigAction::new(SigHandler::Handler(remove_names), flags, SigSet::empty());
-            // SAFETY: the handler calls async-signal-safe functions only, see signal-safety(7).
+            // SAFETY: the handler calls only async-signal-safe functions, see signal-safety(7).
             let _ = unsafe { sigaction(signal, &action) };
         }
-        // Never freed: a handler in another thread may be reading it.
+        // The name is never freed: a handler in another thread may be reading it.
         let name = name.into_raw();
         let free = |slot: &&AtomicPtr<c_char>| {
             slot.compare_exchange(ptr::null_mut(), name, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -169,10 +174,10 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes the registered names and dies of `signal`: its action was reset to the default when this was called.
+/// Removes the registered names and dies of `signal`, whose action SA_RESETHAND has reset to the default.
 extern "C" fn remove_names(signal: libc::c_int) {
     unlink_names();
-    // SAFETY: raise(3) takes any number.
+    // SAFETY: raise(3) accepts any number.
     unsafe { libc::raise(signal) };
 }
 

@@ -90,7 +90,7 @@ mod tests {
     fn the_table_has_a_line_for_each_address() {
         let text = br#"{"n1":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24","gateway":"10.1.0.1"},{"ipnet":"fd00::5/64"}],
             "mac_address":"02:00:00:00:00:05"},"x":{}},"dns_server_ips":["10.1.0.1"],"dns_search_domains":["a.test"]}}"#;
-        let status = NetworkStatus::from_value(checkpoint::json::document(text).unwrap()).unwrap();
+        let status = NetworkStatus::from_value(strict_json::document(text).unwrap()).unwrap();
         assert_eq!(
             table(status.as_ref()),
             "NETWORK  INTERFACE  MAC                ADDRESS      GATEWAY\n\

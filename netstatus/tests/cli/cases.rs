@@ -229,7 +229,7 @@ pub const CASES: &[Case] = &[
         "8c an error is no status",
         &["save", "--from", "status"],
         r#"{"error":"x"}"#,
-        "network error: an object is wanted, not a string",
+        "network error: expected an object, found a string",
     ),
     ok("1 --from status", &["save", "--from", "status"], "@podman/one.network.status", Input),
     ok(
@@ -626,7 +626,7 @@ pub const CASES: &[Case] = &[
         "14h --base is no object",
         &["restore", "--to", "netavark", "--base", "podman/host.network.status"],
         DUAL,
-        "--base: an object is wanted, not null",
+        "--base: expected an object, found null",
     ),
     ok(
         "14i what no status knows, from the command line",
@@ -769,7 +769,7 @@ pub const CASES: &[Case] = &[
         "45b a known key in other letters",
         SAVE,
         r#"{"n1":{"Interfaces":{"eth0":{"mac_address":"02:00:00:00:00:05"}}}}"#,
-        "network n1: key \"Interfaces\" would be interfaces to other readers",
+        "network n1: key \"Interfaces\": podman reads it as interfaces",
     ),
     // restore: what is changed
     ok(
@@ -1196,19 +1196,19 @@ pub const CASES: &[Case] = &[
         "44d interfaces is an array",
         SAVE,
         r#"{"n1":{"interfaces":[]}}"#,
-        "network n1: interfaces: an object is wanted, not an array",
+        "network n1: interfaces: expected an object, found an array",
     ),
     bad(
         "44e subnets is an object",
         SAVE,
         r#"{"n1":{"interfaces":{"eth0":{"subnets":{}}}}}"#,
-        "subnets: an array is wanted, not an object",
+        "subnets: expected an array, found an object",
     ),
     bad(
         "44f ipnet is a number",
         SAVE,
         r#"{"n1":{"interfaces":{"eth0":{"subnets":[{"ipnet":5}]}}}}"#,
-        "ipnet: a string is wanted, not a number",
+        "ipnet: expected a string, found a number",
     ),
     ok(
         "45 unknown keys live on",

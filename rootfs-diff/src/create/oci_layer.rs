@@ -12,8 +12,8 @@ use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
 use tartree::{Entry, Error, IdMaps, Kind, Notice, Place, Plan, Status, Tally, TarPath};
 
-use crate::args::{Create, id_maps};
-use crate::create::tar_output::{sink, write_tar};
+use crate::args::Create;
+use crate::create::tar_output::write_tar;
 use crate::notices::{report, warn_unmatched};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -34,13 +34,13 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut trees = args.trees.open()?;
     let mut tally = Tally::new(|notice: &Notice| report(session, notice));
     session.stage("comparing", None);
-    let mut layer = OciLayer { plan: Plan::new(), ids: id_maps(&args.ids)?, opaque: None, failed: None };
+    let mut layer = OciLayer { plan: Plan::new(), ids: args.ids.maps()?, opaque: None, failed: None };
     compare(&mut trees, &options, &mut layer, &mut tally)?;
     warn_unmatched(session, &options, &mut trees);
     if let Some(e) = layer.failed {
         return Err(e.into());
     }
-    let sink = sink(args.output.binary()?);
+    let sink = cli::tree::sink(args.output.binary()?);
     session.stage("writing the layer", Some(layer.plan.tar_size()));
     let output = write_tar(&layer.plan, &mut trees.into_new_files(), sink, &mut tally)?;
     output.into_inner().commit()?;

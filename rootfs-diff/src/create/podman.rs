@@ -10,8 +10,8 @@ use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Place, Plan, RootName, Status, Tally, TarPath, Timestamp};
 
-use crate::args::{Create, id_maps};
-use crate::create::tar_output::{sink, write_tar};
+use crate::args::Create;
+use crate::create::tar_output::write_tar;
 use crate::deletion_lists::{DeletionLists, raw_list};
 use crate::notices::{report, warn_unmatched};
 
@@ -27,7 +27,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let mut trees = args.trees.open()?;
     let mut tally = Tally::new(|notice: &Notice| report(session, notice));
     session.stage("comparing", None);
-    let mut diff = PodmanDiff::new(id_maps(&args.ids)?, args.inband_removals);
+    let mut diff = PodmanDiff::new(args.ids.maps()?, args.inband_removals);
     compare(&mut trees, &options, &mut diff, &mut tally).with_context(|| args.trees.name())?;
     warn_unmatched(session, &options, &mut trees);
     if let (Some(path), false) = (&diff.only_listed, args.members) {
@@ -38,7 +38,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let (plan, deleted, mtime) = diff.finish()?;
     let (json, raw) = deleted::write(&deleted)?;
     let mut files = trees.into_new_files();
-    let sink = sink(args.output.binary()?);
+    let sink = cli::tree::sink(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
     let output = match &args.deleted {
         Some(file) => {

@@ -1,15 +1,7 @@
 //! Writes the tar of a diff.
 
-use std::os::fd::AsFd;
-
 use cli::{Counted, Output};
-use tartree::{Files, Notice, Passage, Plan, Sink, Tally};
-
-/// Returns a sink that writes to `output`. The kernel copies large files to it directly.
-pub fn sink(output: Output) -> Sink<Counted<Output>> {
-    let passage = Passage::to(output.as_fd(), cli::count);
-    Sink::direct(Counted::new(output), passage)
-}
+use tartree::{Files, Notice, Plan, Sink, Tally};
 
 /// Writes the planned tar of `files`, and returns the output.
 ///

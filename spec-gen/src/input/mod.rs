@@ -11,7 +11,6 @@ pub mod rootfs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use checkpoint::json;
 use cli::{Hint, Input, Session, read_document};
 use nix::unistd::{getegid, geteuid};
 use serde_json::{Map, Value};
@@ -160,11 +159,11 @@ fn read_any(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> 
     let name = input.name().to_owned();
     let text = read_document(input, &name, MAX_DOCUMENT)?;
     let value =
-        json::document(&text).with_context(|| name.clone()).map_err(|e| {
-            match checkpoint::hint_in(e.chain()) {
-                Some(hint) => Hint::on(e, hint),
-                None => e,
-            }
+        strict_json::document(&text).with_context(|| name.clone()).map_err(|e| match checkpoint::hint_in(
+            e.chain(),
+        ) {
+            Some(hint) => Hint::on(e, hint),
+            None => e,
         })?;
     Ok((value, name))
 }

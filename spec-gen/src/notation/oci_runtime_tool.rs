@@ -34,7 +34,7 @@ pub struct Change {
 /// # Errors
 /// When it is none.
 pub fn json(text: &str) -> Result<Value, String> {
-    match checkpoint::json::document(text.as_bytes()) {
+    match strict_json::document(text.as_bytes()) {
         Ok(value) if value.is_object() => Ok(value),
         Ok(_) => Err("a JSON object is wanted".into()),
         Err(e) => Err(e.to_string()),

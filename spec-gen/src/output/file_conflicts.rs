@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cli::same_file::resolve;
 use cli::usage;
 
 use crate::actions::Action;
@@ -60,15 +61,4 @@ fn are_alike(a: &Action, b: &Action) -> bool {
         ) => (a, a_mode, a_uid, a_gid) == (b, b_mode, b_uid, b_gid),
         _ => false,
     }
-}
-
-/// Resolves the links of a path as far as it exists: a directory that an action makes is not there yet.
-fn resolve(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for dir in absolute.ancestors() {
-        if let (Ok(real), Ok(rest)) = (dir.canonicalize(), absolute.strip_prefix(dir)) {
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
-        }
-    }
-    absolute
 }

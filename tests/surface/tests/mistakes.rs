@@ -19,7 +19,7 @@ const VOL_ARCHIVE: &[Mistake] = &[
     Mistake("vol-archive create text", 1, "text: Not a directory", ""),
     Mistake("vol-archive create vol other", 2, "more than one directory", "--members NAME=DIR NAME=DIR"),
     Mistake("vol-archive create --members vol", 2, "vol: with --members, expected NAME=DIR", ""),
-    Mistake("vol-archive create --members a/b=vol", 2, "a/b=vol: a volume's name is a letter or digit", ""),
+    Mistake("vol-archive create --members a/b=vol", 2, "a/b=vol: expected a letter or digit", ""),
     Mistake("vol-archive create --members v=vol v=other", 2, "volumes/v.tar: given twice", ""),
     Mistake("vol-archive create --shm vol vol", 2, "not provided", "vol-archive create --members --shm"),
     Mistake("vol-archive create --exclude ../x vol", 2, "--exclude ../x: name with '..'", ""),
@@ -30,7 +30,7 @@ const VOL_ARCHIVE: &[Mistake] = &[
     Mistake("vol-archive extract other < text", 1, "standard input: expected a tar, found text", ""),
     Mistake("vol-archive extract other < twice.tar.gz", 1, "found gzip-compressed data", "gzip -dc FILE |"),
     Mistake("vol-archive extract other < vol", 1, "Is a directory", ""),
-    Mistake("vol-archive extract --uidmap 0:1 other < vol.tar", 2, "'0:1'", "CONTAINER:HOST:SIZE is wanted"),
+    Mistake("vol-archive extract --uidmap 0:1 other < vol.tar", 2, "'0:1'", "expected CONTAINER:HOST:SIZE"),
 ];
 
 const ROOTFS_DIFF: &[Mistake] = &[
@@ -121,7 +121,7 @@ const CKPT_PACK: &[Mistake] = &[
         "ckpt-pack --bundle bundle --ignore-rootfs --member text",
         2,
         "'--member <NAME=FILE>'",
-        "NAME=VALUE is wanted",
+        "expected NAME=VALUE",
     ),
     Mistake(
         "ckpt-pack --bundle bundle --ignore-rootfs --format oci --compress xz -o x",
@@ -177,7 +177,7 @@ const CKPT_UNPACK: &[Mistake] = &[
         "ckpt-unpack --bundle new --volume v1 web.ckpt",
         2,
         "'--volume <NAME=DIR>'",
-        "NAME=VALUE is wanted",
+        "expected NAME=VALUE",
     ),
     Mistake("ckpt-unpack --list --verify web.ckpt", 2, "'--list' cannot be used with '--verify'", ""),
     Mistake("ckpt-unpack --verify cut.ckpt", 1, "cut.ckpt: ", ""),

@@ -1,4 +1,4 @@
-//! An archive to members.
+//! Reads the members of an archive.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -10,58 +10,59 @@ use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
 use crate::member::Member;
 
-/// Members of one archive. CRIU writes some eight files for each process; more than these are an attack on the memory.
-const MEMBERS: u64 = 1 << 18;
+/// The most members of one archive. CRIU writes about eight files per process; more members are an attack on the memory.
+const MAX_MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
-/// What is wrong with a member nobody knows.
+/// The error of an unknown member.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
-/// What to do with members nobody knows. Those that are given must be regular files or directories.
+/// How to treat unknown members. Those that are returned are regular files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// They are errors.
+    /// Unknown members are errors.
     Refuse,
-    /// They are given like others, but for those that a bundle cannot take ([`Member::refusal`]).
+    /// Unknown members are returned, except those that must not be extracted into a bundle ([`Member::refusal`]).
     Keep,
-    /// All are given: for those who only look.
+    /// All unknown members are returned, for tools that only list them.
     Show,
 }
 
-/// Reads an archive in any compression. Members that are not of a known name and type, or stand twice, are errors.
+/// Reads an archive with any compression. A member with a wrong type or a duplicate name is an error.
 pub struct ArchiveReader<R: BufRead> {
     reader: Reader<BufReader<Decoder<R>>>,
     compression: Compression,
     bound: Bound,
     unknown: Unknown,
     seen: BTreeSet<Member>,
-    /// Those of them that are directories.
+    /// The members in `seen` that are directories.
     dirs: BTreeSet<Member>,
     first: bool,
 }
 
 impl<R: BufRead> ArchiveReader<R> {
-    /// Looks at the first bytes of `input` for its compression.
+    /// Detects the compression of `input` by its first bytes.
     ///
     /// # Errors
-    /// When the input cannot be read or is empty.
+    /// Returns an error if the input cannot be read or is empty.
     pub fn new(input: R, unknown: Unknown) -> Result<ArchiveReader<R>> {
         ArchiveReader::bounded(input, unknown, Limits::default(), Bound::default())
     }
 
-    /// The same within other limits, and within `bound` when decompressed.
+    /// Opens an archive with `limits`. `bound` limits the decompressed size.
     ///
     /// # Errors
-    /// When the input cannot be read or is empty.
+    /// Returns an error if the input cannot be read or is empty.
     pub fn bounded(input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>> {
         ArchiveReader::with(input, unknown, bound, |decoder| {
             Reader::new(BufReader::with_capacity(BUFFER, decoder), of_archive(limits))
         })
     }
 
-    /// As [`bounded`](ArchiveReader::bounded), passing over content that nobody reads, as [`Reader::skipping`] does.
+    /// Opens an archive as [`bounded`](ArchiveReader::bounded) does, and seeks over content that is not read, as
+    /// [`Reader::skipping`] does.
     ///
     /// # Errors
-    /// When the input cannot be read or is empty.
+    /// Returns an error if the input cannot be read or is empty.
     pub fn skipping(input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>>
     where
         R: Skip,
@@ -94,21 +95,21 @@ impl<R: BufRead> ArchiveReader<R> {
         })
     }
 
-    /// How the archive is compressed.
+    /// Returns the compression of the archive.
     pub fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// The bound for what is compressed in a member.
+    /// Returns the bound for compressed content of members.
     pub fn bound(&self) -> Bound {
         self.bound.within()
     }
 
-    /// The next member's entry; its bytes are then [`content`](ArchiveReader::content). `None` at the end of the archive:
-    /// then call [`finish`](ArchiveReader::finish).
+    /// Returns the next member and its entry. [`content`](ArchiveReader::content) then reads its bytes. Returns `None` at the end of
+    /// the archive; then call [`finish`](ArchiveReader::finish).
     ///
     /// # Errors
-    /// When the archive is cut, is none, or holds what must not be in one.
+    /// Returns an error if the input is not an archive, is truncated, or has an entry that an archive must not have.
     #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
     pub fn next(&mut self) -> Result<Option<(Member, Entry)>> {
         loop {
@@ -120,27 +121,27 @@ impl<R: BufRead> ArchiveReader<R> {
                 Some(Item::Removal(path)) => {
                     return Err(Error::member(path, "a removal header between members"));
                 }
-                // "tar -C DIR -c ." and "tar -c *" make these; there is nothing to do for them.
-                Some(Item::Entry(entry)) if is_passed_over(&entry) => {}
+                // `tar -C DIR -c .` and `tar -c *` write these directories.
+                Some(Item::Entry(entry)) if is_ignored(&entry) => {}
                 Some(Item::Entry(entry)) => return self.member(entry).map(Some),
             }
         }
     }
 
-    /// The bytes of the member that [`next`](ArchiveReader::next) gave.
+    /// Returns a reader of the member that [`next`](ArchiveReader::next) returned.
     pub fn content(&mut self) -> Content<'_, BufReader<Decoder<R>>> {
         self.reader.content()
     }
 
-    /// The members so far.
+    /// Returns the members so far.
     pub fn seen(&self) -> &BTreeSet<Member> {
         &self.seen
     }
 
-    /// Reads the input to its end, which is where a compressed stream proves that it is whole.
+    /// Reads the input to its end, where a compressed stream has its checksum.
     ///
     /// # Errors
-    /// When it is cut or its checksum is wrong.
+    /// Returns an error if the input is truncated or its checksum is wrong.
     pub fn finish(mut self) -> Result<()> {
         Ok(self.reader.drain()?)
     }
@@ -171,15 +172,15 @@ impl<R: BufRead> ArchiveReader<R> {
             return Err(Error::member(&entry.path, "not a regular file"));
         }
         if !self.seen.insert(member.clone()) {
-            return Err(Error::member(&entry.path, "stands twice in the archive"));
+            return Err(Error::member(&entry.path, "occurs twice in the archive"));
         }
         if entry.kind == Kind::Dir {
             self.dirs.insert(member.clone());
         } else if self.has_members_below(&entry.path) {
-            return Err(Error::member(&entry.path, "a file, and members lie below it"));
+            return Err(Error::member(&entry.path, "is a file, but members are below it"));
         }
         if let Some(file) = self.file_above(&entry.path) {
-            return Err(Error::member(&entry.path, format!("below {file}, which is a file")));
+            return Err(Error::member(&entry.path, format!("is below {file}, which is a file")));
         }
         Ok((member, entry))
     }
@@ -193,12 +194,12 @@ impl<R: BufRead> ArchiveReader<R> {
     }
 
     fn has_members_below(&self, path: &TarPath) -> bool {
-        // The first name below it that there could be; members of one kind are in the order of their names.
+        // Members of one kind are ordered by their names, and no name below `path` precedes this one.
         let first = Member::of(&path.child(b"\x01"));
         self.seen.range(first..).next().is_some_and(|member| member.path().starts_with(path))
     }
 
-    /// At the first header a wrong checksum means that this is something else.
+    /// Converts an error of the tar. If the first header is malformed, the input is another kind of file.
     fn not_an_archive(&self, e: tartree::Error) -> Error {
         match e {
             tartree::Error::NotATar { found }
@@ -214,11 +215,11 @@ impl<R: BufRead> ArchiveReader<R> {
     }
 }
 
-/// The limits of the tar that the archive is.
+/// Returns the limits for the archive's own tar.
 fn of_archive(limits: Limits) -> Limits {
-    Limits { entries: limits.entries.min(MEMBERS), ..limits }
+    Limits { entries: limits.entries.min(MAX_MEMBERS), ..limits }
 }
 
-fn is_passed_over(entry: &Entry) -> bool {
+fn is_ignored(entry: &Entry) -> bool {
     entry.kind == Kind::Dir && (entry.path.is_root() || entry.path.as_bytes() == b"volumes")
 }

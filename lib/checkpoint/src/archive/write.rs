@@ -1,4 +1,4 @@
-//! Members to an archive.
+//! Writes the members of an archive.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,37 +13,37 @@ use crate::member::Member;
 
 /// Writes the members of an archive, one after another, through one buffer.
 ///
-/// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks, so that what was not finished is no archive.
+/// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks. An unfinished output is therefore not a valid archive.
 pub struct ArchiveWriter<W: Destination> {
     sink: Sink<W>,
     written: BTreeSet<Member>,
 }
 
 impl<W: Destination> ArchiveWriter<W> {
-    /// An archive on `out`.
+    /// Starts an archive on `out`.
     pub fn new(out: W) -> ArchiveWriter<W> {
         ArchiveWriter::on(Sink::new(out))
     }
 
-    /// An archive into `sink`.
+    /// Starts an archive on `sink`.
     pub fn on(sink: Sink<W>) -> ArchiveWriter<W> {
         ArchiveWriter { sink, written: BTreeSet::new() }
     }
 
-    /// The members so far.
+    /// Returns the members so far.
     pub fn written(&self) -> &BTreeSet<Member> {
         &self.written
     }
 
-    /// Bytes so far, before compression.
+    /// Returns the number of bytes so far, before compression.
     pub fn position(&self) -> u64 {
         self.sink.position()
     }
 
-    /// Writes a member whose content is `content`.
+    /// Writes a member with the content `content`.
     ///
     /// # Errors
-    /// When it is there already, or the output does not take it.
+    /// Returns an error if the member was written before, or if writing to the output fails.
     pub fn small(&mut self, member: &Member, content: &[u8], mtime: Timestamp) -> Result<()> {
         self.copy(member, content.len() as u64, member.mode(), mtime, content)
     }
@@ -51,7 +51,8 @@ impl<W: Destination> ArchiveWriter<W> {
     /// Writes a member of exactly `size` bytes from `input`.
     ///
     /// # Errors
-    /// When it is there already, the input is shorter or cannot be read, or the output does not take it.
+    /// Returns an error if the member was written before, if the input is shorter or cannot be read, or if writing to the output
+    /// fails.
     pub fn copy(
         &mut self,
         member: &Member,
@@ -60,7 +61,7 @@ impl<W: Destination> ArchiveWriter<W> {
         mtime: Timestamp,
         mut input: impl Read,
     ) -> Result<()> {
-        self.header(member, &Entry::file(member.path(), size, mode, whole(mtime)))?;
+        self.header(member, &Entry::file(member.path(), size, mode, whole_seconds(mtime)))?;
         let got = self.sink.fill(&mut input, size)?.map_err(|e| of_input(member, e))?;
         if got < size {
             return Err(Error::member(member, "the tar stream ends too early"));
@@ -68,10 +69,11 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
-    /// Writes a member of exactly the bytes that are left of `content`, past this program's memory where that can be.
+    /// Writes a member with the remaining bytes of `content`, which are moved within the kernel if the output allows it.
     ///
     /// # Errors
-    /// When it is there already, the content ends early or cannot be read, or the output does not take it.
+    /// Returns an error if the member was written before, if the content ends early or cannot be read, or if writing to the output
+    /// fails.
     pub fn carry<R: Read + AsFd>(
         &mut self,
         member: &Member,
@@ -80,16 +82,16 @@ impl<W: Destination> ArchiveWriter<W> {
         mut content: Content<'_, BufReader<R>>,
     ) -> Result<()> {
         let size = content.remaining();
-        self.header(member, &Entry::file(member.path(), size, mode, whole(mtime)))?;
+        self.header(member, &Entry::file(member.path(), size, mode, whole_seconds(mtime)))?;
         content.put_into(&mut self.sink)?.map_err(|e| of_input(member, e))?;
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
-    /// Writes a member from the file that `entry` describes as it was found. If it changed meanwhile, its content is cut or
-    /// filled up to the length it had, and the change is noticed. `mtime` is the member's.
+    /// Writes a member from a file that `entry` describes. If the file changed since, its content is truncated or padded with zeros
+    /// to the size in `entry`, and the change is reported. `mtime` is the time of the member.
     ///
     /// # Errors
-    /// When the member is there already, the file cannot be read, or the output does not take it.
+    /// Returns an error if the member was written before, if the file cannot be read, or if writing to the output fails.
     pub fn file(
         &mut self,
         member: &Member,
@@ -99,7 +101,7 @@ impl<W: Destination> ArchiveWriter<W> {
         mtime: Timestamp,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        let meta = Meta { mode: entry.meta.mode & 0o777, mtime: whole(mtime), ..Meta::default() };
+        let meta = Meta { mode: entry.meta.mode & 0o777, mtime: whole_seconds(mtime), ..Meta::default() };
         self.header(member, &Entry { path: member.path(), kind: entry.kind.clone(), meta })?;
         Ok(tartree::write_content(&mut self.sink, opened, entry, ino, notices)?)
     }
@@ -107,36 +109,36 @@ impl<W: Destination> ArchiveWriter<W> {
     /// Writes a directory.
     ///
     /// # Errors
-    /// When it is there already, or the output does not take it.
+    /// Returns an error if the member was written before, or if writing to the output fails.
     pub fn dir(&mut self, member: &Member, mode: u32, mtime: Timestamp) -> Result<()> {
-        let meta = Meta { mode, mtime: whole(mtime), ..Meta::default() };
+        let meta = Meta { mode, mtime: whole_seconds(mtime), ..Meta::default() };
         self.header(member, &Entry { path: member.path(), kind: Kind::Dir, meta })
     }
 
-    /// Writes the link from an image directory to that of its pre-dump.
+    /// Writes the link from an image directory to its pre-dump.
     ///
     /// # Errors
-    /// When it is there already, or the output does not take it.
+    /// Returns an error if the member was written before, or if writing to the output fails.
     pub fn parent(&mut self, member: &Member, mtime: Timestamp) -> Result<()> {
-        let meta = Meta { mode: 0o777, mtime: whole(mtime), ..Meta::default() };
+        let meta = Meta { mode: 0o777, mtime: whole_seconds(mtime), ..Meta::default() };
         let kind = Kind::Symlink { target: PARENT_TARGET.to_vec() };
         self.header(member, &Entry { path: member.path(), kind, meta })
     }
 
-    /// Writes the end-of-archive blocks and gives the output back.
+    /// Writes the end-of-archive blocks and returns the output.
     ///
     /// # Errors
-    /// When the output does not take them.
+    /// Returns an error if writing to the output fails.
     pub fn finish(mut self) -> Result<W> {
         self.sink.put(&END_OF_ARCHIVE)?;
         Ok(self.sink.into_inner()?)
     }
 
-    /// Makes sure that what was written is seen to be cut: it ends in the header of a member without its content.
-    /// Many readers take a tar without end-of-archive blocks for a whole one (GNU tar, Go's `archive/tar` and so podman).
+    /// Makes the output detectably incomplete: writes the header of a member without its content. Many readers accept a tar without
+    /// end-of-archive blocks as complete (GNU tar, Go's `archive/tar` and therefore podman).
     ///
     /// # Errors
-    /// When the output does not take it.
+    /// Returns an error if writing to the output fails.
     pub fn spoil(mut self) -> Result<W> {
         let mut header = Vec::new();
         let path = tartree::TarPath::root().child(b".incomplete");
@@ -148,7 +150,7 @@ impl<W: Destination> ArchiveWriter<W> {
 
     fn header(&mut self, member: &Member, entry: &Entry) -> Result<()> {
         if !self.written.insert(member.clone()) {
-            return Err(Error::member(member, "stands twice in the archive"));
+            return Err(Error::member(member, "occurs twice in the archive"));
         }
         let mut header = Vec::new();
         tartree::encode_aligned(&mut header, entry, RootName::Dot, self.sink.position());
@@ -156,8 +158,8 @@ impl<W: Destination> ArchiveWriter<W> {
     }
 }
 
-/// Whole seconds: no reader needs more of a member, and no PAX header is needed for them.
-fn whole(mtime: Timestamp) -> Timestamp {
+/// Returns the time without nanoseconds, for which each member would need a PAX header, and which no reader uses.
+fn whole_seconds(mtime: Timestamp) -> Timestamp {
     Timestamp { nsec: 0, ..mtime }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::read::bad;
+use super::error::image_error;
 use crate::error::{Error, Result};
 
 /// Where an index names an image: the specification's annotation, and containerd's and docker's with all of the name.
@@ -63,7 +63,7 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
             if !is_index {
                 all.push(Listed { identity: entry["digest"].to_string(), entry, names, digests });
             } else if depth == DEEPEST || indexes == INDEXES {
-                return Err(bad(format!(
+                return Err(image_error(format!(
                     "index.json: more than {DEEPEST} indexes below each other, or {INDEXES} in all"
                 )));
             } else {
@@ -71,7 +71,7 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
                 waiting.push_back((entry, names, digests, depth + 1));
             }
             if all.len() > IMAGES {
-                return Err(bad(format!("index.json: more than {IMAGES} images")));
+                return Err(image_error(format!("index.json: more than {IMAGES} images")));
             }
         }
         next = match waiting.pop_front() {
@@ -154,8 +154,8 @@ pub(super) fn choose(
             let digests = digests.filter_map(|image| image.digests.last()).take(TOLD).cloned().collect();
             Err(Error::Choice { list, names: digests })
         }
-        (_, []) => Err(bad(format!("{list} lists {} images, expected one", named.len()))),
-        (Some(name), _) if !named.is_empty() => Err(bad(format!(
+        (_, []) => Err(image_error(format!("{list} lists {} images, expected one", named.len()))),
+        (Some(name), _) if !named.is_empty() => Err(image_error(format!(
             "{list} lists {} images by the name {name:?}, and not one of them for {architecture}",
             named.len()
         ))),

@@ -5,8 +5,8 @@ use std::io::Read;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::hex;
-use super::read::bad;
+use super::error::image_error;
+use super::hashing::hex;
 use crate::error::Result;
 
 /// A digest that is safe as a file name.
@@ -28,7 +28,7 @@ impl Digest {
             let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             (hex.len() == digits && is_hex).then(|| Digest { algorithm, hex: hex.to_owned() })
         });
-        known.ok_or_else(|| bad(format!("{value} is not a SHA-256 or SHA-512 digest")))
+        known.ok_or_else(|| image_error(format!("{value} is not a SHA-256 or SHA-512 digest")))
     }
 
     /// The path of the blob in an image layout.

@@ -8,10 +8,10 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use tartree::{END_OF_ARCHIVE, Item, Kind, Limits, Reader, RootName, TarPath, padding};
 
-use super::read::Blob;
+use super::blob::Blob;
 use crate::compress::{Bound, Decoder};
 use crate::error::{Error, Result};
-use crate::whiteout::{Whiteout, Whiteouts};
+use crate::rootfs::whiteout::{Whiteout, Whiteouts};
 
 const BUFFER: usize = 256 << 10;
 

@@ -1,113 +1,21 @@
 //! A checkpoint as an OCI image: an image layout whose one layer is the archive (image-spec 1.1, image-layout.md).
 //!
-//! Engines know such an image by annotations on its manifest, each by those of its own [`Family`].
+//! An engine recognises such an image by the annotations on its manifest; each [`Family`] of engines has its own.
 
+mod annotations;
+mod blob;
 mod choose;
 mod digest;
+mod error;
+mod hashing;
+mod layout;
+mod layout_writer;
 mod merge;
-mod read;
-mod write;
 
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
-
+pub use annotations::{ANNOTATIONS, Family, annotations};
+pub use blob::Blob;
 pub use digest::Digest;
+pub use hashing::Hashing;
+pub use layout::{Image, Layout, is_layout};
+pub use layout_writer::{Description, LayoutWriter};
 pub use merge::merge;
-pub use read::{Blob, Image, Layout, is_layout};
-pub use write::{Description, LayoutWriter};
-
-/// Who knows a checkpoint by an annotation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `io.podman.annotations.checkpoint.…`, without which podman takes the image for any other.
-    Podman,
-    /// `io.kubernetes.cri-o.annotations.checkpoint.…`.
-    CriO,
-    /// `org.criu.checkpoint.…`: checkpointctl, and containerd 2.1 to 2.3.
-    Criu,
-}
-
-const FAMILIES: [(Family, &str); 3] = [
-    (Family::Podman, "io.podman.annotations.checkpoint."),
-    (Family::CriO, "io.kubernetes.cri-o.annotations.checkpoint."),
-    (Family::Criu, "org.criu.checkpoint."),
-];
-
-/// What is known of the container and the host, and the annotation that each family has for it.
-pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
-    // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl lib/metadata.go.
-    ("engine.name", [None, None, Some("engine.name")]),
-    ("container.name", [Some("name"), Some("name"), Some("container.name")]),
-    ("rawImageName", [Some("rawImageName"), Some("rawImageName"), Some("rootfsImageUserRequested")]),
-    ("rootfsImageID", [Some("rootfsImageID"), Some("rootfsImageID"), Some("rootfsImageID")]),
-    ("rootfsImageName", [Some("rootfsImageName"), Some("rootfsImageName"), Some("rootfsImageName")]),
-    ("podman.version", [Some("podman.version"), None, None]),
-    ("criu.version", [Some("criu.version"), Some("criu.version"), Some("criu.version")]),
-    ("runtime.name", [Some("runtime.name"), None, Some("runtime.name")]),
-    ("runtime.version", [Some("runtime.version"), None, Some("runtime.version")]),
-    ("conmon.version", [Some("conmon.version"), None, Some("conmon.version")]),
-    ("host.arch", [Some("host.arch"), None, Some("host.arch")]),
-    ("host.kernel", [Some("host.kernel"), None, Some("host.kernel")]),
-    ("cgroups.version", [Some("cgroups.version"), None, Some("cgroup.version")]),
-    ("distribution.version", [Some("distribution.version"), None, Some("distribution.version")]),
-    ("distribution.name", [Some("distribution.name"), None, Some("distribution.name")]),
-    ("pod.name", [None, None, Some("pod.name")]),
-    ("pod.namespace", [None, None, Some("pod.namespace")]),
-    ("pod.id", [None, None, Some("pod.id")]),
-    ("pod.uid", [None, None, Some("pod.uid")]),
-];
-
-/// The annotations for `fact` (a name in [`ANNOTATIONS`]), and whose they are.
-pub fn annotations(fact: &str) -> impl Iterator<Item = (Family, String)> {
-    let names = ANNOTATIONS.iter().find(|(name, _)| *name == fact).map_or([None; 3], |(_, names)| *names);
-    FAMILIES
-        .into_iter()
-        .zip(names)
-        .filter_map(|((family, prefix), name)| Some((family, format!("{prefix}{}", name?))))
-}
-
-/// Sixty-four hexadecimal digits.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// A writer that hashes and counts what passes.
-pub struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl<W> Hashing<W> {
-    /// In front of `out`.
-    pub fn new(out: W) -> Hashing<W> {
-        Hashing { out, hash: Sha256::new(), bytes: 0 }
-    }
-
-    /// The output, the digest and the number of bytes.
-    pub fn finish(self) -> (W, String, u64) {
-        (self.out, hex(&self.hash.finalize()), self.bytes)
-    }
-}
-
-impl<W: std::io::Write> std::io::Write for Hashing<W> {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        let written = self.out.write(buf)?;
-        self.hash.update(&buf[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
-    }
-}

@@ -1,6 +1,6 @@
-//! The failure record: what a producer writes instead of `.end` when it fails.
+//! The failure record, which a producer writes instead of `.end` when it fails.
 //!
-//! A member stream that reports a failure ends in the member `.failed`, one JSON line
+//! The last record of such a member stream is `.failed`, one JSON line
 //!
 //! ```json
 //! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/typo: No such file or directory"}
@@ -14,25 +14,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tartree::{END_OF_ARCHIVE, Entry, Kind, RootName, TarPath, Timestamp};
 
 use crate::error::{Error, Result};
-use crate::member::Member;
+use crate::member::{FAILURE_RECORD, Member};
 
-/// The name of the record.
-pub(crate) const FAILED: &[u8] = b".failed";
-/// Bytes of a record that are read: JSON may write each byte of its texts as six.
+/// The largest record that is read, in bytes. JSON may escape each byte of its strings as six.
 const RECORD_BYTES: u64 = 16 << 10;
-/// Bytes of a name and of a reason that are written and shown.
+/// The longest name, in bytes, that is written and shown.
 const NAME_BYTES: usize = 300;
+/// The longest reason, in bytes, that is written and shown.
 const REASON_BYTES: usize = 1024;
 
-/// Whether this process has begun a member stream.
-static BEGUN: AtomicBool = AtomicBool::new(false);
+/// Whether this process has started a member stream.
+static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Notes that this process has begun a member stream.
-pub(super) fn begun() {
-    BEGUN.store(true, Relaxed);
+/// Records that this process has started a member stream.
+pub(super) fn set_started() {
+    STARTED.store(true, Relaxed);
 }
 
-/// What a failure record says.
+/// The content of a failure record.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 struct Failure {
@@ -41,11 +40,12 @@ struct Failure {
     error: String,
 }
 
-/// Returns a complete member stream that consists of one failure record: for a producer that fails before its first byte.
+/// Returns a complete member stream that consists of one failure record, for a producer that fails before its first byte.
 ///
-/// Returns `None` if this process has begun a stream: bytes behind a stream that was cut would be read as its content.
+/// Returns `None` if this process has started a stream: if that stream is truncated, a reader would take the record as its
+/// content.
 pub fn failed_stream(writer: &str, member: Option<&Member>, reason: &str) -> Option<Vec<u8>> {
-    if BEGUN.load(Relaxed) {
+    if STARTED.load(Relaxed) {
         return None;
     }
     let mut stream = record(writer, member, reason);
@@ -60,20 +60,20 @@ pub(super) fn record(writer: &str, member: Option<&Member>, reason: &str) -> Vec
         member: member.map(ToString::to_string),
         error: shortened(reason, REASON_BYTES),
     };
-    // Strings always have a form in JSON.
+    // Serialising strings cannot fail.
     let mut text = serde_json::to_vec(&failure).unwrap_or_default();
     text.push(b'\n');
     let size = text.len() as u64;
     let mut record = Vec::new();
-    let entry = Entry::file(TarPath::root().child(FAILED), size, 0o600, Timestamp::default());
+    let entry = Entry::file(TarPath::root().child(FAILURE_RECORD), size, 0o600, Timestamp::default());
     tartree::encode(&mut record, &entry, RootName::Dot);
     record.append(&mut text);
     record.resize(record.len() + usize::try_from(tartree::padding(size)).unwrap_or_default(), 0);
     record
 }
 
-/// Turns a failure record into the error that it reports. The record comes from another program, perhaps on another machine, so
-/// its texts are shortened, and a record that cannot be read is a failure too.
+/// Converts a failure record to the error that it reports. The record may come from another machine, so its strings are
+/// shortened, and a record that cannot be read is a failure too.
 pub(super) fn error(entry: &Entry, content: impl Read) -> Error {
     read(entry, content).unwrap_or_else(|e| e)
 }
@@ -94,7 +94,7 @@ fn read(entry: &Entry, content: impl Read) -> Result<Error> {
     })
 }
 
-/// The text, or its first `limit` bytes and an ellipsis.
+/// Returns the text, or its first `limit` bytes and an ellipsis.
 fn shortened(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.into();

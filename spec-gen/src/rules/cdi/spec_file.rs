@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use checkpoint::json::Unique;
 use serde_json::Value;
+use strict_json::Unique;
 
 use crate::json_fields::typed;
 use crate::notation::device::split_name;
@@ -38,7 +38,7 @@ pub fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(Str
     let value = if is_yaml {
         serde_yaml_ng::from_slice::<Unique>(text).context("not valid YAML")?.into()
     } else {
-        checkpoint::json::document(text)?
+        strict_json::document(text)?
     };
     parse(&value, file)
 }

@@ -110,7 +110,7 @@ fn read_file(path: &Path) -> anyhow::Result<Hook> {
 /// # Errors
 /// What is wrong in it.
 pub fn read_text(text: &[u8], file: String) -> anyhow::Result<Hook> {
-    parse(checkpoint::json::document(text)?, file)
+    parse(strict_json::document(text)?, file)
 }
 
 pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {

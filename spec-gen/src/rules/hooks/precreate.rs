@@ -53,7 +53,7 @@ fn filter_by(path: &str, hook: &Value, spec: &Spec) -> anyhow::Result<Value> {
     if output.len() as u64 > MAX_FILTERED {
         bail!("its output is longer than {MAX_FILTERED} bytes");
     }
-    let mut value = checkpoint::json::document(&output).context("output")?;
+    let mut value = strict_json::document(&output).context("output")?;
     schema::check(&mut value).context("output")?;
     if value.get("ociVersion").is_none() {
         bail!("output: not an OCI spec: the key ociVersion is missing");

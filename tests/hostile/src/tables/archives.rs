@@ -70,17 +70,17 @@ fn names() -> Vec<Input> {
         unpack(
             "config.dump twice",
             |_, out| put(out, good().file("config.dump", "{}")),
-            Fails("config.dump: stands twice in the archive"),
+            Fails("config.dump: occurs twice in the archive"),
         ),
         unpack(
             "config.dump twice, once as ./config.dump",
             |_, out| put(out, good().file("./config.dump", "{}")),
-            Fails("config.dump: stands twice"),
+            Fails("config.dump: occurs twice"),
         ),
         unpack(
             "an image member twice",
             |_, out| put(out, good().file("checkpoint//inventory.img", "")),
-            Fails("stands twice"),
+            Fails("occurs twice"),
         ),
         unpack(
             "a file, then an entry below it",
@@ -90,7 +90,7 @@ fn names() -> Vec<Input> {
         unpack(
             "an entry, then a file that is its parent",
             |_, out| put(out, good().file("artifacts/x/y", "").file("artifacts/x", "")),
-            Fails("a file, and members lie below it"),
+            Fails("is a file, but members are below it"),
         ),
         unpack(
             "the runtime's config.json",
@@ -496,7 +496,7 @@ fn documents() -> Vec<Input> {
         unpack(
             "volumes that are a number",
             |_, out| config(out, r#"{"namedVolumes":5}"#),
-            Fails("namedVolumes: not a list"),
+            Fails("namedVolumes: not an array"),
         ),
         unpack(
             "host paths in a configuration are not followed",

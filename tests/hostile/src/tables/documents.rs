@@ -330,7 +330,7 @@ fn networks() -> Vec<Input> {
         to(
             "a network status that is a list",
             |_, out| put(out, "[]"),
-            Fails("not a network status, but an array"),
+            Fails("expected a network status, found an array"),
         ),
         to("a network that is a string", |_, out| put(out, r#"{"n":"x"}"#), Fails("network n")),
         to("interfaces that are a list", |_, out| put(out, r#"{"n":{"interfaces":[]}}"#), Fails("network n")),

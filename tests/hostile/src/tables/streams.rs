@@ -186,7 +186,7 @@ fn members() -> Vec<Input> {
                 out.write_all(&proved(status()))?;
                 out.write_all(&proved(status()))
             },
-            Fails("network.status: stands twice"),
+            Fails("network.status: occurs twice"),
         ),
         pack(
             "a member that is a link to a file outside",

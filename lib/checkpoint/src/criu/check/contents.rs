@@ -1,0 +1,136 @@
+//! What processes have besides memory, and every other image in the directory.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use tartree::{Notice, Status, TarPath, Visit, Walk};
+
+use super::kinds::Form;
+use super::{Check, Content};
+use crate::criu::image_file;
+use crate::criu::messages::{FdinfoEntry, FileEntry, FsEntry, TaskIds};
+use crate::error::{Error, Result};
+
+const FDINFO: u32 = 0x5621_3732;
+const FILES: u32 = 0x5630_3138;
+const FS: u32 = 0x5140_3912;
+const IDS: u32 = 0x5443_2030;
+const MOUNTPOINTS: u32 = 0x5556_3928;
+
+/// The first bytes of a gzip member (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+impl Check<'_> {
+    /// Checks the directories of a process that is alive, and remembers its tables.
+    pub(super) fn belongings(&mut self, pid: u32) {
+        let name = format!("fs-{pid}.img");
+        let fs: Option<FsEntry> = self.needed(&name, FS, pid).and_then(|content| content.first(&name));
+        self.places
+            .extend(fs.into_iter().flat_map(|fs| [fs.cwd_id, fs.root_id]).map(|id| (name.clone(), id)));
+        let name = format!("ids-{pid}.img");
+        let ids: Option<TaskIds> = self.needed(&name, IDS, pid).and_then(|content| content.first(&name));
+        let Some(ids) = ids else { return };
+        self.fdinfo.entry(ids.files_id).or_insert(pid);
+        self.mounts.extend(ids.mnt_ns_id.filter(|id| self.host_mounts.is_some_and(|host| host != *id)));
+    }
+
+    /// Checks the tables of descriptors, the files that they and the directories of processes name, and the mounts.
+    pub(super) fn open_files(&mut self) {
+        let mut named = std::mem::take(&mut self.places);
+        for (number, pid) in std::mem::take(&mut self.fdinfo) {
+            let name = format!("fdinfo-{number}.img");
+            match self.messages::<FdinfoEntry>(&name, FDINFO) {
+                Ok(Some(fds)) => named.extend(fds.into_iter().map(|fd| (name.clone(), fd.id))),
+                Ok(None) => self.problem(format!(
+                    "{name}: no such file, CRIU would restore process {pid} without open files"
+                )),
+                Err(e) => self.problem(e.to_string()),
+            }
+        }
+        for number in std::mem::take(&mut self.mounts) {
+            let name = format!("mountpoints-{number}.img");
+            match self.image(&name, MOUNTPOINTS) {
+                Ok(Some(content)) if content.payloads() > 0 => {}
+                Ok(Some(_)) => self.problem(format!("{name}: holds no mount")),
+                Ok(None) => self.problem(format!("{name}: no such file, it has the container's mounts")),
+                Err(e) => self.problem(e.to_string()),
+            }
+        }
+        self.files(&named);
+    }
+
+    /// Checks that files.img has every file that another image names. CRIU before 3.3 wrote one image for each kind instead.
+    fn files(&mut self, named: &[(String, u32)]) {
+        if named.is_empty() || Status::at(self.root.fd(), "reg-files.img".as_ref()).is_ok() {
+            return;
+        }
+        let files: BTreeSet<u32> = match self.image("files.img", FILES) {
+            Ok(None) => {
+                return self
+                    .problem("files.img: no such file, it has the open files of all processes".into());
+            }
+            // Too many files to be read into memory.
+            Ok(Some(Content::Large)) => return,
+            Ok(Some(Content::Read(bytes))) => match image_file::messages::<FileEntry>("files.img", &bytes) {
+                Ok(files) => files.into_iter().map(|file| file.id).collect(),
+                Err(e) => return self.problem(e.to_string()),
+            },
+            // Reported with the other images of the directory.
+            Err(_) => return,
+        };
+        let missing: BTreeSet<&str> =
+            named.iter().filter(|(_, id)| !files.contains(id)).map(|(name, _)| name.as_str()).collect();
+        for name in missing {
+            self.problem(format!(
+                "files.img: has not every file that {name} names, it is truncated or of another dump"
+            ));
+        }
+    }
+
+    /// Checks the form of every image whose name is known.
+    pub(super) fn all_files(&mut self) {
+        let mut found = Vec::new();
+        let all = |path: &TarPath, status: &Status| {
+            if path.is_root() {
+                return Visit::Take;
+            }
+            if let (Ok(name), false) = (std::str::from_utf8(path.as_bytes()), status.is_dir()) {
+                found.push(name.to_owned());
+            }
+            Visit::Skip
+        };
+        // What is wrong with the directory is reported when it is packed.
+        let Ok(mut walk) = Walk::new(self.root, all) else { return };
+        while let Ok(Some(_)) = walk.next(&mut |_: Notice| {}) {}
+        drop(walk);
+        found.sort();
+        for name in found {
+            if let Some(form) = Form::of(&name) {
+                if let Err(e) = self.form(&name, form) {
+                    self.problem(e.to_string());
+                }
+            }
+        }
+    }
+
+    fn form(&mut self, name: &str, form: Form) -> Result<()> {
+        let fail = |e: std::io::Error| Error::member(name, e);
+        match form {
+            Form::Messages(magic) => self.image(name, magic).map(drop),
+            Form::Mixed(_) | Form::Gzip => {
+                let file = self.root.open_file(&TarPath::root().child(name.as_bytes())).map_err(fail)?;
+                let mut first = Vec::new();
+                file.take(8).read_to_end(&mut first).map_err(fail)?;
+                match form {
+                    Form::Mixed(magic) if image_file::magic(&first) != Some(magic) => {
+                        Err(Error::member(name, "not a CRIU image of this kind, or truncated"))
+                    }
+                    Form::Gzip if !first.starts_with(&GZIP) => {
+                        Err(Error::member(name, "not compressed with gzip, or truncated"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The protobuf messages in CRIU's images (criu/images/*.proto).
+//!
+//! Only the fields that the tools use are declared. CRIU never changes a field's number, since it reads images of its older versions.
+
+use prost::Message;
+
+/// A process of the tree (pstree.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PstreeEntry {
+    /// The PID in the container.
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// The PID of the parent; 0 for the first process.
+    #[prost(uint32, tag = "2")]
+    pub ppid: u32,
+    /// The IDs of all threads; the first one is the PID.
+    #[prost(uint32, repeated, packed = "false", tag = "5")]
+    pub threads: Vec<u32>,
+}
+
+/// A process (core.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct CoreEntry {
+    /// The state of the process, as opposed to that of a thread.
+    #[prost(message, optional, tag = "3")]
+    pub tc: Option<TaskCoreEntry>,
+}
+
+/// The state and name of a process (core.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct TaskCoreEntry {
+    /// The state: 1 alive, 2 dead, 3 stopped, 6 zombie.
+    #[prost(uint32, tag = "1")]
+    pub task_state: u32,
+    /// The name in /proc/PID/comm.
+    #[prost(bytes = "vec", tag = "6")]
+    pub comm: Vec<u8>,
+}
+
+/// The tables of a process (core.proto, `task_kobj_ids_entry`).
+#[derive(Clone, PartialEq, Message)]
+pub struct TaskIds {
+    /// The number of its `fdinfo` image.
+    #[prost(uint32, tag = "2")]
+    pub files_id: u32,
+    /// The number of the `mountpoints` image of its mount namespace; CRIU before 1.0 wrote none.
+    #[prost(uint32, optional, tag = "9")]
+    pub mnt_ns_id: Option<u32>,
+}
+
+/// The properties of a dump (inventory.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct InventoryEntry {
+    /// The namespaces of CRIU itself, which are not dumped.
+    #[prost(message, optional, tag = "3")]
+    pub root_ids: Option<TaskIds>,
+}
+
+/// The memory of a process (mm.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct MmEntry {
+    /// The address of the arguments.
+    #[prost(uint64, tag = "8")]
+    pub arg_start: u64,
+    /// The address after the arguments.
+    #[prost(uint64, tag = "9")]
+    pub arg_end: u64,
+}
+
+/// The first message of a pagemap (pagemap.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PagemapHead {
+    /// The number of the `pages` image.
+    #[prost(uint32, tag = "1")]
+    pub pages_id: u32,
+}
+
+/// A run of pages (pagemap.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PagemapEntry {
+    /// The address of the first page.
+    #[prost(uint64, tag = "1")]
+    pub vaddr: u64,
+    /// The number of pages, up to CRIU 4.0.
+    #[prost(uint32, tag = "2")]
+    pub compat_nr_pages: u32,
+    /// Whether the pages are in the images of the pre-dump.
+    #[prost(bool, tag = "3")]
+    pub in_parent: bool,
+    /// Flags: 1 in the parent, 2 lazy, 4 present.
+    #[prost(uint32, optional, tag = "4")]
+    pub flags: Option<u32>,
+    /// The number of pages, since CRIU 4.1.
+    #[prost(uint64, tag = "5")]
+    pub nr_pages: u64,
+}
+
+impl PagemapEntry {
+    /// Returns the number of pages.
+    pub fn pages(&self) -> u64 {
+        self.nr_pages.max(u64::from(self.compat_nr_pages))
+    }
+
+    /// Returns whether the pages are in the `pages` image.
+    pub fn is_present(&self) -> bool {
+        self.flags.map_or(!self.in_parent, |flags| flags & 4 != 0)
+    }
+}
+
+/// The directories of a process (fs.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct FsEntry {
+    /// The ID of the working directory, a [`FileEntry`].
+    #[prost(uint32, tag = "1")]
+    pub cwd_id: u32,
+    /// The ID of the root directory, a [`FileEntry`].
+    #[prost(uint32, tag = "2")]
+    pub root_id: u32,
+}
+
+/// An open file of any kind (fdinfo.proto, `file_entry`).
+#[derive(Clone, PartialEq, Message)]
+pub struct FileEntry {
+    /// The ID, to which descriptors refer.
+    #[prost(uint32, tag = "2")]
+    pub id: u32,
+    /// A regular file, directory or device.
+    #[prost(message, optional, tag = "3")]
+    pub reg: Option<RegFileEntry>,
+    /// An IPv4 or IPv6 socket.
+    #[prost(message, optional, tag = "4")]
+    pub inet: Option<InetSocketEntry>,
+    /// A packet socket.
+    #[prost(message, optional, tag = "6")]
+    pub packet: Option<PacketSocketEntry>,
+    /// A netlink socket.
+    #[prost(message, optional, tag = "7")]
+    pub netlink: Option<NetlinkSocketEntry>,
+    /// A UNIX socket.
+    #[prost(message, optional, tag = "16")]
+    pub unix: Option<UnixSocketEntry>,
+    /// An end of a pipe.
+    #[prost(message, optional, tag = "18")]
+    pub pipe: Option<PipeEntry>,
+}
+
+/// A file with a path (regfile.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct RegFileEntry {
+    /// The path in the container.
+    #[prost(bytes = "vec", tag = "6")]
+    pub name: Vec<u8>,
+}
+
+/// An end of a pipe (pipe.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PipeEntry {
+    /// The ID of the pipe, the same for both ends.
+    #[prost(uint32, tag = "2")]
+    pub pipe_id: u32,
+}
+
+/// The sizes of a socket's buffers (sk-opts.proto).
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct SocketOptions {
+    /// The size of the send buffer, in bytes.
+    #[prost(uint32, tag = "1")]
+    pub sndbuf: u32,
+    /// The size of the receive buffer, in bytes.
+    #[prost(uint32, tag = "2")]
+    pub rcvbuf: u32,
+}
+
+/// An IPv4 or IPv6 socket (sk-inet.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct InetSocketEntry {
+    /// The protocol, IPPROTO_*.
+    #[prost(uint32, tag = "5")]
+    pub proto: u32,
+    /// The state, TCP_*.
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
+    /// The local port.
+    #[prost(uint32, tag = "7")]
+    pub src_port: u32,
+    /// The peer's port.
+    #[prost(uint32, tag = "8")]
+    pub dst_port: u32,
+    /// The local address: one or four words, whose bytes are in network order.
+    #[prost(uint32, repeated, packed = "false", tag = "11")]
+    pub src_addr: Vec<u32>,
+    /// The peer's address.
+    #[prost(uint32, repeated, packed = "false", tag = "12")]
+    pub dst_addr: Vec<u32>,
+    /// The sizes of the buffers.
+    #[prost(message, optional, tag = "14")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A packet socket (packet-sock.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PacketSocketEntry {
+    /// The sizes of the buffers.
+    #[prost(message, optional, tag = "7")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A netlink socket (sk-netlink.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct NetlinkSocketEntry {
+    /// The sizes of the buffers.
+    #[prost(message, optional, tag = "12")]
+    pub opts: Option<SocketOptions>,
+}
+
+/// A UNIX socket (sk-unix.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct UnixSocketEntry {
+    /// The inode number.
+    #[prost(uint32, tag = "2")]
+    pub ino: u32,
+    /// The inode number of the peer, 0 if there is none.
+    #[prost(uint32, tag = "8")]
+    pub peer: u32,
+    /// The path, or the abstract name, which begins with NUL.
+    #[prost(bytes = "vec", tag = "11")]
+    pub name: Vec<u8>,
+}
+
+/// A file descriptor (fdinfo.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct FdinfoEntry {
+    /// The ID of the [`FileEntry`].
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// The kind of the file: 1 regular, 2 pipe, 4 IP socket, 5 UNIX socket, 10 packet socket, 13 netlink socket, …
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+    /// The number of the descriptor.
+    #[prost(uint32, tag = "4")]
+    pub fd: u32,
+}
+
+impl FdinfoEntry {
+    /// Returns CRIU's name of the kind (fdinfo.proto, `fd_types`).
+    pub fn kind_name(&self) -> &'static str {
+        const NAMES: [&str; 19] = [
+            "UND",
+            "REG",
+            "PIPE",
+            "FIFO",
+            "INETSK",
+            "UNIXSK",
+            "EVENTFD",
+            "EVENTPOLL",
+            "INOTIFY",
+            "SIGNALFD",
+            "PACKETSK",
+            "TTY",
+            "FANOTIFY",
+            "NETLINKSK",
+            "NS",
+            "TUNF",
+            "EXT",
+            "TIMERFD",
+            "MEMFD",
+        ];
+        usize::try_from(self.kind).ok().and_then(|kind| NAMES.get(kind)).copied().unwrap_or("UND")
+    }
+
+    /// Returns whether the file is a socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.kind, 4 | 5 | 10 | 13)
+    }
+}

@@ -1,0 +1,15 @@
+//! CRIU's images: their format, the processes and files in them, and checks that CRIU can restore them.
+
+#[cfg(feature = "archive")]
+pub mod check;
+pub mod external_mounts;
+#[cfg(feature = "archive")]
+pub mod image_file;
+#[cfg(feature = "archive")]
+mod messages;
+#[cfg(feature = "archive")]
+pub mod open_files;
+#[cfg(feature = "archive")]
+pub mod process_tree;
+#[cfg(feature = "archive")]
+pub mod stats;

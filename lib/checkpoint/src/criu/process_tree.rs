@@ -1,0 +1,326 @@
+//! The processes in CRIU's images, with their command lines.
+//!
+//! Images are read in the order of the archive. All images but the pages are small and kept in memory. A command line is in the
+//! pages. It is found if the images with its address precede the pages, as in archives that are sorted by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message;
+
+use super::image_file;
+use super::messages::{
+    CoreEntry, FdinfoEntry, FileEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, TaskIds,
+};
+use super::open_files::{self, OpenFile, Socket};
+use crate::error::{Error, Result};
+
+pub use super::image_file::IMAGE_LIMIT;
+
+/// The longest command line that is read, in bytes.
+const MAX_CMDLINE: u64 = 16 << 10;
+
+/// The images that were read so far.
+#[derive(Default)]
+pub struct Images {
+    tree: Vec<PstreeEntry>,
+    /// The PIDs in `tree`.
+    pids: BTreeSet<u32>,
+    core: BTreeMap<u32, CoreEntry>,
+    ids: BTreeMap<u32, TaskIds>,
+    fdinfo: BTreeMap<u32, Vec<FdinfoEntry>>,
+    files: BTreeMap<u32, FileEntry>,
+    fs: BTreeMap<u32, FsEntry>,
+    mm: BTreeMap<u32, MmEntry>,
+    pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
+    /// The processes whose pages are in a `pages` image, by the number of the image.
+    in_pages: BTreeMap<u32, Vec<u32>>,
+    cmdline: BTreeMap<u32, Vec<u8>>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The PID in the container.
+    pub pid: u32,
+    /// The PID of the parent, 0 for the first process.
+    pub ppid: u32,
+    /// The name of the command in the kernel (/proc/PID/comm).
+    pub command: String,
+    /// The arguments, if they were found.
+    pub cmdline: Vec<String>,
+    /// The state, such as `Alive` or `Zombie`.
+    pub state: &'static str,
+    /// The number of threads.
+    pub threads: usize,
+    /// The number of open files, including sockets.
+    pub files: usize,
+    /// The number of open sockets.
+    pub sockets: usize,
+}
+
+/// A process and its children.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The process.
+    pub process: Process,
+    /// The children of the process.
+    pub children: Vec<Node>,
+}
+
+/// The deepest tree. Images come from other machines, and trees are walked by recursion.
+const MAX_DEPTH: usize = 128;
+
+/// The part of a `pages` image that holds the arguments of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pid: u32,
+    /// The page of the image in which the arguments start.
+    first_page: u64,
+    /// The offset of the arguments from that page, in bytes.
+    within: u64,
+    len: u64,
+}
+
+impl Images {
+    /// Returns whether [`add`](Images::add) reads the image `name`.
+    pub fn wants(name: &str) -> bool {
+        matches!(name, "pstree.img" | "files.img") || number(name).is_some_and(|(kind, _)| kind != "pages")
+    }
+
+    /// Adds an image.
+    ///
+    /// # Errors
+    /// Returns an error if the content does not match the name.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        if name == "pstree.img" {
+            let tree: Vec<PstreeEntry> = image_file::messages(name, bytes)?;
+            let mut pids = BTreeSet::new();
+            if let Some(twice) = tree.iter().find(|entry| !pids.insert(entry.pid)) {
+                return Err(Error::member(name, format!("two processes {}", twice.pid)));
+            }
+            self.tree = tree;
+            self.pids = pids;
+            return Ok(());
+        }
+        if name == "files.img" {
+            let files: Vec<FileEntry> = image_file::messages(name, bytes)?;
+            self.files = files.into_iter().map(|file| (file.id, file)).collect();
+            return Ok(());
+        }
+        let Some((kind, n)) = number(name) else { return Ok(()) };
+        match kind {
+            "core" => self.core.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "ids" => self.ids.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "fs" => self.fs.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "mm" => self.mm.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "fdinfo" => {
+                self.fdinfo.insert(n, image_file::messages(name, bytes)?);
+            }
+            "pagemap" => {
+                let payloads = image_file::payloads(name, bytes)?;
+                let Some((head, runs)) = payloads.split_first() else { return Ok(()) };
+                let bad = |e| Error::member(name, format!("not a CRIU image: {e}"));
+                let head = PagemapHead::decode(*head).map_err(bad)?;
+                let runs: std::result::Result<_, _> =
+                    runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
+                self.in_pages.entry(head.pages_id).or_default().push(n);
+                self.pagemap.insert(n, (head.pages_id, runs.map_err(bad)?));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the parts of the image `name` that hold arguments, and its number of pages. Returns no parts for an image that is not
+    /// a `pages` image.
+    pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
+        let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
+        let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
+        // If the container ran on after a checkpoint, podman leaves the images of that checkpoint in the directory.
+        let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
+        let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
+        let total =
+            maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
+        let total = total.fold(0, u64::saturating_add);
+        (maps.iter().filter_map(|(pid, (_, runs))| self.part(**pid, runs)).collect(), total)
+    }
+
+    /// Returns the names of the images that hold the pages of processes.
+    pub fn pages_images(&self) -> impl Iterator<Item = String> {
+        self.in_pages.keys().map(|n| format!("pages-{n}.img"))
+    }
+
+    /// Returns the processes in pstree.img that have no `core` image.
+    pub fn without_core(&self) -> impl Iterator<Item = u32> {
+        self.tree.iter().map(|entry| entry.pid).filter(|pid| !self.core.contains_key(pid))
+    }
+
+    fn part(&self, pid: u32, runs: &[PagemapEntry]) -> Option<Part> {
+        // Pages have 4 KiB or more, and runs begin at page boundaries, so the offset within a run is exact.
+        let mm = self.mm.get(&pid)?;
+        let len = mm.arg_end.checked_sub(mm.arg_start)?.min(MAX_CMDLINE);
+        let mut first_page = 0u64;
+        for run in runs.iter().filter(|run| run.is_present()) {
+            let bytes = run.pages().checked_mul(4096)?;
+            if let Some(within) = mm.arg_start.checked_sub(run.vaddr).filter(|within| *within < bytes) {
+                return Some(Part { pid, first_page, within, len: len.min(bytes - within) });
+            }
+            first_page = first_page.checked_add(run.pages())?;
+        }
+        None
+    }
+
+    /// Returns whether a second reading of the pages would find more command lines.
+    pub fn lacks_cmdlines(&self) -> bool {
+        self.pagemap
+            .iter()
+            .any(|(pid, (_, runs))| !self.cmdline.contains_key(pid) && self.part(*pid, runs).is_some())
+    }
+
+    /// Adds the arguments at `part`.
+    pub fn add_cmdline(&mut self, part: Part, bytes: Vec<u8>) {
+        self.cmdline.insert(part.pid, bytes);
+    }
+
+    /// Returns the processes in CRIU's order: parents before their children.
+    pub fn processes(&self) -> Vec<Process> {
+        self.tree.iter().map(|entry| self.process(entry)).collect()
+    }
+
+    /// Returns the trees of processes, and the number of processes that are in no tree. Valid images have one tree.
+    pub fn tree(&self) -> (Vec<Node>, usize) {
+        let mut children: BTreeMap<u32, Vec<&PstreeEntry>> = BTreeMap::new();
+        for entry in &self.tree {
+            children.entry(entry.ppid).or_default().push(entry);
+        }
+        let roots = self.grow(0, &mut children, 0);
+        (roots, children.values().map(Vec::len).sum())
+    }
+
+    /// Returns the nodes below `parent`. Each process is removed from `children`, so that a process that is its own ancestor is in
+    /// no tree.
+    fn grow(&self, parent: u32, children: &mut BTreeMap<u32, Vec<&PstreeEntry>>, depth: usize) -> Vec<Node> {
+        let found = if depth < MAX_DEPTH { children.remove(&parent).unwrap_or_default() } else { Vec::new() };
+        found
+            .into_iter()
+            .map(|entry| Node {
+                process: self.process(entry),
+                children: self.grow(entry.pid, children, depth + 1),
+            })
+            .collect()
+    }
+
+    fn fds(&self, pid: u32) -> &[FdinfoEntry] {
+        let fds = self.ids.get(&pid).and_then(|ids| self.fdinfo.get(&ids.files_id));
+        fds.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the open files of the process, then its directories. If processes share a table of descriptors, each returns it.
+    pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
+        let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
+        let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
+        let places = places.into_iter().flatten();
+        files.chain(places.map(|(name, id)| open_files::place(name, self.files.get(&id))))
+    }
+
+    /// Returns the open sockets of the process.
+    pub fn sockets(&self, pid: u32) -> impl Iterator<Item = Socket<'_>> {
+        self.fds(pid).iter().filter_map(|fd| open_files::socket(fd, self.files.get(&fd.id)?))
+    }
+
+    fn process(&self, entry: &PstreeEntry) -> Process {
+        let task = self.core.get(&entry.pid).and_then(|core| core.tc.clone()).unwrap_or_default();
+        let files = self.fds(entry.pid);
+        let cmdline = self.cmdline.get(&entry.pid).map(Vec::as_slice).unwrap_or_default();
+        let cmdline = cmdline.strip_suffix(&[0]).unwrap_or(cmdline);
+        let words = cmdline.split(|&b| b == 0).filter(|_| !cmdline.is_empty());
+        Process {
+            pid: entry.pid,
+            ppid: entry.ppid,
+            command: String::from_utf8_lossy(&task.comm).into_owned(),
+            cmdline: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+            // compel/include/uapi/task-state.h, with checkpointctl's names.
+            state: match task.task_state {
+                1 => "Alive",
+                2 => "Dead",
+                3 => "Stopped",
+                6 => "Zombie",
+                _ => "Unknown",
+            },
+            threads: entry.threads.len(),
+            files: files.len(),
+            sockets: files.iter().filter(|file| file.is_socket()).count(),
+        }
+    }
+}
+
+impl Part {
+    /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages. Their quotient is the page size.
+    pub fn range(&self, size: u64, pages: u64) -> Option<(u64, u64)> {
+        let page = size.checked_div(pages).filter(|page| page % 4096 == 0 && page * pages == size)?;
+        let start = self.first_page.checked_mul(page)?.checked_add(self.within)?;
+        (start.checked_add(self.len)? <= size).then_some((start, self.len))
+    }
+}
+
+/// Splits the name of an image, such as `core-15.img`, into kind and number.
+fn number(name: &str) -> Option<(&'static str, u32)> {
+    let (kind, n) = name.strip_suffix(".img")?.rsplit_once('-')?;
+    let kind =
+        ["core", "ids", "mm", "fs", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
+    Some((kind, n.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_located_by_the_preceding_pages() {
+        let run = |vaddr, pages, flags| PagemapEntry {
+            vaddr,
+            compat_nr_pages: pages,
+            flags: Some(flags),
+            ..Default::default()
+        };
+        let mut images = Images::default();
+        images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020 });
+        images.in_pages.insert(1, vec![7]);
+        images.pagemap.insert(7, (1, vec![run(0x1000, 2, 4), run(0x5000, 3, 1), run(0x9000, 1, 4)]));
+        let (parts, pages) = images.parts("pages-1.img");
+        assert_eq!(pages, 3);
+        assert_eq!(parts[0].range(3 * 4096, pages), Some((2 * 4096 + 0x10, 0x10)));
+        assert_eq!(parts[0].range(2 * 4096, pages), None);
+        assert_eq!(images.parts("pages-2.img").0, []);
+        images.tree = vec![PstreeEntry { pid: 7, ppid: 0, threads: vec![7] }];
+        images.add_cmdline(parts[0], b"sh\0-c\0\0".to_vec());
+        assert_eq!(images.processes()[0].cmdline, ["sh", "-c", ""]);
+    }
+
+    #[test]
+    fn each_process_is_in_the_tree_at_most_once() {
+        let entry = |pid, ppid| PstreeEntry { pid, ppid, threads: Vec::new() };
+        let tree = vec![entry(1, 0), entry(2, 1), entry(3, 2), entry(4, 4), entry(5, 6), entry(6, 5)];
+        let mut images = Images { tree, ..Images::default() };
+        let (roots, lost) = images.tree();
+        assert_eq!((roots.len(), lost), (1, 3));
+        assert_eq!(roots[0].children[0].children[0].process.pid, 3);
+        images.tree = (0..1000).map(|n| entry(n + 1, n)).collect();
+        assert_eq!(images.tree().1, 1000 - MAX_DEPTH);
+        let twice =
+            [&b"\x19\x43\x56\x54\x30\x30\x27\x50"[..], &b"\x04\0\0\0\x08\x01\x10\0".repeat(2)].concat();
+        assert!(images.add("pstree.img", &twice).unwrap_err().to_string().contains("two processes 1"));
+    }
+
+    #[test]
+    fn numbers_of_a_hostile_image_do_not_overflow() {
+        let mut images = Images::default();
+        images.mm.insert(1, MmEntry { arg_start: u64::MAX, arg_end: 0 });
+        let run = PagemapEntry { vaddr: u64::MAX, nr_pages: u64::MAX, flags: Some(4), ..Default::default() };
+        images.in_pages.insert(1, vec![1]);
+        images.pagemap.insert(1, (1, vec![run.clone(), run]));
+        let (parts, pages) = images.parts("pages-1.img");
+        assert!(parts.is_empty());
+        assert_eq!(pages, u64::MAX);
+    }
+}

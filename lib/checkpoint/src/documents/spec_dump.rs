@@ -1,0 +1,257 @@
+//! `spec.dump`: the OCI runtime spec of the container. Only the keys that an archive needs are read.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::member::CONFIG_LIMIT;
+
+/// A `spec.dump`. Keys that are not set by this type are preserved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SpecDump(Map<String, Value>);
+
+/// The container engine that ran the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// podman.
+    Podman,
+    /// CRI-O.
+    CriO,
+    /// containerd.
+    Containerd,
+    /// No engine: an OCI runtime was called directly.
+    Runtime,
+}
+
+impl Engine {
+    /// Returns the engine's name as checkpointctl prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Podman => "Podman",
+            Engine::CriO => "CRI-O",
+            Engine::Containerd => "containerd",
+            Engine::Runtime => "runtime",
+        }
+    }
+}
+
+/// A mount of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// The path in the container.
+    pub destination: &'a str,
+    /// `bind`, `tmpfs`, …
+    pub kind: &'a str,
+    /// The path on the host, for a bind mount.
+    pub source: &'a str,
+}
+
+impl SpecDump {
+    /// The largest document that is read, in bytes.
+    pub const LIMIT: u64 = CONFIG_LIMIT;
+
+    /// Parses the document.
+    ///
+    /// # Errors
+    /// Returns an error if `text` is not a JSON object with unique keys.
+    pub fn read(text: &[u8]) -> Result<SpecDump> {
+        match strict_json::document(text) {
+            Ok(Value::Object(keys)) => Ok(SpecDump(keys)),
+            Ok(_) => Err(Error::member("spec.dump", "not a JSON object")),
+            Err(e) => Err(Error::member("spec.dump", e)),
+        }
+    }
+
+    /// Returns the document, indented by two spaces.
+    pub fn write(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(&self.0).unwrap_or_default()
+    }
+
+    /// Returns the first key that podman needs and the document lacks. podman 5.4.2 panics without `process` or `root`.
+    pub fn missing(&self) -> Option<&'static str> {
+        ["process", "root", "mounts", "linux"].into_iter().find(|key| !self.0.contains_key(*key))
+    }
+
+    /// Returns the mounts in the order of the document.
+    pub fn mounts(&self) -> Vec<Mount<'_>> {
+        let list = self.0.get("mounts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        fn text<'v>(mount: &'v Value, key: &str) -> &'v str {
+            mount.get(key).and_then(Value::as_str).unwrap_or_default()
+        }
+        list.iter()
+            .map(|m| Mount {
+                destination: text(m, "destination"),
+                kind: text(m, "type"),
+                source: text(m, "source"),
+            })
+            .collect()
+    }
+
+    /// Sets the source of the mount at `destination`. Returns whether such a mount exists.
+    pub fn set_mount_source(&mut self, destination: &str, source: &str) -> bool {
+        let Some(Value::Array(list)) = self.0.get_mut("mounts") else { return false };
+        let is_there = |m: &&mut Value| m.get("destination").and_then(Value::as_str) == Some(destination);
+        let Some(Value::Object(mount)) = list.iter_mut().find(is_there) else { return false };
+        mount.insert("source".into(), source.into());
+        true
+    }
+
+    /// Returns the value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// Returns all annotations whose values are strings, by name.
+    pub fn annotations(&self) -> BTreeMap<&str, &str> {
+        let all = self.0.get("annotations").and_then(Value::as_object);
+        all.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
+    }
+
+    /// Returns the name and the namespace of the container's pod, which the kubelet passed to CRI-O or containerd.
+    pub fn pod(&self) -> (Option<&str>, Option<&str>) {
+        let either = |a, b| self.annotation(a).or_else(|| self.annotation(b));
+        (
+            either("io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"),
+            either("io.kubernetes.pod.namespace", "io.kubernetes.cri.sandbox-namespace"),
+        )
+    }
+
+    /// Returns the kubelet's name of the container. The name in config.dump is a longer one of CRI-O or containerd.
+    pub fn container_name(&self) -> Option<String> {
+        if let Some(name) = self.annotation("io.kubernetes.cri.container-name") {
+            return Some(name.to_owned());
+        }
+        let metadata: Value = serde_json::from_str(self.annotation("io.kubernetes.cri-o.Metadata")?).ok()?;
+        metadata.get("name")?.as_str().map(str::to_owned)
+    }
+
+    /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of those that it joined.
+    pub fn namespaces(&self) -> Vec<(&str, Option<&str>)> {
+        let list = self.0.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(|namespace| {
+                let path = namespace.get("path").and_then(Value::as_str).filter(|path| !path.is_empty());
+                Some((namespace.get("type")?.as_str()?, path))
+            })
+            .collect()
+    }
+
+    /// Returns the host ID of the container's group 0, if the container has a user namespace that maps it.
+    pub fn root_group(&self) -> Option<u32> {
+        self.namespaces().iter().find(|(kind, _)| *kind == "user")?;
+        let maps = self.0.get("linux")?.get("gidMappings")?.as_array()?;
+        let number = |map: &Value, key: &str| map.get(key).and_then(Value::as_u64);
+        let root =
+            maps.iter().find(|map| number(map, "containerID") == Some(0) && number(map, "size") > Some(0))?;
+        number(root, "hostID").and_then(|id| u32::try_from(id).ok())
+    }
+
+    /// Returns `uid:gid` of the first process, or `None` if it runs as root.
+    pub fn user(&self) -> Option<String> {
+        let user = self.0.get("process")?.get("user")?;
+        let id = |key: &str| user.get(key).and_then(Value::as_u64).unwrap_or(0);
+        (id("uid") != 0).then(|| format!("{}:{}", id("uid"), id("gid")))
+    }
+
+    /// Returns the container engine. As checkpointctl does, recognises it by the annotation `io.container.manager`. containerd
+    /// does not set that one, so it is recognised by its own annotations.
+    pub fn engine(&self) -> Engine {
+        match self.annotation("io.container.manager") {
+            Some("libpod") => Engine::Podman,
+            Some("cri-o") => Engine::CriO,
+            _ if self.annotation("io.kubernetes.cri.container-type").is_some() => Engine::Containerd,
+            _ if self.annotation("io.kubernetes.cri.container-name").is_some() => Engine::Containerd,
+            _ => Engine::Runtime,
+        }
+    }
+
+    /// Returns all keys.
+    pub fn keys(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> SpecDump {
+        SpecDump::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_source_of_a_mount_is_set_by_destination() {
+        let mut spec = spec(
+            r#"{"mounts":[{"destination":"/a","source":"/x"},{"destination":"/b","type":"bind","source":"/y"}]}"#,
+        );
+        assert!(spec.set_mount_source("/b", "/z"));
+        assert!(!spec.set_mount_source("/c", "/z"));
+        assert_eq!(spec.mounts()[1], Mount { destination: "/b", kind: "bind", source: "/z" });
+        assert_eq!(spec.mounts()[0].source, "/x");
+    }
+
+    #[test]
+    fn the_user_is_returned_unless_it_is_root() {
+        assert_eq!(spec(r#"{"process":{"user":{"uid":0,"gid":5}}}"#).user(), None);
+        assert_eq!(spec(r#"{"process":{"user":{"uid":7,"gid":5}}}"#).user().as_deref(), Some("7:5"));
+        assert_eq!(spec("{}").user(), None);
+    }
+
+    #[test]
+    fn kubernetes_names_are_read_from_both_engines() {
+        let crio = spec(
+            r#"{"annotations":{"io.kubernetes.cri-o.Metadata":"{\"name\":\"web\",\"attempt\":1}","io.kubernetes.pod.name":"p","io.kubernetes.pod.namespace":"n","x":1}}"#,
+        );
+        assert_eq!(crio.container_name().as_deref(), Some("web"));
+        assert_eq!(crio.pod(), (Some("p"), Some("n")));
+        assert_eq!(crio.annotations().len(), 3);
+        let containerd = spec(
+            r#"{"annotations":{"io.kubernetes.cri.container-name":"web","io.kubernetes.cri.sandbox-name":"p","io.kubernetes.cri.sandbox-namespace":"n"}}"#,
+        );
+        assert_eq!(containerd.container_name().as_deref(), Some("web"));
+        assert_eq!(containerd.pod(), (Some("p"), Some("n")));
+        assert_eq!(spec(r#"{"annotations":{"io.kubernetes.cri-o.Metadata":"["}}"#).container_name(), None);
+    }
+
+    #[test]
+    fn joined_namespaces_have_a_path() {
+        let spec = spec(
+            r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"ipc","path":""},{"path":"/x"}]}}"#,
+        );
+        assert_eq!(spec.namespaces(), [("pid", None), ("network", Some("/n")), ("ipc", None)]);
+    }
+
+    #[test]
+    fn the_root_group_is_mapped_to_the_host() {
+        let text = |namespaces: &str, maps: &str| {
+            spec(&format!(r#"{{"linux":{{"namespaces":[{namespaces}],"gidMappings":[{maps}]}}}}"#))
+                .root_group()
+        };
+        let (user, map) = (r#"{"type":"user"}"#, r#"{"containerID":0,"hostID":100000,"size":65536}"#);
+        assert_eq!(text(user, map), Some(100_000));
+        assert_eq!(text(user, &format!(r#"{{"containerID":1,"hostID":5,"size":1}},{map}"#)), Some(100_000));
+        assert_eq!(text(user, r#"{"containerID":0,"hostID":9,"size":0}"#), None);
+        assert_eq!(text(user, r#"{"containerID":0,"hostID":4294967296,"size":1}"#), None);
+        assert_eq!(text(user, ""), None);
+        assert_eq!(text("", map), None);
+    }
+
+    #[test]
+    fn the_engine_is_recognised_by_its_annotations() {
+        let with =
+            |key: &str, value: &str| spec(&format!(r#"{{"annotations":{{"{key}":"{value}"}}}}"#)).engine();
+        assert_eq!(with("io.container.manager", "libpod"), Engine::Podman);
+        assert_eq!(with("io.container.manager", "cri-o"), Engine::CriO);
+        assert_eq!(with("io.kubernetes.cri.container-type", "container"), Engine::Containerd);
+        assert_eq!(spec("{}").engine(), Engine::Runtime);
+        assert_eq!(spec(r#"{"mounts":5,"annotations":[],"process":7}"#).user(), None);
+    }
+
+    #[test]
+    fn a_missing_key_that_podman_needs_is_returned() {
+        assert_eq!(spec("{}").missing(), Some("process"));
+        assert_eq!(spec(r#"{"process":{},"root":{},"mounts":[],"linux":{}}"#).missing(), None);
+    }
+}

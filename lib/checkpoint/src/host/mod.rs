@@ -1,0 +1,13 @@
+//! The host: facts about it for the annotations of an image, and checks whether it can checkpoint or restore.
+
+mod criu_version;
+mod facts;
+mod finding;
+mod network;
+mod network_lock;
+pub mod preflight;
+mod program;
+mod sockets;
+
+pub use facts::Host;
+pub use finding::{Finding, Severity};

@@ -1,0 +1,288 @@
+//! What CRIU does not tell before a dump of a container with a network.
+//!
+//! `criu check` says "Looks good." on a kernel where no TCP socket can be dumped. The rules here are functions of a
+//! [`Facts`]; [`Facts::of_host`] and [`Facts::add_process`] read those from the kernel.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
+
+use super::criu_version::Version;
+use super::finding::{Finding, Severity};
+use super::network_lock::NetworkLock;
+use super::sockets::Sockets;
+
+/// Tables of /proc are read up to here: 64 MiB are half a million sockets.
+const LIMIT: u64 = 64 << 20;
+
+/// The first CRIU that dumps sockets on a kernel that keeps SO_PASSCRED to UNIX sockets (criu 4b7398595).
+const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
+
+/// What a checkpoint needs: dumping a process, mounting, and the network lock.
+const CAPABILITIES: [(u32, &str); 3] =
+    [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (40, "CAP_CHECKPOINT_RESTORE")];
+
+/// What is known of host and container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The effective capabilities, as the mask in /proc/self/status.
+    pub capabilities: u64,
+    /// The version of CRIU, if there is one.
+    pub criu: Option<Version>,
+    /// Whether the kernel refuses SO_PASSCRED on an INET socket, as it does since 6.16.
+    pub refuses_passcred: bool,
+    /// The programs of CRIU's network lock that are not there.
+    pub lock: NetworkLock,
+    /// Whether the container has a network namespace of its own, if there is one to look at.
+    pub own_network: Option<bool>,
+    /// The container's sockets; none without a process to look at.
+    pub sockets: Option<Sockets>,
+    /// Standard streams of the container that are files of the host: descriptor and path.
+    pub host_stdio: Vec<(u32, String)>,
+}
+
+impl Facts {
+    /// What the host says.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn of_host(criu: Option<Version>) -> io::Result<Facts> {
+        Ok(Facts {
+            capabilities: capabilities(&read("/proc/self/status")?),
+            criu,
+            refuses_passcred: refuses_passcred()?,
+            lock: NetworkLock::of_host()?,
+            ..Facts::default()
+        })
+    }
+
+    /// Adds what a container says by its first process.
+    ///
+    /// # Errors
+    /// When there is no such process, or it may not be looked at.
+    pub fn add_process(&mut self, pid: u32) -> io::Result<()> {
+        let mut tables = Vec::new();
+        for name in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"] {
+            match read(&format!("/proc/{pid}/net/{name}")) {
+                Ok(text) => tables.push((name, text)),
+                // A kernel without IPv6 has no such table.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !tables.is_empty() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.sockets = Some(Sockets::count(&tables));
+        let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));
+        self.own_network = Some(network(&pid.to_string())? != network("self")?);
+        let mounts = mount_ids(&read(&format!("/proc/{pid}/mountinfo"))?);
+        for fd in 0..3 {
+            let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
+            let kind = kind.file_type();
+            // A pipe, socket or device is on no mount of the container either, and CRIU knows how to take it.
+            if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
+                continue;
+            }
+            let info = read(&format!("/proc/{pid}/fdinfo/{fd}"))?;
+            if mount_id(&info).is_some_and(|id| !mounts.contains(&id)) {
+                let path = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?;
+                self.host_stdio.push((fd, path.display().to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The programs that CRIU will want for its lock and not find.
+    fn missing_of_lock(&self) -> Vec<&'static str> {
+        let sockets = self.sockets.unwrap_or_default();
+        if self.own_network != Some(false) {
+            return self.lock.namespace.clone();
+        }
+        let mut missing = Vec::new();
+        if sockets.established > sockets.established_v6 {
+            missing.extend(&self.lock.connection);
+        }
+        if sockets.established_v6 > 0 {
+            missing.extend(&self.lock.connection_v6);
+        }
+        missing
+    }
+
+    /// What stands in the way, worst first.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut add =
+            |severity, text: String, hint: &str| findings.push(Finding { severity, text, hint: hint.into() });
+        let missing: Vec<&str> = CAPABILITIES
+            .iter()
+            .filter(|(bit, _)| self.capabilities >> bit & 1 == 0)
+            .map(|(_, name)| *name)
+            .collect();
+        if !missing.is_empty() {
+            add(Severity::Fails, format!("{} missing", missing.join(", ")), "run as root");
+        }
+        let uses_sockets = self.sockets.is_none_or(|s| s.inet > 0);
+        if let Some(criu) =
+            self.criu.filter(|criu| *criu < CRIU_FOR_6_16 && self.refuses_passcred && uses_sockets)
+        {
+            let text = match self.sockets {
+                Some(sockets) => format!(
+                    "criu {criu} cannot dump the container's {} INET sockets on a kernel since 6.16",
+                    sockets.inet
+                ),
+                None => format!("criu {criu} cannot dump INET sockets on a kernel since 6.16"),
+            };
+            // Without a container it is not known whether it matters.
+            let severity = if self.sockets.is_some() { Severity::Fails } else { Severity::Needs };
+            add(severity, text, "install criu 4.2 or newer");
+        }
+        for (fd, path) in &self.host_stdio {
+            let text = format!("descriptor {fd} of the container is {path}, a file outside of it");
+            add(Severity::Fails, text, "start it with /dev/null, a pipe or a terminal there");
+        }
+        let established = self.sockets.map_or(0, |s| s.established);
+        let missing = self.missing_of_lock();
+        if !missing.is_empty() {
+            let text = format!("{}: not there, and CRIU closes the network with it", missing.join(", "));
+            // Without a container it is not known whether it matters.
+            let severity = if self.own_network.is_some() { Severity::Fails } else { Severity::Needs };
+            // Before 4.2 CRIU trips over a lock of its own that is still there when it restores.
+            let hint = match self.criu {
+                Some(criu) if criu >= CRIU_FOR_6_16 => {
+                    "install iptables, or put network-lock nftables into /etc/criu/default.conf"
+                }
+                _ => "install iptables",
+            };
+            add(severity, text, hint);
+        }
+        if established > 0 {
+            let connections = if established == 1 { "connection" } else { "connections" };
+            let hint = "give --tcp-established to runc checkpoint and to runc restore";
+            add(Severity::Needs, format!("{established} established TCP {connections}"), hint);
+        }
+        findings.sort_by_key(|finding| finding.severity == Severity::Needs);
+        findings
+    }
+}
+
+fn read(path: &str) -> io::Result<String> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
+    let mut text = String::new();
+    fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)).map_err(named)?;
+    Ok(text)
+}
+
+fn capabilities(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The mount ids of a mountinfo: the first word of each line.
+fn mount_ids(mountinfo: &str) -> BTreeSet<u64> {
+    mountinfo.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+}
+
+/// The `mnt_id:` of a fdinfo.
+fn mount_id(fdinfo: &str) -> Option<u64> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+}
+
+/// CRIU reads SO_PASSCRED of every socket it dumps. Since Linux 6.16 the option exists for UNIX, netlink and Bluetooth only.
+fn refuses_passcred() -> io::Result<bool> {
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    match getsockopt(&fd, sockopt::PassCred) {
+        Ok(_) => Ok(false),
+        Err(nix::errno::Errno::EOPNOTSUPP) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Facts {
+        Facts { capabilities: u64::MAX, criu: Some(Version { major: 4, minor: 2 }), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_good_host_has_no_findings() {
+        assert_eq!(good().findings(), []);
+        assert_eq!(
+            Facts { sockets: Some(Sockets { inet: 3, ..Sockets::default() }), ..good() }.findings(),
+            []
+        );
+    }
+
+    #[test]
+    fn an_old_criu_on_a_new_kernel_fails_only_if_there_are_sockets() {
+        let old = Facts { criu: Some(Version { major: 4, minor: 1 }), refuses_passcred: true, ..good() };
+        let with = |inet| Facts { sockets: Some(Sockets { inet, ..Sockets::default() }), ..old.clone() };
+        assert_eq!(with(0).findings(), []);
+        let findings = with(2).findings();
+        assert_eq!(findings[0].severity, Severity::Fails);
+        assert_eq!(
+            findings[0].text,
+            "criu 4.1 cannot dump the container's 2 INET sockets on a kernel since 6.16"
+        );
+        assert_eq!(old.findings()[0].severity, Severity::Needs);
+        assert_eq!(Facts { refuses_passcred: false, ..with(2) }.findings(), []);
+    }
+
+    #[test]
+    fn connections_need_the_flag_and_a_lock() {
+        let connected =
+            Facts { sockets: Some(Sockets { inet: 2, established: 1, established_v6: 0 }), ..good() };
+        assert_eq!(connected.findings().len(), 1);
+        assert_eq!(connected.findings()[0].text, "1 established TCP connection");
+        let lock = NetworkLock { connection: vec!["iptables"], ..NetworkLock::default() };
+        let findings = Facts { lock, own_network: Some(false), ..connected }.findings();
+        assert_eq!((findings[0].severity, findings[1].severity), (Severity::Fails, Severity::Needs));
+    }
+
+    #[test]
+    fn the_lock_wants_the_programs_of_what_it_closes() {
+        let lock = NetworkLock {
+            namespace: vec!["ip6tables-restore"],
+            connection: vec!["iptables"],
+            connection_v6: vec!["ip6tables"],
+        };
+        let texts = |own_network, established, established_v6| {
+            let sockets = Some(Sockets { inet: established, established, established_v6 });
+            let facts = Facts { own_network, sockets, lock: lock.clone(), ..good() };
+            let lines = facts.findings().into_iter().filter(|f| f.text.contains("closes the network"));
+            lines.map(|f| (f.fails(), f.text.split(": ").next().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(Some(true), 0, 0), [(true, "ip6tables-restore".to_owned())]);
+        assert_eq!(texts(None, 0, 0), [(false, "ip6tables-restore".to_owned())]);
+        assert_eq!(texts(Some(false), 0, 0), []);
+        assert_eq!(texts(Some(false), 2, 0), [(true, "iptables".to_owned())]);
+        assert_eq!(texts(Some(false), 2, 2), [(true, "ip6tables".to_owned())]);
+        assert_eq!(texts(Some(false), 3, 2), [(true, "iptables, ip6tables".to_owned())]);
+    }
+
+    #[test]
+    fn missing_capabilities_and_host_files_are_named() {
+        let facts = Facts { capabilities: 1 << 21, host_stdio: vec![(1, "/var/log/x".into())], ..good() };
+        let texts: Vec<String> = facts.findings().into_iter().map(|f| f.text).collect();
+        assert_eq!(texts[0], "CAP_NET_ADMIN, CAP_CHECKPOINT_RESTORE missing");
+        assert_eq!(texts[1], "descriptor 1 of the container is /var/log/x, a file outside of it");
+    }
+
+    #[test]
+    fn a_descriptor_belongs_to_the_container_if_its_mount_does() {
+        let mounts = mount_ids("22 1 0:21 / / rw - overlay o rw\n30 22 0:5 / /proc rw - proc p rw\n");
+        assert_eq!(mount_id("pos:\t0\nflags:\t02\nmnt_id:\t22\n"), Some(22));
+        assert!(mounts.contains(&22) && !mounts.contains(&23));
+        assert_eq!(capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
+    }
+
+    #[test]
+    fn this_host_and_process_can_be_read() {
+        let mut facts = Facts::of_host(None).unwrap();
+        facts.add_process(std::process::id()).unwrap();
+        assert!(facts.sockets.is_some());
+        assert!(Facts::default().add_process(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! Whether this host can checkpoint or restore: CRIU, the runtime, and what neither of them tells.
+
+use std::io;
+
+use super::criu_version::{MIN_CRIU, MIN_CRIU_POD, Version, criu_number};
+use super::finding::{Finding, Severity};
+use super::network::Facts;
+use super::program::output;
+
+/// What the host is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Dump a container.
+    Checkpoint,
+    /// Wake one.
+    Restore,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// For a checkpoint or a restore.
+    pub purpose: Purpose,
+    /// The program CRIU.
+    pub criu: &'a str,
+    /// The runtime that will checkpoint or restore.
+    pub runtime: &'a str,
+    /// The container shares namespaces with a pod.
+    pub pod: bool,
+    /// The container's first process, if there is one to look at.
+    pub pid: Option<u32>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// What is there, one line each.
+    pub good: Vec<String>,
+    /// What stands in the way.
+    pub findings: Vec<Finding>,
+}
+
+impl Answer {
+    fn fails(&mut self, text: String, hint: impl Into<String>) {
+        self.findings.push(Finding { severity: Severity::Fails, text, hint: hint.into() });
+    }
+
+    fn needs(&mut self, text: String, hint: impl Into<String>) {
+        self.findings.push(Finding { severity: Severity::Needs, text, hint: hint.into() });
+    }
+}
+
+/// Asks the programs and the kernel.
+///
+/// # Errors
+/// When the container's process cannot be looked at.
+pub fn ask(question: &Question<'_>) -> io::Result<Answer> {
+    let mut answer = Answer::default();
+    let criu = criu(question, &mut answer);
+    runtime(question, &mut answer);
+    let mut facts = Facts::of_host(criu)?;
+    // A restore sets the option only where a dump has found it set.
+    facts.refuses_passcred &= question.purpose == Purpose::Checkpoint;
+    if let Some(pid) = question.pid {
+        facts.add_process(pid)?;
+    }
+    answer.findings.extend(facts.findings());
+    Ok(answer)
+}
+
+fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
+    let name = question.criu;
+    let text = match output(name, &["--version"]) {
+        Ok(text) => text,
+        Err(e) => {
+            answer.fails(format!("{name}: {e}"), "install criu, or name it with --criu");
+            return None;
+        }
+    };
+    let Some(number) = criu_number(&text) else {
+        answer.fails(format!("{name}: says no version"), "name another with --criu");
+        return None;
+    };
+    let shown = shown(number);
+    let (least, what) =
+        if question.pod { (MIN_CRIU_POD, "a pod's container") } else { (MIN_CRIU, "a container") };
+    if number < least {
+        answer.fails(
+            format!("{name} {shown}: {what} needs {} or newer", self::shown(least)),
+            "install a newer criu",
+        );
+    } else {
+        answer.good.push(format!("{name} {shown}"));
+    }
+    match output(name, &["check"]) {
+        Ok(_) => answer.good.push(format!("{name} check: the kernel has what it needs")),
+        Err(e) => {
+            answer.fails(format!("{name} check: {}", first_line(&e)), format!("{name} check -v4 tells more"))
+        }
+    }
+    features(question, answer);
+    Some(Version { major: number / 10_000, minor: number / 100 % 100 })
+}
+
+/// A feature of kernel and CRIU that not every container needs, so that `criu check` alone does not ask for it.
+struct Feature {
+    /// CRIU's name (criu/cr-check.c: `feature_list`).
+    name: &'static str,
+    /// Whether a restore needs it too.
+    restore: bool,
+    /// What can be saved with it.
+    what: &'static str,
+    /// What to do without it.
+    hint: &'static str,
+}
+
+const fn feature(name: &'static str, restore: bool, what: &'static str, hint: &'static str) -> Feature {
+    Feature { name, restore, what, hint }
+}
+
+const FEATURES: [Feature; 11] = [
+    feature("mem_dirty_track", false, "--pre-checkpoint and --with-previous", "checkpoint in one step"),
+    feature("seccomp_filters", false, "seccomp filters", "run the container without a seccomp profile"),
+    feature(
+        "fdinfo_lock",
+        false,
+        "file locks (--file-locks)",
+        "a newer kernel is needed, or a container without locks",
+    ),
+    feature("tcp_half_closed", false, "TCP connections that one side has closed", "a newer kernel is needed"),
+    feature("sk_unix_file", false, "UNIX sockets in files on an overlay", "a newer kernel is needed"),
+    feature(
+        "get_rseq_conf",
+        false,
+        "restartable sequences, which glibc 2.35 registers",
+        "a kernel since 5.13 is needed",
+    ),
+    feature("cgroupns", true, "cgroup namespaces", "run the container in the cgroup namespace of the host"),
+    feature("userns", true, "user namespaces", "run the container without --uidmap and --userns"),
+    feature("timens", true, "time namespaces", "run the container without one"),
+    feature("external_net_ns", true, "network namespaces that are kept at a path", "a newer criu is needed"),
+    feature("aio_remap", true, "asynchronous I/O (io_setup)", "a kernel since 3.19 is needed"),
+];
+
+fn features(question: &Question<'_>, answer: &mut Answer) {
+    let mut there = Vec::new();
+    for feature in &FEATURES {
+        if question.purpose == Purpose::Restore && !feature.restore {
+            continue;
+        }
+        match output(question.criu, &["check", "--feature", feature.name]) {
+            Ok(_) => there.push(feature.what),
+            // An older CRIU may have it and no name for it.
+            Err(e) if e.contains("Unknown feature") => {}
+            Err(_) => {
+                let verb = if question.purpose == Purpose::Restore { "restored" } else { "dumped" };
+                let text = match feature.name {
+                    "mem_dirty_track" => format!(
+                        "the kernel does not track memory: no {}",
+                        feature.what.replace("and", "and no")
+                    ),
+                    _ => format!("{} cannot be {verb}", feature.what),
+                };
+                answer.needs(text, feature.hint);
+            }
+        }
+    }
+    if !there.is_empty() {
+        answer.good.push(format!("{}: {}", question.criu, there.join(", ")));
+    }
+}
+
+/// podman's questions (libpod `oci_conmon_linux.go`: SupportsCheckpoint, `crutils.CRRuntimeSupportsPodCheckpointRestore`).
+fn runtime(question: &Question<'_>, answer: &mut Answer) {
+    let name = question.runtime;
+    let verb = if question.purpose == Purpose::Restore { "restore" } else { "checkpoint" };
+    match output(name, &[verb, "--help"]) {
+        Ok(_) => answer.good.push(format!("{name}: can {verb}")),
+        Err(e) => {
+            let hint = match e.as_str() {
+                "not found" => "install it, or name another with --runtime",
+                // crun is built with or without CRIU, and then has no such command.
+                _ => "name another with --runtime, or one that is built with CRIU",
+            };
+            answer.fails(format!("{name}: cannot {verb}: {}", first_line(&e)), hint);
+        }
+    }
+    if !question.pod {
+        return;
+    }
+    // The flag without its value: a runtime that knows it asks for the value.
+    let said = output(name, &["restore", "--lsm-mount-context"]).err().unwrap_or_default();
+    if said.contains("flag needs an argument") || said.contains("requires an argument") {
+        answer.good.push(format!("{name}: can restore into a pod"));
+    } else {
+        answer.fails(
+            format!("{name}: cannot restore into a pod"),
+            "a runtime with restore --lsm-mount-context is needed",
+        );
+    }
+}
+
+fn shown(number: u32) -> String {
+    format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100)
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it fails").trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_with_a_way_out() {
+        let purpose = Purpose::Checkpoint;
+        let question = Question { purpose, criu: "no-such-criu", runtime: "false", pod: true, pid: None };
+        let answer = ask(&question).unwrap();
+        let texts: Vec<_> = answer.findings.iter().map(|f| f.text.as_str()).collect();
+        assert!(texts.contains(&"no-such-criu: not found"), "{texts:?}");
+        assert!(texts.iter().any(|t| t.starts_with("false: cannot checkpoint")), "{texts:?}");
+        assert!(texts.contains(&"false: cannot restore into a pod"), "{texts:?}");
+        assert!(answer.findings.iter().all(|f| !f.hint.is_empty()));
+    }
+}

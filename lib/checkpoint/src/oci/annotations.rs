@@ -1,0 +1,51 @@
+//! The annotations by which engines recognise a checkpoint image.
+
+/// Who knows a checkpoint by an annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `io.podman.annotations.checkpoint.…`, without which podman takes the image for any other.
+    Podman,
+    /// `io.kubernetes.cri-o.annotations.checkpoint.…`.
+    CriO,
+    /// `org.criu.checkpoint.…`: checkpointctl, and containerd 2.1 to 2.3.
+    Criu,
+}
+
+const FAMILIES: [(Family, &str); 3] = [
+    (Family::Podman, "io.podman.annotations.checkpoint."),
+    (Family::CriO, "io.kubernetes.cri-o.annotations.checkpoint."),
+    (Family::Criu, "org.criu.checkpoint."),
+];
+
+/// What is known of the container and the host, and the annotation that each family has for it.
+pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
+    // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl lib/metadata.go.
+    ("engine.name", [None, None, Some("engine.name")]),
+    ("container.name", [Some("name"), Some("name"), Some("container.name")]),
+    ("rawImageName", [Some("rawImageName"), Some("rawImageName"), Some("rootfsImageUserRequested")]),
+    ("rootfsImageID", [Some("rootfsImageID"), Some("rootfsImageID"), Some("rootfsImageID")]),
+    ("rootfsImageName", [Some("rootfsImageName"), Some("rootfsImageName"), Some("rootfsImageName")]),
+    ("podman.version", [Some("podman.version"), None, None]),
+    ("criu.version", [Some("criu.version"), Some("criu.version"), Some("criu.version")]),
+    ("runtime.name", [Some("runtime.name"), None, Some("runtime.name")]),
+    ("runtime.version", [Some("runtime.version"), None, Some("runtime.version")]),
+    ("conmon.version", [Some("conmon.version"), None, Some("conmon.version")]),
+    ("host.arch", [Some("host.arch"), None, Some("host.arch")]),
+    ("host.kernel", [Some("host.kernel"), None, Some("host.kernel")]),
+    ("cgroups.version", [Some("cgroups.version"), None, Some("cgroup.version")]),
+    ("distribution.version", [Some("distribution.version"), None, Some("distribution.version")]),
+    ("distribution.name", [Some("distribution.name"), None, Some("distribution.name")]),
+    ("pod.name", [None, None, Some("pod.name")]),
+    ("pod.namespace", [None, None, Some("pod.namespace")]),
+    ("pod.id", [None, None, Some("pod.id")]),
+    ("pod.uid", [None, None, Some("pod.uid")]),
+];
+
+/// The annotations for `fact` (a name in [`ANNOTATIONS`]), and whose they are.
+pub fn annotations(fact: &str) -> impl Iterator<Item = (Family, String)> {
+    let names = ANNOTATIONS.iter().find(|(name, _)| *name == fact).map_or([None; 3], |(_, names)| *names);
+    FAMILIES
+        .into_iter()
+        .zip(names)
+        .filter_map(|((family, prefix), name)| Some((family, format!("{prefix}{}", name?))))
+}

@@ -1,0 +1,305 @@
+//! An image layout, as tar or directory, to the place of its layer. docker's form (`docker save`) is understood too.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tartree::{Item, Kind, Limits, Reader, TarPath};
+
+use super::blob::Blob;
+use super::choose::{Listed, choose, listed};
+use super::digest::Digest;
+use super::error::image_error;
+use super::hashing::sha256;
+use crate::architecture::architecture;
+use crate::error::{Error, Result};
+
+/// Entries of a layout that are looked at: three blobs for each image.
+const ENTRIES: u64 = 100_000;
+
+/// Whether a tar whose first entry has this name is an image and not a checkpoint archive.
+pub fn is_layout(first: &TarPath) -> bool {
+    matches!(first.as_bytes(), b"oci-layout" | b"index.json" | b"manifest.json" | b"repositories")
+        || first.as_bytes().starts_with(b"blobs")
+        // docker-archive: a layer or configuration named by its digest.
+        || first.as_bytes().split(|&b| b == b'.').next().is_some_and(|stem| stem.len() == 64 && stem.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A layout that can be looked into.
+pub struct Layout {
+    place: Place,
+}
+
+enum Place {
+    Tar { file: File, entries: BTreeMap<TarPath, (u64, u64)>, links: BTreeMap<TarPath, TarPath> },
+    Dir(PathBuf),
+}
+
+/// The image of a checkpoint.
+pub struct Image {
+    /// Its name in the layout.
+    pub name: Option<String>,
+    /// Of its manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The manifest's bytes; empty in docker's form.
+    pub manifest: Vec<u8>,
+    /// The configuration's bytes.
+    pub config: Vec<u8>,
+    /// Its layers, the lowest first; one over the other they are the archive.
+    pub layers: Vec<Blob>,
+}
+
+impl Layout {
+    /// The layout in the tar `file`, from its current position.
+    ///
+    /// # Errors
+    /// When it is no tar, or cannot be read.
+    pub fn of_tar(file: &File) -> Result<Layout> {
+        let io = |e| Error::Tar(tartree::Error::Stream(e));
+        let mut file = file.try_clone().map_err(io)?;
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        let limits = Limits { entries: ENTRIES, ..Limits::default() };
+        let mut reader = Reader::new(BufReader::with_capacity(256 << 10, &file), limits);
+        let (mut entries, mut links) = (BTreeMap::new(), BTreeMap::new());
+        while let Some(item) = reader.next()? {
+            let Item::Entry(entry) = item else { continue };
+            match entry.kind {
+                Kind::File { size, map: None } => {
+                    entries.insert(entry.path, (reader.position(), size));
+                }
+                // docker names a layer by its own digest and links to it from the place where it used to be.
+                Kind::Symlink { target } => {
+                    let target =
+                        target.rsplit(|&b| b == b'/').next().and_then(|name| TarPath::parse(name).ok());
+                    links.extend(target.map(|target| (entry.path, target)));
+                }
+                _ => {}
+            }
+        }
+        drop(reader);
+        Ok(Layout { place: Place::Tar { file, entries, links } })
+    }
+
+    /// The layout in a directory.
+    pub fn of_dir(dir: &Path) -> Layout {
+        Layout { place: Place::Dir(dir.to_owned()) }
+    }
+
+    /// The image named `name`, or the only one. Its name is what `org.opencontainers.image.ref.name` says (image-spec,
+    /// annotations), or containerd's `io.containerd.image.name`, in docker's form any of its tags. Of several for different
+    /// machines it is the one for this machine.
+    ///
+    /// # Errors
+    /// When there is none, several, or one that is no checkpoint's.
+    pub fn image(&self, name: Option<&str>) -> Result<Image> {
+        if let Some(index) = self.document("index.json")? {
+            return self.oci(parse("index.json", &index)?, name);
+        }
+        let Some(bytes) = self.document("manifest.json")? else {
+            return Err(image_error("neither index.json nor manifest.json is in it"));
+        };
+        match parse("manifest.json", &bytes)? {
+            index @ Value::Object(_) if index["manifests"].is_array() => self.oci(index, name),
+            Value::Object(_) => self.directory(bytes, name),
+            docker => self.docker(&docker, name),
+        }
+    }
+
+    /// skopeo's `dir:`: one manifest, whose blobs are named by their digests, and no name of the image.
+    fn directory(&self, bytes: Vec<u8>, name: Option<&str>) -> Result<Image> {
+        let digest = format!("sha256:{}", sha256(&bytes));
+        let entry = json!({ "digest": digest, "annotations": {} });
+        let only = Listed { identity: digest.clone(), entry, names: Vec::new(), digests: vec![digest] };
+        choose("manifest.json", &[only], name, |_| true, architecture())?;
+        self.of_manifest(bytes, Vec::new())
+    }
+
+    fn of_manifest(&self, bytes: Vec<u8>, names: Vec<String>) -> Result<Image> {
+        let manifest = parse("manifest", &bytes)?;
+        let annotations = manifest["annotations"].as_object().map(|all| {
+            all.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+        });
+        Ok(Image {
+            name: names.into_iter().next(),
+            annotations: annotations.unwrap_or_default(),
+            config: self.blob_document(&manifest["config"])?,
+            layers: layers(&manifest["layers"])?
+                .iter()
+                .map(|layer| self.blob(layer))
+                .collect::<Result<_>>()?,
+            manifest: bytes,
+        })
+    }
+
+    fn oci(&self, index: Value, name: Option<&str>) -> Result<Image> {
+        let all = listed(index, |descriptor| parse("index", &self.blob_document(descriptor)?))?;
+        let Listed { entry, names, .. } = self.choose("index.json", &all, name, |entry| &entry["digest"])?;
+        self.of_manifest(self.blob_document(&entry)?, names)
+    }
+
+    fn docker(&self, manifest: &Value, name: Option<&str>) -> Result<Image> {
+        let tags = |entry: &Value| -> Vec<String> {
+            entry["RepoTags"].as_array().into_iter().flatten().filter_map(text).map(str::to_owned).collect()
+        };
+        let all: Vec<Listed> = manifest
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|entry| Listed {
+                names: tags(entry),
+                digests: id_of(&entry["Config"]).into_iter().collect(),
+                identity: format!("{} {}", entry["Config"], entry["Layers"]),
+                entry: entry.clone(),
+            })
+            .collect();
+        let Listed { entry, names, .. } =
+            self.choose("manifest.json", &all, name, |entry| &entry["Config"])?;
+        let config =
+            text(&entry["Config"]).ok_or_else(|| image_error("manifest.json names no configuration"))?;
+        let layer = |layer: &Value| {
+            let layer = text(layer).ok_or_else(|| image_error("manifest.json: a layer without a name"))?;
+            self.find(layer)?.ok_or_else(|| Error::member(layer, "not in the image"))
+        };
+        Ok(Image {
+            name: names.into_iter().next(),
+            annotations: BTreeMap::new(),
+            manifest: Vec::new(),
+            config: self.document(config)?.unwrap_or_default(),
+            layers: layers(&entry["Layers"])?.iter().map(layer).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The image that is meant; `part` tells what must be in the layout for it to be there.
+    fn choose(
+        &self,
+        list: &'static str,
+        all: &[Listed],
+        name: Option<&str>,
+        part: impl Fn(&Value) -> &Value,
+    ) -> Result<Listed> {
+        let there = |image: &Listed| {
+            let part = part(&image.entry);
+            match Digest::read(part) {
+                Ok(digest) => matches!(self.find_blob(&digest), Ok(Some(_))),
+                Err(_) => part.as_str().is_some_and(|path| matches!(self.find(path), Ok(Some(_)))),
+            }
+        };
+        choose(list, all, name, there, architecture())
+    }
+
+    fn blob_document(&self, descriptor: &Value) -> Result<Vec<u8>> {
+        let blob = self.blob(descriptor)?;
+        let Some(digest) = blob.digest.clone() else { return Err(image_error("a blob without a digest")) };
+        let name = digest.in_layout();
+        let bytes = blob.document(&name)?;
+        let io = |e: std::io::Error| Error::member(&name, e);
+        match digest.is_of(&bytes[..]).map_err(io)? {
+            true => Ok(bytes),
+            false => Err(Error::member(&name, format!("its {} is not its name", digest.algorithm()))),
+        }
+    }
+
+    /// A whole document, `None` where there is none.
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.find(name)?.map(|blob| blob.document(name)).transpose()
+    }
+
+    /// What a descriptor describes, as long as it says; whether it has that digest is not looked at.
+    fn blob(&self, descriptor: &Value) -> Result<Blob> {
+        let digest = Digest::read(&descriptor["digest"])?;
+        let name = digest.in_layout();
+        let Some(blob) = self.find_blob(&digest)? else {
+            return Err(Error::member(&name, "not in the image"));
+        };
+        match &descriptor["size"] {
+            Value::Null => {}
+            size if size.as_u64() == Some(blob.size) => {}
+            size => {
+                let what = format!("{} bytes, {size} are announced", blob.size);
+                return Err(Error::member(&name, what));
+            }
+        }
+        Ok(Blob { digest: Some(digest), ..blob })
+    }
+
+    /// A blob by its path in a layout, or by its name in skopeo's `dir:` form.
+    fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
+        if let Some(blob) = self.find(&digest.in_layout())? {
+            return Ok(Some(blob));
+        }
+        for name in digest.in_directory() {
+            if let Some(blob) = self.find(&name)? {
+                return Ok(Some(blob));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Blob>> {
+        let path = TarPath::parse(name.as_bytes()).map_err(tartree::Error::from)?;
+        let io = |e: std::io::Error| Error::member(name, e);
+        match &self.place {
+            Place::Tar { file, entries, links } => {
+                let path = links.get(&path).unwrap_or(&path);
+                let Some(&(offset, size)) = entries.get(path) else { return Ok(None) };
+                Ok(Some(Blob { file: file.try_clone().map_err(io)?, offset, size, digest: None }))
+            }
+            Place::Dir(dir) => {
+                let mut options = File::options();
+                // A link would lead out of the layout, a FIFO would wait for ever.
+                options.read(true).custom_flags(NOFOLLOW_NONBLOCK);
+                let at = dir.join(path.as_os_str());
+                match options.open(&at) {
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    // docker links from where a layer used to be to its file, which is at the top.
+                    Err(e) if e.raw_os_error() == Some(libc::ELOOP) && path.as_bytes().contains(&b'/') => {
+                        let target = std::fs::read_link(&at).map_err(io)?;
+                        let name = target.file_name().and_then(|name| name.to_str());
+                        name.map_or(Ok(None), |name| self.find(name))
+                    }
+                    opened => {
+                        let file = opened.map_err(io)?;
+                        let meta = file.metadata().map_err(io)?;
+                        if !meta.is_file() {
+                            return Err(Error::member(name, "not a regular file"));
+                        }
+                        Ok(Some(Blob { file, offset: 0, size: meta.len(), digest: None }))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// O_NOFOLLOW and O_NONBLOCK.
+const NOFOLLOW_NONBLOCK: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+fn parse(name: &str, bytes: &[u8]) -> Result<Value> {
+    strict_json::document(bytes).map_err(|e| Error::member(name, e))
+}
+
+fn text(value: &Value) -> Option<&str> {
+    value.as_str()
+}
+
+/// Layers of an image. Those of a checkpoint are few: no tool writes more than one for each step of a build.
+const LAYERS: usize = 128;
+
+fn layers(layers: &Value) -> Result<&[Value]> {
+    match layers.as_array().map(Vec::as_slice).unwrap_or_default() {
+        [] => Err(image_error("it has no layers")),
+        layers if layers.len() > LAYERS => Err(image_error(format!("more than {LAYERS} layers"))),
+        layers => Ok(layers),
+    }
+}
+
+/// The ID of an image in docker's form, which is the digest of its configuration: `HEX.json`, or `blobs/sha256/HEX`.
+fn id_of(config: &Value) -> Option<String> {
+    let name = config.as_str()?.rsplit('/').next()?;
+    let digest = json!(format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)));
+    Digest::read(&digest).ok()?;
+    digest.as_str().map(str::to_owned)
+}

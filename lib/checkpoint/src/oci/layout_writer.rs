@@ -1,0 +1,225 @@
+//! Members to an image layout, in one pass.
+//!
+//! A blob is named after its own hash, which is known only behind its last byte. So the layer is written first, behind
+//! room for its header, and the header is put there at the end: the output must be a file that can be sought.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+
+use serde_json::{Value, json};
+use tartree::{END_OF_ARCHIVE, Entry, RootName, TarPath, Timestamp, padding};
+
+use super::hashing::{Hashing, sha256};
+use crate::compress::{Compression, Encoder, Settings};
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// Room for the layer's header: a PAX header with its one block of records, and the header itself.
+/// Below 8 GiB the last alone is needed, and the entry `oci-layout` fills the rest exactly.
+const ROOM: usize = 3 * 512;
+
+/// What the image says of itself.
+pub struct Description {
+    /// On the manifest; what engines know a checkpoint by.
+    pub annotations: BTreeMap<String, String>,
+    /// The image's name in the layout's index.
+    pub tag: Option<String>,
+    /// `amd64`, `arm64`, … (GOARCH).
+    pub architecture: String,
+    /// When the container was checkpointed, RFC 3339.
+    pub created: String,
+}
+
+type Layer = Hashing<Encoder<Hashing<Counted>>>;
+
+/// Writes a layout. The layer is written to it as to a file; [`finish`](LayoutWriter::finish) does the rest.
+pub struct LayoutWriter {
+    layer: Layer,
+    compression: Compression,
+    start: u64,
+    time: Timestamp,
+}
+
+/// The output file, and where in it the next byte goes.
+struct Counted {
+    file: File,
+    position: u64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(buf, self.position)?;
+        self.position += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LayoutWriter {
+    /// A layout in `file`, a regular file not opened for appending, from the position `start`.
+    ///
+    /// # Errors
+    /// When the codec does not take the settings.
+    pub fn new(file: File, start: u64, settings: &Settings, time: Timestamp) -> io::Result<LayoutWriter> {
+        let counted = Counted { file, position: start + ROOM as u64 };
+        let layer = Hashing::new(Encoder::new(Hashing::new(counted), settings)?);
+        Ok(LayoutWriter { layer, compression: settings.compression, start, time })
+    }
+
+    /// Writes the other blobs and the index. Gives the file back, its length that of the layout.
+    ///
+    /// # Errors
+    /// When the file does not take them.
+    pub fn finish(self, description: &Description) -> io::Result<File> {
+        let (encoder, diff_id, _) = self.layer.finish();
+        let (mut out, layer, size) = encoder.finish()?.finish();
+        out.write_all(&[0; 512][..padding(size) as usize])?;
+
+        let config = json!({
+            "created": description.created,
+            "architecture": description.architecture,
+            "os": "linux",
+            "config": { "WorkingDir": "/" },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
+            "history": [{ "created": description.created, "created_by": "ckpt-pack" }],
+        });
+        let config = blob(&mut out, &config, self.time)?;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [descriptor(layer_type(self.compression), &(layer.clone(), size))],
+            "annotations": description.annotations,
+        });
+        let manifest = blob(&mut out, &manifest, self.time)?;
+        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+        if let Some(tag) = &description.tag {
+            entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        }
+        let index = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]
+        });
+        member(&mut out, "index.json", index.to_string().as_bytes(), self.time)?;
+
+        let mut room = Vec::new();
+        let layer = entry_for(&format!("blobs/sha256/{layer}"), size, self.time);
+        let mut header = Vec::new();
+        tartree::encode(&mut header, &layer, RootName::Dot);
+        if header.len() < ROOM {
+            member(&mut room, "oci-layout", LAYOUT, self.time)?;
+        } else {
+            member(&mut out, "oci-layout", LAYOUT, self.time)?;
+        }
+        room.extend(header);
+        out.write_all(&END_OF_ARCHIVE)?;
+        out.file.write_all_at(&room, self.start)?;
+        out.file.set_len(out.position)?;
+        Ok(out.file)
+    }
+}
+
+impl Write for LayoutWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.layer.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.layer.flush()
+    }
+}
+
+/// Layers may be plain, gzip or zstd (image-spec, layer.md).
+fn layer_type(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        _ => "application/vnd.oci.image.layer.v1.tar",
+    }
+}
+
+fn descriptor(media_type: &str, (digest, size): &(String, u64)) -> Value {
+    json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
+}
+
+/// Writes a document as a blob; gives its digest and size.
+fn blob(out: &mut impl Write, document: &Value, time: Timestamp) -> io::Result<(String, u64)> {
+    let bytes = document.to_string().into_bytes();
+    let digest = sha256(&bytes);
+    member(out, &format!("blobs/sha256/{digest}"), &bytes, time)?;
+    Ok((digest, bytes.len() as u64))
+}
+
+fn member(out: &mut impl Write, name: &str, content: &[u8], time: Timestamp) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    tartree::encode(&mut bytes, &entry_for(name, content.len() as u64, time), RootName::Dot);
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len() + padding(content.len() as u64) as usize, 0);
+    out.write_all(&bytes)
+}
+
+fn entry_for(name: &str, size: u64, time: Timestamp) -> Entry {
+    Entry::file(TarPath::root().child(name.as_bytes()), size, 0o644, Timestamp { nsec: 0, ..time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::{Blob, Layout, annotations};
+    use std::io::{Read, Seek, SeekFrom};
+
+    fn layout(compression: Compression, content: &[u8]) -> File {
+        let settings = Settings { compression, level: None, threads: 1 };
+        let mut writer =
+            LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings, Timestamp::default()).unwrap();
+        writer.write_all(content).unwrap();
+        let names = annotations("runtime.name").map(|(_, name)| (name, "runc".to_owned()));
+        let description = Description {
+            annotations: names.collect(),
+            tag: Some("localhost/web:1".into()),
+            architecture: "amd64".into(),
+            created: "2026-11-23T00:00:00Z".into(),
+        };
+        writer.finish(&description).unwrap()
+    }
+
+    #[test]
+    fn a_layout_is_read_back_and_has_the_types_of_the_specification() {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let mut file = layout(compression, &[7; 5000]);
+            let layout = Layout::of_tar(&file).unwrap();
+            let image = layout.image(None).unwrap();
+            assert_eq!(image.annotations["io.podman.annotations.checkpoint.runtime.name"], "runc");
+            assert_eq!(image.name.as_deref(), Some("localhost/web:1"));
+            let Blob { offset, size, .. } = image.layers.into_iter().next().unwrap();
+            file.seek(SeekFrom::Start(offset)).unwrap();
+            let mut content = Vec::new();
+            let layer = io::BufReader::new(Read::by_ref(&mut file).take(size));
+            crate::compress::Decoder::new(layer).unwrap().read_to_end(&mut content).unwrap();
+            assert_eq!(content, [7; 5000]);
+
+            let manifest: oci_spec::image::ImageManifest = serde_json::from_slice(&image.manifest).unwrap();
+            assert_eq!(manifest.layers().len(), 1);
+            assert_eq!(manifest.layers()[0].media_type().to_string(), layer_type(compression));
+            let config: oci_spec::image::ImageConfiguration = serde_json::from_slice(&image.config).unwrap();
+            assert_eq!(config.rootfs().diff_ids(), &[format!("sha256:{}", sha256(&[7; 5000]))]);
+        }
+    }
+
+    #[test]
+    fn a_layer_of_8_gibibytes_needs_all_the_room_and_a_smaller_one_leaves_a_file() {
+        let mut header = Vec::new();
+        tartree::encode(
+            &mut header,
+            &entry_for(&format!("blobs/sha256/{}", "a".repeat(64)), 8 << 30, Timestamp::default()),
+            RootName::Dot,
+        );
+        assert_eq!(header.len(), ROOM);
+        let mut small = Vec::new();
+        member(&mut small, "oci-layout", LAYOUT, Timestamp::default()).unwrap();
+        assert_eq!(small.len(), ROOM - 512);
+    }
+}

@@ -1,0 +1,64 @@
+//! Rejects flags that would have no effect.
+
+use crate::error::usage;
+
+/// A flag that has no effect next to the other arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Ineffective<'a> {
+    /// The flag, such as `--force`.
+    pub flag: &'a str,
+    /// Whether the flag is given.
+    pub given: bool,
+    /// Whether the flag would have no effect.
+    pub ineffective: bool,
+    /// Why the flag would have no effect, such as "without --bundle".
+    pub reason: &'a str,
+}
+
+/// Rejects the first flag that is given but would have no effect.
+///
+/// Use this function where clap's `requires` is not enough: clap 4 silently drops `requires` if the required argument
+/// conflicts with an argument that is given. With `--force` requiring `--bundle`, and `--bundle` conflicting with `--new`, clap
+/// accepts `--new --force` and ignores `--force`.
+///
+/// # Errors
+/// Returns a usage error that names the flag and the reason.
+pub fn reject_ineffective<'a>(flags: impl IntoIterator<Item = Ineffective<'a>>) -> anyhow::Result<()> {
+    match flags.into_iter().find(|flag| flag.given && flag.ineffective) {
+        Some(Ineffective { flag, reason, .. }) => Err(usage(format!("{flag} has no effect {reason}"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Args {
+        #[arg(long)]
+        new: bool,
+        #[arg(long, conflicts_with = "new")]
+        bundle: bool,
+        #[arg(long, requires = "bundle")]
+        force: bool,
+    }
+
+    /// If this test fails, clap enforces `requires`, and the function is no longer needed for that case.
+    #[test]
+    fn clap_drops_requires_on_a_conflict() {
+        assert!(Args::try_parse_from(["x", "--force"]).is_err());
+        let args = Args::try_parse_from(["x", "--new", "--force"]).unwrap();
+        let flag = Ineffective {
+            flag: "--force",
+            given: args.force,
+            ineffective: !args.bundle,
+            reason: "without --bundle",
+        };
+        let error = reject_ineffective([flag]).unwrap_err().to_string();
+        assert_eq!(error, "--force has no effect without --bundle");
+        assert!(args.new && reject_ineffective([Ineffective { given: false, ..flag }]).is_ok());
+    }
+}

@@ -1,0 +1,115 @@
+//! Shell completions: `TOOL --completions bash|zsh|fish` prints a script, generated from the same definition as `--help`.
+//!
+//! `--help` does not list the flag, since it is for `make install` and packages.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::builder::PossibleValue;
+use clap::{Arg, ArgGroup, Command, Id, ValueEnum, ValueHint};
+use clap_complete::aot::{Shell, generate};
+
+use crate::exit::Exit;
+
+/// Returns the shell if the command line is `--completions SHELL`, or an error with the text that is not a shell.
+///
+/// The command line is inspected before clap parses it: clap would demand the tool's operands.
+pub fn requested() -> Option<Result<Shell, String>> {
+    let mut args = std::env::args_os().skip(1);
+    let first = args.next()?;
+    let shell = match first.to_str()?.strip_prefix("--completions")? {
+        "" => args.next().unwrap_or_default().to_string_lossy().into_owned(),
+        value => value.strip_prefix('=')?.to_owned(),
+    };
+    Some(match args.next() {
+        None => Shell::from_str(&shell, false).map_err(|_| shell),
+        Some(extra) => Err(format!("{shell} {}", extra.to_string_lossy())),
+    })
+}
+
+/// Prints the completion script of `command` for `shell`. If `shell` is an error, lists the known shells instead.
+pub fn write(command: &Command, shell: Result<Shell, String>) -> ExitCode {
+    let name = command.get_name().to_owned();
+    let shell = match shell {
+        Ok(shell) => shell,
+        Err(found) => {
+            let known: Vec<PossibleValue> =
+                Shell::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect();
+            let known: Vec<&str> = known.iter().map(PossibleValue::get_name).collect();
+            eprintln!(
+                "{name}: error: --completions: expected a shell ({}), found {found:?}",
+                known.join(", ")
+            );
+            return Exit::Usage.into();
+        }
+    };
+    let mut command = with_hints(visible(command), shell);
+    let mut script = Vec::new();
+    generate(shell, &mut command, name.clone(), &mut script);
+    if shell == Shell::Bash {
+        script = fix_verb_names(&script, &name);
+    }
+    match std::io::stdout().write_all(&script) {
+        Ok(()) => Exit::Done.into(),
+        Err(_) => Exit::Failed.into(),
+    }
+}
+
+/// Corrects the names of verbs in a bash script. For a program whose name has a hyphen, clap_complete 4.6 defines the options of
+/// a verb under `a__subcmd__b__subcmd__verb`, but looks them up under `a__b__subcmd__verb`.
+fn fix_verb_names(script: &[u8], name: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(script);
+    text.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__")).into_bytes()
+}
+
+/// Returns the command line without hidden arguments and without the words after `--`, which belong to another program. With
+/// those words, zsh would complete the first word of the command line as one of them.
+fn visible(command: &Command) -> Command {
+    let (kept, rest): (Vec<&Arg>, Vec<&Arg>) =
+        command.get_arguments().partition(|arg| !arg.is_hide_set() && !arg.is_last_set());
+    let left_out = |id: &&Id| rest.iter().any(|arg| arg.get_id() == *id);
+    let groups = command.get_groups().map(|group| {
+        let args: Vec<&Id> = group.get_args().filter(|id| !left_out(id)).collect();
+        ArgGroup::new(group.get_id()).args(args).multiple(true)
+    });
+    let mut visible = Command::new(leak(command.get_name()))
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
+        .args(kept)
+        .groups(groups)
+        .subcommands(command.get_subcommands().map(self::visible));
+    if let Some(about) = command.get_about() {
+        visible = visible.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        visible = visible.version(leak(version));
+    }
+    visible
+}
+
+/// Leaks the text: clap keeps names as `&'static str`, and the process exits after the script is printed.
+fn leak(text: &str) -> &'static str {
+    text.to_owned().leak()
+}
+
+/// Adds to each argument what the shell completes for it: files or directories, by the name of its value in `--help`.
+fn with_hints(command: Command, shell: Shell) -> Command {
+    command.mut_args(|arg| with_hint(arg, shell)).mut_subcommands(|verb| with_hints(verb, shell))
+}
+
+fn with_hint(arg: Arg, shell: Shell) -> Arg {
+    let Some(names) = arg.get_value_names() else { return arg };
+    let hint = match names.first().map(|name| name.as_str()) {
+        Some("DIR" | "DIR[:DIR...]" | "DIR|NAME=DIR" | "MOUNTPOINT") => ValueHint::DirPath,
+        Some("FILE" | "ARCHIVE" | "MEMBERS|-") => ValueHint::FilePath,
+        _ => arg.get_value_hint(),
+    };
+    // clap_complete 4.6 does not escape the name in zsh's `:NAME:ACTION`, where a colon would end it.
+    let escape = |name: &str| leak(&name.replace(':', "\\:"));
+    match names {
+        [name] if shell == Shell::Zsh && name.contains(':') => {
+            let name = escape(name);
+            arg.value_hint(hint).value_name(name)
+        }
+        _ => arg.value_hint(hint),
+    }
+}

@@ -1,0 +1,12 @@
+//! The files of a run: input, output, and what must hold between them.
+
+mod closed_stdout;
+pub mod destinations;
+pub(crate) mod input;
+pub(crate) mod output;
+pub mod private;
+pub(crate) mod remove;
+pub mod same_file;
+pub mod sync;
+
+pub(crate) use closed_stdout::is_closed as stdout_is_closed;

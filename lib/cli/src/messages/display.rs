@@ -1,0 +1,100 @@
+//! Makes names and texts from other machines safe to print.
+//!
+//! A name in an archive may hold control characters. Printed unescaped, it could move the cursor or forge a second message.
+
+use std::ffi::OsStr;
+use std::fmt::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
+
+/// Returns a file name or path for a message. Bytes that are not UTF-8 appear as `\xNN`. Control characters are escaped
+/// when the message is printed.
+pub fn display_path(os: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in os.as_ref().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// Returns a text from another machine for standard output, with its control characters escaped.
+pub fn escape(text: impl fmt::Display) -> String {
+    Escaped(&text).to_string()
+}
+
+/// Displays a text with its control characters escaped.
+pub(crate) struct Escaped<'a>(pub(crate) &'a dyn fmt::Display);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(EscapingWriter(f), "{}", self.0)
+    }
+}
+
+struct EscapingWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for EscapingWriter<'_, '_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            match c {
+                '\n' => self.0.write_str("\\n")?,
+                '\t' => self.0.write_str("\\t")?,
+                c if c.is_control() => write!(self.0, "\\x{:02x}", c as u32)?,
+                c if reorders_text(c) => write!(self.0, "\\u{{{:x}}}", c as u32)?,
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a terminal displays the text after `c` in another order or on another line. With such a character, the
+/// program "gnp.exe" looks like the picture "exe.png" (CVE-2021-42574).
+fn reorders_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns the text without the error numbers that Rust adds: "No such file or directory (os error 2)".
+pub(crate) fn without_error_numbers(text: &dyn fmt::Display) -> String {
+    let text = text.to_string();
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part[digits..].strip_prefix(')') {
+            Some(rest) if digits > 0 => plain.push_str(rest),
+            _ => {
+                plain.push_str(" (os error ");
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(Escaped(&"a\nb\x1b[31m\u{9b}é").to_string(), "a\\nb\\x1b[31m\\x9bé");
+        assert_eq!(Escaped(&"a\u{202e}gnp.exe").to_string(), "a\\u{202e}gnp.exe");
+    }
+
+    #[test]
+    fn error_numbers_are_removed() {
+        let shown = |text: &str| without_error_numbers(&text);
+        assert_eq!(shown("/x: No such file (os error 2): really"), "/x: No such file: really");
+        assert_eq!(shown("a (os error 2) (os error 13)"), "a");
+        assert_eq!(shown("a (os error x) (os error 5"), "a (os error x) (os error 5");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_displayed_as_hex() {
+        assert_eq!(display_path(OsStr::from_bytes(b"a\xffb")), "a\\xffb");
+    }
+}
