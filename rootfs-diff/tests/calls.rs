@@ -66,11 +66,9 @@ fn opened(all: &[String], name: &str) -> usize {
     all.iter().filter(|call| call.contains("openat") && named(call)).count()
 }
 
+#[ignore = "needs root"]
 #[test]
 fn changed_files_are_prefetched_only_if_the_cache_is_cold() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let overlay = overlay(10, 1);
     for i in 0..600 {
@@ -81,11 +79,9 @@ fn changed_files_are_prefetched_only_if_the_cache_is_cold() {
     harness::assert_read_ahead(&overlay.path().join("upper"), TOOL, &args);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn the_cost_of_an_overlay_grows_only_with_its_changes() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let [few, large, many] = [(300, 20), (3000, 20), (3000, 200)]
         .map(|(files, changes)| diff(overlay(files, changes).path()).len());
@@ -98,11 +94,9 @@ fn the_cost_of_an_overlay_grows_only_with_its_changes() {
     assert!(each <= 29.5, "{each} calls for a directory, two files and a deletion");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn unchanged_lower_files_of_an_overlay_are_not_opened() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let dir = overlay(200, 5);
     let all = trees(dir.path(), "lower", "m", &[]);

@@ -287,15 +287,13 @@ fn nothing_is_written_through_a_symbolic_link() {
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn apply_works_on_directories_without_permissions() {
     let trees = Trees::new();
     let etc = trees.at("from").join("etc");
     fs::set_permissions(etc.join("conf"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(&etc, fs::Permissions::from_mode(0o0)).unwrap();
-    if !harness::host::is_root() {
-        return;
-    }
     let stream = succeeds(trees.run("create", &["--members"]));
     succeeds(run(&["apply", "--members", "--rootfs", &trees.text("from")], &stream));
     assert_eq!(fs::read(etc.join("conf")).unwrap(), b"one\n2\nthree\n");

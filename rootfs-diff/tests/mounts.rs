@@ -63,11 +63,9 @@ impl Drop for Overlay {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn the_directory_below_a_mount_is_compared() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let overlay = Overlay::new("");
     fs::create_dir(overlay.at("m/new")).unwrap();
@@ -84,11 +82,9 @@ fn the_directory_below_a_mount_is_compared() {
 
 /// If the changed name of a hard link was removed, the layers do not hold the new content; the
 /// mounted overlay shows it.
+#[ignore = "needs root"]
 #[test]
 fn content_that_only_the_index_has_is_reported() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     for (inside, outside) in [("etc/one", "data/two"), ("data/dir/one", "etc/two")] {
         let overlay = Overlay::new(",index=on");
@@ -128,11 +124,9 @@ fn content_that_only_the_index_has_is_reported() {
 }
 
 /// Without CAP_SYS_ADMIN a process cannot see overlay xattrs in the `trusted` namespace.
+#[ignore = "needs root"]
 #[test]
 fn deletions_are_found_without_seeing_overlay_xattrs() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let overlay = Overlay::new(",metacopy=on");
     umount(&overlay.at("m")).unwrap();
@@ -170,11 +164,9 @@ fn deletions_are_found_without_seeing_overlay_xattrs() {
 
 /// Another directory at the path of the upper one, or a mount inside it, must not be read instead
 /// of it.
+#[ignore = "needs root"]
 #[test]
 fn a_replaced_upper_directory_is_not_read() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let overlay = Overlay::new("");
     fs::write(overlay.at("m/etc/changed"), "what is seen").unwrap();
@@ -205,11 +197,9 @@ fn a_replaced_upper_directory_is_not_read() {
 
 /// Under `userxattr` a symbolic link or a FIFO cannot have the overlay xattr with its origin. After
 /// the copy-up, a name that was looked up before shows another inode number than a new name.
+#[ignore = "needs root"]
 #[test]
 fn hard_links_are_found_despite_different_inode_numbers() {
-    if !host::is_root() {
-        return;
-    }
     host::own_mounts();
     let overlay = Overlay::new("");
     umount(&overlay.at("m")).unwrap();
@@ -238,11 +228,9 @@ fn hard_links_are_found_despite_different_inode_numbers() {
 }
 
 /// A rootless fuse-overlayfs writes whiteouts as files if it may not create devices.
+#[ignore = "needs root"]
 #[test]
 fn whiteouts_of_fuse_overlayfs_are_applied() {
-    if !host::is_root() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in ["lower/d", "lower/o/old", "upper/o", "merged/o", "merged/d", "target"] {

@@ -36,6 +36,7 @@ fn arg(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_file_is_archived_with_five_calls() {
     // open, statx, flistxattr, read, close; a twentieth of the calls for a directory; the write of
@@ -48,6 +49,7 @@ fn a_file_is_archived_with_five_calls() {
     }
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_file_of_a_member_is_archived_with_six_calls() {
     // The first pass finds the size: statx, listxattrat (llistxattr before Linux 6.13). The second
@@ -57,6 +59,7 @@ fn a_file_of_a_member_is_archived_with_six_calls() {
     assert!(each <= 6.6, "{each} calls a file");
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_file_is_extracted_with_five_calls() {
     // open, pwrite, statx, utimensat, close; and sometimes a futex that wakes the worker thread.
@@ -70,6 +73,7 @@ fn a_file_is_extracted_with_five_calls() {
     assert!(each <= 6.0, "{each} calls a file");
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn files_are_prefetched_only_if_the_cache_is_cold() {
     // Enough files for the prefetching thread to start long before the end, even under strace.
@@ -80,6 +84,7 @@ fn files_are_prefetched_only_if_the_cache_is_cold() {
     }
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn the_kernel_copies_a_large_file_out_of_the_archive() {
     let dir = tempfile::tempdir().unwrap();
@@ -109,6 +114,7 @@ fn the_kernel_copies_a_large_file_out_of_the_archive() {
     assert!(fs::read(out.join("large")).unwrap() == content);
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn below_the_root_nothing_is_opened_by_path() {
     let dir = tree(40);
@@ -140,21 +146,22 @@ fn below_the_root_nothing_is_opened_by_path() {
     }
 }
 
-/// Returns the number of instructions of the tool with `args`; `None` if valgrind is not installed.
-fn instructions(args: &[&str], input: Option<&Path>) -> Option<u64> {
+/// Returns the number of instructions of the tool with `args`.
+fn instructions(args: &[&str], input: Option<&Path>) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", TOOL])
         .args(args)
         .stdin(input.map_or_else(Stdio::null, |path| fs::File::open(path).unwrap().into()))
         .stdout(Stdio::null())
         .output()
-        .ok()?;
+        .expect("valgrind: see tests/prerequisites");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{text}");
-    let collected = text.lines().find_map(|line| line.split_once("Collected : "))?.1.trim().to_owned();
-    Some(collected.parse().unwrap())
+    let (_, collected) = text.lines().find_map(|line| line.split_once("Collected : ")).unwrap();
+    collected.trim().parse().unwrap()
 }
 
+#[ignore = "needs valgrind"]
 #[test]
 fn ten_times_the_files_take_ten_times_the_instructions() {
     let both = |files: usize| {
@@ -171,17 +178,15 @@ fn ten_times_the_files_take_ten_times_the_instructions() {
         assert!(made.success());
         let target = out.path().join("tree");
         let extract = ["extract", arg(&target)];
-        Some([instructions(&create, None)?, instructions(&extract, Some(&tar))?])
+        [instructions(&create, None), instructions(&extract, Some(&tar))]
     };
-    let (Some(few), Some(many)) = (both(100), both(1000)) else {
-        harness::host::can("valgrind must count", false);
-        return;
-    };
+    let (few, many) = (both(100), both(1000));
     for (what, few, many) in [("create", few[0], many[0]), ("extract", few[1], many[1])] {
         assert!(many <= few * 11, "{what}: {few} instructions for 100 files, {many} for 1000");
     }
 }
 
+#[ignore = "needs GNU time"]
 #[test]
 fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
     let peak = |files: usize, members: bool| {

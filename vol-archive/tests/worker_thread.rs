@@ -136,6 +136,7 @@ fn a_file_that_cannot_be_written_is_named() {
     }
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn extract_starts_a_thread_only_if_it_helps() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,6 +168,7 @@ fn has_two_processors() -> bool {
     std::thread::available_parallelism().unwrap().get() > 1
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn create_starts_a_thread_only_if_it_helps() {
     let (much, little) = (tree(), tempfile::tempdir().unwrap());
@@ -177,6 +179,7 @@ fn create_starts_a_thread_only_if_it_helps() {
     assert_eq!(threads(&["taskset", "-c", "0", TOOL], much.path()), NONE);
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn create_members_starts_a_thread_only_if_it_helps() {
     // Each file is in a separate directory deep in the tree, which needs the most descriptors.

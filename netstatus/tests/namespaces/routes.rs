@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{MAC, Netns, good, host, plug, possible, refused, run, told};
+use super::{MAC, Netns, good, host, plug, refused, run, told};
 
 /// A container on a bridge, with IPv4 and IPv6.
 const BASE: &str = "link set lo up
@@ -213,11 +213,9 @@ fn same(one: &Netns, other: &Netns, case: &str) {
     assert!(equal, "{case}\n{}\n{}", picture(one), picture(other));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn every_route_that_is_saved_is_applied_and_compared() {
-    if !possible() {
-        return;
-    }
     let host = host();
     for (case, lines) in HELD {
         let first = container(&host, lines);
@@ -251,11 +249,9 @@ fn every_route_that_is_saved_is_applied_and_compared() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_route_that_cannot_be_saved_is_named() {
-    if !possible() {
-        return;
-    }
     let host = host();
     for (lines, words) in NAMED {
         let first = container(&host, lines);
@@ -269,11 +265,9 @@ fn a_route_that_cannot_be_saved_is_named() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn podmans_form_names_what_it_cannot_hold() {
-    if !possible() {
-        return;
-    }
     let host = host();
     for (lines, words) in BEYOND_PODMAN {
         let first = container(&host, lines);
@@ -300,11 +294,9 @@ fn podmans_form_names_what_it_cannot_hold() {
     assert!(!good(output).contains("gateway"));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn forms_without_routes_name_what_they_leave_out() {
-    if !possible() {
-        return;
-    }
     let status = format!(
         r#"{{"web":{{"interfaces":{{"eth0":{{"subnets":[{{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"}}],"mac_address":"{MAC}",
             "x-netstatus":{{"mtu":1400,"routes":[{{"dst":"default","gw":"10.77.0.1","metric":50,"proto":3}},
@@ -327,11 +319,9 @@ fn forms_without_routes_name_what_they_leave_out() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn routes_follow_the_changes_of_a_restore() {
-    if !possible() {
-        return;
-    }
     let host = host();
     let status = format!(
         r#"{{"web":{{"interfaces":{{"eth0":{{"subnets":[{{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"}},{{"ipnet":"fd77::5/64"}}],
@@ -372,11 +362,9 @@ fn routes_follow_the_changes_of_a_restore() {
     );
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_route_the_kernel_rejects_leaves_no_other_behind() {
-    if !possible() {
-        return;
-    }
     let host = host();
     let route = |rest: &str| {
         format!(

@@ -277,9 +277,3 @@ pub fn names(dir: &Path) -> Vec<String> {
     names.sort();
     names
 }
-
-/// Returns whether strace can inject faults; see [`harness::host::can`].
-pub fn can_inject() -> bool {
-    let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    harness::host::can("strace must trace", works.is_ok_and(|status| status.success()))
-}

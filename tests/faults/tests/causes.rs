@@ -27,6 +27,7 @@ fn all_report(rows: &[(&str, &str)]) {
     all_pass(&rows);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_failing_removal_or_creation_is_reported_with_its_reason() {
     all_report(&[
@@ -88,6 +89,7 @@ t = tarfile.open('t.tar', 'w', format=tarfile.PAX_FORMAT); t.addfile(tarfile.Tar
     ]);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn an_unmapped_id_is_reported() {
     all_report(&[
@@ -124,6 +126,7 @@ fn an_unmapped_id_is_reported() {
     ]);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_too_large_attribute_is_not_reported_as_a_full_disk() {
     all_report(&[
@@ -222,6 +225,7 @@ P
     all_report(&rows);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn exceeding_the_memory_limit_names_its_flag() {
     all_report(&[(

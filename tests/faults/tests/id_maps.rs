@@ -24,6 +24,7 @@ A="--uidmap 0:100000:65536 --gidmap 0:100000:65536"
 B="--uidmap 0:200000:65536 --gidmap 0:200000:65536"
 "#;
 
+#[ignore = "needs root"]
 #[test]
 fn ids_in_acls_and_capabilities_are_mapped_like_owners() {
     let rows = [

@@ -2,6 +2,7 @@
 
 use faults::script::all_pass;
 
+#[ignore = "needs root"]
 #[test]
 fn no_default_acl_is_inherited_or_left() {
     all_pass(&[

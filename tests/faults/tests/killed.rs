@@ -1,13 +1,10 @@
 //! Jobs that strace ends with a signal during a chosen system call.
 
-use faults::{Gives, Ground, JOBS, can_inject, names};
+use faults::{Gives, Ground, JOBS, names};
 
 const MOMENTS: [&str; 4] = ["write", "openat2", "linkat", "renameat2"];
 
 fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Option<String>) {
-    if !can_inject() {
-        return;
-    }
     let ground = Ground::new();
     let mut found = Vec::new();
     for job in &JOBS {
@@ -31,6 +28,7 @@ fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Op
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_terminated_job_removes_its_files_and_dies_of_the_signal() {
     killed("SIGTERM", 15, |ground, job| {
@@ -39,6 +37,7 @@ fn a_terminated_job_removes_its_files_and_dies_of_the_signal() {
     });
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_killed_job_leaves_nothing_under_the_final_name() {
     killed("SIGKILL", 9, |ground, job| {

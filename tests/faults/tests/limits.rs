@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use faults::{Ground, JOBS, can_inject};
-use harness::host::{can, is_root, own_mounts};
+use faults::{Ground, JOBS};
+use harness::host::own_mounts;
 use harness::tools::tool;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -48,9 +48,10 @@ fn too_few_descriptors_are_reported() {
 }
 
 /// Regression: `ulimit -u`, or `pids.max` of a cgroup, may not allow another thread.
+#[ignore = "needs strace"]
 #[test]
 fn a_job_succeeds_without_threads() {
-    if can_inject() {
+    {
         let none = "inject=clone,clone3:error=EAGAIN";
         all_are_done(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", none]);
         let ground = Ground::new();
@@ -74,13 +75,11 @@ fn sixty_four_mebibytes_of_memory_are_enough() {
     all_are_done(&["prlimit", &format!("--as={}", 64 << 20)]);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn a_clock_that_has_jumped_changes_nothing() {
     let unshare = ["unshare", "--time", "--monotonic", "2000000", "--boottime", "2000000"];
-    let works = Command::new(unshare[0]).args(&unshare[1..]).arg("true").stderr(Stdio::null()).status();
-    if can("time namespaces", works.is_ok_and(|status| status.success())) {
-        all_are_done(&unshare);
-    }
+    all_are_done(&unshare);
 }
 
 #[test]
@@ -88,11 +87,9 @@ fn a_file_above_the_size_limit_is_reported() {
     all_end_well(&["prlimit", "--fsize=4096"]);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn full_and_read_only_file_systems_keep_the_previous_output() {
-    if !is_root() {
-        return;
-    }
     std::thread::spawn(|| {
         own_mounts();
         let ground = Ground::new();

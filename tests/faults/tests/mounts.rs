@@ -2,6 +2,7 @@
 
 use faults::script::all_pass;
 
+#[ignore = "needs root"]
 #[test]
 fn a_mount_below_the_root_is_a_boundary() {
     all_pass(&[

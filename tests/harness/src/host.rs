@@ -1,30 +1,19 @@
-//! What a test needs of the machine; on CI a missing prerequisite is a failure.
+//! The user and the mounts of a test.
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
-/// Whether the test can run here: `false` means it was announced as not run.
-///
-/// # Panics
-/// On CI, where everything must run.
-pub fn can(what: &str, possible: bool) -> bool {
-    if !possible {
-        assert!(std::env::var_os("CI").is_none(), "on CI this test must run: {what}");
-        eprintln!("not run: {what}");
-    }
-    possible
-}
-
-/// Whether this is root; see [`can`].
+/// Returns whether the process is root, for tests whose expected result depends on that. A test that
+/// needs root has the attribute `#[ignore = "needs root"]` instead.
 pub fn is_root() -> bool {
-    can("needs root", geteuid().is_root())
+    geteuid().is_root()
 }
 
-/// Gives this thread a mount namespace of its own: what the test mounts goes away with it.
+/// Moves this thread to a new mount namespace, which ends with the thread.
 ///
 /// # Panics
-/// When the kernel refuses.
+/// Panics if the process is not privileged.
 pub fn own_mounts() {
     unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
