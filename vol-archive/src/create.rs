@@ -6,8 +6,8 @@ use anyhow::Context;
 use checkpoint::stream::StreamWriter;
 use cli::{Counted, Exit, Output, Session};
 use tartree::{
-    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Outgoing, Plan, Root, RootName, Sink, Status, Tally, TarPath,
-    Timestamp, Visit, Walk,
+    END_OF_ARCHIVE, Exclude, IdMaps, Notice, Plan, ReaderLimits, Root, RootName, Sink, Status, Tally,
+    TarPath, Timestamp, Visit, Walk,
 };
 
 use crate::args::Create;
@@ -111,10 +111,10 @@ fn write(
     let mut walk = Walk::new(&root, |path, status| options.visit(path, status, &top))
         .with_context(object)?
         .opening_files();
-    let mut outgoing = Outgoing::default();
+    let mut reader_limits = ReaderLimits::default();
     while let Some(mut found) = walk.next(tally).with_context(object)? {
         options.ids.map_to_container(&mut found.entry).with_context(object)?;
-        tartree::write_found(sink, found, RootName::Dot, &mut root, &mut outgoing, tally)
+        tartree::write_found(sink, found, RootName::Dot, &mut root, &mut reader_limits, tally)
             .with_context(object)?;
     }
     Ok(sink.put(&END_OF_ARCHIVE)?)

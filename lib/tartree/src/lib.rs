@@ -48,7 +48,8 @@ pub mod parallel;
 mod path;
 
 pub use create::{
-    Destination, Files, Filter, Found, Outgoing, Place, Plan, Sink, Visit, Walk, write_content, write_found,
+    Destination, Files, Filter, Found, Place, Plan, ReaderLimits, Sink, Visit, Walk, write_content,
+    write_found,
 };
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result, hint};

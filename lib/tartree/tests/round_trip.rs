@@ -1,4 +1,4 @@
-//! Whatever an entry is, it comes back from a tar as it went in.
+//! Every entry is read from a tar as it was written.
 
 use std::io::Read;
 
@@ -37,8 +37,8 @@ fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
     proptest::collection::vec(one, 0..4).prop_map(|mut all| {
         all.sort();
         all.dedup_by(|a, b| a.name == b.name);
-        // GNU tar's %3D and %25 in the name cannot be told from the same characters meant as they are; such names
-        // are written in libarchive's form, which this is about.
+        // Names with `=` and `%` are kept: they are written in the form of libarchive, because readers
+        // cannot tell %3D and %25, which GNU tar writes for them, from the same characters in a name.
         all
     })
 }
@@ -104,7 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)))]
 
     #[test]
-    fn entries_come_back(entries in proptest::collection::vec(entry(), 0..6)) {
+    fn entries_are_read_as_they_were_written(entries in proptest::collection::vec(entry(), 0..6)) {
         let tar = tar(&entries);
         let mut reader = Reader::new(&tar[..], Limits::default());
         for (at, expected) in entries.iter().enumerate() {
@@ -118,9 +118,9 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_is_noticed(entries in proptest::collection::vec(entry(), 1..4), cut in any::<prop::sample::Index>()) {
+    fn a_truncated_tar_is_an_error(entries in proptest::collection::vec(entry(), 1..4), cut in any::<prop::sample::Index>()) {
         let tar = tar(&entries);
-        // With one block of zeros the archive is complete.
+        // One zero block is enough for a complete archive.
         let cut = cut.index(tar.len() - END_OF_ARCHIVE.len() + 512);
         let mut reader = Reader::new(&tar[..cut], Limits::default());
         let ended = loop {
@@ -133,7 +133,7 @@ proptest! {
         prop_assert!(!ended);
     }
 
-    /// Whatever the bytes, reading ends, and in an error or an entry.
+    /// Reading a damaged tar ends, with entries or with an error.
     #[test]
     fn damage_never_panics(entries in proptest::collection::vec(entry(), 1..4), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut tar = tar(&entries);

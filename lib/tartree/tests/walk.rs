@@ -1,4 +1,4 @@
-//! Whichever way a tree is walked, the same is found.
+//! All modes of a walk find the same inodes.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -7,28 +7,26 @@ use std::path::Path;
 
 use tartree::{Entry, Kind, Notice, Root, Status, TarPath, Visit, Walk};
 
-/// Plain, opening files, looking ahead.
-type Manner = for<'a> fn(Walk<'a>) -> Walk<'a>;
-const MANNERS: [Manner; 3] = [|walk| walk, |walk| walk.opening_files(), |walk| walk.stat_ahead()];
+/// Sets a mode: none, opening files, reading metadata ahead.
+type Mode = for<'a> fn(Walk<'a>) -> Walk<'a>;
+const MODES: [Mode; 3] = [|walk| walk, |walk| walk.opening_files(), |walk| walk.stat_ahead()];
 
-/// What is found, and what is told of the rest; the latter ordered, since who looks ahead asks of directories first.
-fn walk(
-    dir: &Path,
-    manner: Manner,
-    filter: impl FnMut(&TarPath, &Status) -> Visit,
-) -> (Vec<Entry>, Vec<String>) {
+/// Returns the entries that are found, and the notices in alphabetical order: a walk that reads
+/// metadata ahead asks the filter about directories first, so the order of notices differs.
+fn walk(dir: &Path, mode: Mode, filter: impl FnMut(&TarPath, &Status) -> Visit) -> (Vec<Entry>, Vec<String>) {
     let root = Root::open(dir).unwrap();
-    let mut walk = manner(Walk::new(&root, filter).unwrap());
-    let (mut entries, mut told) = (Vec::new(), Vec::new());
-    while let Some(found) = walk.next(&mut |notice: Notice| told.push(notice.to_string())).unwrap() {
+    let mut walk = mode(Walk::new(&root, filter).unwrap());
+    let (mut entries, mut notices) = (Vec::new(), Vec::new());
+    while let Some(found) = walk.next(&mut |notice: Notice| notices.push(notice.to_string())).unwrap() {
         assert!(found.status.is(&found.entry.kind));
         entries.push(found.entry);
     }
-    told.sort();
-    (entries, told)
+    notices.sort();
+    (entries, notices)
 }
 
-/// More than is looked at without a second thread: directories of one file, of many, and far down, and all that can be in one.
+/// Makes a tree with more inodes than a walk inspects before it starts a second thread: directories
+/// with one file, with many files, and deep down, and one inode of each type.
 fn tree(dir: &Path) {
     for i in 0..200 {
         fs::create_dir_all(dir.join(format!("small/d{i:03}"))).unwrap();
@@ -51,7 +49,7 @@ fn tree(dir: &Path) {
 }
 
 #[test]
-fn every_manner_finds_the_same_in_the_same_order() {
+fn every_mode_finds_the_same_in_the_same_order() {
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path());
     let filter = |path: &TarPath, status: &Status| match path.as_bytes() {
@@ -60,16 +58,16 @@ fn every_manner_finds_the_same_in_the_same_order() {
         _ if status.is_dir() && path.as_bytes().ends_with(b"d030") => Visit::Skip,
         _ => Visit::Take,
     };
-    let [plain, opening, ahead] = MANNERS.map(|manner| walk(dir.path(), manner, filter));
+    let [plain, opening, ahead] = MODES.map(|mode| walk(dir.path(), mode, filter));
     assert!(plain == opening, "opening files");
-    assert!(plain == ahead, "looking ahead");
-    let (entries, told) = plain;
+    assert!(plain == ahead, "reading metadata ahead");
+    let (entries, notices) = plain;
     assert_eq!(entries.len(), 1 + 3 + (200 + 200 - 5) + (1500 + 3 - 1) + (40 + 2));
     let left_out = ["large/f0001", "small/d010", "small/d020", "small/d030", "small/socket"];
-    assert_eq!(told.len(), left_out.len(), "{told:?}");
-    assert!(told.iter().zip(left_out).all(|(told, path)| told.contains(path)), "{told:?}");
+    assert_eq!(notices.len(), left_out.len(), "{notices:?}");
+    assert!(notices.iter().zip(left_out).all(|(notice, path)| notice.contains(path)), "{notices:?}");
     let at = |path: &str| entries.iter().find(|entry| entry.path.as_bytes() == path.as_bytes()).unwrap();
-    // By the order of the walk, "deep" comes first.
+    // In the order of the walk, the name below "deep" comes first.
     let linked = Kind::HardLink { target: TarPath::parse(b"deep/link").unwrap() };
     assert_eq!((&at("small/d100/file").kind, &at("large/f0700.link").kind), (&linked, &linked));
     assert_eq!(at("small/d050").meta.xattrs.len(), 1);
@@ -78,8 +76,8 @@ fn every_manner_finds_the_same_in_the_same_order() {
 }
 
 #[test]
-fn what_goes_on_the_way_is_told_once() {
-    for manner in MANNERS {
+fn an_inode_that_vanishes_is_reported_once() {
+    for mode in MODES {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("dir/below")).unwrap();
@@ -89,7 +87,7 @@ fn what_goes_on_the_way_is_told_once() {
         fs::remove_file(at("a.link")).unwrap();
         fs::hard_link(at("kept"), at("file.link")).unwrap();
         let mut once = true;
-        let (entries, told) = walk(dir.path(), manner, |path, _| {
+        let (entries, notices) = walk(dir.path(), mode, |path, _| {
             if path.as_bytes() == b"dir" && std::mem::take(&mut once) {
                 for name in ["file", "file.link", "link"] {
                     fs::remove_file(at(name)).unwrap();
@@ -102,12 +100,12 @@ fn what_goes_on_the_way_is_told_once() {
         });
         let found: Vec<_> = entries.iter().map(|entry| entry.path.to_string()).collect();
         assert_eq!(found, ["/", "a", "kept", "link"]);
-        // The first name of it is gone.
+        // "kept" is not a hard link: its first name, "file.link", has vanished.
         assert!(
             matches!(entries[2].kind, Kind::File { .. }) && matches!(entries[3].kind, Kind::Symlink { .. })
         );
         assert_eq!(
-            told,
+            notices,
             ["dir", "file.link", "file"].map(|name| format!("{name}: vanished while it was read"))
         );
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 
-use crate::create::reader_limits::Outgoing;
+use crate::create::reader_limits::ReaderLimits;
 use crate::create::sink::{Destination, Sink};
 use crate::create::walk::Found;
 use crate::entry::{Entry, Kind, RootName, Timestamp};
@@ -30,11 +30,11 @@ pub fn write_found<W: Destination>(
     found: Found,
     name: RootName,
     source: &mut Root,
-    outgoing: &mut Outgoing,
+    reader_limits: &mut ReaderLimits,
     notices: &mut dyn Notices,
 ) -> Result<()> {
     let Found { entry, status, file } = found;
-    outgoing.check(&entry, name)?;
+    reader_limits.check(&entry, name)?;
     let position = sink.position();
     sink.encoded(|out| encode_aligned(out, &entry, name, position))?;
     let ino = status.identity().ino;
@@ -52,8 +52,8 @@ pub fn write_found<W: Destination>(
 }
 
 /// Writes the content of the file `entry` and its padding, exactly as long as the entry says.
-/// `opened` is the file, or the error of opening it. Reports a file that is not what the entry says
-/// any more.
+/// `opened` is the file, or the error of opening it. Reports a file that has changed since the
+/// entry was made.
 ///
 /// # Errors
 /// Returns an error if writing to the output fails, or if the file still exists and cannot be read.
@@ -84,7 +84,7 @@ pub fn write_content<W: Destination>(
 }
 
 /// Writes the content of `file`, padded with zeros to the length that `entry` says. `how` is the
-/// change that is known already.
+/// change that was detected already, if any.
 fn content<W: Destination>(
     sink: &mut Sink<W>,
     mut file: File,

@@ -13,6 +13,6 @@ pub(crate) mod walk;
 pub use content::{write_content, write_found};
 pub use packed_plan::Place;
 pub use plan::{Files, Plan};
-pub use reader_limits::Outgoing;
+pub use reader_limits::ReaderLimits;
 pub use sink::{Destination, Sink};
 pub use walk::{Filter, Found, Visit, Walk};

@@ -2,9 +2,9 @@
 //! another thread asks the kernel for the files that come next.
 //!
 //! The kernel reads ahead within a file. With many small files and a cold cache, each file waits
-//! for the disk anew, which then has one request at a time, the slowest way to use it. With a warm
-//! cache, all this costs one system call for about thirty files: whether anything was read from a
-//! disk since the last call.
+//! for the disk, which then serves one request at a time, the slowest way to use it. With a warm
+//! cache, this module costs one system call for about thirty files: getrusage(2) reports whether
+//! anything was read from a disk.
 
 use std::io;
 use std::num::NonZeroU64;

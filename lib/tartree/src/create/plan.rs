@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 use crate::create::content::write_content;
 use crate::create::packed_plan::{Place, Record, Records};
 use crate::create::page_cache::{FilePrefetch, REFILL_AT, Target, WINDOW};
-use crate::create::reader_limits::Outgoing;
+use crate::create::reader_limits::ReaderLimits;
 use crate::create::sink::{Destination, Sink};
 use crate::entry::{Entry, Kind, RootName, Timestamp};
 use crate::error::Result;
@@ -31,7 +31,7 @@ pub trait Files {
     /// Returns any errno of openat2(2).
     fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
 
-    /// Returns the root of the tree that `place` means. Files are prefetched below it.
+    /// Returns the root directory of the tree `place`. Files are prefetched below it.
     fn root(&self, place: Place) -> BorrowedFd<'_>;
 }
 
@@ -56,7 +56,7 @@ pub struct Plan {
     records: Records,
     size: u64,
     scratch: Vec<u8>,
-    outgoing: Outgoing,
+    reader_limits: ReaderLimits,
 }
 
 impl Plan {
@@ -68,12 +68,13 @@ impl Plan {
     /// Plans the entry of the inode with number `ino`, which is at the same path of the source.
     ///
     /// # Errors
-    /// Returns an error if a reader would reject the entry; see [`Outgoing`].
+    /// Returns an error if a reader would reject the entry; see [`ReaderLimits`].
     pub fn add(&mut self, entry: Entry, ino: u64) -> Result<()> {
         self.add_as(entry, ino, RootName::Dot)
     }
 
-    /// Plans an entry as [`add`](Plan::add) does. If it is that of the root, it is named `root`.
+    /// Plans an entry as [`add`](Plan::add) does. `root` is the name of the entry if it is the
+    /// root.
     ///
     /// # Errors
     /// Returns an error as [`add`](Plan::add) does.
@@ -81,7 +82,7 @@ impl Plan {
         self.add_record(entry, ino, root, Place::Source)
     }
 
-    /// Plans an entry as [`add`](Plan::add) does, of an inode in the tree that `place` means.
+    /// Plans the entry of an inode in the tree `place`, as [`add`](Plan::add) does.
     ///
     /// # Errors
     /// Returns an error as [`add`](Plan::add) does.
@@ -90,7 +91,7 @@ impl Plan {
     }
 
     fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, place: Place) -> Result<()> {
-        self.outgoing.check(&entry, root)?;
+        self.reader_limits.check(&entry, root)?;
         let data = entry.kind.data_len();
         self.size += encoded_len(&mut self.scratch, &entry, root) + data + padding(data);
         self.records.push(&Record::Entry { entry, root, ino, place });
@@ -106,14 +107,14 @@ impl Plan {
         true
     }
 
-    /// Plans an empty file that is not in the source: a reader replaces what is at `path` with it,
-    /// and so removes that.
+    /// Plans a tombstone: an empty file that is not in the source. A reader that replaces existing
+    /// inodes thereby removes what is at `path`.
     ///
     /// # Errors
     /// Returns an error as [`add`](Plan::add) does.
     pub fn add_tombstone(&mut self, path: &TarPath) -> Result<()> {
         let entry = tombstone(path);
-        self.outgoing.check(&entry, RootName::Dot)?;
+        self.reader_limits.check(&entry, RootName::Dot)?;
         self.size += encoded_len(&mut self.scratch, &entry, RootName::Dot);
         self.records.push(&Record::Tombstone(path.clone()));
         Ok(())
@@ -178,7 +179,7 @@ impl Plan {
     }
 }
 
-/// Returns the file whose content the record needs, if it is in the tree that `from` means.
+/// Returns the file whose content the record needs, if it is in the tree `from`.
 fn file_of(record: &Record, from: Place) -> Option<Target> {
     match record {
         Record::Entry { entry, place, .. } if matches!(entry.kind, Kind::File { .. }) && *place == from => {

@@ -1,5 +1,5 @@
-//! Rejects entries that no reader would accept. The error is due when the tar is written: then the
-//! data still exists.
+//! Rejects entries that no reader would accept. So the error occurs when the tar is written, while
+//! the data still exists, and not when it is read.
 
 use crate::dir_xattr_limit::DirXattrLimit;
 use crate::entry::{Entry, Kind, RootName};
@@ -16,11 +16,11 @@ const ALIGNMENT_COMMENT: usize = 16 << 10;
 /// Checks the entries of one tar against the default limits of every reader, except those that a
 /// flag of the reader raises.
 #[derive(Default)]
-pub struct Outgoing {
+pub struct ReaderLimits {
     dir_xattrs: DirXattrLimit,
 }
 
-impl Outgoing {
+impl ReaderLimits {
     /// Checks the next entry.
     ///
     /// # Errors

@@ -170,8 +170,9 @@ impl<W: Destination> Sink<W> {
         let moved = self.moved(file.as_fd(), n)?;
         let filled = self.fill(file, n - moved)?;
         if moved > 0 {
-            // The pipe may hold references to pages of the file until the rest is written. Only
-            // then can the caller detect every change of what was written.
+            // Until the rest is written, a pipe may hold references to pages of the file, so a
+            // change of the file still changes the output. The caller checks for changes next, and
+            // must not miss one.
             self.flush()?;
         }
         Ok(filled.map(|filled| moved + filled))

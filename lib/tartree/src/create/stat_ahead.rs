@@ -1,11 +1,12 @@
 //! Reads the metadata of inodes on a second thread while the walk finds the next ones.
 //!
-//! A plan of a tree consists of calls for metadata only, two for each inode, and a reader that
-//! waits for the first byte of the tar waits for all of them.
+//! Planning a tree takes two system calls for each inode and little else. The first byte of the tar
+//! can be written only after all of them.
 //!
 //! An inode takes three forms on its way out of a tree:
 //!
-//! 1. [`Pending`]: the walk has found its name, and has read its status where it needed it;
+//! 1. [`Pending`]: the walk has found its name, and has read its status if it had to decide whether
+//!    to enter it;
 //! 2. [`Inspected`]: its status and metadata were read, or could not be read;
 //! 3. [`Found`](crate::Found): the filter accepts it, and it has an entry for the tar.
 
@@ -54,7 +55,8 @@ pub(crate) struct Stat {
 /// An inode whose metadata was read.
 pub(crate) struct Inspected {
     pub path: TarPath,
-    /// Whether the walk knew the status before, and has asked the filter.
+    /// Whether the filter has accepted it already. If not, it must be asked now that the status is
+    /// known.
     pub is_filtered: bool,
     pub stat: io::Result<Stat>,
     /// Its kind and metadata as [`read_metadata`] returns them; `None` also if there is no status.
@@ -66,8 +68,8 @@ impl Stat {
     /// be opened, the status is that of the open file.
     pub fn at(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<Stat> {
         if opens {
-            // If the file cannot be opened, or is of another type by now, the status by name says
-            // more.
+            // If the file cannot be opened, or is of another type by now, the status by name is
+            // returned, or the error that explains why there is none.
             if let Ok(file) = open_file(dir, name) {
                 let status = Status::at(file.as_fd(), OsStr::new(""))?;
                 if status.is_file() {

@@ -25,11 +25,11 @@ use crate::path::TarPath;
 /// What a walk does with an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// Returns it, and all that is in a directory.
+    /// Return the inode and, if it is a directory, everything below it.
     Take,
-    /// Returns the directory but not what is in it, as for a mount point.
+    /// Return the directory, but nothing below it, as for a mount point.
     TakeEmpty,
-    /// Leaves it out, with all that is in it.
+    /// Leave out the inode and everything below it.
     Skip,
 }
 
@@ -207,8 +207,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Reads of `name` in the current directory what cannot wait, and enters it if it is a directory;
-/// `None` if the filter leaves it out.
+/// Reads what the walk must know of `name` in the current directory, and enters it if it is a
+/// directory that the filter takes. Returns `None` if the filter leaves it out.
 fn step(
     descent: &mut Descent,
     Name { name, hint }: &Name,

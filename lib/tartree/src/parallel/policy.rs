@@ -1,7 +1,9 @@
-//! Which worker threads there are, and what the host must offer before one is started.
+//! Lists the worker threads, and what the host must offer before one is started.
 //!
-//! A thread pays off only if a second processor can run it and if there is enough work: small trees
-//! are done before a thread would have started. The counts below are measured.
+//! A thread pays off only if a second processor can run it and if there is enough work: a small tree
+//! is finished before a thread would have started. The amounts below are measured.
+//!
+//! The threads that compress gzip and bzip2 are not listed: the user chooses their number.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -12,37 +14,38 @@ use nix::sys::resource::{Resource, getrlimit};
 pub(crate) struct Policy {
     /// The name of the thread, as `ps -L` prints it.
     pub name: &'static str,
-    /// How much work the submitting thread does alone before a thread is considered. The unit is
-    /// that of the user.
+    /// How much work the submitting thread does alone before a thread is considered, in the unit
+    /// that the policy states.
     pub alone: usize,
     /// Returns whether the host offers what the thread needs. It is called once, after `alone` is
     /// used up.
     pub allows: fn() -> bool,
 }
 
-/// Writes the buffers of a tar to its output, while the next buffer is filled. Unit: buffers of 256
-/// KiB.
+/// The thread that writes a tar to its output while the next buffer is filled. Unit: buffers of
+/// 256 KiB.
 pub(crate) const TAR_WRITER: Policy = Policy { name: "writer", alone: 4, allows: has_second_processor };
 
-/// Writes extracted files and sets their metadata, while the next files are created. Unit: batches,
-/// which hold one file each until the thread is started. A batch holds the descriptors of up to 32
-/// files.
+/// The thread that writes extracted files and sets their metadata while the next files are created.
+/// Unit: batches, which hold one file each until the thread is started. After that, a batch holds
+/// the descriptors of up to 32 files.
 pub(crate) const FILE_WRITER: Policy =
     Policy { name: "writer", alone: 16, allows: has_second_processor_and_descriptors };
 
-/// Reads the metadata of inodes while the walk goes on. Unit: inodes. Each batch holds up to four
-/// directory descriptors.
+/// The thread that reads the metadata of inodes while the walk finds the next ones. Unit: inodes. A
+/// batch of them holds the descriptors of up to four directories.
 pub(crate) const STAT_AHEAD: Policy =
     Policy { name: "stat-ahead", alone: 256, allows: has_second_processor_and_descriptors };
 
-/// Scans a file for zero pages. Unit: bytes.
+/// The thread that helps to scan a large file for zero pages. Unit: bytes of the file.
 pub(crate) const ZERO_SCAN: Policy =
     Policy { name: "zero-scan", alone: 8 << 20, allows: has_second_processor };
 
-/// Prefetches files. It needs no second processor, because it waits for the disk.
+/// The thread that prefetches files. It needs no second processor, because it waits for the disk.
 pub(crate) const PREFETCH: Policy = Policy { name: "prefetch", alone: 0, allows: || true };
 
-/// The soft limit of open descriptors below which no thread is started that holds many of them.
+/// The smallest soft limit of open descriptors with which a thread is started that holds many of
+/// them.
 const MIN_DESCRIPTORS: u64 = 256;
 
 /// Returns whether this process may run on more than one processor. Reads the affinity mask and the
