@@ -33,7 +33,7 @@ pub fn read(path: Option<&Path>, what: &str) -> anyhow::Result<Document> {
     Ok(Document { name, value })
 }
 
-/// Reads and validates a `network.status`; returns its name in messages, too.
+/// Reads and validates a `network.status`; also returns its name in messages.
 ///
 /// # Errors
 /// Returns an error if the document is not a status, or contains a value that no container can

@@ -1,8 +1,8 @@
-//! The command line of netstatus, case by case: arguments, standard input, exit status, both
-//! outputs.
+//! The command line of netstatus: arguments, standard input, exit status, standard output and
+//! standard error.
 //!
-//! The numbers are those of the list of cases the tool was specified by; names without a number
-//! came later. Every refusal is checked to print nothing on standard output.
+//! The numbers of the cases are those of the specification of the tool; cases without a number were
+//! added later. Each case that fails must print nothing on standard output.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ mod cases;
 
 use cases::{CASES, Case, Out};
 
-/// Runs the tool in the directory of the test data.
+/// Runs netstatus in the directory of the test data.
 fn netstatus(args: &[&str], stdin: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_netstatus"))
         .args(args)
@@ -26,7 +26,7 @@ fn netstatus(args: &[&str], stdin: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A tool that refuses its arguments does not read.
+    // netstatus does not read standard input if its arguments are invalid.
     let _ = child.stdin.take().unwrap().write_all(stdin);
     child.wait_with_output().unwrap()
 }
@@ -40,23 +40,23 @@ fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
 }
 
-/// What is wrong with one case, if anything.
-fn judge(case: &Case) -> Result<(), String> {
+/// Runs a case; returns an error that describes an unexpected result.
+fn check_case(case: &Case) -> Result<(), String> {
     let stdin = match case.stdin.strip_prefix('@') {
         Some(file) => data(file),
         None => case.stdin.as_bytes().to_vec(),
     };
     let output = netstatus(case.args, &stdin);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let told = format!("\n{stdout}\n{stderr}");
+    let outputs = format!("\n{stdout}\n{stderr}");
     if output.status.code() != Some(case.status) {
-        return Err(format!("status {:?}, not {}{told}", output.status.code(), case.status));
+        return Err(format!("status {:?}, not {}{outputs}", output.status.code(), case.status));
     }
     if !stderr.contains(case.stderr) || (case.stderr.is_empty() && !stderr.is_empty()) {
-        return Err(format!("stderr lacks {:?}{told}", case.stderr));
+        return Err(format!("stderr lacks {:?}{outputs}", case.stderr));
     }
     if stderr.contains("panicked") || stderr.contains("internal error") {
-        return Err(format!("a panic{told}"));
+        return Err(format!("a panic{outputs}"));
     }
     let fits = match case.stdout {
         Out::Nothing => stdout.is_empty(),
@@ -68,27 +68,33 @@ fn judge(case: &Case) -> Result<(), String> {
         }
         Out::Json(text) => json_of(&output.stdout) == json_of(text.as_bytes()),
     };
-    if fits { Ok(()) } else { Err(format!("stdout is not {:?}{told}", case.stdout)) }
+    if fits { Ok(()) } else { Err(format!("stdout is not {:?}{outputs}", case.stdout)) }
 }
 
 #[test]
-fn every_case_ends_as_it_should() {
-    let wrong: Vec<String> = CASES
+fn every_case_has_the_expected_result() {
+    let failures: Vec<String> = CASES
         .iter()
-        .filter_map(|case| judge(case).err().map(|e| format!("{}: {:?}: {e}", case.name, case.args)))
+        .filter_map(|case| check_case(case).err().map(|e| format!("{}: {:?}: {e}", case.name, case.args)))
         .collect();
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), CASES.len(), wrong.join("\n---\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        CASES.len(),
+        failures.join("\n---\n")
+    );
 }
 
 #[test]
-fn there_are_ninety_cases_and_a_third_of_them_hostile() {
-    let refused = CASES.iter().filter(|case| case.status != 0).count();
+fn at_least_thirty_of_at_least_ninety_cases_fail() {
+    let failing = CASES.iter().filter(|case| case.status != 0).count();
     assert!(CASES.len() >= 90, "{} cases", CASES.len());
-    assert!(refused >= 30, "{refused} of them hostile");
+    assert!(failing >= 30, "{failing} failing cases");
     let mut names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), CASES.len(), "two cases have one name");
+    assert_eq!(names.len(), CASES.len(), "two cases have the same name");
 }
 
 const RECORDED: [&str; 12] = [
@@ -97,7 +103,7 @@ const RECORDED: [&str; 12] = [
 ];
 
 #[test]
-fn every_status_podman_wrote_comes_out_byte_for_byte() {
+fn save_preserves_every_status_of_podman_byte_for_byte() {
     for name in RECORDED.iter().chain(&["aliasstatic", "nspath"]) {
         let status = data(&format!("podman/{name}.network.status"));
         let output = netstatus(&["save"], &status);
@@ -107,7 +113,7 @@ fn every_status_podman_wrote_comes_out_byte_for_byte() {
 }
 
 #[test]
-fn what_netavark_answered_becomes_the_status_podman_wrote() {
+fn the_output_of_netavark_becomes_the_status_of_podman() {
     let mut compared = 0;
     for name in RECORDED {
         let answer = format!("podman/{name}.netavark-setup.out.json");
@@ -116,22 +122,22 @@ fn what_netavark_answered_becomes_the_status_podman_wrote() {
         }
         let output = netstatus(&["save"], &data(&answer));
         let saved = json_of(&output.stdout);
-        let mut podmans = json_of(&data(&format!("podman/{name}.network.status")));
-        // podman adds the user's own --dns to the status, which netavark does not know.
+        let mut of_podman = json_of(&data(&format!("podman/{name}.network.status")));
+        // podman adds the servers of --dns to the status, which netavark does not print.
         if name == "nodns" {
-            podmans["agdnodns"].take();
+            of_podman["agdnodns"].take();
         }
         if name != "nodns" {
-            assert_eq!(saved, podmans, "{name}");
+            assert_eq!(saved, of_podman, "{name}");
         }
         compared += 1;
     }
     assert_eq!(compared, 9);
 }
 
-/// What podman gave netavark at the start of the container is what its status must turn into.
+/// The restored input must equal the input that podman passed to netavark for the new container.
 #[test]
-fn the_status_gives_netavark_the_addresses_podman_gave_it() {
+fn the_input_of_netavark_equals_that_of_podman() {
     for name in ["one", "port", "nodns", "macvlan", "route", "twoboth", "twoii", "twoim", "v6only"] {
         let base = format!("podman/{name}.netavark-setup.in.json");
         let status = data(&format!("podman/{name}.network.status"));
@@ -141,7 +147,7 @@ fn the_status_gives_netavark_the_addresses_podman_gave_it() {
         let mut recorded = json_of(&data(&base));
         let networks = recorded["networks"].as_object_mut().unwrap();
         for (network, entry) in networks {
-            // At the start podman left the MAC to netavark, now it is known.
+            // netavark chose the MAC of the new container; the status contains it.
             let mac =
                 restored["networks"][network].as_object_mut().unwrap().shift_remove("static_mac").unwrap();
             let saved = &json_of(&status)[network]["interfaces"][entry["interface_name"].as_str().unwrap()];
@@ -153,7 +159,7 @@ fn the_status_gives_netavark_the_addresses_podman_gave_it() {
 }
 
 #[test]
-fn case_14_dual_stack_is_what_the_working_pipeline_used() {
+fn case_14_dual_stack_equals_the_recorded_netavark_input() {
     let output = netstatus(
         &["restore", "--to", "netavark", "--base", "netavark/dualstack.in.json"],
         &data("netavark/dualstack.status.json"),
@@ -162,7 +168,7 @@ fn case_14_dual_stack_is_what_the_working_pipeline_used() {
 }
 
 #[test]
-fn case_28_a_cni_configuration_is_filled_in_as_in_the_working_pipeline() {
+fn case_28_a_cni_configuration_equals_the_recorded_one() {
     for version in ["0.4.0", "1.0.0"] {
         let status =
             netstatus(&["save", "--network", "agdcni"], &data(&format!("cni/result-{version}-dual.json")));
@@ -180,7 +186,7 @@ fn case_28_a_cni_configuration_is_filled_in_as_in_the_working_pipeline() {
 }
 
 #[test]
-fn case_28b_the_result_of_the_restore_is_the_same_status() {
+fn case_28b_the_cni_result_of_the_restore_has_the_same_status() {
     for version in ["0.4.0", "1.0.0"] {
         let save = |name: &str| {
             netstatus(&["save", "--network", "n"], &data(&format!("cni/result-{version}-{name}.json"))).stdout
@@ -190,14 +196,14 @@ fn case_28b_the_result_of_the_restore_is_the_same_status() {
 }
 
 #[test]
-fn case_43_huge_deep_and_cut_documents_are_refused_at_once() {
+fn case_43_huge_deep_and_truncated_documents_fail_quickly() {
     let huge = [b"{\"n\":\"".to_vec(), vec![b'x'; 2 << 20], b"\"}".to_vec()].concat();
     let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let deep_object = [b"{\"a\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat();
     let utf16: Vec<u8> = "{\"n\":{}}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let whole = data("podman/one.network.status");
+    let complete = data("podman/one.network.status");
     let mut inputs: Vec<Vec<u8>> = vec![huge, deep, deep_object, utf16, vec![0xff; 1000], vec![0; 1000]];
-    inputs.extend((0..whole.len() - 1).map(|length| whole[..length].to_vec()));
+    inputs.extend((0..complete.len() - 1).map(|length| complete[..length].to_vec()));
     for input in inputs {
         let start = Instant::now();
         let output = netstatus(&["save"], &input);
@@ -209,7 +215,7 @@ fn case_43_huge_deep_and_cut_documents_are_refused_at_once() {
 }
 
 #[test]
-fn case_47_a_thousand_networks_come_out_in_order() {
+fn case_47_a_thousand_networks_are_sorted() {
     let network = |i: usize| {
         let (a, b) = (i / 250, i % 250 + 2);
         json!({"interfaces": {format!("eth{i}"): {"subnets": [{"ipnet": format!("10.{a}.0.{b}/16")}],
@@ -241,8 +247,8 @@ fn case_57_an_output_is_complete_or_absent() {
     let path = dir.path().join("network.status");
     let target = path.to_str().unwrap();
     fs::write(&path, "old").unwrap();
-    let refused = netstatus(&["save", "-o", target], b"{\"n\":5}");
-    assert_eq!(refused.status.code(), Some(1));
+    let failed = netstatus(&["save", "-o", target], b"{\"n\":5}");
+    assert_eq!(failed.status.code(), Some(1));
     assert_eq!(fs::read(&path).unwrap(), b"old");
     let status = data("podman/one.network.status");
     assert!(netstatus(&["save", "-o", target], &status).status.success());
@@ -258,7 +264,7 @@ fn case_57_an_output_is_complete_or_absent() {
 }
 
 #[test]
-fn case_57b_a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
+fn case_57b_a_closed_pipe_ends_the_tool_by_sigpipe() {
     use std::os::unix::process::ExitStatusExt;
     let (reader, writer) = nix::unistd::pipe().unwrap();
     drop(reader);
@@ -276,7 +282,7 @@ fn case_57b_a_reader_that_goes_away_ends_the_tool_by_sigpipe() {
 }
 
 #[test]
-fn a_member_stream_holds_podmans_bytes_and_its_end() {
+fn a_member_stream_contains_the_status_and_its_end() {
     let status = data("podman/twoboth.network.status");
     let output = netstatus(&["save", "--members"], &status);
     assert!(output.status.success());
@@ -292,10 +298,9 @@ fn a_member_stream_holds_podmans_bytes_and_its_end() {
     assert_eq!(netstatus(&["save", "--members"], &status).stdout, output.stdout, "same input, same bytes");
 }
 
-/// What the README's pipeline does: a container's status that is read, shown and written again
-/// stays what it was.
+/// A saved status must not change when it is saved or restored as a status, as in the README.
 #[test]
-fn save_is_its_own_inverse_for_every_form_of_input() {
+fn saving_a_saved_status_changes_nothing() {
     for (args, input) in [
         (&["save", "--network", "n"][..], "cni/result-0.3.1-ADD.json"),
         (&["save", "--network", "n"], "cni/result-1.0.0-static.json"),
@@ -334,7 +339,7 @@ fn several_cni_results_become_one_status() {
 }
 
 #[test]
-fn networks_of_a_directory_are_read_and_a_broken_one_is_named() {
+fn networks_of_a_directory_are_read_and_errors_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     for file in ["aggn1.json", "aggdual.json"] {
         fs::write(dir.path().join(file), data(&format!("networks/{file}"))).unwrap();
@@ -364,8 +369,8 @@ fn networks_of_a_directory_are_read_and_a_broken_one_is_named() {
 }
 
 #[test]
-fn case_58_conversions_need_no_privilege_but_entering_a_namespace_does() {
-    // Run as nobody where the tests run as root; an ordinary user is one already.
+fn case_58_conversions_need_no_privileges() {
+    // If the tests run as root, the tool runs as nobody.
     let run = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netstatus"));
         command.args(args).stdin(Stdio::null());
@@ -374,9 +379,9 @@ fn case_58_conversions_need_no_privilege_but_entering_a_namespace_does() {
         }
         command.output()
     };
-    // The build directory may be closed to others; then there is nothing to see here.
+    // The test cannot run if nobody cannot enter the build directory.
     let Ok(output) = run(&["save", "--netns", "/proc/self/ns/net"]) else { return };
-    assert_eq!(output.stdout, b"null\n", "the own namespace is not entered");
+    assert_eq!(output.stdout, b"null\n", "the caller's namespace is not entered");
     let empty = run(&["save"]).unwrap();
     assert!(String::from_utf8_lossy(&empty.stderr).contains("standard input: is empty, expected JSON"));
 }

@@ -1,13 +1,15 @@
 # bats file_tags=vm
 
-# A container keeps its addresses and its connections: real runc and CRIU, two "hosts" and a client on one LAN.
+# A container keeps its addresses and connections when it moves with runc and CRIU between two hosts.
 #
-# Everything lives in network namespaces of the test: lan (a switch), client, hostA and hostB, and the container's own,
-# ctrA and ctrB. The container echoes what it is sent on TCP port 7. One connection of the client stays open while the
-# container is checkpointed on hostA and restored on hostB; a line is sent while it is down.
+# The hosts are network namespaces: lan (a switch), client, hostA and hostB, and the namespaces of the
+# container, ctrA and ctrB. The container echoes its input on TCP port 7. A connection of the client
+# stays open while the container is checkpointed on hostA and restored on hostB. The client sends a
+# line while the container is down.
 #
-# Needed: root, a Debian 13 system with runc, netavark, nft, iptables, busybox, jq, podman, CNI's bridge and host-local; the
-# six tools in PATH; for what is tagged "tcp", a CRIU that dumps TCP sockets under this kernel: tests/host/tcp.
+# The tests need root, a Debian 13 system with runc, netavark, nft, iptables, busybox, jq, podman and
+# the CNI plugins bridge and host-local, and the six tools in PATH. Tests with the tag "tcp" also need
+# a CRIU that can dump TCP sockets on this kernel: tests/host/tcp.
 
 bats_require_minimum_version 1.5.0
 
@@ -57,19 +59,19 @@ teardown() {
     for name in $(ip netns list | cut -d' ' -f1); do ip netns del "$name" || true; done
 }
 
-# on NETNS CMD...: runs CMD on one of the hosts.
+# on NETNS CMD...: runs CMD in a namespace.
 on() {
     nsenter --net="/run/netns/$1" -- "${@:2}"
 }
 
-# bridge NETNS: a bridge br0 with the uplink as port.
+# bridge NETNS: creates a bridge br0 with the uplink as port.
 bridge() {
     ip -n "$1" link add br0 type bridge forward_delay 0
     ip -n "$1" link set br0 up
     ip -n "$1" link set up0 master br0
 }
 
-# bundle DIR NETNS: a bundle of the echo server in this namespace.
+# bundle DIR NETNS: creates a bundle of the echo server in this namespace.
 bundle() {
     mkdir -p "$1"
     cp -a "$image" "$1/rootfs"
@@ -96,7 +98,7 @@ start() {
     return 1
 }
 
-# connect ADDRESS: the client's one connection; lines go in by descriptor 9.
+# connect ADDRESS: opens the connection of the client; descriptor 9 is its input.
 connect() {
     mkfifo "$dir/to"
     : >"$dir/from"
@@ -107,19 +109,19 @@ connect() {
     echoed before
 }
 
-# say LINE: fails when the connection is gone. In a shell of its own, which SIGPIPE may end.
+# say LINE: sends LINE, or fails if the connection is closed. The subshell may end by SIGPIPE.
 say() {
     (echo "$1" >&9) 2>/dev/null
 }
 
-# echoed LINE [TENTHS]: waits for LINE to come back.
+# echoed LINE [TENTHS]: waits for the echo of LINE.
 echoed() {
     local i
     for ((i = 0; i < ${2:-150}; i++)); do
         if grep -qx "$1" "$dir/from"; then return 0; fi
         sleep 0.1
     done
-    echo "'$1' did not come back" >&2
+    echo "no echo of '$1'" >&2
     return 1
 }
 
@@ -139,23 +141,24 @@ restore() {
     }
 }
 
-# resets NETNS: how many TCP segments with RST were sent there.
+# resets NETNS: prints the number of TCP resets that this namespace has sent.
 resets() {
     on "$1" awk '/^Tcp:/ { if (seen) print $column; else for (i = 1; i <= NF; i++) if ($i == "OutRsts") column = i; seen = 1 }' /proc/net/snmp
 }
 
-# reset_from NETNS: waits until the client, which repeats what nobody has answered in ever longer intervals, gets a reset.
+# reset_from NETNS: waits until this namespace has answered a retransmission of the client with a reset.
+# The intervals between retransmissions grow.
 reset_from() {
     local i
     for ((i = 0; i < 600; i++)); do
         if [ "$(resets "$1")" -ge 1 ]; then return 0; fi
         sleep 0.1
     done
-    echo "no reset came from $1" >&2
+    echo "no reset from $1" >&2
     return 1
 }
 
-# identity NETNS: MAC and addresses of eth0.
+# identity NETNS: prints MAC and addresses of eth0.
 identity() {
     ip -n "$1" -j addr show dev eth0 | jq -c '.[0] | [.address, (.addr_info[] | "\(.local)/\(.prefixlen)")]'
 }
@@ -169,7 +172,8 @@ netavark_network() {
 JSON
 }
 
-# netavark_start: hostA sets the network of ctrA up; its input is $dir/opts.json, its answer $dir/netavark.json.
+# netavark_start: sets the network of ctrA up on hostA. The input of netavark is $dir/opts.json, its
+# output $dir/netavark.json.
 netavark_start() {
     jq -n --argjson info "$(netavark_network)" '{container_id: ("0" * 64), container_name: "web",
         networks: {agdnet: {interface_name: "eth0", static_ips: ["10.77.0.5", "fd77::5"]}}, network_info: {agdnet: $info}}' \
@@ -184,7 +188,7 @@ netavark_stop() {
     ip netns del ctrA
 }
 
-# netavark_restore: hostB sets the network of ctrB up from network.status.
+# netavark_restore: sets the network of ctrB up on hostB from network.status.
 netavark_restore() {
     netstatus restore --to netavark --base "$dir/opts.json" <"$dir/network.status" |
         on hostB "$NETAVARK" --config "$dir/nvB" setup /run/netns/ctrB >"$dir/netavark.B.json"
@@ -195,7 +199,8 @@ move_bundle() {
     bundle "$dir/B" ctrB
 }
 
-# over_netavark ADDRESS GAP [hold]: the whole way, with the command GAP between the network and the restore.
+# over_netavark ADDRESS GAP [hold]: moves the container, with the command GAP between the setup of the
+# network and the restore.
 over_netavark() {
     netavark_start
     netstatus save <"$dir/netavark.json" >"$dir/network.status"
@@ -215,7 +220,7 @@ over_netavark() {
 }
 
 # bats test_tags=tcp
-@test "netavark: addresses, MAC and an open connection survive a move, also with 4 s between network and restore" {
+@test "netavark: hold keeps a connection for 4 s between network setup and restore" {
     over_netavark $ip "sleep 4" hold
     echoed during
     say after
@@ -226,7 +231,7 @@ over_netavark() {
 }
 
 # bats test_tags=tcp
-@test "netavark: without hold the same connection dies, although every program ends with 0" {
+@test "netavark: without hold the connection is lost, although every program exits with 0" {
     over_netavark $ip "reset_from ctrB"
     say after || true
     run ! echoed after 40
@@ -242,7 +247,7 @@ over_netavark() {
     [ "$(resets ctrB)" = 0 ]
 }
 
-# plain_start: a veth into a bridge of hostA, by ip(8) alone.
+# plain_start: attaches ctrA to a bridge of hostA through a veth, with ip(8) only.
 plain_start() {
     bridge hostA
     bridge hostB
@@ -255,7 +260,7 @@ plain_start() {
     ip -n ctrA route add default via 10.77.0.200
 }
 
-# plain_move STATUS-FILTER...: from the live namespace on hostA to ctrB, up to and including the hold.
+# plain_move: saves and checkpoints the container on hostA, and holds ctrB.
 plain_move() {
     plain_start
     bundle "$dir/A" ctrA
@@ -270,7 +275,7 @@ plain_move() {
 }
 
 # bats test_tags=tcp
-@test "veth and bridge: save from the live namespace, apply to an empty one, the connection lives on" {
+@test "veth and bridge: save and apply keep the connection" {
     plain_move
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/network.status"
     netstatus check --netns /run/netns/ctrB <"$dir/network.status"
@@ -281,12 +286,12 @@ plain_move() {
     say after
     echoed after
     [ "$(resets ctrB)" = 0 ]
-    # What the new namespace has is what the old one had.
+    # The new namespace has the same status as the old one.
     diff <(on hostB netstatus save --netns /run/netns/ctrB --network eth0=web) "$dir/network.status"
 }
 
 # bats test_tags=tcp
-@test "ip -batch: the lines set the namespace up, twice, and the connection lives on" {
+@test "ip -batch: the batch can run twice and keeps the connection" {
     plain_move
     ip -n hostB link add vctr type veth peer name eth0 netns ctrB
     ip -n hostB link set vctr master br0 up
@@ -302,12 +307,12 @@ plain_move() {
 }
 
 # bats test_tags=tcp
-@test "a new MAC: peers keep the old one until the address is announced" {
+@test "a new MAC: peers use the old MAC until the address is announced" {
     plain_move
     netstatus restore --to status --mac web=02:77:00:00:00:99 <"$dir/network.status" >"$dir/new.status"
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/new.status"
     restore "$dir/B"
-    # The client believes its old neighbor entry: nothing arrives.
+    # The client sends to the MAC of its old neighbor entry.
     on client ip neigh replace $ip lladdr $mac dev up0 nud reachable
     netstatus release --netns /run/netns/ctrB
     run ! echoed during 15
@@ -319,7 +324,7 @@ plain_move() {
 }
 
 # bats test_tags=tcp
-@test "hold by iptables, where there is no nft, keeps the connection as well" {
+@test "hold with iptables keeps the connection if there is no nft" {
     command -v iptables-restore
     mkdir "$dir/bin"
     local name
@@ -402,11 +407,11 @@ over_cni() {
     over_cni 0.4.0
 }
 
-@test "check --probe tells that the old host still has the address, and when it has let go" {
+@test "check --probe reports the address while the old host has it" {
     plain_start
     on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
     netstatus hold --netns /run/netns/ctrB
-    # The same MAC on both hosts: what a restore with a kept MAC looks like while the old container is still there.
+    # Both hosts have the same MAC, as in a restore that keeps the MAC while the old container exists.
     netstatus restore --to status --ignore-static-ip <"$dir/network.status" >"$dir/link.status"
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/link.status"
     run -1 netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
@@ -416,7 +421,7 @@ over_cni() {
     netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
 }
 
-@test "hold lets nothing through but the loopback, release lets all through, both twice, by nft and by iptables" {
+@test "hold and release work with nft and iptables, and can be repeated" {
     plain_start
     reaches() { on client busybox ping -c 1 -W 1 "$1" >/dev/null; }
     reaches $ip && reaches $ip6
@@ -443,7 +448,7 @@ over_cni() {
     [[ $output = *"neither nft nor iptables-restore is in PATH"* ]]
 }
 
-@test "ckpt-pack --check tells beforehand whether the system's own CRIU can dump the container's connection" {
+@test "ckpt-pack --check predicts whether the system's CRIU can dump the connection" {
     command -v /usr/sbin/criu
     plain_start
     bundle "$dir/A" ctrA
@@ -457,7 +462,7 @@ over_cni() {
     if [[ $output = *"INET sockets on a kernel since 6.16"* ]]; then
         [ "$status" = 1 ]
         run ! checkpoint
-        # The container goes on, and so does its connection.
+        # The container and its connection continue.
         say after
         echoed after
     else
@@ -466,7 +471,7 @@ over_cni() {
     fi
 }
 
-# criu_lock IPTABLES-RESTORE: the rules CRIU locks a namespace with (criu, net.c).
+# criu_lock IPTABLES-RESTORE: adds the rules with which CRIU locks a namespace (criu, net.c).
 criu_lock() {
     on ctrA "$1" -n <<'RULES'
 *filter
@@ -478,7 +483,7 @@ COMMIT
 RULES
 }
 
-@test "release tells of the lock CRIU leaves when a restore fails, and removes it when asked" {
+@test "release reports CRIU's lock after a failed restore, and removes it on request" {
     criu_lock iptables-restore
     on ctrA nft add table inet CRIU-77
     run -0 netstatus release --netns /run/netns/ctrA
@@ -489,7 +494,7 @@ RULES
     [ -z "$(on ctrA nft list tables | grep CRIU)" ]
 }
 
-@test "the rules of the old iptables, which nft does not see, are found and removed as well" {
+@test "release finds and removes rules of iptables-legacy, which nft does not list" {
     command -v iptables-legacy-restore
     mkdir "$dir/bin"
     local name
@@ -501,7 +506,7 @@ RULES
     tool=$(command -v netstatus)
     PATH=$dir/bin "$tool" hold --netns /run/netns/ctrA
     criu_lock iptables-legacy-restore
-    # nft is there, but iptables is the old one.
+    # nft is in PATH, and iptables is iptables-legacy.
     PATH=$dir/bin:$PATH
     run -0 netstatus release -v --netns /run/netns/ctrA
     [[ $output != *"was not held"* ]]
@@ -511,23 +516,23 @@ RULES
     [ "$(on ctrA ip6tables-legacy -S)" = $'-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT' ]
 }
 
-# The migration: two functions of the six tools with a pipe between them, in the place of ssh. They are those of
-# docs/migration.md, word for word.
+# The migration uses the two functions in docs/migration.md, with a pipe between them instead of ssh.
 
 eval "$(sed -n '/^```sh/,/^```/{/^```/!p}' "$BATS_TEST_DIRNAME/../../docs/migration.md")"
 
-# migration_start: the container on hostA with an open connection, hostB prepared for it, the connection undisturbed.
+# migration_start: starts the container on hostA with an open connection, and prepares hostB.
 migration_start() {
     netavark_start
     bundle "$dir/A" ctrA
-    # An overlay over the image, so that there are changes to carry.
+    # The root is an overlay over the image, so that the container has changes to transfer.
     rm -r "$dir/A/rootfs"
     mkdir -p "$dir"/A/{rootfs,upper,work} "$dir"/{rootfs,upper,overlay}
     mount -t overlay overlay -o "lowerdir=$image,upperdir=$dir/A/upper,workdir=$dir/A/work" "$dir/A/rootfs"
     mount -t overlay overlay -o "lowerdir=$image,upperdir=$dir/upper,workdir=$dir/overlay" "$dir/rootfs"
     jq --arg root "$dir/A/rootfs" '.root.path = $root' "$dir/A/config.json" >"$dir/A/config.new"
     mv "$dir/A/config.new" "$dir/A/config.json"
-    # In the place of /etc/criu/default.conf, which is this machine's. CRIU 4.1 trips over its own lock on the way back.
+    # Replaces /etc/criu/default.conf. With CRIU 4.1, the restore on the old host
+    # fails because of CRIU's own nftables lock.
     export CRIU_CONFIG_FILE=$dir/criu.conf
     case $(criu --version) in
     "Version: 4.1"*) : >"$CRIU_CONFIG_FILE" ;;
@@ -541,12 +546,12 @@ migration_start() {
     identity ctrA >"$dir/identity"
     runc exec "$id" sh -c 'echo changed >/etc/new; rm /etc/passwd'
 
-    # It also fills CRIU's cache of what this kernel can do, /run/criu.kdat.
+    # This also creates CRIU's cache of kernel features, /run/criu.kdat.
     ckpt-pack --check --pid "$(runc state "$id" | jq .pid)"
     netstatus hold --silent --netns /run/netns/ctrB
     netstatus save <"$dir/netavark.json" >"$dir/network.status"
     netavark_restore
-    # Two hosts have the address and the MAC now, and only one is heard.
+    # Both hosts now have the address and the MAC, but only hostA answers.
     sleep 1
     say prepared
     echoed prepared
@@ -554,16 +559,16 @@ migration_start() {
 }
 
 # bats test_tags=tcp
-@test "migration: one pipe carries a container with its files, addresses and open connection to another host" {
+@test "migration: a pipe transfers a container with files, addresses and connection" {
     migration_start
     local begin end
     begin=$(date +%s%N)
     set -o pipefail
     migrate_out "$id" "$dir/A" ctrA | (
-        # Both hosts are this machine: runc must not take one container for the other.
+        # Both hosts are the same machine, so runc needs separate roots for the two containers.
         runc() { command runc --root "$dir/runcB" "$@"; }
         netstatus() {
-            # The announcements come when packets pass already.
+            # Packets pass before the announcements are sent.
             if [ "$1" = release ]; then
                 command netstatus release --netns /run/netns/ctrB
                 date +%s%N >"$dir/end"
@@ -583,19 +588,19 @@ migration_start() {
     [ "$(resets ctrB)" = 0 ]
     [ "$(cat "$dir/rootfs/etc/new")" = changed ]
     [ ! -e "$dir/rootfs/etc/passwd" ]
-    # Only now is the old network taken down, and the new one is not hurt.
+    # Taking the old network down does not affect the new one.
     netavark_stop
     say last
     echoed last
     runc --root "$dir/runcB" delete -f "$id"
-    # Many times what it takes: a limit that tells of a wait, on any machine.
+    # The limit is many times the usual downtime, so that only a wait exceeds it.
     [ $(((end - begin) / 1000000)) -lt "${DOWNTIME_LIMIT:-30000}" ]
 }
 
 # bats test_tags=tcp
-@test "migration: when the other host fails, the container goes on where it was, with its connection" {
+@test "migration: if the new host fails, the container continues on the old host" {
     migration_start
-    # The receiver is gone before it has all.
+    # The receiver exits before it has read everything.
     run ! bash -o pipefail -c "$(declare -f migrate_out); migrate_out $id $dir/A ctrA | { head -c 20000 >/dev/null; false; }"
     say during
     [ "$(on client busybox arping -c 1 -w 2 -I up0 $ip | grep -c 'reply from')" = 0 ]
@@ -613,23 +618,23 @@ migration_start() {
     [ "$(resets ctrA)" = 0 ]
 }
 
-@test "podman restores a container to the address that netstatus wrote into its archive" {
+@test "podman restores a container with the address that netstatus set in its archive" {
     podman=(podman --root "$dir/root" --runroot "$dir/runroot" --cgroup-manager cgroupfs --events-backend file
         --runtime runc --log-level error --network-config-dir "$dir/networks")
     command -v podman
     mkdir "$dir/networks"
     bridge hostA
-    # podman sets its network up in the namespace it is called from: that of hostA.
-    # Not with the descriptor of the results: what podman leaves running for a moment would keep the run from ending.
+    # podman sets its network up in the namespace of its caller, hostA. Descriptor 3 is closed, because
+    # processes that podman leaves running would keep bats waiting for it.
     podman() { on hostA "${podman[@]}" "$@" 3>&-; }
     tar -C "$image" -c . | podman import --change CMD=/bin/sh - localhost/bb
     podman network create --disable-dns --subnet 10.91.1.0/24 --subnet fd91:1::/64 --ipv6 agdpod
-    # A loop: one long sleep returns early when CRIU interrupts it.
+    # The loop is needed because CRIU interrupts a long sleep, which then returns early.
     podman run -d --name pod --network agdpod localhost/bb sh -c 'while :; do sleep 0.2; done'
     podman container checkpoint --compress none --export "$dir/pod.tar" pod
     podman rm -f -t 0 pod
     tar -xOf "$dir/pod.tar" network.status >"$dir/theirs"
-    # What podman wrote is read and written without a difference; then it gets other addresses and another MAC.
+    # netstatus preserves the status of podman, and then changes addresses and MAC.
     diff <(netstatus save <"$dir/theirs") <(cat "$dir/theirs"; echo)
     netstatus restore --to status --ip agdpod=10.91.1.77,fd91:1::77 --mac agdpod=02:91:00:00:00:77 \
         <"$dir/theirs" >"$dir/network.status"
@@ -640,11 +645,11 @@ migration_start() {
     podman container restore --import "$dir/ours.tar"
     podman inspect pod | jq -e '.[0].NetworkSettings.Networks.agdpod
         | .IPAddress == "10.91.1.77" and .GlobalIPv6Address == "fd91:1::77" and .MacAddress == "02:91:00:00:00:77"'
-    # And the namespace podman made is the one netstatus sees.
+    # netstatus reads the same values from the namespace of podman.
     on hostA netstatus save -q --pid "$(podman inspect -f '{{.State.Pid}}' pod)" --network eth0=agdpod >"$dir/live"
     jq -e '.agdpod.interfaces.eth0.mac_address == "02:91:00:00:00:77"
         and ([.agdpod.interfaces.eth0.subnets[].ipnet] == ["10.91.1.77/24", "fd91:1::77/64"])' "$dir/live"
-    # A copy beside it, by the options of podman run.
+    # A copy of the container runs with the options for podman run.
     # shellcheck disable=SC2046  # each option is one word
     podman run -d --name copy $(netstatus restore --to podman --ip agdpod=10.91.1.78,fd91:1::78 \
         --mac agdpod=02:91:00:00:00:78 --ifname agdpod=data0 <"$dir/live") localhost/bb sh -c 'while :; do sleep 0.2; done'

@@ -1,4 +1,4 @@
-//! Whatever a container has: a status, turned into any form and back, keeps every address, MAC and
+//! Conversion of a random status to another format and back must preserve every address, MAC and
 //! name.
 
 use std::collections::BTreeMap;
@@ -26,8 +26,10 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// An interface: which addresses it has is told by two numbers, so that no two interfaces share
-/// one.
+/// An interface with at most one address of each family.
+///
+/// Each address is a host number and whether there is a gateway. The subnets depend on the number
+/// of the network, so that no two interfaces have the same address.
 #[derive(Clone, Debug)]
 struct Net {
     v4: Option<(u8, bool)>,
@@ -44,7 +46,8 @@ fn net() -> impl Strategy<Value = Net> {
         .prop_map(|(v4, v6, mac, dns, ifname)| Net { v4, v6, mac, dns, ifname })
 }
 
-/// Networks by name; the number of each makes its subnets, MAC and interface name its own.
+/// Returns networks by name, each with a number that makes its subnets, MAC and interface name
+/// unique.
 fn networks() -> impl Strategy<Value = BTreeMap<String, (usize, Net)>> {
     prop::collection::btree_map("net[a-zA-Z0-9_.-]{0,12}", net(), 1..6)
         .prop_map(|nets| nets.into_iter().enumerate().map(|(i, (name, net))| (name, (i, net))).collect())
@@ -86,7 +89,7 @@ fn status(nets: &BTreeMap<String, (usize, Net)>) -> Value {
     Value::Object(out)
 }
 
-/// Network, interface, MAC, addresses with prefix: what a restore has to give back.
+/// Interface, MAC and addresses with prefix of each network, which a restore must preserve.
 type Facts = BTreeMap<String, (String, Option<String>, Vec<String>)>;
 
 fn facts(status: &Value) -> Facts {
@@ -108,7 +111,7 @@ fn without_prefix(facts: &Facts) -> Facts {
         .collect()
 }
 
-/// The networks of a host on which the status fits.
+/// Returns descriptions of networks that fit the status.
 fn network_info(status: &Value) -> Value {
     let of_network = |(name, (_, _, ips)): (&String, &(String, Option<String>, Vec<String>))| {
         let subnet = |ip: &String| {
@@ -132,8 +135,8 @@ fn network_info(status: &Value) -> Value {
     facts(status).iter().map(of_network).collect::<Map<String, Value>>().into()
 }
 
-/// What netavark answers to this input: each address with the prefix and gateway of the subnet at
-/// its place.
+/// Returns the output of netavark for this input: each address with the prefix and the gateway of
+/// the subnet at the same position.
 fn netavark(input: &Value) -> Value {
     let of_network = |(name, entry): (&String, &Value)| {
         let info = &input["network_info"][name];
@@ -231,27 +234,27 @@ proptest! {
                 _ => {}
             }
         }
-        for (ifname, mac, wanted) in facts(&status).into_values() {
+        for (ifname, mac, expected) in facts(&status).into_values() {
             prop_assert_eq!(macs.remove(&ifname), mac);
-            prop_assert_eq!(ips.remove(&ifname).unwrap_or_default(), wanted);
+            prop_assert_eq!(ips.remove(&ifname).unwrap_or_default(), expected);
         }
         prop_assert!(macs.is_empty() && ips.is_empty());
     }
 
-    /// No input makes the tool panic or take longer than a moment.
+    /// No input may cause a panic or an internal error.
     #[test]
-    fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..344) {
-        let whole = include_bytes!("data/podman/one.network.status");
-        let mut spoilt = whole.to_vec();
-        spoilt.splice(cut.min(whole.len())..(cut + bytes.len() / 8).min(whole.len()), bytes.iter().copied().take(4));
-        for input in [&bytes, &spoilt] {
+    fn any_input_ends_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..344) {
+        let valid = include_bytes!("data/podman/one.network.status");
+        let mut corrupted = valid.to_vec();
+        corrupted.splice(cut.min(valid.len())..(cut + bytes.len() / 8).min(valid.len()), bytes.iter().copied().take(4));
+        for input in [&bytes, &corrupted] {
             let mut child = Command::new(env!("CARGO_BIN_EXE_netstatus")).arg("save")
                 .stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             child.stdin.take().unwrap().write_all(input).unwrap();
             let output = child.wait_with_output().unwrap();
-            let told = String::from_utf8_lossy(&output.stderr);
-            prop_assert!(matches!(output.status.code(), Some(0..=2)), "{told}");
-            prop_assert!(!told.contains("internal error"), "{told}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            prop_assert!(matches!(output.status.code(), Some(0..=2)), "{stderr}");
+            prop_assert!(!stderr.contains("internal error"), "{stderr}");
             prop_assert!(output.status.success() || output.stdout.is_empty());
         }
     }

@@ -55,20 +55,20 @@ pub struct Save {
     #[arg(value_name = "FILE", help_heading = "Input")]
     pub files: Vec<PathBuf>,
 
-    /// Format of FILE [default: detected from its keys]
+    /// Read FILE in this format [default: detected from its keys]
     #[arg(long, value_name = "FORMAT", help_heading = "Input")]
     pub from: Option<InputFormat>,
 
-    /// Network name of the next CNI result, or of the result in FILE, or of interface IF of a live
+    /// Name the network of the next CNI result, of the result in FILE, or of interface IF of a live
     /// namespace; repeatable
     #[arg(long, value_name = "NAME[=FILE]|IF=NAME", help_heading = "Input")]
     pub network: Vec<String>,
 
-    /// Name of the interface, if the CNI result does not contain it (CNI 0.2.0, Calico)
+    /// Name the interface, if the CNI result does not (CNI 0.2.0, Calico)
     #[arg(long, value_name = "IF", help_heading = "Input")]
     pub ifname: Option<String>,
 
-    /// MAC of the interface, if the CNI result does not contain it
+    /// Set the MAC of the interface, if the CNI result does not contain it
     #[arg(long, value_name = "MAC", value_parser = mac, help_heading = "Input")]
     pub mac: Option<Mac>,
 
@@ -80,8 +80,8 @@ pub struct Save {
     #[arg(long, value_name = "PID", conflicts_with_all = ["files", "from", "ifname", "mac"], help_heading = "Live namespace")]
     pub pid: Option<u32>,
 
-    /// Networks of the host, which name the networks of the interfaces: a NET.json, or a directory
-    /// of them; repeatable
+    /// Read network names from descriptions of the host's networks: a NET.json, or a directory of
+    /// such files; repeatable
     #[arg(long, value_name = "FILE|DIR", help_heading = "Live namespace")]
     pub network_info: Vec<PathBuf>,
 
@@ -89,7 +89,7 @@ pub struct Save {
     #[arg(long, value_name = "IF", help_heading = "Live namespace")]
     pub interface: Vec<String>,
 
-    /// Read the DNS settings from FILE; "container" means resolv.conf in the container of --pid
+    /// Read the DNS settings from FILE; "container" means the resolv.conf of the container of --pid
     #[arg(long, value_name = "FILE", help_heading = "Live namespace")]
     pub resolv_conf: Option<PathBuf>,
 
@@ -133,16 +133,16 @@ pub struct Restore {
     #[arg(value_name = "FILE", help_heading = "Input")]
     pub file: Option<PathBuf>,
 
-    /// Format of the output
+    /// Print this format
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     pub to: OutputFormat,
 
-    /// Networks of the host: a NET.json, the output of `podman network inspect`, or a directory of
-    /// such files; repeatable
+    /// Read descriptions of the host's networks: a NET.json, the output of `podman network
+    /// inspect`, or a directory of such files; repeatable
     #[arg(long, value_name = "FILE|DIR", help_heading = "Input")]
     pub network_info: Vec<PathBuf>,
 
-    /// Document to fill in: the input of netavark, or a CNI configuration
+    /// Fill in this document: the input of netavark, or a CNI configuration
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub base: Option<PathBuf>,
 
@@ -152,7 +152,7 @@ pub struct Restore {
     #[command(flatten)]
     pub netavark: NetavarkOptions,
 
-    /// Interface for the CNI configuration, if the network has several
+    /// Use this interface for the CNI configuration, if the network has several
     #[arg(long, value_name = "IF", help_heading = "Output")]
     pub interface: Option<String>,
 
@@ -176,7 +176,7 @@ pub struct Apply {
     #[arg(value_name = "FILE", help_heading = "Input")]
     pub file: Option<PathBuf>,
 
-    /// The container's network namespace
+    /// Set the network up in this namespace
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub netns: PathBuf,
 
@@ -188,16 +188,15 @@ pub struct Apply {
     #[arg(long, value_name = "KIND", help_heading = "Target")]
     pub create: Option<InterfaceKind>,
 
-    /// Bridge on the host for --create veth [default: that of --network-info]
+    /// Attach a veth to this bridge on the host [default: that of --network-info]
     #[arg(long, value_name = "BRIDGE", help_heading = "Target")]
     pub bridge: Option<String>,
 
-    /// Name of the end on the host for --create veth [default: chosen by the kernel]
+    /// Give the end of a veth on the host this name [default: chosen by the kernel]
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     pub host_if: Option<String>,
 
-    /// Parent interface on the host for --create macvlan and ipvlan [default: that of
-    /// --network-info]
+    /// Create a macvlan or ipvlan on this interface of the host [default: that of --network-info]
     #[arg(long, value_name = "IF", help_heading = "Target")]
     pub parent: Option<String>,
 
@@ -205,7 +204,7 @@ pub struct Apply {
     #[arg(long, help_heading = "Target")]
     pub flush: bool,
 
-    /// Networks of the host, which say what networks are internal, and name bridges and parents;
+    /// Read descriptions of the host's networks: bridges, parents, and which networks are internal;
     /// repeatable
     #[arg(long, value_name = "FILE|DIR", help_heading = "Input")]
     pub network_info: Vec<PathBuf>,
@@ -228,7 +227,7 @@ pub struct Check {
     #[arg(long, value_name = "PATH", help_heading = "What to check")]
     pub netns: Option<PathBuf>,
 
-    /// Compare with the networks of the host: a NET.json, or a directory of them; repeatable
+    /// Compare with the networks of the host: a NET.json, or a directory of such files; repeatable
     #[arg(long, value_name = "FILE|DIR", help_heading = "What to check")]
     pub network_info: Vec<PathBuf>,
 
@@ -264,7 +263,7 @@ Example:
   ip netns add web; netstatus hold --netns /run/netns/web
 See netstatus(1).")]
 pub struct Hold {
-    /// The container's network namespace, preferably before it is set up
+    /// Hold this network namespace, preferably before it is set up
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub netns: PathBuf,
 
@@ -280,7 +279,7 @@ Example:
   netstatus release --netns /run/netns/web --announce
 See netstatus(1).")]
 pub struct Release {
-    /// The container's network namespace
+    /// Release this network namespace
     #[arg(long, value_name = "PATH", help_heading = "Target")]
     pub netns: PathBuf,
 
@@ -309,15 +308,15 @@ pub enum InterfaceKind {
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "For netavark (defaults are from --base)")]
 pub struct NetavarkOptions {
-    /// The container_id
+    /// Set the container_id
     #[arg(long, value_name = "ID")]
     pub container_id: Option<String>,
 
-    /// The container_name
+    /// Set the container_name
     #[arg(long, value_name = "NAME")]
     pub container_name: Option<String>,
 
-    /// The container_hostname, a name in the DNS of netavark (netavark >= 1.14)
+    /// Set the container_hostname, a name in the DNS of netavark (netavark >= 1.14)
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
 
@@ -325,15 +324,15 @@ pub struct NetavarkOptions {
     #[arg(long, value_name = "[IP:]HOST:CTR[/PROTO]", value_parser = publish)]
     pub publish: Vec<PortMapping>,
 
-    /// Additional DNS name of the container in network NET; repeatable
+    /// Give the container this additional DNS name in network NET; repeatable
     #[arg(long, value_name = "NET=NAME", value_parser = pair)]
     pub alias: Vec<(String, String)>,
 
-    /// DNS server to which the DNS of netavark forwards queries for other names; repeatable
+    /// Add a DNS server to which the DNS of netavark forwards queries for other names; repeatable
     #[arg(long, value_name = "IP")]
     pub dns: Vec<IpAddr>,
 
-    /// Version of netavark that reads the output; from 2 on, a subnet may have several addresses
+    /// Write for this version of netavark; from 2 on, a subnet may have several addresses
     #[arg(long, value_name = "VERSION", default_value = "1", value_parser = major)]
     pub netavark_version: u32,
 }

@@ -109,8 +109,8 @@ fn socket() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    // Errors then contain a text, and no copy of the request. Older kernels reject these options;
-    // their errors only have a number, which is sufficient.
+    // With these options, errors contain a text, but no copy of the request. Older kernels reject
+    // the options, and their errors have only a number, which is sufficient.
     let _ = socket.set_ext_ack(true);
     let _ = socket.set_cap_ack(true);
     Ok(socket)

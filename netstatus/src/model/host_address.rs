@@ -12,7 +12,7 @@ use ipnet::IpNet;
 /// Checks that an interface can have `mac`.
 ///
 /// # Errors
-/// Returns an error if it is a group address or all zero.
+/// Returns an error if the MAC is a group address or all zero.
 pub fn check_mac(mac: &Mac) -> Result<(), Malformed> {
     let wrong = |cause: &str| Err(Malformed::new(cause.to_owned()).within(format!("MAC {mac}")));
     if mac.bytes().iter().all(|&b| b == 0) {

@@ -1,7 +1,7 @@
-//! Live network namespaces: what is read from them, set in them, compared and asked. Each test
-//! makes its own.
+//! Live network namespaces: save, apply, check, probe and announce. Each test creates its own
+//! namespaces.
 //!
-//! They need root and ip(8).
+//! The tests need root and ip(8).
 
 mod routes;
 
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A network namespace that lives as long as this value.
+/// A network namespace that exists as long as this value.
 struct Netns {
     holder: Child,
     path: String,
@@ -21,13 +21,13 @@ struct Netns {
 
 impl Netns {
     fn new() -> Netns {
-        // Dies with this thread, also when the tests are killed and nothing is dropped.
+        // The holder dies with this thread, even if the tests are killed and nothing is dropped.
         let mut holder = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", "echo; exec sleep 600"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // The line says that the namespace is there.
+        // The holder prints a line when the namespace exists.
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
         let path = format!("/proc/{}/ns/net", holder.id());
         Netns { holder, path }
@@ -39,7 +39,7 @@ impl Netns {
         command
     }
 
-    /// Runs lines of ip(8) here.
+    /// Runs commands of ip(8) in the namespace, one for each line.
     fn ip(&self, lines: &str) -> &Netns {
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let output = self.command("ip").args(line.split_whitespace()).output().unwrap();
@@ -57,18 +57,19 @@ impl Netns {
         self.holder.id()
     }
 
-    /// netstatus as a program of this namespace, as on a host.
+    /// Runs netstatus in this namespace, which stands for a host.
     fn netstatus(&self, args: &[&str], stdin: &str) -> Output {
         let mut command = self.command(env!("CARGO_BIN_EXE_netstatus"));
         run(command.args(args), stdin)
     }
 
-    /// Links and addresses, to see that nothing changed. Counters of time are left out, and the
-    /// link-local addresses the kernel gives and takes by itself.
-    fn picture(&self) -> BTreeMap<String, Vec<String>> {
+    /// Returns links, addresses and routes, to compare them later.
+    ///
+    /// Omits lifetimes, and link-local addresses, which the kernel adds and removes itself.
+    fn snapshot(&self) -> BTreeMap<String, Vec<String>> {
         let links = self.ip_json("addr show");
         let of_link = |link: &Value| {
-            // The carrier comes a moment after the other end of the pair is up.
+            // The carrier appears with a delay after the other end of the pair is up.
             let flags = link["flags"].to_string().replace("\"NO-CARRIER\",", "").replace(",\"LOWER_UP\"", "");
             let mut facts = vec![link["address"].to_string(), link["mtu"].to_string(), flags];
             for a in link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] != "link") {
@@ -76,13 +77,13 @@ impl Netns {
             }
             (link["ifname"].as_str().unwrap().to_owned(), facts)
         };
-        let mut picture: BTreeMap<String, Vec<String>> =
+        let mut snapshot: BTreeMap<String, Vec<String>> =
             links.as_array().unwrap().iter().map(of_link).collect();
-        picture.insert(
+        snapshot.insert(
             "route".into(),
             vec![self.ip_json("route show").to_string(), self.ip_json("-6 route show default").to_string()],
         );
-        picture
+        snapshot
     }
 }
 
@@ -100,25 +101,25 @@ fn run(command: &mut Command, stdin: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[track_caller]
-fn good(output: Output) -> String {
-    assert!(output.status.success(), "{}", told(&output));
+fn success(output: Output) -> String {
+    assert!(output.status.success(), "{}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[track_caller]
-fn refused(output: Output, message: &str) {
-    let text = told(&output);
+fn fails_with(output: Output, message: &str) {
+    let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(message), "{text}");
     assert!(output.stdout.is_empty());
 }
 
-/// A host with a bridge.
+/// Creates a host with a bridge.
 fn host() -> Netns {
     let host = Netns::new();
     host.ip("link set lo up
@@ -128,8 +129,8 @@ fn host() -> Netns {
     host
 }
 
-/// A container on the bridge of `host`, by a veth called `port`.
-fn plug(host: &Netns, container: &Netns, port: &str, mac: &str) {
+/// Attaches a container to the bridge of `host` through a veth called `port`.
+fn attach(host: &Netns, container: &Netns, port: &str, mac: &str) {
     host.ip(&format!(
         "link add {port} type veth peer name eth0 address {mac} netns {}
          link set {port} master br0 up",
@@ -139,15 +140,15 @@ fn plug(host: &Netns, container: &Netns, port: &str, mac: &str) {
 
 const MAC: &str = "02:77:00:00:00:05";
 
-/// The status of the container most tests make.
+/// The status that most tests apply.
 const STATUS: &str = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"},
     {"ipnet":"fd77::5/64","gateway":"fd77::1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
 
 #[ignore = "needs root"]
 #[test]
-fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
+fn case_48_only_the_attached_interfaces_are_saved() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", MAC);
+    attach(&host, &container, "v0", MAC);
     host.ip(&format!(
         "link add mp0 type veth peer name mp1
          link set mp0 up
@@ -176,15 +177,15 @@ fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
                   link set v6 master br9 up");
     let output =
         host.netstatus(&["save", "--netns", &container.path, "--network", "eth1=second", "--extended"], "");
-    let warnings = told(&output);
+    let warnings = stderr(&output);
     assert!(warnings.contains("interface br9: has addresses but is left out (bridge)"), "{warnings}");
     assert!(
         warnings
             .contains("interface v8: has addresses but is left out (its other end is in the same namespace)"),
         "{warnings}"
     );
-    let status: Value = serde_json::from_str(&good(output)).unwrap();
-    // The network is called after the bridge of the host.
+    let status: Value = serde_json::from_str(&success(output)).unwrap();
+    // The network has the name of the bridge on the host.
     let eth0 = &status["br0"]["interfaces"]["eth0"];
     let mut subnets: Vec<String> =
         eth0["subnets"].as_array().unwrap().iter().map(ToString::to_string).collect();
@@ -208,9 +209,9 @@ fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
     assert_eq!(status["second"]["interfaces"]["eth1"]["mac_address"], "02:77:00:00:01:05");
     assert_eq!(status["second"]["interfaces"]["eth1"]["x-netstatus"]["kind"], "macvlan");
     assert_eq!(status.as_object().unwrap().len(), 2);
-    // By process, and one interface alone, whatever its kind.
+    // --interface saves an interface of any kind, and --pid reads the namespace of a process.
     let pid = container.pid().to_string();
-    let only = good(
+    let only = success(
         host.netstatus(&["save", "-q", "--pid", &pid, "--interface", "br9", "--network", "br9=inner"], ""),
     );
     assert_eq!(
@@ -221,9 +222,9 @@ fn case_48_every_address_is_saved_with_its_gateway_and_nothing_else() {
 
 #[ignore = "needs root"]
 #[test]
-fn the_network_is_named_by_the_hosts_own_description() {
+fn the_description_of_the_host_names_the_network() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", MAC);
+    attach(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.5/24 dev eth0
                   link set eth0 up");
     let dir = tempfile::tempdir().unwrap();
@@ -235,7 +236,7 @@ fn the_network_is_named_by_the_hosts_own_description() {
     };
     let path = dir.path().to_str().unwrap();
     let name = || {
-        let text = good(host.netstatus(&["save", "--netns", &container.path, "--network-info", path], ""));
+        let text = success(host.netstatus(&["save", "--netns", &container.path, "--network-info", path], ""));
         serde_json::from_str::<Value>(&text).unwrap().as_object().unwrap().keys().next().unwrap().clone()
     };
     write("other", "br7", "10.78.0.0/24");
@@ -244,17 +245,17 @@ fn the_network_is_named_by_the_hosts_own_description() {
     assert_eq!(name(), "bysubnet");
     write("bybridge", "br0", "10.99.0.0/24");
     assert_eq!(name(), "bybridge");
-    // From outside the host nothing is known of the bridge.
+    // Another namespace does not have the bridge.
     let elsewhere = Netns::new();
-    refused(
+    fails_with(
         elsewhere.netstatus(&["save", "--netns", &container.path], ""),
         "interface eth0: cannot find the name of its network\nhint: add --network eth0=NAME",
     );
-    refused(
+    fails_with(
         host.netstatus(&["save", "--netns", &container.path, "--network", "eth7=x"], ""),
         "interface eth7: named by --network, but not saved",
     );
-    refused(
+    fails_with(
         host.netstatus(&["save", "--netns", &container.path, "--interface", "eth7"], ""),
         "interface eth7: not in the namespace",
     );
@@ -262,21 +263,21 @@ fn the_network_is_named_by_the_hosts_own_description() {
 
 #[ignore = "needs root"]
 #[test]
-fn dns_comes_from_the_resolv_conf_that_is_named() {
+fn dns_settings_come_from_the_given_resolv_conf() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", MAC);
+    attach(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.5/24 dev eth0
                   link set eth0 up");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("resolv.conf");
     fs::write(&file, "nameserver 127.0.0.1\nnameserver 10.77.0.53\nsearch a.test b.test\n").unwrap();
-    let text = good(
+    let text = success(
         host.netstatus(&["save", "--netns", &container.path, "--resolv-conf", file.to_str().unwrap()], ""),
     );
     let status: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status["br0"]["dns_server_ips"], serde_json::json!(["10.77.0.53"]));
     assert_eq!(status["br0"]["dns_search_domains"], serde_json::json!(["a.test", "b.test"]));
-    // A container's own file: a symlink that would lead out of it.
+    // The file in the container is a symlink that would lead out of its root.
     let root = dir.path().join("root");
     fs::create_dir_all(root.join("etc")).unwrap();
     fs::write(root.join("etc/real"), "nameserver 10.77.0.99\n").unwrap();
@@ -289,43 +290,47 @@ fn dns_comes_from_the_resolv_conf_that_is_named() {
     let output = host.netstatus(&["save", "--pid", &pid, "--resolv-conf=container"], "");
     process.kill().unwrap();
     process.wait().unwrap();
-    let status: Value = serde_json::from_str(&good(output)).unwrap();
+    let status: Value = serde_json::from_str(&success(output)).unwrap();
     assert_eq!(status["br0"]["dns_server_ips"], serde_json::json!(["10.77.0.99"]));
 }
 
 #[ignore = "needs root"]
 #[test]
-fn case_49_the_hosts_own_network_is_null() {
+fn case_49_the_network_of_the_host_is_null() {
     let host = host();
     let pid = host.pid().to_string();
-    assert_eq!(good(host.netstatus(&["save", "--pid", &pid], "")), "null\n");
-    assert_eq!(good(host.netstatus(&["save", "--netns", &host.path], "")), "null\n");
-    refused(host.netstatus(&["save", "--require", "--pid", &pid], ""), "no networks");
-    // An own namespace without a network is none as well.
+    assert_eq!(success(host.netstatus(&["save", "--pid", &pid], "")), "null\n");
+    assert_eq!(success(host.netstatus(&["save", "--netns", &host.path], "")), "null\n");
+    fails_with(host.netstatus(&["save", "--require", "--pid", &pid], ""), "no networks");
+    // A namespace without a network is null, too.
     let empty = Netns::new();
-    assert_eq!(good(host.netstatus(&["save", "--netns", &empty.path], "")), "null\n");
+    assert_eq!(success(host.netstatus(&["save", "--netns", &empty.path], "")), "null\n");
 }
 
 #[ignore = "needs root"]
 #[test]
-fn case_51_what_is_saved_is_applied_and_saved_again_the_same() {
+fn case_51_an_applied_status_is_saved_unchanged() {
     let (host, first, second) = (host(), Netns::new(), Netns::new());
     let apply = |to: &Netns, status: &str| {
-        good(host.netstatus(&["apply", "--netns", &to.path, "--create", "veth", "--bridge", "br0"], status))
+        success(
+            host.netstatus(&["apply", "--netns", &to.path, "--create", "veth", "--bridge", "br0"], status),
+        )
     };
     apply(&first, STATUS);
     first.ip("addr add 10.77.0.6/24 dev eth0
               route add 198.51.100.0/24 via 10.77.0.254 dev eth0 metric 5
               link set eth0 mtu 1300");
     let saved =
-        good(host.netstatus(&["save", "--netns", &first.path, "--network", "eth0=web", "--extended"], ""));
+        success(host.netstatus(&["save", "--netns", &first.path, "--network", "eth0=web", "--extended"], ""));
     drop(first);
     apply(&second, &saved);
     assert_eq!(
-        good(host.netstatus(&["save", "--netns", &second.path, "--network", "eth0=web", "--extended"], "")),
+        success(
+            host.netstatus(&["save", "--netns", &second.path, "--network", "eth0=web", "--extended"], "")
+        ),
         saved
     );
-    // And it works: the host reaches the container, by both families.
+    // The host reaches the container through both families.
     host.ip("addr add fd77::1/64 dev br0 nodad");
     for ip in ["10.77.0.5", "fd77::5"] {
         let answered = (0..20).any(|_| {
@@ -339,25 +344,25 @@ fn case_51_what_is_saved_is_applied_and_saved_again_the_same() {
 
 #[ignore = "needs root"]
 #[test]
-fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
+fn case_52_a_missing_interface_is_an_error_without_changes() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", "02:77:00:00:00:99");
-    let before = container.picture();
+    attach(&host, &container, "v0", "02:77:00:00:00:99");
+    let before = container.snapshot();
     let two = STATUS.replace("}}}}", r#"},"eth1":{"subnets":[{"ipnet":"10.78.0.5/24"}]}}}}"#);
-    refused(
+    fails_with(
         host.netstatus(&["apply", "--netns", &container.path], &two),
         "interface eth1: no such interface in the namespace\nhint: to create it, add --create veth --bridge BRIDGE",
     );
-    assert_eq!(container.picture(), before);
-    refused(
+    assert_eq!(container.snapshot(), before);
+    fails_with(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br7"], &two),
         "br7: no such interface on the host",
     );
-    refused(
+    fails_with(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "v0"], &two),
         "v0: not a bridge",
     );
-    assert_eq!(container.picture(), before);
+    assert_eq!(container.snapshot(), before);
 }
 
 #[ignore = "needs root"]
@@ -365,27 +370,27 @@ fn case_52_an_interface_that_is_not_there_is_an_error_and_nothing_changes() {
 fn case_53_a_second_apply_changes_nothing() {
     let (host, container) = (host(), Netns::new());
     let apply = || {
-        told(&host.netstatus(
+        stderr(&host.netstatus(
             &["apply", "-v", "--netns", &container.path, "--create", "veth", "--bridge", "br0"],
             STATUS,
         ))
     };
     assert!(apply().contains(" changes"));
-    let before = container.picture();
+    let before = container.snapshot();
     assert!(apply().contains(" 0 changes"));
-    assert_eq!(container.picture(), before);
-    // What somebody took away comes back.
+    assert_eq!(container.snapshot(), before);
+    // Removed settings are set again.
     container.ip("addr del 10.77.0.5/24 dev eth0
                   link set eth0 address 02:77:00:00:00:98");
     apply();
-    assert_eq!(container.picture(), before);
+    assert_eq!(container.snapshot(), before);
 }
 
 #[ignore = "needs root"]
 #[test]
-fn a_failing_apply_takes_back_what_it_did() {
+fn a_failed_apply_is_rolled_back() {
     let (host, there, empty) = (host(), Netns::new(), Netns::new());
-    plug(&host, &there, "v0", "02:77:00:00:00:99");
+    attach(&host, &there, "v0", "02:77:00:00:00:99");
     there.ip("addr add 10.77.0.44/24 dev eth0
               link set eth0 up
               route add default via 10.77.0.254");
@@ -393,102 +398,103 @@ fn a_failing_apply_takes_back_what_it_did() {
         r#""mac_address""#,
         r#""x-netstatus":{"mtu":1400,"routes":[{"dst":"198.51.100.0/24","gw":"10.99.0.254"}]},"mac_address""#,
     );
-    let before = there.picture();
-    refused(
+    let before = there.snapshot();
+    fails_with(
         host.netstatus(&["apply", "--flush", "--netns", &there.path], &status),
         "eth0: route to 198.51.100.0/24: Network is unreachable: Nexthop has invalid gateway",
     );
-    assert_eq!(there.picture(), before);
-    let (before, ports) = (empty.picture(), host.ip_json("link show").as_array().unwrap().len());
-    refused(
+    assert_eq!(there.snapshot(), before);
+    let (before, ports) = (empty.snapshot(), host.ip_json("link show").as_array().unwrap().len());
+    fails_with(
         host.netstatus(&["apply", "--netns", &empty.path, "--create", "veth", "--bridge", "br0"], &status),
         "eth0: route to",
     );
-    assert_eq!(empty.picture(), before);
-    assert_eq!(host.ip_json("link show").as_array().unwrap().len(), ports, "no veth is left over");
+    assert_eq!(empty.snapshot(), before);
+    assert_eq!(host.ip_json("link show").as_array().unwrap().len(), ports, "the veth is removed");
 }
 
 #[ignore = "needs root"]
 #[test]
-fn flush_removes_other_addresses_and_other_gateways_give_way() {
+fn flush_removes_addresses_and_apply_replaces_gateways() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", MAC);
+    attach(&host, &container, "v0", MAC);
     container.ip("addr add 10.77.0.44/24 dev eth0
                   addr add fd77::44/64 dev eth0 nodad
                   link set eth0 up
                   route add default via 10.77.0.254");
-    good(host.netstatus(&["apply", "--netns", &container.path], STATUS));
-    let addresses = container.picture()["eth0"].join(" ");
+    success(host.netstatus(&["apply", "--netns", &container.path], STATUS));
+    let addresses = container.snapshot()["eth0"].join(" ");
     assert!(addresses.contains("10.77.0.44") && addresses.contains("10.77.0.5"), "{addresses}");
     let gateways = container.ip_json("route show default");
     assert_eq!(gateways.as_array().unwrap().len(), 1);
     assert_eq!(gateways[0]["gateway"], "10.77.0.1");
-    good(host.netstatus(&["apply", "--flush", "--netns", &container.path], STATUS));
-    let addresses = container.picture()["eth0"].join(" ");
+    success(host.netstatus(&["apply", "--flush", "--netns", &container.path], STATUS));
+    let addresses = container.snapshot()["eth0"].join(" ");
     assert!(!addresses.contains("10.77.0.44") && !addresses.contains("fd77::44"), "{addresses}");
     assert!(addresses.contains("10.77.0.5") && addresses.contains("fd77::5"), "{addresses}");
 }
 
 #[ignore = "needs root"]
 #[test]
-fn a_macvlan_is_made_on_the_parent() {
+fn a_macvlan_is_created_on_its_parent() {
     let (host, container) = (host(), Netns::new());
     host.ip("link add mp0 type veth peer name mp1
              link set mp0 up
              link set mp1 up");
     let apply = ["apply", "--netns", &container.path, "--create", "macvlan", "--parent", "mp0"];
-    good(host.netstatus(&apply, STATUS));
+    success(host.netstatus(&apply, STATUS));
     let link = container.ip_json("-d link show dev eth0");
     assert_eq!(link[0]["linkinfo"]["info_kind"], "macvlan");
     assert_eq!(link[0]["linkinfo"]["info_data"]["mode"], "bridge");
     assert_eq!(link[0]["address"], MAC);
-    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+    success(host.netstatus(&["check", "--netns", &container.path], STATUS));
 }
 
 #[ignore = "needs root"]
 #[test]
-fn an_interface_gets_the_name_it_has_in_the_status() {
+fn from_if_renames_an_interface() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", "02:77:00:00:00:99");
+    attach(&host, &container, "v0", "02:77:00:00:00:99");
     container.ip("link set eth0 name tmp0
                   link set tmp0 up");
     let apply =
         |pair: &str| host.netstatus(&["apply", "-v", "--netns", &container.path, "--from-if", pair], STATUS);
-    let before = container.picture();
-    refused(apply("tmp7=eth0"), "interface tmp7: no such interface in the namespace");
+    let before = container.snapshot();
+    fails_with(apply("tmp7=eth0"), "interface tmp7: no such interface in the namespace");
     let output = apply("tmp0=eth7");
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("--from-if tmp0=eth7: the status has no interface eth7"));
-    // Renamed, then a later step fails: it has its old name again.
-    let spoilt = STATUS.replace(
+    assert!(stderr(&output).contains("--from-if tmp0=eth7: the status has no interface eth7"));
+    // A later step fails after the rename, so the interface gets its old name back.
+    let unreachable = STATUS.replace(
         r#""mac_address""#,
         r#""x-netstatus":{"routes":[{"dst":"198.51.100.0/24","gw":"10.99.0.254"}]},"mac_address""#,
     );
-    refused(
-        host.netstatus(&["apply", "--netns", &container.path, "--from-if", "tmp0=eth0"], &spoilt),
+    fails_with(
+        host.netstatus(&["apply", "--netns", &container.path, "--from-if", "tmp0=eth0"], &unreachable),
         "eth0: route to",
     );
-    assert_eq!(container.picture(), before);
-    good(apply("tmp0=eth0"));
-    good(host.netstatus(&["check", "--netns", &container.path], STATUS));
-    // A second time there is nothing to do.
-    assert!(told(&apply("tmp0=eth0")).contains(" 0 changes"));
+    assert_eq!(container.snapshot(), before);
+    success(apply("tmp0=eth0"));
+    success(host.netstatus(&["check", "--netns", &container.path], STATUS));
+    // A second run changes nothing.
+    assert!(stderr(&apply("tmp0=eth0")).contains(" 0 changes"));
     container.ip("link add tmp0 type bridge");
-    refused(apply("tmp0=eth0"), "interface tmp0: cannot rename to eth0, which also exists");
+    fails_with(apply("tmp0=eth0"), "interface tmp0: cannot rename to eth0, which also exists");
 }
 
 #[ignore = "needs root"]
 #[test]
-fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
+fn case_31_a_gateway_outside_the_prefix_is_onlink() {
     let (host, container) = (host(), Netns::new());
     let status = r#"{"web":{"interfaces":{"eth0":{"subnets":[{"ipnet":"192.0.2.7/32","gateway":"10.77.0.1"}],"mac_address":"02:77:00:00:00:05"}}}}"#;
-    good(
+    success(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br0"], status),
     );
     let route = container.ip_json("route show default");
     assert_eq!((&route[0]["gateway"], &route[0]["flags"][0]), (&"10.77.0.1".into(), &"onlink".into()));
     let saved: Value =
-        serde_json::from_str(&good(host.netstatus(&["save", "-q", "--netns", &container.path], ""))).unwrap();
+        serde_json::from_str(&success(host.netstatus(&["save", "-q", "--netns", &container.path], "")))
+            .unwrap();
     assert_eq!(
         saved["br0"]["interfaces"]["eth0"]["subnets"][0].to_string(),
         r#"{"ipnet":"192.0.2.7/32","gateway":"10.77.0.1"}"#
@@ -497,24 +503,24 @@ fn case_31_a_gateway_outside_the_prefix_is_reached_on_the_link() {
 
 #[ignore = "needs root"]
 #[test]
-fn case_30_the_batch_of_ip_can_run_twice() {
+fn case_30_the_batch_for_ip_can_run_twice() {
     let (host, container) = (host(), Netns::new());
-    plug(&host, &container, "v0", "02:77:00:00:00:99");
-    let batch = good(host.netstatus(&["restore", "--to", "ip-batch"], STATUS));
+    attach(&host, &container, "v0", "02:77:00:00:00:99");
+    let batch = success(host.netstatus(&["restore", "--to", "ip-batch"], STATUS));
     for _ in 0..2 {
-        good(run(container.command("ip").args(["-batch", "-"]), &batch));
-        good(host.netstatus(&["check", "--netns", &container.path], STATUS));
+        success(run(container.command("ip").args(["-batch", "-"]), &batch));
+        success(host.netstatus(&["check", "--netns", &container.path], STATUS));
     }
 }
 
 #[ignore = "needs root"]
 #[test]
-fn case_54_check_names_every_difference() {
+fn case_54_check_reports_every_difference() {
     let (host, container) = (host(), Netns::new());
     let check = || host.netstatus(&["check", "--netns", &container.path], STATUS);
-    refused(check(), "standard input: interface eth0: not in the namespace");
-    plug(&host, &container, "v0", "02:77:00:00:00:99");
-    let text = told(&check());
+    fails_with(check(), "standard input: interface eth0: not in the namespace");
+    attach(&host, &container, "v0", "02:77:00:00:00:99");
+    let text = stderr(&check());
     for part in [
         "interface eth0: is down",
         "interface eth0: MAC is 02:77:00:00:00:99, expected 02:77:00:00:00:05",
@@ -524,81 +530,81 @@ fn case_54_check_names_every_difference() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    good(host.netstatus(&["apply", "--netns", &container.path], STATUS));
-    assert_eq!(good(check()), "");
+    success(host.netstatus(&["apply", "--netns", &container.path], STATUS));
+    assert_eq!(success(check()), "");
     container.ip("addr del 10.77.0.5/24 dev eth0
                   addr add 10.77.0.5/16 dev eth0
                   route add default via 10.77.0.1 metric 100");
-    refused(check(), "interface eth0: address is 10.77.0.5/16, expected 10.77.0.5/24");
-    // Without a carrier duplicate address detection does not end.
+    fails_with(check(), "interface eth0: address is 10.77.0.5/16, expected 10.77.0.5/24");
+    // Without a carrier, duplicate address detection does not finish.
     host.ip("link set v0 down");
     container.ip("addr del fd77::5/64 dev eth0
                   addr add fd77::5/64 dev eth0");
-    refused(check(), "interface eth0: address fd77::5/64 is tentative: sockets cannot bind to it yet");
+    fails_with(check(), "interface eth0: address fd77::5/64 is tentative: sockets cannot bind to it yet");
 }
 
 #[ignore = "needs root"]
 #[test]
-fn probe_asks_the_wire_and_hears_a_host_with_the_same_mac() {
+fn probe_finds_another_host_with_the_same_mac() {
     let (host, old, new) = (host(), Netns::new(), Netns::new());
-    good(host.netstatus(&["apply", "--netns", &old.path, "--create", "veth", "--bridge", "br0"], STATUS));
-    plug(&host, &new, "v1", MAC);
+    success(host.netstatus(&["apply", "--netns", &old.path, "--create", "veth", "--bridge", "br0"], STATUS));
+    attach(&host, &new, "v1", MAC);
     let probe = || host.netstatus(&["check", "--probe", "--netns", &new.path], STATUS);
-    refused(probe(), "interface eth0: is down, cannot probe");
+    fails_with(probe(), "interface eth0: is down, cannot probe");
     new.ip("link set eth0 up");
     let output = probe();
-    let text = told(&output);
+    let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     for ip in ["10.77.0.5", "fd77::5"] {
         assert!(text.contains(&format!("{ip}: in use by another host, MAC {MAC}")), "{text}");
     }
     drop(old);
-    // The kernel takes a namespace apart when it finds the time.
-    assert!((0..10).any(|_| probe().status.success()), "{}", told(&probe()));
+    // The kernel removes a namespace with a delay.
+    assert!((0..10).any(|_| probe().status.success()), "{}", stderr(&probe()));
 }
 
 #[ignore = "needs root"]
 #[test]
-fn an_announcement_corrects_what_the_neighbors_believe() {
+fn an_announcement_updates_neighbor_entries() {
     let (host, container) = (host(), Netns::new());
-    good(
+    success(
         host.netstatus(&["apply", "--netns", &container.path, "--create", "veth", "--bridge", "br0"], STATUS),
     );
     host.ip("addr add fd77::1/64 dev br0 nodad
              neigh replace 10.77.0.5 lladdr 02:77:00:00:00:99 dev br0 nud stale
              neigh replace fd77::5 lladdr 02:77:00:00:00:99 dev br0 nud stale");
-    let believed = |ip: &str| host.ip_json(&format!("neigh show {ip}"))[0]["lladdr"].clone();
-    assert_eq!(believed("10.77.0.5"), "02:77:00:00:00:99");
+    let neighbor_mac = |ip: &str| host.ip_json(&format!("neigh show {ip}"))[0]["lladdr"].clone();
+    assert_eq!(neighbor_mac("10.77.0.5"), "02:77:00:00:00:99");
     let output = host.netstatus(&["release", "-v", "--announce", "--netns", &container.path], "");
-    // Two addresses of the status, and the link-local one.
-    assert!(told(&output).contains("was not held"), "{}", told(&output));
-    assert!(told(&output).contains(" addresses announced"), "{}", told(&output));
-    assert_eq!(believed("10.77.0.5"), MAC);
-    assert_eq!(believed("fd77::5"), MAC);
+    // The two addresses of the status and the link-local address are announced.
+    assert!(stderr(&output).contains("was not held"), "{}", stderr(&output));
+    assert!(stderr(&output).contains(" addresses announced"), "{}", stderr(&output));
+    assert_eq!(neighbor_mac("10.77.0.5"), MAC);
+    assert_eq!(neighbor_mac("fd77::5"), MAC);
 }
 
 #[ignore = "needs root"]
 #[test]
-fn case_58_another_namespace_is_closed_to_ordinary_users() {
+fn case_58_entering_a_namespace_needs_privileges() {
     use std::os::unix::process::CommandExt;
     let container = Netns::new();
-    // Where an ordinary user can reach it: the build directory may be closed to others.
+    // A copy that an ordinary user can run, since the build directory may be inaccessible.
     let dir = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
         .unwrap();
     let tool: PathBuf = dir.path().join("netstatus");
-    // By another program: while this one writes it, a child that another test is just starting has
-    // it open for writing, too.
+    // cp(1) writes the copy: a file that this process writes may be inherited by the child of another
+    // test, and a file that is open for writing cannot be executed.
     assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_netstatus")).arg(&tool).status().unwrap().success());
     let as_nobody =
         |args: &[&str], stdin: &str| run(Command::new(&tool).args(args).uid(65534).gid(65534), stdin);
-    refused(
+    fails_with(
         as_nobody(&["save", "--netns", &container.path], ""),
         &format!("{}: Permission denied", container.path),
     );
     assert_eq!(
-        good(as_nobody(&["restore", "--to", "podman", "--ignore-static-mac"], STATUS)),
+        success(as_nobody(&["restore", "--to", "podman", "--ignore-static-mac"], STATUS)),
         "--network=web:ip=10.77.0.5,ip6=fd77::5,interface_name=eth0\n"
     );
 }

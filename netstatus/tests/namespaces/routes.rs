@@ -1,19 +1,18 @@
-//! Every kind of route and address: saved, applied to another namespace, compared; or named as left
-//! out.
+//! Routes and addresses of all kinds are saved, applied and compared, or reported as left out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{MAC, Netns, good, host, plug, refused, run, told};
+use super::{MAC, Netns, attach, fails_with, host, run, stderr, success};
 
-/// A container on a bridge, with IPv4 and IPv6.
+/// The commands that set up a container with IPv4 and IPv6.
 const BASE: &str = "link set lo up
     link set eth0 up
     addr add 10.77.0.5/24 dev eth0
     addr add fd77::5/64 dev eth0 nodad";
 
-/// Namespaces that `save --extended` holds completely.
-const HELD: [(&str, &str); 26] = [
+/// Settings that `save --extended` saves completely.
+const SAVED: [(&str, &str); 26] = [
     (
         "default routes with metrics",
         "route add default via 10.77.0.1 metric 50
@@ -28,7 +27,7 @@ const HELD: [(&str, &str); 26] = [
     ("a gateway outside the prefix", "route add default via 192.0.2.1 dev eth0 onlink"),
     ("IPv6 onlink", "-6 route add 2001:db8::/32 via 2001:db9::1 dev eth0 onlink"),
     (
-        "a gateway that is reached through another route",
+        "a gateway reached through another route",
         "route add 192.0.2.1 dev eth0 scope link
          route add default via 192.0.2.1 dev eth0
          route add 1.0.0.0/8 via 192.0.2.1",
@@ -83,7 +82,7 @@ const HELD: [(&str, &str); 26] = [
     ("a realm", "route add 10.35.0.0/16 via 10.77.0.1 realm 3/7"),
     ("routes with the same key", "route add 10.36.0.0/16 via 10.77.0.1
          route append 10.36.0.0/16 via 10.77.0.9"),
-    ("halves of the internet", "route add 0.0.0.0/1 via 10.77.0.1
+    ("routes to halves of all addresses", "route add 0.0.0.0/1 via 10.77.0.1
          route add 128.0.0.0/1 via 10.77.0.9
          -6 route add ::/1 via fd77::1"),
     ("an address without its prefix route", "addr add 10.78.0.5/24 dev eth0 noprefixroute
@@ -102,8 +101,8 @@ const HELD: [(&str, &str); 26] = [
     ("the MTU of the link", "link set eth0 mtu 1300"),
 ];
 
-/// What `save` names, with the words of the warning; `apply` of the rest still works.
-const NAMED: [(&str, &str); 9] = [
+/// Settings that `save` leaves out, with its warning; `apply` sets the rest.
+const LEFT_OUT: [(&str, &str); 9] = [
     (
         "link add d0 type veth peer name d1
       link set d1 up
@@ -138,7 +137,7 @@ const NAMED: [(&str, &str); 9] = [
     ("link set eth0 promisc on txqueuelen 7", "interface eth0: promisc on, txqueuelen 7: left out"),
 ];
 
-/// What podman's form cannot hold; `save` without `--extended` names it.
+/// Settings that podman's format cannot express, with the warning of `save` without `--extended`.
 const BEYOND_PODMAN: [(&str, &str); 9] = [
     (
         "route add default via 10.77.0.1
@@ -161,28 +160,29 @@ const BEYOND_PODMAN: [(&str, &str); 9] = [
     ),
 ];
 
-/// A namespace on the bridge. The kernel removes the ports of earlier ones in its own time, so each
-/// name is new.
-fn plugged(host: &Netns, mac: &str) -> Netns {
+/// Creates a namespace that is attached to the bridge.
+///
+/// Each port has a new name, because the kernel removes the ports of earlier namespaces with a delay.
+fn attached(host: &Netns, mac: &str) -> Netns {
     static PORTS: AtomicUsize = AtomicUsize::new(0);
     let container = Netns::new();
-    plug(host, &container, &format!("p{}", PORTS.fetch_add(1, Ordering::Relaxed)), mac);
+    attach(host, &container, &format!("p{}", PORTS.fetch_add(1, Ordering::Relaxed)), mac);
     container
 }
 
 fn container(host: &Netns, lines: &str) -> Netns {
-    let container = plugged(host, MAC);
+    let container = attached(host, MAC);
     container.ip(BASE).ip(lines);
     container
 }
 
-/// What differs between two namespaces in any case, and what duplicate address detection makes
-/// late.
+/// Words in lines that always differ between two namespaces, or that appear only after duplicate
+/// address detection.
 const UNSTABLE: [&str; 6] =
     ["link/ether", " qlen ", "veth", "table local proto kernel", "fe80::77:ff:fe", "preferred_lft forever"];
 
-/// All routes and addresses, as ip(8) prints them without what changes with time and place.
-fn picture(netns: &Netns) -> String {
+/// Returns all routes and addresses as ip(8) prints them, without the unstable lines.
+fn snapshot(netns: &Netns) -> String {
     let mut text = String::new();
     for args in ["-4 -d route show table all", "-6 -d route show table all", "-d addr show dev eth0"] {
         let output = netns.command("ip").args(args.split_whitespace()).output().unwrap();
@@ -190,7 +190,7 @@ fn picture(netns: &Netns) -> String {
             .unwrap()
             .lines()
             .filter(|line| UNSTABLE.iter().all(|words| !line.contains(words)))
-            // Every restored address is usable at once.
+            // A restored address has nodad, so that it is usable immediately.
             .map(|line| line.replace(" nodad", "").trim().to_owned())
             .collect();
         if args.contains("-6") {
@@ -202,78 +202,78 @@ fn picture(netns: &Netns) -> String {
     text
 }
 
-/// Compares two namespaces, for a while: the kernel adds some IPv6 routes after duplicate address
-/// detection.
+/// Compares two namespaces repeatedly, since the kernel adds some IPv6 routes only after duplicate
+/// address detection.
 #[track_caller]
-fn same(one: &Netns, other: &Netns, case: &str) {
+fn assert_same(one: &Netns, other: &Netns, case: &str) {
     let equal = (0..40).any(|n| {
         std::thread::sleep(Duration::from_millis(n.min(1) * 50));
-        picture(one) == picture(other)
+        snapshot(one) == snapshot(other)
     });
-    assert!(equal, "{case}\n{}\n{}", picture(one), picture(other));
+    assert!(equal, "{case}\n{}\n{}", snapshot(one), snapshot(other));
 }
 
 #[ignore = "needs root"]
 #[test]
-fn every_route_that_is_saved_is_applied_and_compared() {
+fn every_saved_route_is_applied_and_compared() {
     let host = host();
-    for (case, lines) in HELD {
+    for (case, lines) in SAVED {
         let first = container(&host, lines);
         let save = ["save", "--extended", "--network", "eth0=web", "--netns"];
         let output = host.netstatus(&[&save[..], &[&first.path]].concat(), "");
         assert!(
-            !told(&output).contains("left out") && !told(&output).contains("saved without"),
+            !stderr(&output).contains("left out") && !stderr(&output).contains("saved without"),
             "{case}: {}",
-            told(&output)
+            stderr(&output)
         );
-        let saved = good(output);
-        good(host.netstatus(&["check", "-q", "--netns", &first.path], &saved));
-        let second = plugged(&host, "02:77:00:00:00:98");
+        let saved = success(output);
+        success(host.netstatus(&["check", "-q", "--netns", &first.path], &saved));
+        let second = attached(&host, "02:77:00:00:00:98");
         let apply = || host.netstatus(&["apply", "-v", "--netns", &second.path], &saved);
         let output = apply();
-        assert!(output.status.success(), "{case}: {}", told(&output));
-        same(&second, &first, &format!("{case}\n{saved}"));
-        good(host.netstatus(&["check", "-q", "--netns", &second.path], &saved));
+        assert!(output.status.success(), "{case}: {}", stderr(&output));
+        assert_same(&second, &first, &format!("{case}\n{saved}"));
+        success(host.netstatus(&["check", "-q", "--netns", &second.path], &saved));
         let again = apply();
-        assert!(told(&again).contains(" 0 changes"), "{case}: {}", told(&again));
-        let batched = plugged(&host, "02:77:00:00:00:97");
+        assert!(stderr(&again).contains(" 0 changes"), "{case}: {}", stderr(&again));
+        let batched = attached(&host, "02:77:00:00:00:97");
         batched.ip("link set lo up");
-        let batch = good(host.netstatus(&["restore", "-q", "--to", "ip-batch"], &saved));
-        good(run(batched.command("ip").args(["-batch", "-"]), &batch));
-        same(&batched, &first, &format!("{case}\n{batch}"));
-        // Whatever is lost later, `check` finds and `apply` puts back.
-        let bare = plugged(&host, MAC);
+        let batch = success(host.netstatus(&["restore", "-q", "--to", "ip-batch"], &saved));
+        success(run(batched.command("ip").args(["-batch", "-"]), &batch));
+        assert_same(&batched, &first, &format!("{case}\n{batch}"));
+        // `check` reports a namespace that lacks the settings.
+        let bare = attached(&host, MAC);
         bare.ip(BASE);
         let output = host.netstatus(&["check", "-q", "--netns", &bare.path], &saved);
-        assert_eq!(output.status.code(), Some(1), "{case}: {}", told(&output));
+        assert_eq!(output.status.code(), Some(1), "{case}: {}", stderr(&output));
     }
 }
 
 #[ignore = "needs root"]
 #[test]
-fn a_route_that_cannot_be_saved_is_named() {
+fn save_reports_what_it_leaves_out() {
     let host = host();
-    for (lines, words) in NAMED {
+    for (lines, words) in LEFT_OUT {
         let first = container(&host, lines);
         let output =
             host.netstatus(&["save", "--extended", "--network", "eth0=web", "--netns", &first.path], "");
-        assert!(told(&output).contains(words), "{words}\n{}", told(&output));
-        let saved = good(output);
-        let second = plugged(&host, "02:77:00:00:00:98");
-        good(host.netstatus(&["apply", "--netns", &second.path], &saved));
-        good(host.netstatus(&["check", "--netns", &second.path], &saved));
+        assert!(stderr(&output).contains(words), "{words}\n{}", stderr(&output));
+        let saved = success(output);
+        let second = attached(&host, "02:77:00:00:00:98");
+        success(host.netstatus(&["apply", "--netns", &second.path], &saved));
+        success(host.netstatus(&["check", "--netns", &second.path], &saved));
     }
 }
 
 #[ignore = "needs root"]
 #[test]
-fn podmans_form_names_what_it_cannot_hold() {
+fn save_reports_what_podmans_format_cannot_express() {
     let host = host();
     for (lines, words) in BEYOND_PODMAN {
         let first = container(&host, lines);
         let output = host.netstatus(&["save", "--network", "eth0=web", "--netns", &first.path], "");
-        assert!(told(&output).contains(words), "{words}\n{}", told(&output));
-        good(output);
+        assert!(stderr(&output).contains(words), "{words}\n{}", stderr(&output));
+        success(output);
     }
     let usual = container(
         &host,
@@ -281,22 +281,22 @@ fn podmans_form_names_what_it_cannot_hold() {
                                         -6 route add default via fd77::1 metric 100",
     );
     let output = host.netstatus(&["save", "--network", "eth0=web", "--netns", &usual.path], "");
-    assert_eq!(told(&output), "");
-    // A default route for one TOS, and an IPv4 one through an IPv6 gateway, are no gateway of an
-    // address.
+    assert_eq!(stderr(&output), "");
+    // A default route with a TOS, and an IPv4 default route through an IPv6 gateway, are not saved as
+    // the gateway of an address.
     let odd = container(
         &host,
         "route add default via 10.77.0.1 tos 0x10
          route add 0.0.0.0/0 via inet6 fd77::1 dev eth0",
     );
     let output = host.netstatus(&["save", "--network", "eth0=web", "--netns", &odd.path], "");
-    assert_eq!(told(&output).matches("left out").count(), 2, "{}", told(&output));
-    assert!(!good(output).contains("gateway"));
+    assert_eq!(stderr(&output).matches("left out").count(), 2, "{}", stderr(&output));
+    assert!(!success(output).contains("gateway"));
 }
 
 #[ignore = "needs root"]
 #[test]
-fn forms_without_routes_name_what_they_leave_out() {
+fn restore_reports_what_the_format_cannot_express() {
     let status = format!(
         r#"{{"web":{{"interfaces":{{"eth0":{{"subnets":[{{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"}}],"mac_address":"{MAC}",
             "x-netstatus":{{"mtu":1400,"routes":[{{"dst":"default","gw":"10.77.0.1","metric":50,"proto":3}},
@@ -304,24 +304,24 @@ fn forms_without_routes_name_what_they_leave_out() {
             "addresses":[{{"address":"169.254.7.7/16","scope":253}}]}}}}}}}}}}"#
     );
     let host = host();
-    for form in ["podman", "cni-args", "cni"] {
-        let output = host.netstatus(&["restore", "--to", form], &status);
+    for format in ["podman", "cni-args", "cni"] {
+        let output = host.netstatus(&["restore", "--to", format], &status);
         for words in ["interface eth0: MTU 1400", "route blackhole 10.50.0.0/16", "169.254.7.7/16"] {
-            assert!(told(&output).contains(words), "{form}: {words}\n{}", told(&output));
+            assert!(stderr(&output).contains(words), "{format}: {words}\n{}", stderr(&output));
         }
-        assert!(!told(&output).contains("10.77.0.1"), "{}", told(&output));
-        good(output);
+        assert!(!stderr(&output).contains("10.77.0.1"), "{}", stderr(&output));
+        success(output);
     }
-    for form in ["ip-batch", "status"] {
-        let output = host.netstatus(&["restore", "--to", form], &status);
-        assert_eq!(told(&output), "");
-        assert!(good(output).contains("blackhole"));
+    for format in ["ip-batch", "status"] {
+        let output = host.netstatus(&["restore", "--to", format], &status);
+        assert_eq!(stderr(&output), "");
+        assert!(success(output).contains("blackhole"));
     }
 }
 
 #[ignore = "needs root"]
 #[test]
-fn routes_follow_the_changes_of_a_restore() {
+fn changes_of_a_restore_update_the_saved_routes() {
     let host = host();
     let status = format!(
         r#"{{"web":{{"interfaces":{{"eth0":{{"subnets":[{{"ipnet":"10.77.0.5/24","gateway":"10.77.0.1"}},{{"ipnet":"fd77::5/64"}}],
@@ -335,7 +335,7 @@ fn routes_follow_the_changes_of_a_restore() {
           "two":{{"interfaces":{{"eth1":{{"subnets":[{{"ipnet":"10.78.0.5/24"}}],"mac_address":"02:77:00:00:01:05"}}}}}}}}"#
     );
     let restore = |flags: &[&str]| host.netstatus(&[&["restore", "--to", "status"], flags].concat(), &status);
-    for (flags, gone) in [
+    for (flags, removed) in [
         (&["--ip", "web=10.77.0.6"][..], &["10.50.0.0/16"][..]),
         (&["--ip", "web=10.99.0.6/24"], &["default", "10.50.0.0/16", "10.52.0.0/16"]),
         (&["--ip", "web=fd99::6/64"], &["2001:db8::/32"]),
@@ -344,19 +344,19 @@ fn routes_follow_the_changes_of_a_restore() {
     ] {
         let output = restore(flags);
         let lines: Vec<String> =
-            told(&output).lines().filter(|l| l.contains("left out")).map(String::from).collect();
-        assert_eq!(lines.len(), gone.len(), "{flags:?}\n{}", told(&output));
-        let saved = good(output);
-        for net in gone {
+            stderr(&output).lines().filter(|l| l.contains("left out")).map(String::from).collect();
+        assert_eq!(lines.len(), removed.len(), "{flags:?}\n{}", stderr(&output));
+        let saved = success(output);
+        for net in removed {
             assert!(lines.iter().any(|line| line.contains(net)), "{flags:?}: {net}\n{lines:?}");
             assert!(!saved.contains(&format!(r#""dst": "{net}""#)), "{flags:?}: {net}");
         }
-        assert_eq!(saved.matches(r#""dst""#).count(), 5 - gone.len(), "{flags:?}\n{saved}");
+        assert_eq!(saved.matches(r#""dst""#).count(), 5 - removed.len(), "{flags:?}\n{saved}");
     }
-    let renamed = good(restore(&["--ifname", "two=eth9"]));
+    let renamed = success(restore(&["--ifname", "two=eth9"]));
     assert!(renamed.contains(r#""dev": "eth9""#) && !renamed.contains("eth1"), "{renamed}");
     let hostile = status.replace(r#""dev":"eth1""#, r#""dev":"eth1\nset x""#);
-    refused(
+    fails_with(
         host.netstatus(&["restore", "--to", "ip-batch"], &hostile),
         "is not allowed in an interface name",
     );
@@ -364,7 +364,7 @@ fn routes_follow_the_changes_of_a_restore() {
 
 #[ignore = "needs root"]
 #[test]
-fn a_route_the_kernel_rejects_leaves_no_other_behind() {
+fn a_rejected_route_rolls_back_all_routes() {
     let host = host();
     let route = |rest: &str| {
         format!(
@@ -399,8 +399,8 @@ fn a_route_the_kernel_rejects_leaves_no_other_behind() {
             "route add default via 10.77.0.9
             route add 10.50.0.0/16 via 10.77.0.9",
         );
-        let before = picture(&there);
-        refused(host.netstatus(&["apply", "--netns", &there.path], &route(rest)), message);
-        assert_eq!(picture(&there), before, "{rest}");
+        let before = snapshot(&there);
+        fails_with(host.netstatus(&["apply", "--netns", &there.path], &route(rest)), message);
+        assert_eq!(snapshot(&there), before, "{rest}");
     }
 }

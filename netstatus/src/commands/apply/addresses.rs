@@ -1,4 +1,4 @@
-//! The addresses of an interface.
+//! Addition and removal of the addresses of an interface.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;

@@ -23,7 +23,7 @@ const ANY_VETH: &str = "veth%d";
 /// Checks the flags that depend on --create.
 ///
 /// # Errors
-/// Returns a usage error if a flag is given without its kind of interface.
+/// Returns a usage error if a flag does not apply to the kind of interface.
 pub fn check_flags(args: &Apply) -> anyhow::Result<()> {
     let veth = args.create == Some(InterfaceKind::Veth);
     let on_parent = matches!(args.create, Some(InterfaceKind::Macvlan | InterfaceKind::Ipvlan));

@@ -1,4 +1,4 @@
-//! The routes of a status.
+//! Addition and replacement of routes.
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;

@@ -5,7 +5,7 @@ use checkpoint::network_status::Malformed;
 use crate::model::desired::{DesiredInterfaces, gateway_routes, routes};
 use crate::model::extension::Extension;
 
-/// The MTU of an Ethernet device, which needs no setting.
+/// The initial MTU of an Ethernet device.
 const DEFAULT_MTU: u32 = 1500;
 
 /// Lists the MTUs, address details and routes under `x-netstatus` that the other output formats

@@ -64,8 +64,9 @@ fn reject_live_flags(args: &Save) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the documents, of which there may be several only if all are CNI results; returns a name
-/// for messages, too.
+/// Reads the status from one document, or from several CNI results.
+///
+/// Also returns the name of the documents in messages.
 fn from_documents(args: &Save, session: &Session) -> anyhow::Result<(String, Option<NetworkStatus>)> {
     let mut results = cni::Results::new(args);
     let mut inputs = Vec::new();

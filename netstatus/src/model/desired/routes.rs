@@ -28,7 +28,7 @@ pub struct DesiredRoute<'a> {
 }
 
 impl DesiredRoute<'_> {
-    /// Returns whether the namespace has this route as `live`.
+    /// Returns whether `live`, a route of a namespace, is this route.
     pub fn matches(&self, live: &Route) -> bool {
         if self.exact {
             return with_sorted_hops(&self.route) == with_sorted_hops(live);

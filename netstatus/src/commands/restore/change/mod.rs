@@ -1,7 +1,7 @@
 //! Changes of the status that the user asks for.
 //!
 //! `--ignore-static-ip` drops only addresses and `--ignore-static-mac` drops only MACs, as in
-//! podman 4.4 and later (before 4.4 `--ignore-static-ip` decided about the MAC, too: podman#16666).
+//! podman 4.4 and later (before 4.4, `--ignore-static-ip` also controlled the MAC: podman#16666).
 //! `--ip`, `--mac`, `--ifname` and `--only` use the network names of the status, because `--rename`
 //! is applied last.
 

@@ -30,10 +30,10 @@ use attachment::Host;
 /// container.
 const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 
-/// The MTU of an Ethernet device that nobody has changed.
+/// The initial MTU of an Ethernet device.
 const DEFAULT_MTU: u32 = 1500;
 
-/// Reads the namespace that the arguments name; returns the name of the namespace, too.
+/// Reads the namespace that the arguments name; also returns its name in messages.
 ///
 /// The status is none for the caller's own namespace, because a container in it uses the network of
 /// the host.
