@@ -1,17 +1,17 @@
-//! `--compat`: the few behaviours of a podman version that somebody may count on.
+//! `--compat`: the version of podman whose annotations, hooks and HOME the result has.
 
 use clap::ValueEnum;
 
-/// Whose annotations, hooks and HOME the result has.
+/// The version of podman whose annotations, hooks and HOME the result has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Compat {
-    /// podman 5.4's rules without its faults
+    /// The rules of podman 5.4, without its bugs
     #[default]
     None,
-    /// The annotations of 4.3, prestart hooks as prestart, no HOME where none is known
+    /// The annotations of podman 4.3, prestart hooks as prestart, no HOME if it is unknown
     #[value(name = "podman-4.3")]
     Podman43,
-    /// poststop hooks left to the manager, an empty HOME where none is known
+    /// poststop hooks left to the container engine, an empty HOME if it is unknown
     #[value(name = "podman-5.4")]
     Podman54,
 }

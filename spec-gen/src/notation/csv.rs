@@ -1,9 +1,9 @@
 //! The comma-separated values of podman's flags, by the rules of Go's `encoding/csv`.
 
-/// Splits a text at its commas. A field in double quotes may hold commas, and `""` for a quote.
+/// Splits `text` at its commas. A field in double quotes may contain commas, and `""` for a quote.
 ///
 /// # Errors
-/// Returns what is wrong with the quotes.
+/// Returns a message if the quotes are not balanced.
 pub fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;

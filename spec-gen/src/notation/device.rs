@@ -2,7 +2,7 @@
 
 use cli::usage;
 
-/// `--device SRC[:DST][:rwm]`.
+/// The value of `--device SRC[:DST][:rwm]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceFlag {
     pub source: String,
@@ -14,7 +14,7 @@ impl DeviceFlag {
     /// Reads podman's notation.
     ///
     /// # Errors
-    /// When the parts make no sense.
+    /// Returns an error if a path is not absolute or the parts do not fit the notation.
     pub fn parse(flag: &str) -> anyhow::Result<DeviceFlag> {
         let is_access = |s: &str| {
             let once = |c: char| "rwm".contains(c) && s.matches(c).count() == 1;
@@ -28,21 +28,21 @@ impl DeviceFlag {
             [source, destination, access] if is_access(access) => (source, destination, access),
             _ => return Err(usage(format!("--device {flag}: expected SRC[:DST][:rwm]"))),
         };
-        // podman takes an empty destination for the source: "/dev/zero::r".
+        // As in podman, an empty destination means the source path: "/dev/zero::r".
         let destination = if destination.is_empty() { source } else { destination };
         if !source.starts_with('/') || !destination.starts_with('/') {
-            return Err(usage(format!("--device {flag}: absolute paths are wanted")));
+            return Err(usage(format!("--device {flag}: expected absolute paths")));
         }
         Ok(DeviceFlag { source: source.into(), destination: destination.into(), access: access.into() })
     }
 }
 
-/// Whether a `--device` names a CDI device and not a path.
+/// Reports whether the value of `--device` names a CDI device rather than a path.
 pub fn is_device_name(text: &str) -> bool {
     split_name(text).is_some()
 }
 
-/// The kind and the device of a full name, `VENDOR/CLASS=DEVICE`.
+/// Splits a full name, `VENDOR/CLASS=DEVICE`, into the kind `VENDOR/CLASS` and the device.
 pub fn split_name(text: &str) -> Option<(&str, &str)> {
     let (kind, device) = text.split_once('=')?;
     let (vendor, class) = kind.split_once('/')?;

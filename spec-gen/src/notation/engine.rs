@@ -2,27 +2,28 @@
 
 use clap::ValueEnum;
 
-/// podman's words. Its default needs a manager that keeps the volumes; ours does not.
+/// The value of `--image-volume`, in podman's words. podman's default needs an engine that stores the
+/// volumes; the default here does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImageVolume {
-    /// A directory of its own below --volume-root
+    /// A separate directory below --volume-root
     #[value(alias = "bind")]
     Anonymous,
-    /// A tmpfs with a copy of what the image has there
+    /// A tmpfs with a copy of the image's files
     Tmpfs,
-    /// Nothing: the directory of the image
+    /// No mount: the directory in the image is used
     Ignore,
 }
 
-/// podman's words.
+/// The value of `--sdnotify`, in podman's words: the process that reports readiness to systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SdNotify {
-    /// The container itself, through a socket in /run/notify that the manager serves
+    /// The container, through a socket in /run/notify that the container engine serves
     Container,
-    /// The manager, when the container runs
+    /// The container engine, when the container runs
     Conmon,
-    /// The manager, when the container is healthy
+    /// The container engine, when the container is healthy
     Healthy,
-    /// Nobody
+    /// No process
     Ignore,
 }

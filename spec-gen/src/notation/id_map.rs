@@ -4,19 +4,19 @@ use anyhow::{Context, bail};
 
 use crate::runtime_spec::id_map::IdMap;
 
-/// The ranges of one flag.
+/// The ranges in the value of one flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranges(Vec<Range>);
 
-/// One range, before it is known which IDs are meant.
+/// One range as written in the flag, before `@` and `+` are resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     map: IdMap,
-    /// Whether the host ID is one of the parent user namespace (`@`).
+    /// Whether the host ID is an ID of the parent user namespace (`@`).
     of_parent: bool,
-    /// Whether it replaces what ranges before it map (`+`).
+    /// Whether the range replaces the parts of earlier ranges that it overlaps (`+`).
     replaces: bool,
-    /// Whether it counts for user IDs (`u`) and group IDs (`g`).
+    /// Whether the range maps user IDs (`u` or no letter).
     users: bool,
     groups: bool,
 }
@@ -29,7 +29,7 @@ pub enum IdKind {
 }
 
 impl Ranges {
-    /// Reads the value of a flag; ranges may be joined by commas or, all with a size, by colons.
+    /// Reads the value of a flag. Commas separate ranges; colons do too if every range has a size.
     ///
     /// # Errors
     /// Returns what was expected.
@@ -78,7 +78,8 @@ impl Range {
     }
 }
 
-/// Makes the mappings of one kind that the flags ask for. `parent` is the ID map of the user namespace that spec-gen runs in.
+/// Returns the mappings of one kind that the flags request. `parent` is the ID map of the user
+/// namespace that spec-gen runs in.
 ///
 /// # Errors
 /// Returns an error if an ID of the parent user namespace is not in it, or an ID is mapped twice.
@@ -130,7 +131,7 @@ fn inside(map: IdMap, parent: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
     Ok(parts)
 }
 
-/// Returns what is left of a mapping when the IDs of another, inside and outside, are taken from it.
+/// Returns the parts of a mapping whose container IDs and host IDs another mapping does not use.
 fn without(map: IdMap, other: IdMap) -> Vec<IdMap> {
     let size = i64::from(map.size);
     let cut = |start: i64| (start.clamp(0, size), (start + i64::from(other.size)).clamp(0, size));
@@ -152,7 +153,7 @@ fn without(map: IdMap, other: IdMap) -> Vec<IdMap> {
     parts
 }
 
-/// The kernel refuses a map in which a range overlaps another, and says only "Invalid argument".
+/// Rejects overlapping ranges by name: the kernel rejects them too, but only with EINVAL.
 fn refuse_overlaps(maps: &[IdMap]) -> anyhow::Result<()> {
     for (i, a) in maps.iter().enumerate() {
         for b in &maps[i + 1..] {
@@ -162,7 +163,11 @@ fn refuse_overlaps(maps: &[IdMap]) -> anyhow::Result<()> {
             };
             if overlap(a.container, b.container) || overlap(a.host, b.host) {
                 let show = |m: &IdMap| format!("{}:{}:{}", m.container, m.host, m.size);
-                bail!("{} and {} overlap: to replace a part of a mapping, put + before it", show(a), show(b));
+                bail!(
+                    "{} and {} overlap: put + before the second one to replace a part of the first",
+                    show(a),
+                    show(b)
+                );
             }
         }
     }
@@ -178,7 +183,7 @@ mod tests {
     type Case<'a> = (&'a [&'a str], &'a [Row], &'a [Row]);
 
     fn made(flags: &[&str], kind: IdKind) -> Result<Rows, String> {
-        // The user namespace of an ordinary user: himself and his subordinate IDs.
+        // The user namespace of an ordinary user: the user's own ID and its subordinate IDs.
         let parent =
             [IdMap { container: 0, host: 1000, size: 1 }, IdMap { container: 1, host: 100_000, size: 1000 }];
         let flags: Vec<Ranges> = flags.iter().map(|f| Ranges::parse(f)).collect::<Result<_, _>>()?;

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, bail};
 
-/// Bytes of a size with a unit: `512m`, `1.5g`; `-1` is no limit where that has a meaning.
+/// Returns the bytes of a size with a unit, such as `512m` or `1.5g`. `-1` means no limit.
 ///
 /// # Errors
-/// When it is no such number.
+/// Returns what was expected.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let lower = text.to_ascii_lowercase();
     let number = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
@@ -17,14 +17,14 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         Some('p') => (&number[..number.len() - 1], 50),
         _ => (number, 0),
     };
-    // One blank may separate the number from its unit, as in Go's units.
+    // A space may separate the number from its unit, as in docker/go-units.
     let number = number.strip_suffix(' ').unwrap_or(number);
     const WANTED: &str = "expected a number, or one with k, m, g, t or p";
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let unit: i64 = 1 << shift;
     let value: i64 = whole.parse().map_err(|_| WANTED)?;
-    let bytes = value.checked_mul(unit).ok_or("more than 63 bits hold")?;
-    // Go's libraries take a fraction too; nobody means one of more digits than this.
+    let bytes = value.checked_mul(unit).ok_or("expected a size below 8 EiB")?;
+    // docker/go-units accepts a fraction. The limit on its digits keeps the product below in range.
     if fraction.is_empty()
         || fraction.len() > 6
         || !fraction.bytes().all(|b| b.is_ascii_digit())
@@ -33,33 +33,33 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         return Err(WANTED.into());
     }
     let part: i64 = fraction.parse().map_err(|_| WANTED)?;
-    // 10^6 times the largest unit, 2^50, is more than 63 bits hold.
+    // 10^6 times the largest unit, 2^50, does not fit into 64 bits.
     let part = i128::from(part) * i128::from(unit) / 10_i128.pow(fraction.len() as u32);
     let part = i64::try_from(part).map_err(|_| WANTED)?;
-    bytes.checked_add(part).ok_or_else(|| "more than 63 bits hold".into())
+    bytes.checked_add(part).ok_or_else(|| "expected a size below 8 EiB".into())
 }
 
-/// Reads a size that cannot be below 0.
+/// Reads a size that is not negative.
 ///
 /// # Errors
 /// Returns what was expected.
 pub fn size(text: &str) -> Result<i64, String> {
-    bytes(text).and_then(|size| if size < 0 { Err("expected a size from 0 on".into()) } else { Ok(size) })
+    bytes(text).and_then(|size| if size < 0 { Err("expected a size of at least 0".into()) } else { Ok(size) })
 }
 
-/// Reads a number of processors; podman takes one that is not above 0 for no limit.
+/// Reads a number of processors. 0 or less means no limit, as in podman.
 ///
 /// # Errors
-/// Returns what was expected. The kernel refuses a quota below 1 ms.
+/// Returns what was expected. The minimum is 0.01, because the kernel rejects a quota below 1 ms.
 pub fn cpus(arg: &str) -> Result<f64, String> {
     match arg.parse::<f64>() {
         Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
         Ok(n) if n <= 0.0 => Ok(0.0),
-        _ => Err("expected a number from 0.01 on, or 0 for no limit".into()),
+        _ => Err("expected a number of at least 0.01, or 0 for no limit".into()),
     }
 }
 
-/// Reads a weight of block I/O; 0 is none.
+/// Reads a weight of block I/O; 0 means no weight.
 ///
 /// # Errors
 /// Returns what was expected.
@@ -89,7 +89,7 @@ const RLIMITS: [&str; 16] = [
     "STACK",
 ];
 
-/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` are no limit.
+/// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` mean no limit.
 pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     let (name, limits) = text.split_once('=').context("expected NAME=SOFT[:HARD]")?;
     let Some(kind) = rlimit_type(name) else {
@@ -102,12 +102,12 @@ pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let (soft, hard) = (number(soft)?, number(hard)?);
     if soft > hard {
-        bail!("the soft limit is above the hard one");
+        bail!("the soft limit is above the hard limit");
     }
     Ok((kind, soft, hard))
 }
 
-/// The type of a limit as the runtime-spec has it, from its name in any case, with or without `RLIMIT_`.
+/// Returns the runtime-spec type of an rlimit from its name, in any case, with or without `RLIMIT_`.
 pub fn rlimit_type(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);

@@ -1,4 +1,5 @@
-//! The notations of flag values: text becomes a value, without a look at the input or the rules.
+//! The notations of flag values. Each module parses text into a value; none reads the input document
+//! or applies a rule.
 
 pub mod boolean;
 pub mod compat;

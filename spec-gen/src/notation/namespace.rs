@@ -5,34 +5,35 @@ use std::fmt;
 use anyhow::bail;
 use cli::usage;
 
-/// What a namespace flag asks for.
+/// The value of a namespace flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The host's: the namespace is left out of the list.
+    /// The namespace of the host. The list of namespaces has no entry of this type.
     Host,
-    /// A new one.
+    /// A new namespace.
     Private,
-    /// The one at a path.
+    /// The namespace at a path.
     Path(String),
-    /// Another container's, found by its pid.
+    /// The namespace of another container, found by its PID.
     Container(String),
 }
 
 impl Mode {
-    /// Reads `host`, `private` (also `none` and `shareable`: a new namespace), `ns:PATH` or `container:ID`. podman's networks are
-    /// refused: what is put in a namespace is another tool's job.
+    /// Reads `host`, `private` (also `none` and `shareable`: a new namespace), `ns:PATH` or
+    /// `container:ID`. Rejects podman's networks, because configuring a network namespace is the job
+    /// of another tool.
     ///
     /// # Errors
-    /// With what would have been accepted.
+    /// Returns what was expected.
     pub fn parse(text: &str) -> Result<Mode, String> {
         match text.split_once(':') {
             Some(("ns", path)) if path.starts_with('/') => Ok(Mode::Path(path.to_owned())),
-            Some(("ns", _)) => Err("ns: wants an absolute path".into()),
-            Some(("container", "")) => Err("container: wants an id or pid".into()),
+            Some(("ns", _)) => Err("ns: expected an absolute path".into()),
+            Some(("container", "")) => Err("container: expected an ID or a PID".into()),
             Some(("container", id)) => Ok(Mode::Container(id.to_owned())),
             None if text == "host" => Ok(Mode::Host),
             None if matches!(text, "private" | "none" | "shareable") => Ok(Mode::Private),
-            _ => Err("one of host, private, none, ns:PATH, container:ID is wanted".into()),
+            _ => Err("expected host, private, none, ns:PATH or container:ID".into()),
         }
     }
 }
@@ -48,7 +49,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Another container whose namespaces may be joined.
+/// Another container, whose namespaces this container can join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub id: String,
@@ -60,9 +61,9 @@ impl Peer {
     /// Reads `ID=PID[,hostname=H]`.
     ///
     /// # Errors
-    /// With what would have been accepted.
+    /// Returns what was expected.
     pub fn parse(arg: &str) -> Result<Peer, String> {
-        const WANTED: &str = "ID=PID[,hostname=H] is wanted";
+        const WANTED: &str = "expected ID=PID[,hostname=H]";
         let (id, rest) = arg.split_once('=').ok_or(WANTED)?;
         let (pid, hostname) = match rest.split_once(',') {
             Some((pid, name)) => (pid, Some(name.strip_prefix("hostname=").ok_or(WANTED)?.to_owned())),
@@ -74,19 +75,19 @@ impl Peer {
         }
     }
 
-    /// Finds a container by its id or a pid that stands for it.
+    /// Finds a container by its ID. A PID is accepted in place of the ID.
     ///
     /// # Errors
-    /// When its pid was not given.
+    /// Returns an error if no flag gives the PID of the container.
     pub fn find(id: &str, peers: &[Peer]) -> anyhow::Result<Peer> {
         if let Some(peer) = peers.iter().find(|peer| peer.id == id) {
             return Ok(peer.clone());
         }
         match id.parse() {
-            // A short number can only be a pid; ids are hexadecimal and long.
+            // Container IDs are long and hexadecimal, so a short number is a PID.
             Ok(pid) if id.len() <= 10 && pid > 0 => Ok(Peer { id: id.to_owned(), pid, hostname: None }),
             _ => bail!(cli::Hint::on(
-                usage(format!("container {id}: its pid is not known")),
+                usage(format!("container {id}: its PID is not known")),
                 format!("add --container-pid {id}=PID"),
             )),
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::notation::limits::rlimit_type;
 use crate::runtime_spec::namespaces::TYPES;
 
-/// `TYPE:HARD:SOFT`: the other order than podman's.
+/// An rlimit, written `TYPE:HARD:SOFT`; podman writes the soft limit first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     pub kind: String,
@@ -21,7 +21,7 @@ pub struct Device(pub Value);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule(pub Value);
 
-/// A limit of one block device; `None` removes it.
+/// A limit of one block device. `None` removes the limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub major: u32,
@@ -29,65 +29,66 @@ pub struct Change {
     pub value: Option<u64>,
 }
 
-/// A JSON object.
+/// Reads a JSON object.
 ///
 /// # Errors
-/// When it is none.
+/// Returns an error if the text is not a JSON object.
 pub fn json(text: &str) -> Result<Value, String> {
     match strict_json::document(text.as_bytes()) {
         Ok(value) if value.is_object() => Ok(value),
-        Ok(_) => Err("a JSON object is wanted".into()),
+        Ok(_) => Err("expected a JSON object".into()),
         Err(e) => Err(e.to_string()),
     }
 }
 
-/// A limit of the process.
+/// Reads an rlimit of the process.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn rlimit(text: &str) -> Result<Limit, String> {
-    const WANTED: &str = "TYPE:HARD:SOFT is wanted, as RLIMIT_NOFILE:2048:1024";
+    const WANTED: &str = "expected TYPE:HARD:SOFT, such as RLIMIT_NOFILE:2048:1024";
     let parts: Vec<&str> = text.split(':').collect();
     let [kind, hard, soft] = parts[..] else { return Err(WANTED.into()) };
     let number = |n: &str| if n == "-1" { Some(u64::MAX) } else { n.parse().ok() };
     match (rlimit_type(kind), number(hard), number(soft)) {
         (Some(kind), Some(hard), Some(soft)) if soft <= hard => Ok(Limit { kind, hard, soft }),
-        (Some(_), Some(_), Some(_)) => Err("the soft limit is above the hard one".into()),
+        (Some(_), Some(_), Some(_)) => Err("the soft limit is above the hard limit".into()),
         _ => Err(WANTED.into()),
     }
 }
 
-/// A namespace and where it is; without a path a new one.
+/// Reads `TYPE[:PATH]`, a type of namespace and its path. Without a path the namespace is a new one.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn namespace(text: &str) -> Result<(&'static str, Option<String>), String> {
     let (kind, path) = text.split_once(':').map_or((text, None), |(kind, path)| (kind, Some(path)));
     match path {
-        Some(path) if !path.starts_with('/') => Err("an absolute path is wanted after the type".into()),
+        Some(path) if !path.starts_with('/') => Err("expected an absolute path after the type".into()),
         path => Ok((namespace_type(kind)?, path.map(str::to_owned))),
     }
 }
 
-/// The type of a namespace.
+/// Reads a type of namespace.
 ///
 /// # Errors
-/// With the types there are.
+/// Returns the list of valid types.
 pub fn namespace_type(text: &str) -> Result<&'static str, String> {
     let known = TYPES.map(|(kind, _)| kind);
     match known.iter().find(|kind| **kind == text) {
         Some(kind) => Ok(kind),
-        None => Err(format!("one of {} is wanted", known.join(", "))),
+        None => Err(format!("expected one of {}", known.join(", "))),
     }
 }
 
-/// A device node: `TYPE:MAJOR:MINOR:PATH`, then `fileMode=`, `uid=` and `gid=`, all numbers decimal.
+/// Reads a device node: `TYPE:MAJOR:MINOR:PATH`, then `fileMode=`, `uid=` and `gid=`. All numbers are
+/// decimal.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn device(text: &str) -> Result<Device, String> {
     const WANTED: &str =
-        "TYPE:MAJOR:MINOR:PATH[:fileMode=N][:uid=N][:gid=N] is wanted, TYPE one of b, c, u, p";
+        "expected TYPE:MAJOR:MINOR:PATH[:fileMode=N][:uid=N][:gid=N], TYPE one of b, c, u, p";
     let parts: Vec<&str> = text.split(':').collect();
     let [kind @ ("b" | "c" | "u" | "p"), major, minor, path, ref more @ ..] = parts[..] else {
         return Err(WANTED.into());
@@ -108,12 +109,12 @@ pub fn device(text: &str) -> Result<Device, String> {
     Ok(Device(device))
 }
 
-/// A rule of the device cgroup; what is left out is every type, number or access.
+/// Reads a rule of the device cgroup. An omitted field matches every type, number or access.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn rule(text: &str) -> Result<Rule, String> {
-    const WANTED: &str = "allow|deny[,type=a|b|c][,major=N][,minor=N][,access=rwm] is wanted";
+    const WANTED: &str = "expected allow|deny[,type=a|b|c][,major=N][,minor=N][,access=rwm]";
     let mut fields = text.split(',');
     let allow = match fields.next() {
         Some("allow") => true,
@@ -135,48 +136,48 @@ pub fn rule(text: &str) -> Result<Rule, String> {
     Ok(Rule(Value::Object(rule)))
 }
 
-/// `NAME:AMOUNT` of a huge page size.
+/// Reads `SIZE:BYTES`, the limit for huge pages of one size.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn named_amount(text: &str) -> Result<(String, u64), String> {
     let parsed = text.rsplit_once(':').and_then(|(name, amount)| Some((name, amount.parse().ok()?)));
     match parsed {
         Some((name, amount)) if !name.is_empty() => Ok((name.to_owned(), amount)),
-        _ => Err("SIZE:BYTES is wanted, as 2MB:4194304".into()),
+        _ => Err("expected SIZE:BYTES, such as 2MB:4194304".into()),
     }
 }
 
-/// `INTERFACE:PRIORITY`; -1 removes it.
+/// Reads `INTERFACE:PRIORITY`. The priority -1 removes the entry.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn priority(text: &str) -> Result<(String, Option<u32>), String> {
     match text.rsplit_once(':').filter(|(name, _)| !name.is_empty()) {
         Some((name, "-1")) => Ok((name.to_owned(), None)),
         Some((name, n)) if n.parse::<u32>().is_ok() => Ok((name.to_owned(), n.parse().ok())),
-        _ => Err("INTERFACE:PRIORITY is wanted, -1 to remove it".into()),
+        _ => Err("expected INTERFACE:PRIORITY, or -1 as PRIORITY to remove the entry".into()),
     }
 }
 
-/// `MAJOR:MINOR:WEIGHT`; -1 removes it.
+/// Reads `MAJOR:MINOR:WEIGHT`. The weight -1 removes the entry.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn weight(text: &str) -> Result<Change, String> {
-    let change = change(text).ok_or("MAJOR:MINOR:WEIGHT is wanted, -1 to remove it")?;
+    let change = change(text).ok_or("expected MAJOR:MINOR:WEIGHT, or -1 as WEIGHT to remove the entry")?;
     match change.value {
-        Some(weight) if !(10..=1000).contains(&weight) => Err("a weight is 10 to 1000".into()),
+        Some(weight) if !(10..=1000).contains(&weight) => Err("expected a weight from 10 to 1000".into()),
         _ => Ok(change),
     }
 }
 
-/// `MAJOR:MINOR:RATE`; -1 removes it.
+/// Reads `MAJOR:MINOR:RATE`. The rate -1 removes the entry.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn rate(text: &str) -> Result<Change, String> {
-    change(text).ok_or_else(|| "MAJOR:MINOR:RATE is wanted, -1 to remove it".into())
+    change(text).ok_or_else(|| "expected MAJOR:MINOR:RATE, or -1 as RATE to remove the entry".into())
 }
 
 fn change(text: &str) -> Option<Change> {

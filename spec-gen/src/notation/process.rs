@@ -1,38 +1,38 @@
 //! Values of the flags for the process: terminal size, personality, umask, signal.
 
-/// `WIDTHxHEIGHT` of a terminal; oci-runtime-tool has a colon there.
+/// Reads `WIDTHxHEIGHT` of a terminal; `WIDTH:HEIGHT` is the form of oci-runtime-tool.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn terminal_size(arg: &str) -> Result<(u64, u64), String> {
-    let (width, height) = arg.split_once(['x', ':']).ok_or("WIDTHxHEIGHT is wanted")?;
+    let (width, height) = arg.split_once(['x', ':']).ok_or("expected WIDTHxHEIGHT")?;
     match (width.parse(), height.parse()) {
         (Ok(width), Ok(height)) => Ok((width, height)),
-        _ => Err("WIDTHxHEIGHT is wanted".into()),
+        _ => Err("expected WIDTHxHEIGHT".into()),
     }
 }
 
-/// A domain of the kernel's personality, as the runtime-spec has it.
+/// Reads a domain of personality(2), as runtime-spec names it.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn personality(arg: &str) -> Result<String, String> {
     match arg.to_ascii_uppercase() {
         domain if domain == "LINUX" || domain == "LINUX32" => Ok(domain),
-        _ => Err("LINUX or LINUX32 is wanted".into()),
+        _ => Err("expected LINUX or LINUX32".into()),
     }
 }
 
-/// A umask in octal; podman allows four digits.
+/// Reads a umask in octal. podman allows at most four digits.
 ///
 /// # Errors
-/// With what is wanted.
+/// Returns what was expected.
 pub fn umask(arg: &str) -> Result<String, String> {
     let octal = (1..=4).contains(&arg.len()) && arg.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    if octal { Ok(arg.to_owned()) } else { Err("1 to 4 octal digits are wanted".into()) }
+    if octal { Ok(arg.to_owned()) } else { Err("expected 1 to 4 octal digits".into()) }
 }
 
-/// Reads a signal, a number or a name in any case with or without `SIG`.
+/// Reads a signal: a number, or a name in any case with or without `SIG`.
 ///
 /// # Errors
 /// Returns what was expected.
@@ -46,7 +46,8 @@ pub fn signal(arg: &str) -> Result<u64, String> {
     }
     let name = arg.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    // Real-time signals are counted from the first one that the C library leaves to programs, or from the last one.
+    // Real-time signals count from the first that the C library leaves to programs, or back from
+    // the last.
     const FIRST: i64 = 34;
     const LAST: i64 = 64;
     let real_time = if let Some(offset) = name.strip_prefix("RTMIN") {
@@ -61,7 +62,7 @@ pub fn signal(arg: &str) -> Result<u64, String> {
             u64::try_from(number).map_err(|_| NONE.into())
         }
         None => {
-            // Second names that the crate does not know.
+            // Aliases that nix does not know.
             let name = match name {
                 "CLD" => "CHLD",
                 "POLL" => "IO",
@@ -76,7 +77,7 @@ pub fn signal(arg: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads the offset after `RTMIN` or `RTMAX`.
+/// Reads the offset that follows `RTMIN` or `RTMAX`.
 fn offset_of(text: &str, sign: char) -> Option<i64> {
     if text.is_empty() {
         return Some(0);

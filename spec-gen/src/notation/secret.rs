@@ -4,26 +4,26 @@ use std::path::PathBuf;
 
 use crate::path;
 
-/// Where secrets are that do not say it themselves.
+/// The directory of secrets that have no absolute target.
 const DIR: &str = "/run/secrets";
 
-/// What `--secret` asks for.
+/// The value of `--secret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     pub name: String,
     pub to: Target,
-    /// The file it is in, where the flag says that.
+    /// The file with the content, if the flag names one.
     pub file: Option<PathBuf>,
 }
 
-/// Where a secret goes.
+/// The form in which the container gets a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Variable(String),
     File { destination: String, owner: Option<FileOwner> },
 }
 
-/// Who may read a secret's file, in ids of the container.
+/// Owner and mode of a secret's file, in IDs of the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOwner {
     pub uid: u32,
@@ -31,46 +31,50 @@ pub struct FileOwner {
     pub mode: u32,
 }
 
-/// podman's owner of a secret for which nobody says one.
+/// podman's default: owned by root, readable by every user.
 pub const EVERYBODY: FileOwner = FileOwner { uid: 0, gid: 0, mode: 0o444 };
 
 impl Secret {
-    /// Reads podman's `NAME[,type=mount|env][,target=T][,uid=N][,gid=N][,mode=M]`; `src=FILE` (buildah's word) is the file.
+    /// Reads podman's `NAME[,type=mount|env][,target=T][,uid=N][,gid=N][,mode=M]`; `src=FILE`, which is
+    /// buildah's option, names the file with the content.
     ///
     /// # Errors
-    /// With what would have been accepted.
+    /// Returns what was expected.
     pub fn parse(text: &str) -> Result<Secret, String> {
         let (mut name, mut kind, mut target, mut file) = ("", "mount", None, None);
         let (mut uid, mut gid, mut mode) = (None, None, None);
         for (i, field) in text.split(',').enumerate() {
             let (key, value) = match field.split_once('=') {
                 None if i == 0 => ("source", field),
-                None => return Err(format!("{field}: OPT=VALUE is wanted")),
+                None => return Err(format!("{field}: expected OPTION=VALUE")),
                 Some(field) => field,
             };
-            let number = || value.parse::<u32>().ok().filter(|n| *n != u32::MAX).ok_or("an id is wanted");
+            let number = || value.parse::<u32>().ok().filter(|n| *n != u32::MAX).ok_or("expected an ID");
             match key {
                 "source" => name = value,
                 "type" => kind = value,
-                "target" if value.is_empty() => return Err("target= wants a value".into()),
+                "target" if value.is_empty() => return Err("target=: expected a value".into()),
                 "target" => target = Some(value),
                 "src" => file = Some(PathBuf::from(value)),
                 "uid" | "UID" => uid = Some(number()?),
                 "gid" | "GID" => gid = Some(number()?),
                 "mode" => {
                     let octal = u32::from_str_radix(value, 8).ok().filter(|mode| *mode <= 0o7777);
-                    mode = Some(octal.ok_or("mode= wants an octal number")?);
+                    mode = Some(octal.ok_or("mode=: expected an octal number")?);
                 }
                 other => return Err(format!("{other}: not an option of a secret")),
             }
         }
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_name) {
-            return Err("a secret's name is a letter or digit, then letters, digits, '_', '.' and '-'".into());
+            return Err(
+                "expected a name of letters, digits, '_', '.' and '-' that starts with a letter or digit"
+                    .into(),
+            );
         }
         let owned = uid.is_some() || gid.is_some() || mode.is_some();
         let to = match kind {
-            "env" if owned => return Err("uid=, gid= and mode= are for files".into()),
+            "env" if owned => return Err("uid=, gid= and mode= conflict with type=env".into()),
             "env" => Target::Variable(variable(target.unwrap_or(name))?),
             "mount" => {
                 let owner = FileOwner {
@@ -83,21 +87,29 @@ impl Secret {
                     owner: owned.then_some(owner),
                 }
             }
-            other => return Err(format!("type={other}: mount or env is wanted")),
+            other => return Err(format!("type={other}: expected mount or env")),
         };
         Ok(Secret { name: name.to_owned(), to, file })
     }
 }
 
 fn variable(name: &str) -> Result<String, String> {
-    if name.contains('=') { Err(format!("{name}: a variable has no '='")) } else { Ok(name.to_owned()) }
+    if name.contains('=') {
+        Err(format!("{name}: the name of a variable must not contain '='"))
+    } else {
+        Ok(name.to_owned())
+    }
 }
 
 fn destination(target: &str) -> Result<String, String> {
     let path = if target.starts_with('/') { target.to_owned() } else { format!("{DIR}/{target}") };
     let clean = path::clean(&path);
     let inside = target.starts_with('/') || clean.starts_with(&format!("{DIR}/"));
-    if inside && clean != "/" { Ok(clean) } else { Err(format!("target={target}: a file is wanted")) }
+    if inside && clean != "/" {
+        Ok(clean)
+    } else {
+        Err(format!("target={target}: expected the path of a file"))
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use anyhow::bail;
 
-/// The largest id a look-up may give: glibc and Go treat ids as signed 32-bit in places.
+/// The largest ID that a lookup may return. glibc and Go treat IDs as signed 32-bit integers in places.
 pub const MAX_ID: u64 = 0x7fff_ffff;
 
-/// `USER[:GROUP]`, of which names are looked up later.
+/// Checks `USER[:GROUP]`. Names are looked up later, in the root file system.
 ///
 /// # Errors
-/// When a number is none that a look-up may give.
+/// Returns an error if a numeric ID is above [`MAX_ID`].
 pub fn user(arg: &str) -> Result<String, String> {
     for part in arg.split(':').take(2) {
         as_number(part).map_err(|e| format!("{e:#}"))?;
@@ -16,19 +16,20 @@ pub fn user(arg: &str) -> Result<String, String> {
     Ok(arg.to_owned())
 }
 
-/// A group, likewise.
+/// Checks a group name or numeric group ID.
 ///
 /// # Errors
-/// As [`user`].
+/// Returns an error if a numeric ID is above [`MAX_ID`].
 pub fn group(arg: &str) -> Result<String, String> {
     as_number(arg).map_err(|e| format!("{e:#}"))?;
     Ok(arg.to_owned())
 }
 
-/// The number a text is, if it is one: signs and leading zeros count, as Go's `Atoi` has it.
+/// Returns the number that `text` holds, or `None` if it holds none. Signs and leading zeros are
+/// accepted, as in Go's `Atoi`.
 ///
 /// # Errors
-/// When it is out of range.
+/// Returns an error if the number is above [`MAX_ID`].
 pub fn as_number(text: &str) -> anyhow::Result<Option<u32>> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

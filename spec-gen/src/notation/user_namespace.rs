@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::notation::namespace::Mode;
 
-/// What `--userns` asks for.
+/// The value of `--userns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserNs {
-    /// As for every namespace.
+    /// A mode that every namespace flag has.
     Mode(Mode),
-    /// The user has the same id inside, or the one that is given.
+    /// The user keeps its ID inside the container, or gets the given one.
     KeepId { uid: Option<u32>, gid: Option<u32> },
-    /// The user himself is not in the container.
+    /// The user's own ID is not mapped into the container.
     NoMap,
 }
 
@@ -19,9 +19,9 @@ impl UserNs {
     /// Reads podman's notation.
     ///
     /// # Errors
-    /// With what would have been accepted.
+    /// Returns what was expected.
     pub fn parse(text: &str) -> Result<UserNs, String> {
-        const WANTED: &str = "keep-id[:uid=N,gid=N] is wanted";
+        const WANTED: &str = "expected keep-id[:uid=N,gid=N]";
         let (word, options) = text.split_once(':').map_or((text, None), |(w, o)| (w, Some(o)));
         match (word, options) {
             ("keep-id", options) => {
@@ -39,13 +39,13 @@ impl UserNs {
             }
             ("nomap", None) => Ok(UserNs::NoMap),
             ("auto", _) => {
-                Err("which ids are free, only the container's manager knows: give them with --uidmap".into())
+                Err("only the container engine knows which IDs are free; pass them with --uidmap".into())
             }
             _ => Mode::parse(text).map(UserNs::Mode).map_err(|e| format!("{e}, or keep-id, nomap")),
         }
     }
 
-    /// The namespace it is.
+    /// Returns the mode of the namespace: a new one, unless `--userns` names another.
     pub fn mode(&self) -> Mode {
         match self {
             UserNs::Mode(mode) => mode.clone(),

@@ -143,7 +143,7 @@ fn a_pattern_is_a_mount_of_each_path_there_is() {
     assert_eq!(mounts("type=glob,src=g/[^a],dst=/m/,ro"), [mount("b", "/m/b", "ro"),]);
     assert_eq!(mounts(&format!("type=glob,src={top}/*a")), [mount(".a", &format!("{top}/.a"), "rw")]);
     for (flag, status, text) in [
-        ("type=glob,src=g/z*,dst=/m", 1, "--mount type=glob,src=g/z*,dst=/m: there is no such path"),
+        ("type=glob,src=g/z*,dst=/m", 1, "--mount type=glob,src=g/z*,dst=/m: no path matches"),
         ("type=glob,src=g/[,dst=/m", 2, "[: not a pattern"),
         ("type=glob,src=g/a*", 2, "without dst=DIR an absolute path is wanted"),
     ] {
@@ -190,12 +190,12 @@ fn nonsense_in_a_flag_is_named() {
         (&["--new", "--blkio-weight-device", "/dev/zero:5"], 2, "--blkio-weight-device /dev/zero:5: expected DEVICE:WEIGHT, a weight from 10 to 1000"),
         (&["--new", "--blkio-weight-device", "/dev/nowhere:50"], 1, "/dev/nowhere: No such file or directory"),
         (&["--security-opt", "proc-opts=hidepid=2"], 2, "there is no mount of proc"),
-        (&["--new", "--mount", "type=bind,src=/s,dst=/d,subpath=x"], 2, "subpath: only of volumes and images"),
+        (&["--new", "--mount", "type=bind,src=/s,dst=/d,subpath=x"], 2, "subpath: only for volumes and images"),
         (&["--new", "--mount", "type=tmpfs,dst=/d,bind-nonrecursive"], 2, "bind-nonrecursive: only for type=bind"),
         (&["--new", "--mount", "type=image,src=i,dst=/d,U"], 2, "U: not an option of an image"),
-        (&["--new", "--personality", "FOO"], 2, "LINUX or LINUX32 is wanted"),
+        (&["--new", "--personality", "FOO"], 2, "expected LINUX or LINUX32"),
         (&["--new", "--userns", "auto"], 2, "only the container's manager knows: give them with --uidmap"),
-        (&["--new", "--userns", "keep-id:pid=1"], 2, "keep-id[:uid=N,gid=N] is wanted"),
+        (&["--new", "--userns", "keep-id:pid=1"], 2, "expected keep-id[:uid=N,gid=N]"),
         (&["--new", "--userns", "keep-id", "--uidmap", "0:1:1"], 2, "--userns says another"),
         (&["--restore", "--userns", "nomap"], 2, "the mappings of a restored container are in its checkpoint"),
         (&["--new", "--cgroup-manager", "lxc", "--id", "a"], 2, "--cgroup-manager: \"lxc\" is not one of cgroupfs, systemd"),

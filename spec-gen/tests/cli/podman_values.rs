@@ -105,7 +105,7 @@ fn values_mean_what_they_mean_in_podman() {
         (&["--cpus", "0.001"], "expected a number from 0.01 on"),
         (&["--uidmap", "0:1:5", "--uidmap", "3:9:1"], "overlap"),
         (&["--uidmap", "g0:1:1", "--gidmap", "u0:1:1"], "no ID is mapped"),
-        (&["--shm-size=-1"], "expected a size from 0 on"),
+        (&["--shm-size=-1"], "expected a size of at least 0"),
         (&["--group-add", "keep-groups,wheel"], "--group-add wheel is not possible with --group-add keep-groups"),
         (&["-v", "/a:/x", "--tmpfs", "/x/"], "/x: two of --volume, --mount and --tmpfs"),
         (&["-v", "/x"], "anonymous volume at /x: its directory is not known"),

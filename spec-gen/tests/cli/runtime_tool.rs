@@ -154,7 +154,7 @@ fn what_makes_no_sense_is_named() {
         (&["--hooks-poststop-add", r#"{"path":"x"}"#], 2, "an absolute path is wanted"),
         (&["--linux-namespace-add", "net"], 2, "one of pid, network, ipc, uts, mount, user, cgroup, time is wanted"),
         (&["--process-cap-add-bounding", "CAP_X"], 2, "--process-cap-add-bounding CAP_X: not a capability"),
-        (&["--process-rlimits-add", "RLIMIT_CPU:1:2"], 2, "the soft limit is above the hard one"),
+        (&["--process-rlimits-add", "RLIMIT_CPU:1:2"], 2, "the soft limit is above the hard limit"),
         (&["--process-uid", "5", "--user", "6"], 2, "cannot be used with"),
         (&["--args", "a", "--", "b"], 2, "cannot be used with"),
         (&["--linux-mem-limit", "5", "--memory", "6"], 2, "cannot be used with"),

@@ -1,5 +1,6 @@
-//! Names of files by pattern, as Go's `filepath.Glob` has it and so podman's `--mount type=glob`: `*`, `?`, `[a-z]`, `[^a-z]` within
-//! one name, `\` before what is meant as it stands. A name that starts with a dot is one as any other.
+//! Expands patterns of file names by the rules of Go's `filepath.Glob`, which podman uses for
+//! `--mount type=glob`: `*`, `?`, `[a-z]` and `[^a-z]` match within one name, and `\` makes the next
+//! character literal. Wildcards also match a leading dot.
 
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
@@ -22,20 +23,20 @@ enum Part {
 }
 
 impl Pattern {
-    /// Reads a pattern; a relative one is relative to where the user is.
+    /// Reads a pattern. A relative pattern is relative to the working directory.
     ///
     /// # Errors
-    /// When it makes no sense.
+    /// Returns an error if the pattern is not valid.
     pub fn parse(text: &str) -> anyhow::Result<Pattern> {
         let path = std::path::absolute(text).with_context(|| text.to_owned())?;
         let path = path.to_str().context("not UTF-8")?;
         path.split('/').filter(|name| !name.is_empty()).map(part).collect::<anyhow::Result<_>>().map(Pattern)
     }
 
-    /// The paths there are, names in byte order.
+    /// Returns the paths that match, in byte order.
     ///
     /// # Errors
-    /// When a directory cannot be read, or a path is not UTF-8.
+    /// Returns an error if a directory cannot be read or a path is not UTF-8.
     pub fn paths(&self) -> anyhow::Result<Vec<String>> {
         let mut found = vec![PathBuf::from("/")];
         for part in &self.0 {
@@ -53,7 +54,7 @@ impl Pattern {
     }
 }
 
-/// The paths in a directory whose names match; of what is none, or not there, there are none.
+/// Returns the paths in a directory whose names match: none if `dir` is missing or not a directory.
 fn matches(dir: &Path, names: &Regex) -> anyhow::Result<Vec<PathBuf>> {
     let list = || -> io::Result<Vec<PathBuf>> { fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect() };
     let mut paths = match list() {
@@ -76,7 +77,9 @@ fn part(text: &str) -> anyhow::Result<Part> {
             '*' => names.push_str(".*"),
             '?' => names.push('.'),
             '[' => names.push_str(&class(&mut chars).with_context(|| format!("{text}: not a pattern"))?),
-            '\\' => names.push_str(&one(chars.next().context("nothing stands behind the last '\\'")?)),
+            '\\' => {
+                names.push_str(&one(chars.next().context("a character is missing after the last '\\'")?))
+            }
             c => names.push_str(&one(c)),
         }
     }
@@ -84,12 +87,12 @@ fn part(text: &str) -> anyhow::Result<Part> {
     Ok(Part::Names(Regex::new(&names)?))
 }
 
-/// One character as it stands.
+/// Returns the regular expression that matches one literal character.
 fn one(c: char) -> String {
     regex::escape(c.encode_utf8(&mut [0; 4]))
 }
 
-/// The rest of `[a-z]`.
+/// Reads the rest of a class such as `[a-z]` and returns its regular expression.
 fn class(chars: &mut Peekable<Chars<'_>>) -> anyhow::Result<String> {
     let mut class = String::from("[");
     if chars.next_if_eq(&'^').is_some() {
@@ -100,7 +103,7 @@ fn class(chars: &mut Peekable<Chars<'_>>) -> anyhow::Result<String> {
         let first = member(chars)?;
         let last = if chars.next_if_eq(&'-').is_some() { member(chars)? } else { first };
         if first > last {
-            bail!("{first}-{last} is no range");
+            bail!("{first}-{last}: the range ends before it starts");
         }
         class.push_str(&format!(r"\x{{{:x}}}-\x{{{:x}}}", u32::from(first), u32::from(last)));
     }
@@ -114,7 +117,7 @@ fn member(chars: &mut Peekable<Chars<'_>>) -> anyhow::Result<char> {
         Some('-' | ']') => None,
         other => other,
     }
-    .context("'[' without its ']', or nothing in it")
+    .context("'[' without ']', or an empty class")
 }
 
 #[cfg(test)]

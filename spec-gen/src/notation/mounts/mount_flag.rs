@@ -11,10 +11,11 @@ use crate::notation::csv;
 use crate::path;
 use crate::runtime_spec::mounts::{Mount, check_destination};
 
-/// Reads the `type=…,src=…,dst=…` of `--mount`; a pattern is one mount for each path there is.
+/// Reads the `type=…,src=…,dst=…` of `--mount`. `type=glob` returns one mount for each path that
+/// matches.
 ///
 /// # Errors
-/// Names the flag and what is wrong with it.
+/// Returns an error that names the flag if the value is not valid.
 pub fn parse(flag: &str) -> anyhow::Result<Vec<Volume>> {
     match parse_fields(flag).map_err(|e| usage(format!("--mount {flag}: {e:#}")))? {
         ParsedMount::Volume(volume) => Ok(vec![volume]),
@@ -27,7 +28,7 @@ enum ParsedMount {
     Paths(Paths),
 }
 
-/// Paths of the host, each to be bound to its own place or into one directory.
+/// Host paths of `type=glob`, each bound to the same path or into one directory.
 struct Paths {
     pattern: Pattern,
     destination: Option<String>,
@@ -38,7 +39,7 @@ impl Paths {
     fn mounts(self) -> anyhow::Result<Vec<Volume>> {
         let paths = self.pattern.paths()?;
         if paths.is_empty() {
-            bail!("there is no such path");
+            bail!("no path matches");
         }
         let mounts = paths.into_iter().map(|source| {
             let name = source.rsplit('/').next().unwrap_or_default();
@@ -81,9 +82,9 @@ fn parse_fields(flag: &str) -> anyhow::Result<ParsedMount> {
         check_destination(&fields.destination)?;
     }
     let Fields { source, destination, subpath, mut options, writable, nonrecursive } = fields;
-    // What a type does not have is not passed over.
+    // Rejects options that this mount type does not support.
     if !subpath.is_empty() && !matches!(kind, "volume" | "image") {
-        bail!("subpath: only of volumes and images");
+        bail!("subpath: only for volumes and images");
     }
     if !source.is_empty() && matches!(kind, "tmpfs" | "ramfs" | "devpts") {
         bail!("src={source}: a {kind} mount has no source");
@@ -92,14 +93,14 @@ fn parse_fields(flag: &str) -> anyhow::Result<ParsedMount> {
         bail!("bind-nonrecursive: only for type=bind");
     }
     if let (Some(option), "image") = (options.first(), kind) {
-        bail!("{option}: not an option of an image");
+        bail!("{option}: not an option of type=image");
     }
     if let (Some(writable), true) = (writable, kind != "image") {
         options.insert(0, if writable { "rw" } else { "ro" }.into());
     }
     Ok(ParsedMount::Volume(match kind {
         "glob" if source.is_empty() => bail!("src= is missing"),
-        // podman's rule: without a source, the path the host has too.
+        // podman's rule: without a source, the host path equals the destination.
         "bind" if source.is_empty() => {
             let options = complete(options, MountClass::Bind)?;
             Volume::Mount(Mount { source: destination.clone(), destination, kind: "bind".into(), options })
@@ -107,7 +108,7 @@ fn parse_fields(flag: &str) -> anyhow::Result<ParsedMount> {
         "volume" if source.is_empty() => volume::anonymous(&destination, options)?,
         "glob" => {
             if destination.is_empty() && !source.starts_with('/') {
-                bail!("{source}: without dst=DIR an absolute path is wanted");
+                bail!("{source}: expected an absolute path, or dst=DIR");
             }
             let destination = Some(destination).filter(|dir| !dir.is_empty());
             let (pattern, options) = (Pattern::parse(&source)?, complete(options, MountClass::Bind)?);
@@ -171,7 +172,7 @@ fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -
             match needed()? {
                 "shared" => "z",
                 "private" => "Z",
-                other => bail!("relabel={other}: shared or private is wanted"),
+                other => bail!("relabel={other}: expected shared or private"),
             }
             .into(),
         ),
@@ -245,7 +246,7 @@ mod tests {
             ("type=bind,\"src=/a,b,dst=/m", "no closing quote"),
             ("type=glob,dst=/m", "src= is missing"),
             ("type=glob,src=/[,dst=/m", "not a pattern"),
-            ("type=glob,src=a*", "an absolute path is wanted"),
+            ("type=glob,src=a*", "expected an absolute path"),
             ("type=glob,src=/a*,dst=m", "must be an absolute path"),
             ("type=glob,src=/a*,dst=/m,bind-nonrecursive", "only for type=bind"),
         ] {

@@ -1,18 +1,18 @@
-//! The mount options of podman's flags: which are valid together, and the defaults of each class of mount.
+//! Checks the mount options of podman's flags against each other, and adds the defaults.
 
 use anyhow::bail;
 
-/// Which defaults a mount gets.
+/// The class of a mount, which decides its default options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountClass {
     Bind,
-    /// A named volume: what one container puts into it must not give another one privileges or devices.
+    /// A named volume. Its defaults keep one container from giving another setuid files or devices.
     Named,
     Tmpfs,
     Other,
 }
 
-/// One option of each class may be given.
+/// Classes of options that exclude each other.
 const CLASSES: [(&str, &[&str]); 9] = [
     ("rw or ro", &["rw", "ro"]),
     (
@@ -30,11 +30,12 @@ const CLASSES: [(&str, &[&str]); 9] = [
 
 /// Checks the options and appends podman's defaults.
 ///
-/// podman also appends noexec, nosuid and nodev where the file system of the source is mounted so. That
-/// reads the host, and the kernel keeps those flags for a bind mount by itself outside a user namespace.
+/// podman also appends noexec, nosuid and nodev if the file system of the source is mounted with them.
+/// This function does not read the host: outside a user namespace the kernel keeps these flags for a
+/// bind mount.
 ///
 /// # Errors
-/// On an unknown option, or two of one class.
+/// Returns an error for an unknown option or for two options of one class.
 pub fn complete(options: Vec<String>, kind: MountClass) -> anyhow::Result<Vec<String>> {
     for (class, members) in CLASSES {
         if options.iter().filter(|o| members.contains(&o.as_str())).count() > 1 {
@@ -44,7 +45,7 @@ pub fn complete(options: Vec<String>, kind: MountClass) -> anyhow::Result<Vec<St
     for option in &options {
         check_option(option, kind)?;
     }
-    // A file system of the kernel's own has no defaults of podman's.
+    // podman adds no defaults to other file systems such as devpts.
     if kind == MountClass::Other {
         return Ok(options);
     }
@@ -67,7 +68,7 @@ pub fn complete(options: Vec<String>, kind: MountClass) -> anyhow::Result<Vec<St
     defaults.extend(further.iter().filter(|(class, _)| !has(*class)).map(|(_, option)| *option));
     let mut all = options;
     all.extend(defaults.into_iter().map(str::to_owned));
-    // Manager's words that no runtime knows.
+    // Options for the container engine, which no runtime knows.
     all.retain(|o| {
         !matches!(
             o.as_str(),
@@ -83,7 +84,7 @@ fn check_option(option: &str, kind: MountClass) -> anyhow::Result<()> {
         || matches!(
             option,
             "U" | "O"
-                // Words of Docker Desktop that mean nothing on Linux.
+                // Options of Docker Desktop without effect on Linux.
                 | "cached"
                 | "delegated"
                 | "consistent"

@@ -1,4 +1,5 @@
-//! `-v` and `--tmpfs`: what podman's short notations ask for. [`mount_flag`](super::mount_flag) has `--mount`.
+//! Parses `-v` and `--tmpfs`, podman's short notations of mounts. [`mount_flag`](super::mount_flag)
+//! parses `--mount`.
 
 use anyhow::{Context, bail};
 use cli::usage;
@@ -6,21 +7,21 @@ use cli::usage;
 use crate::notation::mounts::mount_options::{self, MountClass};
 use crate::runtime_spec::mounts::{Mount, check_destination};
 
-/// What one flag asks for.
+/// The mount or volume that one flag requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Volume {
-    /// A mount that is complete as it is: bind, tmpfs, devpts, …
+    /// A complete mount: bind, tmpfs, devpts, …
     Mount(Mount),
-    /// A named volume; its directory is known to the caller.
+    /// A named volume. The caller knows its directory.
     Named { name: String, destination: String, options: Vec<String>, subpath: String },
-    /// A directory seen through an overlay, so that what the container writes stays apart (`:O`).
+    /// A directory below an overlay (`:O`): writes of the container do not reach the directory.
     Overlay { source: String, destination: String, options: Vec<String> },
     /// The tree of an image.
     Image { reference: String, destination: String, writable: bool, subpath: String },
 }
 
 impl Volume {
-    /// Where it goes.
+    /// Returns the destination.
     pub fn destination(&self) -> &str {
         match self {
             Volume::Mount(Mount { destination, .. })
@@ -34,7 +35,7 @@ impl Volume {
 /// Reads `SRC:DST[:OPTIONS]` of `-v`.
 ///
 /// # Errors
-/// Names the flag and what is wrong with it.
+/// Returns an error that names the flag if the value is not valid.
 pub fn parse_volume(flag: &str) -> anyhow::Result<Volume> {
     parse_volume_parts(flag).map_err(|e| usage(format!("--volume {flag}: {e:#}")))
 }
@@ -42,7 +43,7 @@ pub fn parse_volume(flag: &str) -> anyhow::Result<Volume> {
 fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
     let parts: Vec<&str> = flag.split(':').collect();
     let (source, destination, options) = match parts[..] {
-        // podman makes a volume without a name.
+        // Only a destination: an anonymous volume, as in podman.
         [destination] if destination.starts_with('/') => return anonymous(destination, Vec::new()),
         [source, destination] => (source, destination, ""),
         [source, destination, options] => (source, destination, options),
@@ -72,7 +73,7 @@ pub fn anonymous(destination: &str, options: Vec<String>) -> anyhow::Result<Volu
 
 fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Result<Volume> {
     let destination = destination.to_owned();
-    // podman's rule: a source with a slash, or that starts with a dot, is a path; anything else a volume's name.
+    // podman's rule: a source with a slash or a leading dot is a path, any other is a volume name.
     let is_path = source.starts_with(['/', '.']) || source.contains('/');
     let overlay = options.iter().any(|o| o == "O");
     match (is_path, overlay) {
@@ -95,7 +96,8 @@ fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Resul
     }
 }
 
-/// A relative source is relative to where the user is, not to the bundle the runtime starts in.
+/// Makes a source path absolute. A relative path is relative to the working directory of the user,
+/// not to the bundle that the runtime starts in.
 pub fn absolute(source: &str) -> anyhow::Result<String> {
     let path = std::path::absolute(source).with_context(|| source.to_owned())?;
     path.into_os_string().into_string().map_err(|p| anyhow::anyhow!("{}: not UTF-8", cli::name(p)))
@@ -104,7 +106,7 @@ pub fn absolute(source: &str) -> anyhow::Result<String> {
 /// Reads `DST[:OPTIONS]` of `--tmpfs`.
 ///
 /// # Errors
-/// Names the flag and what is wrong with it.
+/// Returns an error that names the flag if the value is not valid.
 pub fn parse_tmpfs(flag: &str) -> anyhow::Result<Mount> {
     let (destination, options) = flag.split_once(':').unwrap_or((flag, ""));
     let options = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
@@ -116,15 +118,15 @@ pub fn parse_tmpfs(flag: &str) -> anyhow::Result<Mount> {
     mount.map_err(|e| usage(format!("--tmpfs {flag}: {e:#}")))
 }
 
-/// A tmpfs mount with these options.
+/// Returns a tmpfs mount with these options.
 pub fn tmpfs(destination: &str, options: Vec<String>) -> Mount {
     Mount { destination: destination.into(), kind: "tmpfs".into(), source: "tmpfs".into(), options }
 }
 
-/// The error for a named volume whose directory was not given.
+/// Returns the error for a named volume whose directory is not known.
 pub fn unknown_directory(name: &str) -> anyhow::Error {
     if name.is_empty() {
-        return cli::usage("--volume: expected SRC:DST, for a volume without a name has no content");
+        return cli::usage("--volume: expected SRC:DST, because a volume without a name has no content");
     }
     cli::Hint::on(
         anyhow::anyhow!("volume {name}: its directory is not known"),

@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-/// What the flag asks for.
+/// The value of `--volumes-from`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumesFrom {
     pub file: PathBuf,
-    /// `ro` or `rw` for all of them.
+    /// `ro` or `rw`, for all volumes.
     pub access: Option<&'static str>,
     pub relabel: bool,
 }
 
 impl VolumesFrom {
-    /// Reads `FILE[:OPTIONS]`, the options as podman has them.
+    /// Reads `FILE[:OPTIONS]`, with the options that podman accepts.
     ///
     /// # Errors
-    /// With what would have been accepted.
+    /// Returns what was expected.
     pub fn parse(text: &str) -> Result<VolumesFrom, String> {
         let (file, options) =
             text.rsplit_once(':').map_or((text, None), |(file, options)| (file, Some(options)));
@@ -30,7 +30,7 @@ impl VolumesFrom {
                 other => return Err(format!("{other:?}: the options are ro, rw and z")),
             }
         }
-        if file.is_empty() { Err("FILE[:OPTIONS] is wanted".into()) } else { Ok(wanted) }
+        if file.is_empty() { Err("expected FILE[:OPTIONS]".into()) } else { Ok(wanted) }
     }
 }
 
