@@ -145,7 +145,7 @@ fn a_pattern_is_a_mount_of_each_path_there_is() {
     for (flag, status, text) in [
         ("type=glob,src=g/z*,dst=/m", 1, "--mount type=glob,src=g/z*,dst=/m: no path matches"),
         ("type=glob,src=g/[,dst=/m", 2, "[: not a pattern"),
-        ("type=glob,src=g/a*", 2, "without dst=DIR an absolute path is wanted"),
+        ("type=glob,src=g/a*", 2, "expected an absolute path, or dst=DIR"),
     ] {
         let output = dir.run(&["--mount", flag], SPEC);
         assert_eq!(output.status.code(), Some(status), "{flag}");
