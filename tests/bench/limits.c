@@ -1,11 +1,13 @@
-/* limits OP PATH...: the least work with which something can be done, as the distance to which the bench is told.
+/* limits OP PATH...: does the minimum of work for a job. The benchmarks compare the tools with it.
  *
- *   tar DIR          one walk, every file opened, asked for status and attributes and read into batches of 1 MiB with
- *                    512 bytes in front: a tar without its headers
- *   splice FILE...   files to a pipe without a copy            sendfile FILE...  the same by sendfile(2)
- *   copy FILE...     files to a file by copy_file_range(2)     sparse FROM TO    cp with holes: data only, zero pages skipped
- *   create DIR N DIRS SIZE   N files in DIRS directories, each with mode and times: what extraction costs at least
- *   two DIR DIR      two walks: getdents and stat of everything
+ *   tar DIR                  walks DIR, and for each file: open, stat, list xattrs, read into a
+ *                            buffer of 1 MiB after 512 bytes for a header
+ *   splice FILE...           writes files to a pipe with splice(2)
+ *   sendfile FILE...         writes files to a pipe with sendfile(2)
+ *   copy FILE...             copies files with copy_file_range(2)
+ *   sparse FROM TO           copies a file without its holes and zero pages
+ *   create DIR N DIRS SIZE   creates N files in DIRS directories, and sets mode and times of each
+ *   two DIR DIR              walks both directories with getdents(2) and stat(2)
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -85,7 +87,7 @@ static void create(const char *path, int files, int dirs, int size) {
     }
 }
 
-/* The data of a file, pages of zeros left out. */
+/* Copies the data of a file, without zero pages. */
 static void sparse(const char *from, const char *to) {
     int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     off_t at = 0;

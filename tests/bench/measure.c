@@ -1,10 +1,11 @@
 /* measure RESULT null|pipe|FILE COMMAND [ARG]...
  *
- * Runs COMMAND once, its output into /dev/null, a pipe that another process empties, or FILE, and writes one line to
- * RESULT: seconds of wall clock, seconds of user and system time, peak memory in KiB, bytes written to disk, bytes out.
+ * Runs COMMAND once, with its output to /dev/null, to a pipe from which another process reads, or to
+ * FILE. Writes one line to RESULT: elapsed seconds, seconds of user and system time, peak memory in
+ * KiB, bytes written to disk, bytes of output. The time of the reader is not included.
  *
- * A program of its own because the kernel counts a process's memory from before exec: measured from a script
- * language, everything smaller than its interpreter looks alike. The reader's time is nobody's.
+ * A separate small program, because the kernel includes the memory of a process before exec in its
+ * peak: an interpreter as parent would hide the peak of smaller programs.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -43,7 +44,7 @@ int main(int argc, char **argv) {
         reader = fork();
         if (reader < 0) die("fork");
         if (!reader) {
-            static char buffer[128 << 10]; /* as cat has it */
+            static char buffer[128 << 10]; /* the size that cat uses */
             close(fds[1]);
             for (ssize_t n; (n = read(fds[0], buffer, sizeof buffer)) > 0;) *count += n;
             _exit(0);

@@ -1,5 +1,5 @@
-/* memory MIB: a process with MIB of memory as CRIU writes it: pages of 4 KiB, 40 % zeros, 30 % like text, 30 % noise. It does
- * nothing with it. Once all is there it makes a file "ready" in its root directory. */
+/* memory MIB: fills MIB of memory with pages of 4 KiB: 40 % zero pages, 30 % text, 30 % random data.
+ * Then creates the file /ready and waits. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

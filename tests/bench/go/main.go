@@ -1,8 +1,8 @@
-// Drives containers/storage, the archiver of podman, by the calls podman makes:
+// Calls containers/storage, the archiver of podman, in the same way as podman:
 //
 //	gostorage tar DIR none|zstd|gzip          a directory to standard output (a volume)
 //	gostorage untar DIR                       the reverse, from standard input
-//	gostorage changes NEW OLD                 a diff of two trees, as the vfs driver and any other than a native overlay has it
+//	gostorage changes NEW OLD                 a diff of two trees, as all drivers except native overlay create it
 //	gostorage overlay MERGED UPPER LOWER      a diff of an overlay, from its upper directory
 //	gostorage export DIR VOLUME none|zstd     a checkpoint: the volume to a file in DIR, then all of DIR (libpod, exportCheckpoint)
 package main
@@ -32,7 +32,7 @@ var compressions = map[string]archive.Compression{
 	"zstd": archive.Zstd,
 }
 
-// write copies as podman does: an *os.File on both sides would let io.Copy splice what a pipe of goroutines gave.
+// write copies like podman, through a pipe of goroutines: with an *os.File on both sides, io.Copy would use splice.
 func write(to io.Writer, from io.ReadCloser, err error) {
 	die(err)
 	_, err = io.Copy(struct{ io.Writer }{to}, from)
@@ -40,8 +40,8 @@ func write(to io.Writer, from io.ReadCloser, err error) {
 	die(from.Close())
 }
 
-// include gives the paths of a diff that have an entry. Of directories podman takes only new ones, for the archiver
-// would take all that is in them.
+// include returns the paths of a diff that get an entry. podman includes only new directories, because the archiver
+// includes all content of a directory.
 func include(root string, changes []archive.Change) []string {
 	var paths []string
 	for _, change := range changes {
