@@ -1,4 +1,4 @@
-//! Going down a tree of any depth with a bounded number of descriptors.
+//! Descends a tree of any depth with a bounded number of descriptors.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,10 +12,11 @@ use crate::fs::openat::{open_dir, open_dir_below, open_dir_with};
 use crate::fs::readdir::{Name, list};
 use crate::path::TarPath;
 
-/// Directories of the way down that stay open; those above are opened again on the way up.
+/// Number of directories on the current path that stay open. Directories above them are reopened on
+/// the way up.
 const OPEN: usize = 16;
 
-/// The way from a base directory down to the one being listed.
+/// The path from a base directory down to the directory that is being listed.
 pub(crate) struct Descent {
     base: Arc<OwnedFd>,
     resolve: ResolveFlag,
@@ -23,12 +24,12 @@ pub(crate) struct Descent {
 }
 
 struct Frame {
-    /// Below the base.
+    /// Path of the current directory below the base.
     path: TarPath,
     fd: Option<Arc<OwnedFd>>,
-    /// What is left to visit, in reverse order.
+    /// Names still to visit, in reverse order.
     names: Vec<Name>,
-    /// How many of these [`upcoming`](Descent::upcoming) has not returned yet.
+    /// Number of these names that [`upcoming`](Descent::upcoming) has not returned yet.
     not_announced: usize,
 }
 
@@ -45,26 +46,28 @@ impl Descent {
         Descent::by(base, ResolveFlag::empty())
     }
 
-    /// As [`new`](Descent::new), where directories are opened with `resolve`.
+    /// Like [`new`](Descent::new), but opens directories with `resolve`.
     pub fn by(base: BorrowedFd<'_>, resolve: ResolveFlag) -> io::Result<Descent> {
-        // A descriptor of our own: the listing position of `base` is not ours to move, and it may be O_PATH.
+        // Opens a descriptor of its own: `base` may be O_PATH, and the caller's listing position
+        // must not move.
         let fd = open_dir(base, OsStr::new("."))?;
         let names = list(fd.as_fd())?;
         Ok(Descent { base: Arc::new(fd), resolve, frames: vec![Frame::new(TarPath::root(), None, names)] })
     }
 
-    /// Path of the current directory below the base; `None` when all is visited.
+    /// Returns the path of the current directory below the base, or `None` after the last one.
     pub fn path(&self) -> Option<&TarPath> {
         self.frames.last().map(|frame| &frame.path)
     }
 
-    /// The next name in the current directory.
+    /// Returns the next name in the current directory.
     pub fn next_name(&mut self) -> Option<Name> {
         self.frames.last_mut().and_then(|frame| frame.names.pop())
     }
 
-    /// Returns the base, the current directory, and its next names that were not returned before, in reverse order: at most
-    /// `window` of them, and only if no more than `refill_at` names that were returned are still to be visited.
+    /// Returns the base, the current directory and its next names that this function has not
+    /// returned before, in reverse order: at most `window` names, and none while more than
+    /// `refill_at` of the returned names are still to be visited.
     pub fn upcoming(
         &mut self,
         refill_at: usize,
@@ -79,7 +82,7 @@ impl Descent {
         Some((self.base.as_fd(), &frame.path, &frame.names[frame.not_announced..end]))
     }
 
-    /// The current directory.
+    /// Returns the current directory.
     pub fn dir(&mut self) -> io::Result<&Arc<OwnedFd>> {
         let (base, resolve) = (&self.base, self.resolve);
         match self.frames.last_mut() {
@@ -97,14 +100,14 @@ impl Descent {
         }
     }
 
-    /// Goes down into the directory `name` of the current one.
+    /// Descends into the directory `name` of the current directory.
     pub fn enter(&mut self, name: &OsStr) -> io::Result<()> {
         let resolve = self.resolve;
         let fd = open_dir_with(self.dir()?.as_fd(), name, resolve)?;
         self.enter_opened(name, fd)
     }
 
-    /// As [`enter`](Descent::enter), where `fd` is that directory, opened for listing.
+    /// Like [`enter`](Descent::enter), for a directory that is already open as `fd`, for listing.
     pub fn enter_opened(&mut self, name: &OsStr, fd: OwnedFd) -> io::Result<()> {
         let names = list(fd.as_fd())?;
         let path = self.path().map(|path| path.child(name.as_bytes())).unwrap_or_default();
@@ -115,7 +118,7 @@ impl Descent {
         Ok(())
     }
 
-    /// Goes up; gives the path of the directory that was left.
+    /// Ascends to the parent directory and returns the path of the directory that was left.
     pub fn leave(&mut self) -> Option<TarPath> {
         self.frames.pop().map(|frame| frame.path)
     }

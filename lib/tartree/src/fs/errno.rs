@@ -1,4 +1,5 @@
-//! What an error number of the kernel means for an inode, and the reason that it alone does not give.
+//! Interprets the error numbers of the kernel for an inode, and finds reasons that the number alone
+//! does not state.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,14 +13,15 @@ use crate::error::Error;
 use crate::fs::stat::Status;
 use crate::path::TarPath;
 
-/// Returns whether an inode no longer exists or was replaced by one of another type: a directory by a file, a file by a
-/// symbolic link.
+/// Reports whether an inode no longer exists or was replaced by one of another type, for example a
+/// directory by a file or a file by a symbolic link.
 pub(crate) fn is_gone(e: &io::Error) -> bool {
     let gone = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ESTALE];
     gone.iter().any(|errno| e.raw_os_error() == Some(*errno as i32))
 }
 
-/// The error of making or removing `name` in `dir`, which is `path`, with the reason where one can be found.
+/// Returns the error for creating or removing `name` in `dir`, with its reason if one can be found.
+/// `path` is the path of the entry.
 pub(crate) fn error(dir: BorrowedFd<'_>, name: &OsStr, path: &TarPath, e: impl Into<io::Error>) -> Error {
     let e = e.into();
     let why = match e.raw_os_error().map(Errno::from_raw) {
@@ -35,7 +37,7 @@ pub(crate) fn error(dir: BorrowedFd<'_>, name: &OsStr, path: &TarPath, e: impl I
     }
 }
 
-/// Whether `name` in `dir` lies on another mount than `dir`.
+/// Reports whether `name` in `dir` is on another mount than `dir`.
 pub(crate) fn is_mount_point(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
     let mount = |name: &OsStr| Status::at(dir, name).map(|status| status.mount());
     matches!((mount(OsStr::new("")), mount(name)), (Ok(outside), Ok(inside)) if outside != inside)
@@ -57,7 +59,8 @@ fn denied(dir: BorrowedFd<'_>, name: &OsStr) -> Option<&'static str> {
     }
 }
 
-/// ENOSPC also means that all inodes are in use, which `df` does not show.
+/// Reports that the filesystem has no free inodes: ENOSPC covers that case too, and `df` does not
+/// show it.
 fn full(dir: BorrowedFd<'_>) -> Option<&'static str> {
     let free = fstatvfs(dir).ok()?;
     (free.files() > 0 && free.files_available() == 0 && free.blocks_available() > 0)

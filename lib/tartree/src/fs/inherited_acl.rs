@@ -1,7 +1,8 @@
-//! ACLs that a new inode inherits from the default ACL of its directory (acl(5)), and that a reused one has from before.
+//! Removes ACLs that a new inode inherits from the default ACL of its directory (acl(5)), and those
+//! that an existing inode already has.
 //!
-//! An archive says which ACLs an inode has. One that it does not have would give users access that they did not have where
-//! the archive was made.
+//! An archive states the ACLs of each inode. Any further ACL would grant access that users did not
+//! have where the archive was made.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,16 +20,17 @@ use crate::fs::openat::proc_path;
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 
-/// Whether inodes that are made in `dir` inherit an ACL.
+/// Reports whether new inodes in `dir` inherit an ACL.
 pub(crate) fn is_handed_down(dir: BorrowedFd<'_>) -> bool {
     let acl = xattr::get_deref(proc_path(dir, OsStr::new("")), OsStr::from_bytes(acl::DEFAULT));
     matches!(acl, Ok(Some(_)))
 }
 
-/// Removes what the new directory `dir` has inherited, and gives it `mode`, from which the ACL may have taken bits.
+/// Removes the inherited ACLs of the new directory `dir` and sets its mode to `mode`, because the
+/// ACL may have removed bits.
 ///
 /// # Errors
-/// Returns an error if an ACL was inherited and stays.
+/// Returns an error if an inherited ACL cannot be removed.
 pub(crate) fn drop_of_dir(dir: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
     if !is_handed_down(dir) {
         return Ok(());
@@ -40,8 +42,8 @@ pub(crate) fn drop_of_dir(dir: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
     Ok(fchmodat(AT_FDCWD, &proc, mode, FchmodatFlags::FollowSymlink)?)
 }
 
-/// Removes the ACLs that `meta` does not have from the inode whose entry in `/proc/self/fd` is `proc`. One that stays is
-/// noticed.
+/// Removes the ACLs that `meta` does not have from the inode whose entry in `/proc/self/fd` is
+/// `proc`. An ACL that cannot be removed becomes a notice.
 pub(crate) fn drop_of(proc: &Path, path: &TarPath, meta: &Meta, notices: &mut dyn Notices) {
     for name in [acl::ACCESS, acl::DEFAULT] {
         if meta.xattr(name).is_some() {
@@ -59,7 +61,8 @@ fn remove(proc: &Path, name: &[u8]) -> io::Result<()> {
     match xattr::remove_deref(proc, name) {
         Ok(()) => Ok(()),
         Err(e) => match e.raw_os_error().map(Errno::from_raw) {
-            // It has none, or the filesystem has no ACLs. ext4 answers EACCES for a default ACL of a file.
+            // The inode or the filesystem has no ACLs. ext4 returns EACCES for a default ACL of a
+            // file.
             Some(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(()),
             _ if matches!(xattr::get_deref(proc, name), Ok(None) | Err(_)) => Ok(()),
             _ => Err(e),

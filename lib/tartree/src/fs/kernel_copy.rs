@@ -1,4 +1,4 @@
-//! Bytes of a file or a pipe to an output inside the kernel, where they need no touching.
+//! Copies bytes from a file or a pipe to an output inside the kernel.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -10,18 +10,19 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use crate::format::encode::{ALIGNMENT, WORTH_ALIGNING};
 use crate::parallel::policy::has_second_processor;
 
-/// Fewer bytes are read and written: gathered with others they cost fewer calls.
+/// Shorter content is read and written: it shares system calls with neighbouring entries.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
-/// From file to file fewer are read and written by two threads, which takes no longer than the kernel's one copy does; before
-/// that both would wait until everything is written, and while it is made one does nothing.
+/// Minimum size of a copy from file to file. Below it, two threads that read and write take no
+/// longer than one copy in the kernel, during which one of the threads would be idle.
 const WORTH_WAITING: u64 = 4 << 20;
-/// What one call is asked for. A signal is answered between two.
+/// Bytes per system call. Signals are handled between two calls.
 const STEP: u64 = 16 << 20;
-/// What the pipe between two files holds: with the kernel's own 64 KiB, as `copy_file_range` has it, a copy takes a quarter more.
+/// Size of the pipe between two files. The default of 64 KiB makes a copy a quarter slower.
 const PIPE: u64 = 1 << 20;
-/// Moves up to `n` bytes of a file or pipe, from where `input` stands to where the file `output` stands, and gives how many. The
-/// others are to be read and written: the end of the input, what the kernel cannot do between the two, and errors, which that
-/// way shows as its own. `tell` learns of each part as it is moved.
+/// Moves up to `n` bytes from the position of `input`, a file or pipe, to the position of the file
+/// `output`, and returns the number of bytes moved. The caller reads and writes the rest: the
+/// kernel may not support the pair of files, and an error then has the caller's context. Calls
+/// `tell` after each part.
 pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
     match (kind(input), kind(output)) {
         (Some(FileType::RegularFile), Some(FileType::RegularFile)) => {
@@ -33,40 +34,43 @@ pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mu
     }
 }
 
-/// The way to one output past this program's memory, for what is so long that it is worth it.
+/// A route to one output that avoids user space, for content that is long enough.
 pub struct Passage {
     output: OwnedFd,
     to: FileType,
-    /// Fewer bytes are better read and written.
+    /// Minimum number of bytes for this route.
     least: u64,
-    /// Learns of each part as it is moved.
+    /// Called after each part.
     tell: fn(u64),
-    /// Nobody has said yet that files there cannot have the same blocks.
+    /// Whether a reflink to this output may still succeed: cleared by the first one that fails.
     shares: bool,
 }
 
 impl Passage {
-    /// To a file or pipe that is open as `output`; to anything else there is none.
+    /// Returns a route to `output` if it is a file or a pipe.
     pub fn to(output: BorrowedFd<'_>, tell: fn(u64)) -> Option<Passage> {
         let to = kind(output)?;
         let least = match to {
             FileType::RegularFile => WORTH_IT,
             FileType::Fifo => WORTH_IT + capacity(output),
-            // To a socket go references that last longer than anybody knows.
+            // splice(2) to a socket keeps page references for an unbounded time.
             _ => return None,
         };
         Some(Passage { output: output.try_clone_to_owned().ok()?, to, least, tell, shares: true })
     }
 
-    /// As [`transfer`], after `ready` has seen to it that what comes before is written.
+    /// Like [`transfer`]. Calls `ready` first, which must write everything that precedes these
+    /// bytes.
     ///
-    /// When it returns, what was moved is what the input held: a copy in a file, or behind others in a pipe that has been
-    /// emptied since. For a pipe is given references to the pages of the file, and whoever writes into these writes into the
-    /// pipe; so the last of them are left to be copied, as many as fill the pipe. A change that is looked for after that
-    /// cannot slip in between. From one pipe to the next go such references too, and so nothing does.
+    /// When this function returns, the bytes in the output no longer depend on the input: they are
+    /// either a copy in a file, or so far back in a pipe that they have been read. splice(2) puts
+    /// references to the file's pages into a pipe, so a later write to the file would change the
+    /// bytes in the pipe. Therefore the last bytes, as many as fill the pipe, are left to the
+    /// caller, who copies them. A change that is detected after the return cannot have slipped in.
+    /// A copy from pipe to pipe would pass on such references, so it is not done.
     ///
     /// # Errors
-    /// Those of `ready`.
+    /// Returns the errors of `ready`.
     pub(crate) fn transfer<E>(
         &mut self,
         input: BorrowedFd<'_>,
@@ -110,12 +114,13 @@ fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
     fstat(fd).ok().map(|status| FileType::from_raw_mode(status.st_mode))
 }
 
-/// What a pipe holds; all there is where that cannot be known.
+/// Returns the capacity of a pipe, or the maximum if it cannot be read.
 fn capacity(pipe: BorrowedFd<'_>) -> u64 {
     fcntl_getpipe_size(pipe).map_or(u64::MAX - WORTH_IT, |size| size as u64)
 }
 
-/// Splices `n` bytes from `input` to `output`, one of them a pipe; gives how many went.
+/// Splices `n` bytes from `input` to `output`, one of which is a pipe. Returns the number of bytes
+/// moved.
 fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, tell: &mut dyn FnMut(u64)) -> u64 {
     let mut moved = 0;
     while moved < n {
@@ -130,7 +135,7 @@ fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, tell: &mut dyn 
     moved
 }
 
-/// As [`repeat`], in one call; 0 at the end of the input, and where it fails.
+/// Like [`repeat`], in one call. Returns 0 at the end of the input and on an error.
 fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
     loop {
         match splice(input, None, output, None, n as usize, SpliceFlags::empty()) {
@@ -141,15 +146,15 @@ fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
     }
 }
 
-/// From file to file through a pipe: one copy, from page to page.
+/// Copies from file to file through a pipe, which needs one copy in memory.
 fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
     let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return 0 };
-    // Where that is not allowed, it takes a smaller one.
+    // If the limit of the user forbids this size, the pipe keeps the default.
     let capacity = fcntl_setpipe_size(&writer, PIPE as usize).map_or(64 << 10, |size| size as u64);
     let (reader, writer) = (reader.as_fd(), writer.as_fd());
     let mut moved = 0;
     while moved < n {
-        // One call, for another would wait for room where pages are filled in part.
+        // Splices once: a second call could block on partially filled pipe buffers.
         let filled = once((n - moved).min(capacity), input, writer);
         let emptied = repeat(filled, reader, output, tell);
         moved += emptied;
@@ -157,7 +162,7 @@ fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mu
             break;
         }
         if emptied < filled {
-            // What is stuck in the pipe is read again from where it came.
+            // Bytes that are still in the pipe are read again from the input.
             let back = i64::try_from(filled - emptied).unwrap_or(i64::MAX);
             let _ = seek(input, SeekFrom::Current(-back));
             break;
@@ -175,7 +180,8 @@ struct CloneRange {
     to_offset: u64,
 }
 
-/// Lets both files have the same blocks on the disk (Btrfs, XFS, bcachefs), as many as are whole; both then stand behind them.
+/// Shares the blocks on disk between both files (Btrfs, XFS, bcachefs), as many complete blocks as
+/// there are, and moves both positions behind them.
 fn share(
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
@@ -204,7 +210,7 @@ mod tests {
     use std::fs::File;
     use std::io::{Read, Seek, SeekFrom, Write};
 
-    /// What was moved, of which the parts must be told.
+    /// Calls [`transfer`] and verifies the reported parts.
     fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
         let mut told = 0;
         let moved = super::transfer(input, output, n, &mut |part| told += part);
@@ -305,7 +311,7 @@ mod tests {
         let moved = passage.transfer(file.as_fd(), all, &mut || Ok::<(), ()>(())).unwrap() as usize;
         assert_eq!(moved, bytes.len() - capacity);
         writer.write_all(&bytes[moved..]).unwrap();
-        // Too late for the pipe.
+        // This change comes too late to reach the pipe.
         file.set_len(0).unwrap();
         file.write_all(&vec![0; bytes.len()]).unwrap();
         drop((writer, passage));

@@ -1,7 +1,9 @@
-//! Filesystems that are mounted below a root: a boundary that extraction and removal do not cross unless asked to.
+//! Finds filesystems that are mounted below a root. Extraction and removal do not enter them unless
+//! asked to.
 //!
-//! `openat2` with `RESOLVE_NO_XDEV` is the guard: it also sees bind mounts of the same filesystem. This list, read from
-//! mountinfo, is for finding a mount before the first file next to it is removed.
+//! `openat2` with `RESOLVE_NO_XDEV` is the guard, because it also detects bind mounts of the same
+//! filesystem. This list from mountinfo serves to find a mount before the first file next to it is
+//! removed.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,13 +13,13 @@ use std::os::unix::ffi::OsStrExt;
 use crate::fs::stat::Status;
 use crate::path::is_at_or_below;
 
-/// The mount points below a root, as clean paths from there.
+/// Mount points below a root, as clean paths relative to it.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts(Vec<Vec<u8>>);
 
 impl Mounts {
-    /// Reads the mounts below the directory `root`. Returns none where the kernel does not list them: if /proc is not
-    /// mounted, or `root` is in another mount namespace.
+    /// Reads the mounts below the directory `root`. Returns an empty list if the kernel does not
+    /// list them: /proc is not mounted, or `root` is in another mount namespace.
     pub fn below(root: BorrowedFd<'_>) -> Mounts {
         let link = format!("/proc/self/fd/{}", root.as_raw_fd());
         let (Ok(path), Ok(text), Ok(status)) = (
@@ -30,19 +32,19 @@ impl Mounts {
         Mounts(below(&text, path.as_os_str().as_bytes(), status.mount()))
     }
 
-    /// Returns the first mount point that is `path` or lies below it.
+    /// Returns the first mount point at or below `path`.
     pub fn at_or_below(&self, path: &[u8]) -> Option<&[u8]> {
         self.0.iter().map(Vec::as_slice).find(|mount| is_at_or_below(mount, path))
     }
 
-    /// Returns the mount point that `path` is or lies below.
+    /// Returns the mount point at or above `path`.
     pub fn above(&self, path: &[u8]) -> Option<&[u8]> {
         self.0.iter().map(Vec::as_slice).find(|mount| is_at_or_below(path, mount))
     }
 }
 
-/// The mount points in the text of a mountinfo (proc_pid_mountinfo(5)) below the directory `root`, which lies on the mount
-/// with this ID.
+/// Returns the mount points in `text`, a mountinfo file (proc_pid_mountinfo(5)), below the
+/// directory `root` on the mount with the ID `mount`.
 fn below(text: &[u8], root: &[u8], mount: u64) -> Vec<Vec<u8>> {
     let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse::<u64>().ok();
     let mut parents = HashMap::new();
@@ -56,7 +58,8 @@ fn below(text: &[u8], root: &[u8], mount: u64) -> Vec<Vec<u8>> {
         }
     }
     let root = root.strip_suffix(b"/").unwrap_or(root);
-    // A mount may be hidden by another one over a directory above it: only those that hang on the root's own mount count.
+    // A mount can be hidden by a mount on a directory above it. Only mounts whose parents lead to
+    // the mount of the root are visible.
     let hangs_on_it = |parent: u64| {
         let mut at = Some(parent);
         (0..=parents.len()).any(|_| {
@@ -77,7 +80,8 @@ fn below(text: &[u8], root: &[u8], mount: u64) -> Vec<Vec<u8>> {
     below
 }
 
-/// Space, tab, newline and backslash are written as three octal digits.
+/// Decodes a field of mountinfo, in which space, tab, newline and backslash are written as three
+/// octal digits.
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -11,9 +11,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use rustix::fs::{Mode, OFlags, openat};
 
-/// Paths longer than this are resolved in steps: the kernel takes at most PATH_MAX (4096) bytes at once.
+/// Longer paths are resolved in steps, because the kernel accepts at most PATH_MAX (4096) bytes per
+/// call.
 const STEP: usize = 4000;
-/// Opens the directory at the clean, not empty `path` below `base`.
+/// Opens the directory at `path` below `base`. `path` is clean and not empty.
 pub(crate) fn open_dir_below(
     base: BorrowedFd<'_>,
     path: &[u8],
@@ -23,7 +24,8 @@ pub(crate) fn open_dir_below(
     open_below(base, path, flags | OFlag::O_DIRECTORY, resolve)
 }
 
-/// Opens whatever is at the clean, not empty `path` below `base`, never through a symbolic link.
+/// Opens the inode at `path` below `base`, never through a symbolic link. `path` is clean and not
+/// empty.
 pub(crate) fn open_below(
     base: BorrowedFd<'_>,
     path: &[u8],
@@ -44,7 +46,8 @@ pub(crate) fn open_below(
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
         let dir = opened.as_ref().map_or(base, |fd| fd.as_fd());
         let next = loop {
-            // EAGAIN: something was renamed meanwhile and the kernel could not be sure (openat2(2)).
+            // EAGAIN: a concurrent rename kept the kernel from proving that the path stays below
+            // the base (openat2(2)).
             match openat2(dir, OsStr::from_bytes(step), how) {
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 result => break result?,
@@ -61,14 +64,14 @@ pub(crate) fn open_below(
 /// Opens the directory `name` in `dir` for listing.
 pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // As for files: listing shall not change the atime where we may ask for that.
+    // O_NOATIME: listing must not change the atime. The kernel grants the flag to the owner only.
     match openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(rustix::io::Errno::PERM) => Ok(openat(dir, name, flags, Mode::empty())?),
         opened => Ok(opened?),
     }
 }
 
-/// As [`open_dir`], with `resolve`.
+/// Like [`open_dir`], with `resolve`.
 pub(crate) fn open_dir_with(dir: BorrowedFd<'_>, name: &OsStr, resolve: ResolveFlag) -> io::Result<OwnedFd> {
     if resolve.is_empty() {
         return open_dir(dir, name);
@@ -82,20 +85,21 @@ pub(crate) fn open_dir_with(dir: BorrowedFd<'_>, name: &OsStr, resolve: ResolveF
     }
 }
 
-/// Opens a regular file for reading. A FIFO that took its place does not block, a link is not followed.
+/// Opens a regular file for reading. Does not block on a FIFO and does not follow a symbolic link
+/// that has replaced the file.
 ///
 /// # Errors
-/// The kernel's.
+/// Returns any errno of openat(2).
 pub fn open_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    // Reading must not change the tree: atime stays, where we may ask for that.
+    // O_NOATIME: reading must not change the atime. The kernel grants the flag to the owner only.
     match openat(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(rustix::io::Errno::PERM) => Ok(openat(dir, name, flags, Mode::empty())?.into()),
         opened => Ok(opened?.into()),
     }
 }
 
-/// A path for the system calls that take no directory descriptor.
+/// Returns a path for system calls that accept no directory descriptor.
 pub(crate) fn proc_path(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     let mut path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     if !name.is_empty() {

@@ -15,19 +15,20 @@ use crate::fs::sparse_map;
 use crate::fs::stat::Status;
 use crate::fs::xattrs;
 
-/// Kind and metadata of the object `name` in `dir` (`""`: `dir` itself), with ids as on this host. `None` for a socket, which has no form in a tar.
+/// Returns kind and metadata of the inode `name` in `dir` (`""`: `dir` itself), with IDs of the
+/// host. Returns `None` for a socket, which tar cannot represent.
 ///
 /// # Errors
-/// The kernel's.
+/// Returns any errno of the system calls that read xattrs, link targets and holes.
 pub fn read_metadata(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option<(Kind, Meta)>> {
     let Some(kind) = kind(dir, name, status)? else { return Ok(None) };
     Ok(Some((kind, status.meta(xattrs::of(dir, name)?))))
 }
 
-/// As [`read_metadata`], of an open regular file.
+/// Like [`read_metadata`], for an open regular file.
 ///
 /// # Errors
-/// The kernel's.
+/// Returns any errno of the system calls that read xattrs and holes.
 pub(crate) fn read_file_metadata(file: &File, status: &Status) -> io::Result<(Kind, Meta)> {
     let size = status.size();
     let map = if status.allocated() < size { sparse_map::map(file, size)? } else { None };
@@ -40,7 +41,8 @@ fn kind(dir: BorrowedFd<'_>, name: &OsStr, status: &Status) -> io::Result<Option
         FileType::Directory => Kind::Dir,
         FileType::RegularFile => {
             let size = status.size();
-            // Looking for holes costs an open and two seeks: only where blocks are missing.
+            // Finding holes costs an open and two seeks, so it is done only if the file has fewer
+            // blocks than its size needs.
             let map =
                 if status.allocated() < size { sparse_map::map(&open_file(dir, name)?, size)? } else { None };
             Kind::File { size, map }

@@ -9,22 +9,23 @@ use rustix::fs::{FileType, RawDir};
 
 use crate::fs::openat::open_dir;
 
-/// A name in a directory, with the type the listing tells of it: [`FileType::Unknown`] on some file systems, and only a
-/// hint on all of them, since the object may be another one by now.
+/// A name in a directory with the type from the listing. Some filesystems report
+/// [`FileType::Unknown`]. The type is only a hint, because the inode may have been replaced since.
 pub(crate) struct Name {
     pub name: CString,
     pub hint: FileType,
 }
 
-/// The names in the directory `name` of `dir` (`"."`: `dir` itself), in reverse byte order, so that `pop` gives the first.
+/// Returns the names in the directory `name` of `dir` (`"."`: `dir` itself), in reverse byte order,
+/// so that `pop` returns the first name.
 ///
 /// # Errors
-/// The kernel's.
+/// Returns any errno of openat(2) and getdents(2).
 pub fn names(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<CString>> {
     Ok(list(open_dir(dir, name)?.as_fd())?.into_iter().map(|name| name.name).collect())
 }
 
-/// The names in the open directory `dir`, in reverse byte order.
+/// Returns the names in the open directory `dir`, in reverse byte order.
 pub(crate) fn list(dir: BorrowedFd<'_>) -> io::Result<Vec<Name>> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 32 << 10];
     let mut names = Vec::new();

@@ -1,4 +1,5 @@
-//! Removes a tree by descriptors, follows no link, crosses no mount unless asked to, and spares what the caller keeps.
+//! Removes a tree by descriptors. Follows no symbolic link, crosses no mount unless asked to, and
+//! keeps what the caller selects.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,22 +16,24 @@ use crate::fs::errno;
 use crate::fs::openat::open_dir_with;
 use crate::path::TarPath;
 
-/// What to do with an object of a tree that is being removed.
+/// What happens to an inode of a tree that is being removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// Remove it, with all that is in it and not kept.
+    /// Remove it, together with all its content that is not kept.
     Remove,
-    /// Leave it alone, with all that is in it.
+    /// Keep it and its content.
     Keep,
-    /// Leave the directory itself, but look at what is in it.
+    /// Keep the directory, but decide about each entry in it.
     KeepEmpty,
 }
 
-/// Removes `name` in `dir`, which is `path` in messages and for `keep`. Directories are opened with `resolve`. If `name` is
-/// a directory, calls `before` before anything is removed. Returns whether all of it is gone; what does not exist is.
+/// Removes `name` in `dir`. `path` is its path in messages and for `keep`. Directories are opened
+/// with `resolve`. If `name` is a directory, calls `before` before the first removal. Returns
+/// whether nothing of it is left, which includes a name that did not exist.
 ///
 /// # Errors
-/// Returns an error if something cannot be removed, or if `before` does; part of the tree may be gone then.
+/// Returns an error if an entry cannot be removed or `before` fails. Part of the tree may be
+/// removed by then.
 pub(crate) fn remove_tree(
     dir: BorrowedFd<'_>,
     name: &OsStr,
@@ -50,7 +53,7 @@ pub(crate) fn remove_tree(
     };
     before()?;
     let mut descent = Descent::by(opened.as_fd(), resolve).map_err(|e| Error::io(path, e))?;
-    // For every directory on the way: whether something in it stays, so that rmdir need not be tried.
+    // For each directory on the path: whether an entry in it is kept, which makes rmdir pointless.
     let mut stays = vec![top == Keep::KeepEmpty];
     while let Some(here) = descent.path().cloned() {
         let at = join(path, &here);
@@ -90,17 +93,17 @@ pub(crate) fn remove_tree(
     Ok(true)
 }
 
-/// What became of an object.
+/// The state of an inode after [`open`].
 enum Opened {
-    /// It is removed, or was not there.
+    /// Removed, or it did not exist.
     Gone,
-    /// It is no directory and stays.
+    /// Kept, and not a directory.
     Kept,
-    /// It is a directory.
+    /// An open directory.
     Dir(std::os::fd::OwnedFd),
 }
 
-/// Removes `name` in `dir` if that is to be removed and no directory; opens a directory.
+/// Removes `name` in `dir` if it is to be removed and not a directory. Opens a directory.
 fn open(
     dir: BorrowedFd<'_>,
     name: &OsStr,
@@ -112,8 +115,8 @@ fn open(
     if choice == Keep::Remove {
         match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => return Ok(Opened::Gone),
-            // EISDIR is Linux's answer for a directory. EPERM is POSIX's, but also the one for a file that is
-            // immutable, append-only, or another user's in a sticky directory.
+            // Linux returns EISDIR for a directory. EPERM is the POSIX equivalent, but also means
+            // an immutable or append-only file, or a file of another user in a sticky directory.
             Err(e @ (Errno::EISDIR | Errno::EPERM)) => refused = Some(e),
             Err(e) => return Err(errno::error(dir, name, path, e)),
         }

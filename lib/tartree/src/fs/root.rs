@@ -1,4 +1,5 @@
-//! The one place where names are resolved: below one directory, never through a symbolic link.
+//! Resolves all names: below one directory, never through a symbolic link. No other module resolves
+//! names.
 
 use std::cell::OnceCell;
 use std::ffi::{CString, OsStr};
@@ -23,44 +24,47 @@ use crate::fs::stat::Status;
 use crate::limits::Limit;
 use crate::path::{TarPath, is_at_or_below};
 
-/// Directories that may be made without an entry of their own. A name of 64 KiB can ask for 32768 of them, of two bytes each;
-/// writers that leave directories out are rare, and their trees small.
+/// Maximum number of directories that are created without an entry of their own. One name of 64 KiB
+/// can require 32768 of them. Few writers omit directories, and their trees are small.
 const MADE: u64 = 1 << 18;
-/// The mode of such a directory, as tar makes it.
+/// Mode of such a directory, as in GNU tar.
 const IMPLIED: Mode = Mode::from_bits_truncate(0o755);
-/// Directories kept open. Entries come in order, so the last few parents are nearly all that is asked for.
+/// Number of directories kept open. Entries arrive in order, so most lookups hit one of the last
+/// few parents.
 const CACHED: usize = 8;
 
-/// A directory and quick access to the directories below it.
+/// A directory with cached descriptors of directories below it.
 ///
-/// Every component is resolved by `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS` (Linux 5.6):
-/// another process that swaps a directory for a link at any moment makes the call fail, not go elsewhere.
+/// `openat2` resolves every component with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS` (Linux 5.6).
+/// If another process replaces a directory by a symbolic link, the call fails instead of leaving
+/// the root.
 pub struct Root {
     fd: OwnedFd,
-    /// Most recently used last.
+    /// Open directories, the most recently used last.
     cache: Vec<(Vec<u8>, OwnedFd)>,
-    /// The directory through which a file was opened last that is not in the cache.
+    /// The directory of the last file that was opened through it, if that directory is not in the
+    /// cache.
     passed: Vec<u8>,
-    /// Directories made because something was to be made in them.
+    /// Number of directories that were created because an entry needed a parent.
     made: u64,
-    /// How names are resolved, in addition to never leading out.
+    /// Flags for name resolution, in addition to those that keep it below the root.
     resolve: ResolveFlag,
-    /// The ID of the mount that the root lies on.
+    /// ID of the mount that the root is on.
     mount: OnceCell<u64>,
     mounts: OnceCell<Mounts>,
 }
 
 impl Root {
-    /// Opens `dir`; a symbolic link there is followed, it is the user's own word.
+    /// Opens `dir`. A symbolic link is followed, because the user named it.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Returns any errno of open(2).
     pub fn open(dir: &Path) -> io::Result<Root> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Root::new(openat(AT_FDCWD, dir, flags, Mode::empty())?))
     }
 
-    /// The root that `fd`, a directory, is.
+    /// Returns the root for an open directory.
     pub fn new(fd: OwnedFd) -> Root {
         Root {
             fd,
@@ -73,7 +77,7 @@ impl Root {
         }
     }
 
-    /// From now on no name leads into a filesystem that is mounted below the root.
+    /// Makes every later lookup fail that would enter a filesystem mounted below the root.
     pub(crate) fn stay_on_its_mount(&mut self) {
         self.resolve = ResolveFlag::RESOLVE_NO_XDEV;
     }
@@ -82,7 +86,8 @@ impl Root {
         !self.resolve.contains(ResolveFlag::RESOLVE_NO_XDEV)
     }
 
-    /// Returns an error if `status`, of the object at `path`, is that of a mount point and those must not be crossed.
+    /// Returns an error if the inode at `path`, whose status is `status`, is a mount point and
+    /// mounts must not be crossed.
     pub(crate) fn on_its_mount(&self, path: &TarPath, status: &Status) -> Result<()> {
         let status_of_root = || Status::at(self.fd.as_fd(), OsStr::new("")).map(|root| root.mount());
         if self.crosses_mounts() {
@@ -95,7 +100,8 @@ impl Root {
         if mount == status.mount() { Ok(()) } else { Err(Error::mounted(path, path)) }
     }
 
-    /// Returns an error if a filesystem is mounted at `path` or below, and those must not be crossed.
+    /// Returns an error if a filesystem is mounted at or below `path` and mounts must not be
+    /// crossed.
     pub(crate) fn has_no_mounts(&self, path: &TarPath) -> Result<()> {
         if self.crosses_mounts() {
             return Ok(());
@@ -106,7 +112,7 @@ impl Root {
         }
     }
 
-    /// Whether mounts may be crossed and a filesystem is mounted at `path` or below.
+    /// Reports whether mounts may be crossed and a filesystem is mounted at or below `path`.
     pub(crate) fn has_mounts_to_keep(&self, path: &TarPath) -> bool {
         self.crosses_mounts() && self.mounts().at_or_below(path.as_bytes()).is_some()
     }
@@ -115,13 +121,14 @@ impl Root {
         self.mounts.get_or_init(|| Mounts::below(self.fd.as_fd()))
     }
 
-    /// Removes what is at `path`, except what `keep` spares; returns whether all of it is gone. A parent that is missing, or is
-    /// no directory, means it is gone already. If mounts may be crossed, what is mounted there is emptied, and the mount
-    /// points stay.
+    /// Removes the inode at `path`, except what `keep` keeps. Returns whether nothing of it is
+    /// left; this includes a parent that is missing or not a directory. If mounts may be crossed,
+    /// mounted directories are emptied and the mount points stay.
     ///
     /// # Errors
-    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link, [`Error::Mounted`] before anything
-    /// is removed if mounts must not be crossed, and an error if something cannot be removed.
+    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link,
+    /// [`Error::Mounted`] before anything is removed if mounts must not be crossed, and an error if
+    /// an entry cannot be removed.
     pub(crate) fn remove(&mut self, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep) -> Result<bool> {
         self.forget(path);
         let Some((parent, name)) = path.split() else {
@@ -133,7 +140,7 @@ impl Root {
                 _ => Err(self.parent_error(path, e)),
             };
         }
-        // It is open since.
+        // The lookup above has put the parent into the cache.
         let dir = match self.cache.last() {
             Some((_, fd)) if !parent.is_empty() => fd.as_fd(),
             _ => self.fd.as_fd(),
@@ -149,15 +156,15 @@ impl Root {
         remove_tree(dir, name, path, &mut keep, self.resolve, &|| Ok(()))
     }
 
-    /// The directory itself.
+    /// Returns the descriptor of the root directory.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// The directory at the clean path `path`, as an `O_PATH` descriptor.
+    /// Returns the directory at the clean path `path`, as an `O_PATH` descriptor.
     ///
     /// # Errors
-    /// ENOENT, ENOTDIR, and ELOOP where a component is a symbolic link.
+    /// Returns ENOENT, ENOTDIR, or ELOOP if a component is a symbolic link.
     pub fn dir(&mut self, path: &[u8]) -> io::Result<BorrowedFd<'_>> {
         if path.is_empty() {
             return Ok(self.fd.as_fd());
@@ -179,18 +186,19 @@ impl Root {
         }
     }
 
-    /// The names in the directory at the clean path `path`, in reverse byte order, so that `pop` gives the first. The
-    /// directory stays open, for what is looked up in it next.
+    /// Returns the names in the directory at the clean path `path`, in reverse byte order, so that
+    /// `pop` returns the first name. Keeps the directory open for the lookups that follow.
     ///
     /// # Errors
-    /// As [`dir`](Root::dir).
+    /// Returns the same errors as [`dir`](Root::dir).
     pub fn list(&mut self, path: &[u8]) -> io::Result<Vec<CString>> {
         let fd = if path.is_empty() {
-            // The root may be an O_PATH descriptor, and its listing position is not ours to move.
+            // The root may be O_PATH, and the caller's listing position must not move.
             open_dir(self.fd.as_fd(), OsStr::new("."))?
         } else {
             let (base, rest) = self.nearest(path);
-            // Listing shall not change the atime where we may ask for that.
+            // O_NOATIME: listing must not change the atime. The kernel grants the flag to the owner
+            // only.
             match open_dir_below(base, rest, OFlag::O_RDONLY | OFlag::O_NOATIME, self.resolve) {
                 Err(e) if e.raw_os_error() == Some(Errno::EPERM as i32) => {
                     open_dir_below(base, rest, OFlag::O_RDONLY, self.resolve)?
@@ -206,7 +214,7 @@ impl Root {
         Ok(names)
     }
 
-    /// The nearest ancestor of `path` that is open, mostly its parent, and the way from there.
+    /// Returns the nearest open ancestor of `path`, usually its parent, and the rest of the path.
     fn nearest<'p>(&self, path: &'p [u8]) -> (BorrowedFd<'_>, &'p [u8]) {
         let above =
             self.cache.iter().filter(|(cached, _)| cached.len() < path.len() && is_at_or_below(path, cached));
@@ -222,10 +230,10 @@ impl Root {
         self.cache.push((path.to_vec(), fd));
     }
 
-    /// The parent of `path` and the last component; `""` for the root itself.
+    /// Returns the parent of `path` and the last component, which is `""` for the root itself.
     ///
     /// # Errors
-    /// As [`dir`](Root::dir).
+    /// Returns the same errors as [`dir`](Root::dir).
     pub fn parent<'p>(&mut self, path: &'p TarPath) -> io::Result<(BorrowedFd<'_>, &'p OsStr)> {
         match path.split() {
             Some((parent, name)) => Ok((self.dir(parent)?, name)),
@@ -233,11 +241,12 @@ impl Root {
         }
     }
 
-    /// Opens the regular file at `path`, as [`open_file`] does. The first one of a directory is reached in one call through it;
-    /// the directory is opened when a second is asked for: a change is often the only one of its directory.
+    /// Opens the regular file at `path`, like [`open_file`]. The first file of a directory is
+    /// opened in one call, without opening the directory, because a changed file is often the only
+    /// one in its directory. The directory is opened for the second file.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Returns any errno of openat2(2) and openat(2).
     pub fn open_file(&mut self, path: &TarPath) -> io::Result<File> {
         if let Some((parent, _)) = path.split() {
             let open = parent.is_empty() || self.cache.iter().any(|(cached, _)| cached == parent);
@@ -245,7 +254,7 @@ impl Root {
                 self.passed = parent.to_vec();
                 let (base, rest) = self.nearest(path.as_bytes());
                 let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-                // Where it fails, the way by the directory knows what to do about it, or why it cannot be.
+                // On failure, the path through the directory below retries or finds the reason.
                 if let Ok(fd) = open_below(base, rest, flags, self.resolve) {
                     return Ok(fd.into());
                 }
@@ -255,11 +264,11 @@ impl Root {
         open_file(dir, name)
     }
 
-    /// As [`parent`](Root::parent), making the directories that are missing, mode 0755, as tar does for
-    /// an archive that names a file but not its directory.
+    /// Like [`parent`](Root::parent), but creates missing directories with mode 0755, as GNU tar
+    /// does for an archive that names a file but not its directory.
     ///
     /// # Errors
-    /// When something on the way is there and is not a directory.
+    /// Returns an error if a component of the path exists and is not a directory.
     pub fn make_parent<'p>(&mut self, path: &'p TarPath) -> Result<(BorrowedFd<'_>, &'p OsStr)> {
         let Some((parent, name)) = path.split() else { return Ok((self.fd.as_fd(), OsStr::new(""))) };
         if let Err(e) = self.dir(parent) {
@@ -268,7 +277,8 @@ impl Root {
             }
             self.make_dirs(parent, path)?;
         }
-        // A borrow that is returned cannot be given up on an error.
+        // Looks the directory up again below: the borrow checker does not allow returning this
+        // borrow and also handling the error.
         if let Err(e) = self.dir(parent) {
             return Err(self.parent_error(path, e));
         }
@@ -276,11 +286,14 @@ impl Root {
         Ok((dir, name))
     }
 
-    /// Makes the directories of the clean path `dir` that are missing, the parents of `path`.
+    /// Creates the missing directories of the clean path `dir`. `path` is the entry that needs
+    /// them.
     fn make_dirs(&mut self, dir: &[u8], path: &TarPath) -> Result<()> {
         let ends = dir.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at).chain([dir.len()]);
         let ends: Vec<usize> = ends.collect();
-        // What is there is a prefix. From its end on, one step for each component: a path may have 32768 of them.
+        // The existing directories are a prefix of the path. A path can have 32768 components, so
+        // the end of the prefix is found by bisection and the rest is created in one step per
+        // component.
         let there = ends.partition_point(|&end| self.dir(&dir[..end]).is_ok());
         let mut start = if there == 0 { 0 } else { ends[there - 1] + 1 };
         let base = match self.dir(&dir[..start.saturating_sub(1)]) {
@@ -304,7 +317,7 @@ impl Root {
                 .map_err(|e| self.parent_error(path, e))?;
             if made && may_inherit {
                 inherited_acl::drop_of_dir(here.as_fd(), IMPLIED).map_err(|e| Error::io(path, e))?;
-                // Directories made in this one inherit nothing.
+                // Directories created in this one cannot inherit an ACL.
                 may_inherit = false;
             }
             start = end + 1;
@@ -312,7 +325,7 @@ impl Root {
         Ok(())
     }
 
-    /// The error for a parent of `path` that cannot be opened.
+    /// Returns the error for a parent of `path` that cannot be opened.
     pub(crate) fn parent_error(&self, path: &TarPath, e: io::Error) -> Error {
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ELOOP) => Error::ThroughLink { object: path.to_string() },
@@ -325,7 +338,7 @@ impl Root {
         }
     }
 
-    /// Forgets descriptors of `path` and below, which is about to be removed or replaced.
+    /// Closes cached descriptors at and below `path`, which is about to be removed or replaced.
     pub fn forget(&mut self, path: &TarPath) {
         self.cache.retain(|(cached, _)| !is_at_or_below(cached, path.as_bytes()));
     }
@@ -367,7 +380,7 @@ mod tests {
             let text = io::read_to_string(root.open_file(&path(name)).unwrap()).unwrap();
             assert_eq!(text, name);
         }
-        // Through the directory, which is not open yet, and in it.
+        // Opens the first file of a directory and a further one, by both routes.
         for name in ["link/b/1", "link/b/1", "a/b/to_1"] {
             for mut root in [Root::open(dir.path()).unwrap(), root_with(dir.path(), b"a/b")] {
                 assert_eq!(

@@ -1,4 +1,4 @@
-//! Where a file has data and where it has none: holes, by `lseek` (lseek(2), SEEK_DATA), and pages of zeros.
+//! Finds data, holes (lseek(2), SEEK_DATA) and zero pages in files.
 
 use std::fs::File;
 use std::io;
@@ -12,15 +12,16 @@ use crate::fs::zero_pages::{PAGE, SHORT, is_zeros};
 use crate::parallel::policy::ZERO_SCAN;
 use crate::parallel::{Ordered, Task};
 
-/// Segments that a map has at most: 40 bytes each in the tar, so that no map has more than 1 MiB. Readers in Go, and so podman and
-/// CRI-O, refuse one that is longer (`errSparseTooLong` in archive/tar, since CVE-2025-58183).
+/// Maximum number of segments of a map. A segment takes 40 bytes in the tar, so that no map exceeds
+/// 1 MiB: readers in Go, and therefore podman and CRI-O, reject a longer map (`errSparseTooLong` in
+/// archive/tar, since CVE-2025-58183).
 const SEGMENTS: usize = 26_000;
-/// How many bytes are read and scanned at a time.
+/// Bytes that are read and scanned at a time.
 const CHUNK: usize = 64 << 10;
-/// How many bytes one task scans.
+/// Bytes that one task scans.
 const TASK: u64 = 4 << 20;
 
-/// The map of a file of `size` bytes; `None` when it has no hole.
+/// Returns the map of a file of `size` bytes, or `None` if it has no hole.
 pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     let mut segments = Segments::with_holes_of(PAGE as u64);
     let mut at = 0;
@@ -40,8 +41,9 @@ pub(crate) fn map(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     Ok(segments.map(size))
 }
 
-/// Where in the first `end` bytes of a file data begins that is not before `at`; `end` where only a hole is left, and `at` where
-/// the file system does not tell. The file's position is moved.
+/// Returns the offset of the first data at or after `at` in the first `end` bytes of a file: `end`
+/// if only a hole is left, and `at` if the filesystem does not report holes. Moves the file
+/// position.
 pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
     match seek(file, SeekFrom::Data(at)) {
         Ok(data) => data.min(end),
@@ -55,7 +57,7 @@ pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
 /// zeros than as another segment, both for the writer and for the reader.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Returns an error if the file cannot be read.
 pub fn map_of_pages(file: &File, size: u64) -> io::Result<Option<SparseMap>> {
     let holes = map(file, size)?;
     let whole = [(0, size)];
@@ -91,7 +93,7 @@ struct Scan {
     file: Arc<File>,
     at: u64,
     end: u64,
-    /// The segments of data so far: offset and length.
+    /// The segments of data found so far: offset and length.
     data: Vec<(u64, u64)>,
 }
 
@@ -133,10 +135,10 @@ impl Scan {
     }
 }
 
-/// Segments in ascending order. Where they become too many, the smallest holes are taken for the zeros they read as.
+/// Segments in ascending order. If there are too many, the smallest holes are stored as zeros.
 struct Segments {
     all: Vec<(u64, u64)>,
-    /// Bytes that a hole has at least which stays one.
+    /// Minimum length of a hole that is kept as a hole.
     smallest: u64,
 }
 
@@ -145,7 +147,7 @@ impl Segments {
         Segments { all: Vec::new(), smallest }
     }
 
-    /// `None` when there is no hole in all of the `size` bytes.
+    /// Returns `None` if the `size` bytes contain no hole.
     fn map(self, size: u64) -> Option<SparseMap> {
         let map = SparseMap(self.all);
         (map.data_len() < size).then_some(map)
@@ -219,7 +221,7 @@ mod tests {
             ("a.a...aa", Some(&[(0, 3), (6, 2)])),
             ("....", Some(&[])),
         ] {
-            // Longer than what is looked through at a time, and an end within a page.
+            // Longer than one chunk, with an end inside a page.
             for (before, more) in [(0, 0), (63, 0), (64, 5)] {
                 let mut bytes = vec![b'x'; before * 4096];
                 bytes.extend(text.bytes().flat_map(|b| [if b == b'.' { 0 } else { b }; 4096]));
@@ -248,7 +250,8 @@ mod tests {
         }
     }
 
-    /// Runs of zeros that begin, end and lie across where one task ends and the next begins, which a second thread may do.
+    /// Covers runs of zeros that begin, end or continue at the boundary between two tasks, which
+    /// two threads may scan.
     #[test]
     fn a_large_file_is_scanned_in_parts_that_do_not_show() {
         let pages = 5 * TASK as usize / PAGE + 3;

@@ -1,7 +1,7 @@
-//! Extended attributes of an object, read.
+//! Reads the extended attributes of an inode.
 //!
-//! The system calls that take a directory and a name came with Linux 6.13; before, the directory's entry in `/proc`
-//! stands for it, which costs a walk through that path for every object.
+//! The system calls that take a directory descriptor and a name came with Linux 6.13. Older kernels
+//! get a path in `/proc`, which costs a path lookup per inode.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -15,18 +15,19 @@ use rustix::path::Arg;
 use crate::entry::Xattr;
 use crate::fs::openat::proc_path;
 
-/// The most the kernel gives, for a list of names and for a value (linux/limits.h).
+/// Maximum size that the kernel returns for a list of names and for a value (linux/limits.h).
 const LARGEST: usize = 64 << 10;
 
-/// The extended attributes of the object `name` in `dir`, a link not followed (`""`: the directory `dir` itself), ordered by name.
+/// Returns the extended attributes of the inode `name` in `dir` (`""`: `dir` itself), ordered by
+/// name, without following a symbolic link. Returns none if the filesystem does not support xattrs.
 ///
 /// # Errors
-/// The kernel's. That the file system has no attributes is none.
+/// Returns any other errno of listxattr(2) and getxattr(2).
 pub fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     let result = if LACKING.load(Ordering::Relaxed) {
         Err(Errno::NOSYS)
     } else {
-        // An O_PATH descriptor is no object of its own to these calls, its "." is.
+        // The system calls reject an empty name with an O_PATH descriptor, but accept ".".
         let name = if name.is_empty() { OsStr::new(".") } else { name };
         name.into_with_c_str(|name| {
             collect(&mut |buffer| listxattrat(dir, name, buffer), &mut |attribute, buffer| {
@@ -35,7 +36,8 @@ pub fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
         })
     };
     match result {
-        // A filter of system calls may answer EPERM to those it does not know; no listing of attributes does.
+        // A seccomp filter may return EPERM for a system call that it does not know. Listing xattrs
+        // never returns EPERM.
         Err(Errno::NOSYS | Errno::PERM) => {
             LACKING.store(true, Ordering::Relaxed);
             through_proc(dir, name)
@@ -44,18 +46,20 @@ pub fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     }
 }
 
-/// The extended attributes of an open file, ordered by name.
+/// Returns the extended attributes of an open file, ordered by name. Returns none if the filesystem
+/// does not support xattrs.
 ///
 /// # Errors
-/// The kernel's. That the file system has no attributes is none.
+/// Returns any other errno of flistxattr(2) and fgetxattr(2).
 pub fn of_file(file: BorrowedFd<'_>) -> io::Result<Vec<Xattr>> {
     Ok(collect(&mut |buffer| flistxattr(file, buffer), &mut |name, buffer| fgetxattr(file, name, buffer))?)
 }
 
-/// The names alone of the extended attributes of an open file or directory, each ended by a NUL byte.
+/// Returns only the names of the extended attributes of an open file or directory, each terminated
+/// by a NUL byte.
 ///
 /// # Errors
-/// As [`of_file`].
+/// Returns the same errors as [`of_file`].
 pub fn names_of_file(file: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let (mut small, mut large) = ([0; 512], Vec::new());
     match filled(&mut small, &mut large, &mut |buffer| flistxattr(file, buffer)) {
@@ -74,14 +78,15 @@ fn through_proc(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     Ok(result?)
 }
 
-/// Lists by `list` and reads each by `get`; both fill a buffer or say that it is too small.
+/// Lists the names with `list` and reads each value with `get`. Both fill a buffer, or report that
+/// it is too small.
 fn collect(
     list: &mut dyn FnMut(&mut [u8]) -> rustix::io::Result<usize>,
     get: &mut dyn FnMut(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<Vec<Xattr>> {
     let (mut small, mut large) = ([0; 512], Vec::new());
     let names = match filled(&mut small, &mut large, list) {
-        // The file system has none.
+        // The filesystem does not support xattrs.
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         names => names?,
     };
@@ -91,7 +96,8 @@ fn collect(
         let (mut small, mut large) = ([0; 512], Vec::new());
         match filled(&mut small, &mut large, &mut |buffer| get(name, buffer)) {
             Ok(value) => all.push(Xattr { name: name.to_bytes().to_vec(), value: value.to_vec() }),
-            // Gone since it was listed, or listed but not readable (trusted.* of another namespace): it is not ours to keep.
+            // The attribute was removed since it was listed, or is listed but not readable
+            // (trusted.* in another user namespace): it is not part of the inode for this process.
             Err(Errno::NODATA) => {}
             Err(e) => return Err(e),
         }
@@ -100,7 +106,7 @@ fn collect(
     Ok(all)
 }
 
-/// What `fill` puts into `small`, or into `large` where that is not enough.
+/// Returns what `fill` writes into `small`, or into `large` if `small` is too small.
 fn filled<'a>(
     small: &'a mut [u8],
     large: &'a mut Vec<u8>,
@@ -116,10 +122,10 @@ fn filled<'a>(
     }
 }
 
-/// The kernel lacks the calls below; asked once for all.
+/// Whether the kernel lacks the system calls below; it is asked once.
 static LACKING: AtomicBool = AtomicBool::new(false);
 
-// Linux 6.13; the same on every architecture that Rust has.
+// Linux 6.13; the same number on every architecture that Rust supports.
 const GETXATTRAT: libc::c_long = 464;
 const LISTXATTRAT: libc::c_long = 465;
 

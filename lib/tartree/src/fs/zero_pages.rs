@@ -1,14 +1,14 @@
-//! Pages of zeros in data that may become holes.
+//! Finds zero pages in data, which may become holes.
 
 use std::ops::Range;
 
 pub(crate) const PAGE: usize = 4096;
-/// Zeros between data that are no hole: to write on costs less than to begin again behind one page, and the file has one
+/// Zeros between data that stay data: writing one page costs less than a seek, and the file has one
 /// extent less.
 pub(crate) const SHORT: usize = PAGE;
 
-/// The parts of `data`, which begins with a page, that are not pages of zeros; one such page alone belongs to the data on both
-/// its sides.
+/// Returns the parts of `data` that are not zero pages. `data` begins at a page boundary. A single
+/// zero page belongs to the data on both sides.
 pub(crate) fn runs_of_data(data: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -18,17 +18,19 @@ pub(crate) fn runs_of_data(data: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Bytes in the pages of zeros that `data` begins with; what is left at an end that is no page's counts as one.
+/// Returns the number of bytes in the zero pages at the beginning of `data`. An incomplete last
+/// page counts as a page.
 fn leading_zeros(data: &[u8]) -> usize {
     data.chunks(PAGE).take_while(|page| is_zeros(page)).map(<[u8]>::len).sum()
 }
 
-/// Whether a page, or the beginning of one, is all zeros.
+/// Reports whether a page, or the beginning of one, contains only zeros.
 pub(crate) fn is_zeros(page: &[u8]) -> bool {
     *page == [0; PAGE][..page.len()]
 }
 
-/// Bytes before the next pages of zeros that make a hole. `data` begins with a page that is not zeros.
+/// Returns the number of bytes before the next zero pages that make a hole. `data` begins with a
+/// page that is not zero.
 fn data_before_zeros(data: &[u8]) -> usize {
     let mut end = data.len().min(PAGE);
     while end < data.len() {
@@ -45,7 +47,7 @@ fn data_before_zeros(data: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Content of pages: `.` is zeros, anything else is not.
+    /// Builds the content of pages: `.` is a zero page, any other character is not.
     fn pages(text: &str) -> Vec<u8> {
         text.bytes().flat_map(|b| if b == b'.' { [0; PAGE] } else { [b; PAGE] }).collect()
     }
