@@ -240,7 +240,12 @@ pub const CASES: &[Case] = &[
     ),
     ok("1c - is standard input", &["save", "-"], "@podman/one.network.status", Input),
     bad("1d a missing file", &["save", "nonexistent"], "", "nonexistent: No such file or directory"),
-    bad("1e a directory", &["save", "podman"], "", "podman: is a directory"),
+    bad(
+        "1e a directory",
+        &["save", "podman"],
+        "",
+        "podman: expected the output of netavark or CNI, found a directory",
+    ),
     usage(
         "1f several files are allowed only for CNI",
         &["save", "podman/one.network.status", "podman/port.network.status"],

@@ -102,7 +102,7 @@ const SAVED: [(&str, &str); 26] = [
 ];
 
 /// Settings that `save` leaves out, with its warning; `apply` sets the rest.
-const LEFT_OUT: [(&str, &str); 9] = [
+const LEFT_OUT: [(&str, &str); 11] = [
     (
         "link add d0 type veth peer name d1
       link set d1 up
@@ -134,6 +134,12 @@ const LEFT_OUT: [(&str, &str); 9] = [
         "permanent neighbor 10.77.0.99 of interface eth0: left out",
     ),
     ("addr add 10.94.0.1/32 dev lo", "interface lo: 10.94.0.1/32 is left out"),
+    ("addr add 127.0.0.9/8 dev lo", "interface lo: 127.0.0.9/8 is left out"),
+    (
+        "addr add 10.94.0.1/32 dev lo
+      route add 10.95.0.0/16 via 10.77.0.1 src 10.94.0.1",
+        "route 10.95.0.0/16 via 10.77.0.1 dev eth0 src 10.94.0.1: left out: its source address 10.94.0.1 is not saved",
+    ),
     ("link set eth0 promisc on txqueuelen 7", "interface eth0: promisc on, txqueuelen 7: left out"),
 ];
 

@@ -32,7 +32,7 @@ pub fn interface(link: &Link, inside: &State, extended: bool, warn: &mut dyn FnM
         if address.scope != AddressScope::Universe {
             continue;
         }
-        if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed) {
+        if is_unsettled(address) {
             warn(format!(
                 "interface {}: {} is left out: duplicate address detection has not succeeded",
                 link.name, address.ipnet
@@ -75,6 +75,17 @@ pub fn extension(link: &Link, parent: Option<&Link>, inside: &State, routes: Vec
         "routes": routes,
         "addresses": addresses,
     })
+}
+
+/// Returns whether `save` saves the address, or the kernel adds it again.
+pub fn is_restored(address: &Address) -> bool {
+    !is_temporary(address) && !is_unsettled(address)
+}
+
+/// Returns whether duplicate address detection of a global address has not succeeded.
+fn is_unsettled(address: &Address) -> bool {
+    address.scope == AddressScope::Universe
+        && address.flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
 }
 
 /// Returns whether the address is temporary: the kernel replaces it regularly by another one (RFC

@@ -1,10 +1,12 @@
 //! Selection of the routes that are saved.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use checkpoint::network_status::NetworkStatus;
 use serde_json::Value;
 
+use super::interface::is_restored;
 use crate::kernel::link::Link;
 use crate::kernel::state::{ReportedRoute, State};
 use crate::model::desired::{gateway_routes, interfaces};
@@ -49,8 +51,21 @@ fn holder<'a>(reported: &ReportedRoute, inside: &State, saved: &[&'a Link]) -> R
             return Err(format!("interface {name} is not saved"));
         }
     }
+    if let Some(source) = route.preferred_source.filter(|ip| !is_local_after_restore(*ip, inside, saved)) {
+        return Err(format!("its source address {source} is not saved"));
+    }
     let used = saved.iter().find(|link| route.uses(&link.name)).or(saved.first());
     used.map(|link| link.name.as_str()).ok_or_else(|| "no interface is saved".into())
+}
+
+/// Returns whether a restored namespace has the local address `ip`.
+///
+/// The kernel rejects a route whose source is not a local address. An address that no interface has
+/// is local because of a `local` route, which is saved as well.
+fn is_local_after_restore(ip: IpAddr, inside: &State, saved: &[&Link]) -> bool {
+    let is_saved = |index: u32| saved.iter().any(|link| link.index == index);
+    let mut addresses = inside.addresses.iter().filter(|a| a.ipnet.addr() == ip).peekable();
+    ip.is_loopback() || addresses.peek().is_none() || addresses.any(|a| is_saved(a.index) && is_restored(a))
 }
 
 /// Lists the routes that podman's format cannot express, which contains only a gateway for each
