@@ -1,4 +1,4 @@
-//! `Container manager` of the help: files and names that a manager gives a container beside its spec.
+//! The flags under `Container engine` in the help: files and names that an engine adds to a container.
 
 use std::path::PathBuf;
 
@@ -10,50 +10,51 @@ use crate::notation::mounts::volumes_from::VolumesFrom;
 use crate::notation::secret::Secret;
 
 #[derive(Debug, Group)]
-#[command(next_help_heading = "Container manager")]
+#[command(next_help_heading = "Container engine")]
 #[group(id = "manager-flags", multiple = true, conflicts_with = "restore")]
 pub struct EngineArgs {
-    /// Bind a time zone to /etc/localtime; local: this host's
+    /// Bind the file of a time zone to /etc/localtime; local is the time zone of the host
     #[arg(long, value_name = "ZONE", hide_short_help = true)]
     pub tz: Option<String>,
 
-    /// A secret as a file of /run/secrets or, with type=env, as a variable
+    /// Add a secret as a file in /run/secrets or, with type=env, as a variable
     #[arg(long, value_name = "NAME[,OPT=VALUE...]", value_parser = Secret::parse, hide_short_help = true)]
     pub secret: Vec<Secret>,
 
-    /// Directory whose files are the secrets
+    /// Use the files in DIR as secrets, by their names
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub secret_root: Option<PathBuf>,
 
-    /// Bind copies of the secrets in DIR, with the owner and mode they are to have (--apply)
+    /// Bind copies of the secrets with their owner and mode; --apply writes them to DIR
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub secret_copies: Option<PathBuf>,
 
-    /// Bind the manager's /etc/hosts and /etc/resolv.conf below this directory too
+    /// Also bind the container engine's /etc/hosts and /etc/resolv.conf below this directory
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub chrootdirs: Vec<String>,
 
-    /// Leave the image's /etc/hosts
+    /// Keep the image's /etc/hosts
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub no_hosts: Option<bool>,
 
-    /// Leave the image's /etc/hostname
+    /// Keep the image's /etc/hostname
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub no_hostname: Option<bool>,
 
-    /// Who tells the service manager that the container is ready: with container it gets /run/notify
+    /// Select who notifies the service manager that the container is ready; container binds
+    /// /run/notify
     #[arg(long, value_name = "WHO", hide_short_help = true)]
     pub sdnotify: Option<SdNotify>,
 
-    /// What the volumes of an --image-config become
+    /// Select what becomes of the volumes of --image-config
     #[arg(long, value_name = "WHAT", hide_short_help = true)]
     pub image_volume: Option<ImageVolume>,
 
-    /// Mount the volumes of another container: its config.dump, config.json or bundle
+    /// Mount the volumes of another container, given by its config.dump, config.json or bundle
     #[arg(long, value_name = "FILE[:OPTS]", value_parser = VolumesFrom::parse, hide_short_help = true)]
     pub volumes_from: Vec<VolumesFrom>,
 
-    /// Seconds the container may run: the manager's business
+    /// Ignored with a warning: config.json cannot express a time limit
     #[arg(long, value_name = "SECONDS", hide_short_help = true)]
     pub timeout: Option<u64>,
 }

@@ -14,23 +14,23 @@ pub struct HookArgs {
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     pub annotation: Vec<String>,
 
-    /// Set a label, which config.json has as an annotation
+    /// Set a label, which becomes an annotation in config.json
     #[arg(short, long, value_name = "KEY[=VALUE]", hide_short_help = true)]
     pub label: Vec<String>,
 
-    /// Set the labels in FILE, one KEY[=VALUE] on a line
+    /// Set the labels in FILE, one KEY[=VALUE] per line
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub label_file: Vec<PathBuf>,
 
-    /// Signal that stops the container, a number or name
+    /// Set the signal that stops the container, as a number or name
     #[arg(long, value_name = "SIGNAL", value_parser = signal, hide_short_help = true)]
     pub stop_signal: Option<u64>,
 
-    /// Seconds until it is killed
+    /// Set the seconds after which a stopped container is killed
     #[arg(long, value_name = "SECONDS", hide_short_help = true)]
     pub stop_timeout: Option<u64>,
 
-    /// Directory with hook files, oci-hooks(5)
+    /// Add the hooks in DIR whose conditions are met, see oci-hooks(5)
     #[arg(long, value_name = "DIR", conflicts_with = "restore", hide_short_help = true)]
     pub hooks_dir: Vec<PathBuf>,
 
@@ -42,7 +42,7 @@ pub struct HookArgs {
     #[arg(long, hide_short_help = true, conflicts_with = "restore")]
     pub no_precreate: bool,
 
-    /// Behave as this podman in annotations, hooks and HOME
+    /// Use the annotations, hook stages and HOME of this version of podman
     #[arg(
         long,
         value_name = "VERSION",
@@ -56,19 +56,20 @@ pub struct HookArgs {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Restore")]
 pub struct RestoreArgs {
-    /// The input is the spec.dump of a checkpoint: drop what names something on this host
+    /// Read the spec.dump of a checkpoint, and drop everything that names something on this host
     #[arg(long, conflicts_with_all = ["new", "image_config", "container"])]
     pub restore: bool,
 
-    /// Take /etc/hosts, /etc/resolv.conf, /dev/shm, ... from DIR/hosts, DIR/resolv.conf, DIR/shm, ... (--apply makes them)
+    /// Re-point /etc/hosts, /etc/resolv.conf, /dev/shm, ... to DIR/hosts, DIR/resolv.conf, DIR/shm,
+    /// ...; --apply creates them
     #[arg(long, value_name = "DIR", requires = "restore")]
     pub manager_files: Option<PathBuf>,
 
-    /// Directory of CRIU's images: report if crun made them, since runc cannot restore those
+    /// Report if crun made CRIU's images in DIR, because runc cannot restore them
     #[arg(long, value_name = "DIR", requires = "restore", hide_short_help = true)]
     pub images: Option<PathBuf>,
 
-    /// Keep everything that the archive names on this host: it can then do anything root can
+    /// Keep all keys of the archive's spec, which can then do anything that root can do
     #[arg(long, requires = "restore", hide_short_help = true)]
     pub trust_archive: bool,
 }

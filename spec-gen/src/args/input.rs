@@ -11,11 +11,12 @@ pub struct InputArgs {
     #[arg(long, group = "source")]
     pub new: bool,
 
-    /// Start from it with an image's command, environment, user, ... (OCI or Docker image config)
+    /// Start from that spec and add an image's command, environment, user, ... (OCI or Docker image
+    /// config)
     #[arg(long, value_name = "FILE", group = "source")]
     pub image_config: Option<PathBuf>,
 
-    /// Generate from libpod's container config (config.dump), as podman does
+    /// Generate the spec from libpod's container config (config.dump), as podman does
     #[arg(long, value_name = "FILE", group = "source")]
     pub container: Option<PathBuf>,
 
@@ -23,23 +24,25 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE", alias = "template", group = "source")]
     pub input: Option<PathBuf>,
 
-    /// libpod's state of the container: mountpoint, files it binds, network namespace
+    /// Read libpod's state of the container: mount point, bound files, network namespace
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
 
-    /// Root file system: becomes root.path, and users and links are looked up in it
+    /// Use DIR as the root file system: it becomes root.path, and users and links are looked up in
+    /// it
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
 
-    /// Write PATH as root.path, as it stands
+    /// Write PATH as root.path, without changing it
     #[arg(long, value_name = "PATH", alias = "rootfs-path", hide_short_help = true)]
     pub root_path: Option<String>,
 
-    /// The container's id
+    /// Set the container ID
     #[arg(long, value_name = "ID", hide_short_help = true)]
     pub id: Option<String>,
 
-    /// For an ordinary user: the default spec as from `runc spec --rootless`, devices bound, ...
+    /// Write a spec for an unprivileged user: with --new that of `runc spec --rootless`; devices
+    /// bound, ...
     #[arg(long, hide_short_help = true, conflicts_with = "restore")]
     pub rootless: bool,
 
@@ -51,35 +54,35 @@ pub struct InputArgs {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Output")]
 pub struct WhatArgs {
-    /// Instead of the spec: a unified diff of input and output
+    /// Write a unified diff of input and output instead of the spec
     #[arg(long, group = "what")]
     pub diff: bool,
 
-    /// Instead of the spec: one line for each change and its reason
+    /// Write one line for each change, with its reason, instead of the spec
     #[arg(long, group = "what")]
     pub explain: bool,
 
-    /// Write DIR/config.json, where root.path starts; a file that is there stays
+    /// Write DIR/config.json, unless it exists; a relative root.path is relative to DIR
     #[arg(long, value_name = "DIR", conflicts_with = "output", hide_short_help = true)]
     pub bundle: Option<PathBuf>,
 
-    /// Replace it
+    /// Replace an existing DIR/config.json of --bundle
     #[arg(long, requires = "bundle", hide_short_help = true)]
     pub force: bool,
 
-    /// Check the result against the runtime-spec before it is written
+    /// Check the result against the runtime-spec before writing it
     #[arg(long)]
     pub validate: bool,
 
-    /// Write what must be done on the host besides, as JSON lines
+    /// Write the actions that remain to be done on the host, as JSON lines
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub actions: Option<PathBuf>,
 
-    /// Do it: chown, relabel, make overlay directories
+    /// Perform these actions: change owners, set labels, create overlay directories
     #[arg(long, hide_short_help = true, conflicts_with = "what")]
     pub apply: bool,
 
-    /// Write the keys of every object in their order
+    /// Sort the keys of every object
     #[arg(long, hide_short_help = true)]
     pub sort_keys: bool,
 

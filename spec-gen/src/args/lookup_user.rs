@@ -7,7 +7,7 @@ use cli::args::{Common, OutputFile};
 
 use crate::notation::user::{group, user};
 
-/// Write an OCI runtime config.json, or tell what a user of a root file system is
+/// Write an OCI runtime config.json, or look up a user in a root file system
 #[derive(Debug, Parser)]
 #[command(name = "spec-gen", version, mut_arg("verbose", |arg| arg.short(None)))]
 pub struct LookUpArgs {
@@ -19,9 +19,10 @@ pub struct LookUpArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Tell who a user is in a root file system, as JSON
+    /// Look up a user in a root file system, and print the result as JSON
     ///
-    /// The numbers, groups and home directory that --user would give the process. A user that is not there is an error.
+    /// Prints the IDs, groups and home directory that --user would give the process. A user that
+    /// does not exist is an error.
     #[command(after_help = "Examples:\n  \
         spec-gen lookup-user alice --rootfs rootfs\n  \
         spec-gen lookup-user 1000:wheel --rootfs rootfs | jq .gid")]
@@ -30,11 +31,11 @@ pub enum Verb {
 
 #[derive(Debug, Group)]
 pub struct LookUpUser {
-    /// Names of the root file system or numbers
+    /// User and group, as names in the root file system or as numbers
     #[arg(value_name = "USER[:GROUP]", value_parser = user, allow_hyphen_values = true)]
     pub user: String,
 
-    /// The root file system
+    /// Look up the user in the root file system DIR
     #[arg(long, value_name = "DIR")]
     pub rootfs: PathBuf,
 

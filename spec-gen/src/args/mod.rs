@@ -30,9 +30,11 @@ pub use security::{DeviceArgs, SecurityArgs};
 
 /// Write an OCI runtime config.json from a spec, a container config, an image config or flags
 ///
-/// Reads one JSON document (standard input unless a flag names another), changes what the flags ask for and
-/// writes the result to standard output. Unknown keys, key order and 64-bit integers survive; without flags
-/// nothing changes. Nothing else on the host is touched, unless --apply says so.
+/// Reads one JSON document from standard input or from the file that a flag names, makes the
+/// changes given by
+/// the flags, and writes the result to standard output. Unknown keys, the order of keys and 64-bit
+/// integers are
+/// preserved; without flags, nothing changes. Only --apply changes anything else on the host.
 #[derive(Debug, Parser)]
 #[command(
     name = "spec-gen",
@@ -78,13 +80,15 @@ pub struct Args {
     #[command(flatten)]
     pub common: Common,
 
-    /// The command to run in the container
+    /// Run this command in the container
     #[arg(last = true, value_name = "ARGS", conflicts_with = "restore", help_heading = "Process")]
     pub args: Vec<String>,
 }
 
-/// Flags of podman that have one value, by their ids: of two values podman's flag library takes the last, so that a script can
-/// append its own to those of another. A second value of any other flag would be lost, and is an error.
+/// Flags of podman that have one value, by their ids: of two values podman's flag library takes the
+/// last, so that a script can
+/// append its own to those of another. A second value of any other flag would be lost, and is an
+/// error.
 #[rustfmt::skip]
 const LAST_WINS: [&str; 55] = [
     "blkio_weight", "cgroup_manager", "cgroup_parent", "cgroupns", "cgroups", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
@@ -95,7 +99,8 @@ const LAST_WINS: [&str; 55] = [
     "subuidname", "systemd", "timeout", "tty", "tz", "umask", "user", "userns", "uts",
 ];
 
-/// More of them, whose names are also those of flags of oci-runtime-tool; its library does the same.
+/// More of them, whose names are also those of flags of oci-runtime-tool; its library does the
+/// same.
 const LAST_WINS_TOO: [&str; 2] = ["unsetenv_all", "workdir"];
 
 fn last_wins(arg: Arg) -> Arg {
@@ -105,7 +110,8 @@ fn last_wins(arg: Arg) -> Arg {
 }
 
 impl Args {
-    /// Splits the values of the flags that are lists in podman: `--cap-add A,B` is `--cap-add A --cap-add B`.
+    /// Splits the values of the flags that are lists in podman: `--cap-add A,B` is `--cap-add A
+    /// --cap-add B`.
     ///
     pub fn split_lists(&mut self) {
         let any = |_: &str| true;

@@ -10,51 +10,53 @@ use crate::notation::limits::size;
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Mounts")]
 pub struct MountArgs {
-    /// Mount a host directory or file, or a named volume; with --restore: re-point the mount at DST
+    /// Mount a host directory or file, or a named volume; with --restore, re-point the mount at DST
     #[arg(short, long, value_name = "SRC:DST[:OPTS]")]
     pub volume: Vec<String>,
 
-    /// Mount, in podman's long notation
+    /// Add a mount in podman's long notation
     #[arg(long, value_name = "type=TYPE,...", conflicts_with = "restore", hide_short_help = true)]
     pub mount: Vec<String>,
 
-    /// Mount an empty tmpfs
+    /// Mount an empty tmpfs at DST
     #[arg(long, value_name = "DST[:OPTS]", conflicts_with = "restore")]
     pub tmpfs: Vec<String>,
 
-    /// Root file system read-only but for what --read-only-tmpfs makes; --read-only=false writable
+    /// Make the root file system read-only, with --read-only-tmpfs; --read-only=false makes it
+    /// writable
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only: Option<bool>,
 
-    /// With a read-only root: tmpfs on /tmp, /var/tmp and /run, /dev/shm writable; --read-only brings it
+    /// With a read-only root, mount a tmpfs on /tmp, /var/tmp and /run and keep /dev/shm writable
+    /// (implied by --read-only)
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub read_only_tmpfs: Option<bool>,
 
-    /// Bind a file a container manager makes (/etc/hosts, ...), unless there is a mount
+    /// Bind a file that a container engine creates (/etc/hosts, ...), unless DST has a mount
     #[arg(long, value_name = "DST=SRC", value_parser = cli::args::name_value, hide_short_help = true)]
     pub bind_mount: Vec<(String, PathBuf)>,
 
-    /// Host directory for /dev/shm
+    /// Bind the host directory DIR to /dev/shm
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub shm_dir: Option<PathBuf>,
 
-    /// Size of a tmpfs on /dev/shm
+    /// Set the size of the tmpfs on /dev/shm
     #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true, conflicts_with = "restore")]
     pub shm_size: Option<i64>,
 
-    /// Host directory of a named volume
+    /// Set the host directory of the named volume NAME
     #[arg(long, value_name = "NAME=DIR", value_parser = cli::args::name_value, hide_short_help = true)]
     pub volume_path: Vec<(String, PathBuf)>,
 
-    /// Directory whose NAME/_data are the named volumes
+    /// Use DIR/NAME/_data as the directory of every other named volume
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub volume_root: Option<PathBuf>,
 
-    /// Where the tree of an image is mounted, for image volumes
+    /// Set the directory where the file tree of an image is mounted, for image volumes
     #[arg(long, value_name = "IMAGE=DIR", value_parser = cli::args::name_value, hide_short_help = true, conflicts_with = "restore")]
     pub image_mount: Vec<(String, PathBuf)>,
 
-    /// Directory for what containers write to overlay volumes
+    /// Store in DIR what containers write to overlay volumes
     #[arg(long, value_name = "DIR", hide_short_help = true, conflicts_with = "restore")]
     pub overlay_dir: Option<PathBuf>,
 
@@ -66,7 +68,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, alias = "mounts-remove-all", hide_short_help = true, conflicts_with = "restore")]
     pub mount_remove_all: Option<bool>,
 
-    /// How mounts pass between host and root file system: private, slave, shared, ...
+    /// Set the mount propagation of the root file system: private, slave, shared, ...
     #[arg(
         long,
         value_name = "MODE",

@@ -9,59 +9,59 @@ use crate::notation::user_namespace::UserNs;
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Namespaces")]
 pub struct NamespaceArgs {
-    /// Host name
+    /// Set the host name
     #[arg(long, value_name = "NAME", conflicts_with = "restore", hide_short_help = true)]
     pub hostname: Option<String>,
 
-    /// NIS domain name
+    /// Set the NIS domain name
     #[arg(long, value_name = "NAME", conflicts_with = "restore", hide_short_help = true)]
     pub domainname: Option<String>,
 
-    /// Network: host, private, none, ns:PATH, container:ID
+    /// Select the network namespace: host, private, none, ns:PATH, container:ID
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, alias = "net")]
     pub network: Option<Mode>,
 
-    /// PID namespace: as --network
+    /// Select the PID namespace, as --network does
     #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
     pub pid: Option<Mode>,
 
-    /// IPC namespace: as --network
+    /// Select the IPC namespace, as --network does
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub ipc: Option<Mode>,
 
-    /// UTS namespace (host name): as --network
+    /// Select the UTS namespace (host name), as --network does
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub uts: Option<Mode>,
 
-    /// User namespace: as --network, or keep-id, nomap
+    /// Select the user namespace, as --network does, or keep-id or nomap
     #[arg(long, value_name = "MODE", value_parser = UserNs::parse, hide_short_help = true)]
     pub userns: Option<UserNs>,
 
-    /// Cgroup namespace: as --network
+    /// Select the cgroup namespace, as --network does
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub cgroupns: Option<Mode>,
 
-    /// Time namespace: as --network
+    /// Select the time namespace, as --network does
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub time: Option<Mode>,
 
-    /// Map user ids: container id, host id, count; makes a user namespace
+    /// Map SIZE container user IDs starting at C to host IDs starting at H, in a new user namespace
     #[arg(long, value_name = "C:H[:SIZE]", value_parser = Ranges::parse, conflicts_with = "restore", hide_short_help = true)]
     pub uidmap: Vec<Ranges>,
 
-    /// Map group ids; as --uidmap where not given
+    /// Map group IDs; if only one of --uidmap and --gidmap is given, it applies to both
     #[arg(long, value_name = "C:H[:SIZE]", value_parser = Ranges::parse, conflicts_with = "restore", hide_short_help = true)]
     pub gidmap: Vec<Ranges>,
 
-    /// Map the ids that /etc/subuid gives this user
+    /// Map the user IDs that /etc/subuid assigns to NAME
     #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
     pub subuidname: Option<String>,
 
-    /// Map the ids that /etc/subgid gives this name; as --subuidname where not given
+    /// Map the group IDs that /etc/subgid assigns to NAME; the default is that of --subuidname
     #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
     pub subgidname: Option<String>,
 
-    /// The pid behind a container:ID, and its host name
+    /// Set the PID of the container in container:ID, and its host name
     #[arg(long, value_name = "ID=PID[,hostname=H]", value_parser = Peer::parse, hide_short_help = true)]
     pub container_pid: Vec<Peer>,
 }

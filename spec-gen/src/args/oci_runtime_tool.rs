@@ -12,7 +12,7 @@ use crate::notation::oci_runtime_tool::{self, Change, Device, Limit, Rule};
 #[derive(Debug, Default, Group)]
 #[group(id = "runtime-tool-flags", multiple = true, conflicts_with = "restore")]
 pub struct RuntimeToolArgs {
-    /// A word of the command
+    /// Adds a word to the command.
     #[arg(long = "args", id = "words", value_name = "WORD", allow_hyphen_values = true, conflicts_with_all = ["args", "entrypoint"], hide = true)]
     pub words: Vec<String>,
     #[arg(long, value_name = "UID", conflicts_with = "user", hide = true)]

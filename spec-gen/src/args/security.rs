@@ -9,11 +9,11 @@ use crate::notation::boolean::boolean;
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
-    /// All capabilities, all devices, nothing masked
+    /// Give the process all capabilities and devices, and mask no paths
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub privileged: Option<bool>,
 
-    /// Add a capability, or ALL
+    /// Add a capability, or ALL capabilities
     #[arg(
         long,
         value_name = "CAP",
@@ -23,7 +23,7 @@ pub struct SecurityArgs {
     )]
     pub cap_add: Vec<String>,
 
-    /// Drop a capability, or ALL
+    /// Drop a capability, or ALL capabilities
     #[arg(
         long,
         value_name = "CAP",
@@ -33,31 +33,31 @@ pub struct SecurityArgs {
     )]
     pub cap_drop: Vec<String>,
 
-    /// Programs gain no privileges; =false: they may
+    /// Prevent programs from gaining privileges; =false allows it
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-no-new-privileges", hide_possible_values = true, hide_short_help = true, conflicts_with = "restore")]
     pub no_new_privileges: Option<bool>,
 
-    /// Seccomp profile, or unconfined
+    /// Use the seccomp profile in FILE; unconfined removes the seccomp filter
     #[arg(long, value_name = "FILE", hide_short_help = true, conflicts_with = "restore")]
     pub seccomp: Option<String>,
 
-    /// AppArmor profile
+    /// Set the AppArmor profile
     #[arg(long, value_name = "PROFILE", alias = "linux-apparmor", hide_short_help = true)]
     pub apparmor: Option<String>,
 
-    /// Fail if this host does not have the AppArmor profile
+    /// Fail if this host cannot apply the AppArmor profile
     #[arg(long, hide_short_help = true)]
     pub check_host: bool,
 
-    /// SELinux label of the process
+    /// Set the SELinux label of the process
     #[arg(long, value_name = "LABEL", alias = "linux-selinux-label", hide_short_help = true)]
     pub selinux_label: Option<String>,
 
-    /// SELinux label of the mounts
+    /// Set the SELinux label of the mounts
     #[arg(long, value_name = "LABEL", alias = "linux-mount-label", hide_short_help = true)]
     pub mount_label: Option<String>,
 
-    /// Hide a path
+    /// Mask a path
     #[arg(
         long,
         value_name = "PATH[:PATH]",
@@ -67,7 +67,7 @@ pub struct SecurityArgs {
     )]
     pub mask: Vec<String>,
 
-    /// Show a path that is hidden or read-only; ALL for all
+    /// Unmask a path that is masked or read-only; ALL unmasks all paths
     #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
     pub unmask: Vec<String>,
 
@@ -79,7 +79,8 @@ pub struct SecurityArgs {
     #[arg(skip)]
     pub label_fields: Vec<(String, String)>,
 
-    /// podman's notation for these: seccomp=FILE, apparmor=PROFILE, mask=PATH, proc-opts=OPTS, ...
+    /// Set a security option in podman's notation: seccomp=FILE, apparmor=PROFILE, mask=PATH,
+    /// proc-opts=OPTS, ...
     #[arg(long, value_name = "OPT", conflicts_with = "restore", hide_short_help = true)]
     pub security_opt: Vec<String>,
 }
@@ -87,7 +88,8 @@ pub struct SecurityArgs {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Devices")]
 pub struct DeviceArgs {
-    /// Add a device of the host, or a CDI device by name (vendor.com/class=name); with --restore: re-point the one at DST
+    /// Add a device of the host, or a CDI device by name (vendor.com/class=name); with --restore,
+    /// re-point the device at DST
     #[arg(long, value_name = "SRC[:DST][:rwm]", hide_short_help = true)]
     pub device: Vec<String>,
 
@@ -95,11 +97,11 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "GPU", conflicts_with = "restore", hide_short_help = true)]
     pub gpus: Vec<String>,
 
-    /// Allow devices: 'TYPE MAJOR:MINOR ACCESS'
+    /// Allow access to devices: 'TYPE MAJOR:MINOR ACCESS'
     #[arg(long, value_name = "RULE", conflicts_with = "restore", hide_short_help = true)]
     pub device_cgroup_rule: Vec<String>,
 
-    /// Directory with CDI files, instead of /etc/cdi and /var/run/cdi
+    /// Read CDI files from DIR instead of /etc/cdi and /var/run/cdi
     #[arg(long, value_name = "DIR", conflicts_with = "restore", hide_short_help = true)]
     pub cdi_spec_dir: Vec<PathBuf>,
 }
