@@ -87,7 +87,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
 
 const DIFF: &str = "the changes of a root file system";
 
-/// Adds the command that reads the kind of tar that was found.
+/// Adds a hint with the command that reads this kind of tar.
 fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
     let rootfs = cli::name(&args.rootfs);
     let hint = match &e {
@@ -102,7 +102,7 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
     Hint::on(e, hint)
 }
 
-/// Returns how files `.wh.NAME` are interpreted, if the user has chosen the form of the diff.
+/// Returns the meaning of files `.wh.NAME`, if the user has chosen the form of the diff.
 fn whiteouts(format: Option<Format>) -> Option<Whiteouts> {
     Some(match format? {
         Format::Podman => Whiteouts::Literal,
@@ -156,11 +156,11 @@ fn members(
     Ok(())
 }
 
-/// Where a diff is applied.
+/// The target of a diff.
 enum Target {
-    /// In a directory.
+    /// A directory.
     Root(Box<RootfsApply>),
-    /// Nowhere: each step is printed on standard output.
+    /// No directory: each step is only printed on standard output.
     DryRun,
 }
 

@@ -1,8 +1,8 @@
-//! What a comparison reports.
+//! The changes that a comparison reports.
 
 use tartree::{Entry, Place, Status, TarPath};
 
-/// How a path differs.
+/// The kind of difference at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The path is only in the new tree.

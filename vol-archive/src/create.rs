@@ -72,7 +72,7 @@ fn members(
     Ok(changed)
 }
 
-/// What is left out of a directory, and how its owners are mapped.
+/// Options of `create`: the files to leave out, and the ID maps.
 struct CreateOptions {
     exclude: Exclude,
     one_file_system: bool,

@@ -81,7 +81,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
 /// The expected tar, in error messages.
 const VOLUME: &str = "the tar of a volume";
 
-/// Adds the command that reads the kind of tar that was found.
+/// Adds a hint with the command that reads this kind of tar.
 fn explained(e: checkpoint::Error) -> anyhow::Error {
     let hint = match &e {
         checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {

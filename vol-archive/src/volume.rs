@@ -1,4 +1,4 @@
-//! Parses which directory belongs to which member of a stream.
+//! Parses the operands: directories and the members that hold their tars.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

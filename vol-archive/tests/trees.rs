@@ -102,14 +102,14 @@ fn everything_survives() {
     let _socket = UnixListener::bind(source.path().join("socket")).unwrap();
     let out = through(source.path(), "$TOOL create $SRC 2>/dev/null", "$TOOL extract $DST");
     assert_same(source.path(), out.path(), &["socket"]);
-    // A second time, over the existing files.
+    // Extracts a second time, over the existing files.
     let script = "$TOOL create $SRC 2>/dev/null | $TOOL extract $DST";
     sh(
         source.path(),
         &format!("SRC='{}' DST='{}' TOOL='{TOOL}'; {script}", source.path().display(), out.path().display()),
     );
     assert_same(source.path(), out.path(), &["socket"]);
-    // As a member of a stream.
+    // The same tree as a member of a stream.
     let from = "$TOOL create --members v=$SRC 2>/dev/null";
     let out = through(source.path(), from, "$TOOL extract --members v=$DST");
     assert_same(source.path(), out.path(), &["socket"]);

@@ -22,7 +22,7 @@ pub(super) struct LinkedName {
     pub names: u32,
     /// Inode and number of names in the old tree.
     pub old: Option<(Identity, u32)>,
-    /// Whether nothing changed, except possibly which other names share the inode.
+    /// True if nothing changed, except possibly which other names share the inode.
     pub same: bool,
     pub change: Change,
     /// The entry of the parent directory, if no other change has taken it yet.
@@ -56,12 +56,12 @@ impl PartlySeen {
 #[derive(Default)]
 pub(super) struct HardLinks {
     names: Vec<LinkedName>,
-    /// How many names of each old inode were compared.
+    /// Number of names of each old inode that were compared.
     compared: HashMap<Identity, u32>,
-    /// Whether only names in the upper directory were compared. All other names are unchanged and
+    /// True if only names in the upper directory were compared. All other names are unchanged and
     /// keep their inode.
     only_upper: bool,
-    /// Whether all names of a group get an entry as soon as one of them needs an entry.
+    /// True if all names of a group get an entry as soon as one of them needs an entry.
     self_contained: bool,
 }
 
@@ -127,13 +127,13 @@ impl HardLinks {
             }
             group.push(name);
         }
-        // For each old inode, the group that keeps its names.
+        // The group that keeps the names of each old inode.
         let mut keepers: HashMap<Identity, Identity> = HashMap::new();
         let mut entries = Vec::new();
         for id in order {
             let group = groups.remove(&id).unwrap_or_default();
             let mut kept_inode: Option<Identity> = None;
-            // For each name, whether it needs no entry.
+            // True for each name that needs no entry.
             let mut kept = Vec::new();
             for name in &group {
                 let Some((old, names)) = name.old.filter(|_| name.same) else {

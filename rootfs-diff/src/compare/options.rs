@@ -1,8 +1,8 @@
-//! Options of a comparison.
+//! The options of a comparison: what to leave out, and how exact to be.
 
 use tartree::{Exclude, TarPath};
 
-/// What a comparison leaves out, and how exact it is.
+/// Options of a comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Paths that are skipped, together with everything below them.
@@ -10,14 +10,14 @@ pub struct Options {
     /// Destinations of mounts. The mount points themselves are compared; a mount hid everything
     /// below them from the container, so it cannot have changed.
     pub mount_points: Vec<TarPath>,
-    /// How the content of files with equal metadata is compared.
+    /// The check for files whose metadata is equal.
     pub content: ContentCheck,
-    /// Whether a hard link to an unchanged file is written as a file with content. An image layer
+    /// True if a hard link to an unchanged file is written as a file with content. An image layer
     /// needs this, since it is unpacked into a directory that lacks the unchanged file.
     pub self_contained: bool,
 }
 
-/// How to decide whether the content of a file has changed.
+/// The check that decides whether the content of a file has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContentCheck {
     /// Reads both files.

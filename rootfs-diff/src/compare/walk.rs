@@ -60,14 +60,14 @@ pub fn compare(
     walk.report_hard_links()
 }
 
-/// Where the names of a directory are listed.
+/// The trees in which the names of a directory are listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListFrom {
-    /// In the upper directory: a name that is not in it has not changed.
+    /// The upper directory: a name that is not in it has not changed.
     Upper,
-    /// In both trees.
+    /// Both trees.
     Both,
-    /// In the new tree only, since the directory is not in the old one.
+    /// The new tree only, since the directory is not in the old one.
     New,
 }
 
@@ -81,7 +81,7 @@ struct Frame {
     upper_is_same_as_view: bool,
     /// The directory's own entry, if no change in the directory has taken it yet.
     own: PendingEntry,
-    /// Whether new files in the directory inherit an ACL.
+    /// True if new files in the directory inherit an ACL.
     default_acl: bool,
 }
 
@@ -131,7 +131,8 @@ impl Walk<'_> {
         }
         let list_from = self.frames.last().map_or(ListFrom::Both, |frame| frame.list_from);
         let old = if list_from == ListFrom::New { None } else { self.trees.old.status(&path)? };
-        // Only the view shows which names share an inode.
+        // The upper directory does not show which names share an inode, so a hard link is read from
+        // the view.
         let has_one_name = old.is_none_or(|old| old.links() == 1);
         let is_new_dir = !old.is_some_and(|old| old.is_dir());
         let (new, upper_inode) = match self.upper_entry(&path) {

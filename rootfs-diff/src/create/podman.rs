@@ -88,7 +88,7 @@ struct PodmanDiff {
     plan: Plan,
     deleted: Vec<TarPath>,
     ids: IdMaps,
-    /// Whether the tar holds the deletions too, as removal headers.
+    /// True if the tar holds the deletions too, as removal headers.
     inband: bool,
     /// The first deletion whose name does not fit into a removal header, which is a ustar header
     /// without extensions.

@@ -71,7 +71,7 @@ impl Changes for Lines {
         match change {
             Change::Added => self.0.push(('A', entry.path)),
             Change::Modified => self.0.push(('C', entry.path)),
-            // Only its content changed, which has lines of its own.
+            // Only files in the directory changed, and each has a line.
             Change::Touched => {}
         }
     }

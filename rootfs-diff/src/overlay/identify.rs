@@ -280,11 +280,11 @@ impl Identification<'_> {
     }
 }
 
-/// How a layer was found on a mount of a namespace.
+/// A layer that was found on a mount of a namespace.
 enum Reopened {
-    /// As the candidate with this index.
+    /// The candidate with this index.
     Candidate(usize),
-    /// By its file handle.
+    /// A directory that was opened by its file handle.
     ByHandle(OwnedFd),
 }
 

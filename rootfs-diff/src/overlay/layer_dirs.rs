@@ -12,14 +12,14 @@ use super::namespace::MountNamespace;
 /// The layer directories of an overlay, open.
 pub(crate) struct LayerDirs {
     pub upper: OwnedFd,
-    /// Whether `upper` shows the directory without the mounts inside it.
+    /// True if `upper` shows the directory without the mounts inside it.
     pub upper_without_submounts: bool,
     /// Topmost first.
     pub lowers: Vec<OwnedFd>,
     pub data_only: Vec<OwnedFd>,
     /// The mount namespace of the layers' mounts.
     pub namespace: MountNamespace,
-    /// Whether the lower directories show other owners than the overlay does, because it reads them
+    /// True if the lower directories show other owners than the overlay does, because it reads them
     /// through idmapped mounts that have been unmounted.
     pub owners_unmapped: bool,
 }

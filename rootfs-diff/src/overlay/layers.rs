@@ -23,7 +23,7 @@ pub struct Layers {
     pub index: bool,
 }
 
-/// Why the layers of a mount cannot be determined.
+/// An error of finding the layers of a mount.
 #[derive(Debug, thiserror::Error)]
 pub enum LayersError {
     /// A system call failed.

@@ -29,7 +29,7 @@ use crate::overlay::{
 use same_inode::SameInode;
 use upper::UpperDir;
 
-/// Why the two trees cannot be opened.
+/// An error of opening the two trees.
 #[derive(Debug, thiserror::Error)]
 pub enum TreesError {
     /// A layer or another directory cannot be opened.
@@ -53,20 +53,20 @@ pub struct Trees {
     /// The upper directory, which limits the comparison to what it contains. `None` if both trees
     /// must be walked completely.
     pub(crate) upper: Option<UpperDir>,
-    /// Whether the new tree is a view that was merged without the overlay's index: the other hard
+    /// True if the new tree is a view that was merged without the overlay's index: the other hard
     /// links of a changed file show the old content in it.
     pub(crate) view_lacks_index: bool,
-    /// Whether `view_lacks_index`, and the overlay has been mounted with an index. If the changed
-    /// name of a hard link was then removed, its new content is only in the work directory.
+    /// True if `view_lacks_index` is, and the overlay has been mounted with an index. If the
+    /// changed name of a hard link was then removed, its new content is only in the work directory.
     pub(crate) may_lose_index: bool,
-    /// Whether the old tree shows other owners than the overlay does, so that equal owners prove
+    /// True if the old tree shows other owners than the overlay does, so that equal owners prove
     /// nothing.
     pub(crate) owners_unmapped: bool,
-    /// What proves that both trees show one unchanged inode.
+    /// The proof that both trees show one unchanged inode.
     pub(crate) same_inode: SameInode,
 }
 
-/// What shows the new tree of an overlay.
+/// The view of an overlay that shows the new tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MergedView<'a> {
     /// An overlay mount that shows only this subdirectory.

@@ -19,10 +19,10 @@ use crate::overlay::mountinfo::{self, Mount};
 const RELIABLE_INODE_NUMBERS: [u32; 6] =
     [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010];
 
-/// What proves that two statuses show one inode.
+/// The proof that two statuses show one inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SameInode {
-    /// Nothing does.
+    /// There is no proof.
     Never,
     /// Equal device and inode numbers.
     ByDevice,

@@ -27,11 +27,11 @@ const WHITEOUT_PREFIX: &[u8] = b".wh.";
 pub(crate) struct UpperDir {
     tree: Tree,
     overlay_xattrs: OverlayXattrs,
-    /// Whether the kernel's merged view shows the plain content of this directory unchanged.
+    /// True if the kernel's merged view shows the plain content of this directory unchanged.
     same_as_view: bool,
 }
 
-/// What the merged view shows for an entry of the upper directory.
+/// An entry of the upper directory, as the merged view shows it.
 pub(crate) enum UpperEntry {
     /// A regular file, the same as in the upper directory.
     File(Status, Inode),
@@ -39,7 +39,7 @@ pub(crate) enum UpperEntry {
     /// [`hides_lower`](Listing::hides_lower), this holds only where no lower layer has the
     /// directory.
     Dir(Status, Listing),
-    /// Nothing, since the entry is a whiteout.
+    /// A whiteout, for which the view shows nothing.
     Whiteout,
 }
 
@@ -162,13 +162,13 @@ impl UpperDir {
 /// A directory in the upper directory.
 pub(crate) struct Listing {
     names: Vec<CString>,
-    /// Whether the directory hides the lower ones or shows one from another path, so that not only
+    /// True if the directory hides the lower ones or shows one from another path, so that not only
     /// its own names can differ from the old tree.
     pub hides_lower: bool,
-    /// Whether the directory has no xattrs except overlay xattrs. The merged directory then has
+    /// True if the directory has no xattrs except overlay xattrs. The merged directory then has
     /// none.
     pub has_no_xattrs: bool,
-    /// Whether the merged view shows this directory and its plain files unchanged; see
+    /// True if the merged view shows this directory and its plain files unchanged; see
     /// [`UpperDir::entry`].
     pub same_as_view: bool,
 }
@@ -264,7 +264,8 @@ mod tests {
         let upper = || UpperDir::compared_with_view(open(), OverlayXattrs::User, &open());
         assert!(upper().list(&TarPath::root()).unwrap().same_as_view);
         assert_eq!(entries(&mut upper(), &names), expected);
-        // Not the upper directory of the view, or not compared with a view: nothing is read in it.
+        // An upper directory that does not belong to the view, or is not compared with one, is only
+        // used for its names.
         let other = tempfile::tempdir().unwrap();
         let mut other =
             UpperDir::compared_with_view(open(), OverlayXattrs::User, &Root::open(other.path()).unwrap());
@@ -281,7 +282,7 @@ mod tests {
         }
         fs::create_dir(dir.path().join("dir")).unwrap();
         if label(&dir.path().join("file")).is_err() {
-            // Only root may set a label, and not if a policy is loaded.
+            // The test needs root, and no loaded SELinux policy, to set a label.
             return;
         }
         label(&dir.path().join("dir")).unwrap();
