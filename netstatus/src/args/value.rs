@@ -21,6 +21,7 @@ impl AddressArg {
     }
 }
 
+/// Parses `NAME=VALUE`.
 pub fn pair(arg: &str) -> Result<(String, String), String> {
     match arg.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
@@ -28,15 +29,18 @@ pub fn pair(arg: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Parses a MAC.
 pub fn mac(arg: &str) -> Result<Mac, String> {
     arg.parse().map_err(|_| "not a MAC address".into())
 }
 
+/// Parses `NET=MAC`.
 pub fn net_mac(arg: &str) -> Result<(String, Mac), String> {
     let (net, value) = pair(arg)?;
     Ok((net, mac(&value)?))
 }
 
+/// Parses `NET=A[/P][,A…]`.
 pub fn ips(arg: &str) -> Result<(String, Vec<AddressArg>), String> {
     let (net, list) = pair(arg)?;
     let address = |text: &str| match text.parse() {
@@ -46,6 +50,7 @@ pub fn ips(arg: &str) -> Result<(String, Vec<AddressArg>), String> {
     Ok((net, list.split(',').map(address).collect::<Result<_, _>>()?))
 }
 
+/// Parses a version such as 1.14.0; returns its major number.
 pub fn major(arg: &str) -> Result<u32, String> {
     let first = arg.split('.').next().unwrap_or_default();
     first.parse().map_err(|_| "expected a version such as 1.14.0".into())

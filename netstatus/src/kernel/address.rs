@@ -1,13 +1,19 @@
 //! Addresses as the kernel reports them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 
 use crate::model::extension::{AddressDetails, USER_FLAGS};
+
+/// The IPv4 address that the kernel assigns to the loopback interface.
+pub const LOOPBACK_V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
+
+/// The IPv6 address that the kernel assigns to the loopback interface.
+pub const LOOPBACK_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
 
 /// An address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,9 @@ use super::route::json::{SavedRoute, saved_route};
 /// The key of the extension.
 pub const KEY: &str = "x-netstatus";
 
+/// The initial MTU of an Ethernet device, which needs no setting.
+pub const DEFAULT_MTU: u32 = 1500;
+
 /// MTU, routes and address attributes of an interface.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extension {

@@ -10,16 +10,14 @@ mod requests;
 mod routes;
 mod transaction;
 
-use std::net::Ipv4Addr;
-
 use anyhow::{Context, bail};
 use checkpoint::network_status::Mac;
 use cli::{Exit, Hint, Session};
-use ipnet::{IpNet, Ipv4Net};
 use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::args::Apply;
 use crate::input::{read_network_infos, read_status};
+use crate::kernel::address::LOOPBACK_V4;
 use crate::kernel::link::Link;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
@@ -29,8 +27,6 @@ use crate::model::extension::Extension;
 use crate::model::network_info::NetworkInfos;
 use crate::model::status::ValidStatus;
 use transaction::{Side, Transaction};
-
-const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
 
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     create::check_flags(args)?;
@@ -87,7 +83,7 @@ impl Job<'_> {
             if before.addresses_of(lo).next().is_none() {
                 // The kernel adds this address when lo comes up, but does not remove it when lo
                 // goes down.
-                let automatic = requests::address(lo.index, &LOOPBACK);
+                let automatic = requests::address(lo.index, &LOOPBACK_V4);
                 let undo = RouteNetlinkMessage::DelAddress(automatic);
                 transaction.push_undo(Side::Inside, "lo: 127.0.0.1", undo);
             }

@@ -3,10 +3,7 @@
 use checkpoint::network_status::Malformed;
 
 use crate::model::desired::{DesiredInterfaces, gateway_routes, routes};
-use crate::model::extension::Extension;
-
-/// The initial MTU of an Ethernet device.
-const DEFAULT_MTU: u32 = 1500;
+use crate::model::extension::{DEFAULT_MTU, Extension};
 
 /// Lists the MTUs, address details and routes under `x-netstatus` that the other output formats
 /// cannot express.

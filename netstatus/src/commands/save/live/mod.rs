@@ -11,35 +11,25 @@ mod routes;
 mod unsaved;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, anyhow, bail};
 use checkpoint::network_status::{NetworkStatus, StatusBlock};
 use cli::usage;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::address::AddressScope;
 
 use crate::args::Save;
 use crate::input::read_network_infos;
+use crate::kernel::address::{LOOPBACK_V4, LOOPBACK_V6};
 use crate::kernel::link::Link;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netns::Netns;
 use crate::kernel::state::{self, State};
-use crate::model::extension;
+use crate::model::extension::{self, DEFAULT_MTU};
 use attachment::Host;
 
 /// The kinds of links that attach a container to the host; bridges and tunnels inside belong to the
 /// container.
 const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
-
-/// The addresses that the kernel itself assigns to the loopback interface.
-const LOOPBACK_ADDRESSES: [IpNet; 2] = [
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8)),
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
-];
-
-/// The initial MTU of an Ethernet device.
-const DEFAULT_MTU: u32 = 1500;
 
 /// Reads the namespace that the arguments name; also returns its name in messages.
 ///
@@ -146,7 +136,8 @@ fn chosen_links<'a>(
         return args.interface.iter().map(find).collect();
     }
     for link in inside.links.iter().filter(|link| link.loopback) {
-        for address in inside.addresses_of(link).filter(|a| !LOOPBACK_ADDRESSES.contains(&a.ipnet)) {
+        for address in inside.addresses_of(link).filter(|a| a.ipnet != LOOPBACK_V4 && a.ipnet != LOOPBACK_V6)
+        {
             let (name, ipnet) = (&link.name, address.ipnet);
             warn(format!("interface {name}: {ipnet} is left out: a status cannot express it"));
         }
