@@ -4,7 +4,8 @@ use cli::Session;
 use rootfs_diff::{Options, Trees};
 use tartree::Notice;
 
-/// Reports `notice` as a note if the user asked for what it says, and otherwise as a warning.
+/// Reports an excluded path as a note, since the user asked for this, and every other notice as a
+/// warning.
 pub fn report(session: &Session, notice: &Notice) {
     match notice {
         Notice::LeftOut { .. } => session.note(notice),
@@ -12,8 +13,8 @@ pub fn report(session: &Session, notice: &Notice) {
     }
 }
 
-/// Warns of each `--exclude` that left nothing out: after a typing error, a file that should stay
-/// on the host would be in the diff.
+/// Warns of each `--exclude` that left nothing out. If its pattern has a typing error, the diff
+/// contains a file that the user wanted to keep on the host.
 pub fn warn_unmatched(session: &Session, options: &Options, trees: &mut Trees) {
     for (pattern, path) in options.exclude.unmatched() {
         // An unchanged file may exist although the comparison never visited it.

@@ -13,7 +13,7 @@ use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Notice, Reader, Root, extract_tar};
 
 use crate::args::Extract;
-use crate::volume::{Operands, no_directory_twice, none_left, operands, take};
+use crate::volume::{Operands, operands, refuse_missing_volumes, refuse_shared_directories, take_volume};
 
 pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let options = ExtractOptions {
@@ -27,7 +27,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     let operands = operands(&args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
     if let Operands::Members(volumes) = &operands {
-        no_directory_twice(volumes)?;
+        refuse_shared_directories(volumes)?;
     }
     let input = Input::open(None, what)?;
     session.stage("extracting", input.rest());
@@ -45,10 +45,10 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
             match input {
                 TarInput::Plain(input) => {
                     let mut reader = Reader::direct(input, limits, |input, output, n| {
-                        let moving = |input: &mut Input, tell: &mut dyn FnMut(u64)| {
-                            tartree::transfer(input.as_fd(), output, n, tell)
+                        let copy = |input: &mut Input, count: &mut dyn FnMut(u64)| {
+                            tartree::transfer(input.as_fd(), output, n, count)
                         };
-                        input.buffer().is_empty().then(|| input.get_mut().get_mut().moving(moving))
+                        input.buffer().is_empty().then(|| input.get_mut().get_mut().moving(copy))
                     });
                     extraction.plain(&mut reader)?;
                 }
@@ -59,7 +59,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
         Operands::Members(mut volumes) => {
             let mut stream = StreamReader::new(input, Ending::Proved).with_limits(limits.clone());
             while let Some((member, _)) = stream.next()? {
-                let Some(volume) = take(&mut volumes, &member)? else {
+                let Some(volume) = take_volume(&mut volumes, &member)? else {
                     session.note(format_args!("{member}: not a volume, ignored"));
                     continue;
                 };
@@ -72,7 +72,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
                     .with_context(|| member.to_string())?;
                 args.durable.sync(&volume.dir)?;
             }
-            none_left(&volumes)?;
+            refuse_missing_volumes(&volumes)?;
         }
     }
     Ok(Exit::Done)

@@ -74,7 +74,7 @@ fn volume(operand: &OsStr) -> anyhow::Result<Volume> {
 ///
 /// # Errors
 /// Returns a usage error that names two such members.
-pub fn no_directory_twice(volumes: &[Volume]) -> anyhow::Result<()> {
+pub fn refuse_shared_directories(volumes: &[Volume]) -> anyhow::Result<()> {
     let destinations: Vec<_> = volumes
         .iter()
         .map(|volume| {
@@ -94,7 +94,7 @@ pub fn no_directory_twice(volumes: &[Volume]) -> anyhow::Result<()> {
 /// # Errors
 /// Returns an error if it is a volume for which no directory was given, since its data would be
 /// lost silently.
-pub fn take(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option<Volume>> {
+pub fn take_volume(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option<Volume>> {
     if let Some(at) = volumes.iter().position(|volume| volume.member == *member) {
         return Ok(Some(volumes.swap_remove(at)));
     }
@@ -115,7 +115,7 @@ pub fn take(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option
 ///
 /// # Errors
 /// Returns an error that names the members that were missing.
-pub fn none_left(volumes: &[Volume]) -> anyhow::Result<()> {
+pub fn refuse_missing_volumes(volumes: &[Volume]) -> anyhow::Result<()> {
     if volumes.is_empty() {
         return Ok(());
     }

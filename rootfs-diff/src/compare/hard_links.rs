@@ -1,10 +1,11 @@
 //! Decides which names of an inode need no entry, which get an entry with the content, and which
 //! get a hard link entry.
 //!
-//! A name needs no entry if three conditions hold: nothing about it changed; all names of its group
-//! that need no entry had one inode in the old tree; and no other group of the new tree keeps a
-//! name of that old inode. Every other name becomes a hard link to a name that needs no entry. If
-//! there is no such name, the first name gets the entry with the content and the others link to it.
+//! The names of one inode of the new tree form a group. A name needs no entry if three conditions
+//! hold: nothing about it changed; all names of its group that need no entry had one inode in the
+//! old tree; and no other group of the new tree keeps a name of that old inode. Every other name
+//! becomes a hard link to a name that needs no entry. If there is no such name, the first name gets
+//! the entry with the content and the others link to it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +30,7 @@ pub(super) struct LinkedName {
     pub parent: PendingEntry,
 }
 
-/// An entry to write.
+/// The entry of a name, which is a hard link or holds the content.
 pub(super) struct LinkEntry {
     pub entry: Entry,
     pub ino: u64,

@@ -45,7 +45,7 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns a change as JSON. A path that is not UTF-8 is shown with U+FFFD, and exactly in
+/// Returns a change as JSON. A path that is not UTF-8 has U+FFFD in `path`, and its bytes in
 /// `path_bytes`.
 fn document(kind: char, path: &TarPath) -> serde_json::Value {
     let change = match kind {

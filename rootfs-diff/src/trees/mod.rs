@@ -56,7 +56,7 @@ pub struct Trees {
     /// True if the new tree is a view that was merged without the overlay's index: the other hard
     /// links of a changed file show the old content in it.
     pub(crate) view_lacks_index: bool,
-    /// True if `view_lacks_index` is, and the overlay has been mounted with an index. If the
+    /// True if `view_lacks_index` is true and the overlay has been mounted with an index. If the
     /// changed name of a hard link was then removed, its new content is only in the work directory.
     pub(crate) may_lose_index: bool,
     /// True if the old tree shows other owners than the overlay does, so that equal owners prove

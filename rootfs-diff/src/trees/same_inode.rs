@@ -32,12 +32,12 @@ pub(crate) enum SameInode {
 }
 
 impl SameInode {
-    /// Returns what proves it for two directories that the user has named.
+    /// Returns the proof that is valid for two directories that the user has named.
     pub fn of_directories(from: (&Path, &Root), to: (&Path, &Root)) -> SameInode {
         let mut mounts =
             fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
-        // Excludes hidden mounts and bind mounts of a subdirectory: for these the two directories
-        // are not proved to be overlays of the same layers.
+        // A hidden mount or a bind mount of a subdirectory does not prove that both directories are
+        // overlays of the same layers.
         let visible = [mount_id_at(from.0), mount_id_at(to.0)];
         mounts.retain(|mount| visible.contains(&Some(mount.id)) && mount.root == b"/");
         if has_layers_of(&mounts, from.0, to.0) {

@@ -162,8 +162,8 @@ impl UpperDir {
 /// A directory in the upper directory.
 pub(crate) struct Listing {
     names: Vec<CString>,
-    /// True if the directory hides the lower ones or shows one from another path, so that not only
-    /// its own names can differ from the old tree.
+    /// True if the directory hides the lower ones or shows one from another path. Then names that
+    /// it does not contain can differ from the old tree too.
     pub hides_lower: bool,
     /// True if the directory has no xattrs except overlay xattrs. The merged directory then has
     /// none.
