@@ -1,4 +1,5 @@
-//! Directories whose metadata is set when everything in them is made, packed: a tar from elsewhere may have millions.
+//! Packs the metadata of directories, which is set after all their content exists: a tar may have
+//! millions of directories.
 
 use crate::dir_xattr_limit::DirXattrLimit;
 use crate::entry::{Entry, Kind, Meta, Timestamp, Xattr};
@@ -7,19 +8,20 @@ use crate::path::TarPath;
 
 #[derive(Default)]
 pub(crate) struct DirMetadata {
-    /// The path of each, and its attributes.
+    /// The path and the xattrs of each directory.
     bytes: Vec<u8>,
     dirs: Vec<Dir>,
     kept: DirXattrLimit,
 }
 
-/// All but path and attributes.
+/// The fields of a directory except path and xattrs.
 struct Dir {
     start: usize,
     path: u32,
     xattrs: u32,
     mode: u16,
-    /// It was there before, or was made below a directory with a default ACL: ACLs that the entry does not have go.
+    /// Whether the directory existed before or was created below a default ACL: ACLs that the entry
+    /// does not have are removed.
     may_have_acls: bool,
     uid: u32,
     gid: u32,
@@ -28,10 +30,10 @@ struct Dir {
 }
 
 impl DirMetadata {
-    /// Keeps the metadata of a directory.
+    /// Stores the metadata of a directory.
     ///
     /// # Errors
-    /// When there are more attributes than an honest tar has.
+    /// Returns an error if the xattrs of all directories exceed the limit.
     pub fn push(&mut self, entry: &Entry, may_have_acls: bool) -> Result<()> {
         let Meta { mode, uid, gid, mtime, xattrs } = &entry.meta;
         self.kept.add(entry)?;
@@ -44,7 +46,7 @@ impl DirMetadata {
         }
         self.dirs.push(Dir {
             start,
-            // Both are far below 4 GiB by the limits of the reader.
+            // The limits of the reader keep both far below 4 GiB.
             path: path.len() as u32,
             xattrs: xattrs.len() as u32,
             mode: *mode as u16,
@@ -57,11 +59,12 @@ impl DirMetadata {
         Ok(())
     }
 
-    /// The deepest first, and of a directory that came more than once the last; with whether it may have ACLs that are not the entry's.
+    /// Returns the directories, deepest first, each with whether it may have ACLs that its entry
+    /// does not have. Of several entries for one directory, returns the last.
     pub fn deepest_first(mut self) -> impl Iterator<Item = (Entry, bool)> {
         let bytes = std::mem::take(&mut self.bytes);
         let path = |dir: &Dir| &bytes[dir.start..dir.start + dir.path as usize];
-        // Honest tars are in order: then this moves nothing.
+        // Regular tars are in order, so sorting moves nothing.
         self.dirs.reverse();
         self.dirs.sort_unstable_by(|a, b| path(b).cmp(path(a)).then(b.start.cmp(&a.start)));
         self.dirs.dedup_by(|earlier, last| {

@@ -1,7 +1,7 @@
-//! Entries to inodes: the twin of [`Walk`](crate::Walk).
+//! Creates inodes from entries. [`Walk`](crate::Walk) does the reverse.
 //!
-//! Directories get their metadata at the end, deepest first, since making a file changes the times of its directory
-//! and a default ACL would be inherited.
+//! Directories get their metadata at the end, deepest first: creating a file changes the times of
+//! its directory, and a default ACL would be inherited.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,55 +29,56 @@ use crate::idmap::IdMaps;
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 
-/// Files of so many bytes and more are moved, where the input can do that: to read and to write them is as fast with two threads,
-/// but takes twice the work.
+/// Minimum size of files that are moved inside the kernel, if the input supports it. For smaller
+/// files, two threads that read and write are as fast, although they take twice the CPU time.
 const WORTH_MOVING: u64 = 4 << 20;
 
-/// How entries become inodes.
+/// Options for creating inodes.
 #[derive(Clone, Debug, Default)]
 pub struct ExtractOptions {
-    /// Container ids of the archive to ids of this host.
+    /// Maps container IDs in the archive to IDs of the host.
     pub ids: IdMaps,
-    /// Do not set owners; the objects belong to who extracts.
+    /// Do not set owners: the inodes belong to the user who extracts.
     pub no_same_owner: bool,
-    /// What becomes of device nodes.
+    /// What happens to device nodes.
     pub devices: Devices,
-    /// What becomes of the zeros in files.
+    /// What happens to zero pages in files.
     pub zeros: Zeros,
-    /// Whether filesystems that are mounted below the root are written to and emptied like the rest. Otherwise
+    /// Whether extraction and removal enter filesystems that are mounted below the root. Otherwise
     /// an entry or a removal that would do so is an error.
     pub cross_mounts: bool,
 }
 
-/// What becomes of pages of zeros in the data of a file.
+/// What happens to zero pages in the data of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zeros {
-    /// They are written: a program may have allocated the blocks so as not to meet a full disk later.
+    /// Write them: a program may have allocated the blocks so that it cannot run out of disk space
+    /// later.
     #[default]
     Written,
-    /// They become holes, but for a single page between data. The images of a process's memory are full of them, and
-    /// nobody writes into these again.
+    /// Turn them into holes, except for a single page between data. Memory images consist of zero
+    /// pages to a large part, and are never written to again.
     Holes,
 }
 
-/// What becomes of the device nodes of a tar. One in the wrong place is a way to the disks and the memory of the host for
-/// whoever can open it.
+/// What happens to the device nodes of a tar. Whoever can open a device node in the wrong place can
+/// reach the disks and the memory of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
-    /// They are made.
+    /// Create them.
     #[default]
     Make,
-    /// They are left out and noticed, for this reason.
+    /// Skip them with a notice that states this reason.
     LeaveOut(&'static str),
 }
 
 impl Devices {
-    /// For a root file system: images have devices.
+    /// Returns the setting for a root file system: images contain device nodes.
     pub fn in_rootfs(no_devices: bool) -> Devices {
         if no_devices { Devices::LeaveOut("left out, as asked") } else { Devices::Make }
     }
 
-    /// For a volume, of which an ordinary user may have all the rest.
+    /// Returns the setting for a volume. For an ordinary user, the rest of the volume is extracted.
     pub fn in_volume(no_devices: bool) -> Devices {
         match Devices::in_rootfs(no_devices) {
             Devices::Make if !geteuid().is_root() => Devices::LeaveOut("only root may make devices"),
@@ -86,17 +87,17 @@ impl Devices {
     }
 }
 
-/// Makes the objects of a tar below a root.
+/// Creates the inodes of a tar below a root.
 pub struct Extractor {
     root: Root,
     devices: Devices,
     zeros: Zeros,
-    /// Of directories, links and nodes.
+    /// Sets the metadata of directories, links and nodes.
     metadata: Metadata,
     files: FileWriter,
-    /// Directories whose metadata is set at the end, in archive order.
+    /// The directories whose metadata is set at the end, in archive order.
     dirs: DirMetadata,
-    /// The parent that was asked last, and whether it hands down a default ACL.
+    /// The parent of the last lookup, and whether it passes on a default ACL.
     inherits: Option<(Vec<u8>, bool)>,
 }
 
@@ -112,17 +113,19 @@ impl Extractor {
         Extractor { root, devices, zeros, metadata, files, dirs: DirMetadata::default(), inherits: None }
     }
 
-    /// Makes the object of `entry`, replacing what is there; a directory that is there stays and gets the entry's metadata.
-    /// `content` gives a file's bytes. They are there, with the file's metadata, at the latest after [`finish`](Extractor::finish):
-    /// another thread may still write them.
+    /// Creates the inode of `entry` and replaces an existing one. An existing directory stays and
+    /// gets the metadata of the entry. `content` holds the content of a file. Another thread may
+    /// write content and metadata of files until [`finish`](Extractor::finish) returns.
     ///
     /// # Errors
-    /// When it cannot be made, or a file before it could not be written; what stood at its place may be gone then.
+    /// Returns an error if the inode cannot be created, or if an earlier file could not be written.
+    /// An inode that existed at the path may be removed by then.
     pub fn apply(&mut self, entry: &Entry, content: &mut impl Read, notices: &mut dyn Notices) -> Result<()> {
         self.apply_from(entry, content, |_, _, _| Some(0), notices)
     }
 
-    /// As [`apply`](Extractor::apply), where bytes of `content` may go to a large file by `move_to`.
+    /// Like [`apply`](Extractor::apply). `move_to` moves the content of a large file inside the
+    /// kernel.
     fn apply_from<C: Read>(
         &mut self,
         entry: &Entry,
@@ -133,7 +136,7 @@ impl Extractor {
         let path = &entry.path;
         if path.is_root() {
             return match entry.kind {
-                // It was there, perhaps with ACLs.
+                // The root existed before and may have ACLs.
                 Kind::Dir => self.dirs.push(entry, true),
                 _ => Err(Error::malformed(path, "the root is not a directory")),
             };
@@ -179,12 +182,13 @@ impl Extractor {
         }
     }
 
-    /// Removes what is at `path`, except what `keep` spares; returns whether all of it is gone. A parent that is missing, or is
-    /// no directory, means it is gone already.
+    /// Removes the inode at `path`, except what `keep` keeps. Returns whether nothing of it is
+    /// left; this includes a parent that is missing or not a directory.
     ///
     /// # Errors
-    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link, [`Error::Mounted`] before anything
-    /// is removed if mounts must not be crossed, and an error if something cannot be removed, as a mount point cannot.
+    /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link,
+    /// [`Error::Mounted`] before anything is removed if mounts must not be crossed, and an error if
+    /// an entry cannot be removed, for example a mount point.
     pub fn remove(&mut self, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep) -> Result<bool> {
         self.inherits = None;
         let gone = self.root.remove(path, keep)?;
@@ -194,11 +198,11 @@ impl Extractor {
         Ok(gone)
     }
 
-    /// Removes everything below the root. If mounts may be crossed, what is mounted there is emptied, and the mount
-    /// points stay.
+    /// Removes all content of the root. If mounts may be crossed, mounted directories are emptied
+    /// and the mount points stay.
     ///
     /// # Errors
-    /// As [`remove`](Extractor::remove).
+    /// Returns the same errors as [`remove`](Extractor::remove).
     pub fn empty(&mut self) -> Result<()> {
         let root = TarPath::root();
         let names =
@@ -222,18 +226,18 @@ impl Extractor {
         Ok(names.iter().map(|name| TarPath::root().child(name.to_bytes())).collect())
     }
 
-    /// Waits until all files are written, and sets the metadata of the directories. Without it they lack owners, modes and
-    /// times.
+    /// Waits until all files are written, and sets the metadata of the directories. Without this
+    /// call, directories lack owners, modes and times.
     ///
     /// # Errors
-    /// When a file cannot be written or a directory's metadata not be set.
+    /// Returns an error if a file cannot be written or the metadata of a directory cannot be set.
     pub fn finish(mut self, notices: &mut dyn Notices) -> Result<()> {
         self.metadata.add(self.files.finish(notices)?);
         for (entry, may_have_acls) in self.dirs.deepest_first() {
             let path = &entry.path;
             let fd = match self.root.dir(path.as_bytes()).and_then(|fd| fd.try_clone_to_owned()) {
                 Ok(fd) => fd,
-                // Replaced by a later entry, or removed by the deletion list.
+                // A later entry replaced the directory, or the deletion list removed it.
                 Err(e) if errno::is_gone(&e) => continue,
                 Err(e) => return Err(self.root.parent_error(path, e)),
             };
@@ -243,7 +247,8 @@ impl Extractor {
         Ok(())
     }
 
-    /// Runs `make`; where something is in the way, deals with it and runs it again. Gives whether it was made.
+    /// Runs `make`. If an inode is in the way, removes it and runs `make` again. Returns whether
+    /// `make` created an inode.
     fn create(
         &mut self,
         path: &TarPath,
@@ -268,7 +273,8 @@ impl Extractor {
         Ok(true)
     }
 
-    /// Hands over `len` bytes of `content`, which the file has at `at`; what can be moved to it, is.
+    /// Hands `len` bytes of `content` to the writer of the file, for offset `at`, or moves them
+    /// inside the kernel.
     fn fill<C: Read>(
         &mut self,
         path: &TarPath,
@@ -282,7 +288,7 @@ impl Extractor {
             if let Some((file, move_to)) = &mut direct {
                 file.seek(SeekFrom::Start(at)).map_err(|e| Error::io(path, e))?;
                 if let Some(moved) = move_to(content, file.as_fd(), end - at) {
-                    // The rest is read: errors show by that.
+                    // The rest is read and written, which also reports any error.
                     at += moved;
                     direct = None;
                     continue;
@@ -320,7 +326,7 @@ impl Extractor {
         let make = |dir: BorrowedFd<'_>, name: &OsStr| {
             linkat(target_dir.as_fd(), target_name, dir, name, AtFlags::empty())
         };
-        // The metadata is the inode's, which its first name has set.
+        // The metadata belongs to the inode and was set with its first name.
         self.create(path, make, Existing::Replace)?;
         Ok(())
     }
@@ -352,8 +358,8 @@ impl Extractor {
         self.finish_node(entry, notices)
     }
 
-    /// Metadata of a link, device or FIFO. It must not be opened for reading, so an `O_PATH` descriptor stands for it; once
-    /// that is held, nobody can put another object in its place.
+    /// Sets the metadata of a link, device or FIFO. These inodes must not be opened for reading, so
+    /// an `O_PATH` descriptor is used. It also ensures that the inode is not replaced meanwhile.
     fn finish_node(&mut self, entry: &Entry, notices: &mut dyn Notices) -> Result<()> {
         let path = &entry.path;
         let inherited = self.inherits_acl(path)?;
@@ -362,12 +368,12 @@ impl Extractor {
             .map_err(|e| Error::io(path, e))?;
         let status = Status::at(node.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
         if !status.is(&entry.kind) {
-            return Err(Error::malformed(path, "something else took its place while it was made"));
+            return Err(Error::malformed(path, "it was replaced by another inode while it was created"));
         }
         self.metadata.of_pinned(&node, entry, inherited, notices)
     }
 
-    /// Whether new objects beside `path` inherit an ACL they must not keep.
+    /// Reports whether new inodes next to `path` inherit an ACL that they must not keep.
     fn inherits_acl(&mut self, path: &TarPath) -> Result<bool> {
         let Some((parent, _)) = path.split() else { return Ok(false) };
         if let Some((known, inherits)) = &self.inherits {
@@ -382,18 +388,19 @@ impl Extractor {
     }
 }
 
-/// What happens to something that stands where an object is to be made.
+/// What happens to an existing inode at the path of an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
     Replace,
     KeepDir,
 }
 
-/// Extracts a whole tar: entries are made, each entry is handed to `made`. Never deletes: a removal belongs into the diff of a
-/// root file system, whose reader carries it out itself.
+/// Extracts a complete tar and passes each entry to `made` after it is created. Never deletes:
+/// removals belong to diffs of a root file system, whose reader handles them.
 ///
 /// # Errors
-/// Returns an error at the first entry that is malformed or cannot be made, and [`Error::Removal`] at the first removal. Call [`Extractor::finish`] only after success.
+/// Returns an error for the first entry that is malformed or cannot be created, and
+/// [`Error::Removal`] for the first removal. Call [`Extractor::finish`] only after success.
 pub fn extract_tar<R: Read>(
     reader: &mut Reader<R>,
     extractor: &mut Extractor,

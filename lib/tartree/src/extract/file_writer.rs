@@ -1,8 +1,10 @@
-//! Content and metadata of regular files, written by a second thread while the first one reads on and makes the next files.
+//! Writes content and metadata of regular files on a worker thread, while the calling thread reads
+//! on and creates the next files.
 //!
-//! Names are the first thread's alone: what is made, replaced, linked and removed, in the order of the tar. A file is handed
-//! over as an open descriptor, with its bytes and its metadata, and gets these whatever becomes of its name meanwhile;
-//! so neither thread ever waits for the other to have done a certain file.
+//! Only the calling thread handles names: it creates, replaces, links and removes them in the order
+//! of the tar. It hands over a file as an open descriptor with content and metadata, which the
+//! worker writes whatever happens to the name. Therefore no thread waits for the other to finish a
+//! certain file.
 
 use std::fs::File;
 use std::ops::Range;
@@ -17,38 +19,38 @@ use crate::parallel::policy::FILE_WRITER;
 use crate::parallel::stage::{Process, Stage};
 use crate::path::TarPath;
 
-/// Bytes handed over at once. Twice what readers buffer: with the first half comes what they have, and the second goes past
-/// their buffer, as everything after that does.
+/// Bytes per batch. Twice the buffer of readers: the first half takes what the reader has buffered,
+/// and the second half is read directly, as are all that follow.
 const ROOM: usize = 512 << 10;
-/// Files handed over at once by the first thread to the second, each a descriptor: to wake a thread costs as much as a few
+/// Files per batch, each of which is an open descriptor. Waking a thread costs as much as a few
 /// system calls.
 const FILES: usize = 32;
-/// Steps handed over at once: an archive may cut its data into bytes.
+/// Steps per batch: the content of an entry can arrive in pieces of one byte.
 const STEPS: usize = 4096;
 
-/// Takes files that were just made, one after another, and sees to it that they are written.
+/// Accepts files that were just created, one after another, and writes them.
 pub(crate) struct FileWriter {
-    /// What is handed over next.
+    /// The batch that is being filled.
     batch: Batch,
     writer: Stage<Writer>,
 }
 
 impl FileWriter {
-    /// Metadata is set by `metadata`.
+    /// Sets metadata with `metadata`.
     pub fn new(metadata: Metadata) -> FileWriter {
         let writer = Writer { metadata, open: None, failed: false };
         FileWriter { batch: Batch::default(), writer: Stage::new(&FILE_WRITER, writer) }
     }
 
-    /// Begins with `file`, which is new and empty.
+    /// Starts with `file`, which is new and empty.
     pub fn open(&mut self, file: File, path: TarPath) {
         self.batch.steps.push(Step::Open(file, path));
     }
 
-    /// Room for some of the next `left` bytes, all of them where they are few.
+    /// Returns a buffer for some of the next `left` bytes, for all of them if they are few.
     ///
     /// # Errors
-    /// Of what was handed over before, which may be another file's.
+    /// Returns the error of an earlier batch, which may concern another file.
     pub fn room(&mut self, left: u64, notices: &mut dyn Notices) -> Result<&mut [u8]> {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(ROOM);
         if ROOM - self.batch.filled < wanted || self.batch.steps.len() >= STEPS {
@@ -58,8 +60,8 @@ impl FileWriter {
         Ok(&mut self.batch.data[filled..filled + wanted])
     }
 
-    /// The first `len` bytes of the room are the file's from `at` on. With `holes`, pages of zeros among them are not
-    /// written; the file is new and has them anyway.
+    /// Takes the first `len` bytes of the buffer as the content from `at` on. With `holes`, zero
+    /// pages among them are not written; the file is new and has holes there.
     pub fn data(&mut self, at: u64, len: usize, holes: bool) {
         let Batch { data, filled, steps, .. } = &mut self.batch;
         let start = *filled;
@@ -73,10 +75,11 @@ impl FileWriter {
         }
     }
 
-    /// Ends the file. `length` is given where it may not end with data; `inherited` as for [`Metadata::of_file`].
+    /// Ends the file. `length` is its size if it may not end with data. `inherited` has the same
+    /// meaning as in [`Metadata::of_file`].
     ///
     /// # Errors
-    /// As [`room`](FileWriter::room).
+    /// Returns the same errors as [`room`](FileWriter::room).
     pub fn close(
         &mut self,
         meta: Meta,
@@ -84,7 +87,7 @@ impl FileWriter {
         inherited: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        // Each may have megabytes of them.
+        // The xattrs of one file can take megabytes.
         self.batch.attributes +=
             meta.xattrs.iter().map(|x| size_of::<Xattr>() + x.name.len() + x.value.len()).sum::<usize>();
         self.batch.steps.push(Step::Close { meta, length, inherited });
@@ -93,10 +96,10 @@ impl FileWriter {
         if self.batch.files >= most || self.batch.attributes >= ROOM { self.submit(notices) } else { Ok(()) }
     }
 
-    /// Waits until all are written; gives the account of their metadata.
+    /// Waits until all files are written. Returns the record of metadata that could not be set.
     ///
     /// # Errors
-    /// As [`room`](FileWriter::room).
+    /// Returns the same errors as [`room`](FileWriter::room).
     pub fn finish(&mut self, notices: &mut dyn Notices) -> Result<Metadata> {
         self.submit(notices)?;
         self.writer.wait(&mut |batch| batch.report(notices))?;
@@ -109,30 +112,30 @@ impl FileWriter {
     }
 }
 
-/// After an error elsewhere too, the files that were handed over whole are whole.
+/// After an error elsewhere, too, files that were handed over completely are written completely.
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        // Of two errors the caller has the first.
+        // The caller has already got the first error.
         let _ = self.submit(&mut |_| ());
     }
 }
 
-/// What is handed over at once, and on the way back what was to be told of it.
+/// The data that is handed to the worker at once, and its notices on the way back.
 struct Batch {
     data: Box<[u8]>,
     filled: usize,
     files: usize,
-    /// Bytes that the attributes of the files take.
+    /// Bytes in the xattrs of the files.
     attributes: usize,
     steps: Vec<Step>,
     notices: Vec<Notice>,
     failed: Option<Error>,
 }
 
-/// What is done to one file after another.
+/// A step in writing one file after another.
 enum Step {
     Open(File, TarPath),
-    /// The file has these bytes of the batch from there on.
+    /// Writes these bytes of the batch at this offset.
     Data(u64, Range<usize>),
     Close {
         meta: Meta,
@@ -150,7 +153,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Tells what came back with it.
+    /// Reports the notices and the error of a batch that came back.
     fn report(&mut self, notices: &mut dyn Notices) -> Result<()> {
         for notice in self.notices.drain(..) {
             notices.notice(notice);
@@ -159,12 +162,12 @@ impl Batch {
     }
 }
 
-/// Does the steps.
+/// Carries out the steps.
 struct Writer {
     metadata: Metadata,
-    /// The file that was begun.
+    /// The file that is being written.
     open: Option<(File, TarPath)>,
-    /// After an error nothing more is written.
+    /// Whether an earlier step failed. Nothing is written after an error.
     failed: bool,
 }
 
@@ -183,7 +186,7 @@ impl Writer {
                 self.metadata.of_file(file, path, &meta, inherited, &mut notice)?;
                 self.open = None;
             }
-            // Every file begins with being opened.
+            // Every file begins with the step that opens it.
             (_, None) => {}
         }
         Ok(())
@@ -233,7 +236,7 @@ mod tests {
         let value = vec![0; 30_000];
         let xattrs =
             (0..20).map(|n| Xattr { name: format!("none.{n}").into(), value: value.clone() }).collect();
-        // No file system has a place for them, which is told when the batch comes back.
+        // No filesystem can store these xattrs. The notice comes back with the batch.
         files.open(tempfile::tempfile().unwrap(), TarPath::parse(b"f").unwrap());
         files.close(Meta { xattrs, ..Meta::default() }, None, false, &mut |_| ()).unwrap();
         assert_eq!(files.batch.files, 0);

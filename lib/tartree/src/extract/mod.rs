@@ -1,4 +1,4 @@
-//! From a tar to a directory tree: create inodes, write contents, set metadata.
+//! Extracts a tar into a directory tree: creates inodes, writes contents and sets metadata.
 
 mod dir_metadata;
 mod extractor;

@@ -1,6 +1,7 @@
-//! Owner, attributes, mode and times of what was made.
+//! Sets owner, xattrs, mode and times of new inodes.
 //!
-//! Order on each object: owner, attributes, mode, times (chown clears setuid and capabilities, so it comes first).
+//! The order is owner, xattrs, mode, times: chown(2) clears setuid bits and capabilities, so it
+//! comes first.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,33 +27,35 @@ use crate::idmap::IdMaps;
 use crate::notice::{Notice, Notices};
 use crate::path::{Shown, TarPath};
 
-/// Bytes of an attribute's name and of its value that the kernel accepts (linux/limits.h).
+/// Maximum length of the name of an xattr (linux/limits.h).
 const LONGEST_NAME: usize = 255;
 const LARGEST_VALUE: usize = 64 << 10;
 
-/// Sets the metadata of objects, and keeps account of what could not be set.
+/// Sets the metadata of inodes and records what could not be set.
 pub(crate) struct Metadata {
     ids: IdMaps,
     no_same_owner: bool,
     privileged: bool,
-    /// Objects whose owner could not be set, the first of them by name.
+    /// The first inode whose owner could not be set, and their number.
     disowned: Option<(TarPath, u64)>,
-    /// Objects that lost their setuid or setgid bit with their owner, likewise.
+    /// The first inode that lost its setuid or setgid bit together with its owner, and their
+    /// number.
     unset: Option<(TarPath, u64)>,
 }
 
 impl Metadata {
-    /// For ids of the archive that `ids` maps to this host's; with `no_same_owner` nothing gets an owner.
+    /// Creates the setter for archives whose IDs `ids` maps to the host. With `no_same_owner`, no
+    /// owners are set.
     pub fn new(ids: IdMaps, no_same_owner: bool) -> Metadata {
         Metadata { ids, no_same_owner, privileged: geteuid().is_root(), disowned: None, unset: None }
     }
 
-    /// One that does the same and has its own account; see [`add`](Metadata::add).
+    /// Returns a setter with the same options and an empty record; see [`add`](Metadata::add).
     pub fn another(&self) -> Metadata {
         Metadata::new(self.ids.clone(), self.no_same_owner)
     }
 
-    /// Adds the account of `other`.
+    /// Adds the record of `other`.
     pub fn add(&mut self, other: Metadata) {
         for (ours, theirs) in [(&mut self.disowned, other.disowned), (&mut self.unset, other.unset)] {
             if let Some((first, count)) = theirs {
@@ -61,7 +64,7 @@ impl Metadata {
         }
     }
 
-    /// Tells what the account holds.
+    /// Reports what could not be set.
     pub fn tell(self, notices: &mut dyn Notices) {
         let lost = [
             (self.disowned, "owner", "only root may give files away"),
@@ -75,7 +78,8 @@ impl Metadata {
         }
     }
 
-    /// Of a regular file, through its descriptor. `may_have_acls`: removes ACLs that `meta` does not have, such as those inherited from the directory.
+    /// Sets the metadata of a regular file through its descriptor. With `may_have_acls`, removes
+    /// ACLs that `meta` does not have, such as inherited ones.
     pub fn of_file(
         &mut self,
         file: &File,
@@ -84,7 +88,8 @@ impl Metadata {
         may_have_acls: bool,
         notices: &mut dyn Notices,
     ) -> Result<()> {
-        // To ask costs less than to set what is so already, which mostly it is.
+        // Reading the status costs less than setting values that are correct already, which is the
+        // usual case.
         let is = Status::at(file.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
         let owned = self.own(path, meta, |uid, gid| {
             let is_theirs = uid.is_some_and(|uid| uid.as_raw() == is.uid())
@@ -98,14 +103,14 @@ impl Metadata {
             Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
         })?;
         let mode = self.mode_of(path, meta, owned);
-        // Attributes may have changed it: an ACL sets the bits of the group.
+        // Setting an ACL may have changed the group bits of the mode.
         if may_have_acls || !meta.xattrs.is_empty() || is.mode() != mode.bits() {
             fchmod(file, mode).map_err(|e| Error::io(path, e))?;
         }
         futimens(file, &TimeSpec::UTIME_OMIT, &timespec(meta.mtime)).map_err(|e| Error::io(path, e))
     }
 
-    /// Of anything else, through an `O_PATH` descriptor.
+    /// Sets the metadata of any other inode through an `O_PATH` descriptor.
     pub fn of_pinned(
         &mut self,
         fd: &OwnedFd,
@@ -116,14 +121,16 @@ impl Metadata {
         let (path, meta) = (&entry.path, &entry.meta);
         let is_link = matches!(entry.kind, Kind::Symlink { .. });
         let owned = self.own(path, meta, |uid, gid| fchownat(fd, "", uid, gid, AtFlags::AT_EMPTY_PATH))?;
-        // The magic link leads to the very object, and not on from there where that is a link itself.
+        // This path leads to the inode itself, and is not followed further if that is a symbolic
+        // link.
         let proc = proc_path(fd.as_fd(), OsStr::new(""));
         if may_have_acls && !is_link {
             inherited_acl::drop_of(&proc, path, meta, notices);
         }
         self.set_xattrs(path, meta, notices, fd.as_fd(), |name, value| xattr::set_deref(&proc, name, value))?;
         if !is_link {
-            // fchmod refuses O_PATH descriptors; fchmodat2 with AT_EMPTY_PATH came with Linux 6.6.
+            // fchmod(2) rejects O_PATH descriptors, and fchmodat2(2) with AT_EMPTY_PATH needs Linux
+            // 6.6.
             fchmodat(AT_FDCWD, &proc, self.mode_of(path, meta, owned), FchmodatFlags::FollowSymlink)
                 .map_err(|e| Error::io(path, e))?;
         }
@@ -132,7 +139,8 @@ impl Metadata {
             .map_err(|e| Error::io(path, e))
     }
 
-    /// Gives the object to its owner. `false` when that was not possible or not asked for: its setuid and setgid bits must go then.
+    /// Sets the owner of the inode. Returns false if that is not permitted or was not requested:
+    /// setuid and setgid bits must be removed then.
     fn own(
         &mut self,
         path: &TarPath,
@@ -156,7 +164,7 @@ impl Metadata {
         }
     }
 
-    /// Sets the attributes of an object by `set`.
+    /// Sets the xattrs of an inode with `set`.
     fn set_xattrs(
         &self,
         path: &TarPath,
@@ -182,7 +190,8 @@ impl Metadata {
                 (Some(Errno::ERANGE), _) if attribute.name.len() > LONGEST_NAME => {
                     format!("its name is longer than {LONGEST_NAME} bytes")
                 }
-                // The filesystem has none, the namespace is not ours to set, or the policy does not know the label.
+                // The filesystem has no xattrs, this namespace may not be set, or the security
+                // policy does not know the label.
                 (
                     Some(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL | Errno::ERANGE),
                     _,
@@ -192,7 +201,7 @@ impl Metadata {
                     let what = format!("{what} has {len} bytes, the kernel accepts at most {LARGEST_VALUE}");
                     return Err(Error::Unsupported { object: path.to_string(), what });
                 }
-                // The disk is not full: another inode has space for it.
+                // The disk is not full: another inode has space for the xattr.
                 (Some(Errno::ENOSPC), _) if has_space(fd, value.len()) => {
                     let what = format!(
                         "{what} of {} bytes does not fit into an inode of this filesystem",
@@ -207,7 +216,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// A setuid file that belongs to somebody else than it did must not be one.
+    /// Removes the setuid bit if the file belongs to another user than in the archive.
     fn mode_of(&mut self, path: &TarPath, meta: &Meta, owned: bool) -> Mode {
         if !owned && !self.no_same_owner && meta.mode & 0o6000 != 0 {
             self.unset.get_or_insert_with(|| (path.clone(), 0)).1 += 1;
@@ -216,8 +225,10 @@ impl Metadata {
     }
 }
 
-/// The mode a file is made with: its own where that gives nobody more than it will, whoever owns it for now; else 0600 until
-/// it has its owner, since the bytes may be secret. A group gets its file only later, a wrong one may have it first.
+/// Returns the mode with which a file is created: its final mode if that grants no access that the
+/// file will not have, whoever owns it for now, and otherwise 0600 until the owner is set, because
+/// the content may be secret. Group permissions are withheld, because the file may have the wrong
+/// group first.
 pub(crate) fn first_mode(meta: &Meta) -> Mode {
     let (special, group, others) = (meta.mode & 0o7000, meta.mode >> 3 & 7, meta.mode & 7);
     let harmless = special == 0 && group & !others == 0;
@@ -228,7 +239,8 @@ fn timespec(t: Timestamp) -> TimeSpec {
     TimeSpec::new(t.sec, i64::from(t.nsec))
 }
 
-/// Whether the filesystem of `fd` has space for `len` bytes. Unknown counts as no.
+/// Reports whether the filesystem of `fd` has space for `len` bytes. An unknown amount counts as no
+/// space.
 fn has_space(fd: BorrowedFd<'_>, len: usize) -> bool {
     fstatvfs(fd).is_ok_and(|free| free.blocks_available().saturating_mul(free.fragment_size()) > len as u64)
 }

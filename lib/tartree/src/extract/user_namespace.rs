@@ -1,18 +1,19 @@
-//! Which IDs the user namespace of this process maps.
+//! Reads which IDs the user namespace of this process maps.
 
 use crate::format::{acl, capability};
 
-/// Whether the user namespace maps the user ID `id`. Unknown counts as yes.
+/// Reports whether the user namespace maps the user ID `id`. Returns true if the map is unknown.
 pub(crate) fn maps_user(id: u32) -> bool {
     maps("/proc/self/uid_map", id)
 }
 
-/// Whether the user namespace maps the group ID `id`. Unknown counts as yes.
+/// Reports whether the user namespace maps the group ID `id`. Returns true if the map is unknown.
 pub(crate) fn maps_group(id: u32) -> bool {
     maps("/proc/self/gid_map", id)
 }
 
-/// Returns the first ID in the value of the attribute `name` that the user namespace does not map, as "user 70000".
+/// Returns the first ID in the value of the xattr `name` that the user namespace does not map, such
+/// as "user 70000".
 pub(crate) fn not_mapped_in(name: &[u8], value: &[u8]) -> Option<String> {
     match name {
         acl::ACCESS | acl::DEFAULT => {
@@ -32,7 +33,7 @@ fn maps(file: &str, id: u32) -> bool {
     std::fs::read_to_string(file).map_or(true, |text| in_map(&text, id))
 }
 
-/// Whether a line of user_namespaces(7), `FIRST OUTSIDE COUNT`, holds `id`.
+/// Reports whether a line of user_namespaces(7), `FIRST OUTSIDE COUNT`, contains `id`.
 fn in_map(text: &str, id: u32) -> bool {
     text.lines().any(|line| {
         let mut fields = line.split_whitespace().map(|field| field.parse::<u64>().unwrap_or(0));

@@ -1,6 +1,7 @@
-//! POSIX ACLs: the text form of bsdtar and `GNU tar --acls`, as the kernel's binary attribute.
+//! POSIX ACLs: converts between the text form of bsdtar and `GNU tar --acls` and the kernel's
+//! binary attribute.
 //!
-//! Binary form: linux/posix_acl_xattr.h, version 2, little endian.
+//! The binary form is version 2 of linux/posix_acl_xattr.h, little endian.
 
 use std::fmt::Write as _;
 
@@ -18,17 +19,19 @@ const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 const UNDEFINED_ID: u32 = u32::MAX;
 
-/// The attribute for a text such as `user::rw-,user:lisa:rw-:1000,group::r--,mask::r--,other::---`.
+/// Returns the attribute for a text such as
+/// `user::rw-,user:lisa:rw-:1000,group::r--,mask::r--,other::---`.
 ///
-/// Names are not looked up: a name of this machine may be somebody else there. An entry must have a
-/// numeric id, in its qualifier or as a fourth field (star's and bsdtar's way). `None` if it has not.
+/// Names are not looked up, because a name may belong to another user on the other host. Each entry
+/// needs a numeric ID, in its qualifier or in a fourth field (the form of star and bsdtar). Returns
+/// `None` if an entry has no ID.
 pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut entries = Vec::new();
     for line in text.split([',', '\n']).map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let fields: Vec<&str> = line.split(':').map(str::trim).collect();
         let (tag, qualifier, perm) = match fields[..] {
-            // "mask:r--" and "other:r--", without the empty qualifier, are setfacl's short form.
+            // setfacl's short form "mask:r--" and "other:r--" has no empty qualifier.
             [tag, perm] => (tag, "", perm),
             [tag, qualifier, perm] => (tag, qualifier, perm),
             [tag, qualifier, perm, id] => (tag, if id.is_empty() { qualifier } else { id }, perm),
@@ -49,7 +52,7 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     if entries.is_empty() {
         return None;
     }
-    // The kernel demands this order (posix_acl_valid).
+    // The kernel requires this order (posix_acl_valid).
     entries.sort_unstable();
     let mut value = VERSION.to_le_bytes().to_vec();
     for (tag, id, perm) in entries {
@@ -60,8 +63,9 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// `mode` with the permissions that go with the access ACL in `value`: the mask stands for the group's (acl(5)). The kernel sets the mask
-/// from a mode that is set after the ACL, and bsdtar writes the mode with the owning group's own entry instead.
+/// Returns `mode` with the permissions that belong to the access ACL in `value`: the group bits
+/// hold the mask (acl(5)). A mode that is set after the ACL sets the mask, and bsdtar writes a mode
+/// with the entry of the owning group instead.
 pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
     let [mut owner, mut group, mut mask, mut other] = [None; 4];
     for (tag, perm, _) in entries(value).into_iter().flatten() {
@@ -79,7 +83,8 @@ pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
     })
 }
 
-/// PAX key and text for an attribute that is an ACL, with numeric ids; `None` for others, and for an ACL without entries.
+/// Returns the PAX key and the text for an attribute that is an ACL, with numeric IDs. Returns
+/// `None` for other attributes and for an ACL without entries.
 pub(crate) fn record(xattr: &Xattr) -> Option<(&'static [u8], String)> {
     let key: &[u8] = match &xattr.name[..] {
         ACCESS => b"SCHILY.acl.access",
@@ -89,7 +94,8 @@ pub(crate) fn record(xattr: &Xattr) -> Option<(&'static [u8], String)> {
     to_text(&xattr.value).map(|text| (key, text))
 }
 
-/// Tag, permissions and id of each entry; `None` where it is no ACL, or has none.
+/// Returns tag, permissions and ID of each entry, or `None` if the value is not an ACL or has no
+/// entries.
 fn entries(value: &[u8]) -> Option<impl Iterator<Item = (u16, u8, u32)>> {
     let (version, entries) = value.split_first_chunk::<4>()?;
     let is_one = u32::from_le_bytes(*version) == VERSION && !entries.is_empty() && entries.len() % 8 == 0;
@@ -101,10 +107,11 @@ fn entries(value: &[u8]) -> Option<impl Iterator<Item = (u16, u8, u32)>> {
     })
 }
 
-/// The ACL with the IDs of its named users and groups mapped; `None` if it has none, or if it is no ACL.
+/// Returns the ACL with mapped IDs of its named users and groups, or `None` if it names none or is
+/// not an ACL.
 ///
 /// # Errors
-/// Returns "user" or "group" and the ID if that one is not mapped.
+/// Returns "user" or "group" and the ID that is not mapped.
 pub(crate) fn mapped(
     value: &[u8],
     user: impl Fn(u32) -> Option<u32>,
@@ -118,7 +125,7 @@ pub(crate) fn mapped(
             GROUP => group(id).ok_or(("group", id))?,
             _ => continue,
         };
-        // Each entry has 8 bytes, the ID is the last four.
+        // Each entry has 8 bytes, of which the last four are the ID.
         let end = 4 + (at + 1) * 8;
         changed.get_or_insert_with(|| value.to_vec())[end - 4..end].copy_from_slice(&new.to_le_bytes());
     }
@@ -147,7 +154,7 @@ fn to_text(value: &[u8]) -> Option<String> {
 }
 
 fn permissions(text: &str) -> Option<u16> {
-    // GNU tar pads with an "effective" comment after a tab or '#'.
+    // GNU tar appends an "effective" comment after a tab or '#'.
     let text = text.split(['#', '\t', ' ']).next()?;
     let mut bits = 0;
     for c in text.chars() {

@@ -1,7 +1,8 @@
-//! File capabilities: the user ID in a `security.capability` attribute of version 3.
+//! File capabilities: maps the user ID in a `security.capability` attribute of version 3.
 //!
-//! Binary form: `struct vfs_ns_cap_data` in linux/capability.h, little endian. Version 2 has no user ID: its
-//! capabilities count in every user namespace. Those of version 3 count where their user ID is root.
+//! The binary form is `struct vfs_ns_cap_data` in linux/capability.h, little endian. Capabilities
+//! of version 2 have no user ID and are effective in every user namespace. Those of version 3 are
+//! effective where their user ID is root.
 
 pub(crate) const NAME: &[u8] = b"security.capability";
 
@@ -11,10 +12,12 @@ const REVISION_3: u32 = 0x0300_0000;
 const SIZE_2: usize = 20;
 const SIZE_3: usize = 24;
 
-/// The attribute as a process in the container reads it. `to_container` maps a user ID of the host.
+/// Returns the attribute as a process in the container reads it. `to_container` maps a user ID of
+/// the host.
 ///
-/// Follows the kernel (cap_inode_getsecurity): root's own capabilities have version 2, and those of version 2
-/// come from the host, so they count in the container too, whether or not it maps the host's root.
+/// Follows the kernel (cap_inode_getsecurity): capabilities for the container's root become version
+/// 2. Those of version 2 are from the host and are effective in the container too, whether or not
+/// it maps the host's root.
 ///
 /// # Errors
 /// Returns the user ID if `to_container` does not map it.
@@ -29,11 +32,12 @@ pub(crate) fn in_container(
     })
 }
 
-/// The attribute for the host, as the kernel stores it when root in the container writes `value`. `to_host` maps
-/// a user ID of the container.
+/// Returns the attribute as the kernel stores it on the host when root in the container writes
+/// `value`. `to_host` maps a user ID of the container.
 ///
-/// Follows the kernel (cap_convert_nscap): version 2 becomes version 3 unless the container's root is the host's
-/// root. A container must not be able to leave capabilities that count on the host.
+/// Follows the kernel (cap_convert_nscap): version 2 becomes version 3 unless the container's root
+/// is the host's root, because a container must not leave files with capabilities that are
+/// effective on the host.
 ///
 /// # Errors
 /// Returns the user ID if `to_host` does not map it.
@@ -46,11 +50,11 @@ pub(crate) fn on_host(value: &[u8], to_host: impl Fn(u32) -> Option<u32>) -> Res
     Ok(Some(with_root(value, to_host(id).ok_or(id)?)))
 }
 
-/// Whose root a capability is for.
+/// The root user that capabilities are for.
 enum Root {
-    /// Version 2.
+    /// The host's root: version 2.
     Host,
-    /// Version 3.
+    /// Root of a user namespace: version 3.
     User(u32),
 }
 
@@ -64,11 +68,11 @@ fn root_id(value: &[u8]) -> Option<Root> {
     }
 }
 
-/// The same capabilities for root with the user ID `root`.
+/// Returns the same capabilities for root with the user ID `root`.
 fn with_root(value: &[u8], root: u32) -> Vec<u8> {
     let mut changed = value[..SIZE_2].to_vec();
     let revision = if root == 0 { REVISION_2 } else { REVISION_3 };
-    // The revision is the last byte of the first word; the others hold flags.
+    // The revision is the last byte of the first word. The other bytes hold flags.
     changed[3] = (revision >> 24) as u8;
     if root != 0 {
         changed.extend_from_slice(&root.to_le_bytes());
@@ -91,7 +95,7 @@ mod tests {
     #[test]
     fn versions_follow_the_kernel() {
         let (v2, v3) = (|| value([1, 0, 0, 2], None), |root| value([1, 0, 0, 3], Some(root)));
-        // Container 0..10 is host 1000..1010; container 50 is the host's root.
+        // Container IDs 0 to 9 are host IDs 1000 to 1009. Container ID 50 is the host's root.
         let to_container =
             |id: u32| if id == 0 { Some(50) } else { id.checked_sub(1000).filter(|&id| id < 10) };
         let to_host = |id: u32| if id == 50 { Some(0) } else { (id < 10).then_some(1000 + id) };

@@ -1,4 +1,4 @@
-//! Entries to header blocks: the twin of [`read`](crate::Reader).
+//! Encodes entries as header blocks. [`Reader`](crate::Reader) does the reverse.
 
 use std::borrow::Cow;
 
@@ -8,33 +8,35 @@ use crate::format::raw_header::BLOCK;
 use crate::format::{acl, pax, sparse};
 use crate::path::TarPath;
 
-/// Two blocks of zeros.
+/// Two zero blocks.
 pub const END_OF_ARCHIVE: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// The content of a file of [`WORTH_ALIGNING`] bytes and more begins at a multiple of this, so that a file system can share its
-/// blocks between the file and the archive, and page caches copy whole pages.
+/// Content of at least [`WORTH_ALIGNING`] bytes begins at a multiple of this, so that a filesystem
+/// can share its blocks between file and archive, and page caches copy complete pages.
 pub(crate) const ALIGNMENT: u64 = 4096;
-/// The smallest content that is aligned: for less, the padding costs more space than sharing blocks saves.
+/// Minimum size of content that is aligned. For less, the padding costs more space than shared
+/// blocks save.
 pub(crate) const WORTH_ALIGNING: u64 = 1 << 20;
 
-/// How many zeros follow `len` bytes of content.
+/// Returns the number of padding bytes after `len` bytes of content.
 pub fn padding(len: u64) -> u64 {
     len.wrapping_neg() % BLOCK as u64
 }
 
-/// Appends all that stands before the entry's content: the `x` header if one is needed, the header
-/// block, and the map of a sparse file. The same entry gives the same bytes, always.
+/// Appends everything that precedes the content of `entry`: the `x` header if one is needed, the
+/// header block, and the map of a sparse file. The same entry always results in the same bytes.
 pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
     encode_with(out, entry, root, None);
 }
 
-/// As [`encode`], where `position` bytes of the archive stand before: the content of a large file begins at a whole page, moved
-/// there by a comment in the `x` header. So the archive can share the file's blocks where the file system can.
+/// Like [`encode`], for an entry at offset `position` of the archive: pads the `x` header with a
+/// comment so that the content of a large file begins at a page boundary. Filesystems that can
+/// share blocks then share them with the archive.
 pub fn encode_aligned(out: &mut Vec<u8>, entry: &Entry, root: RootName, position: u64) {
     encode_with(out, entry, root, Some(position).filter(|_| entry.kind.data_len() >= WORTH_ALIGNING));
 }
 
-/// How many bytes [`encode`] makes of an entry. `scratch` is room for what it has to look at, so that none is asked for each time.
+/// Returns the number of bytes that [`encode`] writes for an entry. `scratch` is a reusable buffer.
 pub(crate) fn encoded_len(scratch: &mut Vec<u8>, entry: &Entry, root: RootName) -> u64 {
     let parts = Parts::of(entry, root);
     scratch.clear();
@@ -46,15 +48,15 @@ pub(crate) fn encoded_len(scratch: &mut Vec<u8>, entry: &Entry, root: RootName) 
     records + (BLOCK + parts.map.as_ref().map_or(0, Vec::len)) as u64
 }
 
-/// What stands in the `x` header of an entry.
+/// Sizes of the records in the `x` header of an entry.
 pub(crate) struct RecordsOf {
     /// Bytes of all records.
     pub bytes: usize,
-    /// Bytes of the longest name: the path as it is written, or what a link names.
+    /// Bytes of the longest name: the path as written in the tar, or the target of a link.
     pub longest_name: usize,
 }
 
-/// Measures the `x` header of an entry by making it.
+/// Measures the `x` header of an entry by building it.
 pub(crate) fn records_of(entry: &Entry, root: RootName) -> RecordsOf {
     let parts = Parts::of(entry, root);
     let mut records = Vec::new();
@@ -65,7 +67,7 @@ pub(crate) fn records_of(entry: &Entry, root: RootName) -> RecordsOf {
 
 fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
     let parts = Parts::of(entry, root);
-    // Room for the block of an `x` header, should there be one.
+    // Reserves the header block of an `x` header, which may turn out to be unnecessary.
     let start = out.len();
     out.resize(start + BLOCK, 0);
     let shown = extended(out, entry, &parts);
@@ -122,8 +124,9 @@ fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option
     out.extend_from_slice(&parts.map.unwrap_or_default());
 }
 
-/// Makes the payload of the `x` header, which is what `out` holds from `records` on, so long by a comment that it ends at
-/// a whole page if `before` bytes stand before and behind it. It does nothing where that is so already.
+/// Pads the payload of the `x` header, which starts at `records` in `out`, with a comment, so that
+/// the content begins at a page boundary if `before` bytes of the archive precede and follow it.
+/// Does nothing if the content is aligned already.
 fn align(out: &mut Vec<u8>, records: usize, before: u64) {
     let used = out.len() - records;
     let end = |payload: usize| before + if payload == 0 { 0 } else { (BLOCK + payload) as u64 };
@@ -135,7 +138,7 @@ fn align(out: &mut Vec<u8>, records: usize, before: u64) {
     while end(payload) % ALIGNMENT != 0 {
         payload += BLOCK;
     }
-    // Its own length is part of a record: with one more digit one more byte.
+    // The length of a record includes its own digits, so one more digit adds one more byte.
     let mut spaces = payload - used - around;
     while used + pax::record_len(b"comment", spaces) > payload {
         spaces -= 1;
@@ -143,12 +146,12 @@ fn align(out: &mut Vec<u8>, records: usize, before: u64) {
     pax::push(out, b"comment", &vec![b' '; spaces]);
 }
 
-/// The header that asks a reader to remove `path`: type `g`, size 0, named after it.
+/// Returns a header that asks a reader to remove `path`: type `g`, size 0, with `path` as its name.
 ///
-/// containers/storage's `Unpack` removes whatever stands at the name of an entry before it creates it,
-/// and creates nothing for a `g` header (verified with podman 5.4.2); GNU tar, bsdtar and Python pass
-/// over an empty global header. `None` where the name does not fit: no PAX record may carry it, since
-/// a global `path` would rename every entry that follows.
+/// containers/storage's `Unpack` removes any inode at the name of an entry before it creates the
+/// entry, and creates nothing for a `g` header (verified with podman 5.4.2). GNU tar, bsdtar and
+/// Python ignore an empty global header. Returns `None` if the name does not fit: a PAX record
+/// cannot hold it, because a global `path` would rename every entry that follows.
 pub fn removal_header(path: &TarPath) -> Option<[u8; BLOCK]> {
     let (prefix, name) = header::split_name(path.as_bytes()).filter(|(_, name)| !name.is_empty())?;
     let mut out = Vec::with_capacity(BLOCK);
@@ -181,13 +184,13 @@ fn name_of(entry: &Entry, root: RootName) -> Cow<'_, [u8]> {
     }
 }
 
-/// What a header says of an entry that is not in its metadata.
+/// The parts of a header that are not metadata of the entry.
 struct Parts<'e> {
     name: Cow<'e, [u8]>,
     link: &'e [u8],
-    /// The text of a sparse map, which stands before the data.
+    /// The text of a sparse map, which precedes the data.
     map: Option<Vec<u8>>,
-    /// Bytes behind the header, the map included.
+    /// Bytes after the header, including the map.
     size: u64,
 }
 
@@ -207,13 +210,14 @@ impl Parts<'_> {
     }
 }
 
-/// Fills `records` with what the header block cannot hold; gives the name for the block.
+/// Appends to `records` what the header block cannot hold, and returns the name for the block.
 fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> Cow<'p, [u8]> {
     let (name, link) = (&parts.name[..], parts.link);
     let meta = &entry.meta;
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
     if !is_text(name) || !is_text(link) {
-        // Without it libarchive takes the names for UTF-8 and falls back to the cut ones.
+        // Without this record libarchive reads the names as UTF-8 and falls back to the truncated
+        // ones.
         pax::push(records, b"hdrcharset", b"BINARY");
     }
     let shown = if parts.map.is_some() {
@@ -223,7 +227,8 @@ fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> C
         if let Kind::File { size, .. } = entry.kind {
             pax::push(records, b"GNU.sparse.realsize", size.to_string().as_bytes());
         }
-        // The name a reader shows that knows nothing of sparse files; GNU tar puts its process id there.
+        // The name that readers without support for sparse files show. GNU tar puts its process ID
+        // there.
         let (dir, last) = name.split_at(name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1));
         Cow::Owned([dir, b"GNUSparseFile.0/", last].concat())
     } else {
@@ -249,7 +254,8 @@ fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> C
         pax::push(records, b"mtime", pax::time(meta.mtime).as_bytes());
     }
     for xattr in &meta.xattrs {
-        // bsdtar and `GNU tar --acls` restore ACLs from their text alone, podman from the attribute alone.
+        // bsdtar and `GNU tar --acls` restore ACLs only from the text, podman only from the
+        // attribute.
         if let Some((key, text)) = acl::record(xattr) {
             pax::push(records, key, text.as_bytes());
         }

@@ -1,13 +1,14 @@
-//! Input of the wrong kind by its name: what a file is that should be a tar, an archive or a document.
+//! Identifies input of the wrong kind, for messages: what a file is that should be a tar, an
+//! archive or a document.
 
 use std::fmt;
 
 use crate::format::raw_header::{BLOCK, checksum_matches, is_zero};
 
-/// Bytes that [`FileKind::in_bytes`] needs; more than these do not change its answer.
+/// Bytes that [`FileKind::in_bytes`] needs. More bytes do not change its result.
 pub const ENOUGH: usize = BLOCK;
 
-/// What an input is instead of what was expected.
+/// The kind of an input that is not of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileKind {
     what: String,
@@ -20,7 +21,7 @@ const DECRYPT_AGE: Option<&str> = Some("decrypt it first: age -d -i KEY FILE |")
 const DECRYPT_PGP: Option<&str> = Some("decrypt it first: gpg -d FILE |");
 const LFS: Option<&str> = Some("get the file itself: git lfs pull");
 
-/// First bytes of files that a user may have at hand, with what to do about them.
+/// First bytes of files that users may pass by mistake, each with a hint.
 const MAGIC: [Known; 50] = [
     (b"\x1f\x8b", "gzip-compressed data", Some("decompress it first: gzip -dc FILE |")),
     (b"\x28\xb5\x2f\xfd", "zstd-compressed data", Some("decompress it first: zstd -dc FILE |")),
@@ -84,8 +85,8 @@ const DOWNLOAD: Option<&str> =
     Some("download the file itself: curl -fL URL; this is what the server answered instead");
 
 impl FileKind {
-    /// Recognises the file whose first bytes are `first`: [`ENOUGH`] of them, or fewer where the file is shorter. `None`
-    /// for what is not known.
+    /// Identifies a file by its first bytes, [`ENOUGH`] of them or the complete file if it is
+    /// shorter. Returns `None` if the kind is unknown.
     pub fn in_bytes(first: &[u8]) -> Option<FileKind> {
         let found = |what: &str, hint| Some(FileKind { what: what.into(), hint });
         let first = &first[..first.len().min(ENOUGH)];
@@ -99,9 +100,9 @@ impl FileKind {
             return found(what, *hint);
         }
         match first {
-            // A skippable frame, with which pzstd begins.
+            // pzstd begins with a skippable frame.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => return found(MAGIC[1].1, MAGIC[1].2),
-            // RFC 9580, 4.2 and 5: a key or password, encrypted, comes first.
+            // RFC 9580, 4.2 and 5: an encrypted message begins with an encrypted session key.
             [0x84 | 0xc1, _, 3 | 6, ..] | [0x85, _, _, 3 | 6, ..] | [0x8c | 0xc3, _, 4..=6, ..] => {
                 return found("a PGP-encrypted file", DECRYPT_PGP);
             }
@@ -149,7 +150,7 @@ impl FileKind {
         Some(FileKind { what: format!("text that begins with {line:?}"), hint: None })
     }
 
-    /// Says what was expected and what was found.
+    /// Returns a message with the expected and the found kind.
     pub fn instead_of(&self, expected: &str) -> String {
         if self.is_empty() {
             format!("is empty, expected {expected}")
@@ -158,32 +159,32 @@ impl FileKind {
         }
     }
 
-    /// A command that makes the expected input of it.
+    /// Returns a command that produces the expected input.
     pub fn hint(&self) -> Option<&'static str> {
         self.hint
     }
 
-    /// Whether it is compressed data.
+    /// Reports whether the input is compressed.
     pub fn is_compressed(&self) -> bool {
         self.what.ends_with("-compressed data") && !self.what.starts_with("base64")
     }
 
-    /// Whether the input was empty.
+    /// Reports whether the input is empty.
     pub fn is_empty(&self) -> bool {
         self.what.starts_with("nothing")
     }
 
-    /// Whether it is a tar.
+    /// Reports whether the input is a tar.
     pub fn is_tar(&self) -> bool {
         self.what == TAR
     }
 
-    /// Whether it looks like JSON.
+    /// Reports whether the input looks like JSON.
     pub fn is_json(&self) -> bool {
         self.what == JSON
     }
 
-    /// Whether it is text that no rule recognises.
+    /// Reports whether the input is text of unknown kind.
     pub fn is_any_text(&self) -> bool {
         self.what.starts_with("text that")
     }
@@ -218,7 +219,7 @@ mod tests {
             (b"\n<!DOCTYPE html>\n<html>", "an HTML page"),
             (b"\xef\xbb\xbf<HTML><body>", "an HTML page"),
             (b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey", "an XML document"),
-            (b" { \"message\": \"Not FileKind\" }", "a JSON document"),
+            (b" { \"message\": \"Not Found\" }", "a JSON document"),
             (b"[]", "a JSON document"),
             (b"404 page not found\n", "text that begins with \"404 page not found\""),
             (b"caf\xc3", "text that begins with \"caf\""),

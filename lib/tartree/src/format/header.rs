@@ -1,6 +1,7 @@
-//! One 512-byte header block, on the `tar` crate's layout of it.
+//! One 512-byte header block, with the layout of the `tar` crate.
 //!
-//! Field values that do not fit are cut here; the writer has put the whole value into a PAX record before.
+//! Values that do not fit into a field are truncated here. The encoder has already put the complete
+//! value into a PAX record.
 
 use std::sync::LazyLock;
 
@@ -10,14 +11,15 @@ use crate::entry::Timestamp;
 use crate::error::{Error, Result};
 use crate::format::raw_header::{BLOCK, checksum_matches, is_zero, number};
 
-/// The largest number of an octal field of 8 and of 12 bytes, one of them the terminator.
+/// The largest number in an octal field of 8 and of 12 bytes, including the terminator.
 pub(crate) const MAX_ID: u32 = 0o7_777_777;
 pub(crate) const MAX_SIZE: u64 = 0o77_777_777_777;
 
-/// What every header begins as. The `tar` crate formats a number into a new one, and one is made for every entry.
+/// The initial state of every header. It is copied for every entry, because the `tar` crate formats
+/// numbers when it creates one.
 static EMPTY: LazyLock<Header> = LazyLock::new(Header::new_ustar);
 
-/// The fields of a header to write. Names and links are cut to their fields.
+/// The fields of a header to write. Names and link targets are truncated to their fields.
 pub(crate) struct Fields<'a> {
     pub name: &'a [u8],
     pub prefix: &'a [u8],
@@ -31,12 +33,13 @@ pub(crate) struct Fields<'a> {
     pub rdev: Option<(u32, u32)>,
 }
 
-/// Appends the block of `fields`, checksummed.
+/// Appends the header block of `fields` with its checksum.
 pub(crate) fn push(out: &mut Vec<u8>, fields: &Fields<'_>) {
     out.extend_from_slice(&block(fields));
 }
 
-/// The block of `fields`, checksummed. It is made for every entry, so its numbers are written here and not by formatting.
+/// Returns the header block of `fields` with its checksum. This runs for every entry, so it writes
+/// numbers without the formatting machinery of the standard library.
 pub(crate) fn block(fields: &Fields<'_>) -> [u8; BLOCK] {
     let mut header = EMPTY.clone();
     if let Some(ustar) = header.as_ustar_mut() {
@@ -53,7 +56,7 @@ pub(crate) fn block(fields: &Fields<'_>) -> [u8; BLOCK] {
         let (major, minor) = fields.rdev.unwrap_or((0, 0));
         octal(&mut ustar.dev_major, u64::from(major.min(MAX_ID)));
         octal(&mut ustar.dev_minor, u64::from(minor.min(MAX_ID)));
-        // The sum is taken over a checksum of spaces.
+        // The checksum is computed with spaces in its own field.
         ustar.cksum = [b' '; 8];
     }
     let sum: u32 = header.as_bytes().iter().map(|&b| u32::from(b)).sum();
@@ -66,7 +69,7 @@ fn fill(field: &mut [u8], value: &[u8]) {
     field[..len].copy_from_slice(&value[..len]);
 }
 
-/// All digits that a terminated field has room for.
+/// Writes all digits that fit into a terminated field.
 fn octal(field: &mut [u8], mut value: u64) {
     if let Some((end, digits)) = field.split_last_mut() {
         *end = 0;
@@ -77,23 +80,24 @@ fn octal(field: &mut [u8], mut value: u64) {
     }
 }
 
-/// Splits a name of 101..=255 bytes at a `/` into ustar's prefix and name (POSIX.1-2024, pax, "ustar Interchange Format").
+/// Splits a name of 101 to 255 bytes at a `/` into prefix and name (POSIX.1-2024, pax, "ustar
+/// Interchange Format").
 pub(crate) fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     if name.len() <= 100 {
         return Some((b"", name));
     }
-    // The last byte may be the '/' of a directory: it belongs to the name.
+    // The last byte may be the '/' of a directory, which belongs to the name.
     let limit = name.len().min(156) - 1;
     let at = name[..=limit.min(name.len() - 2)].iter().rposition(|&b| b == b'/')?;
     let (prefix, rest) = (&name[..at], &name[at + 1..]);
     (rest.len() <= 100 && !prefix.is_empty() && prefix.len() <= 155).then_some((prefix, rest))
 }
 
-/// A header read from a stream, its checksum verified.
+/// A header from a stream. Its checksum has been verified.
 pub(crate) struct Block(Header);
 
 impl Block {
-    /// `None` is a block of zeros: end of archive.
+    /// Returns `None` for a zero block, which marks the end of the archive.
     pub fn parse(bytes: &[u8; BLOCK]) -> Result<Option<Block>> {
         if is_zero(bytes) {
             return Ok(None);
@@ -110,7 +114,8 @@ impl Block {
         self.0.as_old().linkflag[0]
     }
 
-    /// Name with ustar's prefix; GNU headers use the same bytes for other things.
+    /// Returns the name with the prefix of ustar. GNU headers use the bytes of the prefix for other
+    /// fields.
     pub fn name(&self) -> Vec<u8> {
         let old = cut(&self.0.as_old().name);
         match self.0.as_ustar() {
@@ -124,7 +129,7 @@ impl Block {
     }
 
     pub fn mode(&self) -> Result<u32> {
-        // The bits above 0o7777 are the file type, which the type flag tells.
+        // The bits above 0o7777 are the file type, which the type flag states too.
         Ok((self.octal(&self.0.as_old().mode, "mode")? & 0o7777) as u32)
     }
 
@@ -146,7 +151,7 @@ impl Block {
     }
 
     pub fn rdev(&self) -> Result<(u32, u32)> {
-        // GNU and ustar agree on the place; V7 has no devices.
+        // GNU and ustar have these fields at the same offset. V7 has no devices.
         let bytes = self.0.as_bytes();
         let number = |range: std::ops::Range<usize>, what| {
             u32::try_from(self.octal(&bytes[range], what)?).map_err(|_| self.bad(what))
@@ -154,7 +159,8 @@ impl Block {
         Ok((number(329..337, "device major")?, number(337..345, "device minor")?))
     }
 
-    /// Old GNU sparse header: its up to four segments go to `segments`. Gives whether more follow, and the real size.
+    /// Reads the old GNU sparse header: appends its up to four segments to `segments`. Returns
+    /// whether more segments follow, and the real size.
     pub fn gnu_sparse(&self, segments: &mut Vec<(u64, u64)>) -> Result<(bool, u64)> {
         let gnu = self.0.as_gnu().ok_or_else(|| self.bad("type S without a GNU header"))?;
         for segment in &gnu.sparse {
@@ -165,7 +171,7 @@ impl Block {
         Ok((gnu.isextended[0] != 0, real))
     }
 
-    /// One extension block of an old GNU sparse header.
+    /// Reads one extension block of an old GNU sparse header.
     pub fn gnu_sparse_extension(&self, bytes: &[u8; BLOCK], segments: &mut Vec<(u64, u64)>) -> Result<bool> {
         for segment in bytes[..21 * 24].chunks_exact(24) {
             self.sparse_segment(&segment[..12], &segment[12..], segments)?;
@@ -192,7 +198,7 @@ impl Block {
     }
 
     fn bad(&self, what: &str) -> Error {
-        Error::malformed("tar header", format!("{what} makes no sense"))
+        Error::malformed("tar header", format!("{what} is invalid"))
     }
 }
 

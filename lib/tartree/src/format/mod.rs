@@ -1,4 +1,5 @@
-//! The tar format: headers, PAX records, sparse maps, xattrs of ACLs and capabilities. It does no I/O on file systems.
+//! The tar format: headers, PAX records, sparse maps, and the xattrs of ACLs and capabilities. This
+//! module does no I/O on filesystems.
 
 pub(crate) mod acl;
 pub(crate) mod capability;

@@ -1,7 +1,9 @@
-//! PAX records: `LENGTH KEY=VALUE\n`, by length and never by newline.
+//! PAX records: `LENGTH KEY=VALUE
+//! `, split by their length and never at newlines.
 //!
-//! POSIX.1-2024, pax, "pax Extended Header". A value may hold any byte, newlines included: splitting
-//! at newlines loses file capabilities and lets a value smuggle a `size` record past the reader.
+//! POSIX.1-2024, pax, "pax Extended Header". A value may contain any byte, including newlines. A
+//! reader that splits at newlines loses file capabilities and lets a value smuggle in a `size`
+//! record.
 
 use std::fmt::Write as _;
 
@@ -11,7 +13,7 @@ use crate::format::acl;
 use crate::limits::{Limit, Limits};
 use crate::path::Shown;
 
-/// Appends one record. The length counts its own digits.
+/// Appends one record. The length includes its own digits.
 pub(crate) fn push(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let len = record_len(key, value.len());
     out.reserve(len);
@@ -23,7 +25,7 @@ pub(crate) fn push(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-/// The length of a record, which counts its own digits.
+/// Returns the length of a record, including its own digits.
 pub(crate) fn record_len(key: &[u8], value_len: usize) -> usize {
     let rest = key.len() + value_len + 3; // space, '=', newline
     let mut total = rest + 1;
@@ -37,17 +39,18 @@ fn digits(n: usize) -> usize {
     n.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// A number or a time as text, written from its end: what formatting does, in a tenth of its time and without memory.
+/// A number or a time as text, written from its end. This takes a tenth of the time of the standard
+/// library's formatting, and no allocation.
 pub(crate) struct Decimal {
     text: [u8; Decimal::LONGEST],
     start: usize,
 }
 
 impl Decimal {
-    /// A sign, 19 digits of seconds, a point and at most 10 of nanoseconds.
+    /// A sign, 19 digits of seconds, a point and at most 10 digits of nanoseconds.
     const LONGEST: usize = 31;
 
-    /// `n` in at least `width` digits.
+    /// Formats `n` with at least `width` digits.
     fn of(n: u64, width: usize) -> Decimal {
         let mut decimal = Decimal { text: [b'0'; Decimal::LONGEST], start: Decimal::LONGEST };
         decimal.prepend(n, width);
@@ -73,7 +76,8 @@ impl Decimal {
     }
 }
 
-/// The PAX form of a time, with nanoseconds, as sign and magnitude: half a second before 1970 is `-0.5`.
+/// Formats a time for PAX, with nanoseconds, as sign and magnitude: half a second before 1970 is
+/// `-0.5`.
 pub(crate) fn time(t: Timestamp) -> Decimal {
     let (magnitude, nsec) = match (t.sec, t.nsec) {
         (sec, nsec) if sec >= 0 || nsec == 0 => (sec.unsigned_abs(), nsec),
@@ -125,7 +129,7 @@ pub(crate) fn push_xattr(out: &mut Vec<u8>, xattr: &Xattr) {
     }
 }
 
-/// What the `x` header (and GNU's long names, which serve the same end) say about the next entry.
+/// The values for the next entry from `x` headers and from GNU's long names.
 #[derive(Debug, Default)]
 pub(crate) struct Extended {
     pub path: Option<Vec<u8>>,
@@ -137,7 +141,7 @@ pub(crate) struct Extended {
     pub rdev_major: Option<u32>,
     pub rdev_minor: Option<u32>,
     pub sparse: SparseRecords,
-    /// How many were read, over all headers of the entry.
+    /// Number of records read from all headers of the entry.
     records: usize,
     xattrs: Vec<Xattr>,
     libarchive_xattrs: Vec<Xattr>,
@@ -152,7 +156,8 @@ pub(crate) struct SparseRecords {
     pub minor: Option<u64>,
     pub name: Option<Vec<u8>>,
     pub realsize: Option<u64>,
-    /// Version 0.0: offset and numbytes alternate. Version 0.1: one comma list. Flat here.
+    /// Version 0.0 alternates offset and numbytes, version 0.1 has one list with commas. Both are
+    /// stored flat.
     pub numbers: Vec<u64>,
 }
 
@@ -261,11 +266,13 @@ impl Extended {
         Ok(())
     }
 
-    /// Moves attributes and ACLs into `meta`, ordered by name, with the mode that goes with them; of duplicates the last record wins.
+    /// Moves xattrs and ACLs into `meta`, ordered by name, and sets the mode that belongs to them.
+    /// Of duplicates the last record wins.
     pub fn take_xattrs(&mut self, meta: &mut Meta) -> Result<()> {
         let mut all = std::mem::take(&mut self.libarchive_xattrs);
         all.append(&mut self.xattrs);
-        // bsdtar and GNU tar --acls write ACLs as text; the binary attribute, where there is one, says the same and more.
+        // bsdtar and GNU tar --acls write ACLs as text. The binary attribute takes precedence, as
+        // it holds at least as much.
         for (text, name) in [(self.acl_access.take(), acl::ACCESS), (self.acl_default.take(), acl::DEFAULT)] {
             let Some(text) = text else { continue };
             if !all.iter().any(|x| x.name == name) {
@@ -288,7 +295,7 @@ impl Extended {
 
 fn bad_value(key: &[u8], value: &[u8]) -> Error {
     let shown = Shown(&value[..value.len().min(40)]).to_string();
-    Error::malformed("PAX header", format!("{}={shown:?} makes no sense", Shown(key)))
+    Error::malformed("PAX header", format!("{}={shown:?} is invalid", Shown(key)))
 }
 
 fn number<T: TryFrom<u64>>(key: &[u8], value: &[u8]) -> Result<T> {
@@ -298,7 +305,7 @@ fn number<T: TryFrom<u64>>(key: &[u8], value: &[u8]) -> Result<T> {
         .ok_or_else(|| bad_value(key, value))
 }
 
-/// GNU tar writes `=` and `%` in attribute names as `%3D` and `%25`.
+/// Decodes `%3D` and `%25`, which GNU tar writes for `=` and `%` in attribute names.
 fn gnu_decode(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     let mut rest = name;
@@ -348,7 +355,7 @@ fn url_decode(name: &[u8]) -> Vec<u8> {
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// libarchive writes base64 without padding and reads both.
+/// Encodes base64 without padding, as libarchive writes it. libarchive reads both forms.
 fn base64(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

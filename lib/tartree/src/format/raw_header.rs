@@ -1,32 +1,32 @@
-//! The parts of a tar header block that need no error type: its size, its checksum, and the numbers in its fields.
+//! The parts of a tar header block that need no error type: size, checksum and numbers.
 
 use std::ops::Range;
 
 /// The size of a block, the unit of a tar.
 pub(crate) const BLOCK: usize = 512;
-/// Where a header stores its checksum.
+/// Offsets of the checksum in a header.
 const CHECKSUM: Range<usize> = 148..156;
 
-/// Returns whether all bytes of the block are zero; two such blocks end an archive.
+/// Reports whether all bytes of the block are zero. Two such blocks end an archive.
 pub(crate) fn is_zero(block: &[u8; BLOCK]) -> bool {
     block.iter().all(|&b| b == 0)
 }
 
-/// Returns whether the block stores its own checksum, as a header does.
+/// Reports whether the block contains its own checksum, as a header does.
 pub(crate) fn checksum_matches(block: &[u8; BLOCK]) -> bool {
     let Some(stored) = number(&block[CHECKSUM]) else { return false };
     let sum = |value: fn(u8) -> i64| {
         let all = block.iter().map(|&b| value(b)).sum::<i64>();
-        // The sum is taken over a checksum of spaces.
+        // The checksum is computed with spaces in its own field.
         let field = block[CHECKSUM].iter().map(|&b| value(b)).sum::<i64>();
         all - field + 8 * i64::from(b' ')
     };
-    // Old Sun tars summed signed chars.
+    // Old Sun tars sum signed chars.
     stored == sum(i64::from) || stored == sum(|b| i64::from(b as i8))
 }
 
-/// Reads the number in a header field: octal digits, or GNU's base-256 (first byte 0x80 for a positive number, 0xff for a
-/// negative one). Returns `None` if the field holds neither.
+/// Reads the number in a header field: octal digits, or GNU's base-256 (first byte 0x80 for a
+/// positive number, 0xff for a negative one). Returns `None` if the field contains neither.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     if field[0] & 0x80 != 0 {
         let negative = field[0] & 0x40 != 0;

@@ -1,24 +1,27 @@
-//! Passing over bytes without reading them, where there is a file below.
+//! Skips bytes without reading them if the input is a file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 
-/// For buffers before a reader that passes over content: what is read ahead of a header is mostly read for nothing.
+/// Buffer size for readers that skip content: bytes that are read ahead of a header are mostly
+/// discarded.
 pub const SKIPPING_BUFFER: usize = 32 << 10;
 
-/// A reader that can pass over bytes of its input.
+/// A reader that can skip bytes of its input.
 pub trait Skip: Read {
-    /// Passes over `n` bytes; gives how many there were, fewer only at the end of the input.
+    /// Skips `n` bytes. Returns the number of bytes skipped, which is less only at the end of the
+    /// input.
     ///
     /// # Errors
-    /// The kernel's. What is passed over may be unreadable all the same: a file is only sought in.
+    /// Returns any errno of lseek(2) or read(2). In a file, skipped bytes can be unreadable without
+    /// an error, because they are only seeked over.
     fn skip(&mut self, n: u64) -> io::Result<u64>;
 }
 
-/// Passes over `n` bytes by reading them.
+/// Skips `n` bytes by reading them.
 ///
 /// # Errors
-/// Those of the input.
+/// Returns the errors of the input.
 pub fn read_over<R: Read + ?Sized>(input: &mut R, n: u64) -> io::Result<u64> {
     io::copy(&mut input.take(n), &mut io::sink())
 }
@@ -32,12 +35,12 @@ impl<R: Skip + ?Sized> Skip for &mut R {
 impl Skip for &File {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         let meta = self.metadata()?;
-        // A device has no length, a pipe no position.
+        // A device has no length and a pipe no position.
         if !meta.is_file() {
             return read_over(self, n);
         }
         let there = meta.len().saturating_sub(self.stream_position()?).min(n);
-        // No file is longer than an off_t says.
+        // The length of a file fits into off_t.
         self.seek(SeekFrom::Current(there as i64))?;
         Ok(there)
     }
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn a_pipe_is_read() {
         let (reader, mut writer) = io::pipe().unwrap();
-        writer.write_all(b"passed over, read").unwrap();
+        writer.write_all(b"skipped data:read").unwrap();
         drop(writer);
         let file = File::from(std::os::fd::OwnedFd::from(reader));
         assert_eq!((&file).skip(13).unwrap(), 13);

@@ -1,16 +1,17 @@
-//! Sparse maps in a tar: GNU's PAX form 1.0 written, all four forms read.
+//! Sparse maps in a tar: writes GNU's PAX form 1.0 and reads all four forms.
 //!
-//! GNU tar manual, "Storing Sparse Files". In form 1.0 the map stands before the data, as decimal
-//! lines padded to a block, so that the length of the header does not depend on it.
+//! GNU tar manual, "Storing Sparse Files". In form 1.0 the map precedes the data, as decimal lines
+//! padded to a block, so that the length of the header does not depend on it.
 
 use crate::entry::SparseMap;
 use crate::error::{Error, Result};
 use crate::format::raw_header::BLOCK;
 use crate::limits::{Limit, Limits};
 
-/// The text of the map of a file of `size` bytes in form 1.0, padded to blocks.
+/// Returns the text of the map of a file of `size` bytes in form 1.0, padded to blocks.
 pub(crate) fn map_text(map: &SparseMap, size: u64) -> Vec<u8> {
-    // A hole at the end is closed by an empty segment, as GNU tar does: libarchive cuts the file there otherwise.
+    // An empty segment closes a hole at the end, as in GNU tar. Without it libarchive truncates the
+    // file there.
     let open_end = map.0.last().is_none_or(|(offset, len)| offset + len < size);
     let end = open_end.then_some((size, 0));
     let mut text = format!("{}\n", map.0.len() + usize::from(open_end)).into_bytes();
@@ -21,7 +22,7 @@ pub(crate) fn map_text(map: &SparseMap, size: u64) -> Vec<u8> {
     text
 }
 
-/// Reads the map of form 1.0 through `next_block`; gives it and the number of bytes it took.
+/// Reads a map of form 1.0 through `next_block`. Returns the map and its length in bytes.
 pub(crate) fn read_map(
     mut next_block: impl FnMut(&mut [u8; BLOCK]) -> Result<()>,
     limits: &Limits,
@@ -66,7 +67,8 @@ pub(crate) fn read_map(
     Ok((segments, taken))
 }
 
-/// Makes a map of segments from outside: ascending, within `size`, and exactly `stored` bytes in all.
+/// Builds a map of segments from the input: ascending, within `size`, and exactly `stored` bytes in
+/// total.
 pub(crate) fn checked(segments: Vec<(u64, u64)>, size: u64, stored: u64) -> Result<SparseMap> {
     let bad = |what| Error::malformed("sparse map", what);
     let (mut end, mut sum) = (0u64, 0u64);

@@ -75,7 +75,7 @@ fn records() -> Vec<Row> {
         row(
             "a header of negative size",
             |_| TarForge::new().header(Header::new(b'x', "h").size_256(-5)).end(),
-            Refused("size makes no sense"),
+            Refused("size is invalid"),
         ),
         row(
             "a global header of one gibibyte",
@@ -160,7 +160,7 @@ fn attributes() -> Vec<Row> {
         row(
             "an attribute with invalid base64",
             |_| payload(record("LIBARCHIVE.xattr.user.x", "!!!")),
-            Refused("makes no sense"),
+            Refused("is invalid"),
         ),
         row(
             "an attribute twice gets its last value",

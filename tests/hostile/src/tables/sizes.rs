@@ -37,34 +37,22 @@ fn sizes() -> Vec<Row> {
             |_| sized(file().size_256(i128::from(i64::MAX))),
             Refused(CUT),
         ),
-        row(
-            "a size of eight exbibytes",
-            |_| sized(file().size_256(1 << 63)),
-            Refused("x: size makes no sense"),
-        ),
-        row("a size beyond 64 bits", |_| sized(file().size_256(1 << 70)), Refused("x: size makes no sense")),
-        row("a negative size", |_| sized(file().size_256(-1)), Refused("x: size makes no sense")),
-        row(
-            "a negative size of one block",
-            |_| sized(file().size_256(-512)),
-            Refused("x: size makes no sense"),
-        ),
-        row(
-            "a size of nines",
-            |_| sized(file().field(124, b"00000000999\0")),
-            Refused("x: size makes no sense"),
-        ),
+        row("a size of eight exbibytes", |_| sized(file().size_256(1 << 63)), Refused("x: size is invalid")),
+        row("a size beyond 64 bits", |_| sized(file().size_256(1 << 70)), Refused("x: size is invalid")),
+        row("a negative size", |_| sized(file().size_256(-1)), Refused("x: size is invalid")),
+        row("a negative size of one block", |_| sized(file().size_256(-512)), Refused("x: size is invalid")),
+        row("a size of nines", |_| sized(file().field(124, b"00000000999\0")), Refused("x: size is invalid")),
         row(
             "a size in letters",
             |_| sized(file().field(124, b"four\0\0\0\0\0\0\0\0")),
-            Refused("x: size makes no sense"),
+            Refused("x: size is invalid"),
         ),
         row(
             "a size with a sign",
             |_| sized(file().field(124, b"+0000000004\0")),
-            Refused("x: size makes no sense"),
+            Refused("x: size is invalid"),
         ),
-        row("a negative size in PAX", pax("-1"), Refused("size=\"-1\" makes no sense")),
+        row("a negative size in PAX", pax("-1"), Refused("size=\"-1\" is invalid")),
         row(
             "a size beyond 64 bits in PAX",
             pax("18446744073709551616"),
@@ -73,9 +61,9 @@ fn sizes() -> Vec<Row> {
         row(
             "a size of 2^64-1 in PAX",
             pax("18446744073709551615"),
-            Refused("x: size 18446744073709551615 makes no sense"),
+            Refused("x: size 18446744073709551615 is invalid"),
         ),
-        row("a hexadecimal size in PAX", pax("0x4"), Refused("size=\"0x4\" makes no sense")),
+        row("a hexadecimal size in PAX", pax("0x4"), Refused("size=\"0x4\" is invalid")),
         row("a size of 0 in PAX before content", pax("0"), Refused("wrong checksum")),
         row("a size in PAX beyond the end of the tar", pax("99999"), Refused(CUT)),
         row(
@@ -141,7 +129,7 @@ fn ends() -> Vec<Row> {
                 }
                 TarForge::new().header(header).end()
             },
-            Refused("x: mode makes no sense"),
+            Refused("x: mode is invalid"),
         ),
         row(
             "truncated in the content",

@@ -86,14 +86,14 @@ pub(super) fn rows() -> Vec<Row> {
             |_| comma_list("0,4,8", "100", b"pwn\n"),
             Refused("odd number of offsets and lengths"),
         ),
-        row("a negative offset", |_| comma_list("-4,4", "100", b"pwn\n"), Refused("makes no sense")),
-        row("an offset in letters", |_| comma_list("zero,4", "100", b"pwn\n"), Refused("makes no sense")),
+        row("a negative offset", |_| comma_list("-4,4", "100", b"pwn\n"), Refused("is invalid")),
+        row("an offset in letters", |_| comma_list("zero,4", "100", b"pwn\n"), Refused("is invalid")),
         row(
             "no real size",
             |_| TarForge::new().pax("GNU.sparse.map", "0,4").file("x", "pwn\n").end(),
             Refused("no real size"),
         ),
-        row("a negative real size", |_| comma_list("0,4", "-1", b"pwn\n"), Refused("makes no sense")),
+        row("a negative real size", |_| comma_list("0,4", "-1", b"pwn\n"), Refused("is invalid")),
         row(
             "a real size smaller than the stored bytes",
             |_| comma_list("0,4", "3", b"pwn\n"),
@@ -203,7 +203,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "an old map of negative numbers",
             |_| TarForge::new().header(in_header(&[], 100, 0).field(386, &[0xff; 24])).end(),
-            Refused("sparse map makes no sense"),
+            Refused("sparse map is invalid"),
         ),
     ]
 }

@@ -1,4 +1,4 @@
-//! The bytes of an entry, between its header and the next one.
+//! Reads the content of an entry, the bytes between its header and the next one.
 
 use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,25 +8,27 @@ use crate::create::sink::{Destination, Sink};
 use crate::error::Result;
 use crate::format::skip::Skip;
 
-/// The bytes of the current entry.
+/// The content of the current entry.
 pub struct Content<'a, R> {
     reader: &'a mut Reader<R>,
 }
 
 impl<R: Read> Reader<R> {
-    /// The bytes of the entry that [`next`](Reader::next) gave, of a sparse file only the data between its holes.
+    /// Returns the content of the entry that [`next`](Reader::next) returned: for a sparse file
+    /// only the data between its holes.
     pub fn content(&mut self) -> Content<'_, R> {
         Content { reader: self }
     }
 }
 
 impl<R> Content<'_, R> {
-    /// How many are left.
+    /// Returns the number of bytes that have not been read.
     pub fn remaining(&self) -> u64 {
         self.reader.remaining
     }
 
-    /// Moves what the input can move to `output`, at most `n` bytes; see [`Direct`](super::Direct).
+    /// Moves at most `n` bytes inside the kernel from the input to `output`, if the input supports
+    /// it; see [`Direct`](super::Direct).
     pub(crate) fn move_to(&mut self, output: BorrowedFd<'_>, n: u64) -> Option<u64> {
         let reader = &mut *self.reader;
         let moved = (reader.direct)(&mut reader.input, output, n.min(reader.remaining))?;
@@ -37,18 +39,18 @@ impl<R> Content<'_, R> {
 }
 
 impl<R: Read + AsFd> Content<'_, BufReader<R>> {
-    /// Puts all of it into `sink`, past this program's memory where that can be; gives how many bytes there were.
-    /// Read errors are the inner result, so that the caller can name the input.
+    /// Writes the rest of the content to `sink`, inside the kernel where possible, and returns its
+    /// length. The inner result holds read errors, so that the caller can name the input.
     ///
     /// # Errors
-    /// When the output does not take them.
+    /// Returns an error if writing to the output fails.
     pub fn put_into<W: Destination>(&mut self, sink: &mut Sink<W>) -> Result<io::Result<u64>> {
         let buffered = self.remaining().min(self.reader.input.buffer().len() as u64);
         let mut put = match sink.fill(self, buffered)? {
             Ok(filled) => filled,
             failed => return Ok(failed),
         };
-        // Nothing is read ahead now, so that the input itself stands at the next byte.
+        // The buffer is empty now, so the position of the input is the next byte of the content.
         if put == buffered && self.reader.input.buffer().is_empty() {
             let moved = sink.moved(self.reader.input.get_ref().as_fd(), self.remaining())?;
             self.reader.remaining -= moved;

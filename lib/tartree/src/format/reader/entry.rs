@@ -1,4 +1,4 @@
-//! A header block, and what extension headers said before it, to an entry.
+//! Builds an entry from a header block and the extension headers before it.
 
 use std::io::Read;
 
@@ -13,12 +13,12 @@ use crate::format::sparse;
 use crate::limits::Limit;
 use crate::path::TarPath;
 
-/// One more than the largest numbers a device has (MINORBITS in linux/kdev_t.h).
+/// One more than the largest device numbers (MINORBITS in linux/kdev_t.h).
 const MAJORS: u32 = 1 << 12;
 const MINORS: u32 = 1 << 20;
 
 impl<R: Read> Reader<R> {
-    /// The entry of `block`, whose content comes next.
+    /// Returns the entry of `block`, whose content follows.
     pub(super) fn entry(&mut self, block: &Block, mut extended: Extended) -> Result<Entry> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -58,14 +58,14 @@ impl<R: Read> Reader<R> {
             let (major, minor) = block.rdev()?;
             let rdev = (extended.rdev_major.unwrap_or(major), extended.rdev_minor.unwrap_or(minor));
             if rdev.0 >= MAJORS || rdev.1 >= MINORS {
-                // The kernel would cut the number, and make another device.
+                // The kernel would truncate the number and create another device.
                 return Err(Error::malformed(&path, format!("no device of Linux: {}:{}", rdev.0, rdev.1)));
             }
             Ok(rdev)
         };
         let flag = block.typeflag();
         let kind = match flag {
-            // V7 tars have no type for directories but the slash.
+            // V7 tars mark a directory only by the slash.
             b'0' | 0 | b'7' if raw.ends_with(b"/") => Kind::Dir,
             b'0' | 0 | b'7' | b'S' => {
                 self.begin_content(size, &path)?;
@@ -92,7 +92,8 @@ impl<R: Read> Reader<R> {
             b'4' => rdev().map(|(major, minor)| Kind::Block { major, minor })?,
             b'5' => Kind::Dir,
             b'D' => {
-                // GNU's incremental dump: a directory with a list of names, which are nobody's content.
+                // GNU's incremental dump: a directory whose content is a list of names, which is
+                // ignored.
                 self.begin_content(size, &path)?;
                 self.skip_content()?;
                 Kind::Dir
@@ -122,7 +123,7 @@ impl<R: Read> Reader<R> {
             ));
         }
         if size > i64::MAX as u64 {
-            return Err(Error::malformed(path, format!("size {size} makes no sense")));
+            return Err(Error::malformed(path, format!("size {size} is invalid")));
         }
         self.current = path.clone();
         self.remaining = size;
@@ -135,7 +136,7 @@ impl<R: Read> Reader<R> {
         let (mut more, real) = block.gnu_sparse(&mut segments)?;
         while more {
             let mut bytes = [0; BLOCK];
-            // Extension blocks stand before the data and are not counted in its size.
+            // Extension blocks precede the data and are not included in its size.
             self.read_block(&mut bytes, "sparse header")?;
             more = block.gnu_sparse_extension(&bytes, &mut segments)?;
             if segments.len() > self.limits.sparse_segments {
@@ -178,9 +179,9 @@ impl<R: Read> Reader<R> {
 fn owner(extended: Option<u32>, block: Result<u32>, path: &TarPath) -> Result<u32> {
     let id = match extended {
         Some(id) => id,
-        None => block.map_err(|_| Error::malformed(path, "owner makes no sense"))?,
+        None => block.map_err(|_| Error::malformed(path, "owner is invalid"))?,
     };
-    // chown(2) takes this one for "leave it alone".
+    // chown(2) interprets this ID as "do not change".
     if id == u32::MAX {
         return Err(Error::malformed(path, "owner 4294967295 is not an id"));
     }

@@ -1,18 +1,19 @@
-//! The content of a sparse file as the file has it, holes included.
+//! Expands the content of a sparse file, including its holes.
 
 use std::io::{self, Read};
 
 use crate::entry::Kind;
 use crate::format::skip::Skip;
 
-/// Reads a file's bytes from those that the tar stores for it: the holes are read as zeros.
+/// Reads the complete content of a file from the data that the tar stores for it. Holes are read as
+/// zeros.
 pub struct Expanded<C> {
     stored: C,
-    /// The segments that are still to come, in reverse order.
+    /// The segments that have not been read, in reverse order.
     segments: Vec<(u64, u64)>,
-    /// Bytes until the next segment starts.
+    /// Bytes before the next segment.
     hole: u64,
-    /// Bytes of the current segment that are still to come.
+    /// Bytes of the current segment that have not been read.
     data: u64,
     at: u64,
     size: u64,
@@ -36,7 +37,7 @@ impl<C> Expanded<C> {
         self.data = len;
     }
 
-    /// Advances by `n` bytes, which were all of a hole or all of a segment.
+    /// Advances by `n` bytes, which lie in one hole or one segment.
     fn advance(&mut self, n: u64) {
         self.at += n;
         if self.hole > 0 {
@@ -68,7 +69,7 @@ impl<C: Read> Read for Expanded<C> {
     }
 }
 
-/// Holes cost nothing to skip.
+/// Skipping a hole takes no I/O.
 impl<C: Skip> Skip for Expanded<C> {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         let mut skipped = 0;
@@ -92,7 +93,7 @@ mod tests {
     use crate::entry::SparseMap;
 
     type File = (&'static [(u64, u64)], u64, &'static [u8]);
-    /// Files as segments and size, with what they read as; `d` is data.
+    /// Files as segments and size, with their content; `d` is data.
     const FILES: [File; 7] = [
         (&[], 0, b""),
         (&[], 3, b"\0\0\0"),

@@ -1,4 +1,4 @@
-//! Iterates over the items of a tar: header blocks with their extension headers, and what is between them.
+//! Iterates over the items of a tar: header blocks with their extension headers and content.
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
@@ -14,28 +14,29 @@ use crate::format::skip::{Skip, read_over};
 use crate::limits::{Limit, Limits};
 use crate::path::{Shown, TarPath};
 
-/// What a stream holds.
+/// An item of a tar.
 #[derive(Debug)]
 pub enum Item {
-    /// An object. A file's bytes follow: [`Reader::content`].
+    /// An inode. The content of a file follows: [`Reader::content`].
     Entry(Entry),
-    /// The path is to be removed before the following entries are made
-    /// (see [`removal_header`](crate::removal_header)).
+    /// The path is to be removed before the following entries are created (see
+    /// [`removal_header`](crate::removal_header)).
     Removal(TarPath),
 }
 
-/// Moves up to so many of the next bytes of an input to where a file stands, past this program's memory, as
-/// [`transfer`](crate::transfer) does; gives how many, and `None` while some of them are in a buffer.
+/// Moves up to the given number of bytes from an input to the position of a file, inside the
+/// kernel, as [`transfer`](crate::transfer) does. Returns the number of bytes moved, or `None` if
+/// the next bytes are in a buffer.
 pub type Direct<R> = fn(&mut R, BorrowedFd<'_>, u64) -> Option<u64>;
 
 /// Reads one tar.
 pub struct Reader<R> {
     pub(super) input: R,
-    /// How bytes nobody asks for are passed over.
+    /// The function that skips bytes of the input.
     pub(super) skipper: fn(&mut R, u64) -> io::Result<u64>,
     pub(super) direct: Direct<R>,
     pub(super) limits: Limits,
-    /// Bytes of the current entry not yet read, and the padding behind them.
+    /// Unread bytes of the current entry and its padding.
     pub(super) remaining: u64,
     pub(super) pad: u64,
     pub(super) current: TarPath,
@@ -44,13 +45,13 @@ pub struct Reader<R> {
     extensions: u64,
     pub(super) content: u64,
     pub(super) position: u64,
-    /// A header block read while looking for the next archive.
+    /// A header block that was read while looking for the next archive.
     ahead: Option<[u8; BLOCK]>,
     ended: bool,
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads from `input`, which should be buffered: headers are read one block at a time.
+    /// Reads from `input`, which should be buffered, because headers are read one block at a time.
     pub fn new(input: R, limits: Limits) -> Reader<R> {
         Reader {
             input,
@@ -69,8 +70,8 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// As [`new`](Reader::new), passing over content without reading it where `input` can. For those who want the headers:
-    /// that the tar is complete shows all the same, that its content can be read does not.
+    /// Like [`new`](Reader::new), but seeks over content where `input` can, for callers that only
+    /// need headers. It still detects a truncated tar, but not unreadable content.
     pub fn skipping(input: R, limits: Limits) -> Reader<R>
     where
         R: Skip,
@@ -78,25 +79,27 @@ impl<R: Read> Reader<R> {
         Reader { skipper: R::skip, ..Reader::new(input, limits) }
     }
 
-    /// As [`new`](Reader::new), where the content of large files goes from `input` by `direct`.
+    /// Like [`new`](Reader::new), but moves the content of large files from `input` with `direct`.
     pub fn direct(input: R, limits: Limits, direct: Direct<R>) -> Reader<R> {
         Reader { direct, ..Reader::new(input, limits) }
     }
 
-    /// Goes on with other limits.
+    /// Uses other limits for the entries that follow.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next entry, passing over what is left of the current one; `None` at the end-of-archive blocks.
+    /// Returns the next entry, skipping the rest of the current one, or `None` at the
+    /// end-of-archive blocks.
     ///
     /// # Errors
-    /// When the stream ends without end-of-archive blocks (it was cut), is not a tar, or exceeds the limits.
+    /// Returns an error if the stream ends without end-of-archive blocks (it was truncated), is not
+    /// a tar, or exceeds the limits.
     #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
     pub fn next(&mut self) -> Result<Option<Item>> {
         if self.ended {
@@ -105,14 +108,15 @@ impl<R: Read> Reader<R> {
         self.skip_content()?;
         let mut extended = Extended::default();
         self.extensions = 0;
-        // Whether something was said of an entry that is still to come.
+        // Whether an extension header has been read whose entry must still follow.
         let mut announced = false;
         loop {
             let Some(block) = self.header()? else {
                 if announced {
                     return Err(Error::malformed("tar", "a header for an entry that does not come"));
                 }
-                // One zero block may end an archive cut at a tape record; a second one must follow otherwise.
+                // One zero block can end an archive that was truncated at a tape record; otherwise
+                // a second one must follow.
                 self.ended = true;
                 self.second_zero_block()?;
                 return Ok(None);
@@ -131,7 +135,8 @@ impl<R: Read> Reader<R> {
                     if size == 0 && !raw.is_empty() {
                         return Ok(Some(Item::Removal(TarPath::parse(&raw)?)));
                     }
-                    // Comments and charsets of other writers; what they could say per file, files say themselves.
+                    // Comments and charsets of other writers. Values for single files are in the
+                    // headers of those files.
                     self.payload(&block)?;
                 }
                 b'L' => extended.path = Some(self.long_name(&block)?),
@@ -150,21 +155,22 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Reads the input to its end. A decompressor checks its checksum only there, and a writer at the other end of a
-    /// pipe must not be killed while it writes its padding.
+    /// Reads the input to its end. A decompressor verifies its checksum only there, and a writer at
+    /// the other end of a pipe must not be killed while it writes its padding.
     ///
     /// # Errors
-    /// When the input fails, such as on a wrong checksum.
+    /// Returns an error if the input fails, for example because of a wrong checksum.
     pub fn drain(&mut self) -> Result<()> {
         io::copy(&mut self.input, &mut io::sink()).map_err(Error::Stream)?;
         Ok(())
     }
 
-    /// Goes on to the next archive of several written one after another, passing over any number of zero blocks
-    /// between them (GNU tar pads to 10 KiB). Gives where it starts, `None` at the end of the input.
+    /// Advances to the next archive of several concatenated ones, skipping any number of zero
+    /// blocks between them (GNU tar pads to 10 KiB). Returns its offset, or `None` at the end of
+    /// the input.
     ///
     /// # Errors
-    /// When the input fails or ends within a block.
+    /// Returns an error if the input fails or ends inside a block.
     pub fn next_archive(&mut self) -> Result<Option<u64>> {
         loop {
             let mut block = [0; BLOCK];
@@ -184,17 +190,18 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Gives the input back.
+    /// Returns the input.
     pub fn into_inner(self) -> R {
         self.input
     }
 
-    /// The input itself, at the position behind what was read.
+    /// Returns the input, whose position is behind the bytes that were read.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.input
     }
 
-    /// The payload of an extension header, bounded together with the others of its entry: any number of them may stand before one.
+    /// Reads the payload of an extension header. The limit covers all extension headers of one
+    /// entry, as any number of them may precede it.
     fn payload(&mut self, block: &Block) -> Result<Vec<u8>> {
         let size = block.size()?;
         self.extensions = self.extensions.saturating_add(size);
@@ -213,7 +220,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn long_name(&mut self, block: &Block) -> Result<Vec<u8>> {
-        // The NUL that ends it is not part of the name.
+        // The terminating NUL is not part of the name.
         if block.size()? > self.limits.name_bytes as u64 + 1 {
             return Err(Error::limit(
                 "GNU long name",
@@ -245,7 +252,8 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// The first block of the input, which may be shorter than a block if it is not a tar.
+    /// Reads the first block of the input, which may be shorter than a block if the input is not a
+    /// tar.
     fn first_block(&mut self) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
         let filled = self.fill(&mut block)?;
@@ -253,7 +261,7 @@ impl<R: Read> Reader<R> {
         if filled == BLOCK { Ok(block) } else { Err(Self::short(&block[..filled])) }
     }
 
-    /// What is wrong with an input of less than one block.
+    /// Returns the error for an input of less than one block.
     fn short(bytes: &[u8]) -> Error {
         match FileKind::in_bytes(bytes) {
             Some(found) => Error::NotATar { found },
@@ -261,7 +269,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Reads until `block` is full or the input ends; returns the number of bytes.
+    /// Reads until `block` is full or the input ends. Returns the number of bytes.
     fn fill(&mut self, block: &mut [u8; BLOCK]) -> Result<usize> {
         let mut filled = 0;
         while filled < BLOCK {

@@ -1,7 +1,8 @@
-//! A tar stream to entries: the twin of [`write`](crate::encode).
+//! Reads the entries of a tar stream. [`encode`](crate::encode) does the reverse.
 //!
-//! Reads what podman, Go, GNU tar, bsdtar, Python and the tar crate write: V7, ustar, PAX, GNU long names,
-//! base-256 numbers, and the four sparse forms. Nothing is allocated by a number that was read.
+//! Reads the output of podman, Go, GNU tar, bsdtar, Python and the tar crate: V7, ustar, PAX, GNU
+//! long names, base-256 numbers and the four sparse forms. No number from the input sizes an
+//! allocation.
 
 mod content;
 mod entry;
