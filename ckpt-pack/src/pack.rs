@@ -317,7 +317,7 @@ fn settings(args: &Compress) -> anyhow::Result<Settings> {
     let threads = match args.threads {
         Some(threads) => usize::from(threads),
         None if args.compress == Compression::None => 1,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
+        None => tartree::parallel::processors(),
     };
     Ok(Settings { compression: args.compress, level: args.level, threads })
 }

@@ -1,5 +1,5 @@
-//! The bytes of xattrs that the directories of one tar may have together: an extraction keeps them
-//! until its end.
+//! Limits the bytes of xattrs of all directories in a tar: an extraction keeps them in memory until
+//! its end.
 
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -11,7 +11,8 @@ const MIN_TOTAL: usize = 64 << 20;
 /// directories with megabytes of xattrs each would fill the memory.
 const PER_DIR: usize = 256;
 
-/// Counts the xattrs of directories, on extraction and before it, when a tar is written.
+/// Counts the xattrs of directories. Both directions use it, so that a tar that an extraction would
+/// reject is an error when it is written.
 #[derive(Default)]
 pub(crate) struct DirXattrLimit {
     bytes: usize,

@@ -26,7 +26,7 @@
 //! | uid, gid above 2^21, sizes from 8 GiB | PAX `uid`, `gid`, `size` | base-256 is not POSIX |
 //! | extended attributes, ACLs, capabilities | `SCHILY.xattr.NAME`, raw value | podman, GNU tar and bsdtar read it |
 //! | attribute names with `=` or `%` | `LIBARCHIVE.xattr.NAME`, base64 | `SCHILY` cannot express them: a reader that splits at `=` would set a wrong name |
-//! | holes | GNU sparse 1.0 in PAX | Go, GNU tar and libarchive all read only this form |
+//! | holes | GNU sparse 1.0 in PAX | the only form that Go, GNU tar and libarchive all read |
 //! | further hard links | type `1`, with the metadata repeated | podman sets the times of the inode from its last link |
 //! | removed paths | a `g` header of size 0 whose name is the path | see [`Item::Removal`] |
 //!

@@ -23,9 +23,9 @@ pub struct Limits {
     /// use up the inodes of the filesystem, and also the memory, because directories are kept until
     /// the end. The default is the number of inodes that mke2fs creates for an ext4 of 256 GiB.
     pub entries: u64,
-    /// Bytes of content in the tar, without holes. Prevents a full disk. There is no limit by
-    /// default, because the sender had to send every byte. Compressed data is limited where it is
-    /// decompressed.
+    /// Bytes of content in the tar, without holes. Prevents a tar from filling the disk. There is
+    /// no limit by default, because the sender had to send every byte. Compressed data is limited
+    /// where it is decompressed.
     pub content_bytes: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Exceeded {
 }
 
 impl Exceeded {
-    /// Makes the cause for `limit`. `what` is its text, which states the value of the limit.
+    /// Makes an error for `limit` with the text `what`, which states the value of the limit.
     pub fn new(limit: Limit, what: impl Into<String>) -> Exceeded {
         Exceeded { limit, what: what.into() }
     }
@@ -86,8 +86,7 @@ impl Exceeded {
             if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
                 return Some(exceeded.limit);
             }
-            // An I/O error that holds another error returns the source of that error, not the
-            // error, as its source.
+            // `source` of an I/O error skips the error inside and returns the source of that.
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(held) => Some(held),
                 None => error.source(),

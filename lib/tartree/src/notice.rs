@@ -22,7 +22,7 @@ pub enum Notice {
         why: &'static str,
     },
     /// An inode changed between the two passes or while it was read. The tar is valid, but its
-    /// content is not that of one moment.
+    /// content may mix different points in time.
     Changed {
         /// The path of the inode.
         path: TarPath,

@@ -28,7 +28,7 @@ pub trait Files {
     /// Opens the regular file at `path` for reading.
     ///
     /// # Errors
-    /// Returns any errno of openat2(2).
+    /// Returns an error if it cannot be opened.
     fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
 
     /// Returns the root directory of the tree `place`. Files are prefetched below it.

@@ -9,8 +9,8 @@ use crate::fs::kernel_copy::Passage;
 use crate::parallel::policy::TAR_WRITER;
 use crate::parallel::stage::{Process, Stage};
 
-/// The size of a buffer. What was read into it is still in the processor's own cache when it is
-/// written; a mebibyte would not be, and takes a quarter more time.
+/// The size of a buffer. It is so small that its data is still in the processor's cache when it is
+/// written: with a buffer of one mebibyte, writing takes a quarter more time.
 const CAPACITY: usize = 256 << 10;
 
 /// An output for a tar. Another thread may write to it.

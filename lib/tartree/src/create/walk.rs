@@ -33,8 +33,9 @@ pub enum Visit {
     Skip,
 }
 
-/// Decides what is visited. It is called for every inode below the root when only the status of the
-/// inode was read (but see [`stat_ahead`](Walk::stat_ahead)).
+/// Decides what is visited. A walk calls it for every inode below the root, after it has read the
+/// status of the inode and before it reads anything else (but see
+/// [`stat_ahead`](Walk::stat_ahead)).
 pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 
 /// An inode that a walk returns.

@@ -17,3 +17,4 @@ pub(crate) mod prefetch;
 pub(crate) mod stage;
 
 pub use ordered::{Ordered, Task, Workers};
+pub use policy::processors;

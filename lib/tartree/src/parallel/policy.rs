@@ -48,11 +48,16 @@ pub(crate) const PREFETCH: Policy = Policy { name: "prefetch", alone: 0, allows:
 /// them.
 const MIN_DESCRIPTORS: u64 = 256;
 
-/// Returns whether this process may run on more than one processor. Reads the affinity mask and the
-/// cgroup quota once.
+/// Returns how many processors this process may use, at least one. The affinity mask and the cgroup
+/// quota are read only once.
+pub fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Returns whether this process may run on more than one processor.
 pub(crate) fn has_second_processor() -> bool {
-    static RESULT: OnceLock<bool> = OnceLock::new();
-    *RESULT.get_or_init(|| thread::available_parallelism().is_ok_and(|processors| processors.get() > 1))
+    processors() > 1
 }
 
 /// Returns whether this process may run on more than one processor and may open the hundred further
