@@ -259,14 +259,14 @@ fn tag(text: &str) -> Result<String, String> {
     let words = separated.split(['-', '.', '_', ':', '@', '+', '/']);
     match words.into_iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric())) {
         true => Ok(text.into()),
-        false => Err("a name such as localhost/web:1 is wanted".into()),
+        false => Err("expected a name such as localhost/web:1".into()),
     }
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("K=V is wanted".into()),
+        _ => Err("expected K=V".into()),
     }
 }
 
@@ -274,7 +274,7 @@ fn annotation(text: &str) -> Result<(String, String), String> {
 fn id(text: &str) -> Result<String, String> {
     match text.parse::<VolumeName>() {
         Ok(_) => Ok(text.into()),
-        Err(_) => Err("a letter or digit, then letters, digits, '_', '.' or '-' are wanted".into()),
+        Err(_) => Err("expected a letter or digit, then letters, digits, '_', '.' or '-'".into()),
     }
 }
 
@@ -290,7 +290,7 @@ fn expected(word: &str) -> Result<Member, String> {
 }
 
 fn volume(text: &str) -> Result<(VolumeName, String), String> {
-    let (name, dest) = text.split_once('=').ok_or("NAME=DEST is wanted")?;
+    let (name, dest) = text.split_once('=').ok_or("expected NAME=DEST")?;
     if !dest.starts_with('/') {
         return Err("DEST is an absolute path in the container".into());
     }

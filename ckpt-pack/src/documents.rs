@@ -258,7 +258,7 @@ fn image_parts(image: &str) -> anyhow::Result<(&str, Option<&str>)> {
             Some(id) => Ok((reference, Some(id))),
             None => Err(usage(format!("--rootfs-image: {id:?} is not an image's ID, 64 hexadecimal digits"))),
         },
-        Some(_) => Err(usage("--rootfs-image: a name is wanted before the '@'")),
+        Some(_) => Err(usage("--rootfs-image: expected a name before the '@'")),
     }
 }
 

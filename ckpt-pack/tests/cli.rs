@@ -390,7 +390,7 @@ fn mistakes_are_told_before_anything_is_written() {
         (
             &["--bundle", "web", "--format", "oci", "--tag", "a b"],
             2,
-            "a name such as localhost/web:1 is wanted",
+            "expected a name such as localhost/web:1",
         ),
         (&["--bundle", "web", "--format", "oci", "--tag", "a//b"], 2, "a name such as"),
         (&["-o", "x"], 2, "--bundle"),

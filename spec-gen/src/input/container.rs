@@ -189,7 +189,7 @@ impl Container {
         for (variable, secret) in c.object("secret_env")?.into_iter().flatten() {
             let name = secret.get("name").and_then(Value::as_str);
             let name =
-                name.with_context(|| format!("secret_env.{variable}.name: missing, a string is wanted"))?;
+                name.with_context(|| format!("secret_env.{variable}.name: missing, expected a string"))?;
             container.secret_env.insert(variable.clone(), name.to_owned());
         }
         for (at, secret) in c.objects("secrets")? {
@@ -218,7 +218,7 @@ impl Container {
         self.netns = s.text("netns")?;
         for (destination, source) in s.object("bindMounts")?.into_iter().flatten() {
             let source =
-                source.as_str().with_context(|| format!("bindMounts.{destination}: a string is wanted"))?;
+                source.as_str().with_context(|| format!("bindMounts.{destination}: expected a string"))?;
             self.bind_map.insert(destination.clone(), source.to_owned());
         }
         Ok(())
@@ -343,7 +343,7 @@ impl<'a> Keys<'a> {
         match self.get(key) {
             None => Ok(String::new()),
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => bail!("{key}: a string is wanted, not {}", describe(other)),
+            Some(other) => bail!("{key}: expected a string, found {}", describe(other)),
         }
     }
 
@@ -351,10 +351,10 @@ impl<'a> Keys<'a> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let list = value
             .as_array()
-            .with_context(|| format!("{key}: an array is wanted, not {}", describe(value)))?;
+            .with_context(|| format!("{key}: expected an array, found {}", describe(value)))?;
         let text = |(i, v): (usize, &Value)| {
             let text = v.as_str().map(str::to_owned);
-            text.with_context(|| format!("{key}[{i}]: a string is wanted, not {}", describe(v)))
+            text.with_context(|| format!("{key}[{i}]: expected a string, found {}", describe(v)))
         };
         list.iter().enumerate().map(text).collect()
     }
@@ -363,7 +363,7 @@ impl<'a> Keys<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(other) => bail!("{key}: true or false is wanted, not {}", describe(other)),
+            Some(other) => bail!("{key}: expected true or false, found {}", describe(other)),
         }
     }
 
@@ -372,7 +372,7 @@ impl<'a> Keys<'a> {
             None => Ok(0),
             Some(value) => value
                 .as_u64()
-                .with_context(|| format!("{key}: a number from 0 on is wanted, not {}", describe(value))),
+                .with_context(|| format!("{key}: expected a number from 0 on, found {}", describe(value))),
         }
     }
 
@@ -380,7 +380,7 @@ impl<'a> Keys<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
-            Some(other) => bail!("{key}: an object is wanted, not {}", describe(other)),
+            Some(other) => bail!("{key}: expected an object, found {}", describe(other)),
         }
     }
 
@@ -388,10 +388,10 @@ impl<'a> Keys<'a> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let list = value
             .as_array()
-            .with_context(|| format!("{key}: an array is wanted, not {}", describe(value)))?;
+            .with_context(|| format!("{key}: expected an array, found {}", describe(value)))?;
         let object = |(i, v): (usize, &'a Value)| {
             let object = v.as_object().map(|o| (format!("{key}[{i}]"), o));
-            object.with_context(|| format!("{key}[{i}]: an object is wanted, not {}", describe(v)))
+            object.with_context(|| format!("{key}[{i}]: expected an object, found {}", describe(v)))
         };
         list.iter().enumerate().map(object).collect()
     }
@@ -407,12 +407,12 @@ mod tests {
     fn wrong_types_are_named_by_key() {
         #[rustfmt::skip]
         let cases = [
-            (json!({"user": 5}), "user: a string is wanted, not the number 5"),
-            (json!({"groups": ["a", 1]}), "groups[1]: a string is wanted, not the number 1"),
-            (json!({"namedVolumes": [{"dest": 7}]}), "namedVolumes[0]: dest: a string is wanted"),
+            (json!({"user": 5}), "user: expected a string, found the number 5"),
+            (json!({"groups": ["a", 1]}), "groups[1]: expected a string, found the number 1"),
+            (json!({"namedVolumes": [{"dest": 7}]}), "namedVolumes[0]: dest: expected a string"),
             (json!({"idMappingsOptions": {"UIDMap": [{"size": -1}]}}), "idMappingsOptions.UIDMap[0]: size: a number from 0 on"),
             (json!({"secret_env": {"S": {}}}), "secret_env.S.name: missing"),
-            (json!({"noCgroups": "yes"}), "noCgroups: true or false is wanted"),
+            (json!({"noCgroups": "yes"}), "noCgroups: expected true or false"),
         ];
         for (config, message) in cases {
             let error = format!("{:#}", Container::from_libpod(config.as_object().unwrap()).unwrap_err());

@@ -62,10 +62,10 @@ impl ImageConfig {
             bail!("not an image config: the key config is missing");
         }
         if !keys.is_object() {
-            bail!("{}: an object is wanted, not {}", path.trim_end_matches('.'), describe(keys));
+            bail!("{}: expected an object, found {}", path.trim_end_matches('.'), describe(keys));
         }
         let fail = |key: &str, wanted: &str, found: &Value| {
-            anyhow::anyhow!("{path}{key}: {wanted} is wanted, not {}", describe(found))
+            anyhow::anyhow!("{path}{key}: expected {wanted}, found {}", describe(found))
         };
         let get = |key: &str| keys.get(key).filter(|v| !v.is_null());
         let text = |key: &str| match get(key) {
@@ -98,7 +98,7 @@ impl ImageConfig {
             match [oci, docker].iter().find_map(|key| document.get(*key)) {
                 Some(Value::String(text)) if !text.is_empty() => facts.push((annotation, text.clone())),
                 Some(Value::String(_) | Value::Null) | None => {}
-                Some(other) => bail!("{oci}: a string is wanted, not {}", describe(other)),
+                Some(other) => bail!("{oci}: expected a string, found {}", describe(other)),
             }
         }
         let mut ports: Vec<&str> =
@@ -193,10 +193,10 @@ mod tests {
     fn wrong_types_are_named_with_their_path() {
         #[rustfmt::skip]
         let cases = [
-            (json!({"config": {"Env": "A=1"}}), "config.Env: an array is wanted, not the string \"A=1\""),
-            (json!({"config": {"Cmd": [1]}}), "config.Cmd: a string in the array is wanted, not the number 1"),
-            (json!({"config": {"Volumes": []}}), "config.Volumes: an object is wanted, not an array"),
-            (json!({"config": 5}), "config: an object is wanted, not the number 5"),
+            (json!({"config": {"Env": "A=1"}}), "config.Env: expected an array, found the string \"A=1\""),
+            (json!({"config": {"Cmd": [1]}}), "config.Cmd: expected a string in the array, found the number 1"),
+            (json!({"config": {"Volumes": []}}), "config.Volumes: expected an object, found an array"),
+            (json!({"config": 5}), "config: expected an object, found the number 5"),
             (json!({"layers": []}), "not an image config"),
         ];
         for (document, message) in cases {

@@ -73,12 +73,12 @@ pub fn read(args: &InputArgs, cgroups: CgroupVersion, session: &Session) -> anyh
             // docker inspect and podman inspect print a list, mostly of one.
             if let Value::Array(list) = &mut value {
                 if list.len() != 1 {
-                    bail!("{name}: a list of {} images, one is wanted", list.len());
+                    bail!("{name}: expected one image, found a list of {}", list.len());
                 }
                 value = list.remove(0);
             }
             if !value.is_object() {
-                bail!("{name}: an image config is wanted, not {}", describe(&value));
+                bail!("{name}: expected an image config, found {}", describe(&value));
             }
             let image = ImageConfig::parse(&value).with_context(|| name.clone())?;
             Document { image: Some(image), name, ..default_document(args, cgroups) }
@@ -139,7 +139,7 @@ fn told_by_keys(path: Option<&Path>, session: &Session) -> anyhow::Result<Docume
 }
 
 fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
-    value.as_object().context("an object is wanted")
+    value.as_object().context("expected an object")
 }
 
 /// Reads a JSON document from a file or standard input; it is an object.
@@ -149,7 +149,7 @@ fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
 pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> {
     let (value, name) = read_any(path, what)?;
     if !value.is_object() {
-        bail!("{name}: {what} is wanted, not {}", describe(&value));
+        bail!("{name}: expected {what}, found {}", describe(&value));
     }
     Ok((value, name))
 }

@@ -50,7 +50,7 @@ pub fn apply_flags(spec: &mut Spec, trace: &mut Trace, args: &HookArgs) -> anyho
     }
     for pair in &args.annotation {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(usage(format!("--annotation {pair}: KEY=VALUE is wanted")));
+            return Err(usage(format!("--annotation {pair}: expected KEY=VALUE")));
         };
         spec.annotate(key, value);
         trace.because(spec, || format!("--annotation {pair}"));
@@ -62,7 +62,7 @@ pub fn apply_flags(spec: &mut Spec, trace: &mut Trace, args: &HookArgs) -> anyho
 fn set_label(spec: &mut Spec, label: &str) -> anyhow::Result<()> {
     let (key, value) = label.split_once('=').unwrap_or((label, ""));
     if key.is_empty() || key.contains([' ', '\t']) {
-        bail!("KEY[=VALUE] is wanted, KEY without blanks");
+        bail!("expected KEY[=VALUE], KEY without blanks");
     }
     spec.annotate(key, value);
     Ok(())

@@ -63,7 +63,7 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     }
     if let Some(size) = args.cgroups.shm_size_systemd {
         container.shm_size_systemd =
-            u64::try_from(size).map_err(|_| usage("--shm-size-systemd: a size is wanted"))?;
+            u64::try_from(size).map_err(|_| usage("--shm-size-systemd: expected a size"))?;
     }
     set(&mut container.process_label, args.security.selinux_label.as_ref());
     set(&mut container.mount_label, args.security.mount_label.as_ref());

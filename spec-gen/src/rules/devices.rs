@@ -173,7 +173,7 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     };
     let rule = rule.ok_or_else(|| {
         usage(format!(
-            "--device-cgroup-rule {flag:?}: 'TYPE MAJOR:MINOR ACCESS' is wanted, as 'c 10:200 rwm'"
+            "--device-cgroup-rule {flag:?}: expected 'TYPE MAJOR:MINOR ACCESS', such as 'c 10:200 rwm'"
         ))
     })?;
     spec.list_mut(RULES).push(rule);

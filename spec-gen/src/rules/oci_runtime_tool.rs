@@ -253,7 +253,7 @@ fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
             let flag = || format!("--hooks-{stage}-add {hook}");
             checked(flag, json!({ "hooks": { stage: [hook] } }))?;
             if !hook["path"].as_str().is_some_and(|path| path.starts_with('/')) {
-                return Err(usage(format!("{}: an absolute path is wanted", flag())));
+                return Err(usage(format!("{}: expected an absolute path", flag())));
             }
         }
         if !added.is_empty() {

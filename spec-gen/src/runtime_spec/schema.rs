@@ -90,7 +90,7 @@ const SCHEMA: &[(&str, Expected)] = &[
 /// Names the JSON path and what was found there.
 pub fn check(spec: &mut Value) -> anyhow::Result<Vec<String>> {
     if !spec.is_object() {
-        bail!("an object is wanted, not {}", describe(spec));
+        bail!("expected an object, found {}", describe(spec));
     }
     let mut repaired = Vec::new();
     for (pattern, want) in SCHEMA {
@@ -165,7 +165,7 @@ fn check_one(
     };
     let value = match value {
         Some(Value::Null) | None if want != NeededText && !path.ends_with(']') => return Ok(()),
-        None => bail!("{path}: missing, {wanted} is wanted"),
+        None => bail!("{path}: missing, expected {wanted}"),
         Some(value) => value,
     };
     if matches!(want, U32 | U64 | I64 | Int) {
@@ -185,7 +185,7 @@ fn check_one(
         Int => value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
     };
     if !fits {
-        bail!("{path}: {wanted} is wanted, not {}", describe(value));
+        bail!("{path}: expected {wanted}, found {}", describe(value));
     }
     Ok(())
 }
@@ -213,17 +213,17 @@ mod tests {
     fn a_wrong_type_is_named_with_its_path() {
         #[rustfmt::skip]
         let cases = [
-            (json!([]), "an object is wanted, not an array"),
-            (json!({"process": 5}), "process: an object is wanted, not the number 5"),
-            (json!({"process": {"env": ["A=1", 7]}}), "process.env[1]: a string is wanted, not the number 7"),
-            (json!({"process": {"user": {"uid": -1}}}), "process.user.uid: an integer from 0 to 4294967295 is wanted, not the number -1"),
-            (json!({"process": {"user": {"uid": 4294967296u64}}}), "process.user.uid: an integer from 0 to 4294967295 is wanted, not the number 4294967296"),
-            (json!({"mounts": [{"destination": "/a"}, {}]}), "mounts[1].destination: missing, a string is wanted"),
-            (json!({"mounts": [null]}), "mounts[0]: an object is wanted, not null"),
-            (json!({"hooks": {"prestart": [{"path": 1}]}}), "hooks.prestart[0].path: a string is wanted, not the number 1"),
-            (json!({"annotations": {"a.b": 1}}), "annotations.a.b: a string is wanted, not the number 1"),
-            (json!({"linux": {"namespaces": [{"type": null}]}}), "linux.namespaces[0].type: a string is wanted, not null"),
-            (json!({"process": {"rlimits": [{"type": "RLIMIT_CORE", "soft": 1.5}]}}), "process.rlimits[0].soft: an integer from 0 to 18446744073709551615 is wanted, not the number 1.5"),
+            (json!([]), "expected an object, found an array"),
+            (json!({"process": 5}), "process: expected an object, found the number 5"),
+            (json!({"process": {"env": ["A=1", 7]}}), "process.env[1]: expected a string, found the number 7"),
+            (json!({"process": {"user": {"uid": -1}}}), "process.user.uid: expected an integer from 0 to 4294967295, found the number -1"),
+            (json!({"process": {"user": {"uid": 4294967296u64}}}), "process.user.uid: expected an integer from 0 to 4294967295, found the number 4294967296"),
+            (json!({"mounts": [{"destination": "/a"}, {}]}), "mounts[1].destination: missing, expected a string"),
+            (json!({"mounts": [null]}), "mounts[0]: expected an object, found null"),
+            (json!({"hooks": {"prestart": [{"path": 1}]}}), "hooks.prestart[0].path: expected a string, found the number 1"),
+            (json!({"annotations": {"a.b": 1}}), "annotations.a.b: expected a string, found the number 1"),
+            (json!({"linux": {"namespaces": [{"type": null}]}}), "linux.namespaces[0].type: expected a string, found null"),
+            (json!({"process": {"rlimits": [{"type": "RLIMIT_CORE", "soft": 1.5}]}}), "process.rlimits[0].soft: expected an integer from 0 to 18446744073709551615, found the number 1.5"),
         ];
         for (mut spec, message) in cases {
             assert_eq!(check(&mut spec).unwrap_err().to_string(), message);

@@ -110,11 +110,11 @@ fn labels_become_annotations_of_files_first() {
     dir.write("bad", "a=b\n=x\n");
     dir.write("blank", "a b=c\n");
     for (flags, status, text) in [
-        (["--label-file", "bad"], 1, "bad:2: KEY[=VALUE] is wanted"),
-        (["--label-file", "blank"], 1, "blank:1: KEY[=VALUE] is wanted, KEY without blanks"),
+        (["--label-file", "bad"], 1, "bad:2: expected KEY[=VALUE]"),
+        (["--label-file", "blank"], 1, "blank:1: expected KEY[=VALUE], KEY without blanks"),
         (["--label-file", "nowhere"], 1, "nowhere: No such file"),
-        (["--label", "=x"], 2, "--label =x: KEY[=VALUE] is wanted"),
-        (["--annotation", "x"], 2, "--annotation x: KEY=VALUE is wanted"),
+        (["--label", "=x"], 2, "--label =x: expected KEY[=VALUE]"),
+        (["--annotation", "x"], 2, "--annotation x: expected KEY=VALUE"),
     ] {
         let output = dir.run(&flags, SPEC);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(status), 0), "{flags:?}");
@@ -205,8 +205,8 @@ fn nonsense_in_a_flag_is_named() {
         (&["--new", "--mount", "type=tmpfs,dst=/x,src=/nonexist"], 2, "src=/nonexist: a tmpfs mount has no source"),
         (&["--new", "--mount", "type=ramfs,source=/s,dst=/x"], 2, "src=/s: a ramfs mount has no source"),
         (&["--new", "--mount", "type=devpts,dst=/x,src=devpts"], 2, "src=devpts: a devpts mount has no source"),
-        (&["--new", "--device", "null"], 2, "--device null: absolute paths are wanted"),
-        (&["--new", "--device-cgroup-rule", "c"], 2, "'TYPE MAJOR:MINOR ACCESS' is wanted"),
+        (&["--new", "--device", "null"], 2, "--device null: expected absolute paths"),
+        (&["--new", "--device-cgroup-rule", "c"], 2, "expected 'TYPE MAJOR:MINOR ACCESS'"),
         (&["--new", "--device-read-bps", "/dev/zero"], 2, "expected DEVICE:RATE"),
         (&["--new", "--device-read-bps", "/dev/nowhere:5"], 1, "/dev/nowhere: No such file or directory"),
         (&["--new", "--hugetlb", "2MB"], 2, "--hugetlb 2MB: expected SIZE=BYTES"),
@@ -322,10 +322,10 @@ fn an_image_is_converted_as_the_image_spec_says() {
     assert_eq!(spec["process"]["args"], json!(["true"]));
     assert_eq!(spec["annotations"]["org.opencontainers.image.architecture"], "amd64");
     for (text, fault) in [
-        ("[]", "two.json: a list of 0 images, one is wanted"),
-        (r#"[{"Config":{}},{"Config":{}}]"#, "two.json: a list of 2 images, one is wanted"),
-        ("[5]", "two.json: an image config is wanted, not the number 5"),
-        (r#"{"os":5,"config":{}}"#, "two.json: os: a string is wanted, not the number 5"),
+        ("[]", "two.json: expected one image, found a list of 0"),
+        (r#"[{"Config":{}},{"Config":{}}]"#, "two.json: expected one image, found a list of 2"),
+        ("[5]", "two.json: expected an image config, found the number 5"),
+        (r#"{"os":5,"config":{}}"#, "two.json: os: expected a string, found the number 5"),
     ] {
         dir.write("two.json", text);
         let output = dir.run(&["--image-config", "two.json"], "");

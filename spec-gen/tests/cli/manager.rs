@@ -54,8 +54,8 @@ fn a_time_zone_is_the_hosts_file_which_no_container_writes_to() {
     let own = spec(&["--new", "--tz", "Europe/Berlin", "-v", "/my/zone:/etc/localtime"], "");
     assert_eq!(mount(&own, "/etc/localtime")[1], "/my/zone");
     for (zone, status, text) in [
-        ("../../etc/passwd", 2, "--tz ../../etc/passwd: the name of a time zone is wanted"),
-        ("/etc/passwd", 2, "the name of a time zone is wanted"),
+        ("../../etc/passwd", 2, "--tz ../../etc/passwd: expected the name of a time zone"),
+        ("/etc/passwd", 2, "expected the name of a time zone"),
         ("Europe/Paris", 1, "--tz Europe/Paris: there is no such time zone"),
         ("Europe", 1, "--tz Europe: not a time zone"),
     ] {
@@ -98,7 +98,7 @@ fn secrets_are_files_and_variables() {
         (&["--secret", "s1,src=secrets"], 1, "secrets: not a file"),
         (&["--secret", "s1,src=key,mode=0400"], 2, "need a copy of it\nhint: add --secret-copies DIR --apply"),
         (&["--secret", "../x,src=key"], 2, "a secret's name is a letter or digit"),
-        (&["--secret", "s1,src=key,target=../../etc/shadow"], 2, "a file is wanted"),
+        (&["--secret", "s1,src=key,target=../../etc/shadow"], 2, "expected a file"),
     ];
     for (flags, status, text) in cases {
         let output = dir.run(&[&["--new"], *flags].concat(), "");

@@ -148,11 +148,11 @@ fn what_makes_no_sense_is_named() {
     #[rustfmt::skip]
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--mounts-add", "x"], 2, "invalid value 'x' for '--mounts-add <JSON>'"),
-        (&["--mounts-add", "{}"], 2, "--mounts-add {}: mounts[0].destination: missing, a string is wanted"),
+        (&["--mounts-add", "{}"], 2, "--mounts-add {}: mounts[0].destination: missing, expected a string"),
         (&["--mounts-add", r#"{"destination":"data"}"#], 2, "data: a mount's destination must be an absolute path"),
-        (&["--hooks-poststop-add", "{}"], 2, "hooks.poststop[0].path: missing, a string is wanted"),
-        (&["--hooks-poststop-add", r#"{"path":"x"}"#], 2, "an absolute path is wanted"),
-        (&["--linux-namespace-add", "net"], 2, "one of pid, network, ipc, uts, mount, user, cgroup, time is wanted"),
+        (&["--hooks-poststop-add", "{}"], 2, "hooks.poststop[0].path: missing, expected a string"),
+        (&["--hooks-poststop-add", r#"{"path":"x"}"#], 2, "expected an absolute path"),
+        (&["--linux-namespace-add", "net"], 2, "expected one of pid, network, ipc, uts, mount, user, cgroup, time"),
         (&["--process-cap-add-bounding", "CAP_X"], 2, "--process-cap-add-bounding CAP_X: not a capability"),
         (&["--process-rlimits-add", "RLIMIT_CPU:1:2"], 2, "the soft limit is above the hard limit"),
         (&["--process-uid", "5", "--user", "6"], 2, "cannot be used with"),

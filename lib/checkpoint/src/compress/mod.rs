@@ -90,7 +90,7 @@ impl FromStr for Compression {
 
     fn from_str(name: &str) -> Result<Compression, String> {
         let found = NAMES.iter().find(|(_, known)| *known == name);
-        found.map(|(c, _)| *c).ok_or_else(|| "none, gzip, zstd, xz or bzip2 is wanted".into())
+        found.map(|(c, _)| *c).ok_or_else(|| "none, gzip, zstd, expected xz or bzip2".into())
     }
 }
 

@@ -20,7 +20,7 @@ pub const HOOKS: [&str; 6] =
 pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
     for entry in &edits.env {
         let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            bail!("env: {entry:?}: NAME=VALUE is wanted");
+            bail!("env: {entry:?}: expected NAME=VALUE");
         };
         env::set(spec, name, value);
     }

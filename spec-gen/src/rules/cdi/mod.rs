@@ -218,7 +218,7 @@ mod tests {
         let cases = [
             ("v.json", r#"{"cdiVersion":"9.0.0","kind":"v.com/x","devices":[]}"#, "cdiVersion: \"9.0.0\" is not known"),
             ("v.json", r#"{"kind":"v.com/x","devices":[]}"#, "cdiVersion: missing"),
-            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"x","devices":[]}"#, "VENDOR/CLASS is wanted"),
+            ("v.json", r#"{"cdiVersion":"0.5.0","kind":"x","devices":[]}"#, "expected VENDOR/CLASS"),
             ("v.json", r#"{"cdiVersion":"0.6.0","kind":"v.com/x","containerEdits":{"additionalGids":[5]},"devices":[{"name":"d"}]}"#, "cdiVersion: 0.6.0 does not have additionalGids, 0.7.0 has"),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x","annotations":{"a":"b"},"devices":[]}"#, "0.5.0 does not have annotations"),
             ("v.json", r#"{"cdiVersion":"0.5.0","kind":"v.com/x.y","devices":[]}"#, "0.5.0 does not have a dot in the class of a kind, 0.6.0 has"),

@@ -45,20 +45,20 @@ pub fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(Str
 
 fn parse(value: &Value, file: String) -> anyhow::Result<(String, Vendor)> {
     let text = |key: &str| {
-        value.get(key).and_then(Value::as_str).with_context(|| format!("{key}: missing, a string is wanted"))
+        value.get(key).and_then(Value::as_str).with_context(|| format!("{key}: missing, expected a string"))
     };
     let cdi_version = text("cdiVersion")?;
     let kind = text("kind")?;
     if split_name(&format!("{kind}=x")).is_none() {
-        bail!("kind: {kind:?}: VENDOR/CLASS is wanted");
+        bail!("kind: {kind:?}: expected VENDOR/CLASS");
     }
     let edits = edits_of(value.get("containerEdits")).context("containerEdits")?;
     let mut devices = BTreeMap::new();
     let list =
-        value.get("devices").and_then(Value::as_array).context("devices: missing, an array is wanted")?;
+        value.get("devices").and_then(Value::as_array).context("devices: missing, expected an array")?;
     for (i, device) in list.iter().enumerate() {
         let name = device.get("name").and_then(Value::as_str);
-        let name = name.with_context(|| format!("devices[{i}].name: missing, a string is wanted"))?;
+        let name = name.with_context(|| format!("devices[{i}].name: missing, expected a string"))?;
         if split_name(&format!("{kind}={name}")).is_none() {
             bail!("devices[{i}].name: {name:?}: not a device name");
         }

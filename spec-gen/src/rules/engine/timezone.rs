@@ -42,7 +42,7 @@ fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-_".contains(&b))
     };
     if zone.len() > MAX_NAME || !zone.split('/').all(is_part) {
-        return Err(usage("the name of a time zone is wanted, as Europe/Berlin or UTC"));
+        return Err(usage("expected the name of a time zone, such as Europe/Berlin or UTC"));
     }
     let root = Root::open(dir).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| cli::name(dir))?;
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
@@ -83,11 +83,11 @@ mod tests {
         }
         let secret = dir.path().join("secret");
         for (zone, message) in [
-            ("../secret", "the name of a time zone is wanted"),
-            ("Europe/../../secret", "the name of a time zone is wanted"),
-            (secret.to_str().unwrap(), "the name of a time zone is wanted"),
-            ("", "the name of a time zone is wanted"),
-            ("Europe//Berlin", "the name of a time zone is wanted"),
+            ("../secret", "expected the name of a time zone"),
+            ("Europe/../../secret", "expected the name of a time zone"),
+            (secret.to_str().unwrap(), "expected the name of a time zone"),
+            ("", "expected the name of a time zone"),
+            ("Europe//Berlin", "expected the name of a time zone"),
             ("Europe", "not a time zone"),
             ("tab", "not a time zone"),
             ("Up", "there is no such time zone"),

@@ -117,7 +117,7 @@ pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
     let version = match value.get("version") {
         None => "0.1.0".to_owned(),
         Some(Value::String(version)) => version.clone(),
-        Some(other) => bail!("version: a string is wanted, not {}", describe(other)),
+        Some(other) => bail!("version: expected a string, found {}", describe(other)),
     };
     let (program, when, stages) = match version.as_str() {
         "1.0.0" => {
@@ -138,7 +138,7 @@ pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
         bail!("hook.path: missing");
     }
     if !program.path.starts_with('/') {
-        bail!("hook.path: {}: an absolute path is wanted", program.path);
+        bail!("hook.path: {}: expected an absolute path", program.path);
     }
     if stages.is_empty() {
         bail!("stages: missing");
@@ -219,10 +219,10 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             (json!({"version": "2.0.0"}), "version \"2.0.0\" is not one of"),
-            (json!({"version": 1}), "version: a string is wanted"),
+            (json!({"version": 1}), "version: expected a string"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": []}), "stages: missing"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"always": true}, "stages": ["now"]}), "\"now\" is not one of"),
-            (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "an absolute path is wanted"),
+            (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "expected an absolute path"),
             (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "hook: missing field `path`"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"commands": ["("]}, "stages": ["prestart"]}), "\"(\": not a regular expression"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "there is no condition"),

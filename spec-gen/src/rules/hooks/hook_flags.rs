@@ -18,7 +18,7 @@ pub fn apply(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
             flag.split_once(':').filter(|(stage, path)| STAGES.contains(stage) && path.starts_with('/'));
         let Some((stage, command)) = parsed else {
             return Err(usage(format!(
-                "--hook {flag}: STAGE:PATH[,ARG...] is wanted, STAGE one of {}",
+                "--hook {flag}: expected STAGE:PATH[,ARG...], STAGE one of {}",
                 STAGES.join(", ")
             )));
         };

@@ -105,7 +105,7 @@ pub(crate) fn run_precreate(job: &mut Job<'_>) -> anyhow::Result<()> {
         job.trace.because(&job.spec, || format!("precreate hook of {file}"));
     }
     if job.spec.get("ociVersion").is_none() && job.container.is_libpod {
-        bail!("{}: spec.ociVersion: missing, a string is wanted", job.name);
+        bail!("{}: spec.ociVersion: missing, expected a string", job.name);
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ fn of_mount(option: &str, container: &IdMaps) -> anyhow::Result<IdMaps> {
         match part.split_once('=') {
             Some(("uids", ranges)) => maps.uids = ranges_of(ranges, &container.uids)?,
             Some(("gids", ranges)) => maps.gids = ranges_of(ranges, &container.gids)?,
-            _ => bail!("{option}: uids=C-H-S or gids=C-H-S is wanted"),
+            _ => bail!("{option}: expected uids=C-H-S or gids=C-H-S"),
         }
     }
     Ok(maps)
@@ -141,7 +141,7 @@ fn ranges_of(ranges: &str, container: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
         .map(|range| {
             let relative = range.starts_with('@');
             let mut map = IdMap::from_fields(range.trim_start_matches('@').split('-'))
-                .with_context(|| format!("{range}: C-H-S is wanted, three numbers"))?;
+                .with_context(|| format!("{range}: expected C-H-S, three numbers"))?;
             if relative {
                 map.host = id_map::to_host(container, map.host).with_context(|| {
                     format!("{range}: could not find a user namespace mapping for {}", map.host)

@@ -50,7 +50,7 @@ pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()>
             ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
         if !MODES.contains(&propagation.as_str()) {
             return Err(usage(format!(
-                "--rootfs-propagation {propagation}: one of {} is wanted",
+                "--rootfs-propagation {propagation}: expected one of {}",
                 MODES.join(", ")
             )));
         }

@@ -16,7 +16,7 @@ pub fn apply(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     let (name, word) = flag
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())
-        .with_context(|| format!("--env-merge {flag}: NAME=VALUE is wanted"))?;
+        .with_context(|| format!("--env-merge {flag}: expected NAME=VALUE"))?;
     let merged = expand(word, &value).with_context(|| format!("--env-merge {flag}"))?;
     env::set(spec, name, &merged);
     Ok(())
@@ -74,7 +74,7 @@ fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'
     };
     let (name, after) = braced.split_at(name_length(braced));
     if name.is_empty() {
-        bail!("${{{braced}: a variable's name is wanted");
+        bail!("${{{braced}: expected a variable's name");
     }
     if let Some(after) = after.strip_prefix('}') {
         return Ok((value(name), after));
@@ -101,7 +101,7 @@ fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'
         // A word with a variable of its own would end at the inner brace.
         (!operation.contains('$')).then_some((put, after))
     });
-    parts.with_context(|| format!("${{{braced}: ${{NAME}}, ${{NAME:-WORD}} or ${{NAME:+WORD}} is wanted"))
+    parts.with_context(|| format!("${{{braced}: expected ${{NAME}}, ${{NAME:-WORD}} or ${{NAME:+WORD}}"))
 }
 
 fn name_length(text: &str) -> usize {

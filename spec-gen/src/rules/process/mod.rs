@@ -26,7 +26,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     trace.because(spec, || "--init".into());
     if let Some(dir) = &args.workdir {
         if !dir.starts_with('/') {
-            return Err(usage(format!("--workdir {dir}: an absolute path is wanted")));
+            return Err(usage(format!("--workdir {dir}: expected an absolute path")));
         }
         spec.set("process.cwd", dir.as_str());
         trace.because(spec, || format!("--workdir {dir}"));

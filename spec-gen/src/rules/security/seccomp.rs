@@ -19,9 +19,9 @@ pub struct Facts<'a> {
 /// # Errors
 /// Names the key that makes no sense.
 pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
-    let map = value.as_object().with_context(|| format!("an object is wanted, not {}", describe(value)))?;
+    let map = value.as_object().with_context(|| format!("expected an object, found {}", describe(value)))?;
     if !map.get("defaultAction").is_some_and(Value::is_string) {
-        bail!("defaultAction: missing, a string is wanted");
+        bail!("defaultAction: missing, expected a string");
     }
     let mut result = Map::new();
     for key in
@@ -39,12 +39,12 @@ pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
     let rules = match map.get("syscalls") {
         None | Some(Value::Null) => &[],
         Some(Value::Array(rules)) => rules.as_slice(),
-        Some(other) => bail!("syscalls: an array is wanted, not {}", describe(other)),
+        Some(other) => bail!("syscalls: expected an array, found {}", describe(other)),
     };
     let mut syscalls = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
         let at = || format!("syscalls[{i}]");
-        let rule = rule.as_object().with_context(|| format!("{}: an object is wanted", at()))?;
+        let rule = rule.as_object().with_context(|| format!("{}: expected an object", at()))?;
         if applies(rule, facts).with_context(at)? {
             syscalls.push(without_conditions(rule).with_context(at)?);
         }
@@ -95,7 +95,7 @@ fn applies(rule: &Map<String, Value>, facts: &Facts<'_>) -> anyhow::Result<bool>
 fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow::Result<Vec<bool>> {
     let Some(map) = rule.get(key).filter(|v| !v.is_null()) else { return Ok(Vec::new()) };
     let map =
-        map.as_object().with_context(|| format!("{key}: an object is wanted, not {}", describe(map)))?;
+        map.as_object().with_context(|| format!("{key}: expected an object, found {}", describe(map)))?;
     let texts = |name: &str| -> Vec<&str> {
         map.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
     };
@@ -114,7 +114,7 @@ fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow
         let wanted = wanted
             .split_once('.')
             .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        let wanted: (u32, u32) = wanted.with_context(|| format!("{key}.minKernel: MAJOR.MINOR is wanted"))?;
+        let wanted: (u32, u32) = wanted.with_context(|| format!("{key}.minKernel: expected MAJOR.MINOR"))?;
         all.push(facts.kernel.is_none_or(|kernel| kernel >= wanted));
     }
     Ok(all)
@@ -125,10 +125,10 @@ fn without_conditions(rule: &Map<String, Value>) -> anyhow::Result<Value> {
     let names = match (rule.get("names"), rule.get("name")) {
         (Some(names @ Value::Array(_)), _) => names.clone(),
         (_, Some(name @ Value::String(_))) => json!([name]),
-        _ => bail!("names: missing, an array is wanted"),
+        _ => bail!("names: missing, expected an array"),
     };
     let action =
-        rule.get("action").filter(|a| a.is_string()).context("action: missing, a string is wanted")?;
+        rule.get("action").filter(|a| a.is_string()).context("action: missing, expected a string")?;
     let mut result = json!({ "names": names, "action": action });
     for key in ["errnoRet", "args"] {
         match rule.get(key) {
@@ -182,9 +182,9 @@ mod tests {
     fn a_profile_without_sense_is_named() {
         let facts = Facts { capabilities: &[], kernel: None };
         for (value, message) in [
-            (json!([]), "an object is wanted, not an array"),
+            (json!([]), "expected an object, found an array"),
             (json!({}), "defaultAction: missing"),
-            (json!({"defaultAction": "A", "syscalls": 5}), "syscalls: an array is wanted"),
+            (json!({"defaultAction": "A", "syscalls": 5}), "syscalls: expected an array"),
             (json!({"defaultAction": "A", "syscalls": [{"names": ["x"]}]}), "syscalls[0]: action: missing"),
         ] {
             let error = format!("{:#}", profile(&value, &facts).unwrap_err());

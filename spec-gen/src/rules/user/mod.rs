@@ -156,7 +156,7 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     if let Some(umask) = &job.container.umask {
         let value = u32::from_str_radix(umask, 8).ok().filter(|mode| *mode <= 0o7777);
         let value =
-            value.with_context(|| format!("{}: umask: {umask:?}: an octal number is wanted", job.name))?;
+            value.with_context(|| format!("{}: umask: {umask:?}: expected an octal number", job.name))?;
         job.spec.set("process.user.umask", value);
         job.trace.because(&job.spec, || "umask".into());
     }
