@@ -329,7 +329,7 @@ fn hostile_surroundings_are_named_and_give_no_output() {
         (&["--new", "--device", "/etc/passwd"], 1, "--device /etc/passwd: not a device node"),
         (&["--image-config", "image.json"], 1, "image.json: config.Env: expected a string in the array, found the number 7"),
         (&["--new", "--seccomp", "seccomp.json"], 1, "seccomp.json: defaultAction: missing"),
-        (&["--new", "--env-file", "env"], 1, "env:2: --env =2: no name stands before the '='"),
+        (&["--new", "--env-file", "env"], 1, "env:2: --env =2: no name before the '='"),
         (&["--new", "--state", "state.json"], 1, "state.json: bindMounts./x: expected a string"),
         (&["--new", "-v", "vol:/x"], 1, "volume vol: its directory is not known"),
         (&["--new", "-v", "/a:/x:O"], 1, "there is no directory for what the container writes"),

@@ -1,4 +1,4 @@
-//! Does the actions of a run on the host.
+//! Carries out the actions of a run on the host.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,10 +15,11 @@ use crate::actions::Action;
 use crate::{directory_walk, selinux};
 
 impl Action {
-    /// Does it.
+    /// Carries out the action.
     ///
     /// # Errors
-    /// What was done before the error stays done: a tree may be given away in part.
+    /// Returns an error if a step fails. Earlier steps are not undone: part of a tree may have its
+    /// new owner.
     pub fn apply(&self) -> anyhow::Result<()> {
         match self {
             Action::Chown { path, uid, gid } => {
@@ -46,7 +47,7 @@ impl Action {
     }
 }
 
-/// Gives a tree away; links in it and not what they lead to.
+/// Changes the owner of a tree. Changes symbolic links themselves, not their targets.
 fn chown_tree(path: &Path, uid: u32, gid: u32) -> anyhow::Result<()> {
     lchown(path, Some(uid), Some(gid))?;
     if !fs::symlink_metadata(path)?.is_dir() {
@@ -85,7 +86,8 @@ fn make_directory(path: &Path, mode: u32, uid: u32, gid: u32, like: Option<&str>
     Ok(())
 }
 
-/// Copies a secret: nobody else can read the copy before it has its owner and mode, and an old copy is replaced.
+/// Copies a secret. Only root can read the copy until it has its owner and mode. An old copy is
+/// replaced.
 fn copy_file(from: &Path, to: &Path, mode: u32, uid: u32, gid: u32) -> anyhow::Result<()> {
     let mut source = File::open(from)?;
     if let Some(parent) = to.parent() {
@@ -109,13 +111,14 @@ fn make_file(path: &Path, content: &str) -> anyhow::Result<()> {
     }
     match File::options().write(true).create_new(true).mode(0o644).open(path) {
         Ok(mut file) => Ok(io::Write::write_all(&mut file, content.as_bytes())?),
-        // The container's own /etc/hosts may have been put there before.
+        // An earlier run may have created the container's /etc/hosts.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e.into()),
     }
 }
 
-/// Makes a mount point below `directory` without following a link: a volume's links come from the archive.
+/// Creates a mount point below `directory` without following symbolic links, because the links in a
+/// volume come from the archive.
 fn make_mount_point(directory: &Path, path: &str, is_file: bool) -> anyhow::Result<()> {
     let as_directory = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let mut at = openat(AT_FDCWD, directory, as_directory, Mode::empty())?;
@@ -170,7 +173,7 @@ mod tests {
         fs::write(outside.join("f"), "").unwrap();
         symlink(&outside, tree.join("a/link")).unwrap();
         let own = fs::metadata(&outside).unwrap();
-        // Only root may give files away; anybody may give them to himself.
+        // Only root may change the owner to another user.
         let (uid, gid) = if own.uid() == 0 { (12, 34) } else { (own.uid(), own.gid()) };
         chown_tree(&tree, uid, gid).unwrap();
         for path in ["", "a", "a/b", "a/b/f", "a/link"] {

@@ -1,7 +1,8 @@
-//! What has to be done on the host besides the spec: listed with `--actions`, done with `--apply`.
+//! Actions that the host needs in addition to the spec: `--actions` lists them, `--apply` carries
+//! them out.
 //!
-//! spec-gen writes nothing but its output unless it is told to. What podman does on the way (give a
-//! volume to the container's user, relabel it, make the directories of an overlay) is a list first.
+//! By default spec-gen writes nothing but its output. The side effects of podman (changing the
+//! owner of a volume, relabeling it, creating the directories of an overlay) are listed first.
 
 mod apply;
 
@@ -9,25 +10,26 @@ use serde_json::{Value, json};
 
 use crate::path;
 
-/// One thing to do.
+/// One action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Give a tree to an owner (`U`).
+    /// Change the owner of a tree (`U`).
     Chown { path: String, uid: u32, gid: u32 },
-    /// Label a tree (`z`, `Z`).
+    /// Relabel a tree (`z`, `Z`).
     Relabel { path: String, label: String, shared: bool },
-    /// Make a directory, owned by an id or, with `like`, with owner and mode of another directory.
+    /// Create a directory with this owner and mode or, with `like`, with those of another
+    /// directory.
     Directory { path: String, mode: u32, uid: u32, gid: u32, like: Option<String> },
-    /// Copy a file, with an owner and mode of its own.
+    /// Copy a file and set owner and mode of the copy.
     Copy { from: String, to: String, mode: u32, uid: u32, gid: u32 },
-    /// Make a file of a container manager unless it is there.
+    /// Create a file of the container engine unless it exists.
     File { path: String, content: String },
-    /// Make a mount point in a directory whose content may come from an archive.
+    /// Create a mount point in a directory whose content may come from an archive.
     MountPoint { directory: String, path: String, is_file: bool },
 }
 
 impl Action {
-    /// The JSON line.
+    /// Returns the action as a JSON object, one line of the output.
     pub fn to_value(&self) -> Value {
         match self {
             Action::Chown { path, uid, gid } => {
@@ -53,17 +55,17 @@ impl Action {
     }
 }
 
-/// Directories nobody means to give to a container's user: podman's list.
+/// System directories that must not get a container user as owner: podman's list.
 #[rustfmt::skip]
 const NOT_TO_BE_GIVEN_AWAY: [&str; 24] = [
     "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib", "/lib64", "/media",
     "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/log",
 ];
 
-/// A chown of a volume, unless it would take a directory of the system.
+/// Returns the action that changes the owner of a volume.
 ///
 /// # Errors
-/// Names the directory and the command for who means it.
+/// Returns an error for a system directory, with the command for users who intend it.
 pub fn chown(path: &str, uid: u32, gid: u32) -> anyhow::Result<Action> {
     let clean = path::clean(path);
     if NOT_TO_BE_GIVEN_AWAY.contains(&clean.as_str()) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Which hierarchy the host has.
+/// The version of the cgroup hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupVersion {
     V1,
@@ -10,7 +10,8 @@ pub enum CgroupVersion {
 }
 
 impl CgroupVersion {
-    /// What this host has: on v2 `/sys/fs/cgroup` is the hierarchy itself, on v1 a directory of hierarchies.
+    /// Returns the version of this host: on v2 `/sys/fs/cgroup` is the hierarchy itself, on v1 a
+    /// directory of hierarchies.
     pub fn of_host() -> CgroupVersion {
         if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
             CgroupVersion::V2

@@ -1,7 +1,8 @@
-//! What is known of a container beyond its spec: libpod's `config.dump` and state, and the flags that say the same.
+//! The properties of a container that its spec does not hold: from libpod's `config.dump` and
+//! state, and from flags.
 //!
-//! Every field a rule reads stands here, so that a rule does not care whether a container config or a
-//! flag asked for it.
+//! All fields that rules read are here, so that a rule does not depend on whether a container
+//! config or a flag set them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,62 +16,65 @@ use crate::path;
 use crate::runtime_spec::id_map::{IdMap, IdMaps};
 use crate::runtime_spec::mounts;
 
-/// A container; what is empty is not asked for.
+/// A container. An empty field means that nothing was requested.
 #[derive(Clone, Debug, Default)]
 pub struct Container {
-    /// Whether it is libpod's: then the rules libpod applies unasked (HOME, annotations, cgroup path) run.
+    /// Whether the config is libpod's. If so, the rules that libpod always applies (HOME,
+    /// annotations, cgroup path) apply.
     pub is_libpod: bool,
     pub id: String,
     pub user: Option<String>,
     pub groups: Vec<String>,
-    /// Users whose entry on the host counts when the image has none.
+    /// Users whose entry on the host is used if the image has none.
     pub host_users: Vec<String>,
-    /// Whether the user of the config, in whose place a flag has put another, was root.
+    /// Whether the user of the config was root, if a flag has replaced it.
     pub was_root: Option<bool>,
-    /// The user of the config, where a flag names another.
+    /// The user of the config, if a flag has replaced it.
     pub user_before: Option<String>,
-    /// The mounts of the config that flags have removed.
+    /// The mounts of the config that flags removed.
     pub removed: Removed,
     /// Whether a flag or the image sets HOME.
     pub home_is_given: bool,
-    /// The image's entrypoint, which ARGS follow.
+    /// The entrypoint of the image; ARGS are appended to it.
     pub entrypoint: Vec<String>,
-    /// Whether the manager writes a passwd entry for an unknown numeric user, and the templates it has for it.
+    /// Whether the engine writes a passwd entry for an unknown numeric user, and its templates for
+    /// the entry.
     pub passwd: bool,
     pub passwd_entry: String,
     pub group_entry: String,
     /// Whether the image gets an entry for the user who starts the container.
     pub add_current_user: bool,
-    /// Whether an ordinary user's podman starts it.
+    /// Whether rootless podman starts the container.
     pub rootless: bool,
     pub umask: Option<String>,
     pub id_maps: IdMaps,
-    /// Mountpoint of the root file system.
+    /// Mount point of the root file system.
     pub mount_point: String,
     pub static_dir: String,
     pub run_dir: String,
     pub shm_dir: String,
-    /// Files of the manager by destination, when its state knows them.
+    /// Files of the engine by destination, if its state lists them.
     pub bind_map: BTreeMap<String, String>,
     pub volumes: Vec<Volume>,
-    /// Destinations the user asked for a mount at; hooks ask whether there are any.
+    /// Destinations of the mounts that the user requested. Hooks can depend on whether there are
+    /// any.
     pub user_volumes: Vec<String>,
-    /// Network: a namespace made by the manager, or by the runtime and filled by the manager (`late_netns`), and its path
-    /// when it is there already.
+    /// Whether the engine creates the network namespace. With `late_netns` the runtime creates it
+    /// and the engine configures it; the path is set if it exists already.
     pub create_netns: bool,
     pub late_netns: bool,
     pub netns: String,
     pub image_resolv_conf: bool,
     pub image_hosts: bool,
     pub image_hostname: bool,
-    /// Namespaces shared with other containers: type and id.
+    /// Namespaces shared with other containers: type and container ID.
     pub shared: Vec<(&'static str, String)>,
     pub systemd: bool,
     pub shm_size_systemd: u64,
-    /// Every device of the host.
+    /// Whether the container gets every device of the host.
     pub all_devices: bool,
     pub privileged: bool,
-    /// A user namespace whose mappings the manager chose.
+    /// Whether the engine chose the mappings of the user namespace.
     pub auto_userns: bool,
     pub cdi_devices: Vec<String>,
     pub cgroup_manager: String,
@@ -79,9 +83,9 @@ pub struct Container {
     pub stop_signal: u64,
     pub stop_timeout: u64,
     pub created: String,
-    /// Variables whose value is a secret: variable and the secret's name.
+    /// Variables whose value is a secret: the variable and the name of the secret.
     pub secret_env: BTreeMap<String, String>,
-    /// Secrets as files: destination and name.
+    /// Secrets as files: the destination and the name of the secret.
     pub secret_files: Vec<(String, String)>,
     pub secrets_dir: String,
     pub sdnotify_container: bool,
@@ -89,12 +93,12 @@ pub struct Container {
     pub chroot_dirs: Vec<String>,
     pub process_label: String,
     pub mount_label: String,
-    /// `--read-only` leaves /dev/shm writable.
+    /// Whether `--read-only` leaves /dev/shm writable.
     pub read_write_tmpfs: bool,
     pub create_workdir: bool,
 }
 
-/// Mounts that flags have removed, for the rules that would add them later.
+/// Mounts that flags removed. Rules that would add them later skip them.
 #[derive(Clone, Debug, Default)]
 pub struct Removed {
     all: bool,
@@ -102,18 +106,18 @@ pub struct Removed {
 }
 
 impl Removed {
-    /// Returns whether nothing of the config is to be mounted at a destination.
+    /// Reports whether no mount of the config may be added at a destination.
     pub fn has(&self, destination: &str) -> bool {
         self.all || self.names(destination)
     }
 
-    /// Returns whether a flag names this destination.
+    /// Reports whether a flag names this destination.
     pub fn names(&self, destination: &str) -> bool {
         self.destinations.contains(&path::clean(destination))
     }
 }
 
-/// libpod's keys for shared namespaces and the types they are, in the order podman applies them.
+/// libpod's keys for shared namespaces and their types, in the order in which podman applies them.
 const SHARED: [(&str, &str); 7] = [
     ("ipcNsCtr", "ipc"),
     ("mountNsCtr", "mount"),
@@ -128,7 +132,7 @@ impl Container {
     /// Reads libpod's container config, without its `spec`.
     ///
     /// # Errors
-    /// Names the key that has another type than libpod writes.
+    /// Returns an error that names the key if its type is not the one that libpod writes.
     pub fn from_libpod(config: &Map<String, Value>) -> anyhow::Result<Container> {
         let c = Keys(config);
         let mut container = Container {
@@ -168,7 +172,7 @@ impl Container {
             chroot_dirs: c.texts("chroot_directories")?,
             process_label: c.text("ProcessLabel")?,
             mount_label: c.text("MountLabel")?,
-            // 4.x has no such key and never makes /dev/shm read-only.
+            // podman 4.x has no such key and never makes /dev/shm read-only.
             read_write_tmpfs: c.flag("readWriteTmpfs")?.unwrap_or(true),
             create_workdir: c.flag("createWorkingDir")?.unwrap_or(false),
             ..Container::default()
@@ -207,10 +211,10 @@ impl Container {
         Ok(container)
     }
 
-    /// Adds what libpod's state of the container knows.
+    /// Adds the values in libpod's state of the container.
     ///
     /// # Errors
-    /// Names the key that has another type than libpod writes.
+    /// Returns an error that names the key if its type is not the one that libpod writes.
     pub fn add_state(&mut self, state: &Map<String, Value>) -> anyhow::Result<()> {
         let s = Keys(state);
         self.mount_point = s.text("mountPoint")?;
@@ -224,13 +228,14 @@ impl Container {
         Ok(())
     }
 
-    /// The directory of a named volume in libpod's default layout, if the config tells where that is.
+    /// Returns the directory of a named volume in libpod's default layout, if the config states
+    /// where that is.
     pub fn volume_dir(&self, name: &str) -> Option<PathBuf> {
         let (root, _) = self.static_dir.split_once("/overlay-containers/")?;
         Some(PathBuf::from(format!("{root}/volumes/{name}/_data")))
     }
 
-    /// Drops what the config says of a namespace that a flag sets.
+    /// Removes the values of the config for a namespace that a flag sets.
     pub fn forget_namespace(&mut self, kind: &str) {
         self.shared.retain(|(shared, _)| *shared != kind);
         match kind {
@@ -243,7 +248,7 @@ impl Container {
         }
     }
 
-    /// Removes whatever the config mounts at a destination; returns whether there was anything.
+    /// Removes all mounts of the config at a destination. Returns whether there were any.
     pub fn remove_mount(&mut self, destination: &str) -> bool {
         let at = path::clean(destination);
         let before = self.volumes.len() + self.secret_files.len() + self.bind_map.len();
@@ -264,12 +269,12 @@ impl Container {
         self.removed.all = true;
     }
 
-    /// Whether it shares a namespace of this type with another container.
+    /// Reports whether the container shares a namespace of this type with another container.
     pub fn shares(&self, kind: &str) -> bool {
         self.shared.iter().any(|(shared, _)| *shared == kind)
     }
 
-    /// The first 12 characters of the id, as podman shows it.
+    /// Returns the first 12 characters of the ID, as podman prints it.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }
@@ -331,7 +336,8 @@ fn id_maps(c: &Keys<'_>) -> anyhow::Result<IdMaps> {
     Ok(IdMaps { uids: list("UIDMap")?, gids: list("GIDMap")? })
 }
 
-/// Keys of an object whose types are checked when they are read; absent and `null` are Go's zero values.
+/// Keys of an object, whose types are checked when they are read. Absent keys and `null` are the
+/// zero values of Go.
 struct Keys<'a>(&'a Map<String, Value>);
 
 impl<'a> Keys<'a> {

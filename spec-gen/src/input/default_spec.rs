@@ -1,10 +1,10 @@
-//! The spec to start from when there is none: what `runc spec` writes.
+//! The spec of `--new`: the one that `runc spec` writes.
 
 use serde_json::{Value, json};
 
 use crate::input::cgroup_version::CgroupVersion;
 
-/// The default spec. On cgroup v2 the container gets a cgroup namespace, as from `runc spec`.
+/// Returns the default spec. On cgroup v2 it has a cgroup namespace, as from `runc spec`.
 pub fn spec(cgroups: CgroupVersion) -> Value {
     let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
     let mut namespaces: Vec<Value> =
@@ -74,8 +74,8 @@ fn mounts() -> Value {
     ])
 }
 
-/// Turns a spec into one an ordinary user can start, as `runc spec --rootless` does: a user namespace
-/// that holds one id, the host's network, and no mount that needs more ids than that.
+/// Turns a spec into one that an ordinary user can start, as `runc spec --rootless` does: a user
+/// namespace with one ID, the host's network, and no mount that needs more IDs.
 pub fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     let Some(linux) = spec["linux"].as_object_mut() else { return };
     if let Some(namespaces) = linux.get_mut("namespaces").and_then(Value::as_array_mut) {
@@ -84,12 +84,12 @@ pub fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     }
     linux.insert("uidMappings".into(), json!([{ "containerID": 0, "hostID": uid, "size": 1 }]));
     linux.insert("gidMappings".into(), json!([{ "containerID": 0, "hostID": gid, "size": 1 }]));
-    // An ordinary user has no cgroup of his own to set limits in.
+    // An ordinary user has no cgroup in which to set limits.
     linux.shift_remove("resources");
     let Some(mounts) = spec["mounts"].as_array_mut() else { return };
     for mount in mounts {
         if mount["type"] == "sysfs" {
-            // sysfs may be mounted only by the owner of the network namespace.
+            // Only the owner of the network namespace may mount sysfs.
             *mount = json!({
                 "destination": mount["destination"], "type": "none", "source": "/sys",
                 "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]

@@ -1,4 +1,4 @@
-//! `--image-config`: an image's defaults for the process, in OCI's form or Docker's.
+//! `--image-config`: the defaults of an image for the process, in the format of OCI or Docker.
 
 use anyhow::bail;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::json_fields::describe;
 use crate::path;
 use crate::runtime_spec::{Spec, env};
 
-/// What an image says beyond its files.
+/// The values of an image config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     pub env: Vec<String>,
@@ -19,11 +19,12 @@ pub struct ImageConfig {
     pub stop_signal: String,
     pub volumes: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// What the image-spec's conversion makes of the other keys: annotations.
+    /// The annotations that the image-spec derives from other keys.
     pub facts: Vec<(&'static str, String)>,
 }
 
-/// Keys beside `config` and their annotations (image-spec, conversion.md); Docker writes the same keys in capitals.
+/// Keys next to `config` and their annotations (image-spec, conversion.md). Docker capitalizes the
+/// same keys.
 const FACTS: [(&str, &str, &str); 6] = [
     ("os", "Os", "org.opencontainers.image.os"),
     ("architecture", "Architecture", "org.opencontainers.image.architecture"),
@@ -34,10 +35,11 @@ const FACTS: [(&str, &str, &str); 6] = [
 ];
 
 impl ImageConfig {
-    /// Reads an image config (`config` holds the keys), `docker inspect`'s form of it (`Config`), or the keys alone.
+    /// Reads an image config (`config` holds the keys), the output of `docker inspect` (`Config`),
+    /// or the keys alone.
     ///
     /// # Errors
-    /// Names the key that has another type, with its path.
+    /// Returns an error that names the path of the key whose type is wrong.
     pub fn parse(document: &Value) -> anyhow::Result<ImageConfig> {
         let is_set = |key: &&&str| document.get(**key).is_some_and(|value| !value.is_null());
         let inner = ["config", "Config"].iter().find(is_set).map(|key| (*key, &document[*key]));
@@ -56,7 +58,8 @@ impl ImageConfig {
             "StopSignal",
             "ExposedPorts",
         ];
-        // The image-spec: "config" is optional, "null" included; architecture, os and rootfs are not.
+        // image-spec: "config" is optional and may be null. architecture, os and rootfs are
+        // required.
         let required = ["config", "Config", "architecture", "Architecture", "os", "Os", "rootfs", "RootFS"];
         if inner.is_none() && !known.iter().chain(&required).any(|key| document.get(*key).is_some()) {
             bail!("not an image config: the key config is missing");
@@ -79,7 +82,7 @@ impl ImageConfig {
                 .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string in the array", v)))
                 .collect()
         };
-        // Old images have a string in place of a list.
+        // Old images have a string instead of a list.
         let words = |key: &str| match get(key) {
             Some(Value::String(word)) => Ok(vec![word.clone()]),
             _ => texts(key),
@@ -115,21 +118,22 @@ impl ImageConfig {
             workdir: text("WorkingDir")?,
             user: text("User")?,
             stop_signal: text("StopSignal")?,
-            // A relative one is taken from the root; runtimes refuse it as it is written.
+            // A relative path starts at the root of the container. Runtimes reject relative paths.
             volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| path::clean(path)).collect(),
             labels,
         })
     }
 
-    /// Puts the image's defaults into a spec; what they leave open is the caller's, and so are the volumes.
+    /// Applies the image's defaults to a spec. Does not set values that the image leaves open, and
+    /// does not add its volumes.
     ///
     /// # Errors
-    /// When a variable has no name, or a path is not absolute.
+    /// Returns an error if a variable has no name or a path is not absolute.
     pub fn apply(&self, spec: &mut Spec, container: &mut Container) -> anyhow::Result<()> {
         for entry in &self.env {
             let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
             if name.is_empty() {
-                bail!("Env: {entry:?}: no name stands before the '='");
+                bail!("Env: {entry:?}: no name before the '='");
             }
             env::set(spec, name, value);
             container.home_is_given |= name == "HOME";
@@ -140,7 +144,7 @@ impl ImageConfig {
             spec.set("process.args", args.into_iter().cloned().collect::<Vec<_>>());
         }
         if !self.workdir.is_empty() {
-            // Docker takes a relative one from the root.
+            // Docker resolves a relative directory from the root.
             spec.set("process.cwd", path::clean(&self.workdir));
             container.create_workdir = true;
         }
@@ -153,7 +157,7 @@ impl ImageConfig {
         for (key, value) in &self.facts {
             spec.annotate(key, value.as_str());
         }
-        // The image-spec: labels win over what follows from other keys.
+        // image-spec: labels take precedence over values from other keys.
         for (key, value) in &self.labels {
             spec.annotate(key, value.as_str());
         }
@@ -161,7 +165,7 @@ impl ImageConfig {
     }
 }
 
-/// Returns an entrypoint; podman and docker take one that is a single empty word for none.
+/// Returns an entrypoint. podman and docker treat a single empty word as no entrypoint.
 pub fn without_empty_word(words: Vec<String>) -> Vec<String> {
     if words == [""] { Vec::new() } else { words }
 }

@@ -1,14 +1,15 @@
-//! Files with one value on a line: `--env-file` and `--label-file`.
+//! Reads files with one value per line: `--env-file` and `--label-file`.
 
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Calls `apply` with place and content of each line of an `--env-file` or `--label-file`; blank lines and `#` comments are
-/// passed over. `what` is what the user is asked for at a terminal.
+/// Calls `apply` with the position and the content of each line of an `--env-file` or
+/// `--label-file`. Skips blank lines and `#` comments. `what` names the expected input if standard
+/// input is a terminal.
 ///
 /// # Errors
-/// When the file cannot be read; names the line.
+/// Returns an error if the file cannot be read, or the error of `apply` with the line number.
 pub fn each_line(
     file: &Path,
     what: &str,

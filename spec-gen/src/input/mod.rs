@@ -1,4 +1,4 @@
-//! The one input document and what kind it is.
+//! Reads the input document and determines its kind.
 
 pub mod cgroup_version;
 pub mod container;
@@ -22,35 +22,36 @@ use crate::input::image_config::ImageConfig;
 use crate::json_fields::describe;
 use crate::runtime_spec::{Spec, schema};
 
-/// podman's largest specs have some 100 KiB; what is longer by far is an attempt to fill the memory.
+/// podman's largest specs have about 100 KiB. A much longer document is an attempt to exhaust
+/// memory.
 const MAX_DOCUMENT: u64 = 16 << 20;
 
-/// The spec the rules start from, and what came with it.
+/// The spec that the rules start from, and the values that came with it.
 pub struct Document {
     pub spec: Spec,
     pub container: Container,
     pub image: Option<ImageConfig>,
-    /// Its name in messages.
+    /// The name of the document in messages.
     pub name: String,
     pub kind: InputKind,
 }
 
-/// What the input is, told by its keys.
+/// The kind of the input, determined by its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
     /// An OCI runtime spec (`ociVersion`).
     Spec,
     /// libpod's container config (`spec`).
     ContainerConfig,
-    /// The default spec, perhaps with an image's config.
+    /// The default spec, optionally with an image config.
     Default,
 }
 
 impl InputKind {
-    /// What a document is that is not ours to name, by its keys.
+    /// Determines the kind of a document by its keys.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Returns an error if it is neither a spec nor a container config.
     pub fn of(document: &Value, name: &str) -> anyhow::Result<InputKind> {
         if document.get("ociVersion").is_some() {
             return Ok(InputKind::Spec);
@@ -62,15 +63,15 @@ impl InputKind {
     }
 }
 
-/// Reads the input the flags name.
+/// Reads the input that the flags name.
 ///
 /// # Errors
-/// When it is not there, not JSON, or of no kind we know.
+/// Returns an error if the input is missing, not JSON, or of an unknown kind.
 pub fn read(args: &InputArgs, cgroups: CgroupVersion, session: &Session) -> anyhow::Result<Document> {
     let mut document = match &args.image_config {
         Some(file) => {
             let (mut value, name) = read_any(Some(file), "an image config")?;
-            // docker inspect and podman inspect print a list, mostly of one.
+            // docker inspect and podman inspect print a list, usually with one element.
             if let Value::Array(list) = &mut value {
                 if list.len() != 1 {
                     bail!("{name}: expected one image, found a list of {}", list.len());
@@ -142,10 +143,10 @@ fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
     value.as_object().context("expected an object")
 }
 
-/// Reads a JSON document from a file or standard input; it is an object.
+/// Reads a JSON object from a file or standard input.
 ///
 /// # Errors
-/// When it cannot be read or is not JSON, with line and column.
+/// Returns an error, with line and column, if it cannot be read or is not JSON.
 pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> {
     let (value, name) = read_any(path, what)?;
     if !value.is_object() {
@@ -168,7 +169,7 @@ fn read_any(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> 
     Ok((value, name))
 }
 
-/// A spec whose keys have the types of the runtime-spec.
+/// Returns the spec if its keys have the types of the runtime-spec.
 fn checked(mut value: Value, name: &str, session: &Session) -> anyhow::Result<Spec> {
     for repaired in schema::check(&mut value).with_context(|| name.to_owned())? {
         session.warn(format_args!("{name}: {repaired}"));

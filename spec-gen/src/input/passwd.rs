@@ -1,16 +1,16 @@
-//! The one parser of `passwd` and `group`, for files an image brought: nothing in them is trusted.
+//! Parses `passwd` and `group` files of images, whose content is not trusted.
 //!
-//! podman has three parsers with three opinions. In the one that decides the uid a comment line is an
-//! entry with uid 0, and so is a line whose number is cut off or no number at all: `--user '# comment'`
-//! starts the container as root. Here a line is an entry when it has the numbers it must have, and is
-//! otherwise reported and passed over.
+//! podman has three parsers that disagree. In the one that determines the user ID, a comment line
+//! is an entry with user ID 0, and so is a line whose number is missing or not numeric: `--user '#
+//! comment'` starts the container as root. In this parser, a line is an entry if it has the
+//! required numbers. Other lines are ignored and reported.
 
 use std::path::Path;
 
-/// A file longer than this is refused: an image must not fill the memory of the one who starts it.
+/// A longer file is rejected: an image must not exhaust the memory of the host.
 pub const MAX_FILE: u64 = 16 << 20;
 
-/// An entry of a `passwd` file and the line it stands on.
+/// An entry of a `passwd` file and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passwd {
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Passwd {
     pub line: usize,
 }
 
-/// An entry of a `group` file and the line it stands on.
+/// An entry of a `group` file and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Group {
     pub line: usize,
 }
 
-/// What a file gave: its entries, and a message for each line that is none.
+/// The entries of a file, and a message for each ignored line.
 #[derive(Clone, Debug)]
 pub struct Table<T> {
     pub entries: Vec<T>,
@@ -42,7 +42,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// Parses a `passwd` file; `name` is its name for messages.
+/// Parses a `passwd` file. `name` is its name in messages.
 pub fn passwd(text: &[u8], name: &Path) -> Table<Passwd> {
     parse(text, name, |fields, line| {
         let [user, _password, uid, gid, rest @ ..] = fields else { return Err("fewer than 4 fields") };
@@ -56,7 +56,7 @@ pub fn passwd(text: &[u8], name: &Path) -> Table<Passwd> {
     })
 }
 
-/// Parses a `group` file; `name` is its name for messages.
+/// Parses a `group` file. `name` is its name in messages.
 pub fn group(text: &[u8], name: &Path) -> Table<Group> {
     parse(text, name, |fields, line| {
         let [group, _password, gid, rest @ ..] = fields else { return Err("fewer than 3 fields") };
@@ -75,7 +75,7 @@ fn parse<T>(text: &[u8], name: &Path, entry: impl Fn(&[&str], usize) -> Result<T
     for (i, line) in text.split(|b| *b == b'\n').enumerate() {
         let line = String::from_utf8_lossy(line);
         let line = line.trim();
-        // NIS compat lines (+name, -name) are no users of this container either.
+        // NIS compat lines (+name, -name) do not define users either.
         if line.is_empty() || line.starts_with(['#', '+', '-']) {
             continue;
         }
@@ -89,7 +89,8 @@ fn parse<T>(text: &[u8], name: &Path, entry: impl Fn(&[&str], usize) -> Result<T
     table
 }
 
-/// Plain decimal digits: Go's `Atoi` takes a sign too, and an id of `(uid_t)-1` means "leave it" to the kernel.
+/// Reads decimal digits. Rejects signs, which Go's `Atoi` accepts, and `(uid_t)-1`, which means "do
+/// not change" to the kernel.
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|n| digits && *n != u32::MAX)

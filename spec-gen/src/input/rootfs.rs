@@ -1,5 +1,5 @@
-//! Looking into the container's root file system, which may be hostile: every symbolic link in it is
-//! resolved inside it, by the kernel (`openat2`) or by pathrs where the kernel cannot.
+//! Reads the container's root file system, which may be hostile. The kernel (`openat2`), or pathrs
+//! where the kernel cannot, resolves every symbolic link inside it.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,17 +12,17 @@ use pathrs::{Root, error::ErrorKind};
 
 use crate::path;
 
-/// As many links as the kernel follows in one path.
+/// Number of symbolic links that the kernel follows in one path.
 const MAX_LINKS: usize = 40;
 
-/// The root file system, if there is one to look into.
+/// The root file system, if there is one.
 pub struct Rootfs {
     dir: Option<PathBuf>,
     root: Option<Root>,
 }
 
 impl Rootfs {
-    /// No root file system: look-ups in it find nothing.
+    /// Returns an empty root file system, in which lookups find nothing.
     pub fn absent() -> Rootfs {
         Rootfs { dir: None, root: None }
     }
@@ -30,23 +30,24 @@ impl Rootfs {
     /// Opens the directory.
     ///
     /// # Errors
-    /// When it cannot be opened; it was named by the user, so it must be there.
+    /// Returns an error if it cannot be opened. It must exist, because the user named it.
     pub fn open(dir: &Path) -> anyhow::Result<Rootfs> {
         let root = Root::open(dir).map_err(io_error).with_context(|| name(dir))?;
         Ok(Rootfs { dir: Some(dir.to_path_buf()), root: Some(root) })
     }
 
-    /// Opens the directory if it is there, for a path that came with the input and not from the user.
+    /// Opens the directory if it exists. For paths from the input document rather than from the
+    /// user.
     pub fn probe(dir: &Path) -> Rootfs {
         Rootfs::open(dir).unwrap_or_else(|_| Rootfs::absent())
     }
 
-    /// Whether there is a root file system.
+    /// Reports whether there is a root file system.
     pub fn is_there(&self) -> bool {
         self.root.is_some()
     }
 
-    /// The name of a path in the container, for messages.
+    /// Returns the host path of a path in the container, for messages.
     pub fn name_of(&self, path: &str) -> PathBuf {
         match &self.dir {
             Some(dir) if path == "/" => dir.clone(),
@@ -55,14 +56,15 @@ impl Rootfs {
         }
     }
 
-    /// The content of a small file in the container; `None` where there is none.
+    /// Returns the content of a small file in the container, or `None` if the file does not exist.
     ///
     /// # Errors
-    /// When it is there but cannot be read, is no regular file, or is longer than `limit`.
+    /// Returns an error if the file exists but cannot be read, is not a regular file, or is longer
+    /// than `limit`.
     pub fn read(&self, path: &str, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(root) = &self.root else { return Ok(None) };
         let shown = name(self.name_of(path));
-        // O_NONBLOCK: a FIFO in place of the file would otherwise stop us for ever.
+        // O_NONBLOCK: opening a FIFO in place of the file would block forever.
         let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
         match root.open_subpath(path, flags).map_err(io_error) {
             Ok(file) => read_regular(file, &shown, limit).map(Some),
@@ -71,10 +73,11 @@ impl Rootfs {
         }
     }
 
-    /// What a path leads to, all links followed inside the root; `None` where it leads nowhere.
+    /// Returns the metadata of the inode that a path leads to, or `None` if there is none. Follows
+    /// symbolic links inside the root.
     ///
     /// # Errors
-    /// On a loop of links, or when a directory cannot be searched.
+    /// Returns an error if there is a loop of links or a directory cannot be searched.
     pub fn metadata(&self, path: &str) -> anyhow::Result<Option<fs::Metadata>> {
         let Some(root) = &self.root else { return Ok(None) };
         match root.open_subpath(path, OpenFlags::O_PATH).map_err(io_error) {
@@ -84,10 +87,10 @@ impl Rootfs {
         }
     }
 
-    /// Whether the path leads to a directory that holds anything.
+    /// Reports whether the path leads to a directory that is not empty.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Returns an error if the directory cannot be read.
     pub fn has_entries(&self, path: &str) -> anyhow::Result<bool> {
         let Some(root) = &self.root else { return Ok(false) };
         let shown = || name(self.name_of(path));
@@ -102,11 +105,12 @@ impl Rootfs {
         Ok(dir.iter().any(|entry| entry.is_ok_and(|entry| !is_own(&entry))))
     }
 
-    /// The path with its symbolic links resolved as the container sees them: absolute targets start at
-    /// the root, `..` stops there, what does not exist is kept as it is written.
+    /// Returns the path with its symbolic links resolved as the container sees them: absolute
+    /// targets start at the root, and `..` does not leave it. Components that do not exist are
+    /// kept.
     ///
     /// # Errors
-    /// On a loop of links, or when a directory cannot be searched.
+    /// Returns an error if there is a loop of links or a directory cannot be searched.
     pub fn resolve(&self, path: &str) -> anyhow::Result<String> {
         let Some(root) = &self.root else { return Ok(path::clean(path)) };
         let mut done: Vec<String> = Vec::new();
@@ -124,7 +128,8 @@ impl Rootfs {
             let at = format!("/{}", done.join("/"));
             let target = match root.readlink(&at).map_err(io_error) {
                 Ok(target) => target,
-                // EINVAL: there, but no link. Below something that is not there, or not a directory, nothing is a link.
+                // EINVAL: the inode exists and is not a link. Below a missing component or a file,
+                // no component is a link.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) || is_absent(&e) => continue,
                 Err(e) => return Err(e).with_context(|| name(self.name_of(&at))),
             };
@@ -148,10 +153,10 @@ impl Rootfs {
     }
 }
 
-/// Reads a host file that a mount puts into the container (`-v /srv/passwd:/etc/passwd`).
+/// Reads a host file that is mounted into the container (`-v /srv/passwd:/etc/passwd`).
 ///
 /// # Errors
-/// As [`Rootfs::read`].
+/// Returns the same errors as [`Rootfs::read`].
 pub fn read_host(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     use std::os::unix::fs::OpenOptionsExt;
     match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {

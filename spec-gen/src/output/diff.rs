@@ -1,8 +1,8 @@
-//! `--diff`: what changed, as a unified diff of the pretty-printed documents.
+//! `--diff`: a unified diff of the pretty-printed documents.
 
 use similar::TextDiff;
 
-/// The diff; empty when nothing changed.
+/// Returns the diff, which is empty if nothing changed.
 pub fn unified(before: &str, after: &str, name: &str) -> String {
     TextDiff::from_lines(before, after)
         .unified_diff()

@@ -1,4 +1,4 @@
-//! The files that one run writes: each has a path of its own.
+//! Checks that each file that a run writes has its own path.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use cli::usage;
 use crate::actions::Action;
 use crate::args::{Args, MountArgs};
 
-/// Refuses two files of one path: an output and the file of an action, or two actions with different content.
+/// Rejects two files with the same path: an output and the file of an action, or two actions with
+/// different content.
 ///
 /// # Errors
 /// Returns an error that names the path.
@@ -35,7 +36,7 @@ pub fn check(args: &Args, actions: &[Action]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses two named volumes in one directory: each would have the content of the other.
+/// Rejects two named volumes in one directory, because they would share their content.
 ///
 /// # Errors
 /// Returns an error that names both volumes.
@@ -51,7 +52,7 @@ pub fn check_volumes(args: &MountArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether two actions for one path make the same file.
+/// Reports whether two actions for one path create the same file.
 fn are_alike(a: &Action, b: &Action) -> bool {
     match (a, b) {
         (Action::File { content: a, .. }, Action::File { content: b, .. }) => a == b,

@@ -22,7 +22,8 @@ pub fn write(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {
     } else {
         render(job.spec.value(), what)?
     };
-    // An output that cannot be written is found before anything is done, and written after: who has it, has it all.
+    // Opens the outputs before any action and writes them last: an output that cannot be opened is
+    // reported before the host changes, and a complete output means that all actions succeeded.
     let mut output = job.args.output.text()?;
     if let Some(file) = &what.actions {
         let mut list = Output::text(Some(file))?;
@@ -49,7 +50,7 @@ fn render(spec: &Value, what: &WhatArgs) -> anyhow::Result<String> {
     if what.compact { Ok(format!("{spec}\n")) } else { pretty(spec) }
 }
 
-/// With tabs, as `runc spec` writes it.
+/// Formats JSON with tabs, as `runc spec` does.
 fn pretty(value: &Value) -> anyhow::Result<String> {
     let mut text = Vec::new();
     let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");

@@ -1,4 +1,4 @@
-//! SELinux, behind the cargo feature `selinux`; without it the same functions say so.
+//! SELinux, behind the cargo feature `selinux`. Without it, the same functions return errors.
 
 #[cfg(feature = "selinux")]
 mod with;

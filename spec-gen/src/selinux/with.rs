@@ -10,15 +10,15 @@ use selinux::SecurityContext;
 
 use crate::directory_walk;
 
-/// Whether this host enforces or permits by SELinux.
+/// Reports whether SELinux is enabled on this host.
 fn is_enabled() -> bool {
     !matches!(selinux::kernel_support(), selinux::KernelSupport::Unsupported)
 }
 
-/// Checks a label against the kernel's policy, where there is one.
+/// Checks a label against the policy of the kernel, if SELinux is enabled.
 ///
 /// # Errors
-/// When the policy does not know it.
+/// Returns an error if the policy does not know the label.
 pub fn check_label(label: &str) -> anyhow::Result<()> {
     if !is_enabled() {
         return Ok(());
@@ -30,10 +30,10 @@ pub fn check_label(label: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Labels a tree; nothing to do where the kernel has no SELinux.
+/// Relabels a tree. Does nothing if SELinux is disabled.
 ///
 /// # Errors
-/// Files before the one that failed have the new label.
+/// Returns an error if a file cannot be relabeled. Files before it have the new label.
 pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
     if !is_enabled() {
         return Ok(());
@@ -46,7 +46,8 @@ pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     directory_walk::walk(path, &mut |dir, name, _| {
-        // The directory is pinned by its descriptor and the last component is not followed: there is no lsetfileconat.
+        // libselinux has no lsetfileconat. The descriptor pins the directory, and the last
+        // component is not followed.
         let object = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
             .join(OsStr::from_bytes(name.to_bytes()));
         context

@@ -1,26 +1,26 @@
-//! What a spec-gen built without libselinux can do: pass labels through, and refuse what needs the library.
+//! SELinux without libselinux: passes labels through and rejects actions that need the library.
 
 use std::path::Path;
 
 use cli::Hint;
 
-/// Whether this host enforces or permits by SELinux, as far as this build can tell: the file system libselinux looks for.
+/// Reports whether SELinux is enabled on this host, by the filesystem that libselinux looks for.
 fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-/// Every label passes: only the kernel's policy knows.
+/// Accepts every label, because only the policy of the kernel could reject it.
 ///
 /// # Errors
-/// Never in this build.
+/// Never returns an error in this build.
 pub fn check_label(_label: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cannot be done.
+/// Reports that this build cannot relabel.
 ///
 /// # Errors
-/// On a host with SELinux; without it there is nothing to label.
+/// Returns an error if SELinux is enabled on this host. Otherwise there is nothing to relabel.
 pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
     if !is_enabled() {
         return Ok(());

@@ -230,7 +230,7 @@ fn nonsense_in_a_flag_is_named() {
         (&["--new", "--cgroup-conf", "a"], 2, "--cgroup-conf a: expected KEY=VALUE"),
         (&["--new", "--tmpfs", "t"], 2, "--tmpfs t: t: a mount's destination must be an absolute path"),
         (&["--new", "--bind-mount", "etc=x"], 2, "etc: a mount's destination must be an absolute path"),
-        (&["--new", "-e", "=1"], 2, "--env =1: no name stands before the '='"),
+        (&["--new", "-e", "=1"], 2, "--env =1: no name before the '='"),
         (&["--new", "--entrypoint", "[\"a\""], 2, "--entrypoint [\"a\": expected an array of strings"),
         (&["--new", "--entrypoint", ""], 2, "--entrypoint: empty, and there are no ARGS"),
         (&["--new", "--shm-size-systemd=-1"], 2, "--shm-size-systemd"),

@@ -104,7 +104,7 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     // podman trims the front of a name, and nothing else.
     let flag = flag.trim_start();
     match flag.split_once('=') {
-        Some(("", _)) => bail!("--env {flag}: no name stands before the '='"),
+        Some(("", _)) => bail!("--env {flag}: no name before the '='"),
         Some((name, value)) => env::set(spec, name, value),
         None => {
             let prefix = flag.strip_suffix('*');
@@ -148,7 +148,7 @@ mod tests {
         let file = dir.path().join("f");
         std::fs::write(&file, "# c\nA=1\n\n=x\n").unwrap();
         let error = each_line(&file, "lines", &mut |_, line| apply_flag(&mut spec, line)).unwrap_err();
-        let expected = format!("{}:4: --env =x: no name stands before the '='", file.display());
+        let expected = format!("{}:4: --env =x: no name before the '='", file.display());
         assert_eq!(format!("{error:#}"), expected);
     }
 }
