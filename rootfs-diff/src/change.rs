@@ -1,6 +1,6 @@
 //! The changes that a comparison reports.
 
-use tartree::{Entry, Place, Status, TarPath};
+use tartree::{Entry, SourceTree, Status, TarPath};
 
 /// The kind of difference at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,10 @@ pub enum Change {
 
 /// Receives the changes, in an order in which a tar can hold them.
 pub trait Changes {
-    /// Receives a path that needs an entry. `ino` is its inode number in the new tree. `place` says
-    /// where its content is read (see [`Trees::into_new_files`](crate::Trees::into_new_files)).
-    fn entry(&mut self, entry: Entry, ino: u64, place: Place, change: Change);
+    /// Receives a path that needs an entry. `ino` is its inode number in the new tree.
+    /// `source_tree` says where its content is read (see
+    /// [`Trees::into_new_files`](crate::Trees::into_new_files)).
+    fn entry(&mut self, entry: Entry, ino: u64, source_tree: SourceTree, change: Change);
 
     /// Receives a path that was removed, and its status in the old tree.
     fn removed(&mut self, path: TarPath, was: &Status);

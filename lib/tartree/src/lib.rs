@@ -48,7 +48,7 @@ pub mod parallel;
 mod path;
 
 pub use create::{
-    Destination, Files, Filter, Found, Place, Plan, ReaderLimits, Sink, Visit, Walk, write_content,
+    Destination, Files, Filter, Found, Plan, ReaderLimits, Sink, SourceTree, Visit, Walk, write_content,
     write_found,
 };
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
@@ -60,8 +60,8 @@ pub use format::{
     encode_aligned, padding, read_over, removal_header,
 };
 pub use fs::{
-    Identity, Keep, Passage, Root, Status, capture, map_of_pages, names, next_data, open_file, transfer,
-    xattr_names, xattrs, xattrs_at,
+    Identity, Keep, Passage, Root, Status, map_of_pages, names, next_data, open_file, read_metadata,
+    transfer, xattr_names, xattrs, xattrs_at,
 };
 pub use idmap::{IdMap, IdMaps};
 pub use limits::{Exceeded, Limit, Limits};

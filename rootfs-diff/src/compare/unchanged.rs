@@ -1,22 +1,22 @@
 //! Decides whether a path that is not a directory is the same in both trees.
 
-use tartree::{Error, Place, Result, Status, TarPath};
+use tartree::{Error, Result, SourceTree, Status, TarPath};
 
 use super::content::Buffers;
 use super::metadata::{same_metadata, same_status, same_xattrs};
 use super::options::ContentCheck;
 use crate::trees::{Trees, is_absent};
 
-/// Returns whether nothing differs between the `old` and the `new` file at `path`. `place` says
-/// where the new file is read. Equal size and time prove nothing about the content, so it is read
-/// too, unless `check` trusts them.
+/// Returns whether nothing differs between the `old` and the `new` file at `path`. `source_tree`
+/// says where the new file is read. Equal size and time prove nothing about the content, so it is
+/// read too, unless `check` trusts them.
 ///
 /// # Errors
 /// Returns an error if one of the files cannot be read.
 pub(super) fn is_unchanged(
     trees: &mut Trees,
     path: &TarPath,
-    place: Place,
+    source_tree: SourceTree,
     (old, new): (&Status, &Status),
     check: ContentCheck,
     buffers: &mut Buffers,
@@ -27,7 +27,7 @@ pub(super) fn is_unchanged(
     let io = |source| Error::Io { object: path.to_string(), source };
     if new.is_file() && new.size() > 0 && check == ContentCheck::Read {
         let mut old_file = trees.old.open(path).map_err(io)?;
-        let view = trees.new_at(place);
+        let view = trees.new_at(source_tree);
         let mut new_file = match view.open(path) {
             Err(e) if is_absent(&e) => return Ok(false),
             opened => opened.map_err(io)?,
@@ -42,6 +42,6 @@ pub(super) fn is_unchanged(
         let (Some(new), Some(old)) = inodes else { return Ok(false) };
         return Ok(same_metadata(&new, &old));
     }
-    let new_xattrs = trees.new_at(place).xattrs_at(path).map_err(io)?;
+    let new_xattrs = trees.new_at(source_tree).xattrs_at(path).map_err(io)?;
     Ok(same_xattrs(&new_xattrs, &trees.old.xattrs_at(path).map_err(io)?))
 }

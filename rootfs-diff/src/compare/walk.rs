@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use tartree::{Error, Kind, Notice, Notices, Place, Result, Status, TarPath};
+use tartree::{Error, Kind, Notice, Notices, Result, SourceTree, Status, TarPath};
 
 use super::content::Buffers;
 use super::entry::{entry, has_default_acl, loses_xattrs};
@@ -119,7 +119,7 @@ impl Walk<'_> {
         let default_acl = has_default_acl(&new) || old.as_ref().is_some_and(has_default_acl);
         let entry = entry(path.clone(), new, old.as_ref(), false);
         let change = if same { Change::Touched } else { Change::Modified };
-        self.changes.entry(entry, status.identity().ino, Place::Source, change);
+        self.changes.entry(entry, status.identity().ino, SourceTree::Primary, change);
         self.push(path, list_from, listing, PendingEntry::default(), default_acl)
     }
 
@@ -186,8 +186,8 @@ impl Walk<'_> {
         old: Option<Status>,
         upper: Option<Listing>,
     ) -> Result<()> {
-        let place = if upper.is_some() { Place::Beside } else { Place::Source };
-        let is_mount_point = place == Place::Source && self.trees.new.is_mount_point(&status);
+        let source_tree = if upper.is_some() { SourceTree::Secondary } else { SourceTree::Primary };
+        let is_mount_point = source_tree == SourceTree::Primary && self.trees.new.is_mount_point(&status);
         let old = match old.filter(Status::is_dir) {
             Some(old) => self.trees.old.inode(&path, &old)?,
             None => None,
@@ -203,7 +203,7 @@ impl Walk<'_> {
             Some(listing) if listing.has_no_xattrs => {
                 Inode { kind: Kind::Dir, meta: status.meta(Vec::new()) }
             }
-            _ => match self.trees.new_at(place).inode(&path, &status)? {
+            _ => match self.trees.new_at(source_tree).inode(&path, &status)? {
                 Some(inode) => inode,
                 None => return Ok(()),
             },
@@ -249,12 +249,12 @@ impl Walk<'_> {
         old: Option<Status>,
         upper: Option<Inode>,
     ) -> Result<()> {
-        let place = if upper.is_some() { Place::Beside } else { Place::Source };
+        let source_tree = if upper.is_some() { SourceTree::Secondary } else { SourceTree::Primary };
         let same = match &old {
             Some(old) if self.trees.same_inode.holds(&status, old) => true,
             Some(old) => {
                 let check = self.options.content;
-                is_unchanged(self.trees, &path, place, (old, &status), check, &mut self.buffers)?
+                is_unchanged(self.trees, &path, source_tree, (old, &status), check, &mut self.buffers)?
             }
             None => false,
         };
@@ -284,7 +284,7 @@ impl Walk<'_> {
             self.hard_links.add(LinkedName { entry, id, names, old, same, change, parent });
         } else {
             self.touch_parent();
-            self.changes.entry(entry, status.identity().ino, place, change);
+            self.changes.entry(entry, status.identity().ino, source_tree, change);
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ impl Walk<'_> {
 
     fn emit(&mut self, own: &PendingEntry, change: Change) {
         if let Some((entry, ino)) = own.take() {
-            self.changes.entry(entry, ino, Place::Source, change);
+            self.changes.entry(entry, ino, SourceTree::Primary, change);
         }
     }
 
@@ -360,7 +360,7 @@ impl Walk<'_> {
         }
         for link in std::mem::take(&mut self.hard_links).into_entries() {
             self.emit(&link.parent, Change::Touched);
-            self.changes.entry(link.entry, link.ino, Place::Source, link.change);
+            self.changes.entry(link.entry, link.ino, SourceTree::Primary, link.change);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, Options, compare};
-use tartree::{Entry, Error, IdMaps, Kind, Notice, Place, Plan, Status, Tally, TarPath};
+use tartree::{Entry, Error, IdMaps, Kind, Notice, Plan, SourceTree, Status, Tally, TarPath};
 
 use crate::args::Create;
 use crate::create::tar_output::write_tar;
@@ -68,7 +68,7 @@ impl OciLayer {
 }
 
 impl Changes for OciLayer {
-    fn entry(&mut self, mut entry: Entry, ino: u64, place: Place, _change: Change) {
+    fn entry(&mut self, mut entry: Entry, ino: u64, source_tree: SourceTree, _change: Change) {
         let is_whiteout = entry.path.split().is_some_and(|(_, name)| name.as_bytes().starts_with(WHITEOUT));
         if is_whiteout {
             let what = "a name that begins with '.wh.' means a deletion in an OCI layer".into();
@@ -84,7 +84,7 @@ impl Changes for OciLayer {
             *map = None;
         }
         let opaque = self.opaque.take_if(|path| *path == entry.path);
-        let added = self.plan.add_at(place, entry, ino);
+        let added = self.plan.add_at(source_tree, entry, ino);
         self.keep_error(added);
         if let Some(path) = opaque {
             let added = self.plan.add_tombstone(&path.child(OPAQUE));

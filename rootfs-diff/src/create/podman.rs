@@ -8,7 +8,7 @@ use checkpoint::stream::StreamWriter;
 use checkpoint::{Member, deleted};
 use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, compare};
-use tartree::{Entry, Error, IdMaps, Notice, Place, Plan, RootName, Status, Tally, TarPath, Timestamp};
+use tartree::{Entry, Error, IdMaps, Notice, Plan, RootName, SourceTree, Status, Tally, TarPath, Timestamp};
 
 use crate::args::Create;
 use crate::create::tar_output::write_tar;
@@ -129,7 +129,7 @@ impl PodmanDiff {
 }
 
 impl Changes for PodmanDiff {
-    fn entry(&mut self, mut entry: Entry, ino: u64, place: Place, _change: Change) {
+    fn entry(&mut self, mut entry: Entry, ino: u64, source_tree: SourceTree, _change: Change) {
         if entry.path.is_root() {
             self.mtime = entry.meta.mtime;
         }
@@ -138,7 +138,7 @@ impl Changes for PodmanDiff {
         let added = if entry.path.is_root() {
             self.plan.add_as(entry, ino, ROOT_NAME)
         } else {
-            self.plan.add_at(place, entry, ino)
+            self.plan.add_at(source_tree, entry, ino)
         };
         self.keep_error(added);
     }

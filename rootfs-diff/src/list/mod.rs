@@ -7,7 +7,7 @@ use std::io::Write;
 use cli::{Exit, Output, Session};
 use rootfs_diff::{Change, Changes, compare};
 use serde_json::json;
-use tartree::{Entry, Notice, Place, Status, TarPath};
+use tartree::{Entry, Notice, SourceTree, Status, TarPath};
 
 use crate::args::List;
 use crate::notices::{report, warn_unmatched};
@@ -67,7 +67,7 @@ fn document(kind: char, path: &TarPath) -> serde_json::Value {
 struct Lines(Vec<(char, TarPath)>);
 
 impl Changes for Lines {
-    fn entry(&mut self, entry: Entry, _ino: u64, _place: Place, change: Change) {
+    fn entry(&mut self, entry: Entry, _ino: u64, _source_tree: SourceTree, change: Change) {
         match change {
             Change::Added => self.0.push(('A', entry.path)),
             Change::Modified => self.0.push(('C', entry.path)),

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use tartree::{Place, Root, TarPath};
+use tartree::{Root, SourceTree, TarPath};
 
 pub(crate) use leaves::Leaves;
 pub use new_files::NewFiles;
@@ -247,10 +247,10 @@ impl Trees {
         NewFiles { merged: self.new.into_root(), upper: self.upper.map(UpperDir::into_root) }
     }
 
-    /// Returns the tree that holds the new files of `place`.
-    pub(crate) fn new_at(&mut self, place: Place) -> &mut Tree {
-        match (place, &mut self.upper) {
-            (Place::Beside, Some(upper)) => upper.tree(),
+    /// Returns the tree that holds the new files of `source_tree`.
+    pub(crate) fn new_at(&mut self, source_tree: SourceTree) -> &mut Tree {
+        match (source_tree, &mut self.upper) {
+            (SourceTree::Secondary, Some(upper)) => upper.tree(),
             _ => &mut self.new,
         }
     }

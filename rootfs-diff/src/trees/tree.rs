@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, capture, xattrs, xattrs_at};
+use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, read_metadata, xattrs, xattrs_at};
 
 use crate::overlay::OverlayXattrs;
 
@@ -90,7 +90,7 @@ impl Tree {
     /// # Errors
     /// Returns an error if the inode cannot be read.
     pub fn inode_with_overlay_xattrs(&mut self, path: &TarPath, status: &Status) -> Result<Option<Inode>> {
-        let captured = self.parent(path).and_then(|(dir, name)| capture(dir, name, status));
+        let captured = self.parent(path).and_then(|(dir, name)| read_metadata(dir, name, status));
         let captured = captured.map_err(|source| Error::Io { object: path.to_string(), source })?;
         Ok(captured.map(|(kind, meta)| Inode { kind, meta }))
     }

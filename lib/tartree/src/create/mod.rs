@@ -11,7 +11,7 @@ pub(crate) mod stat_ahead;
 pub(crate) mod walk;
 
 pub use content::{write_content, write_found};
-pub use packed_plan::Place;
+pub use packed_plan::SourceTree;
 pub use plan::{Files, Plan};
 pub use reader_limits::ReaderLimits;
 pub use sink::{Destination, Sink};

@@ -8,15 +8,15 @@ use crate::path::TarPath;
 
 /// Flags in the first byte of an entry, which also holds its kind.
 const SLASH: u8 = 0x80;
-const BESIDE: u8 = 0x40;
+const SECONDARY: u8 = 0x40;
 
 /// The tree that holds the inode of a planned entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SourceTree {
     /// The source of the plan.
-    Source,
+    Primary,
     /// A second tree, which has the inode at the same path; see [`Files`](crate::Files).
-    Beside,
+    Secondary,
 }
 
 /// One planned entry.
@@ -27,7 +27,7 @@ pub(crate) enum Record {
         root: RootName,
         /// Inode number, to detect that the path names another inode when it is read.
         ino: u64,
-        place: Place,
+        source_tree: SourceTree,
     },
     Removal(TarPath),
     /// An empty file that is not in the source; see
@@ -55,7 +55,7 @@ impl Records {
                 self.bytes.push(9);
                 self.path(path);
             }
-            Record::Entry { entry, root, ino, place } => {
+            Record::Entry { entry, root, ino, source_tree } => {
                 let kind = match &entry.kind {
                     Kind::Dir => 1,
                     Kind::File { map: None, .. } => 2,
@@ -67,8 +67,8 @@ impl Records {
                     Kind::Fifo => 8,
                 };
                 let slash = if *root == RootName::Slash { SLASH } else { 0 };
-                let beside = if *place == Place::Beside { BESIDE } else { 0 };
-                self.bytes.push(kind | slash | beside);
+                let secondary = if *source_tree == SourceTree::Secondary { SECONDARY } else { 0 };
+                self.bytes.push(kind | slash | secondary);
                 self.path(&entry.path);
                 self.meta(&entry.meta);
                 self.number(*ino);
@@ -209,7 +209,7 @@ impl Iterator for RecordIter<'_> {
         }
         let meta = self.meta();
         let ino = self.number();
-        let kind = match tag & !(SLASH | BESIDE) {
+        let kind = match tag & !(SLASH | SECONDARY) {
             1 => Kind::Dir,
             2 => Kind::File { size: self.number(), map: None },
             3 => {
@@ -225,8 +225,8 @@ impl Iterator for RecordIter<'_> {
             _ => Kind::Fifo,
         };
         let root = if tag & SLASH != 0 { RootName::Slash } else { RootName::Dot };
-        let place = if tag & BESIDE != 0 { Place::Beside } else { Place::Source };
-        Some(Record::Entry { entry: Entry { path, kind, meta }, root, ino, place })
+        let source_tree = if tag & SECONDARY != 0 { SourceTree::Secondary } else { SourceTree::Primary };
+        Some(Record::Entry { entry: Entry { path, kind, meta }, root, ino, source_tree })
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
             entry: Entry { path: path(name), kind, meta: meta.clone() },
             root: RootName::Slash,
             ino: u64::MAX,
-            place: if name.len() == 1 { Place::Beside } else { Place::Source },
+            source_tree: if name.len() == 1 { SourceTree::Secondary } else { SourceTree::Primary },
         };
         let all = [
             Record::Removal(path("a/gone")),

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::FileType;
 
 use crate::create::content::write_content;
-use crate::create::packed_plan::{Place, Record, Records};
+use crate::create::packed_plan::{Record, Records, SourceTree};
 use crate::create::page_cache::{FilePrefetch, REFILL_AT, Target, WINDOW};
 use crate::create::reader_limits::ReaderLimits;
 use crate::create::sink::{Destination, Sink};
@@ -29,19 +29,19 @@ pub trait Files {
     ///
     /// # Errors
     /// Returns an error if it cannot be opened.
-    fn open(&mut self, path: &TarPath, place: Place) -> io::Result<File>;
+    fn open(&mut self, path: &TarPath, source_tree: SourceTree) -> io::Result<File>;
 
-    /// Returns the root directory of the tree `place`. Files are prefetched below it.
-    fn root(&self, place: Place) -> BorrowedFd<'_>;
+    /// Returns the root directory of `source_tree`. Files are prefetched below it.
+    fn root(&self, source_tree: SourceTree) -> BorrowedFd<'_>;
 }
 
 /// For plans whose files are all in one tree.
 impl Files for Root {
-    fn open(&mut self, path: &TarPath, _place: Place) -> io::Result<File> {
+    fn open(&mut self, path: &TarPath, _source_tree: SourceTree) -> io::Result<File> {
         self.open_file(path)
     }
 
-    fn root(&self, _place: Place) -> BorrowedFd<'_> {
+    fn root(&self, _source_tree: SourceTree) -> BorrowedFd<'_> {
         self.fd()
     }
 }
@@ -79,22 +79,22 @@ impl Plan {
     /// # Errors
     /// Returns an error as [`add`](Plan::add) does.
     pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) -> Result<()> {
-        self.add_record(entry, ino, root, Place::Source)
+        self.add_record(entry, ino, root, SourceTree::Primary)
     }
 
-    /// Plans the entry of an inode in the tree `place`, as [`add`](Plan::add) does.
+    /// Plans the entry of an inode in `source_tree`, as [`add`](Plan::add) does.
     ///
     /// # Errors
     /// Returns an error as [`add`](Plan::add) does.
-    pub fn add_at(&mut self, place: Place, entry: Entry, ino: u64) -> Result<()> {
-        self.add_record(entry, ino, RootName::Dot, place)
+    pub fn add_at(&mut self, source_tree: SourceTree, entry: Entry, ino: u64) -> Result<()> {
+        self.add_record(entry, ino, RootName::Dot, source_tree)
     }
 
-    fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, place: Place) -> Result<()> {
+    fn add_record(&mut self, entry: Entry, ino: u64, root: RootName, source_tree: SourceTree) -> Result<()> {
         self.reader_limits.check(&entry, root)?;
         let data = entry.kind.data_len();
         self.size += encoded_len(&mut self.scratch, &entry, root) + data + padding(data);
-        self.records.push(&Record::Entry { entry, root, ino, place });
+        self.records.push(&Record::Entry { entry, root, ino, source_tree });
         Ok(())
     }
 
@@ -139,18 +139,19 @@ impl Plan {
     ) -> Result<()> {
         let mut records = self.removals.iter().chain(self.records.iter());
         let mut window = VecDeque::new();
-        let (mut source_files, mut beside_files) = (FilePrefetch::default(), FilePrefetch::default());
+        let (mut primary_files, mut secondary_files) = (FilePrefetch::default(), FilePrefetch::default());
         loop {
             if window.len() <= REFILL_AT {
                 let more: Vec<_> = records.by_ref().take(WINDOW).collect();
-                if !more.is_empty() && source_files.has_read_disk() {
-                    for (place, files) in
-                        [(Place::Source, &mut source_files), (Place::Beside, &mut beside_files)]
-                    {
+                if !more.is_empty() && primary_files.has_read_disk() {
+                    for (source_tree, files) in [
+                        (SourceTree::Primary, &mut primary_files),
+                        (SourceTree::Secondary, &mut secondary_files),
+                    ] {
                         let targets: Vec<_> =
-                            more.iter().filter_map(|record| file_of(record, place)).collect();
+                            more.iter().filter_map(|record| file_of(record, source_tree)).collect();
                         if !targets.is_empty() {
-                            files.submit(source.root(place), targets);
+                            files.submit(source.root(source_tree), targets);
                         }
                     }
                 }
@@ -166,10 +167,10 @@ impl Plan {
                 Record::Tombstone(path) => {
                     sink.encoded(|out| encode(out, &tombstone(&path), RootName::Dot))?;
                 }
-                Record::Entry { entry, root, ino, place } => {
+                Record::Entry { entry, root, ino, source_tree } => {
                     sink.encoded(|out| encode(out, &entry, root))?;
                     if matches!(entry.kind, Kind::File { .. }) {
-                        let opened = source.open(&entry.path, place);
+                        let opened = source.open(&entry.path, source_tree);
                         write_content(sink, opened, &entry, ino, notices)?;
                     }
                 }
@@ -180,9 +181,11 @@ impl Plan {
 }
 
 /// Returns the file whose content the record needs, if it is in the tree `from`.
-fn file_of(record: &Record, from: Place) -> Option<Target> {
+fn file_of(record: &Record, from: SourceTree) -> Option<Target> {
     match record {
-        Record::Entry { entry, place, .. } if matches!(entry.kind, Kind::File { .. }) && *place == from => {
+        Record::Entry { entry, source_tree, .. }
+            if matches!(entry.kind, Kind::File { .. }) && *source_tree == from =>
+        {
             Some(Target { path: entry.path.clone(), kind: FileType::RegularFile })
         }
         _ => None,

@@ -18,7 +18,7 @@ pub(crate) mod zero_pages;
 
 pub use kernel_copy::{Passage, transfer};
 pub use openat::open_file;
-pub use read_metadata::read_metadata as capture;
+pub use read_metadata::read_metadata;
 pub use readdir::names;
 pub use remove::Keep;
 pub use root::Root;
