@@ -153,7 +153,7 @@ fn mount_flags_win_over_config() {
     assert_eq!(left, ["/ov"]);
     let output = dir.run(&[&NEEDED[..], &["--mount-remove", "/nowhere"]].concat(), "");
     assert!(
-        !output.status.success() && message(&output).contains("--mount-remove /nowhere: there is no mount"),
+        !output.status.success() && message(&output).contains("--mount-remove /nowhere: no mount at this destination"),
         "{}",
         message(&output)
     );

@@ -1,4 +1,5 @@
-//! The mount options that are words to the manager and not to the runtime: `U`, `z`, `Z`, `idmap`, `subpath`.
+//! Translates the mount options for the container engine, which no runtime knows: `U`, `z`, `Z`,
+//! `idmap`, `subpath`.
 
 use std::path::Path;
 
@@ -12,9 +13,9 @@ use crate::rules::mounts::volume_mount;
 use crate::runtime_spec::id_map::{self, IdMap, IdMaps};
 use crate::runtime_spec::mounts::{destination, is_bind, kind, options, set_options, source};
 
-/// What the translations need to know of the container.
+/// The properties of the container that the translation needs.
 struct MountOwner<'a> {
-    /// The process's ids in the container.
+    /// The IDs of the process in the container.
     uid: u32,
     gid: u32,
     maps: &'a IdMaps,
@@ -22,10 +23,11 @@ struct MountOwner<'a> {
     mount_label: &'a str,
 }
 
-/// Translates the options of one mount; side effects they stand for are added to `actions`.
+/// Translates the options of one mount. Appends their side effects to `actions`.
 ///
 /// # Errors
-/// When an owner is not in the user namespace, a directory must not be given away, or an `idmap=` makes no sense.
+/// Returns an error if the user namespace does not map an owner, if the directory must not change
+/// its owner, or if `idmap=` is invalid.
 fn translate(mount: &mut Value, owner: &MountOwner<'_>, actions: &mut Vec<Action>) -> anyhow::Result<()> {
     let needs = |o: &str| {
         matches!(o, "U" | "z" | "Z" | "idmap" | "no-dereference" | "")
@@ -40,7 +42,7 @@ fn translate(mount: &mut Value, owner: &MountOwner<'_>, actions: &mut Vec<Action
     let old: Vec<String> = options(mount).map(str::to_owned).collect();
     for option in old {
         match option.as_str() {
-            // podman leaves empty options behind (systemd's tmpfs mounts without a size).
+            // podman writes empty options, for example for systemd's tmpfs mounts without a size.
             "" => {}
             "U" if kind(mount) == "tmpfs" => {
                 kept.push(format!("uid={}", owner.uid));
@@ -52,7 +54,7 @@ fn translate(mount: &mut Value, owner: &MountOwner<'_>, actions: &mut Vec<Action
                 actions.push(actions::chown(source(mount), uid, gid).context(name.clone())?);
             }
             "z" | "Z" => {
-                // A tmpfs has no files on the host to label.
+                // The files of a tmpfs are not on the host, so there is nothing to relabel.
                 if is_bind(mount) && !owner.mount_label.is_empty() {
                     actions.push(relabel(source(mount), owner.mount_label, option == "z"));
                 }
@@ -62,7 +64,7 @@ fn translate(mount: &mut Value, owner: &MountOwner<'_>, actions: &mut Vec<Action
                 let inside = volume_mount::below(Path::new(source(mount)), subpath);
                 mount["source"] = json!(inside.with_context(|| name.clone())?);
             }
-            // crun's word for it.
+            // crun's name of the option.
             "no-dereference" => kept.push("copy-symlink".into()),
             o if o == "idmap" || o.starts_with("idmap=") => {
                 let maps = of_mount(o, owner.maps).with_context(|| name.clone())?;
@@ -79,7 +81,8 @@ fn translate(mount: &mut Value, owner: &MountOwner<'_>, actions: &mut Vec<Action
     Ok(())
 }
 
-/// A shared label is the container's without its categories, so that other containers may read it too.
+/// Returns the action that relabels a tree. A shared label is the container's label without
+/// categories, so that other containers can read the tree.
 fn relabel(path: &str, label: &str, shared: bool) -> Action {
     let label = if shared {
         let fields: Vec<&str> = label.splitn(4, ':').collect();
@@ -95,7 +98,8 @@ fn relabel(path: &str, label: &str, shared: bool) -> Action {
     Action::Relabel { path: path.to_owned(), label, shared }
 }
 
-/// Translates the manager's mount options: all mounts of a container config, else those of our flags.
+/// Translates the engine's mount options: for a container config in all mounts, otherwise only in
+/// the mounts of flags.
 pub fn apply(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
     let (uid, gid) = job.spec.process_ids();
     let is_libpod = job.container.is_libpod;
@@ -116,11 +120,11 @@ pub fn apply(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `idmap[=uids=C-H-S#C-H-S;gids=…]` asks for on a mount; a kind that is not named has the container's mappings.
-/// `@C-H-S` gives H as an id of the container.
+/// Reads `idmap[=uids=C-H-S#C-H-S;gids=…]` of a mount. A kind of ID that the option does not name
+/// gets the container's mappings. In `@C-H-S`, H is an ID of the container.
 ///
 /// # Errors
-/// On anything else.
+/// Returns an error for any other form.
 fn of_mount(option: &str, container: &IdMaps) -> anyhow::Result<IdMaps> {
     let mut maps = container.clone();
     let Some(list) = option.strip_prefix("idmap=") else { return Ok(maps) };

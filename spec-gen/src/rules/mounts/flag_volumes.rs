@@ -10,10 +10,11 @@ use crate::path;
 use crate::rules::mounts::{volume_directory, volumes_from};
 use crate::runtime_spec::mounts;
 
-/// The volumes of flags; one of another container gives way to one that is named.
+/// Returns the volumes of the flags. A volume of another container is replaced by one that a flag
+/// names.
 ///
 /// # Errors
-/// Returns an error that names the flag that is invalid, or the destination that two flags name.
+/// Returns an error that names the invalid flag, or the destination of two flags.
 pub fn read(args: &Args) -> anyhow::Result<Vec<Volume>> {
     let own = own_volumes(args)?;
     let mut all: Vec<Volume> = Vec::new();
@@ -51,10 +52,10 @@ fn own_volumes(args: &Args) -> anyhow::Result<Vec<Volume>> {
     one_for_each_destination(all)
 }
 
-/// Queues making the directories of the volumes of flags that have no name.
+/// Adds actions that create the directories of anonymous volumes.
 ///
 /// # Errors
-/// Returns an error if it is not known where they are to be.
+/// Returns an error if the location of the directories is not known.
 pub fn make_anonymous(job: &mut Job<'_>) -> anyhow::Result<()> {
     let mut flags = job.args.mounts.volume.iter().map(|flag| volume::parse_volume(flag)).collect::<Vec<_>>();
     for flag in &job.args.mounts.mount {
@@ -71,7 +72,8 @@ pub fn make_anonymous(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses two volumes at one destination, of which the first would be lost; podman refuses them too. The same one twice is one.
+/// Rejects two volumes at one destination, as podman does, because the second one would hide the
+/// first. Identical volumes count once.
 fn one_for_each_destination(volumes: Vec<Volume>) -> anyhow::Result<Vec<Volume>> {
     let mut all: Vec<Volume> = Vec::new();
     for volume in volumes {
@@ -89,7 +91,7 @@ fn one_for_each_destination(volumes: Vec<Volume>) -> anyhow::Result<Vec<Volume>>
     Ok(all)
 }
 
-/// Returns the destinations, cleaned, that flags mount something at.
+/// Returns the clean destinations of all mounts that flags request.
 pub fn destinations(volumes: &[Volume], args: &Args) -> Vec<String> {
     let of_runtime_tool = args.runtime_tool.mounts_add.iter().map(mounts::destination);
     volumes.iter().map(Volume::destination).chain(of_runtime_tool).map(path::clean).collect()

@@ -1,4 +1,4 @@
-//! `--image-volume`: what the volumes that an image declares become.
+//! `--image-volume`: adds the volumes that an image declares.
 
 use crate::input::image_config::ImageConfig;
 use crate::job::Job;
@@ -8,10 +8,10 @@ use crate::path;
 use crate::rules::mounts::volume_directory;
 use crate::runtime_spec::mounts;
 
-/// The options podman gives these volumes.
+/// podman's options for these volumes.
 const OPTIONS: [&str; 5] = ["rprivate", "rw", "nodev", "exec", "nosuid"];
 
-/// Adds the volumes that an image declares, where nothing else is to be mounted.
+/// Adds the volumes that an image declares, except at destinations that have a mount.
 pub fn add(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     let Some(image) = image else { return Ok(()) };
     let declared: Vec<String> =
@@ -22,10 +22,10 @@ pub fn add(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The volumes of the image as ones to mount, without those at whose place a flag has another.
+/// Returns the volumes of the image, without those whose destination a flag uses.
 ///
 /// # Errors
-/// When they are to be directories and it is not known where.
+/// Returns an error if they need directories and the location of these is not known.
 fn of_image(job: &mut Job<'_>, destinations: &[String], taken: &[String]) -> anyhow::Result<Vec<Volume>> {
     let mut made = Vec::new();
     for destination in destinations {

@@ -1,4 +1,5 @@
-//! The volumes of flags, of an image, of another container and of libpod's config, and the mounts they become.
+//! Turns the volumes of flags, of an image, of another container and of libpod's config into
+//! mounts.
 
 pub mod engine_options;
 pub mod flag_volumes;
@@ -16,7 +17,8 @@ use crate::path;
 use crate::runtime_spec::{id_map, mounts};
 use volume_mount::{HostPaths, Phase};
 
-/// Adds the volumes of one phase; where they went, for the rules that touch only what we added.
+/// Adds the volumes of one phase. Returns their destinations, for rules that change only these
+/// mounts.
 pub fn add(job: &mut Job<'_>, phase: Phase) -> anyhow::Result<Vec<String>> {
     let args = &job.args.mounts;
     let container = &job.container;

@@ -9,10 +9,10 @@ use crate::path;
 use crate::rules::mounts::shm;
 use crate::runtime_spec::{Spec, mounts};
 
-/// Applies `--read-only` and the tmpfs mounts that come with it, `--shm-size`.
+/// Applies `--read-only` with its tmpfs mounts, and `--shm-size`.
 ///
 /// # Errors
-/// When there is no tmpfs on /dev/shm to size.
+/// Returns an error if `--shm-size` is given and /dev/shm is not a tmpfs.
 pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()> {
     let args = &all.mounts;
     if let Some(read_only) = args.read_only {

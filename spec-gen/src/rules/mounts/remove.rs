@@ -9,10 +9,10 @@ use crate::path;
 use crate::rules::engine::bound_files;
 use crate::runtime_spec::mounts;
 
-/// Removes mounts as the flags say.
+/// Removes the mounts that the flags name.
 ///
 /// # Errors
-/// When there is no mount to remove.
+/// Returns an error if there is no such mount.
 pub fn apply(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     if job.args.mounts.mount_remove_all == Some(true) {
         job.spec.set("mounts", json!([]));
@@ -30,7 +30,7 @@ pub fn apply(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<(
         let of_image = image.is_some_and(|image| image.volumes.contains(&at));
         let of_config = job.container.remove_mount(destination);
         if !(mounts::remove(&mut job.spec, destination) || of_config || of_engine || of_image) {
-            bail!("--mount-remove {destination}: there is no mount");
+            bail!("--mount-remove {destination}: no mount at this destination");
         }
         job.trace.because(&job.spec, || format!("--mount-remove {destination}"));
     }

@@ -1,4 +1,4 @@
-//! The order of the mounts, and what follows from the complete list.
+//! Orders the mounts, and applies the rules that depend on the complete list.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::path;
 use crate::runtime_spec::{Spec, mounts};
 
-/// What follows from a changed list of mounts.
+/// Applies the rules that depend on the complete list of mounts.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     for destination in resolve_tmpfs(&mut job.spec, &job.rootfs)? {
         job.session.warn(format_args!("{destination}: two tmpfs end there, the later one is kept"));
@@ -20,10 +20,11 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Resolves the symbolic links in the destinations of tmpfs mounts, as podman does: `--tmpfs /var/run`
-/// in an image whose /var/run leads to /run.
+/// Resolves symbolic links in the destinations of tmpfs mounts, as podman does: `--tmpfs /var/run`
+/// in an image whose /var/run is a link to /run.
 ///
-/// This comes before [`sort`]; podman does it after, so that a resolved path may stand before its parent.
+/// This comes before [`sort`]. podman resolves afterwards, so that a resolved destination can
+/// precede its parent.
 fn resolve_tmpfs(spec: &mut Spec, rootfs: &Rootfs) -> anyhow::Result<Vec<String>> {
     let mut dropped = Vec::new();
     if !spec.mounts().iter().any(|m| mounts::kind(m) == "tmpfs") {
@@ -35,7 +36,7 @@ fn resolve_tmpfs(spec: &mut Spec, rootfs: &Rootfs) -> anyhow::Result<Vec<String>
             mount["destination"] = json!(resolved);
         }
     }
-    // Two destinations may have become one. The later one would hide the earlier.
+    // Two destinations may have become equal. The later mount would hide the earlier one.
     let mounts = spec.mounts_mut();
     for i in (0..mounts.len()).rev() {
         let hidden = mounts::kind(&mounts[i]) == "tmpfs"
@@ -51,9 +52,9 @@ fn resolve_tmpfs(spec: &mut Spec, rootfs: &Rootfs) -> anyhow::Result<Vec<String>
     Ok(dropped)
 }
 
-/// Parents before children; mounts of one depth keep their order.
+/// Sorts parents before children. Mounts of equal depth keep their order.
 ///
-/// podman up to 5.5 sorts unstably and takes `/` for as deep as `/proc` (podman#26161).
+/// podman up to 5.5 sorts unstably and gives `/` the same depth as `/proc` (podman#26161).
 pub fn sort(spec: &mut Spec) {
     let depth = |m: &Value| match path::clean(mounts::destination(m)).as_str() {
         "/" => 0,
@@ -64,7 +65,8 @@ pub fn sort(spec: &mut Spec) {
     }
 }
 
-/// A mount that must be visible on the host side needs a root file system that lets it through.
+/// Sets the propagation of the root: a mount with `shared` or `slave` propagation needs a root file
+/// system that allows it.
 fn root_propagation(spec: &mut Spec) {
     let mut found = None;
     for option in spec.mounts().iter().flat_map(mounts::options) {

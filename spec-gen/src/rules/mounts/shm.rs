@@ -1,4 +1,4 @@
-//! /dev/shm: of the host, of the container, of `--shm-dir` and `--shm-size`.
+//! /dev/shm: from the host, of the container, from `--shm-dir` and `--shm-size`.
 
 use cli::usage;
 use serde_json::Value;
@@ -11,21 +11,24 @@ use crate::path;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::mounts::{self, Mount};
 
-/// Where shared memory is, of the host and of every container.
+/// The mount point of shared memory, on the host and in every container.
 pub const SHM: &str = "/dev/shm";
 
-/// Gives the container the shared memory of the host, whose semaphores it has, in place of its own.
+/// Replaces the container's shared memory by the host's, because the container shares the host's
+/// IPC namespace and its semaphores.
 pub fn share(job: &mut Job<'_>) {
     let own = std::mem::replace(&mut job.container.shm_dir, SHM.into());
     let has_list = !job.container.bind_map.is_empty();
     forget_shm(job, &own);
-    // The list of the container's state is used as it is: nothing is derived from `shm_dir` next to it.
+    // If the container's state lists the files, the list is used unchanged and `shm_dir` is
+    // ignored.
     if has_list {
         job.container.bind_map.insert(SHM.into(), SHM.into());
     }
 }
 
-/// Gives a container that had the host's shared memory its own: what `--ipc private` is to keep apart is in it.
+/// Gives its own shared memory to a container that had the host's, because `--ipc private` must
+/// separate them.
 pub fn unshare(job: &mut Job<'_>) {
     if job.container.shm_dir == SHM {
         job.container.shm_dir.clear();
@@ -41,7 +44,7 @@ fn forget_shm(job: &mut Job<'_>, source: &str) {
     }
 }
 
-/// Returns a tmpfs for shared memory, as `runc spec` has it.
+/// Returns a tmpfs for shared memory, as in `runc spec`.
 fn own_shm(size: &str) -> Mount {
     let mut mount =
         volume::tmpfs(SHM, ["nosuid", "noexec", "nodev", "mode=1777"].map(str::to_owned).to_vec());
@@ -50,7 +53,8 @@ fn own_shm(size: &str) -> Mount {
     mount
 }
 
-/// Sets the size of shared memory. Where libpod would bind a tmpfs that it has mounted itself, the container mounts one.
+/// Sets the size of shared memory. If libpod would bind a tmpfs that it has mounted, the container
+/// mounts its own instead.
 pub fn set_size(spec: &mut Spec, args: &Args, size: i64, is_libpod: bool) -> anyhow::Result<()> {
     if args.mounts.shm_dir.is_some() {
         return Err(usage("--shm-size has no effect with --shm-dir, which is a directory of the host"));

@@ -1,4 +1,4 @@
-//! The directory of a named volume, and the name and directory of one without a name.
+//! Finds the directory of a named volume, and names and creates the directory of an anonymous one.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use crate::job::Job;
 use crate::path;
 use crate::runtime_spec::id_map;
 
-/// The directory of a named volume: by flag, or beside libpod's containers.
+/// Returns the directory of a named volume: from a flag, or next to libpod's containers.
 pub fn find(job: &Job<'_>, name: &str) -> Option<PathBuf> {
     let args = &job.args.mounts;
-    // The flags of a restored container name the volume to take; there is none without a name.
+    // An anonymous volume of a restored container cannot be named by a flag.
     if name.is_empty() {
         return None;
     }
@@ -24,7 +24,8 @@ pub fn find(job: &Job<'_>, name: &str) -> Option<PathBuf> {
         .or_else(|| job.container.volume_dir(name))
 }
 
-/// The volume's name: from the container's id and the path, and so the same in every run.
+/// Returns the name of an anonymous volume. It is derived from the container's ID and the
+/// destination, so it is the same in every run.
 pub fn anonymous_name(id: Option<&str>, destination: &str) -> String {
     let mut name = id.unwrap_or("image").to_owned();
     for part in path::clean(destination).split('/').skip(1) {
@@ -40,10 +41,11 @@ pub fn anonymous_name(id: Option<&str>, destination: &str) -> String {
     name
 }
 
-/// Queues making the directory of an anonymous volume, with owner and mode of the image's.
+/// Adds the action that creates the directory of an anonymous volume, with owner and mode of the
+/// image's directory.
 ///
 /// # Errors
-/// Returns an error if it is not known where the directory is to be.
+/// Returns an error if the location of the directory is not known.
 pub fn make(job: &mut Job<'_>, name: &str, destination: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let Some(dir) = find(job, name) else {

@@ -1,4 +1,4 @@
-//! The mount that a volume becomes: a bind mount or, for overlays and images, a mount of an overlay.
+//! Returns the mount for a volume: a bind mount, or an overlay for overlays and images.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,26 @@ use crate::input::rootfs::Rootfs;
 use crate::notation::mounts::volume::{self, Volume};
 use crate::runtime_spec::mounts::Mount;
 
-/// Where things are on the host.
+/// Paths and IDs on the host that a mount needs.
 pub struct HostPaths<'a> {
-    /// The directory of a named volume.
+    /// Returns the directory of a named volume.
     pub volume: &'a dyn Fn(&str) -> Option<PathBuf>,
-    /// The mounted tree of an image.
+    /// Returns the mounted root file system of an image.
     pub image: &'a dyn Fn(&str) -> Option<PathBuf>,
     /// The directory for the upper and work directories of overlays.
     pub overlays: Option<String>,
-    /// Owner of what the container writes: the host ids of its root.
+    /// Owner of the container's writes: the host IDs of its root.
     pub root: (u32, u32),
-    /// The process on the host, for `U`.
+    /// Returns the host IDs of the process, for `U`.
     pub owner: &'a dyn Fn() -> anyhow::Result<(u32, u32)>,
-    /// SELinux label of the container's mounts; empty without.
+    /// The SELinux label of the container's mounts; empty without SELinux.
     pub mount_label: &'a str,
-    /// Whether an ordinary user mounts it, who may not set `trusted.` attributes.
+    /// Whether an ordinary user mounts the overlay, which may not set `trusted.` xattrs.
     pub rootless: bool,
 }
 
-/// When a mount is added: podman has binds before the files of the manager, overlays after them, images last.
+/// The phase in which a mount is added. podman adds bind mounts before the engine's files, then
+/// overlays, then images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Bind,
@@ -36,7 +37,7 @@ pub enum Phase {
     Image,
 }
 
-/// The phase of a volume.
+/// Returns the phase of a volume.
 pub fn phase(volume: &Volume) -> Phase {
     match volume {
         Volume::Image { .. } => Phase::Image,
@@ -45,10 +46,10 @@ pub fn phase(volume: &Volume) -> Phase {
     }
 }
 
-/// The mount of a volume; `number` tells its overlay directory from the others'.
+/// Returns the mount of a volume. `number` makes the name of its overlay directory unique.
 ///
 /// # Errors
-/// When a place is not known, or the options make no sense.
+/// Returns an error if a directory is not known or the options are invalid.
 pub fn mount(
     volume: &Volume,
     places: &HostPaths<'_>,
@@ -83,11 +84,11 @@ pub fn mount(
     }
 }
 
-/// A subpath of a volume, symbolic links resolved inside the volume: podman 4.4 joins the strings, and a
-/// link in the volume then leads out of it.
+/// Returns a subpath of a volume, with symbolic links resolved inside the volume. podman 4.4
+/// concatenates the strings, so that a link in the volume can lead outside.
 ///
 /// # Errors
-/// When it leads out of the volume.
+/// Returns an error if the subpath leads out of the volume.
 pub fn below(dir: &Path, subpath: &str) -> anyhow::Result<String> {
     let dir = match dir.to_str() {
         Some(dir) => dir,
@@ -147,7 +148,7 @@ fn overlay(
             format!("workdir={}", plain(&work)?),
         ]
     } else {
-        // The kernel wants two lower directories where there is no upper one.
+        // Without an upper directory, overlayfs requires two lower directories.
         let empty = directory("lower", 0o755, None);
         vec![format!("lowerdir={}:{}", escape(lower)?, escape(&empty)?)]
     };
@@ -166,9 +167,9 @@ fn overlay(
     Ok(Mount { destination: destination.into(), kind: "overlay".into(), source, options: mount_options })
 }
 
-/// The directories of `upperdir=` and `workdir=`: both or none.
+/// Returns the values of `upperdir=` and `workdir=`: both or none.
 ///
-/// podman takes any option that begins with these words, `upperdirs=/x` too.
+/// podman accepts every option that begins with these words, such as `upperdirs=/x`.
 fn upper_and_work(options: &[String]) -> anyhow::Result<Option<(&str, &str)>> {
     let value = |key: &str| -> anyhow::Result<Option<&str>> {
         let mut found = None;
@@ -195,12 +196,13 @@ fn absolute(content: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{content}/{path}") }
 }
 
-/// A path for `lowerdir`, where a colon separates.
+/// Escapes a path for `lowerdir`, which separates paths by colons.
 fn escape(path: &str) -> anyhow::Result<String> {
     Ok(plain(path)?.replace(':', "\\:"))
 }
 
-/// A path for a mount option. The runtime joins the options with commas and the kernel splits them there.
+/// Checks a path for a mount option. The runtime joins options with commas, and the kernel splits
+/// them there.
 fn plain(path: &str) -> anyhow::Result<&str> {
     if path.contains([',', '\\']) {
         bail!("{path}: a path of an overlay cannot hold a comma or backslash");

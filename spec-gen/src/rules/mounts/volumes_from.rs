@@ -1,4 +1,4 @@
-//! `--volumes-from`: the volumes of another container, read from its config.
+//! `--volumes-from`: reads the volumes of another container from its config.
 
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -12,12 +12,12 @@ use crate::rules::engine::bound_files;
 use crate::rules::process::init;
 use crate::runtime_spec::mounts::{self, Mount};
 
-/// The volumes, in the order of the other container's config.
+/// Returns the volumes in the order of the other container's config.
 ///
-/// podman takes bind mounts and named volumes; a tmpfs and an overlay are the other container's alone.
+/// Like podman, returns bind mounts and named volumes, but no tmpfs and no overlay.
 ///
 /// # Errors
-/// When the file is no container's config.
+/// Returns an error if the file is not a container config or a spec.
 pub fn read(flag: &VolumesFrom) -> anyhow::Result<Vec<Volume>> {
     let file = if flag.file.is_dir() { flag.file.join("config.json") } else { flag.file.clone() };
     let (value, name) = input::read_json(Some(&file), "a container config or a spec")?;
@@ -33,8 +33,8 @@ pub fn read(flag: &VolumesFrom) -> anyhow::Result<Vec<Volume>> {
     Ok(found.into_iter().map(|volume| changed(flag, volume)).collect())
 }
 
-/// podman replaces all options by these, and so a volume that was `noexec` there is not here; only what is asked for
-/// changes.
+/// Changes only the options that the flag names. podman replaces all options, so that a volume
+/// loses its `noexec`.
 fn changed(flag: &VolumesFrom, mut volume: Volume) -> Volume {
     let (Volume::Mount(Mount { options, .. }) | Volume::Named { options, .. }) = &mut volume else {
         return volume;
@@ -50,7 +50,8 @@ fn changed(flag: &VolumesFrom, mut volume: Volume) -> Volume {
     volume
 }
 
-/// Of libpod's config: the bind mounts the user asked for, and the named volumes.
+/// Returns the volumes of a libpod config: the bind mounts that the user requested, and the named
+/// volumes.
 fn of_config(map: &Map<String, Value>) -> anyhow::Result<Vec<Volume>> {
     let other = Container::from_libpod(map)?;
     let is_users =
@@ -59,7 +60,7 @@ fn of_config(map: &Map<String, Value>) -> anyhow::Result<Vec<Volume>> {
     let mut found: Vec<Volume> = binds.iter().filter(is_users).cloned().map(Volume::Mount).collect();
     for volume in &other.volumes {
         let Volume::Named { name, destination, options, subpath } = volume else { continue };
-        // The other container's podman knows where it is; unless it is told by a flag, that counts.
+        // The other container's config states the directory. A flag takes precedence.
         found.push(match other.volume_dir(name).filter(|_| subpath.is_empty()) {
             Some(dir) => Volume::Mount(Mount {
                 destination: destination.clone(),
@@ -73,7 +74,7 @@ fn of_config(map: &Map<String, Value>) -> anyhow::Result<Vec<Volume>> {
     Ok(found)
 }
 
-/// Of a spec: the bind mounts but those of a container manager.
+/// Returns the bind mounts of a spec, except those of the container engine.
 fn of_spec(spec: &Value) -> Vec<Volume> {
     let is_managers = |m: &&Mount| {
         let destination = path::clean(&m.destination);
@@ -85,7 +86,7 @@ fn of_spec(spec: &Value) -> Vec<Volume> {
     binds.iter().filter(|m| !is_managers(m)).cloned().map(Volume::Mount).collect()
 }
 
-/// The bind mounts of a spec that have a path of the host.
+/// Returns the bind mounts of a spec whose source is a host path.
 fn binds(spec: Option<&Value>) -> Vec<Mount> {
     let list = spec.and_then(|s| s.get("mounts")).and_then(Value::as_array).into_iter().flatten();
     let is_path = |m: &&Value| mounts::is_bind(m) && mounts::source(m).starts_with('/');

@@ -7,7 +7,8 @@ use crate::job::Job;
 use crate::notation::namespace::Peer;
 use crate::runtime_spec::{Spec, env, namespaces};
 
-/// The host name and HOSTNAME: the container's own, or that of the container or host it shares the name with.
+/// Sets the host name and HOSTNAME: the container's own, or those of the container or host whose
+/// UTS namespace it shares.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     apply_flags(&mut job.spec, &job.args.namespaces)?;
     job.trace.because(&job.spec, || "--hostname".into());
@@ -30,16 +31,17 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     } else {
         job.spec.remove("hostname");
     }
-    // podman sets it twice when the user has set it; the user's stays.
+    // podman sets HOSTNAME twice if the user has set it. The user's value is kept here.
     env::set_default(&mut job.spec, "HOSTNAME", &name);
     job.trace.because(&job.spec, || "host name".into());
     Ok(())
 }
 
-/// Sets the host name, and HOSTNAME where the environment has the one before; another is what somebody asked for.
+/// Sets the host name. Updates `HOSTNAME` if it held the previous host name; any other value was
+/// set on purpose.
 ///
 /// # Errors
-/// Without a UTS namespace of the container's own.
+/// Returns an error if the container has no UTS namespace of its own.
 fn apply_flags(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<()> {
     for (key, value) in [("hostname", &args.hostname), ("domainname", &args.domainname)] {
         let Some(value) = value else { continue };

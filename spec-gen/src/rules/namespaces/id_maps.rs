@@ -11,7 +11,7 @@ use crate::rules::namespaces::{keep_id, own_ids, subordinate_ids};
 use crate::runtime_spec::id_map::{self, IdMap, IdMaps};
 use crate::runtime_spec::namespaces;
 
-/// Sets the mappings of a user namespace that a flag makes.
+/// Sets the mappings of the user namespace that the flags request.
 pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.namespaces;
     let given = !args.uidmap.is_empty() || !args.gidmap.is_empty();
@@ -56,7 +56,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the mappings of `--uidmap` and `--gidmap`; each counts for both where the other is not given.
+/// Returns the mappings of `--uidmap` and `--gidmap`. If only one is given, it applies to both.
 fn given_maps(args: &NamespaceArgs) -> anyhow::Result<IdMaps> {
     let uids = if args.uidmap.is_empty() { &args.gidmap } else { &args.uidmap };
     let gids = if args.gidmap.is_empty() { &args.uidmap } else { &args.gidmap };
@@ -74,7 +74,7 @@ fn given_maps(args: &NamespaceArgs) -> anyhow::Result<IdMaps> {
     Ok(maps)
 }
 
-/// Gives the container a user namespace with the mappings the manager chose for it.
+/// Gives the container a user namespace with the mappings that the engine chose.
 pub fn set_automatic(job: &mut Job<'_>) {
     let maps = &job.container.id_maps;
     if job.container.auto_userns && !maps.uids.is_empty() && !job.container.shares("user") {
@@ -86,7 +86,7 @@ pub fn set_automatic(job: &mut Job<'_>) {
     }
 }
 
-/// Cuts an ordinary user's mappings to the ranges he has.
+/// Splits the mappings of an ordinary user at the ranges of the user namespace.
 pub fn fit(job: &mut Job<'_>) -> anyhow::Result<()> {
     let maps = IdMaps::of_spec(&job.spec);
     if !job.container.rootless || maps == IdMaps::default() {
@@ -97,7 +97,7 @@ pub fn fit(job: &mut Job<'_>) -> anyhow::Result<()> {
         [("linux.uidMappings", &maps.uids, &own.uids), ("linux.gidMappings", &maps.gids, &own.gids)]
     {
         let parts = split(maps, own);
-        // What is no mapping at all is the runtime's to refuse.
+        // An invalid mapping is left to the runtime, which rejects it.
         if parts != *maps && maps.len() == job.spec.list(key).len() {
             job.spec.set(key, parts.into_iter().map(IdMap::to_value).collect::<Vec<_>>());
         }
@@ -106,10 +106,12 @@ pub fn fit(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cuts mappings where a range of the namespace they are made in ends: the kernel wants each inside one range. An
-/// ordinary user's namespace has two, himself and his subordinate ids.
+/// Splits mappings at the ends of the ranges of the namespace in which they are created, because
+/// the kernel requires each mapping to lie in one range. The namespace of an ordinary user has two
+/// ranges: the user and its subordinate IDs.
 ///
-/// As podman has it (`MaybeSplitMappings`), nothing is cut when an id is in no range; the runtime says which.
+/// Like podman (`MaybeSplitMappings`), splits nothing if an ID is in no range. The runtime reports
+/// that ID.
 fn split(maps: &[IdMap], own: &[IdMap]) -> Vec<IdMap> {
     let mut parts = Vec::new();
     for map in maps {
@@ -124,7 +126,7 @@ fn split(maps: &[IdMap], own: &[IdMap]) -> Vec<IdMap> {
             rest.size -= size;
             match rest.container.checked_add(size).zip(rest.host.checked_add(size)) {
                 Some((container, host)) => (rest.container, rest.host) = (container, host),
-                // What runs past the last id is the runtime's to refuse.
+                // Mappings beyond the last ID are left to the runtime, which rejects them.
                 None if rest.size > 0 => return maps.to_vec(),
                 None => {}
             }
@@ -148,7 +150,7 @@ mod tests {
             (vec![map(0, 0, 65_537)], vec![map(0, 0, 1), map(1, 1, 65_536)]),
             (vec![map(0, 1, 100), map(100, 0, 2)], vec![map(0, 1, 100), map(100, 0, 1), map(101, 1, 1)]),
             (vec![map(5, 7, 9)], vec![map(5, 7, 9)]),
-            // One id too many: as it was.
+            // One ID too many: the mapping is returned unchanged.
             (vec![map(0, 0, 65_538)], vec![map(0, 0, 65_538)]),
             (vec![map(u32::MAX, 0, 2)], vec![map(u32::MAX, 0, 2)]),
             (vec![], vec![]),

@@ -1,7 +1,9 @@
-//! `--userns keep-id` and `nomap`: the mappings an ordinary user's podman makes of the ids it has.
+//! `--userns keep-id` and `nomap`: the mappings that rootless podman derives from the IDs of its
+//! user.
 //!
-//! They are ids of the user namespace that podman and the runtime run in, where 0 is the user himself and what follows
-//! are his subordinate ids; so spec-gen reads the map of the namespace it runs in itself.
+//! The mappings refer to the user namespace that podman and the runtime run in, where 0 is the
+//! user, followed by its subordinate IDs. Therefore spec-gen reads the map of its own user
+//! namespace.
 
 use anyhow::{Context, bail};
 use cli::Hint;
@@ -9,10 +11,11 @@ use cli::Hint;
 use crate::notation::user_namespace::UserNs;
 use crate::runtime_spec::id_map::{IdMap, IdMaps};
 
-/// The mappings, and the user that `keep-id` starts the process as; `None` where the mode has none of its own.
+/// Returns the mappings, and for `keep-id` the user that the process starts as. Returns `None` for
+/// a mode without mappings of its own.
 ///
 /// # Errors
-/// Outside a user namespace.
+/// Returns an error outside a user namespace.
 pub fn maps(mode: &UserNs) -> anyhow::Result<Option<(IdMaps, Option<String>)>> {
     let own = |file: &str| {
         let path = format!("/proc/self/{file}");
@@ -38,17 +41,17 @@ pub fn maps(mode: &UserNs) -> anyhow::Result<Option<(IdMaps, Option<String>)>> {
     }
 }
 
-/// The ids of the namespace spec-gen runs in.
+/// The IDs of the namespace that spec-gen runs in.
 #[derive(Debug, PartialEq, Eq)]
 struct Available {
-    /// Who 0 is outside.
+    /// The ID outside the namespace of ID 0.
     user: u32,
-    /// How many subordinate ids follow.
+    /// Number of subordinate IDs that follow.
     others: u32,
 }
 
 impl Available {
-    /// Reads the kernel's map: id inside, id outside, how many.
+    /// Reads the kernel's map: ID inside, ID outside, count.
     fn parse(text: &str) -> anyhow::Result<Available> {
         let number = |word: Option<&str>| word.and_then(|w| w.parse::<u32>().ok());
         let mut found = Available { user: 0, others: 0 };
@@ -72,7 +75,8 @@ impl Available {
         Ok(found)
     }
 
-    /// podman's order: the subordinate ids below the user's, the user, those above.
+    /// Returns podman's mappings, in its order: the subordinate IDs below the user's ID, the user,
+    /// and those above.
     fn with_user_as(&self, id: u32) -> Vec<IdMap> {
         let mut maps = Vec::new();
         if id > 0 && self.others > 0 {

@@ -1,4 +1,4 @@
-//! The namespaces of the container: its own, the host's, or those of other containers.
+//! The namespaces of the container: new ones, the host's, or those of other containers.
 
 pub mod hostname;
 pub mod id_maps;
@@ -15,7 +15,7 @@ use crate::notation::namespace::Peer;
 use crate::runtime_spec::id_map::IdMap;
 use crate::runtime_spec::namespaces;
 
-/// Adds the network namespace that the container engine makes.
+/// Adds the network namespace that the container engine creates.
 pub fn set_network(job: &mut Job<'_>) {
     if job.container.create_netns {
         let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty() && !job.container.late_netns);
@@ -24,12 +24,12 @@ pub fn set_network(job: &mut Job<'_>) {
     }
 }
 
-/// Joins the namespaces of the containers the config names.
+/// Joins the namespaces of the containers that the config names.
 pub fn share(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (kind, id) in job.container.shared.clone() {
         let peer = Peer::find(&id, &job.args.namespaces.container_pid)?;
         namespaces::set(&mut job.spec, kind, Some(&namespaces::of_process(peer.pid, kind)));
-        // A runtime wants mappings with a user namespace; those of the owner count.
+        // Runtimes require mappings with a user namespace. Those of the owning container are used.
         if kind == "user" && job.spec.list("linux.uidMappings").is_empty() {
             let one = IdMap { container: 0, host: 0, size: 1 }.to_value();
             job.spec.set("linux.uidMappings", json!([one]));

@@ -6,15 +6,16 @@ use serde_json::Value;
 use crate::notation::namespace::{Mode, Peer};
 use crate::runtime_spec::{Spec, namespaces, sysctl};
 
-/// Applies one namespace flag. Returns the kernel parameters that were dropped because they belong to a namespace that is
-/// the host's now.
+/// Applies one namespace flag. Returns the kernel parameters that were dropped because they belong
+/// to a namespace that is now the host's.
 ///
 /// # Errors
-/// Returns an error if a container is named whose PID is not known.
+/// Returns an error if the PID of a named container is not known.
 pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<Vec<String>> {
     apply_restored(spec, kind, mode, peers)?;
     let dropped = if *mode == Mode::Host { leave_to_host(spec, kind) } else { Vec::new() };
-    // The name of a joined UTS namespace is its owner's: setting ours would rename that container too.
+    // The host name of a joined UTS namespace belongs to its container. Setting it would rename
+    // that container too.
     if kind == "uts" && *mode != Mode::Private {
         spec.remove("hostname");
     }
@@ -30,10 +31,11 @@ pub fn warn_of_dropped(session: &Session, kind: &str, dropped: Vec<String>) {
     }
 }
 
-/// Applies one namespace flag to the spec of a checkpoint: only paths change, a restored host name is CRIU's business.
+/// Applies one namespace flag to the spec of a checkpoint. Only paths change: CRIU restores the
+/// host name.
 ///
 /// # Errors
-/// When a container is named whose pid is not known.
+/// Returns an error if the PID of a named container is not known.
 pub fn apply_restored(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow::Result<()> {
     match mode {
         Mode::Host => namespaces::remove(spec, kind),
@@ -46,8 +48,8 @@ pub fn apply_restored(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) 
     Ok(())
 }
 
-/// Drops what a runtime refuses without a namespace of its own. Returns the names of the kernel parameters among it; the
-/// other values describe the namespace itself.
+/// Removes the values that runtimes reject without a private namespace. Returns the names of
+/// removed kernel parameters; the other removed values describe the namespace itself.
 fn leave_to_host(spec: &mut Spec, kind: &str) -> Vec<String> {
     match kind {
         // runc: "unable to set hostname without a private UTS namespace".

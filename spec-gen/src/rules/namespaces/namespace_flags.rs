@@ -1,4 +1,4 @@
-//! The namespace flags: which modes they ask for, and in what order they are applied.
+//! The namespace flags: their modes, and the order in which they are applied.
 
 use crate::args::NamespaceArgs;
 use crate::job::Job;
@@ -8,7 +8,7 @@ use crate::rules::mounts::shm;
 use crate::rules::namespaces::{id_maps, modes};
 use crate::runtime_spec::id_map::IdMaps;
 
-/// The namespace flags and the types they set, in podman's order.
+/// Returns the namespace flags and the types that they set, in podman's order.
 pub fn requested(args: &NamespaceArgs) -> Vec<(&'static str, Option<Mode>)> {
     let subids = args.subuidname.is_some() || args.subgidname.is_some();
     let own_maps = subids || !args.uidmap.is_empty() || !args.gidmap.is_empty();
@@ -24,7 +24,7 @@ pub fn requested(args: &NamespaceArgs) -> Vec<(&'static str, Option<Mode>)> {
     std::iter::once(("user", user)).chain(plain.map(|(kind, mode)| (kind, mode.clone()))).collect()
 }
 
-/// The flag that sets a namespace of this type.
+/// Returns the flag that sets a namespace of this type.
 pub fn name_of(kind: &str) -> &str {
     match kind {
         "user" => "userns",
@@ -33,10 +33,11 @@ pub fn name_of(kind: &str) -> &str {
     }
 }
 
-/// Applies the namespace flags and id mappings.
+/// Applies the namespace flags and ID mappings.
 ///
 /// # Errors
-/// When a container's pid is not known, or mappings and namespace contradict each other.
+/// Returns an error if the PID of a container is not known, or if mappings and namespace contradict
+/// each other.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.namespaces;
     for (kind, mode) in requested(args) {

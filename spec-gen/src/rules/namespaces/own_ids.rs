@@ -4,10 +4,11 @@ use anyhow::Context;
 
 use crate::runtime_spec::id_map::{self, IdMap, IdMaps};
 
-/// The mappings of the user namespace spec-gen runs in; `host` is what its parent calls the ids.
+/// Returns the mappings of the user namespace that spec-gen runs in. `host` holds the IDs of the
+/// parent namespace.
 ///
 /// # Errors
-/// When the kernel does not tell them.
+/// Returns an error if the kernel's map cannot be read.
 pub fn id_maps() -> anyhow::Result<IdMaps> {
     let maps = |file: &str| -> anyhow::Result<Vec<IdMap>> {
         let text = std::fs::read_to_string(file).context(file.to_owned())?;
@@ -16,19 +17,19 @@ pub fn id_maps() -> anyhow::Result<IdMaps> {
     Ok(IdMaps { uids: maps("/proc/self/uid_map")?, gids: maps("/proc/self/gid_map")? })
 }
 
-/// The gids of that namespace, counted from 0 as podman counts them.
+/// Returns the group IDs of that namespace, counted from 0 as podman counts them.
 ///
 /// # Errors
-/// As [`id_maps`].
+/// Returns the same errors as [`id_maps`].
 pub fn gids() -> anyhow::Result<Vec<IdMap>> {
     let size = id_maps()?.gids.iter().fold(0, |sum: u32, map| sum.saturating_add(map.size));
     Ok(vec![IdMap { container: 0, host: 0, size }])
 }
 
-/// What an id of the user namespace spec-gen runs in is outside of it.
+/// Returns the ID in the parent namespace of an ID of the user namespace that spec-gen runs in.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// Returns an error if the map cannot be read.
 pub fn outside(map: &str, id: u32) -> anyhow::Result<u32> {
     let path = format!("/proc/self/{map}");
     let text = std::fs::read_to_string(&path).context(path)?;

@@ -1,4 +1,5 @@
-//! `--subuidname` and `--subgidname`: a user namespace of the ids that /etc/subuid and /etc/subgid give a user.
+//! `--subuidname` and `--subgidname`: a user namespace of the IDs that /etc/subuid and /etc/subgid
+//! assign to a user.
 
 use std::path::Path;
 
@@ -8,15 +9,15 @@ use crate::input::passwd::MAX_FILE;
 use crate::input::rootfs::read_host;
 use crate::runtime_spec::id_map::{IdMap, IdMaps};
 
-/// Ranges one user may have: the kernel takes no more lines in a map.
+/// Maximum number of ranges per user: the kernel accepts no more lines in a map.
 const MAX_RANGES: usize = 340;
 
-/// The mappings of the two names. One name alone is that of both files, as in podman.
+/// Returns the mappings of the two names. As in podman, a single name is looked up in both files.
 ///
-/// podman 5.4 looks the user up in the groups' file and the group in the users'.
+/// podman 5.4 looks up the user in the groups' file and the group in the users' file.
 ///
 /// # Errors
-/// When a file gives the name nothing.
+/// Returns an error if a file assigns no IDs to the name.
 pub fn maps(user: Option<&str>, group: Option<&str>) -> anyhow::Result<Option<(IdMaps, Vec<String>)>> {
     let (Some(user), Some(group)) = (user.or(group), group.or(user)) else { return Ok(None) };
     let mut ignored = Vec::new();
@@ -30,12 +31,12 @@ pub fn maps(user: Option<&str>, group: Option<&str>) -> anyhow::Result<Option<(I
     Ok(Some((maps, ignored)))
 }
 
-/// The number of a user, by which the files may name him (subuid(5)).
+/// Returns the ID of a user, which the files may use instead of the name (subuid(5)).
 fn user_id(name: &str) -> Option<String> {
     nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.to_string())
 }
 
-/// The ranges of one user: start and length. A line that is none is reported if it is his.
+/// Returns the ranges of one user: start and length. Reports an invalid line if it names the user.
 fn parse(
     text: &[u8],
     name: &str,
@@ -56,7 +57,7 @@ fn parse(
             digits.parse::<u32>().ok()
         };
         match (number(fields.next()), number(fields.next()), fields.next()) {
-            // Where it ends is checked by the mapping.
+            // The mapping checks where the range ends.
             (Some(start), Some(length), None) if length > 0 => ranges.push((start, length)),
             _ => ignored.push(format!("{}:{}: not NAME:START:COUNT, line ignored", cli::name(path), i + 1)),
         }
@@ -64,7 +65,7 @@ fn parse(
     ranges
 }
 
-/// The ranges one behind another in the container, the lowest first.
+/// Maps the ranges one after another into the container, the lowest first.
 fn mapped(mut ranges: Vec<(u32, u32)>) -> anyhow::Result<Vec<IdMap>> {
     if ranges.is_empty() {
         bail!("no subordinate ids are given to this name");
