@@ -1,4 +1,4 @@
-//! Annotations: the ones libpod leaves for runtimes and systemd, and the user's.
+//! Annotations: those that libpod sets for runtimes and systemd, and those of flags.
 
 use anyhow::bail;
 use cli::usage;
@@ -10,7 +10,7 @@ use crate::notation::compat::Compat;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
 
-/// Sets what libpod of that version sets on every container.
+/// Sets the annotations that this version of libpod sets on every container.
 pub fn apply_libpod(spec: &mut Spec, container: &Container, compat: Compat) {
     if compat == Compat::Podman43 {
         spec.annotate("io.kubernetes.cri-o.Created", container.created.as_str());
@@ -18,7 +18,7 @@ pub fn apply_libpod(spec: &mut Spec, container: &Container, compat: Compat) {
     let signal = container.stop_signal.to_string();
     spec.annotate("org.opencontainers.image.stopSignal", signal.as_str());
     if compat != Compat::Podman43 {
-        // Properties of the scope systemd makes for the container; 0 is systemd's own default.
+        // Properties of the scope that systemd creates for the container. 0 is systemd's default.
         if container.stop_signal != 0 {
             spec.annotate("org.systemd.property.KillSignal", signal);
         }
@@ -32,10 +32,10 @@ pub fn apply_libpod(spec: &mut Spec, container: &Container, compat: Compat) {
     }
 }
 
-/// Sets labels and annotations: of files first, then what the command line says itself.
+/// Sets labels and annotations: first those of files, then those of the command line.
 ///
 /// # Errors
-/// Names the flag or the line that makes no sense.
+/// Returns an error that names the invalid flag or line.
 pub fn apply_flags(spec: &mut Spec, trace: &mut Trace, args: &HookArgs) -> anyhow::Result<()> {
     for file in &args.label_file {
         each_line(file, "KEY=VALUE lines", &mut |at, line| {
@@ -58,7 +58,7 @@ pub fn apply_flags(spec: &mut Spec, trace: &mut Trace, args: &HookArgs) -> anyho
     Ok(())
 }
 
-/// `KEY[=VALUE]`, as podman has labels.
+/// Sets a label, written `KEY[=VALUE]` as in podman.
 fn set_label(spec: &mut Spec, label: &str) -> anyhow::Result<()> {
     let (key, value) = label.split_once('=').unwrap_or((label, ""));
     if key.is_empty() || key.contains([' ', '\t']) {

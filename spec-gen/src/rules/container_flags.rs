@@ -1,4 +1,4 @@
-//! Copies flags into the container's config, where the config has a field for the same.
+//! Copies the values of flags into the corresponding fields of the container config.
 
 use cli::{Hint, usage};
 
@@ -12,12 +12,12 @@ use crate::rules::mounts::flag_volumes;
 use crate::runtime_spec::id_map::IdMaps;
 use crate::runtime_spec::{Spec, mounts};
 
-/// Puts into the container's config what flags say that the config says too.
+/// Copies the values of flags into the corresponding fields of the container config.
 ///
 /// # Errors
-/// Names the flag that makes no sense.
+/// Returns an error that names the invalid flag.
 pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyhow::Result<()> {
-    // A spec has its mappings in itself alone.
+    // Without a container config, the mappings are in the spec.
     if !container.is_libpod && container.id_maps == IdMaps::default() {
         container.id_maps = IdMaps::of_spec(spec);
     }
@@ -82,10 +82,10 @@ pub fn to_container(container: &mut Container, args: &Args, spec: &Spec) -> anyh
     Ok(())
 }
 
-/// Puts into the container's config what the flags say of its manager.
+/// Copies the flags for the container engine into the config.
 ///
 /// # Errors
-/// When a directory is not absolute.
+/// Returns an error if a directory is not absolute.
 fn copy_engine_flags(container: &mut Container, args: &Args) -> anyhow::Result<()> {
     let m = &args.engine;
     container.image_hosts = m.no_hosts.unwrap_or(container.image_hosts);
@@ -104,7 +104,8 @@ fn copy_engine_flags(container: &mut Container, args: &Args) -> anyhow::Result<(
     Ok(())
 }
 
-/// A config cannot be made unprivileged: it does not say which capabilities and masks the container would have had.
+/// Rejects `--privileged=false` for a privileged config, which does not state the capabilities and
+/// masks of an unprivileged container.
 fn set_privileged(container: &mut Container, args: &Args) -> anyhow::Result<()> {
     match args.security.privileged {
         Some(false) if container.privileged => {
@@ -127,7 +128,7 @@ fn set(field: &mut String, flag: Option<&String>) {
     }
 }
 
-/// Whether a command is systemd by podman's rule.
+/// Reports whether a command is systemd, by podman's rule.
 fn is_systemd(args: &[String]) -> bool {
     let command = args.first().map_or("", String::as_str);
     matches!(command, "/sbin/init" | "/usr/sbin/init" | "/usr/local/sbin/init")

@@ -1,7 +1,8 @@
-//! The rules in their order: what podman's `generateSpec` does to the spec of a container it is about to start.
+//! Applies the rules in order, as podman's `generateSpec` does for a container that it is about to
+//! start.
 //!
-//! A container config gets every rule. A plain spec gets the rules its flags ask for and is otherwise
-//! left as it is, so that spec-gen without flags changes nothing.
+//! All rules apply to a container config. For a plain spec, only the rules of the given flags
+//! apply, so that spec-gen without flags changes nothing.
 
 use anyhow::Context;
 
@@ -20,14 +21,14 @@ use crate::rules::{
 /// Applies the rules.
 ///
 /// # Errors
-/// The first rule that cannot be applied.
+/// Returns the error of the first rule that cannot be applied.
 pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     root::set(job)?;
     if let Some(image) = image {
         image.apply(&mut job.spec, &mut job.container).with_context(|| job.name.clone())?;
         job.trace.because(&job.spec, || "--image-config".into());
     }
-    // First what the config says, then the flags: each drops what it replaces.
+    // Flags are applied after the config, because they replace its values.
     mounts::remove::apply(job, image)?;
     namespaces::namespace_flags::apply(job)?;
     process::apply(job)?;
@@ -36,7 +37,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     mounts::flag_volumes::make_anonymous(job)?;
     mounts::image_volumes::add(job, image)?;
 
-    // A spec whose mounts nobody touches keeps their order: no flags, no change.
+    // The mounts are sorted only if a rule changed them: without flags, nothing changes.
     let mounts_before = job.spec.mounts().to_vec();
     oci_runtime_tool::add_mounts(job)?;
     let own = mounts::add(job, Phase::Bind)?;
@@ -63,7 +64,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     mounts::add(job, Phase::Image)?;
     user::set(job, user.as_ref())?;
     if job.container.systemd {
-        // A version that was given is another host's, whose mounts nobody can ask for.
+        // A given version is that of another host, whose mounts cannot be inspected.
         let hierarchy = match job.args.cgroups.cgroup_version {
             Some(_) => Hierarchy::Mounted(Vec::new()),
             None => Hierarchy::of_host(),
@@ -105,7 +106,8 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
         resources::rlimits::set_default(&mut job.spec)?;
         job.trace.because(&job.spec, || "--default-rlimits".into());
     }
-    // With `--unmask` they were added before it, so that it shows what it names and nothing else.
+    // With `--unmask`, the masks were added before it, so that it unmasks only the paths that it
+    // names.
     if job.container.is_libpod && job.args.security.unmask.is_empty() {
         masks::of_libpod(&mut job.spec, job.container.privileged, job.args.hooks.compat);
         job.trace.because(&job.spec, || "paths that are always masked, once".into());

@@ -1,4 +1,4 @@
-//! Device nodes and the cgroup rules that let the container use them.
+//! Device nodes, and the cgroup rules that allow the container to use them.
 
 use std::fs;
 use std::io;
@@ -26,17 +26,18 @@ pub struct Node {
     pub kind: &'static str,
     pub major: u64,
     pub minor: u64,
-    /// As `stat` has it, with the type: podman writes it so and the runtimes mask it.
+    /// The mode with the file type, as in stat(2): podman writes it in this form, and runtimes mask
+    /// the type.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
 }
 
 impl Node {
-    /// Reads a device node; `None` when the file is none.
+    /// Reads a device node. Returns `None` if the file is not a device node.
     ///
     /// # Errors
-    /// When it is not there.
+    /// Returns an error if the file does not exist.
     pub fn read(path: &Path) -> io::Result<Option<Node>> {
         let meta = fs::metadata(path)?;
         Ok(Node::of(&meta))
@@ -72,10 +73,10 @@ impl Node {
     }
 }
 
-/// Applies `--device` and its rules.
+/// Applies `--device` and `--device-cgroup-rule`.
 ///
 /// # Errors
-/// When a device is not there.
+/// Returns an error if a device does not exist.
 pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.devices;
     let with_rule = namespaces::find(&job.spec, "user").is_none();
@@ -97,7 +98,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
 /// Adds a device, or all devices below a directory.
 ///
 /// # Errors
-/// When there is none.
+/// Returns an error if there is none.
 pub fn add(spec: &mut Spec, wanted: &DeviceFlag, with_rule: bool) -> anyhow::Result<()> {
     let shown = || format!("--device {}", wanted.source);
     let source = Path::new(&wanted.source);
@@ -127,7 +128,7 @@ fn put(spec: &mut Spec, path: &str, node: &Node, access: Option<&str>) {
     }
 }
 
-/// Adds a device, or puts it in the place of the one at the same path.
+/// Adds a device, and replaces one with the same path.
 pub fn put_value(spec: &mut Spec, device: Value) {
     let devices = spec.list_mut(DEVICES);
     match devices.iter_mut().find(|d| d["path"] == device["path"]) {
@@ -136,7 +137,7 @@ pub fn put_value(spec: &mut Spec, device: Value) {
     }
 }
 
-/// Adds a rule to the device cgroup; a rule that is there is not doubled.
+/// Adds a rule to the device cgroup unless an equal rule exists.
 pub fn allow(spec: &mut Spec, kind: &str, major: u64, minor: u64, access: &str) {
     if matches!(kind, "b" | "c") {
         let rule = json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access });
@@ -147,10 +148,10 @@ pub fn allow(spec: &mut Spec, kind: &str, major: u64, minor: u64, access: &str) 
     }
 }
 
-/// Reads `--device-cgroup-rule`: `TYPE MAJOR:MINOR ACCESS`, `*` for any number.
+/// Adds the rule of `--device-cgroup-rule`: `TYPE MAJOR:MINOR ACCESS`, where `*` means any number.
 ///
 /// # Errors
-/// When it is anything else.
+/// Returns an error for any other form.
 pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     let parts: Vec<&str> = flag.split_whitespace().collect();
     let rule = match parts[..] {
@@ -159,7 +160,7 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
         {
             numbers.split_once(':').and_then(|(major, minor)| {
                 let mut rule = json!({ "allow": true, "type": kind });
-                // A number that is left out is every number.
+                // An omitted number matches every number.
                 for (key, number) in [("major", major), ("minor", minor)] {
                     if number != "*" {
                         rule[key] = json!(number.parse::<u32>().ok()?);
@@ -180,10 +181,10 @@ pub fn add_rule(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds a device of the host: an ordinary user can make no device nodes.
+/// Adds a bind mount of a host device, because an ordinary user cannot create device nodes.
 ///
 /// # Errors
-/// When it is not there.
+/// Returns an error if the device does not exist.
 pub fn bind(spec: &mut Spec, wanted: &DeviceFlag) -> anyhow::Result<()> {
     fs::metadata(&wanted.source).with_context(|| format!("--device {}", wanted.source))?;
     let access = if wanted.access.contains('w') { "rw" } else { "ro" };
@@ -195,11 +196,12 @@ fn bind_mount(source: &str, destination: &str, access: &str) -> Mount {
     Mount::bind(source, destination, &["slave", "nosuid", "noexec", access, "rbind"])
 }
 
-/// Binds every device of the host before all other mounts, for an ordinary user's privileged container. Consoles stay
-/// outside, and so does /dev/ptmx: the host's would give out terminals of the host.
+/// Adds bind mounts of every device of the host, before all other mounts, for a privileged rootless
+/// container. Omits consoles, and /dev/ptmx, because the host's /dev/ptmx creates terminals of the
+/// host.
 ///
 /// # Errors
-/// When /dev cannot be read.
+/// Returns an error if /dev cannot be read.
 pub fn bind_all(spec: &mut Spec) -> anyhow::Result<()> {
     let mut found = Vec::new();
     walk(Path::new("/dev"), &mut found).context("/dev")?;
@@ -215,16 +217,16 @@ pub fn bind_all(spec: &mut Spec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A virtual console: /dev/tty1 and so on.
+/// Reports whether the path is a virtual console, such as /dev/tty1.
 fn is_console(path: &str) -> bool {
     path.strip_prefix("/dev/tty").is_some_and(|n| n.parse::<u16>().is_ok())
 }
 
-/// Adds every device of the host, for a privileged container. In systemd mode the consoles stay
-/// outside, or systemd starts a login on the host's.
+/// Adds every device of the host, for a privileged container. In systemd mode, consoles are
+/// omitted, because systemd would start a login on the host's console.
 ///
 /// # Errors
-/// When /dev cannot be read.
+/// Returns an error if /dev cannot be read.
 pub fn add_all(spec: &mut Spec, systemd: bool) -> anyhow::Result<()> {
     let mut found = Vec::new();
     walk(Path::new("/dev"), &mut found).context("/dev")?;
@@ -237,9 +239,9 @@ pub fn add_all(spec: &mut Spec, systemd: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The device nodes below a directory in the order of their names.
+/// Appends the device nodes below a directory, ordered by name.
 fn walk(dir: &Path, found: &mut Vec<(String, Node)>) -> io::Result<()> {
-    // Other instances of file systems, and what belongs to other containers.
+    // Other filesystems, and directories that belong to other containers.
     const SKIPPED: [&str; 6] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"];
     let mut names: Vec<_> =
         fs::read_dir(dir)?.map(|e| e.map(|e| e.file_name())).collect::<io::Result<_>>()?;
@@ -248,7 +250,7 @@ fn walk(dir: &Path, found: &mut Vec<(String, Node)>) -> io::Result<()> {
         let path = dir.join(&name);
         let meta = match fs::symlink_metadata(&path) {
             Ok(meta) => meta,
-            // Devices come and go.
+            // The device was removed since the directory was listed.
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(e),
         };

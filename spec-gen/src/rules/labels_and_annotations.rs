@@ -1,13 +1,14 @@
-//! The flags for labels and annotations, which a restored container's spec takes too.
+//! The flags for labels and annotations, which also apply to the spec of a restored container.
 
 use crate::job::Job;
 use crate::rules::annotations;
 use crate::rules::security::{apparmor, selinux_fields};
 
-/// Applies the flags that a restored container's spec takes too: labels of this machine, annotations, version.
+/// Applies the flags that also apply to the spec of a restored container: SELinux labels of this
+/// host, annotations, version.
 ///
 /// # Errors
-/// Names the flag that makes no sense.
+/// Returns an error that names the invalid flag.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let Job { spec, trace, args, session, .. } = job;
     let s = &args.security;
@@ -41,7 +42,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     if let Some(timeout) = args.hooks.stop_timeout {
         const TIMEOUT: &str = "org.systemd.property.TimeoutStopUSec";
         match timeout.saturating_mul(1_000_000) {
-            // systemd's own default, as podman has it.
+            // 0 is systemd's default, as in podman.
             0 => {
                 spec.remove_annotation(TIMEOUT);
             }

@@ -1,7 +1,9 @@
-//! What the flags of `oci-runtime-tool generate` do whose notation is its own, step by step as [`create`](crate::rules::create) goes.
+//! Applies the flags of `oci-runtime-tool generate` that have their own notation, in the steps of
+//! [`create`](crate::rules::create).
 //!
-//! As there, what removes everything comes before what adds, and what removes one thing after it. Unlike there, a
-//! namespace that is left to the host takes with it what no runtime starts without it.
+//! As in oci-runtime-tool, flags that remove all values come before flags that add values, and
+//! flags that remove one value come after them. Unlike there, leaving a namespace to the host also
+//! removes the values with which no runtime would start the container.
 
 use cli::{Hint, usage};
 use serde_json::{Value, json};
@@ -18,10 +20,10 @@ use crate::runtime_spec::explain::Trace;
 use crate::runtime_spec::namespaces::TYPES;
 use crate::runtime_spec::{Spec, hooks, mounts, schema};
 
-/// The command, the user's numbers and the namespaces, which other rules look at.
+/// Sets the command, the user and the namespaces, which other rules read.
 ///
 /// # Errors
-/// On id mappings, whose order is not ours.
+/// Returns an error for ID mappings, whose order of fields differs from that of spec-gen.
 pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     let (args, peers) = (&job.args.runtime_tool, &job.args.namespaces.container_pid);
     let Job { spec, trace, session, .. } = job;
@@ -60,8 +62,8 @@ pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// oci-runtime-tool has the host's id first, podman the container's: taken for the other, the container would have
-/// somebody else's files.
+/// Rejects ID mappings. oci-runtime-tool writes the host ID first, podman the container ID. If one
+/// were read as the other, the container would own files of other users.
 fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
     for (theirs, ours, maps) in [
         ("--linux-uidmappings", "--uidmap", &args.linux_uidmappings),
@@ -80,10 +82,10 @@ fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The mounts, which come as the runtime-spec has them.
+/// Adds mounts, which are written as in the runtime-spec.
 ///
 /// # Errors
-/// When one is none.
+/// Returns an error if one is not a mount.
 pub fn add_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
     for mount in &job.args.runtime_tool.mounts_add {
         let flag = || format!("--mounts-add {mount}");
@@ -96,10 +98,10 @@ pub fn add_mounts(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Capabilities, limits, devices and hooks, which nothing else looks at.
+/// Sets capabilities, limits, devices and hooks, which no other rule reads.
 ///
 /// # Errors
-/// Names the flag that makes no sense.
+/// Returns an error that names the invalid flag.
 pub fn finish(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.runtime_tool;
     let Job { spec, trace, .. } = job;
@@ -166,7 +168,7 @@ fn set_devices(spec: &mut Spec, args: &RuntimeToolArgs) {
         drop_from(spec, "linux.devices", |d| d["path"] == path.as_str());
     }
     for rule in &args.linux_device_cgroup_add {
-        // Rules count in their order, so the same one may stand twice.
+        // The order of the rules matters, so an equal rule may be repeated.
         spec.list_mut(RULES).push(rule.0.clone());
     }
     for rule in &args.linux_device_cgroup_remove {
@@ -222,7 +224,8 @@ fn set_resources(spec: &mut Spec, args: &RuntimeToolArgs, trace: &mut Trace) {
     }
 }
 
-/// Sets or removes the limit of one device. A weight and a leaf weight share an entry, which goes with the last of them.
+/// Sets or removes the limit of one device. A weight and a leaf weight share an entry, which is
+/// removed with the last of them.
 fn set_block_io(spec: &mut Spec, path: &str, key: &str, change: &Change) {
     let is_device = |entry: &Value| entry["major"] == change.major && entry["minor"] == change.minor;
     let Some(value) = change.value else {
@@ -263,7 +266,7 @@ fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A part of a spec from the command line has the shape it has in a spec.
+/// Checks the types of a part of a spec from the command line.
 fn checked(flag: impl FnOnce() -> String, mut part: Value) -> anyhow::Result<()> {
     schema::check(&mut part).map(|_| ()).map_err(|e| senseless(flag, &e))
 }
@@ -272,12 +275,12 @@ fn senseless(flag: impl FnOnce() -> String, e: &anyhow::Error) -> anyhow::Error 
     usage(format!("{}: {e:#}", flag()))
 }
 
-/// The entries of a list that may not be there; asking makes none.
+/// Returns the entries of a list, or none if the list does not exist. Does not create the list.
 fn entries<'a>(spec: &'a mut Spec, path: &str) -> &'a mut [Value] {
     if spec.list(path).is_empty() { &mut [] } else { spec.list_mut(path) }
 }
 
-/// Removes the entries that match, and the list with its last one.
+/// Removes the entries that match. Removes the list if none is left.
 fn drop_from(spec: &mut Spec, path: &str, matches: impl Fn(&Value) -> bool) {
     if spec.list(path).iter().any(&matches) {
         spec.list_mut(path).retain(|entry| !matches(entry));

@@ -1,4 +1,4 @@
-//! `root.path`, and the tree that users and links are looked up in.
+//! Sets `root.path`, and opens the root file system in which users and links are looked up.
 
 use std::path::Path;
 
@@ -8,15 +8,16 @@ use crate::input::rootfs::Rootfs;
 use crate::job::Job;
 use crate::path;
 
-/// Sets `root.path` and opens the tree that users and links are looked up in.
+/// Sets `root.path`, and opens the root file system in which users and links are looked up.
 ///
 /// # Errors
-/// When `--rootfs` cannot be opened.
+/// Returns an error if `--rootfs` cannot be opened.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.input;
     if let Some(dir) = &args.rootfs {
         job.rootfs = Rootfs::open(dir)?;
-        // Relative to the user, not to the bundle the runtime will start in.
+        // The path is relative to the working directory of the user, not to the bundle in which the
+        // runtime starts.
         let path = std::path::absolute(dir).with_context(|| cli::name(dir))?;
         job.spec.set("root.path", path::utf8(path)?);
     }

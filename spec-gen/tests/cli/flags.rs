@@ -189,7 +189,7 @@ fn nonsense_in_a_flag_is_named() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--new", "--blkio-weight-device", "/dev/zero:5"], 2, "--blkio-weight-device /dev/zero:5: expected DEVICE:WEIGHT, a weight from 10 to 1000"),
         (&["--new", "--blkio-weight-device", "/dev/nowhere:50"], 1, "/dev/nowhere: No such file or directory"),
-        (&["--security-opt", "proc-opts=hidepid=2"], 2, "there is no mount of proc"),
+        (&["--security-opt", "proc-opts=hidepid=2"], 2, "the spec has no mount of proc"),
         (&["--new", "--mount", "type=bind,src=/s,dst=/d,subpath=x"], 2, "subpath: only for volumes and images"),
         (&["--new", "--mount", "type=tmpfs,dst=/d,bind-nonrecursive"], 2, "bind-nonrecursive: only for type=bind"),
         (&["--new", "--mount", "type=image,src=i,dst=/d,U"], 2, "U: not an option of an image"),

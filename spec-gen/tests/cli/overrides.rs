@@ -153,7 +153,8 @@ fn mount_flags_win_over_config() {
     assert_eq!(left, ["/ov"]);
     let output = dir.run(&[&NEEDED[..], &["--mount-remove", "/nowhere"]].concat(), "");
     assert!(
-        !output.status.success() && message(&output).contains("--mount-remove /nowhere: no mount at this destination"),
+        !output.status.success()
+            && message(&output).contains("--mount-remove /nowhere: no mount at this destination"),
         "{}",
         message(&output)
     );

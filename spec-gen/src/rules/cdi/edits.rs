@@ -1,4 +1,4 @@
-//! What an edit does to the spec.
+//! Applies edits of CDI specifications to the spec.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::rules::cdi::container_edits::{DeviceNode, Edits, HookEdit, MountEdit}
 use crate::rules::devices::{self, Node};
 use crate::runtime_spec::{Spec, env, mounts};
 
-/// The stages a hook can have.
+/// The stages of hooks.
 pub const HOOKS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-/// Makes the edits of a file or a device, but for its hooks.
+/// Applies the edits of a file or a device, except its hooks.
 ///
 /// # Errors
-/// Names the edit that cannot be made.
+/// Returns an error that names the edit that cannot be applied.
 pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
     for entry in &edits.env {
         let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -53,7 +53,8 @@ pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
 impl MountEdit {
     fn to_value(&self) -> Value {
         let mut options = self.options.clone();
-        // A host path without a type is a bind mount, which a runtime sees by an option only.
+        // A host path without a type is a bind mount. Runtimes recognize bind mounts only by an
+        // option.
         if self.kind.is_none() && !options.iter().any(|o| o == "bind" || o == "rbind") {
             options.push("rbind".into());
         }
@@ -67,7 +68,7 @@ impl MountEdit {
 }
 
 impl HookEdit {
-    /// The hook as the runtime-spec writes it.
+    /// Returns the hook in the format of the runtime-spec.
     pub fn to_value(&self) -> Value {
         let mut hook = json!({ "path": self.path });
         if !self.args.is_empty() {
@@ -83,7 +84,8 @@ impl HookEdit {
     }
 }
 
-/// Adds a device node; what the file leaves open is the host's, and its owner the process.
+/// Adds a device node. Values that the file omits are the host's, except the owner, which is the
+/// process's.
 fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
     let host = node.host_path.as_deref().unwrap_or(&node.path);
     let (mut kind, mut major, mut minor) = (node.kind.clone(), node.major, node.minor);

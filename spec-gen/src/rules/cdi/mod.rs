@@ -1,7 +1,9 @@
-//! Container Device Interface: devices by name (`vendor.com/gpu=0`), whose edits a vendor's file describes.
+//! Container Device Interface: injects devices by name (`vendor.com/gpu=0`), whose edits are in a
+//! vendor's file.
 //!
-//! One bad file must not hide itself: podman logs it at debug level and tells the user only that the
-//! device cannot be resolved (moby#47633). Here each file's fault is a warning, and an error where it counts.
+//! Faults in files must be visible. podman logs them at debug level and tells users only that the
+//! device cannot be resolved (moby#47633). Here each fault is a warning, and an error if it
+//! concerns a requested device.
 
 mod container_edits;
 mod edits;
@@ -24,10 +26,11 @@ use crate::runtime_spec::{Spec, hooks};
 
 pub use crate::notation::device::is_device_name;
 
-/// Where vendors put their files; the second is for what is made at boot, and wins.
+/// The directories of vendors' files. The second is for files created at boot, and takes
+/// precedence.
 const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 
-/// The files found, and what was wrong with the ones that were not taken.
+/// The files, and the faults of files that were skipped.
 #[derive(Debug, Default)]
 pub struct Registry {
     vendors: BTreeMap<String, Vec<Vendor>>,
@@ -35,7 +38,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Reads every `.json` and `.yaml` of the directories; a missing directory is empty.
+    /// Reads every `.json` and `.yaml` file in the directories. A missing directory counts as
+    /// empty.
     pub fn read(dirs: &[PathBuf]) -> Registry {
         let mut registry = Registry::default();
         for dir in dirs {
@@ -65,31 +69,31 @@ impl Registry {
         registry
     }
 
-    /// The devices of one file, whose text is given.
+    /// Returns the devices of one file from its text.
     ///
     /// # Errors
-    /// When it is no CDI specification.
+    /// Returns an error if the text is not a CDI specification.
     pub fn of(text: &[u8], is_yaml: bool) -> anyhow::Result<Registry> {
         let (kind, vendor) = spec_file::document(text, is_yaml, "CDI specification".into())?;
         Ok(Registry { vendors: BTreeMap::from([(kind, vec![vendor])]), ..Registry::default() })
     }
 
-    /// The full names of all devices.
+    /// Returns the full names of all devices.
     pub fn names(&self) -> Vec<String> {
         let vendors = self.vendors.iter().flat_map(|(kind, all)| all.iter().map(move |v| (kind, v)));
         vendors.flat_map(|(kind, v)| v.devices.keys().map(move |device| format!("{kind}={device}"))).collect()
     }
 
-    /// The file with a device: of two the later directory's.
+    /// Returns the file that defines a device: if there are two, the one in the later directory.
     fn find(&self, kind: &str, device: &str) -> Option<(&Vendor, &Edits)> {
         let vendors = self.vendors.get(kind)?;
         vendors.iter().rev().find_map(|v| Some((v, v.devices.get(device)?)))
     }
 
-    /// Applies the edits of the devices, the edits of a file once.
+    /// Applies the edits of the devices. The edits of a file are applied once.
     ///
     /// # Errors
-    /// Names the devices that are in no file, with the faults of the files that could not be read.
+    /// Returns an error that names the devices that no file defines, with the faults of the files.
     pub fn inject(&self, spec: &mut Spec, names: &[String]) -> anyhow::Result<()> {
         let mut edits = Vec::new();
         let mut seen: Vec<&str> = Vec::new();
@@ -114,7 +118,7 @@ impl Registry {
         for (file, edits) in &edits {
             edits::apply(spec, edits).with_context(|| (*file).clone())?;
         }
-        // All at once: two devices may each bring the same hook.
+        // Hooks are added together, because two devices may need the same hook.
         for stage in edits::HOOKS {
             let all = edits.iter().flat_map(|(_, edits)| &edits.hooks);
             let wanted: Vec<Value> = all.filter(|h| h.hook_name == stage).map(HookEdit::to_value).collect();
@@ -126,7 +130,7 @@ impl Registry {
     }
 }
 
-/// Drops the devices that two files of one directory have: which one is meant, nobody can tell.
+/// Removes devices that two files of one directory define, because neither takes precedence.
 fn drop_conflicts(found: &mut [(String, Vendor)]) -> Vec<String> {
     let mut files: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for (kind, vendor) in found.iter() {
@@ -144,7 +148,7 @@ fn drop_conflicts(found: &mut [(String, Vendor)]) -> Vec<String> {
         .collect()
 }
 
-/// Applies the edits of the CDI devices that the container asks for.
+/// Applies the edits of the CDI devices that the container requests.
 pub(crate) fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     if job.container.cdi_devices.is_empty() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A vendor's file: the kind of its devices, the edits for all of them and those of each.
+//! Reads a vendor's file: the kind of its devices, and the edits for all devices and for each of
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,8 @@ use crate::notation::device::split_name;
 use crate::rules::cdi::container_edits::Edits;
 use crate::rules::cdi::version;
 
-/// A file: its edits for every user of one of its devices, and each device's.
+/// The content of a file: the edits for every container that uses one of its devices, and those of
+/// each device.
 #[derive(Debug)]
 pub struct Vendor {
     pub file: String,
@@ -21,19 +23,19 @@ pub struct Vendor {
     pub devices: BTreeMap<String, Edits>,
 }
 
-/// Reads a vendor's file: its kind and what it has.
+/// Reads a vendor's file. Returns the kind and the content.
 ///
 /// # Errors
-/// Names the key that is no part of a CDI specification.
+/// Returns an error that names the key that is not part of the CDI format.
 pub fn read(path: &Path) -> anyhow::Result<(String, Vendor)> {
     let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 4 << 20)?;
     document(&text, path.extension().is_some_and(|e| e == "yaml"), cli::name(path))
 }
 
-/// The same from its text; `file` is its name in messages.
+/// Like [`read`], from text. `file` is the name of the file in messages.
 ///
 /// # Errors
-/// As [`read`].
+/// Returns the same errors as [`read`].
 pub fn document(text: &[u8], is_yaml: bool, file: String) -> anyhow::Result<(String, Vendor)> {
     let value = if is_yaml {
         serde_yaml_ng::from_slice::<Unique>(text).context("not valid YAML")?.into()

@@ -1,31 +1,32 @@
-//! The versions of the CDI format, and what each brought.
+//! The versions of the CDI format and their features.
 //!
-//! A file that uses what its version does not have is refused, as by podman's reader (container-device-interface,
-//! `MinimumRequiredVersion`): another reader of the same file may pass over what it does not know, and give the container a
-//! device without its groups.
+//! A file that uses a feature of a later version than its own is rejected, as by podman's reader
+//! (container-device-interface, `MinimumRequiredVersion`): another reader of the same file may
+//! ignore what it does not know, and give the container a device without its groups.
 
 use anyhow::bail;
 
 use crate::rules::cdi::container_edits::{DeviceNode, Edits, MountEdit};
 
-/// Versions of the format, oldest first. A file of a newer one may need edits we do not know.
+/// Versions of the format, oldest first. A file of a newer version may need edits that spec-gen
+/// does not know.
 const VERSIONS: [&str; 10] =
     ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0"];
 
-/// What a file uses.
+/// The features that a file uses.
 pub struct Uses<'a> {
-    /// The class of its kind.
+    /// The class in the file's kind.
     pub class: &'a str,
-    /// Annotations of the file or a device.
+    /// Whether the file or a device has annotations.
     pub annotations: bool,
     pub devices: Vec<&'a str>,
     pub edits: Vec<&'a Edits>,
 }
 
-/// Checks that the version is known and has what the file uses.
+/// Checks that the version is known and has the features that the file uses.
 ///
 /// # Errors
-/// Names the part that came later.
+/// Returns an error that names the feature of a later version.
 pub fn check(version: &str, uses: &Uses<'_>) -> anyhow::Result<()> {
     let rank = |version: &str| VERSIONS.iter().position(|v| *v == version);
     let Some(own) = rank(version) else {

@@ -1,4 +1,4 @@
-//! The files a container manager makes for each container and binds over the image's.
+//! The files that a container engine creates for each container and binds over those of the image.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::runtime_spec::{Spec, namespaces};
 /// Sources by destination.
 pub type Files = BTreeMap<String, String>;
 
-/// Where a manager binds its files, and the name each has in its directory.
+/// The destinations of the engine's files, and the name of each in the engine's directory.
 const FILES: [(&str, &str); 12] = [
     ("/dev/shm", "shm"),
     ("/etc/group", "group"),
@@ -26,12 +26,13 @@ const FILES: [(&str, &str); 12] = [
     ("/var/run/secrets", "run/secrets"),
 ];
 
-/// The name of the manager's file for a cleaned destination.
+/// Returns the name of the engine's file for a clean destination.
 pub fn file_name(destination: &str) -> Option<&'static str> {
     FILES.iter().find(|(d, _)| *d == destination).map(|(_, file)| *file)
 }
 
-/// The files libpod makes when its state does not list them: the container was not started yet.
+/// Returns the files that libpod creates, for a container that was not started yet, whose state
+/// does not list them.
 pub fn derive(spec: &Spec, container: &Container) -> Files {
     let mut files = BTreeMap::new();
     let mut add = |destination: &str, dir: &str, file: &str| {
@@ -41,7 +42,7 @@ pub fn derive(spec: &Spec, container: &Container) -> Files {
     };
     let run = container.run_dir.as_str();
     let network = namespaces::find(spec, "network");
-    // A namespace that is new and that nobody fills has no name servers to ask.
+    // A new namespace that no engine configures has no name servers.
     let has_network = container.create_netns && !container.late_netns
         || container.shares("network")
         || network.is_none_or(|n| namespaces::path(n).is_some());
@@ -84,7 +85,8 @@ pub fn derive(spec: &Spec, container: &Container) -> Files {
     files
 }
 
-/// Binds the files of the network below directories too, for a process that goes there with `chroot`.
+/// Also binds the network's files below the directories of `--chrootdirs`, for processes that call
+/// chroot(2).
 pub fn add_below(files: &mut Files, chroot_dirs: &[String]) {
     for file in ["/etc/hosts", "/etc/resolv.conf"] {
         let Some(source) = files.get(file).cloned() else { continue };
@@ -94,7 +96,7 @@ pub fn add_below(files: &mut Files, chroot_dirs: &[String]) {
     }
 }
 
-/// Leaves the image's file, in the directories too.
+/// Keeps the image's file, also below the directories of `--chrootdirs`.
 pub fn remove(files: &mut Files, file: &str, chroot_dirs: &[String]) {
     files.remove(file);
     for dir in chroot_dirs {
@@ -102,9 +104,10 @@ pub fn remove(files: &mut Files, file: &str, chroot_dirs: &[String]) {
     }
 }
 
-/// Binds the files, in the order of their destinations; a mount of the user at the same place wins.
+/// Adds bind mounts of the files, ordered by destination. A mount that the user requested at the
+/// same destination takes precedence.
 ///
-/// `read_write_tmpfs`: /dev/shm stays writable in a read-only container.
+/// `read_write_tmpfs`: /dev/shm is writable in a read-only container.
 pub fn apply(spec: &mut Spec, files: &Files, shm_dir: &str, read_write_tmpfs: bool) {
     for (destination, source) in files {
         if mounts::find(spec, destination).is_some() {

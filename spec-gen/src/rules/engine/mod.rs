@@ -1,4 +1,5 @@
-//! The files a container manager gives a container: those of libpod's config and state, and those of flags.
+//! The files that a container engine provides: those in libpod's config and state, and those of
+//! flags.
 
 pub mod bound_files;
 mod sd_notify;
@@ -16,10 +17,11 @@ use crate::runtime_spec::Spec;
 use crate::runtime_spec::mounts::{self, Mount};
 use bound_files::Files;
 
-/// Binds the files.
+/// Adds bind mounts of the files.
 ///
 /// # Errors
-/// When a file of a flag is not there, or it is not known where one is to be.
+/// Returns an error if the file of a flag does not exist, or if the location of a file is not
+/// known.
 pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     let mut files = Files::new();
     if job.container.is_libpod && job.args.mounts.shm_dir.is_some() {
@@ -62,7 +64,8 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The zone is the host's own file, and every container's: no container may write to it.
+/// Binds the file of a time zone read-only, because it belongs to the host and is shared by all
+/// containers.
 fn bind_zone(job: &mut Job<'_>, zone: &str) -> anyhow::Result<()> {
     let file = path::utf8(timezone::file(zone)?)?;
     if !job.container.user_volumes.iter().any(|v| path::clean(v) == timezone::LOCALTIME) {
@@ -71,10 +74,10 @@ fn bind_zone(job: &mut Job<'_>, zone: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files of `--bind-mount` and `--shm-dir` by destination.
+/// Returns the files of `--bind-mount` and `--shm-dir` by destination.
 ///
 /// # Errors
-/// When a destination is given twice or not absolute.
+/// Returns an error if a destination is given twice or is not absolute.
 pub fn flag_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
     let mut files: Vec<(String, String)> = Vec::new();
     let shm = args.shm_dir.iter().map(|dir| ("/dev/shm".to_owned(), dir.clone()));
@@ -92,7 +95,7 @@ pub fn flag_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
     Ok(files)
 }
 
-/// A bind mount for a file of the manager in place of the tmpfs `runc spec` has on /dev/shm.
+/// Replaces the tmpfs of `runc spec` on /dev/shm by a bind mount of the engine's directory.
 fn replace_shm(spec: &mut Spec, dir: &str) {
     let is_tmpfs = mounts::find(spec, "/dev/shm").is_some_and(|m| mounts::kind(m) == "tmpfs");
     if is_tmpfs {

@@ -1,4 +1,4 @@
-//! `--sdnotify`: who tells systemd that the container is ready.
+//! `--sdnotify`: which process reports to systemd that the container is ready.
 
 use anyhow::Context;
 use cli::{Hint, usage};
@@ -10,17 +10,18 @@ use crate::path;
 use crate::rules::engine::bound_files::Files;
 use crate::runtime_spec::{env, mounts};
 
-/// Where podman has the directory with the socket, and the socket.
+/// podman's directory for the socket, and the socket.
 const DIR: &str = "/run/notify";
 
 const SOCKET: &str = "/run/notify/notify.sock";
 
-/// Binds the directory and tells the container of the socket; or takes both away where the container is not to tell.
+/// Adds the bind mount of the directory and the variable with the socket. Removes both if the
+/// container does not notify systemd.
 ///
-/// podman asks for a NOTIFY_SOCKET of its own first; here the flag alone decides.
+/// podman requires a NOTIFY_SOCKET in its own environment. Here only the flag decides.
 ///
 /// # Errors
-/// When it is not known where the manager has the directory.
+/// Returns an error if the engine's directory is not known.
 pub fn apply(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     let asked = job.args.engine.sdnotify;
     if asked.is_some_and(|who| who != SdNotify::Container) {

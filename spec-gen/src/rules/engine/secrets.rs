@@ -1,4 +1,4 @@
-//! Secrets as files and as variables.
+//! Secrets, as files and as variables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,14 @@ use crate::rules::engine::bound_files::Files;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, env, id_map};
 
-/// Longer than any one variable the kernel takes (MAX_ARG_STRLEN).
+/// Longer than any variable that the kernel accepts (MAX_ARG_STRLEN).
 const MAX_SECRET: u64 = 128 << 10;
 
-/// The file it is in: what the flag says, or the one of its name in the directory of the secrets.
+/// Returns the file with the secret: the one that the flag names, or the one in the directory of
+/// secrets.
 ///
 /// # Errors
-/// When neither is given.
+/// Returns an error if neither is given.
 fn file_of(secret: &Secret, root: Option<&Path>) -> anyhow::Result<PathBuf> {
     let file = secret.file.clone().or_else(|| Some(root?.join(&secret.name)));
     file.ok_or_else(|| {
@@ -32,10 +33,11 @@ fn file_of(secret: &Secret, root: Option<&Path>) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// The variables that are secrets and their files: those of `--secret-env` and of `--secret` with `type=env`.
+/// Returns the variables that are secrets, with their files, from `--secret-env` and from
+/// `--secret` with `type=env`.
 ///
 /// # Errors
-/// When a file is not given.
+/// Returns an error if a file is not given.
 pub fn env_files(args: &EngineArgs, env: &[(String, PathBuf)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut all = env.to_vec();
     for secret in &args.secret {
@@ -46,10 +48,12 @@ pub fn env_files(args: &EngineArgs, env: &[(String, PathBuf)]) -> anyhow::Result
     Ok(all)
 }
 
-/// Binds the secrets that are files. Without a copy the file itself is bound, and the container must not write to it.
+/// Adds bind mounts of the secrets that are files. Without a copy, the file itself is bound
+/// read-only.
 ///
 /// # Errors
-/// When a file is not there, or is to have an owner and there is no directory for the copy.
+/// Returns an error if a file does not exist, or if a secret needs an owner and there is no
+/// directory for the copy.
 pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     let args = &job.args.engine;
     for secret in &args.secret {
@@ -80,11 +84,12 @@ pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets the variables whose values are secrets. `wanted` is from the container config: variable and secret;
-/// `files` from flags, under the variable's or the secret's name.
+/// Sets the variables whose values are secrets. `wanted` comes from the container config: variable
+/// and secret. `files` comes from flags, by the name of the variable or of the secret.
 ///
 /// # Errors
-/// When a secret's file is not given or holds what a variable cannot.
+/// Returns an error if a secret's file is not given, or if its content cannot be the value of a
+/// variable.
 pub fn apply(
     spec: &mut Spec,
     wanted: &BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Systemd mode: what systemd as the container's first process expects to find mounted.
+//! Systemd mode: the mounts that systemd needs as the first process of the container.
 
 use anyhow::bail;
 use nix::errno::Errno;
@@ -10,23 +10,24 @@ use crate::input::container::Container;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, env, namespaces};
 
-/// Tmpfs mounts systemd wants, in podman's order.
+/// The tmpfs mounts that systemd needs, in podman's order.
 const TMPFS: [&str; 4] = ["/run", "/run/lock", "/tmp", "/var/log/journal"];
 
-/// systemd's own hierarchy on cgroup v1.
+/// systemd's named hierarchy on cgroup v1.
 const HIERARCHY: &str = "/sys/fs/cgroup/systemd";
 
-/// What is known of systemd's hierarchy on the host the container starts on.
+/// The state of systemd's hierarchy on the host on which the container starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hierarchy {
-    /// It is there; the options that a bind mount of it must not lose, or an ordinary user's mount is refused.
+    /// It is mounted with these options. A bind mount by an ordinary user must keep them, or the
+    /// kernel rejects it.
     Mounted(Vec<&'static str>),
-    /// This host has none.
+    /// The host has none.
     Absent,
 }
 
 impl Hierarchy {
-    /// Asks this host. Where it cannot tell, all options are taken, as podman does.
+    /// Reads the state from this host. If it cannot be read, returns all options, as podman does.
     pub fn of_host() -> Hierarchy {
         match statvfs(HIERARCHY) {
             Ok(status) => Hierarchy::Mounted(mount_options(status.flags())),
@@ -46,10 +47,11 @@ fn mount_options(flags: FsFlags) -> Vec<&'static str> {
     all.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, option)| option).collect()
 }
 
-/// Prepares the spec for systemd. `hierarchy` counts on cgroup v1.
+/// Prepares the spec for systemd. `hierarchy` is used on cgroup v1.
 ///
 /// # Errors
-/// On cgroup v1 with a cgroup namespace: systemd's hierarchy cannot be given to the container then.
+/// Returns an error on cgroup v1 with a cgroup namespace, in which systemd's hierarchy cannot be
+/// mounted.
 pub fn apply(
     spec: &mut Spec,
     container: &Container,
@@ -79,7 +81,7 @@ pub fn apply(
     Ok(())
 }
 
-/// cgroup v2: the container's own tree, writable.
+/// cgroup v2: makes the container's own tree writable.
 fn unified(spec: &mut Spec) {
     mounts::remove(spec, "/sys/fs/cgroup");
     let mount = if namespaces::find(spec, "cgroup").is_some() {
@@ -95,7 +97,8 @@ fn unified(spec: &mut Spec) {
     spec.mounts_mut().push(mount.to_value());
 }
 
-/// cgroup v1: systemd's named hierarchy. `release_agent` in it is a program the kernel starts as root on the host.
+/// cgroup v1: binds systemd's named hierarchy. `release_agent` in it names a program that the
+/// kernel starts as root on the host.
 fn named_hierarchy(spec: &mut Spec, hierarchy: &Hierarchy) -> anyhow::Result<()> {
     let has_mount = mounts::find(spec, HIERARCHY).is_some();
     if namespaces::find(spec, "cgroup").is_some() {

@@ -1,7 +1,7 @@
-//! `--tz`: the file of a time zone on this host.
+//! `--tz`: binds the file of a time zone on this host.
 //!
-//! podman makes a link in the image where the image has the zone, and else binds a copy of the host's file. Nothing is
-//! written into the image here, so the host's file is bound itself, read-only.
+//! podman creates a link in the image if the image has the zone, and otherwise binds a copy of the
+//! host's file. spec-gen writes nothing into the image, so it binds the host's file read-only.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,19 +12,19 @@ use cli::usage;
 use pathrs::Root;
 use pathrs::flags::OpenFlags;
 
-/// Where glibc has the zones; TZDIR is its variable for another place.
+/// The directory of glibc's time zones. The variable TZDIR overrides it.
 const ZONES: &str = "/usr/share/zoneinfo";
 
-/// Where the zone of this host, and of a container, is.
+/// The time zone file of this host and of containers.
 pub const LOCALTIME: &str = "/etc/localtime";
 
-/// Longer than any name of the tz database by far.
+/// Much longer than any name in the tz database.
 const MAX_NAME: usize = 255;
 
-/// Finds the file of a zone; `local` is the host's own.
+/// Returns the file of a time zone; `local` is the host's own.
 ///
 /// # Errors
-/// When the name is none, or there is no such zone.
+/// Returns an error if the name is invalid or there is no such zone.
 pub fn file(zone: &str) -> anyhow::Result<PathBuf> {
     if zone == "local" {
         let path = std::fs::canonicalize(LOCALTIME).context(LOCALTIME)?;
@@ -35,7 +35,7 @@ pub fn file(zone: &str) -> anyhow::Result<PathBuf> {
     in_dir(Path::new(&dir), zone).with_context(|| format!("--tz {zone}"))
 }
 
-/// A name is looked up in the directory only: neither it nor a link it leads to can leave it.
+/// Looks up a zone in the directory. Neither the name nor a link can lead out of it.
 fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
     let is_part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -53,7 +53,7 @@ fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
     Ok(dir.join(zone))
 }
 
-/// Every file of the tz database begins so (RFC 9636).
+/// Checks the magic number of files in the tz database (RFC 9636).
 fn check(file: &mut File) -> anyhow::Result<()> {
     let mut magic = [0; 4];
     let is_zone = file.metadata()?.is_file() && file.read_exact(&mut magic).is_ok() && magic == *b"TZif";

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::runtime_spec::Spec;
 
-/// A hook file that was read.
+/// A hook from a hook file.
 pub struct Hook {
     /// The file, for messages.
     pub file: String,
-    /// The runtime-spec's hook object.
+    /// The hook in the format of the runtime-spec.
     pub(super) hook: Value,
     pub(super) when: When,
     pub(super) stages: Vec<String>,
@@ -22,7 +22,7 @@ pub struct When {
     pub(super) bind_mounts: Option<bool>,
     pub(super) annotations: Vec<(Regex, Regex)>,
     pub(super) commands: Vec<Regex>,
-    /// The older format: one condition suffices.
+    /// Whether one condition suffices, as in the older format.
     pub(super) any: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Files of hooks, in the format of podman's oci-hooks(5): 1.0.0 and the older one without a version.
+//! Reads hook files in the format of podman's oci-hooks(5): version 1.0.0, and the older format
+//! without a version.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,11 +65,11 @@ struct Old {
     hasbindmounts: Option<bool>,
 }
 
-/// Reads the hooks of the directories; a file in a later directory replaces one of the same name. A
-/// hook whose program is not there is left out with a warning: podman leaves it out without one.
+/// Reads the hooks of the directories. A file in a later directory replaces one of the same name.
+/// Omits a hook whose program does not exist, with a warning; podman omits it silently.
 ///
 /// # Errors
-/// Names the file and what is wrong in it.
+/// Returns an error that names the file and the fault.
 pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for dir in dirs {
@@ -105,10 +106,10 @@ fn read_file(path: &Path) -> anyhow::Result<Hook> {
     read_text(&text, cli::name(path))
 }
 
-/// Reads one hook; `file` is its name for messages.
+/// Reads one hook. `file` is its name in messages.
 ///
 /// # Errors
-/// What is wrong in it.
+/// Returns an error that describes the fault.
 pub fn read_text(text: &[u8], file: String) -> anyhow::Result<Hook> {
     parse(strict_json::document(text)?, file)
 }
@@ -157,7 +158,7 @@ pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
 }
 
 fn old(value: Value) -> anyhow::Result<(Program, When, Vec<String>)> {
-    // The keys of the older format may hold one string or a list of them.
+    // In the older format, a key may hold a string or a list of strings.
     let mut value = value;
     for key in ["stage", "stages", "cmd", "cmds", "annotation", "annotations", "arguments"] {
         if let Some(one @ Value::String(_)) = value.get(key) {

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::runtime_spec::{Spec, hooks};
 
-/// `--hook STAGE:PATH[,ARG...]`.
+/// Applies `--hook STAGE:PATH[,ARG...]`.
 ///
 /// # Errors
-/// When the stage is unknown or the path not absolute.
+/// Returns an error if the stage is unknown or the path is not absolute.
 pub fn apply(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
     const STAGES: [&str; 6] =
         ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];

@@ -1,4 +1,4 @@
-//! Hooks of `--hooks-dir`: which of them apply, and where each stage goes.
+//! The hooks of `--hooks-dir`: which of them apply, and at which stage.
 
 mod hook;
 mod hook_file;
@@ -16,19 +16,19 @@ use crate::runtime_spec::{Spec, hooks};
 pub use hook_file::{read, read_text};
 pub use precreate::filter;
 
-/// What the hooks did with the spec.
+/// Hooks that were not added to the spec.
 #[derive(Default)]
 pub struct Outcome {
-    /// Programs to run on the finished spec.
+    /// Programs that run on the complete spec.
     pub precreate: Vec<(String, Value)>,
-    /// poststop hooks that were left to the manager.
+    /// poststop hooks that the engine must run.
     pub left_out: Vec<String>,
 }
 
 /// Adds the hooks that match to their stages.
 ///
 /// # Errors
-/// When a hook asks for the command and there is none.
+/// Returns an error if a hook depends on the command and there is none.
 pub fn inject(
     spec: &mut Spec,
     hooks: &[Hook],
@@ -51,12 +51,14 @@ pub fn inject(
                     outcome.precreate.push((hook.file.clone(), hook.hook.clone()));
                     continue;
                 }
-                // podman runs them itself when it cleans up; a bare runtime is on its own.
+                // podman runs these hooks itself when it cleans up; without podman the runtime must
+                // run them.
                 "poststop" if compat != Compat::None => {
                     outcome.left_out.push(hook.file.clone());
                     continue;
                 }
-                // The runtime-spec deprecates prestart; podman 5 puts it where runtimes run it anyway.
+                // The runtime-spec deprecates prestart. podman 5 uses the stage at which runtimes
+                // run these hooks.
                 "prestart" if compat != Compat::Podman43 => "createRuntime",
                 stage => stage,
             };
@@ -93,7 +95,7 @@ pub(crate) fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets precreate hooks change the finished spec.
+/// Passes the complete spec through the precreate hooks.
 pub(crate) fn run_precreate(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (file, hook) in std::mem::take(&mut job.precreate) {
         if job.args.hooks.no_precreate {

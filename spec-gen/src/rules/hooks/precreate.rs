@@ -1,4 +1,4 @@
-//! precreate hooks: programs that the finished spec goes through before it is written.
+//! precreate hooks: programs that filter the complete spec before it is written.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use crate::runtime_spec::{Spec, schema};
 
-/// Runs a precreate hook: the spec on its standard input, the new spec on its standard output.
+/// Runs a precreate hook, with the spec on its standard input and the new spec on its standard
+/// output.
 ///
 /// # Errors
-/// When it cannot be started, fails, takes too long, or writes no spec.
+/// Returns an error if the hook cannot be started, fails, exceeds its time limit, or does not write
+/// a spec.
 pub fn filter(spec: &Spec, hook: &Value) -> anyhow::Result<Value> {
     let path = hook["path"].as_str().unwrap_or_default();
     filter_by(path, hook, spec).with_context(|| format!("precreate hook {path}"))
@@ -44,7 +46,7 @@ fn filter_by(path: &str, hook: &Value, spec: &Spec) -> anyhow::Result<Value> {
     });
     let timeout = hook.get("timeout").and_then(Value::as_u64).map(Duration::from_secs);
     let status = wait(&mut child, timeout)?;
-    // A filter that does not read its input ends before we have written it all: its status counts.
+    // A filter may exit before it has read its input. Its exit status decides.
     let _ = writer.join();
     let output = reader.join().map_err(|_| anyhow::anyhow!("reading its output went wrong"))??;
     if !status.success() {

@@ -12,7 +12,7 @@ use crate::rules::devices::Node;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
 
-/// Sets weights and rates of devices.
+/// Sets weights and rates of block devices.
 pub fn set(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
     for device in &args.blkio_weight_device {
         let limit = weight(device).with_context(|| format!("--blkio-weight-device {device}"))?;

@@ -1,4 +1,4 @@
-//! The container's path in the cgroup hierarchy of the host.
+//! Determines the container's path in the cgroup hierarchy of the host.
 
 use anyhow::{Context, bail};
 use cli::usage;
@@ -6,10 +6,10 @@ use cli::usage;
 use crate::input::container::Container;
 use crate::job::Job;
 
-/// Sets the cgroup path: as it is given, or made from id, parent and manager.
+/// Sets the cgroup path: the given one, or one made from ID, parent and cgroup manager.
 ///
 /// # Errors
-/// When these make no sense.
+/// Returns an error if these values are invalid.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.cgroups;
     let made = job.container.is_libpod
@@ -40,16 +40,16 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// libpod's parent where none is given.
+/// libpod's default parent.
 const DEFAULT_PARENT: &str = "/libpod_parent";
 
-/// The container's cgroup path; `None` where the runtime is to choose or to make none.
+/// Returns the cgroup path, or `None` if the runtime chooses it or creates none.
 ///
 /// # Errors
-/// When the manager is unknown, or a systemd parent is no slice.
+/// Returns an error if the cgroup manager is unknown, or the parent for systemd is not a slice.
 fn path(container: &Container) -> anyhow::Result<Option<String>> {
     let (parent, id) = (container.cgroup_parent.as_str(), container.id.as_str());
-    // What a flag says and not a config is a mistake on the command line.
+    // A value from a flag is an error of usage, a value from a config is not.
     let wrong = |key: &str, flag: &str, why: String| {
         if container.is_libpod { anyhow::anyhow!("{key}: {why}") } else { usage(format!("{flag}: {why}")) }
     };
@@ -75,7 +75,8 @@ fn path(container: &Container) -> anyhow::Result<Option<String>> {
             }
             Ok(Some(format!("{slice}:libpod:{id}")))
         }
-        // An ordinary user has no cgroup to put it in, unless he names one.
+        // An ordinary user owns no cgroup in which libpod could create one, unless the flag names
+        // it.
         "" | "cgroupfs" if container.rootless && is_default(parent) => Ok(None),
         "" | "cgroupfs" => {
             let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
@@ -88,21 +89,22 @@ fn path(container: &Container) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Whether a parent is libpod's own, or a pod's in it.
+/// Reports whether a parent is libpod's own, or that of a pod in it.
 fn is_default(parent: &str) -> bool {
     let parent = parent.trim_end_matches('/');
     let above = parent.rsplit_once('/').map_or("", |(above, _)| above);
     parent.is_empty() || parent == DEFAULT_PARENT || above == DEFAULT_PARENT
 }
 
-/// Whether libpod made `path` for one container below its default parent, which every host with podman has.
+/// Reports whether libpod made `path` for a container below its default parent, which every host
+/// with podman has.
 pub fn is_default_path(path: &str) -> bool {
     let (cgroupfs, systemd) = (format!("{DEFAULT_PARENT}/libpod-"), "machine.slice:libpod:");
     (path.starts_with(&cgroupfs) || path.starts_with(systemd))
         && with_id(path, "").as_deref().is_some_and(|parent| parent == cgroupfs || parent == systemd)
 }
 
-/// A path that libpod made for one container, made for another: the same parent, manager and form.
+/// Replaces the container ID in a path that libpod made. Keeps parent, manager and form.
 fn with_id(path: &str, id: &str) -> Option<String> {
     let at = ["/libpod-", ":libpod:"].iter().find_map(|form| Some(path.rfind(form)? + form.len()))?;
     let old = &path[at..];
@@ -110,7 +112,7 @@ fn with_id(path: &str, id: &str) -> Option<String> {
     is_id.then(|| format!("{}{id}", &path[..at]))
 }
 
-/// Beside the cgroup spec-gen runs in, which is the caller's unit.
+/// Returns a path next to the cgroup of spec-gen, which is the unit of the caller.
 fn split(id: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string("/proc/self/cgroup")?;
     match own(&text) {
@@ -119,7 +121,8 @@ fn split(id: &str) -> anyhow::Result<String> {
     }
 }
 
-/// The path of the unified hierarchy, else the longest of all; the root is nobody's own.
+/// Returns the path in the unified hierarchy, or else the longest path. The root cgroup does not
+/// count.
 fn own(text: &str) -> Option<&str> {
     let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     let unified = text.lines().find_map(|line| line.strip_prefix("0::"));

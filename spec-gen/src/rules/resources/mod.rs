@@ -1,4 +1,4 @@
-//! Limits: cgroup resources, rlimits, sysctls.
+//! Resource limits: cgroup resources, rlimits, sysctls.
 
 mod block_io;
 pub mod cgroup_path;
@@ -14,7 +14,7 @@ use crate::runtime_spec::explain::Trace;
 use crate::runtime_spec::validate::is_page_size;
 use crate::runtime_spec::{Spec, cpu_list, namespaces, sysctl};
 
-/// Applies the flags.
+/// Applies the flags for resources.
 ///
 /// # Errors
 /// Returns an error that names the flag whose value is invalid.
@@ -22,7 +22,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     let mut cgroup = Limits { spec, trace };
     cgroup.set_memory(args)?;
     cgroup.set_cpu(args)?;
-    // Runtimes do not agree on what 0 is; -1 is no limit to all of them.
+    // Runtimes disagree about 0. All of them treat -1 as no limit.
     let pids = args.pids_limit.map(|n| json!(if n <= 0 { -1 } else { n }));
     cgroup.put("pids.limit", pids, "--pids-limit");
     cgroup.put("blockIO.weight", args.blkio_weight.map(limit), "--blkio-weight");
@@ -65,8 +65,8 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     Ok(())
 }
 
-/// Rejects a kernel parameter that every runtime refuses to set: one of the host, or of a namespace that the container
-/// shares with the host.
+/// Rejects a kernel parameter that no runtime sets: one of the host, or of a namespace that the
+/// container shares with the host.
 fn check_sysctl(spec: &Spec, pair: &str, key: &str) -> anyhow::Result<()> {
     match sysctl::namespace(key) {
         Some(kind) if namespaces::find(spec, kind).is_some() => Ok(()),
@@ -81,21 +81,22 @@ fn check_sysctl(spec: &Spec, pair: &str, key: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Limits of the cgroup, each with the flag as its reason.
+/// Sets limits of the cgroup. The flag is recorded as the reason.
 struct Limits<'a> {
     spec: &'a mut Spec,
     trace: &'a mut Trace,
 }
 
-/// Returns the value of a limit: `null`, which removes it, where the flag says 0 or less.
+/// Returns the value of a limit. If the flag is 0 or less, returns `null`, which removes the limit.
 ///
-/// podman takes these for no limit, but runtimes may take them literally: crun kills a container whose memory limit is 0.
+/// podman treats these values as no limit, but a runtime may apply them: crun kills a container
+/// whose memory limit is 0.
 fn limit<N: PartialOrd + Default + Into<Value>>(number: N) -> Value {
     if number > N::default() { number.into() } else { Value::Null }
 }
 
 impl Limits<'_> {
-    /// Sets a key of `linux.resources`, or removes it where the value is `null`.
+    /// Sets a key of `linux.resources`, or removes it if the value is `null`.
     fn put(&mut self, path: &str, value: Option<Value>, flag: &str) {
         let path = format!("linux.resources.{path}");
         match value {
@@ -111,7 +112,8 @@ impl Limits<'_> {
     fn set_memory(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
         self.put("memory.limit", args.memory.map(limit), "--memory");
         self.put("memory.reservation", args.memory_reservation.map(limit), "--memory-reservation");
-        // podman's rule: as much swap as memory. Without a limit of memory there is none of both together.
+        // podman's default allows as much swap as memory. Without a memory limit, their sum has no
+        // limit either.
         let swap = args.memory_swap.or(args.memory.map(|m| m.max(0).saturating_mul(2)));
         self.put("memory.swap", swap.map(limit), "--memory-swap, or twice --memory");
         let swappiness = args.memory_swappiness.map(|n| if n < 0 { Value::Null } else { n.into() });
@@ -120,7 +122,8 @@ impl Limits<'_> {
         self.check_swap(args)
     }
 
-    /// Checks `--memory-swap` by podman's rules, which are those of runc and crun: it limits memory and swap together.
+    /// Checks `--memory-swap`, which limits memory and swap together, by the rules of podman, runc
+    /// and crun.
     fn check_swap(&self, args: &ResourceArgs) -> anyhow::Result<()> {
         let Some(swap) = args.memory_swap.filter(|swap| *swap > 0) else { return Ok(()) };
         let memory = self.spec.get("linux.resources.memory.limit").and_then(Value::as_i64);
@@ -144,7 +147,7 @@ impl Limits<'_> {
             }
             let period = if cpus > 0.0 { json!(100_000) } else { Value::Null };
             self.put("cpu.period", Some(period), "--cpus");
-            // The flag's parser has bounded it.
+            // The parser of the flag has bounded the value.
             self.put("cpu.quota", Some(limit((cpus * 100_000.0).round() as i64)), "--cpus");
         }
         self.put("cpu.period", args.cpu_period.map(limit), "--cpu-period");
@@ -166,17 +169,18 @@ impl Limits<'_> {
     }
 }
 
-/// Sets the limit of huge pages of one size.
+/// Sets the limit for huge pages of one size.
 pub fn put_hugepage_limit(spec: &mut Spec, size: &str, limit: u64) {
     let list = spec.list_mut("linux.resources.hugepageLimits");
     list.retain(|l| l["pageSize"] != size);
     list.push(json!({ "pageSize": size, "limit": limit }));
 }
 
-/// Raises the score to spec-gen's own where it is lower, which an ordinary user may not ask for; the score that was asked for.
+/// Raises the OOM score adjustment to spec-gen's own if it is lower, because an ordinary user may
+/// not lower it. Returns the requested value if it was raised.
 ///
 /// # Errors
-/// When the kernel does not tell spec-gen's.
+/// Returns an error if spec-gen's own value cannot be read.
 pub fn raise_oom_score(spec: &mut Spec) -> anyhow::Result<Option<i64>> {
     const OWN: &str = "/proc/self/oom_score_adj";
     let Some(wanted) = spec.get("process.oomScoreAdj").and_then(Value::as_i64) else { return Ok(None) };

@@ -7,7 +7,8 @@ use crate::notation::limits::ulimit;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
 
-/// Sets limits of the process; `host` removes those there are, so that it has the limits of whoever starts it.
+/// Sets rlimits of the process. `host` removes all rlimits, so that the process inherits those of
+/// the runtime.
 pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Result<()> {
     if flags.iter().any(|flag| flag == "host") {
         if let Some(other) = flags.iter().find(|flag| *flag != "host") {
@@ -26,7 +27,7 @@ pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Resu
     Ok(())
 }
 
-/// Sets a limit of the process, in the place of the one of its type.
+/// Sets an rlimit, and replaces one of the same type.
 pub fn put(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
     let list = spec.list_mut("process.rlimits");
     let value = json!({ "type": kind, "hard": hard, "soft": soft });
@@ -36,7 +37,8 @@ pub fn put(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
     }
 }
 
-/// podman's limits where none are given: a million files and processes, or what spec-gen itself may have.
+/// Sets podman's default rlimits: 1048576 open files and processes, or spec-gen's own limits if
+/// these are lower.
 pub fn set_default(spec: &mut Spec) -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit};
     const WANTED: u64 = 1_048_576;

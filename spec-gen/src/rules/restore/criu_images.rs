@@ -1,4 +1,4 @@
-//! `--images`: whether the runtime that made CRIU's images is the only one that can restore them.
+//! `--images`: reports images of CRIU that only the runtime that made them can restore.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,7 +10,7 @@ use cli::Session;
 /// Warns if crun made the images in `dir`.
 ///
 /// # Errors
-/// Returns an error if there are no images of mounts, or one is damaged.
+/// Returns an error if there are no images of mounts, or if one is damaged.
 pub fn report_maker(dir: &Path, session: &Session) -> anyhow::Result<()> {
     let object = || cli::name(dir);
     let mut found = false;
@@ -24,7 +24,7 @@ pub fn report_maker(dir: &Path, session: &Session) -> anyhow::Result<()> {
         else {
             continue;
         };
-        // Not a FIFO that would block, nor a link to something else.
+        // Skips a FIFO, which would block, and links.
         if !entry.file_type().with_context(object)?.is_file() {
             continue;
         }

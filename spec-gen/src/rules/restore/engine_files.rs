@@ -1,4 +1,5 @@
-//! `--manager-files`: the files that the old container engine bound into the container, from this host.
+//! `--manager-files`: replaces the files that the old container engine bound into the container by
+//! files of this host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,9 +15,9 @@ use crate::rules::engine::bound_files;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::mounts::{self, Mount};
 
-/// Puts this machine's `/etc/hosts`, `/dev/shm` and so on in the place of the old manager's files.
+/// Replaces the old engine's `/etc/hosts`, `/dev/shm` and so on by those of this host.
 ///
-/// As podman does it: the old mount goes, the new one is appended with `private`.
+/// As in podman, the old mount is removed and the new one is appended with the option `private`.
 pub fn replace(
     spec: &mut Spec,
     files: &BTreeMap<String, String>,
@@ -43,15 +44,18 @@ pub fn replace(
     }
 }
 
-/// Lists the mount points that are missing in directories bound into the container, for `--apply` to make.
+/// Adds actions that create the mount points missing in directories bound into the container, for
+/// `--apply`.
 ///
-/// runc makes them when it restores; crun does so in the root file system only, and CRIU then fails with "Can't
-/// stat mountpoint". A secret at `/run/secrets/NAME` is such a mount, since `/run/secrets` is a bind mount too.
+/// runc creates them during restore. crun creates them only in the root file system, and CRIU then
+/// fails with "Can't stat mountpoint". A secret at `/run/secrets/NAME` is such a mount, because
+/// `/run/secrets` is a bind mount too.
 pub fn mount_points(job: &mut Job<'_>, in_manager_files: &BTreeMap<String, String>) {
     let mounts = job.spec.mounts();
     for (at, mount) in mounts.iter().enumerate() {
         let destination = path::clean(mounts::destination(mount));
-        // The mount below which it appears: of those before it, the last that covers its path.
+        // The mount that contains the mount point: the last earlier mount whose destination covers
+        // its path.
         let covering = |m: &&Value| {
             let above = path::clean(mounts::destination(m));
             above != destination && path::is_below(&destination, &above)
@@ -74,8 +78,9 @@ pub fn mount_points(job: &mut Job<'_>, in_manager_files: &BTreeMap<String, Strin
     }
 }
 
-/// The files of `--manager-files DIR`: for each mount of a manager's file in the spec the file in DIR, which
-/// `--apply` makes where it is missing. CRIU wants the mount; what an empty resolv.conf says is the user's business.
+/// Returns the files of `--manager-files DIR`: for each mount of an engine's file in the spec, the
+/// file in DIR, which `--apply` creates if it is missing. CRIU needs the mount; the user can fill
+/// in the content, for example of resolv.conf.
 pub fn in_directory(job: &mut Job<'_>, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let dir = path::utf8(std::path::absolute(dir).with_context(|| cli::name(dir))?)?;
     let mut files = BTreeMap::new();

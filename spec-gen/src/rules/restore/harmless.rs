@@ -1,4 +1,5 @@
-//! The keys of an archive's spec whose value decides: what is harmless stays, what names the host goes.
+//! The keys of an archive's spec that depend on their value: harmless values are kept, values that
+//! name something on the host are dropped.
 
 use serde_json::{Value, json};
 
@@ -7,10 +8,11 @@ use crate::rules::resources::cgroup_path;
 use crate::runtime_spec::namespaces::{self, TYPES};
 use crate::runtime_spec::{Spec, mounts, sysctl};
 
-/// Annotations that runtimes obey (runc and crun list theirs as `potentiallyUnsafeConfigAnnotations`): CRIU's
-/// configuration file, handlers, hook outputs, the bundle that hooks see, CDI devices, a virtual machine's kernel,
-/// a sandbox's flags, and the file that oci-seccomp-bpf-hook writes; kata and gVisor put a container into the sandbox that
-/// those of the CRI name. A trailing `.` or `/` makes it a prefix.
+/// Annotations that runtimes obey (`potentiallyUnsafeConfigAnnotations` of runc and crun): CRIU's
+/// configuration file, handlers, hook outputs, the bundle that hooks see, CDI devices, the kernel
+/// of a virtual machine, the flags of a sandbox, and the file that oci-seccomp-bpf-hook writes.
+/// kata and gVisor put a container into the sandbox that the CRI annotations name. An entry that
+/// ends in `.` or `/` is a prefix.
 const OBEYED: [&str; 15] = [
     "bundle",
     "cdi.",
@@ -29,12 +31,13 @@ const OBEYED: [&str; 15] = [
     "run.oci.",
 ];
 
-/// Properties of the systemd unit that runc makes. Any other could name a unit or a command of the host.
+/// Prefix of properties of the systemd unit that runc creates. Most properties could name a unit or
+/// a command of the host.
 const UNIT_PROPERTY: &str = "org.systemd.property.";
-/// The two that podman 5.4 sets on every container.
+/// The two properties that podman 5.4 sets on every container.
 const HARMLESS_PROPERTIES: [&str; 2] = ["KillSignal", "TimeoutStopUSec"];
 
-/// Removes annotations that runtimes obey.
+/// Removes annotations that runtimes obey. Returns a text for each.
 pub fn annotations(spec: &mut Spec) -> Vec<String> {
     let obeyed = |key: &str| {
         if let Some(property) = key.strip_prefix(UNIT_PROPERTY) {
@@ -45,7 +48,8 @@ pub fn annotations(spec: &mut Spec) -> Vec<String> {
     remove_keys(spec, "annotations", |key, _| obeyed(key))
 }
 
-/// Removes kernel parameters that are the host's: those of no namespace, and of one that the container shares.
+/// Removes kernel parameters of the host: those that belong to no namespace, or to one that the
+/// container shares.
 pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
     let types: Vec<&str> =
         TYPES.iter().map(|(kind, _)| *kind).filter(|kind| namespaces::find(spec, kind).is_some()).collect();
@@ -53,11 +57,12 @@ pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
     remove_keys(spec, "linux.sysctl", |key, _| !own(key))
 }
 
-/// Controllers whose files limit the container's own cgroup and nothing else. rdma names adapters of the host.
+/// Controllers whose files only limit the container's own cgroup. rdma names adapters of the host.
 const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids"];
 
-/// Removes cgroup v2 files that act on the host: `cgroup.procs` moves any process, `cpuset.cpus.partition` takes
-/// processors from all others, and `io.*` names disks by number.
+/// Removes cgroup v2 files that affect the host: `cgroup.procs` moves any process,
+/// `cpuset.cpus.partition` takes processors from all other cgroups, and `io.*` names disks by
+/// number.
 pub fn unified(spec: &mut Spec) -> Vec<String> {
     let harmless = |key: &str, value: &str| match key.split_once('.') {
         _ if key.contains('/') => false,
@@ -71,7 +76,8 @@ pub fn unified(spec: &mut Spec) -> Vec<String> {
     })
 }
 
-/// Removes the keys of the object at `path` for which `drop` holds, and the object if none is left.
+/// Removes the keys of the object at `path` for which `drop` returns true, and the object if none
+/// is left.
 fn remove_keys(spec: &mut Spec, path: &str, drop: impl Fn(&str, &Value) -> bool) -> Vec<String> {
     let Some(object) = spec.get(path).and_then(Value::as_object) else { return Vec::new() };
     let keys: Vec<String> = object.iter().filter(|(k, v)| drop(k, v)).map(|(k, _)| k.clone()).collect();
@@ -88,7 +94,7 @@ fn remove_keys(spec: &mut Spec, path: &str, drop: impl Fn(&str, &Value) -> bool)
     keys.iter().map(|key| format!("{path}: {key}: dropped")).collect()
 }
 
-/// Removes options that let a mount of the container appear on the host.
+/// Removes options that make a mount of the container appear on the host.
 pub fn propagation(spec: &mut Spec) -> Vec<String> {
     const SHARED: [&str; 2] = ["shared", "rshared"];
     const OWN: [&str; 6] = ["private", "rprivate", "slave", "rslave", "unbindable", "runbindable"];
@@ -97,7 +103,7 @@ pub fn propagation(spec: &mut Spec) -> Vec<String> {
         dropped.push(format!("linux.rootfsPropagation: {mode}: dropped"));
         spec.remove("linux.rootfsPropagation");
     }
-    // A spec without mounts must not get an empty list of them.
+    // Accessing the list for changes would add an empty one to a spec without mounts.
     if spec.mounts().is_empty() {
         return dropped;
     }
@@ -114,9 +120,10 @@ pub fn propagation(spec: &mut Spec) -> Vec<String> {
     dropped
 }
 
-/// Removes a cgroup path that the archive chose: it may be any cgroup of the host.
+/// Removes a cgroup path that the archive chose, because it may be any cgroup of the host.
 ///
-/// `given`: a flag sets the path, so nothing is lost. `id`: a path that podman made by default gets this ID later.
+/// `given`: a flag sets the path, so nothing is lost. `id`: podman's default path gets this
+/// container ID later.
 pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<String> {
     let Some(path) = spec.text("linux.cgroupsPath").map(str::to_owned) else { return Vec::new() };
     if id.is_some() && cgroup_path::is_default_path(&path) {
@@ -129,14 +136,16 @@ pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<Strin
     vec![format!("linux.cgroupsPath: {path}: dropped, --cgroups-path sets one")]
 }
 
-/// Device numbers that are the same on every host and reach no hardware.
+/// Device numbers that are the same on every host and give no access to hardware.
 const PSEUDO_DEVICES: [(i64, i64); 9] =
     [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (10, 200), (10, 229)];
-/// Terminals of the container's own devpts; the console's number, which Docker allows every container, is a bind mount.
+/// Terminals of the container's own devpts. The console, whose number Docker allows in every
+/// container, is a bind mount.
 const PTS: i64 = 136;
 const CONSOLE: (i64, i64) = (5, 1);
 
-/// Removes devices of the host, and the rules that allow them. `given` are the destinations of `--device`.
+/// Removes devices of the host, and the rules that allow them. `given` holds the destinations of
+/// `--device`.
 pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
     let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_i64);
     let text =
@@ -164,7 +173,8 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
         let numbers = (number(rule, "major").unwrap_or(-1), number(rule, "minor").unwrap_or(-1));
         let pseudo = text(rule, "type") == "c"
             && (PSEUDO_DEVICES.contains(&numbers) || numbers == CONSOLE || numbers.0 == PTS);
-        // Of a rule for all types the kernel and runc ignore the access: it allows everything.
+        // For a rule about all types, the kernel and runc ignore the access field and allow
+        // everything.
         let wild = matches!(text(rule, "type").as_str(), "" | "a");
         allows && (wild || text(rule, "access") != "m") && !pseudo
     };
@@ -187,7 +197,7 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
     if rules.iter().any(allows_host) {
         let list = spec.list_mut("linux.resources.devices");
         list.retain(|rule| !allows_host(rule));
-        // Without a rule for all others a runtime may leave them allowed.
+        // Without a rule that denies all other devices, a runtime may leave them allowed.
         let denies_all = |rule: &Value| {
             rule.get("allow") == Some(&json!(false))
                 && matches!(text(rule, "type").as_str(), "" | "a")

@@ -1,4 +1,5 @@
-//! What becomes of each key of an archive's spec: the one table that the code, the manual and a test share.
+//! The table of all keys of an archive's spec and what `--restore` does with them. The code, the
+//! manual and a test use it.
 
 use serde_json::{Map, Value};
 
@@ -7,31 +8,32 @@ use crate::runtime_spec::Spec;
 /// What `--restore` does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Stays as it is.
+    /// It is kept.
     Kept,
-    /// Is an error unless a flag says what it is on this host.
+    /// It is an error unless a flag gives its value on this host.
     Repointed,
-    /// Is kept where its value is harmless and otherwise dropped: [`harmless`](super::harmless) decides.
+    /// It is kept if its value is harmless and otherwise dropped: [`harmless`](super::harmless)
+    /// decides.
     Checked,
-    /// Is removed, with a warning that names it.
+    /// It is removed, with a warning that names it.
     Dropped,
 }
 
-/// Keys that share one fate for one reason. A key covers everything below it.
+/// Keys that are treated alike for one reason. A key includes all keys below it.
 pub struct Rule {
     pub fate: Fate,
-    /// The rule's title in the manual, where `reason` and `keys` follow it.
+    /// The title of the rule in the manual, before `reason` and `keys`.
     #[cfg_attr(not(test), allow(dead_code))]
     pub title: &'static str,
     #[cfg_attr(not(test), allow(dead_code))]
     pub reason: &'static str,
-    /// Paths in the spec: `[]` is every element of an array, `*` every key of an object.
+    /// Paths in the spec: `[]` means every element of an array, `*` every key of an object.
     pub keys: &'static [&'static str],
 }
 
 use Fate::{Checked, Dropped, Kept, Repointed};
 
-/// Every key of runtime-spec 1.3. A key that is in no rule is unknown, and is dropped.
+/// Every key of runtime-spec 1.3. Other keys are unknown and are dropped.
 #[rustfmt::skip]
 pub const RULES: &[Rule] = &[
     Rule { fate: Kept, title: "the container",
@@ -148,7 +150,7 @@ pub const RULES: &[Rule] = &[
         keys: &["process.commandLine", "windows", "solaris", "vm", "zos", "freebsd"] },
 ];
 
-/// Returns the rule of a key, or of the object or array above it.
+/// Returns the rule of a key, or of the object or array that contains it.
 pub fn rule(key: &str) -> Option<&'static Rule> {
     let covers = |pattern: &str| {
         key.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -156,14 +158,14 @@ pub fn rule(key: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.keys.iter().any(|pattern| covers(pattern)))
 }
 
-/// Removes dropped and unknown keys, and returns a text for each.
+/// Removes dropped and unknown keys. Returns a text for each.
 pub fn drop_keys(spec: &mut Spec) -> Vec<String> {
     let mut dropped = Vec::new();
     filter(spec.object(""), "", "", &mut dropped);
     dropped
 }
 
-/// Filters one object: `pattern` is its path in the table, `path` its path in the document.
+/// Filters one object. `pattern` is its path in the table, `path` its path in the document.
 fn filter(object: &mut Map<String, Value>, pattern: &str, path: &str, dropped: &mut Vec<String>) {
     let join = |path: &str, key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     let keys: Vec<String> = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k.clone()).collect();
@@ -178,7 +180,8 @@ fn filter(object: &mut Map<String, Value>, pattern: &str, path: &str, dropped: &
             None if has_keys_below(&pattern) => {
                 let was_empty = value.as_object().is_none_or(Map::is_empty);
                 descend(value, &pattern, &here, dropped);
-                // An object that only held dropped keys goes with them: runtimes refuse some empty objects.
+                // An object that held only dropped keys is removed too, because runtimes reject
+                // some empty objects.
                 if was_empty || value.as_object().is_some_and(|left| !left.is_empty()) {
                     continue;
                 }
@@ -201,7 +204,7 @@ fn descend(value: &mut Value, pattern: &str, path: &str, dropped: &mut Vec<Strin
     }
 }
 
-/// Whether the table has a key below this one.
+/// Reports whether the table has a key below this one.
 fn has_keys_below(pattern: &str) -> bool {
     let below = |key: &&str| {
         key.strip_prefix(pattern)
@@ -210,7 +213,7 @@ fn has_keys_below(pattern: &str) -> bool {
     RULES.iter().flat_map(|rule| rule.keys).any(below)
 }
 
-/// What a dropped value named, for its warning.
+/// Returns a short form of a dropped value, for its warning.
 fn summary(value: &Value) -> String {
     let path = |element: &Value| element.get("path").and_then(Value::as_str).map(str::to_owned);
     let named: Vec<String> = match value {
@@ -229,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Every key of the JSON Schema of runtime-spec 1.3, one on a line.
+    /// Every key of the JSON Schema of runtime-spec 1.3, one per line.
     const SCHEMA: &str = include_str!("../../../tests/data/runtime-spec-1.3-keys");
 
     #[test]
@@ -242,7 +245,7 @@ mod tests {
             });
             assert_eq!(rules.count(), 1, "{key}");
         }
-        // The other way: a rule for a key that does not exist is a typing mistake.
+        // A rule for a key that does not exist is a typing mistake.
         let known: BTreeSet<&str> = SCHEMA.lines().collect();
         for key in RULES.iter().flat_map(|rule| rule.keys) {
             let found = known.iter().any(|k| {
@@ -288,7 +291,7 @@ mod tests {
         assert!(MANUAL.contains(&wanted), "put into man/spec-gen.1, below RESTORE:\n{wanted}");
     }
 
-    /// The table as the manual has it.
+    /// Returns the table as the manual contains it.
     fn manual() -> String {
         let mut text = String::from(".SS Keys of runtime-spec 1.3\n");
         for rule in RULES {
@@ -311,7 +314,7 @@ mod tests {
         chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
     }
 
-    /// Wraps at 100 columns; a sentence starts a line, as mandoc wants it.
+    /// Wraps at 100 columns and starts each sentence on a new line, as mandoc requires.
     fn wrap(text: &str) -> String {
         let mut out = String::new();
         for sentence in text.lines() {

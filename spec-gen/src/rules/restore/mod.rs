@@ -1,10 +1,11 @@
-//! `--restore`: the spec of a checkpointed container, made fit for this machine.
+//! `--restore`: adapts the spec of a checkpointed container to this host.
 //!
-//! A `spec.dump` is the final `config.json` of a container on another machine, and whoever made the
-//! archive wrote it. A hook in it is a command that the runtime runs as root on this host, a bind mount a
-//! door to any directory of it. So a key that names something on the host is dropped, re-pointed by a flag,
-//! or an error; [`keys`] has the table, and `--trust-archive` keeps everything. What describes the container
-//! (arguments, user, environment, limits, seccomp) stays: CRIU restores the process from its images.
+//! A `spec.dump` is the final `config.json` of a container on another host, and whoever made the
+//! archive controls its content. A hook in it is a command that the runtime runs as root on this
+//! host, and a bind mount gives access to any directory of the host. Therefore each key that names
+//! something on the host is dropped, re-pointed by a flag, or an error. [`keys`] has the table, and
+//! `--trust-archive` keeps everything. Keys that describe the container (arguments, user,
+//! environment, limits, seccomp) are kept: CRIU restores the process from its images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,10 +32,11 @@ mod engine_files;
 mod harmless;
 mod keys;
 
-/// Makes the spec of a checkpointed container fit for this machine.
+/// Adapts the spec of a checkpointed container to this host.
 ///
 /// # Errors
-/// Everything that names the other machine and is not re-pointed, each with the flag that would.
+/// Returns an error that lists every name of the other host that is not re-pointed, each with the
+/// flag that does so.
 pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     if matches!(job.args.namespaces.userns, Some(UserNs::KeepId { .. } | UserNs::NoMap)) {
         return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
@@ -87,13 +89,14 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
     job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
     cgroup_path::set(job)?;
-    // Labels and profiles are this machine's; what the process may do besides is in the checkpoint.
+    // Labels and profiles are those of this host. The checkpoint determines all other privileges of
+    // the process.
     labels_and_annotations::apply(job)?;
     resources::apply(&mut job.spec, &args.resources, &mut job.trace)?;
     if args.restore.trust_archive { Ok(()) } else { refuse_foreign(job, &repointed, &namespaces) }
 }
 
-/// Reports everything that still names the other machine.
+/// Reports every remaining name of the other host.
 fn refuse_foreign(
     job: &Job<'_>,
     repointed: &BTreeSet<String>,
@@ -113,7 +116,7 @@ fn refuse_foreign(
     Err(Hint::on(anyhow::anyhow!(text(last)), format!("add {}", hints.join(" "))))
 }
 
-/// Removes what names the host, each with a warning.
+/// Removes keys that name something on the host, each with a warning.
 fn drop_host_names(job: &mut Job<'_>, devices: &[String]) {
     let cgroups = &job.args.cgroups;
     let given = cgroups.cgroups_path.is_some()
@@ -134,7 +137,8 @@ fn drop_host_names(job: &mut Job<'_>, devices: &[String]) {
     job.trace.because(&job.spec, || "--restore: an archive must not name anything on the host".into());
 }
 
-/// Reports namespaces that the container shares with the host because the archive lists none.
+/// Warns about namespaces that the container shares with the host because the archive does not list
+/// them.
 fn warn_of_shared_namespaces(job: &Job<'_>) {
     for (kind, mode) in namespace_flags::requested(&job.args.namespaces) {
         let matters = matches!(kind, "pid" | "network" | "ipc" | "uts");
@@ -147,7 +151,7 @@ fn warn_of_shared_namespaces(job: &Job<'_>) {
     }
 }
 
-/// The destinations of `--device`, each of which must be a device of the checkpointed container.
+/// Returns the destinations of `--device`. Each must be a device of the checkpointed container.
 fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
     let path = |device: &Value| device.get("path").and_then(Value::as_str).map(path::clean);
     let there: Vec<String> = job.spec.list("linux.devices").iter().filter_map(path).collect();
@@ -163,11 +167,12 @@ fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
     Ok(destinations)
 }
 
-/// Points the mounts at the directories of this machine. A mount keeps its destination, which CRIU knows
-/// it by, and the options it has unless the flag gives others.
+/// Re-points mounts to directories of this host. A mount keeps its destination, by which CRIU
+/// identifies it, and its options unless the flag gives others.
 ///
 /// # Errors
-/// When a flag names a destination where the container has no mount: CRIU would not make one.
+/// Returns an error if a flag names a destination at which the container has no mount, because CRIU
+/// would not create it.
 fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTreeSet<String>> {
     let mut repointed = BTreeSet::new();
     for volume in volumes {
@@ -190,7 +195,8 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
         let wanted = path::clean(destination);
         let there: Vec<String> =
             job.spec.mounts().iter().map(|m| mounts::destination(m).to_owned()).collect();
-        // All of them: of two mounts at one place the second would otherwise slip through with the first.
+        // Every mount at the destination is checked: a second one must not escape the check of the
+        // first.
         for mount in
             job.spec.mounts_mut().iter_mut().filter(|m| path::clean(mounts::destination(m)) == wanted)
         {
@@ -201,7 +207,8 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
                 );
             }
             mount["source"] = json!(source);
-            // A volume without options has these; the flag gives others.
+            // A volume without options has the default options, which do not replace those of the
+            // mount.
             if *options != default_options {
                 mounts::set_options(mount, options.clone());
             }
@@ -219,7 +226,7 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
     Ok(repointed)
 }
 
-/// Everything that still names the other machine.
+/// Returns every remaining name of the other host, with the flag that re-points it.
 fn foreign(
     job: &Job<'_>,
     repointed: &BTreeSet<String>,
@@ -260,15 +267,16 @@ fn foreign(
     found
 }
 
-/// File systems with nothing of the host's behind them.
+/// Filesystem types without files of the host.
 const OF_THE_KERNEL: [&str; 8] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "sysfs", "tmpfs"];
 
-/// Whether a mount reaches into the host's files: a bind mount, an overlay over its directories, a disk, a
-/// server. The kernel's own trees bound where they belong (rootless /sys, systemd's cgroup tree) are the
-/// same on every host, but a writable one controls it: a `release_agent` in a cgroup tree is a command, and without a cgroup
-/// namespace a new mount of the tree shows the host's.
+/// Reports whether a mount reaches files of the host: a bind mount, an overlay over its
+/// directories, a disk, a server. Bind mounts of the kernel's own trees at their usual places
+/// (rootless /sys, systemd's cgroup tree) are the same on every host, but a writable one controls
+/// the host: `release_agent` in a cgroup tree is a command. Without a cgroup namespace, a new mount
+/// of the cgroup tree shows the host's.
 fn names_host(spec: &Spec, mount: &Value) -> bool {
-    // The later of two options wins in the runtimes.
+    // In runtimes, the later of the two options takes effect.
     let read_only = mounts::options(mount).filter(|o| matches!(*o, "ro" | "rw")).last() == Some("ro");
     if !mounts::is_bind(mount) {
         let kind = mounts::kind(mount);
@@ -281,10 +289,11 @@ fn names_host(spec: &Spec, mount: &Value) -> bool {
     !(source == destination && of_the_kernel && read_only)
 }
 
-/// A namespace given by path at the dump must be given by path again: CRIU has its name in the images, not its content.
+/// Checks that each namespace that was given by path at the dump is given by path again: CRIU's
+/// images contain its name, not its content.
 ///
 /// # Errors
-/// Names the flag that would take the path away.
+/// Returns an error that names the flag without a path.
 fn check_namespaces(spec: &Spec, namespaces: &[(&'static str, Option<Mode>)]) -> anyhow::Result<()> {
     for (kind, mode) in namespaces {
         let had_path = namespaces::find(spec, kind).is_some_and(|n| namespaces::path(n).is_some());

@@ -1,7 +1,7 @@
-//! `--check-host`: whether this host can give the container its AppArmor profile.
+//! `--check-host`: checks whether this host can apply the container's AppArmor profile.
 //!
-//! podman asks when it generates the spec; spec-gen only when it is told that the container starts on this host, for the
-//! result must not depend on the machine it is made on.
+//! podman checks this when it generates the spec. spec-gen checks it only on request, because its
+//! output must not depend on the host that it runs on.
 
 use std::fs;
 use std::io;
@@ -13,21 +13,23 @@ use nix::unistd::geteuid;
 use crate::job::Job;
 use crate::runtime_spec::Spec;
 
-/// Where the kernel tells, below /sys.
+/// The file below /sys that states whether AppArmor is enabled.
 const ENABLED: &str = "module/apparmor/parameters/enabled";
 const PROFILES: &str = "kernel/security/apparmor/profiles";
 
-/// The word for no profile.
+/// The value that means no profile.
 const UNCONFINED: &str = "unconfined";
 
-/// Profiles of this name podman makes and loads itself when it starts a container.
+/// podman creates and loads profiles with this prefix when it starts a container.
 const PODMANS_OWN: &str = "containers-default-";
 
-/// Removes a profile that nothing can be started with on a host without AppArmor, as podman does; runc and crun refuse even
-/// `unconfined` there. A spec that comes with a profile and whose profile no flag asks about stays as it is.
+/// On a host without AppArmor, removes a profile with which no container can start, as podman does:
+/// runc and crun reject even `unconfined` there. A profile of the input that no flag refers to is
+/// kept.
 ///
 /// # Errors
-/// Returns an error if a flag names a profile and the host has no AppArmor: without a word the container would be unconfined.
+/// Returns an error if a flag names a profile and the host has no AppArmor: otherwise the container
+/// would silently be unconfined.
 pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
     let flag = job.args.security.apparmor.as_deref();
     let concerns_us = flag.is_some() || job.container.is_libpod;
@@ -36,7 +38,7 @@ pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
         return Ok(());
     };
     let is_profile = profile != UNCONFINED;
-    // --check-host reports a profile that the host cannot give.
+    // --check-host reports a profile that the host cannot apply.
     if Host::of_process(false).is_enabled()? || is_profile && job.args.security.check_host {
         return Ok(());
     }
@@ -57,10 +59,11 @@ pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks this host for the profile in the spec; a warning where another tool has to load it first.
+/// Checks whether this host can apply the profile in the spec. Returns a warning if another tool
+/// must load it first.
 ///
 /// # Errors
-/// When the profile cannot be applied here.
+/// Returns an error if the host cannot apply the profile.
 pub fn check(spec: &Spec, rootless: bool) -> anyhow::Result<Option<String>> {
     let Some(profile) = spec.text("process.apparmorProfile").filter(|p| !p.is_empty()) else {
         return Ok(None);
@@ -82,7 +85,7 @@ impl Host<'_> {
         Ok(self.read(ENABLED)?.starts_with('Y'))
     }
 
-    /// A file of the kernel; empty where there is none.
+    /// Reads a file of the kernel. Returns an empty string if it does not exist.
     fn read(&self, file: &str) -> anyhow::Result<String> {
         let path = self.sys.join(file);
         match fs::read_to_string(&path) {
@@ -102,7 +105,7 @@ impl Host<'_> {
         if !self.is_enabled()? {
             bail!("profile {profile:?} specified but AppArmor is disabled on the host");
         }
-        // `NAME (MODE)` on each line.
+        // Each line is `NAME (MODE)`.
         let profiles = self.read(PROFILES)?;
         let is_loaded =
             profiles.lines().any(|l| l.rsplit_once(" (").is_some_and(|(name, _)| name == profile));
@@ -157,7 +160,7 @@ mod tests {
         let error =
             Host { rootless: false, sys: sys.path() }.check("docker-default").unwrap_err().to_string();
         assert!(error.ends_with("AppArmor is disabled on the host"), "{error}");
-        // What cannot be read is not taken for an empty list.
+        // An unreadable list must not count as an empty list.
         put(ENABLED, "Y\n");
         fs::remove_file(sys.path().join(PROFILES)).unwrap();
         fs::create_dir(sys.path().join(PROFILES)).unwrap();

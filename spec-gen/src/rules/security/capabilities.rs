@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
 
-/// Every capability of Linux, in the order of their numbers.
+/// All capabilities of Linux, in numerical order.
 const ALL: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -54,7 +54,8 @@ const ALL: [&str; 41] = [
 
 const SETS: [&str; 5] = ["bounding", "effective", "permitted", "inheritable", "ambient"];
 
-/// Every capability that spec-gen itself could pass on: a runtime started from here refuses any other.
+/// Returns every capability that spec-gen itself could pass on: a runtime that it starts rejects
+/// any other.
 fn all() -> BTreeSet<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
@@ -69,11 +70,11 @@ fn of_mask(mask: u64) -> BTreeSet<String> {
         .collect()
 }
 
-/// Applies the flags. For root the sets that count are equal; for another user only what was added
-/// reaches the process, through the ambient set, as podman has it.
+/// Applies the flags. For root, the effective, permitted and bounding sets are equal. For another
+/// user only the added capabilities reach the process, through the ambient set, as in podman.
 ///
 /// # Errors
-/// On an unknown capability, or one that is both added and dropped.
+/// Returns an error for an unknown capability, or for one that is both added and dropped.
 pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result<()> {
     if add.is_empty() && drop.is_empty() {
         return Ok(());
@@ -102,7 +103,8 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
             ("bounding", _) | ("effective" | "permitted", true) => bounding.clone(),
             (_, false) if add_all => bounding.clone(),
             (_, false) => add.clone(),
-            // Root's ambient and inheritable sets only lose: they are of no use to root.
+            // Root's ambient and inheritable sets only lose capabilities, as root does not need
+            // them.
             (_, true) => spec.texts(&path).into_iter().filter(|c| bounding.contains(c)).collect(),
         };
         put_set(spec, &path, &value);
@@ -110,7 +112,7 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     Ok(())
 }
 
-/// An empty set is left out, as Go's encoder does.
+/// Sets a capability set. Omits an empty set, as Go's encoder does.
 fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
     if value.is_empty() {
         spec.remove(path);
@@ -119,10 +121,10 @@ fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
     }
 }
 
-/// Adds to and drops from one set alone.
+/// Adds capabilities to one set and drops others from it.
 ///
 /// # Errors
-/// On an unknown capability.
+/// Returns an error for an unknown capability.
 pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -> anyhow::Result<()> {
     if add.is_empty() && drop.is_empty() {
         return Ok(());
@@ -140,7 +142,8 @@ pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -
     Ok(())
 }
 
-/// Gives every capability; to a user who is not root, the chance to get it from a program that has it.
+/// Gives the process every capability. A user other than root can get them only from programs with
+/// file capabilities.
 pub fn set_all(spec: &mut Spec) {
     spec.set("process.capabilities.bounding", json!(all()));
     take_from_user(spec);
@@ -149,8 +152,9 @@ pub fn set_all(spec: &mut Spec) {
     }
 }
 
-/// Fits the sets to a user who was changed from root or to root, as podman has it: another user than root has none but
-/// what is added for him, for the default spec would hand him root's through the ambient set.
+/// Adapts the sets to a user that was changed from or to root, as podman does. A user other than
+/// root keeps only capabilities that flags add: with the default spec, the ambient set would pass
+/// root's capabilities on to it.
 pub fn follow_user(spec: &mut Spec, was_root: bool) {
     let has = |set: &str| spec.get(&format!("process.capabilities.{set}")).is_some();
     match (was_root, is_root(spec)) {
@@ -160,13 +164,14 @@ pub fn follow_user(spec: &mut Spec, was_root: bool) {
     }
 }
 
-/// Gives root what its bounding set has; what was added for the user before is in it.
+/// Gives root all capabilities of its bounding set, which include those that flags added for the
+/// previous user.
 pub fn give_all_to_root(spec: &mut Spec) {
     take_from_user(spec);
     give_to_root(spec);
 }
 
-/// Whether the process runs as root.
+/// Reports whether the process runs as root.
 pub fn is_root(spec: &Spec) -> bool {
     spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0
 }
@@ -184,7 +189,7 @@ fn give_to_root(spec: &mut Spec) {
     }
 }
 
-/// The capabilities of a flag; whether `ALL` is among them.
+/// Parses the capabilities of a flag. Returns whether `ALL` is among them.
 fn named(flag: &str, names: &[String]) -> anyhow::Result<(bool, BTreeSet<String>)> {
     let mut set = BTreeSet::new();
     let mut everything = false;

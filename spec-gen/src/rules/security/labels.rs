@@ -3,7 +3,8 @@
 use crate::job::Job;
 use crate::selinux;
 
-/// Labels overwrite only where one is known: libpod writes an empty one over the base's.
+/// Sets the labels of the config. An empty label does not replace one in the spec, although libpod
+/// writes empty ones.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (key, label) in [
         ("process.selinuxLabel", &job.container.process_label),

@@ -8,7 +8,8 @@ use crate::runtime_spec::Spec;
 const MASKED: &str = "linux.maskedPaths";
 const READONLY: &str = "linux.readonlyPaths";
 
-/// Hides more paths; each value may hold several with `:` between. Returns those that are not absolute, which podman ignores.
+/// Masks more paths. Each value may hold several, separated by `:`. Returns the paths that are not
+/// absolute, which podman ignores.
 pub fn mask<'a>(spec: &mut Spec, values: &'a [String]) -> Vec<&'a str> {
     let paths = values.iter().flat_map(|v| v.split(':')).filter(|p| !p.is_empty());
     let (absolute, ignored): (Vec<&str>, Vec<&str>) = paths.partition(|path| path.starts_with('/'));
@@ -21,7 +22,7 @@ pub fn mask<'a>(spec: &mut Spec, values: &'a [String]) -> Vec<&'a str> {
     ignored
 }
 
-/// Shows paths again: `ALL`, or paths in which `*` stands for anything but a slash.
+/// Unmasks paths: `ALL`, or patterns in which `*` matches any characters except slashes.
 pub fn unmask(spec: &mut Spec, values: &[String]) {
     for pattern in values.iter().flat_map(|v| v.split(':')).filter(|p| !p.is_empty()) {
         for path in [MASKED, READONLY] {
@@ -37,8 +38,9 @@ pub fn unmask(spec: &mut Spec, values: &[String]) {
     }
 }
 
-/// What podman masks in every container that masks anything: the energy counters, by which a process can
-/// tell what others compute (CVE-2020-8694). podman 5 lists the path twice; each path is listed once here.
+/// Masks the paths that podman masks in every container with masked paths: the energy counters,
+/// which reveal what other processes compute (CVE-2020-8694). podman 5 lists the path twice, this
+/// function once.
 pub fn of_libpod(spec: &mut Spec, privileged: bool, compat: Compat) {
     if spec.list(MASKED).is_empty() {
         return;
@@ -55,10 +57,10 @@ pub fn of_libpod(spec: &mut Spec, privileged: bool, compat: Compat) {
     spec.set(MASKED, once);
 }
 
-/// Shell patterns with `*` and `?`, neither of which matches a slash.
+/// Matches shell patterns with `*` and `?`, which do not match a slash.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    // Where to go back to when a star has to take one more character.
+    // The position to return to when the last star must match one more character.
     let (mut p, mut t, mut back) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {

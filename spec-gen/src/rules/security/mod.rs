@@ -1,4 +1,4 @@
-//! What the process may do: `--privileged`, capabilities, seccomp, masked paths.
+//! The privileges of the process: `--privileged`, capabilities, seccomp, masked paths.
 
 pub mod apparmor;
 pub mod capabilities;
@@ -14,10 +14,10 @@ use crate::input;
 use crate::job::Job;
 use crate::runtime_spec::{Spec, mounts};
 
-/// Applies the security flags; the user is known by now, for capabilities depend on him.
+/// Applies the security flags. The user must be set before, because the capabilities depend on it.
 ///
 /// # Errors
-/// Names the flag that makes no sense.
+/// Returns an error that names the invalid flag.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let s = &job.args.security;
     let compat = job.args.hooks.compat;
@@ -56,7 +56,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     trace.because(spec, || "--mask".into());
     if is_libpod && !s.unmask.is_empty() {
-        // Before paths are shown again: a list that `--unmask` empties still had the paths that are always masked.
+        // These come before `--unmask` is applied, so that `--unmask` also applies to them.
         masks::of_libpod(spec, privileged, compat);
     }
     masks::unmask(spec, &s.unmask);
@@ -69,14 +69,14 @@ fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
         return Ok(());
     }
     let Some(proc) = spec.mounts_mut().iter_mut().find(|m| mounts::kind(m) == "proc") else {
-        return Err(cli::usage("--security-opt proc-opts: there is no mount of proc"));
+        return Err(cli::usage("--security-opt proc-opts: the spec has no mount of proc"));
     };
-    // As podman does: these options, and none of those before.
+    // As in podman, these options replace all earlier ones.
     mounts::set_options(proc, wanted.iter().filter(|o| !o.is_empty()).cloned().collect());
     Ok(())
 }
 
-/// Takes away what keeps a container from the host, as podman does.
+/// Removes the restrictions that separate the container from the host, as podman does.
 fn make_privileged(spec: &mut Spec) {
     capabilities::set_all(spec);
     for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {

@@ -1,23 +1,23 @@
-//! Seccomp: the profile of `--seccomp FILE`, in the runtime-spec's form or in that of the managers' default
-//! profiles, which has conditions the manager must decide.
+//! Seccomp: reads the profile of `--seccomp FILE`, in the format of the runtime-spec or in that of
+//! the engines' default profiles, whose conditions depend on the container and the host.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 use crate::json_fields::describe;
 
-/// What a profile's conditions are decided by.
+/// The values that the conditions of a profile refer to.
 pub struct Facts<'a> {
-    /// The process's bounding set.
+    /// The bounding set of the process.
     pub capabilities: &'a [String],
-    /// Of the kernel: major and minor version, if known.
+    /// Major and minor version of the kernel, if known.
     pub kernel: Option<(u32, u32)>,
 }
 
-/// The profile as `linux.seccomp`.
+/// Returns the profile as `linux.seccomp`.
 ///
 /// # Errors
-/// Names the key that makes no sense.
+/// Returns an error that names the invalid key.
 pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
     let map = value.as_object().with_context(|| format!("expected an object, found {}", describe(value)))?;
     if !map.get("defaultAction").is_some_and(Value::is_string) {
@@ -53,7 +53,7 @@ pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
     Ok(Value::Object(result))
 }
 
-/// The native architecture of `archMap` with its sub-architectures.
+/// Returns the native architecture of `archMap` with its sub-architectures.
 fn architectures(maps: &[Value]) -> Option<Value> {
     let native = format!("SCMP_ARCH_{}", native_architecture());
     let entry = maps.iter().find(|m| m.get("architecture").and_then(Value::as_str) == Some(&native))?;
@@ -74,7 +74,7 @@ fn native_architecture() -> &'static str {
     }
 }
 
-/// Go's name of this architecture, as profiles have it.
+/// Returns Go's name of this architecture, which profiles use.
 fn go_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "aarch64" => "arm64",
@@ -91,7 +91,7 @@ fn applies(rule: &Map<String, Value>, facts: &Facts<'_>) -> anyhow::Result<bool>
     Ok(!excludes.into_iter().any(|hit| hit) && includes.into_iter().all(|hit| hit))
 }
 
-/// Whether each condition of `includes` or `excludes` holds.
+/// Evaluates the conditions of `includes` or `excludes`.
 fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow::Result<Vec<bool>> {
     let Some(map) = rule.get(key).filter(|v| !v.is_null()) else { return Ok(Vec::new()) };
     let map =
@@ -107,7 +107,7 @@ fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow
     let caps = texts("caps");
     if !caps.is_empty() {
         let has = |cap: &&str| facts.capabilities.iter().any(|c| c == cap);
-        // Every one is needed to be included, any one is enough to be excluded.
+        // `includes` requires all capabilities, `excludes` any of them.
         all.push(if key == "excludes" { caps.iter().any(has) } else { caps.iter().all(has) });
     }
     if let Some(wanted) = map.get("minKernel").and_then(Value::as_str) {
@@ -120,7 +120,7 @@ fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow
     Ok(all)
 }
 
-/// A rule as the runtime-spec has it.
+/// Returns a rule in the format of the runtime-spec.
 fn without_conditions(rule: &Map<String, Value>) -> anyhow::Result<Value> {
     let names = match (rule.get("names"), rule.get("name")) {
         (Some(names @ Value::Array(_)), _) => names.clone(),
@@ -140,7 +140,7 @@ fn without_conditions(rule: &Map<String, Value>) -> anyhow::Result<Value> {
     Ok(result)
 }
 
-/// The running kernel's version.
+/// Returns the version of the running kernel.
 pub fn kernel() -> Option<(u32, u32)> {
     let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     let mut numbers = text.split(['.', '-']).map(|n| n.trim().parse().ok());

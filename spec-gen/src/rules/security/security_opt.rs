@@ -1,13 +1,13 @@
-//! `--security-opt`: sorted into the flags that say the same.
+//! Maps `--security-opt` to the equivalent flags.
 
 use crate::args::SecurityArgs;
 use crate::notation::boolean::boolean;
 use crate::rules::security::selinux_fields;
 
-/// Sorts podman's `--security-opt` into the flags that say the same.
+/// Maps podman's `--security-opt` to the equivalent flags.
 ///
 /// # Errors
-/// On an option that is none of them.
+/// Returns an error for an unknown option.
 pub fn sort(args: &mut SecurityArgs) -> anyhow::Result<()> {
     let given = [
         ("seccomp", args.seccomp.is_some()),

@@ -6,11 +6,11 @@ use cli::{Hint, usage};
 
 use crate::runtime_spec::Spec;
 
-/// What `--security-opt label=` takes.
+/// The valid values of `--security-opt label=`.
 pub const EXPECTED: &str =
     "expected label=disable, or label=FIELD:VALUE with a FIELD of user, role, type, level and filetype";
 
-/// The fields of a label, of process and mounts, that `--security-opt label=FIELD:VALUE` sets.
+/// The fields of the labels of process and mounts that `--security-opt label=FIELD:VALUE` sets.
 const FIELDS: [(&str, &[(&str, usize)]); 5] = [
     ("user", &[("process.selinuxLabel", 0)]),
     ("role", &[("process.selinuxLabel", 1)]),
@@ -19,15 +19,17 @@ const FIELDS: [(&str, &[(&str, usize)]); 5] = [
     ("filetype", &[("linux.mountLabel", 2)]),
 ];
 
-/// Returns whether a label has a field of this name.
+/// Reports whether a label has a field of this name.
 pub fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|(field, _)| *field == name)
 }
 
-/// Sets a field of the labels in a spec; returns whether it did. A host without SELinux has no labels, and podman ignores the flag.
+/// Sets a field of the labels in a spec. Returns whether it did: a host without SELinux has no
+/// labels, and podman ignores the flag there.
 ///
 /// # Errors
-/// Returns an error if the host has SELinux and the spec has no label to change: only the container engine knows the others' fields.
+/// Returns an error if the host has SELinux and the spec has no label: only the container engine
+/// knows the other fields.
 pub fn set_field(spec: &mut Spec, name: &str, value: &str) -> anyhow::Result<bool> {
     let places = FIELDS.iter().find(|(field, _)| *field == name).map_or(&[][..], |(_, places)| places);
     let mut is_set = false;
