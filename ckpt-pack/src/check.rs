@@ -10,6 +10,8 @@ pub fn run(check: &Check, runtime: Option<&str>, session: &Session) -> anyhow::R
     let purpose = Purpose::Checkpoint;
     let answer = ask(&Question { purpose, criu: &check.criu, runtime, pod: check.pod, pid: check.pid })?;
     let findings = answer.findings.iter();
-    Ok(session
-        .findings(&answer.good, findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint })))
+    Ok(session.findings(
+        &answer.passed,
+        findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint }),
+    ))
 }

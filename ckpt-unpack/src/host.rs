@@ -21,8 +21,10 @@ pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
     let runtime = args.runtime.as_deref().unwrap_or("runc");
     let answer = ask(&Question { purpose, criu: &args.criu, runtime, pod: args.pod, pid: None })?;
     let findings = answer.findings.iter();
-    Ok(session
-        .findings(&answer.good, findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint })))
+    Ok(session.findings(
+        &answer.passed,
+        findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint }),
+    ))
 }
 
 /// What podman deletes after a restore (libpod `Container.restore`). config.json, config.dump and spec.dump stay.

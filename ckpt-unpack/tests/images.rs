@@ -251,7 +251,7 @@ fn blobs_may_be_named_by_sha512_and_are_checked_by_it() {
     place.shell(&format!("printf X | dd of=l/blobs/sha512/{} bs=1 seek=600 conv=notrunc", layer.trim()));
     let run = place.run(&["--list", "l"]);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("its SHA-512 is not its name"), "{}", run.stderr);
+    assert!(run.stderr.contains("the SHA-512 does not match the digest"), "{}", run.stderr);
 }
 
 impl Place {

@@ -10,7 +10,8 @@ use crate::tar_kind::TarKind;
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error that names the file or member it is about. The cause is the `source`, so print the complete chain.
+/// An error that names the file or member it is about. The cause is the `source`, so print the
+/// complete chain.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error in the tar of the archive or stream.
@@ -40,7 +41,8 @@ pub enum Error {
         /// The quoted names of the images.
         names: Vec<String>,
     },
-    /// A member stream is truncated or mixed with another: a producer died, or its output was changed.
+    /// A member stream is truncated or mixed with another: a producer died, or its output was
+    /// changed.
     #[error("member stream: {what}")]
     Stream {
         /// The fault.
@@ -82,7 +84,8 @@ pub enum Error {
     },
 }
 
-/// Returns the kind of file that was found instead of a tar or JSON, if an error in `chain` reports one.
+/// Returns the kind of file that was found instead of a tar or JSON, if an error in `chain` reports
+/// one.
 pub fn found_in<'a>(
     chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
 ) -> Option<&'a FileKind> {
@@ -102,7 +105,8 @@ pub fn found_in<'a>(
     found.find_map(|found| found)
 }
 
-/// Returns the command that converts the file that was found to the expected input, if an error in `chain` reports such a file.
+/// Returns the command that converts the file that was found to the expected input, if an error in
+/// `chain` reports such a file.
 pub fn hint_in<'a>(
     chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>,
 ) -> Option<&'static str> {

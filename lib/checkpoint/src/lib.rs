@@ -1,8 +1,9 @@
 //! The checkpoint archive that podman, CRI-O, containerd and checkpointctl exchange.
 //!
-//! An archive is a tar of [members](Member). ckpt-pack assembles it from *member streams* ([`stream`]),
-//! plain tars of members whose last record proves that they are complete; ckpt-unpack extracts it in one
-//! pass. JSON documents ([`documents`]) keep the keys that this crate does not know.
+//! An archive is a tar of [members](Member). ckpt-pack assembles it from *member streams*
+//! ([`stream`]), plain tars of members whose last record proves that they are complete; ckpt-unpack
+//! extracts it in one pass. JSON documents ([`documents`]) keep the keys that this crate does not
+//! know.
 //!
 //! | folder | content |
 //! |---|---|

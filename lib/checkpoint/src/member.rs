@@ -1,4 +1,4 @@
-//! The members of a checkpoint archive, recognised by their names.
+//! The members of a checkpoint archive, recognized by their names.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use tartree::TarPath;
 
 use crate::volume_name::VolumeName;
 
-/// A member, recognised by its name. podman's `crutils` and CRI-O's `container_checkpoint.go` define which engine writes which.
+/// A member, recognized by its name. podman's `crutils` and CRI-O's `container_checkpoint.go`
+/// define which engine writes which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Member {
     /// `config.dump`: the container engine's configuration of the container.
@@ -27,7 +28,8 @@ pub enum Member {
     RootfsDiff,
     /// `deleted.files`: the deleted files of the root file system, as JSON.
     DeletedFiles,
-    /// `deleted.files0`: the deleted paths that are not UTF-8, which JSON cannot express, separated by NUL.
+    /// `deleted.files0`: the deleted paths that are not UTF-8, which JSON cannot express, separated
+    /// by NUL.
     DeletedFiles0,
     /// `volumes/NAME.tar`: the content of a named volume.
     Volume(VolumeName),
@@ -55,10 +57,11 @@ const FOREIGN: [&str; 7] = [
     "io.kubernetes.cri-o.LogPath",
 ];
 
-/// The files that engines, runtimes and shims keep in a bundle. They would use a member of such a name as their own file.
+/// The files that engines, runtimes and shims keep in a bundle. They would use a member of such a
+/// name as their own file.
 ///
-/// Sources: podman's libpod/container_internal_common.go and oci_conmon_common.go (its `userdata` directory is the bundle),
-/// containerd's core/runtime/v2/bundle.go and pkg/shim.
+/// Sources: podman's libpod/container_internal_common.go and oci_conmon_common.go (its `userdata`
+/// directory is the bundle), containerd's core/runtime/v2/bundle.go and pkg/shim.
 const FILES_OF_A_BUNDLE: [&str; 30] = [
     // The OCI runtime.
     "config.json",
@@ -109,13 +112,16 @@ const FIXED: [(&str, Member); 10] = [
     ("deleted.files0", Member::DeletedFiles0),
 ];
 
-/// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's have 25 KB; a pod with a thousand volumes has 1 MB.
+/// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's have 25 KB; a pod
+/// with a thousand volumes has 1 MB.
 ///
-/// The limits of all documents are here and not with their readers, so that a member is independent of what reads it.
+/// The limits of all documents are here and not with their readers, so that a member is independent
+/// of what reads it.
 pub(crate) const CONFIG_LIMIT: u64 = 32 << 20;
 /// The largest `network.status` that is read, in bytes.
 const NETWORK_LIMIT: u64 = 4 << 20;
-/// The largest list of deleted paths that is read, in bytes. A deleted directory is listed without the paths below it.
+/// The largest list of deleted paths that is read, in bytes. A deleted directory is listed without
+/// the paths below it.
 pub(crate) const DELETED_LIMIT: u64 = 40 << 20;
 /// The largest `stats-dump` that is read, in bytes: CRIU writes a few dozen numbers.
 pub(crate) const STATS_LIMIT: u64 = 64 << 10;
@@ -177,8 +183,8 @@ impl Member {
         }
     }
 
-    /// Returns why a member of this name must not be extracted into a bundle. Returns `None` for known members, and for unknown ones
-    /// that do not conflict with another file.
+    /// Returns why a member of this name must not be extracted into a bundle. Returns `None` for
+    /// known members, and for unknown ones that do not conflict with another file.
     pub fn refusal(&self) -> Option<&'static str> {
         let Member::Unknown(path) = self else { return None };
         let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();

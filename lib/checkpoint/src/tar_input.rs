@@ -1,4 +1,5 @@
-//! Opens the tar of a diff or a volume: decompresses it, and checks its kind before anything is extracted.
+//! Opens the tar of a diff or a volume: decompresses it, and checks its kind before anything is
+//! extracted.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -25,8 +26,8 @@ pub enum TarInput<R: Read> {
 }
 
 impl<R: Read> TarInput<R> {
-    /// Detects the compression of `input` by its first bytes. `bound` limits the decompressed size. `is_file` saves one read(2) on a
-    /// regular file.
+    /// Detects the compression of `input` by its first bytes. `bound` limits the decompressed size.
+    /// `is_file` saves one read(2) on a regular file.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.
@@ -47,11 +48,13 @@ impl<R: Read> TarInput<R> {
         }
     }
 
-    /// Checks the first bytes: the input must be a tar and, unless `any` is set, not a tar of another kind.
+    /// Checks the first bytes: the input must be a tar and, unless `any` is set, not a tar of
+    /// another kind.
     ///
     /// # Errors
-    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`] if the check fails, [`Error::Producer`] if the input is a member
-    /// stream with a failure record, and an error if the input cannot be read.
+    /// Returns [`Error::Tar`], [`Error::Twice`] or [`Error::Kind`] if the check fails,
+    /// [`Error::Producer`] if the input is a member stream with a failure record, and an error if
+    /// the input cannot be read.
     pub fn expect(&mut self, expected: &'static str, any: bool) -> Result<()> {
         let outer = self.compression();
         let first = self.fill_buf().map_err(tartree::Error::Stream)?;
@@ -73,10 +76,12 @@ impl<R: Read> TarInput<R> {
 }
 
 impl<R: Read> TarInput<R> {
-    /// Checks the first bytes as [`expect`](TarInput::expect) does; in addition, the tar must not delete files.
+    /// Checks the first bytes as [`expect`](TarInput::expect) does; in addition, the tar must not
+    /// delete files.
     ///
     /// # Errors
-    /// Returns the errors of [`expect`](TarInput::expect), and [`tartree::Error::Removal`] for a removal header.
+    /// Returns the errors of [`expect`](TarInput::expect), and [`tartree::Error::Removal`] for a
+    /// removal header.
     pub fn expect_volume(&mut self, expected: &'static str, any: bool) -> Result<()> {
         self.expect(expected, any)?;
         match self.removal().map_err(tartree::Error::Stream)? {
@@ -85,8 +90,9 @@ impl<R: Read> TarInput<R> {
         }
     }
 
-    /// Returns how to interpret files `.wh.NAME` in a diff. Removal headers occur only in podman's diffs, which have no whiteouts.
-    /// containerd stores a compressed OCI layer; podman and CRI-O never compress their diffs.
+    /// Returns how to interpret files `.wh.NAME` in a diff. Removal headers occur only in podman's
+    /// diffs, which have no whiteouts. containerd stores a compressed OCI layer; podman and CRI-O
+    /// never compress their diffs.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.
@@ -136,8 +142,8 @@ impl<R: Read> BufRead for TarInput<R> {
     }
 }
 
-/// A reader whose first read fills the complete buffer, although a pipe returns fewer bytes per read. The buffer then holds the
-/// first [`PEEKED`] bytes.
+/// A reader whose first read fills the complete buffer, although a pipe returns fewer bytes per
+/// read. The buffer then holds the first [`PEEKED`] bytes.
 pub struct Eager<R> {
     input: R,
     /// Whether the next read fills the buffer.
@@ -147,7 +153,8 @@ pub struct Eager<R> {
 }
 
 impl<R> Eager<R> {
-    /// Reads from `input`. If `fill` is not set, the first read is passed on unchanged: a regular file fills the buffer anyway.
+    /// Reads from `input`. If `fill` is not set, the first read is passed on unchanged: a regular
+    /// file fills the buffer anyway.
     pub fn new(input: R, fill: bool) -> Eager<R> {
         Eager { input, fill, failed: None }
     }

@@ -1,7 +1,8 @@
 //! Detects tars that are not the tar of a diff or a volume, by the names of their entries.
 //!
-//! A checkpoint archive, an image and a member stream are tars too. Extracted as a diff or a volume, their members would become
-//! files. A root file system may contain a file of any name, so one name is not a proof; see [`Evidence`].
+//! A checkpoint archive, an image and a member stream are tars too. Extracted as a diff or a
+//! volume, their members would become files. A root file system may contain a file of any name, so
+//! one name is not a proof; see [`Evidence`].
 
 use std::fmt;
 
@@ -31,8 +32,8 @@ impl fmt::Display for TarKind {
 }
 
 impl TarKind {
-    /// Detects the kind of the tar with the first bytes `first`. Returns `None` for the tar of a diff or a volume, and for other
-    /// files.
+    /// Detects the kind of the tar with the first bytes `first`. Returns `None` for the tar of a
+    /// diff or a volume, and for other files.
     pub fn of(first: &[u8]) -> Option<TarKind> {
         let mut reader = Reader::new(first, Limits::default());
         let mut evidence = Evidence::default();
@@ -86,7 +87,8 @@ impl Weight {
 }
 
 impl Evidence {
-    /// Adds an entry. A member is evidence only if it is at the top level and has the type of the member.
+    /// Adds an entry. A member is evidence only if it is at the top level and has the type of the
+    /// member.
     pub fn add(&mut self, entry: &Entry) {
         if entry.path.is_root() || (self.begun && self.files && !may_count(&entry.path)) {
             return;
@@ -142,7 +144,8 @@ impl Evidence {
             name if is_blob(name) => ("blob", STRONG),
             _ => return,
         };
-        // docker and containers/image write all blobs before their manifest, and the first blob may be larger than the peeked bytes.
+        // docker and containers/image write all blobs before their manifest, and the first blob may
+        // be larger than the peeked bytes.
         let weight = if self.files || name != "blob" { weight } else { weight + WEAK };
         self.image.add(name, weight);
     }
@@ -215,7 +218,8 @@ fn is_image_of_criu(path: &TarPath) -> bool {
         || ["core-", "pagemap-", "pages-", "mm-", "fdinfo-", "ids-"].iter().any(|prefix| numbered(prefix))
 }
 
-/// Returns whether `name` is `blobs/sha256/DIGEST`, or docker's `DIGEST.json`, `DIGEST.tar` or `DIGEST/layer.tar`.
+/// Returns whether `name` is `blobs/sha256/DIGEST`, or docker's `DIGEST.json`, `DIGEST.tar` or
+/// `DIGEST/layer.tar`.
 fn is_blob(name: &str) -> bool {
     let is_digest = |text: &str| {
         matches!(text.len(), 64 | 128) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -245,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_and_images_are_recognised_by_several_names() {
+    fn archives_and_images_are_recognized_by_several_names() {
         let digest = "a".repeat(64);
         let blob = format!("blobs/sha256/{digest}");
         let docker = format!("{digest}/layer.tar");

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// A valid name of a volume. The name becomes a file name, so it cannot be a path.
 ///
-/// The rule is podman's (`define.NameRegex`): a letter or digit, then letters, digits, `_`, `.` and `-`.
+/// The rule is podman's (`define.NameRegex`): a letter or digit, then letters, digits, `_`, `.` and
+/// `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VolumeName(String);
 

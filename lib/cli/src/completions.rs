@@ -1,4 +1,5 @@
-//! Shell completions: `TOOL --completions bash|zsh|fish` prints a script, generated from the same definition as `--help`.
+//! Shell completions: `TOOL --completions bash|zsh|fish` prints a script, generated from the same
+//! definition as `--help`.
 //!
 //! `--help` does not list the flag, since it is for `make install` and packages.
 
@@ -11,7 +12,8 @@ use clap_complete::aot::{Shell, generate};
 
 use crate::exit::Exit;
 
-/// Returns the shell if the command line is `--completions SHELL`, or an error with the text that is not a shell.
+/// Returns the shell if the command line is `--completions SHELL`, or an error with the text that
+/// is not a shell.
 ///
 /// The command line is inspected before clap parses it: clap would demand the tool's operands.
 pub fn requested() -> Option<Result<Shell, String>> {
@@ -27,7 +29,8 @@ pub fn requested() -> Option<Result<Shell, String>> {
     })
 }
 
-/// Prints the completion script of `command` for `shell`. If `shell` is an error, lists the known shells instead.
+/// Prints the completion script of `command` for `shell`. If `shell` is an error, lists the known
+/// shells instead.
 pub fn write(command: &Command, shell: Result<Shell, String>) -> ExitCode {
     let name = command.get_name().to_owned();
     let shell = match shell {
@@ -55,15 +58,17 @@ pub fn write(command: &Command, shell: Result<Shell, String>) -> ExitCode {
     }
 }
 
-/// Corrects the names of verbs in a bash script. For a program whose name has a hyphen, clap_complete 4.6 defines the options of
-/// a verb under `a__subcmd__b__subcmd__verb`, but looks them up under `a__b__subcmd__verb`.
+/// Corrects the names of verbs in a bash script. For a program whose name has a hyphen,
+/// clap_complete 4.6 defines the options of a verb under `a__subcmd__b__subcmd__verb`, but looks
+/// them up under `a__b__subcmd__verb`.
 fn fix_verb_names(script: &[u8], name: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(script);
     text.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__")).into_bytes()
 }
 
-/// Returns the command line without hidden arguments and without the words after `--`, which belong to another program. With
-/// those words, zsh would complete the first word of the command line as one of them.
+/// Returns the command line without hidden arguments and without the words after `--`, which belong
+/// to another program. With those words, zsh would complete the first word of the command line as
+/// one of them.
 fn visible(command: &Command) -> Command {
     let (kept, rest): (Vec<&Arg>, Vec<&Arg>) =
         command.get_arguments().partition(|arg| !arg.is_hide_set() && !arg.is_last_set());
@@ -86,12 +91,14 @@ fn visible(command: &Command) -> Command {
     visible
 }
 
-/// Leaks the text: clap keeps names as `&'static str`, and the process exits after the script is printed.
+/// Leaks the text: clap keeps names as `&'static str`, and the process exits after the script is
+/// printed.
 fn leak(text: &str) -> &'static str {
     text.to_owned().leak()
 }
 
-/// Adds to each argument what the shell completes for it: files or directories, by the name of its value in `--help`.
+/// Adds to each argument what the shell completes for it: files or directories, by the name of its
+/// value in `--help`.
 fn with_hints(command: Command, shell: Shell) -> Command {
     command.mut_args(|arg| with_hint(arg, shell)).mut_subcommands(|verb| with_hints(verb, shell))
 }
@@ -103,7 +110,8 @@ fn with_hint(arg: Arg, shell: Shell) -> Arg {
         Some("FILE" | "ARCHIVE" | "MEMBERS|-") => ValueHint::FilePath,
         _ => arg.get_value_hint(),
     };
-    // clap_complete 4.6 does not escape the name in zsh's `:NAME:ACTION`, where a colon would end it.
+    // clap_complete 4.6 does not escape the name in zsh's `:NAME:ACTION`, where a colon would end
+    // it.
     let escape = |name: &str| leak(&name.replace(':', "\\:"));
     match names {
         [name] if shell == Shell::Zsh && name.contains(':') => {

@@ -1,8 +1,10 @@
-//! Errors with a meaning to [`run`](crate::run()): mistakes on the command line, and errors with a hint.
+//! Errors with a meaning to [`run`](crate::run()): mistakes on the command line, and errors with a
+//! hint.
 
 use std::fmt;
 
-/// A mistake on the command line that clap cannot detect, such as flags that contradict each other. The exit status is 2.
+/// A mistake on the command line that clap cannot detect, such as flags that contradict each other.
+/// The exit status is 2.
 #[derive(Debug)]
 pub struct Usage(pub String);
 

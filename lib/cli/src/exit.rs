@@ -11,7 +11,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is invalid.
     Usage = 2,
-    /// The output is complete, but some inputs changed while they were read; a message names each of them.
+    /// The output is complete, but some inputs changed while they were read; a message names each
+    /// of them.
     Changed = 3,
 }
 

@@ -1,8 +1,9 @@
-//! The command line of all six tools: exit statuses, messages, shared flags, input and output files.
+//! The command line of all six tools: exit statuses, messages, shared flags, input and output
+//! files.
 //!
-//! The `main` of a tool is one call of [`run()`]. Its job is a function from parsed arguments and a [`Session`] to an
-//! [`Exit`]. All messages on standard error are printed by the [`Session`], and all results are written through [`Output`],
-//! so one crate ensures that
+//! The `main` of a tool is one call of [`run()`]. Its job is a function from parsed arguments and a
+//! [`Session`] to an [`Exit`]. All messages on standard error are printed by the [`Session`], and
+//! all results are written through [`Output`], so one crate ensures that
 //!
 //! - the exit status is 0, 1, 2 or 3 ([`Exit`]),
 //! - no incomplete file exists under its final name,

@@ -1,4 +1,5 @@
-//! Records the failure of a producer in its member stream, since the reader of a pipe does not see the exit status.
+//! Records the failure of a producer in its member stream, since the reader of a pipe does not see
+//! the exit status.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -16,14 +17,14 @@ use crate::files::stdout_is_closed;
 pub struct Producer {
     /// The verb.
     pub verb: &'static str,
-    /// Returns a stream that records a failure with this reason. Returns `None` if the process has already started a stream: that
-    /// stream ends in its own record or is truncated.
+    /// Returns a stream that records a failure with this reason. Returns `None` if the process has
+    /// already started a stream: that stream ends in its own record or is truncated.
     pub record: fn(reason: &str) -> Option<Vec<u8>>,
 }
 
 impl Producer {
-    /// Writes the record to the stream's output, if the command line `args` requests a stream. `command` has the names of all
-    /// verbs.
+    /// Writes the record to the stream's output, if the command line `args` requests a stream.
+    /// `command` has the names of all verbs.
     ///
     /// The command line is read without clap, which may have rejected it.
     pub(crate) fn failed(&self, command: &Command, args: &[OsString], reason: &str) {
@@ -36,7 +37,8 @@ impl Producer {
     }
 
     fn writes_members(&self, command: &Command, args: &[OsString]) -> bool {
-        // A misspelled verb gets a record, since it may have been meant as the verb that writes streams.
+        // A misspelled verb gets a record, since it may have been meant as the verb that writes
+        // streams.
         let verb = args.iter().find(|arg| !arg.as_bytes().starts_with(b"-"));
         let other = verb.is_some_and(|verb| *verb != self.verb && is_verb(command, verb));
         // `--member` is a misspelled --members, which clap rejects.
@@ -82,8 +84,9 @@ fn output(args: &[OsString]) -> Option<&Path> {
     None
 }
 
-/// Opens the output of the stream: standard output, or the FIFO of `-o`. Does not open a regular file of `-o`, which has a name
-/// only when it is complete, nor a terminal or another device, which has no reader of streams.
+/// Opens the output of the stream: standard output, or the FIFO of `-o`. Does not open a regular
+/// file of `-o`, which has a name only when it is complete, nor a terminal or another device, which
+/// has no reader of streams.
 fn destination(output: Option<&Path>) -> io::Result<File> {
     let none = || io::Error::from(io::ErrorKind::Unsupported);
     match output {

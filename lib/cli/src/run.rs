@@ -20,8 +20,8 @@ use crate::signal;
 
 /// Parses the command line, runs `job`, reports its error and returns the exit status.
 ///
-/// If the reader of standard output exits early, the process dies of SIGPIPE, as tar and cat do: with status 0, `pipefail`
-/// would treat an incomplete archive as complete.
+/// If the reader of standard output exits early, the process dies of SIGPIPE, as tar and cat do:
+/// with status 0, `pipefail` would treat an incomplete archive as complete.
 ///
 /// This function also handles the flags that all tools share: it reads [`Common`] and
 /// [`Progress`](crate::args::Progress), if `A` flattens them.
@@ -29,8 +29,8 @@ pub fn run<A: Parser>(job: Job<A>) -> ExitCode {
     run_with(job, A::command, |_| ())
 }
 
-/// Runs a tool like [`run`], but generates the shell completions from the command line `completed`. For a tool that parses its
-/// verbs separately.
+/// Runs a tool like [`run`], but generates the shell completions from the command line `completed`.
+/// For a tool that parses its verbs separately.
 pub fn run_completed<A: Parser>(job: Job<A>, completed: fn() -> Command) -> ExitCode {
     run_with(job, completed, |_| ())
 }
@@ -73,7 +73,8 @@ fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(
     exit.into()
 }
 
-/// Prints what clap returned as an error: an invalid command line, or the output of --help and --version, with status 0.
+/// Prints what clap returned as an error: an invalid command line, or the output of --help and
+/// --version, with status 0.
 fn print_clap_error(tool: &str, e: &clap::Error, failed: impl Fn(&str)) -> ExitCode {
     let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
     // The tools of a pipeline share one standard error, so the message must name its tool.

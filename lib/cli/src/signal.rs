@@ -13,7 +13,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 
 /// Ends the process by SIGPIPE.
 ///
-/// Rust ignores SIGPIPE, so that a write fails with EPIPE and destructors run. Call this function after them.
+/// Rust ignores SIGPIPE, so that a write fails with EPIPE and destructors run. Call this function
+/// after them.
 pub fn die_of_sigpipe() -> ! {
     die_of(Signal::SIGPIPE)
 }
@@ -27,25 +28,29 @@ fn die_of(signal: Signal) -> ! {
     set.add(signal);
     let _ = set.thread_unblock();
     let _ = raise(signal);
-    // Reached only if the signal cannot be delivered. This is the status that a shell reports for it.
+    // Reached only if the signal cannot be delivered. This is the status that a shell reports for
+    // it.
     std::process::exit(128 + signal as i32);
 }
 
-/// Waits at most `timeout` for a signal in `set`, which must be blocked. Returns whether a signal arrived.
+/// Waits at most `timeout` for a signal in `set`, which must be blocked. Returns whether a signal
+/// arrived.
 pub fn wait(set: &SigSet, timeout: Option<Duration>) -> bool {
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: each pointer is null, which the call allows, or points to a value that lives until the call returns.
+    // SAFETY: each pointer is null, which the call allows, or points to a value that lives until
+    // the call returns.
     let got = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), timeout) };
     got > 0
 }
 
 /// Returns the signals that end a process, without those that it ignores.
 fn termination_signals() -> SigSet {
-    // A blocked signal becomes pending even if it is ignored, as SIGHUP is under nohup(1), and would then end the process.
+    // A blocked signal becomes pending even if it is ignored, as SIGHUP is under nohup(1), and
+    // would then end the process.
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()
         .filter(|&signal| !is_ignored(signal))
@@ -55,16 +60,17 @@ fn termination_signals() -> SigSet {
 /// Returns whether the process ignores the signal, which it can inherit.
 fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: a null pointer as new action changes nothing. The call writes the old action to `action`, which is read only if
-    // the call succeeded.
+    // SAFETY: a null pointer as new action changes nothing. The call writes the old action to
+    // `action`, which is read only if the call succeeded.
     unsafe {
         libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Makes a write beyond the largest allowed file (`ulimit -f`) fail with EFBIG, so that the error is reported and temporary
-/// files are removed. By default SIGXFSZ ends the process. Child processes do not inherit the setting.
+/// Makes a write beyond the largest allowed file (`ulimit -f`) fail with EFBIG, so that the error
+/// is reported and temporary files are removed. By default SIGXFSZ ends the process. Child
+/// processes do not inherit the setting.
 pub(crate) fn large_files_are_errors() {
     let mut set = SigSet::empty();
     set.add(Signal::SIGXFSZ);
@@ -73,19 +79,22 @@ pub(crate) fn large_files_are_errors() {
 }
 
 type Cleanup = Box<dyn FnOnce() + Send>;
-/// The functions to run before the process dies of a signal; `None` until the signal thread is started.
+/// The functions to run before the process dies of a signal; `None` until the signal thread is
+/// started.
 static CLEANUPS: Mutex<Option<Vec<Cleanup>>> = Mutex::new(None);
 
-/// Runs `cleanup` if the process receives SIGINT, SIGTERM or SIGHUP. The process then dies of that signal.
+/// Runs `cleanup` if the process receives SIGINT, SIGTERM or SIGHUP. The process then dies of that
+/// signal.
 ///
-/// Call this function before other threads are started: it blocks the signals in the calling thread and starts a thread that
-/// waits for them. A normal exit does not run `cleanup`. If no thread can be started, the signals end the process immediately.
+/// Call this function before other threads are started: it blocks the signals in the calling thread
+/// and starts a thread that waits for them. A normal exit does not run `cleanup`. If no thread can
+/// be started, the signals end the process immediately.
 pub fn on_termination(cleanup: impl FnOnce() + Send + 'static) {
     register(&mut registered(), Box::new(cleanup));
 }
 
-/// Runs `make` and registers `cleanup` for its result, as [`on_termination`] does. A signal that arrives between the two is
-/// handled after the registration, so that the cleanup always runs.
+/// Runs `make` and registers `cleanup` for its result, as [`on_termination`] does. A signal that
+/// arrives between the two is handled after the registration, so that the cleanup always runs.
 ///
 /// # Errors
 /// Returns the error of `make`.
@@ -128,7 +137,8 @@ fn register(cleanups: &mut Option<Vec<Cleanup>>, cleanup: Cleanup) {
     }
     let waiting = std::thread::Builder::new().spawn(move || {
         let Ok(signal) = set.wait() else { return };
-        // The lock is held until the process is dead: a file that another thread created now would not be cleaned up.
+        // The lock is held until the process is dead: a file that another thread created now would
+        // not be cleaned up.
         let mut cleanups = registered();
         for cleanup in cleanups.take().unwrap_or_default() {
             cleanup();
@@ -140,15 +150,18 @@ fn register(cleanups: &mut Option<Vec<Cleanup>>, cleanup: Cleanup) {
     }
 }
 
-/// The most temporary files at one time: an output and the two deletion lists of a diff, while they are renamed.
+/// The most temporary files at one time: an output and the two deletion lists of a diff, while they
+/// are renamed.
 const TEMPORARY: usize = 8;
 static NAMES: [AtomicPtr<c_char>; TEMPORARY] = [const { AtomicPtr::new(ptr::null_mut()) }; TEMPORARY];
 
-/// A file name that is removed on SIGINT, SIGTERM and SIGHUP, whichever thread receives them, until this value is dropped.
+/// A file name that is removed on SIGINT, SIGTERM and SIGHUP, whichever thread receives them, until
+/// this value is dropped.
 pub(crate) struct Temporary(Option<&'static AtomicPtr<c_char>>);
 
 impl Temporary {
-    /// Registers `path`. Call this function before the file is created with O_EXCL: a signal may arrive as soon as it exists.
+    /// Registers `path`. Call this function before the file is created with O_EXCL: a signal may
+    /// arrive as soon as it exists.
     pub(crate) fn new(path: &Path) -> Temporary {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return Temporary(None) };
         for signal in &termination_signals() {
@@ -174,7 +187,8 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes the registered names and dies of `signal`, whose action SA_RESETHAND has reset to the default.
+/// Removes the registered names and dies of `signal`, whose action SA_RESETHAND has reset to the
+/// default.
 extern "C" fn remove_names(signal: libc::c_int) {
     unlink_names();
     // SAFETY: raise(3) accepts any number.

@@ -1,4 +1,5 @@
-//! Reads one JSON document: its order and 64-bit integers are preserved, duplicate keys are rejected.
+//! Reads one JSON document: its order and 64-bit integers are preserved, duplicate keys are
+//! rejected.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,10 +8,11 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 use serde_json::{Map, Number, Value};
 use tartree::FileKind;
 
-/// The most values in one document: arrays, objects and their members, strings and numbers. A pod with a thousand volumes
-/// has twenty thousand.
+/// The most values in one document: arrays, objects and their members, strings and numbers. A pod
+/// with a thousand volumes has twenty thousand.
 ///
-/// A limit on the length of the text is not enough: a value takes a hundred bytes of memory, but as few as two of the text.
+/// A limit on the length of the text is not enough: a value takes a hundred bytes of memory, but as
+/// few as two of the text.
 const MAX_VALUES: u32 = 1 << 18;
 
 /// A text that is not a JSON document.
@@ -22,15 +24,18 @@ pub enum DocumentError {
     /// The text is another kind of file.
     #[error("{}", .0.instead_of("JSON"))]
     Kind(FileKind),
-    /// The text is not valid JSON, or has duplicate keys or too many values. The error has the line and column.
+    /// The text is not valid JSON, or has duplicate keys or too many values. The error has the line
+    /// and column.
     #[error("not valid JSON: {0}")]
     Syntax(serde_json::Error),
 }
 
-/// Reads one JSON document in which no object has the same key twice. Only white space may follow it.
+/// Reads one JSON document in which no object has the same key twice. Only white space may follow
+/// it.
 ///
-/// Readers disagree about duplicate keys: Go and serde take the last one, others the first. A checker and the program that
-/// it protects would then read two different documents. Nesting is limited to 128 levels, the limit of serde_json.
+/// Readers disagree about duplicate keys: Go and serde take the last one, others the first. A
+/// checker and the program that it protects would then read two different documents. Nesting is
+/// limited to 128 levels, the limit of serde_json.
 ///
 /// # Errors
 /// Returns an error with the line and column if `bytes` is not such a document.

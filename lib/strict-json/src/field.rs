@@ -12,7 +12,8 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Returns an error about a value. The callers add its place with [`within`](FieldError::within), innermost first.
+    /// Returns an error about a value. The callers add its place with
+    /// [`within`](FieldError::within), innermost first.
     pub fn new(cause: impl Into<String>) -> FieldError {
         FieldError { place: Vec::new(), cause: cause.into() }
     }

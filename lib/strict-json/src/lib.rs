@@ -1,7 +1,7 @@
 //! JSON that has one meaning to every reader.
 //!
-//! [`document`] reads a document and rejects duplicate keys. The functions of [`field`] read the fields of a
-//! document by type; their [`FieldError`] names the place of the field.
+//! [`document`] reads a document and rejects duplicate keys. The functions of [`field`] read the
+//! fields of a document by type; their [`FieldError`] names the place of the field.
 
 #![forbid(unsafe_code)]
 

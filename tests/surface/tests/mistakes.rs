@@ -143,12 +143,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake("ckpt-unpack --bundle new < text", 1, "standard input: expected a tar, found text", ""),
     Mistake("ckpt-unpack --bundle new < nothing", 1, "archive: it is empty", ""),
     Mistake("ckpt-unpack --bundle new cut.ckpt", 1, "cut.ckpt: ", ""),
-    Mistake(
-        "ckpt-unpack --bundle new vol",
-        1,
-        "vol: image: neither index.json nor manifest.json is in it",
-        "",
-    ),
+    Mistake("ckpt-unpack --bundle new vol", 1, "vol: image: has neither index.json nor manifest.json", ""),
     Mistake(
         "ckpt-unpack --bundle new --rootfs nothere web.ckpt",
         1,

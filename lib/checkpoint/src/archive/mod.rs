@@ -1,7 +1,7 @@
 //! The archive: one tar of members, written and read in one pass.
 //!
-//! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a regular file, and only
-//! CRIU's images and podman's artifacts have directories.
+//! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a
+//! regular file, and only CRIU's images and podman's artifacts have directories.
 
 mod read;
 mod write;
@@ -9,8 +9,8 @@ mod write;
 pub use read::{ArchiveReader, UNKNOWN, Unknown};
 pub use write::ArchiveWriter;
 
-/// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU creates it, and podman makes it
-/// relative.
+/// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU
+/// creates it, and podman makes it relative.
 pub const PARENT: &[u8] = b"parent";
 /// The target of the link [`PARENT`].
 pub const PARENT_TARGET: &[u8] = b"../pre-checkpoint";

@@ -10,7 +10,8 @@ use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
 use crate::member::Member;
 
-/// The most members of one archive. CRIU writes about eight files per process; more members are an attack on the memory.
+/// The most members of one archive. CRIU writes about eight files per process; more members are an
+/// attack on the memory.
 const MAX_MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
 /// The error of an unknown member.
@@ -21,13 +22,15 @@ pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 pub enum Unknown {
     /// Unknown members are errors.
     Refuse,
-    /// Unknown members are returned, except those that must not be extracted into a bundle ([`Member::refusal`]).
+    /// Unknown members are returned, except those that must not be extracted into a bundle
+    /// ([`Member::refusal`]).
     Keep,
     /// All unknown members are returned, for tools that only list them.
     Show,
 }
 
-/// Reads an archive with any compression. A member with a wrong type or a duplicate name is an error.
+/// Reads an archive with any compression. A member with a wrong type or a duplicate name is an
+/// error.
 pub struct ArchiveReader<R: BufRead> {
     reader: Reader<BufReader<Decoder<R>>>,
     compression: Compression,
@@ -58,8 +61,8 @@ impl<R: BufRead> ArchiveReader<R> {
         })
     }
 
-    /// Opens an archive as [`bounded`](ArchiveReader::bounded) does, and seeks over content that is not read, as
-    /// [`Reader::skipping`] does.
+    /// Opens an archive as [`bounded`](ArchiveReader::bounded) does, and seeks over content that is
+    /// not read, as [`Reader::skipping`] does.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read or is empty.
@@ -105,11 +108,13 @@ impl<R: BufRead> ArchiveReader<R> {
         self.bound.within()
     }
 
-    /// Returns the next member and its entry. [`content`](ArchiveReader::content) then reads its bytes. Returns `None` at the end of
-    /// the archive; then call [`finish`](ArchiveReader::finish).
+    /// Returns the next member and its entry. [`content`](ArchiveReader::content) then reads its
+    /// bytes. Returns `None` at the end of the archive; then call
+    /// [`finish`](ArchiveReader::finish).
     ///
     /// # Errors
-    /// Returns an error if the input is not an archive, is truncated, or has an entry that an archive must not have.
+    /// Returns an error if the input is not an archive, is truncated, or has an entry that an
+    /// archive must not have.
     #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
     pub fn next(&mut self) -> Result<Option<(Member, Entry)>> {
         loop {
@@ -194,12 +199,14 @@ impl<R: BufRead> ArchiveReader<R> {
     }
 
     fn has_members_below(&self, path: &TarPath) -> bool {
-        // Members of one kind are ordered by their names, and no name below `path` precedes this one.
+        // Members of one kind are ordered by their names, and no name below `path` precedes this
+        // one.
         let first = Member::of(&path.child(b"\x01"));
         self.seen.range(first..).next().is_some_and(|member| member.path().starts_with(path))
     }
 
-    /// Converts an error of the tar. If the first header is malformed, the input is another kind of file.
+    /// Converts an error of the tar. If the first header is malformed, the input is another kind of
+    /// file.
     fn not_an_archive(&self, e: tartree::Error) -> Error {
         match e {
             tartree::Error::NotATar { found }

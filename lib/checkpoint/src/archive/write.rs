@@ -13,7 +13,8 @@ use crate::member::Member;
 
 /// Writes the members of an archive, one after another, through one buffer.
 ///
-/// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks. An unfinished output is therefore not a valid archive.
+/// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks. An unfinished output is
+/// therefore not a valid archive.
 pub struct ArchiveWriter<W: Destination> {
     sink: Sink<W>,
     written: BTreeSet<Member>,
@@ -51,8 +52,8 @@ impl<W: Destination> ArchiveWriter<W> {
     /// Writes a member of exactly `size` bytes from `input`.
     ///
     /// # Errors
-    /// Returns an error if the member was written before, if the input is shorter or cannot be read, or if writing to the output
-    /// fails.
+    /// Returns an error if the member was written before, if the input is shorter or cannot be
+    /// read, or if writing to the output fails.
     pub fn copy(
         &mut self,
         member: &Member,
@@ -69,11 +70,12 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
-    /// Writes a member with the remaining bytes of `content`, which are moved within the kernel if the output allows it.
+    /// Writes a member with the remaining bytes of `content`, which are moved within the kernel if
+    /// the output allows it.
     ///
     /// # Errors
-    /// Returns an error if the member was written before, if the content ends early or cannot be read, or if writing to the output
-    /// fails.
+    /// Returns an error if the member was written before, if the content ends early or cannot be
+    /// read, or if writing to the output fails.
     pub fn carry<R: Read + AsFd>(
         &mut self,
         member: &Member,
@@ -87,11 +89,13 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
-    /// Writes a member from a file that `entry` describes. If the file changed since, its content is truncated or padded with zeros
-    /// to the size in `entry`, and the change is reported. `mtime` is the time of the member.
+    /// Writes a member from a file that `entry` describes. If the file changed since, its content
+    /// is truncated or padded with zeros to the size in `entry`, and the change is reported.
+    /// `mtime` is the time of the member.
     ///
     /// # Errors
-    /// Returns an error if the member was written before, if the file cannot be read, or if writing to the output fails.
+    /// Returns an error if the member was written before, if the file cannot be read, or if writing
+    /// to the output fails.
     pub fn file(
         &mut self,
         member: &Member,
@@ -134,8 +138,9 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.into_inner()?)
     }
 
-    /// Makes the output detectably incomplete: writes the header of a member without its content. Many readers accept a tar without
-    /// end-of-archive blocks as complete (GNU tar, Go's `archive/tar` and therefore podman).
+    /// Makes the output detectably incomplete: writes the header of a member without its content.
+    /// Many readers accept a tar without end-of-archive blocks as complete (GNU tar, Go's
+    /// `archive/tar` and therefore podman).
     ///
     /// # Errors
     /// Returns an error if writing to the output fails.
@@ -158,7 +163,8 @@ impl<W: Destination> ArchiveWriter<W> {
     }
 }
 
-/// Returns the time without nanoseconds, for which each member would need a PAX header, and which no reader uses.
+/// Returns the time without nanoseconds, for which each member would need a PAX header, and which
+/// no reader uses.
 fn whole_seconds(mtime: Timestamp) -> Timestamp {
     Timestamp { nsec: 0, ..mtime }
 }

@@ -1,4 +1,5 @@
-//! How much a compressed stream may grow to, over all streams of an archive: one in another counts as well.
+//! Limits the decompressed size of all streams of an archive together, including nested ones,
+//! against decompression bombs.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -8,26 +9,28 @@ use tartree::{Exceeded, Limit, Skip};
 
 use super::Compression;
 
-/// Growth that is always allowed: unpacking so much harms nobody.
-const FLOOR: u64 = 1 << 30;
-/// Growth above that. gzip cannot do more, zstd makes 30 000 of one and bzip2 a million where all bytes are equal; the memory
-/// of processes and the files of databases compress 3 to 50 times.
-const RATIO: u64 = 1000;
+/// The decompressed size in bytes that is always allowed.
+const ALWAYS_ALLOWED: u64 = 1 << 30;
+/// The largest ratio of decompressed to compressed size above [`ALWAYS_ALLOWED`]. gzip cannot
+/// exceed it; if all bytes are equal, zstd reaches 30 000 and bzip2 a million. The memory of
+/// processes and the files of databases compress 3 to 50 times.
+const MAX_RATIO: u64 = 1000;
 
-/// A decompression bomb is a small file that fills a disk. It is stopped here, by what all its streams give.
+/// A limit on the decompressed size and on the memory of decompressors, against decompression
+/// bombs: small files that fill a disk or the memory. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Bound {
     bytes: Option<u64>,
     memory: u64,
     counts: Arc<Counts>,
-    /// What is read is counted, too: not so in a stream within another.
+    /// Whether the compressed bytes are counted, which is not the case for a stream within another.
     outer: bool,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     read: AtomicU64,
-    given: AtomicU64,
+    decompressed: AtomicU64,
 }
 
 impl Default for Bound {
@@ -37,56 +40,61 @@ impl Default for Bound {
 }
 
 impl Bound {
-    /// Memory of a decompressor, without another word: the window of `zstd -22` and the most that podman takes.
+    /// The default memory limit of a decompressor in bytes: the window of `zstd -22`, and the limit
+    /// of podman.
     pub const MEMORY: u64 = 128 << 20;
 
-    /// At most `bytes` in all, by default 1000 times what is read, and a gibibyte at least; and at most `memory` for a
-    /// window of zstd, three quarters of it for xz, whose encoders want less: 65 MiB.
+    /// Limits the decompressed size to `bytes`, by default to 1000 times the compressed size, but
+    /// at least to one gibibyte. Limits the window of zstd to `memory` bytes, and the memory of xz
+    /// to three quarters of that, since its encoders need at most 65 MiB.
     pub fn new(bytes: Option<u64>, memory: Option<u64>) -> Bound {
         let memory = memory.unwrap_or(Bound::MEMORY);
         Bound { bytes, memory, counts: Arc::default(), outer: true }
     }
 
-    /// The bound for a stream that is the content of a member: it shares the counts.
+    /// Returns the bound for a stream within a member. It shares the counts.
     #[must_use]
     pub fn within(&self) -> Bound {
         Bound { outer: false, ..self.clone() }
     }
 
-    /// The same bound for another reading: nothing is counted yet.
+    /// Returns the same limits with new counts, to read an input again.
     #[must_use]
     pub fn anew(&self) -> Bound {
         Bound { counts: Arc::default(), ..self.clone() }
     }
 
-    /// The window of zstd, as a power of two.
+    /// Returns the largest window of zstd, as a power of two.
     pub(super) fn window_log(&self) -> u32 {
         self.memory.checked_ilog2().unwrap_or(0).clamp(10, 31)
     }
 
-    /// Bytes for xz.
+    /// Returns the memory limit for xz in bytes.
     pub(super) fn xz_memory(&self) -> u64 {
         self.memory / 4 * 3
     }
 
-    /// The error of a decompressor that needs more memory.
+    /// Returns the error of a decompressor that needs more memory.
     pub(super) fn memory_exceeded(&self, compression: Compression) -> Exceeded {
         let what = format!("{compression}: needs more memory than {} bytes, the most allowed", self.memory);
         Exceeded::new(Limit::Memory, what)
     }
 
-    /// Counts the bytes of `input`, if they are those of the outermost stream.
+    /// Counts the bytes of `input`, if it is the outermost stream.
     pub(super) fn meter<R>(&self, input: R) -> Meter<R> {
         Meter { input, counts: self.outer.then(|| self.counts.clone()) }
     }
 
-    /// Counts `bytes` that a decompressor gave.
-    pub(super) fn given(&self, bytes: usize) -> io::Result<()> {
-        let given = self.counts.given.fetch_add(bytes as u64, Relaxed).saturating_add(bytes as u64);
+    /// Counts `bytes` that a decompressor returned.
+    ///
+    /// # Errors
+    /// Returns an error if the limit is exceeded.
+    pub(super) fn count_decompressed(&self, bytes: usize) -> io::Result<()> {
+        let total = self.counts.decompressed.fetch_add(bytes as u64, Relaxed).saturating_add(bytes as u64);
         let what = match self.bytes {
-            Some(most) if given > most => format!("more than {most} bytes"),
-            None if given > FLOOR && given / RATIO > self.counts.read.load(Relaxed) => {
-                format!("more than {RATIO} times its size")
+            Some(most) if total > most => format!("more than {most} bytes"),
+            None if total > ALWAYS_ALLOWED && total / MAX_RATIO > self.counts.read.load(Relaxed) => {
+                format!("more than {MAX_RATIO} times its size")
             }
             _ => return Ok(()),
         };
@@ -95,14 +103,14 @@ impl Bound {
     }
 }
 
-/// An input whose bytes are counted as they are taken.
+/// Counts the bytes that are read from an input.
 pub(super) struct Meter<R> {
     input: R,
     counts: Option<Arc<Counts>>,
 }
 
 impl<R> Meter<R> {
-    fn took(&self, bytes: u64) {
+    fn count(&self, bytes: u64) {
         if let Some(counts) = &self.counts {
             counts.read.fetch_add(bytes, Relaxed);
         }
@@ -112,7 +120,7 @@ impl<R> Meter<R> {
 impl<R: Read> Read for Meter<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let got = self.input.read(buf)?;
-        self.took(got as u64);
+        self.count(got as u64);
         Ok(got)
     }
 }
@@ -120,7 +128,7 @@ impl<R: Read> Read for Meter<R> {
 impl<R: Skip> Skip for Meter<R> {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         let skipped = self.input.skip(n)?;
-        self.took(skipped);
+        self.count(skipped);
         Ok(skipped)
     }
 }
@@ -131,7 +139,7 @@ impl<R: BufRead> BufRead for Meter<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.took(bytes as u64);
+        self.count(bytes as u64);
         self.input.consume(bytes);
     }
 }
@@ -156,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_in_bytes_is_exact_in_every_format() {
+    fn a_limit_in_bytes_is_exact_in_all_formats() {
         for compression in ALL {
             let packed = packed(compression, &mut io::repeat(0).take(100_000));
             assert_eq!(unpack(&packed, Bound::new(Some(100_000), None)).unwrap(), 100_000, "{compression}");
@@ -166,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_in_a_bomb_counts_as_what_both_give() {
+    fn nested_streams_count_together() {
         let inner = packed(Compression::Gzip, &mut io::repeat(0).take(1 << 20));
         let outer = packed(Compression::Zstd, &mut &inner[..]);
         let read = |most| -> io::Result<u64> {
@@ -183,26 +191,26 @@ mod tests {
         }
     }
 
-    /// A gibibyte of zeros in some 50 kilobytes.
+    /// The input has about 50 kilobytes and decompresses to more than a gibibyte of zeros.
     #[test]
-    fn what_grows_a_thousandfold_is_refused_above_a_gibibyte() {
+    fn a_ratio_of_1000_is_rejected_above_a_gibibyte() {
         let mib = packed(Compression::Zstd, &mut io::repeat(0).take(1 << 20));
         let mut decoder = Decoder::new(io::Cursor::new(mib.repeat(1025))).unwrap();
-        let mut gibibyte = (&mut decoder).take(FLOOR);
-        assert_eq!(io::copy(&mut gibibyte, &mut io::sink()).unwrap(), FLOOR);
+        let mut gibibyte = (&mut decoder).take(ALWAYS_ALLOWED);
+        assert_eq!(io::copy(&mut gibibyte, &mut io::sink()).unwrap(), ALWAYS_ALLOWED);
         let e = io::copy(&mut decoder, &mut io::sink()).unwrap_err().to_string();
         assert!(e.contains("more than 1000 times its size"), "{e}");
     }
 
     #[test]
-    fn memory_is_bounded_for_what_needs_a_window() {
+    fn the_memory_of_a_window_is_limited() {
         let small = Bound::new(None, Some(1 << 20));
         let packed = packed(Compression::Xz, &mut io::repeat(0).take(1 << 20));
         let memory = |e: io::Error| tartree::Exceeded::in_error(&e) == Some(Limit::Memory);
         assert!(unpack(&packed, small.clone()).is_err_and(memory));
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(21).unwrap();
-        // Streamed without a known size, so that the frame asks for the whole window.
+        // Flushed before the size is known, so that the frame declares the full window.
         encoder.write_all(b"x").unwrap();
         encoder.flush().unwrap();
         let packed = encoder.finish().unwrap();

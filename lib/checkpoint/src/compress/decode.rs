@@ -1,4 +1,4 @@
-//! A stream in any of the formats to plain bytes.
+//! Decompresses a stream of any format.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
@@ -10,7 +10,7 @@ use super::streams::{Frames, One, Streams};
 
 type Peeked<R> = Meter<Chain<Cursor<Vec<u8>>, R>>;
 
-/// Decompresses by magic; all members, frames or streams of the input, one after another.
+/// Decompresses all members, frames or streams of an input. Detects the format by the magic number.
 pub struct Decoder<R: BufRead> {
     state: State<R>,
     compression: Compression,
@@ -21,24 +21,24 @@ enum State<R: BufRead> {
     None(Peeked<R>),
     Streams(Streams<Peeked<R>>),
     Zstd(Frames<Peeked<R>>),
-    /// Knows of several streams, and of padding, itself.
+    /// This decoder handles several streams and padding itself.
     Xz(liblzma::bufread::XzDecoder<Peeked<R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
-    /// Looks at the first bytes of `input`. What it gives has the default [`Bound`].
+    /// Detects the format of `input`. The default [`Bound`] limits the decompressed size.
     ///
     /// # Errors
-    /// When the input cannot be read.
+    /// Returns an error if the input cannot be read.
     pub fn new(input: R) -> io::Result<Decoder<R>> {
         Decoder::bounded(input, Bound::default())
     }
 
-    /// The same within `bound`, which other streams of the same archive may share. What is not compressed is not bounded:
-    /// somebody has sent every byte of it.
+    /// Detects the format of `input`. `bound` limits the decompressed size; streams of one archive
+    /// may share it. The size of an uncompressed input is not limited.
     ///
     /// # Errors
-    /// When the input cannot be read.
+    /// Returns an error if the input cannot be read.
     pub fn bounded(mut input: R, bound: Bound) -> io::Result<Decoder<R>> {
         let mut first = Vec::new();
         input.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut first)?;
@@ -58,7 +58,7 @@ impl<R: BufRead> Decoder<R> {
         Ok(Decoder { state, compression, bound })
     }
 
-    /// The format that was found.
+    /// Returns the format that was detected.
     pub fn compression(&self) -> Compression {
         self.compression
     }
@@ -74,7 +74,7 @@ impl<R: BufRead> Read for Decoder<R> {
         };
         let got = got.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,
-            // Of the stream that this one stands in.
+            // The error comes from the stream that contains this one.
             _ if Exceeded::in_error(&e).is_some() => e,
             _ if lacks_memory(&e) => io::Error::other(self.bound.memory_exceeded(self.compression)),
             io::ErrorKind::UnexpectedEof => {
@@ -82,20 +82,20 @@ impl<R: BufRead> Read for Decoder<R> {
             }
             kind => io::Error::new(kind, format!("{}: {e}", self.compression)),
         })?;
-        self.bound.given(got)?;
+        self.bound.count_decompressed(got)?;
         Ok(got)
     }
 }
 
-/// Whether the decompressor would need more memory than it may have.
+/// Returns whether the decompressor needs more memory than its limit.
 fn lacks_memory(e: &io::Error) -> bool {
     let xz = e.get_ref().and_then(|e| e.downcast_ref::<liblzma::stream::Error>());
-    // Of the number of an error the zstd crate keeps the text alone (ZSTD_error_frameParameter_windowTooLarge).
+    // The zstd crate keeps only the text of the error ZSTD_error_frameParameter_windowTooLarge.
     matches!(xz, Some(liblzma::stream::Error::MemLimit))
         || e.to_string() == "Frame requires too much memory for decoding"
 }
 
-/// What is compressed must be decompressed to be passed over.
+/// Skips bytes. Compressed data must be decompressed for that.
 impl<R: BufRead + Skip> Skip for Decoder<R> {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         match &mut self.state {

@@ -1,4 +1,4 @@
-//! Plain bytes to one of the formats.
+//! Compresses data in any of the formats.
 
 use std::io::{self, Write};
 
@@ -7,40 +7,47 @@ use zstd::zstd_safe::CParameter;
 use super::Compression;
 use super::members::{Format, Members};
 
-/// Data that one thread compresses at a time. Zstandard raises it where a level's window needs more. With half of it memory images
-/// take 6 % longer, with twice as much each thread takes 8 MiB more memory for nothing.
+/// The bytes of data that one thread of zstd compresses at a time. zstd uses more if the level's
+/// window needs more. With half of it, memory images take 6 % longer; with twice as much, each
+/// thread takes 8 MiB more memory without a benefit.
 const ZSTD_JOB: u32 = 4 << 20;
-/// How far back zstd looks for what repeats, as a power of two: 16 MiB. libzstd and its users take up to 128 MiB when they
-/// read (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's zstd, and so podman, up to 512 MiB. The memory of a process, and files of
-/// the same kind, repeat over longer distances than a level's own window: with matches looked for by hash over all of it
-/// the result is 5 to 15 % smaller, in less time.
+/// The distance over which zstd finds repeated data, as a power of two: 16 MiB. Readers accept
+/// more: libzstd up to 128 MiB (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's zstd and therefore
+/// podman up to 512 MiB. The memory of a process and files of the same kind repeat over longer
+/// distances than a level's default window. With long-distance matching over this window, the
+/// output is 5 to 15 % smaller and takes less time.
 const ZSTD_WINDOW: u32 = 24;
-/// One position in so many, as a power of two, is remembered for matches over such distances: half of what zstd chooses,
-/// since one thread after another does that work.
+/// The interval of the positions that are indexed for long-distance matches, as a power of two.
+/// Half as many positions as by default are indexed, since the threads do that work one after
+/// another.
 const ZSTD_REMEMBERED: u32 = 8;
-/// How many positions of the same hash are compared, as a power of two: zstd's 16 take a tenth more time for 0.1 % less.
+/// The number of positions with the same hash that are compared, as a power of two. zstd's default
+/// of 16 positions takes 10 % more time for 0.1 % smaller output.
 const ZSTD_COMPARED: u32 = 1;
-/// Where no level is given: the strategy of level 2 with the hash table and the shortest match of level 3. In two thirds of the
-/// time of level 3 the result is no larger than podman's, whose zstd is about level 3. (Longer steps over what does not
-/// match are faster still with noise, but make memory of real programs larger by half.)
+/// The size of the hash table without `--level`, as a power of two. The default is the strategy of
+/// level 2 with the hash table and the shortest match of level 3. It takes two thirds of the time
+/// of level 3, and the output is not larger than that of podman, whose zstd is about level 3.
+/// (Longer steps over unmatched data are even faster for noise, but make the compressed memory of
+/// real programs larger by half.)
 const ZSTD_HASH: u32 = 17;
+/// The shortest match without `--level`, in bytes.
 const ZSTD_MATCH: u32 = 5;
-/// Levels above have windows larger than that.
+/// The highest level whose default window is not larger than [`ZSTD_WINDOW`].
 const ZSTD_SMALL_WINDOWS: u32 = 19;
 
-/// How to compress.
+/// The settings of an encoder.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The format.
     pub compression: Compression,
-    /// One of [`Compression::levels`]; `None` for the usual one.
+    /// One of [`Compression::levels`], or `None` for the default.
     pub level: Option<u32>,
-    /// Threads that compress, at least one.
+    /// The number of threads that compress, at least one.
     pub threads: usize,
 }
 
-/// Compresses what is written to it. Dropped without [`finish`](Encoder::finish) it leaves a stream that every reader
-/// sees is cut.
+/// Compresses the bytes that are written to it. If it is dropped without
+/// [`finish`](Encoder::finish), all readers detect that the stream is truncated.
 pub struct Encoder<W: Write> {
     state: State<W>,
 }
@@ -52,18 +59,19 @@ enum State<W: Write> {
     Xz(Xz<W>),
 }
 
-/// Workers of zstd for so many threads. To look for matches over long distances each waits for the one before it, and does nothing
-/// meanwhile: with one more than there are processors, these are busy all the time (a tenth less time on two).
+/// Returns the number of zstd workers for `threads` threads. For long-distance matching, each
+/// worker waits for the one before it. With one more worker than processors, all processors are
+/// busy (10 % less time on two processors).
 fn workers(threads: usize) -> u32 {
     let waiting = usize::from(threads > 1);
     u32::try_from(threads + waiting).unwrap_or(u32::MAX)
 }
 
 impl<W: Write> Encoder<W> {
-    /// Compresses onto `out`.
+    /// Starts a stream on `out`.
     ///
     /// # Errors
-    /// When the codec does not take the settings.
+    /// Returns an error if the codec rejects the settings.
     pub fn new(out: W, settings: &Settings) -> io::Result<Encoder<W>> {
         let usual = settings.compression.levels().map_or(0, |(_, usual)| usual);
         let level = settings.level.unwrap_or(usual);
@@ -75,8 +83,8 @@ impl<W: Write> Encoder<W> {
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, level as i32)?;
                 encoder.include_checksum(true)?;
-                // Also for one thread: the multi-threaded compressor gives the same bytes for any number of
-                // workers, the single-threaded one gives others.
+                // The multi-threaded compressor is also used for one thread: its output is the same
+                // for any number of workers, that of the single-threaded compressor differs.
                 encoder.multithread(workers(threads))?;
                 if level <= ZSTD_SMALL_WINDOWS {
                     encoder.window_log(ZSTD_WINDOW)?;
@@ -88,7 +96,7 @@ impl<W: Write> Encoder<W> {
                     encoder.set_parameter(CParameter::HashLog(ZSTD_HASH))?;
                     encoder.set_parameter(CParameter::MinMatch(ZSTD_MATCH))?;
                 }
-                // Each worker holds a job and its result; the library's own choice is 8 MiB and more.
+                // Each worker holds a job and its output. The library's default is 8 MiB or more.
                 encoder.set_parameter(CParameter::JobSize(ZSTD_JOB))?;
                 State::Zstd(Box::new(encoder))
             }
@@ -104,7 +112,7 @@ impl<W: Write> Encoder<W> {
         Ok(Encoder { state })
     }
 
-    /// The output, where bytes reach it as they are.
+    /// Returns the output if the data is not compressed.
     pub fn plain(&self) -> Option<&W> {
         match &self.state {
             State::None(out) => Some(out),
@@ -112,10 +120,10 @@ impl<W: Write> Encoder<W> {
         }
     }
 
-    /// Ends the stream and gives the output back.
+    /// Ends the stream and returns the output.
     ///
     /// # Errors
-    /// When the output does not take the rest.
+    /// Returns an error if writing to the output fails.
     pub fn finish(self) -> io::Result<W> {
         match self.state {
             State::None(out) => Ok(out),
@@ -146,8 +154,8 @@ impl<W: Write> Write for Encoder<W> {
     }
 }
 
-/// liblzma's encoder ends its stream when it is dropped, which would make a failed archive look complete:
-/// so its output is closed first.
+/// An xz encoder. liblzma's encoder ends its stream when it is dropped, so a failed archive would
+/// look complete. Its output is therefore closed first.
 struct Xz<W: Write>(Option<liblzma::write::XzEncoder<Gate<W>>>);
 
 impl<W: Write> Xz<W> {
@@ -179,6 +187,7 @@ impl<W: Write> Drop for Xz<W> {
     }
 }
 
+/// A writer that can be closed.
 struct Gate<W>(Option<W>);
 
 impl<W: Write> Write for Gate<W> {

@@ -1,7 +1,9 @@
-//! Compression of the whole archive: told by its first bytes when read, chosen by name when written.
+//! Compression of archives and tars. The format of an input is detected by its first bytes, that of
+//! an output is chosen by name.
 //!
-//! The bytes written depend on the format and level, never on the number of threads: gzip and bzip2 are
-//! written as members of a fixed amount of data each, zstd and xz split their input the same way.
+//! The compressed bytes depend on the format and the level, but not on the number of threads: gzip
+//! and bzip2 are written as members with a fixed amount of data, and zstd and xz split their input
+//! in the same way.
 
 mod bound;
 mod decode;
@@ -16,19 +18,19 @@ pub use bound::Bound;
 pub use decode::Decoder;
 pub use encode::{Encoder, Settings};
 
-/// How an archive is compressed.
+/// A compression format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// A plain tar.
     #[default]
     None,
-    /// gzip, any number of members.
+    /// gzip, with one or more members.
     Gzip,
-    /// zstd, any number of frames.
+    /// zstd, with one or more frames.
     Zstd,
     /// xz.
     Xz,
-    /// bzip2, any number of streams.
+    /// bzip2, with one or more streams.
     Bzip2,
 }
 
@@ -41,14 +43,16 @@ const NAMES: [(Compression, &str); 5] = [
 ];
 
 impl Compression {
-    /// Bytes that [`detect`](Compression::detect) wants to see.
+    /// The number of bytes that [`detect`](Compression::detect) needs.
     pub const MAGIC: usize = 6;
 
-    /// Told by the magic, as podman tells it; anything else is a plain tar. The file's name does not matter.
+    /// Detects the format by the magic number, as podman does. Data without a known magic number is
+    /// not compressed. The file name is not used.
     pub fn detect(first: &[u8]) -> Compression {
         match first {
             [0x1f, 0x8b, 0x08, ..] => Compression::Gzip,
-            // A skippable frame, as pzstd begins with, is one of zstd's too.
+            // The second pattern is a skippable frame of zstd, with which the output of pzstd
+            // begins.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0x00, ..] => Compression::Xz,
             [b'B', b'Z', b'h', ..] => Compression::Bzip2,
@@ -56,22 +60,23 @@ impl Compression {
         }
     }
 
-    /// Its name, as `--compress` takes it.
+    /// Returns the name of the format for `--compress`.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(c, _)| *c == self).map_or("none", |(_, name)| name)
     }
 
-    /// All names.
+    /// Returns all names.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(_, name)| *name)
     }
 
-    /// The levels there are, and the one taken when none is given.
+    /// Returns the valid levels and the default level.
     pub fn levels(self) -> Option<(std::ops::RangeInclusive<u32>, u32)> {
         match self {
             Compression::None => None,
             Compression::Gzip => Some((1..=9, 6)),
-            // Up to 19 the window is 16 MiB; 22 wants 128 MiB, the most that is taken by default.
+            // Up to level 19 the window has 16 MiB. Level 22 needs 128 MiB, the default limit of
+            // decompressors.
             Compression::Zstd => Some((1..=22, 2)),
             Compression::Xz => Some((0..=9, 6)),
             Compression::Bzip2 => Some((1..=9, 9)),
@@ -90,7 +95,7 @@ impl FromStr for Compression {
 
     fn from_str(name: &str) -> Result<Compression, String> {
         let found = NAMES.iter().find(|(_, known)| *known == name);
-        found.map(|(c, _)| *c).ok_or_else(|| "none, gzip, zstd, expected xz or bzip2".into())
+        found.map(|(c, _)| *c).ok_or_else(|| "expected none, gzip, zstd, xz or bzip2".into())
     }
 }
 
@@ -102,7 +107,7 @@ mod tests {
     const ALL: [Compression; 5] =
         [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2];
 
-    /// Three mebibytes, so that there is more than one member, that compress but not to nothing.
+    /// Returns three mebibytes of compressible data, which is more than one member.
     fn sample() -> Vec<u8> {
         (0..3u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 28) as u8).collect()
     }
@@ -121,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_told_by_its_magic() {
+    fn output_is_detected_and_decompressed() {
         let data = sample();
         for compression in ALL {
             let packed = compress(compression, 1, &data);
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_do_not_depend_on_the_number_of_threads() {
+    fn the_output_does_not_depend_on_the_threads() {
         let data = sample();
         for compression in ALL {
             assert!(compress(compression, 1, &data) == compress(compression, 3, &data), "{compression}");
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn zstd_finds_what_repeats_after_twelve_mebibytes() {
+    fn zstd_finds_repeats_at_a_distance_of_12_mebibytes() {
         let mut state = 1u64;
         let noise: Vec<u8> = (0..12 << 20)
             .map(|_| {
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_still_a_stream_of_its_format() {
+    fn empty_input_becomes_a_valid_stream() {
         for compression in ALL {
             let packed = compress(compression, 1, b"");
             assert_eq!(Compression::detect(&packed), compression);
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stream_is_an_error_and_a_second_one_goes_on() {
+    fn truncation_is_an_error_and_streams_may_follow() {
         let data = sample();
         for compression in &ALL[1..] {
             let packed = compress(*compression, 1, &data);
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_that_is_dropped_does_not_close_its_stream() {
+    fn a_dropped_encoder_leaves_an_incomplete_stream() {
         let data = sample();
         for compression in &ALL[1..] {
             let mut out = Vec::new();
@@ -192,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn a_window_above_128_mebibytes_is_refused() {
+    fn a_window_above_128_mebibytes_is_rejected() {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(28).unwrap();
-        // Streamed without a known size, so that the frame asks for the whole window.
+        // Flushed before the size is known, so that the frame declares the full window.
         encoder.write_all(b"x").unwrap();
         encoder.flush().unwrap();
         let packed = encoder.finish().unwrap();

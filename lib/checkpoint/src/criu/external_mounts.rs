@@ -1,13 +1,15 @@
-//! Which runtime made CRIU's images, from the keys of external mounts, and the images rewritten for another runtime.
+//! Detects by the keys of external mounts which runtime created CRIU's images, and converts images
+//! for another runtime.
 //!
-//! A runtime hides a file such as `/proc/kcore` under a bind mount of `/dev/null`. CRIU dumps that mount under a key
-//! that the runtime gives it, and the runtime that restores must give CRIU the same key. runc's key is `/dev/null` for
-//! all of them, crun's is the path of the hidden file, so each fails on the images of the other: "No mapping for
-//! 123:(null) mountpoint". Everything else in the images is the same.
+//! A runtime hides a file such as `/proc/kcore` under a bind mount of `/dev/null`. CRIU dumps that
+//! mount with a key that the runtime passes to it, and the runtime that restores must pass the same
+//! key. runc's key is `/dev/null` for all hidden files, crun's is the path of the hidden file, so
+//! each runtime fails to restore the images of the other: "No mapping for 123:(null) mountpoint".
+//! The images do not differ otherwise.
 
 use crate::error::{Error, Result};
 
-/// A runtime whose keys are known.
+/// A runtime with known keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
     /// runc.
@@ -17,7 +19,7 @@ pub enum Maker {
 }
 
 impl Maker {
-    /// Its name.
+    /// Returns the name of the runtime.
     pub fn name(self) -> &'static str {
         match self {
             Maker::Runc => "runc",
@@ -25,30 +27,32 @@ impl Maker {
         }
     }
 
-    /// Returns the runtime of that name, which may be the path of its program.
+    /// Returns the runtime with this name, which may be the path of its program.
     pub fn of(runtime: &str) -> Option<Maker> {
         let name = runtime.rsplit('/').next().unwrap_or(runtime);
         [Maker::Runc, Maker::Crun].into_iter().find(|maker| maker.name() == name)
     }
 }
 
-/// Bytes of a `mountpoints-N.img` that are read. A container with a hundred mounts has 10 KB.
+/// The largest `mountpoints-N.img` that is read, in bytes. A container with a hundred mounts has 10
+/// KB.
 pub const LIMIT: u64 = 8 << 20;
 
-/// Returns whether a file in a directory of images has the mounts of a namespace.
+/// Returns whether an image holds the mounts of a namespace, by its name.
 pub fn is_mountpoints(name: &str) -> bool {
     let number = name.strip_prefix("mountpoints-").and_then(|rest| rest.strip_suffix(".img"));
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Fields of CRIU's `mnt_entry` (mnt.proto).
+/// The fields of CRIU's `mnt_entry` (mnt.proto).
 const ROOT: u64 = 6;
 const MOUNTPOINT: u64 = 7;
 const EXT_KEY: u64 = 18;
 
 const DEV_NULL: &[u8] = b"/dev/null";
 
-/// Returns the runtime that made the images, or nothing if no key shows it: any runtime can restore them then.
+/// Returns the runtime that created the images, or `None` if no key depends on the runtime. Any
+/// runtime can restore them then.
 ///
 /// # Errors
 /// Returns an error if the image is damaged.
@@ -58,10 +62,11 @@ pub fn maker(name: &str, image: &[u8]) -> Result<Option<Maker>> {
     Ok(makers.next())
 }
 
-/// Rewrites the keys of hidden files for the runtime that restores.
+/// Converts the keys of hidden files for the runtime `to`.
 ///
 /// # Errors
-/// Returns an error if the image is damaged, or has a mount that only its own runtime can restore.
+/// Returns an error if the image is damaged, or has a mount that only the runtime that created it
+/// can restore.
 pub fn convert(name: &str, image: &[u8], to: Maker) -> Result<Vec<u8>> {
     let (head, entries) = entries(name, image)?;
     let mut converted = head.to_vec();
@@ -78,14 +83,15 @@ pub fn convert(name: &str, image: &[u8], to: Maker) -> Result<Vec<u8>> {
     Ok(converted)
 }
 
-/// A field of a message: its number, its bytes with the tag, and its content if it has a length.
+/// A field of a protobuf message: its number, its bytes with the tag, and its content.
 struct Field<'b> {
     number: u64,
     raw: &'b [u8],
     content: &'b [u8],
 }
 
-/// Returns whose key a mount has, if it hides a file or directory of the kernel's trees.
+/// Returns the runtime whose key the mount has, if the mount hides a file or directory in /proc or
+/// /sys.
 fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
     let content = |number| fields.iter().rfind(|f| f.number == number).map(|f| f.content);
     let (root, at, key) = (content(ROOT)?, content(MOUNTPOINT)?, content(EXT_KEY)?);
@@ -96,7 +102,7 @@ fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
     match key {
         DEV_NULL if is_null => Some(Maker::Runc),
         key if is_null && key == at => Some(Maker::Crun),
-        // Since 1.26 crun hides directories under an empty one of its own.
+        // Since version 1.26, crun hides a directory under an empty directory of its own.
         key if key.ends_with(b"/.empty-directory") => Some(Maker::Crun),
         _ => None,
     }
@@ -116,7 +122,7 @@ fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
     let key = if to == Maker::Runc { DEV_NULL } else { at };
     let mut entry: Vec<u8> =
         fields.iter().filter(|f| f.number != EXT_KEY).flat_map(|f| f.raw).copied().collect();
-    // A tag with the wire type of bytes, then the length: paths have at most 4096 bytes.
+    // The tag has the wire type of bytes (2).
     put_varint(&mut entry, EXT_KEY << 3 | 2);
     put_varint(&mut entry, key.len() as u64);
     entry.extend_from_slice(key);
@@ -125,7 +131,7 @@ fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
 
 /// Splits an image into its magic numbers and its messages.
 fn entries<'b>(name: &str, image: &'b [u8]) -> Result<(&'b [u8], Vec<&'b [u8]>)> {
-    /// Precedes the magic number of the kind, since images of version 2.
+    /// Precedes the magic number of the kind, since version 2 of the images.
     const COMMON_MAGIC: [u8; 4] = 0x5456_4319_u32.to_le_bytes();
     let head = if image.starts_with(&COMMON_MAGIC) { 8 } else { 4 };
     let (head, mut rest) = image.split_at_checked(head).ok_or_else(|| damaged(name))?;
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_converted_to_and_fro() {
+    fn keys_are_converted_in_both_directions() {
         let hosts = ("/x", "/etc/hosts", Some("/etc/hosts"));
         let crun = image(&[hosts, ("/null", "/proc/keys", Some("/proc/keys")), ("/", "/", None)]);
         let runc = image(&[hosts, ("/null", "/proc/keys", Some("/dev/null")), ("/", "/", None)]);
@@ -242,10 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_image_is_an_error_and_no_panic() {
+    fn a_truncated_image_is_an_error() {
         let whole = image(&[("/null", "/proc/keys", Some("/proc/keys"))]);
         for cut in 0..whole.len() {
-            // An image that ends after its magic numbers has no mounts, and is none the less whole.
+            // An image that ends after its magic numbers has no mounts, but is complete.
             assert_eq!(convert(NAME, &whole[..cut], Maker::Runc).is_err(), cut != 8, "{cut}");
         }
         let mut endless = whole.clone();
@@ -254,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn runtimes_have_names_and_paths() {
+    fn runtimes_are_recognized_by_name_and_path() {
         assert_eq!(Maker::of("/usr/bin/crun"), Some(Maker::Crun));
         assert_eq!(Maker::of("runc"), Some(Maker::Runc));
         assert_eq!(Maker::of("youki"), None);

@@ -1,10 +1,12 @@
-//! The format of CRIU's image files: magic numbers, then protobuf messages, each with its length (criu/include/image.h).
+//! The format of CRIU's image files: magic numbers, then protobuf messages, each with its length
+//! (criu/include/image.h).
 
 use prost::Message;
 
 use crate::error::{Error, Result};
 
-/// The largest image that is read, in bytes. A process with a million mappings has an image of 100 MB, which is not read.
+/// The largest image that is read, in bytes. A process with a million mappings has an image of 100
+/// MB, which is not read.
 pub const IMAGE_LIMIT: u64 = 16 << 20;
 
 /// Precedes the magic number of the kind, since version 2 of the images.
@@ -23,7 +25,8 @@ pub fn messages<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<Vec<M>
         .collect()
 }
 
-/// Returns the encoded messages of the image `name`, for an image whose first message has another type than the others.
+/// Returns the encoded messages of the image `name`, for an image whose first message has another
+/// type than the others.
 ///
 /// # Errors
 /// Returns an error if the image is truncated.
@@ -36,7 +39,8 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
     let mut payloads = Vec::new();
     while !rest.is_empty() {
         let (size, after) = number(rest).ok_or_else(cut)?;
-        // The size comes from the image, so it is only compared and never allocated (go-criu panics here).
+        // The size comes from the image, so it is only compared and never allocated (go-criu panics
+        // here).
         let (payload, after) =
             usize::try_from(size).ok().and_then(|size| after.split_at_checked(size)).ok_or_else(cut)?;
         payloads.push(payload);
@@ -45,7 +49,8 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
     Ok(payloads)
 }
 
-/// Returns the magic number of the image's kind (criu/include/magic.h); `None` if the image is too short for one.
+/// Returns the magic number of the image's kind (criu/include/magic.h); `None` if the image is too
+/// short for one.
 pub fn magic(bytes: &[u8]) -> Option<u32> {
     match number(bytes)? {
         (COMMON_MAGIC | SERVICE_MAGIC, rest) => number(rest).map(|(magic, _)| magic),

@@ -1,6 +1,7 @@
 //! The protobuf messages in CRIU's images (criu/images/*.proto).
 //!
-//! Only the fields that the tools use are declared. CRIU never changes a field's number, since it reads images of its older versions.
+//! Only the fields that the tools use are declared. CRIU never changes a field's number, since it
+//! reads images of its older versions.
 
 use prost::Message;
 
@@ -233,7 +234,8 @@ pub struct FdinfoEntry {
     /// The ID of the [`FileEntry`].
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    /// The kind of the file: 1 regular, 2 pipe, 4 IP socket, 5 UNIX socket, 10 packet socket, 13 netlink socket, …
+    /// The kind of the file: 1 regular, 2 pipe, 4 IP socket, 5 UNIX socket, 10 packet socket, 13
+    /// netlink socket, …
     #[prost(uint32, tag = "3")]
     pub kind: u32,
     /// The number of the descriptor.

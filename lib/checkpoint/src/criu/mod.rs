@@ -1,4 +1,5 @@
-//! CRIU's images: their format, the processes and files in them, and checks that CRIU can restore them.
+//! CRIU's images: their format, the processes and files in them, and checks that CRIU can restore
+//! them.
 
 #[cfg(feature = "archive")]
 pub mod check;

@@ -1,7 +1,8 @@
 //! The processes in CRIU's images, with their command lines.
 //!
-//! Images are read in the order of the archive. All images but the pages are small and kept in memory. A command line is in the
-//! pages. It is found if the images with its address precede the pages, as in archives that are sorted by name.
+//! Images are read in the order of the archive. All images but the pages are small and kept in
+//! memory. A command line is in the pages. It is found if the images with its address precede the
+//! pages, as in archives that are sorted by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,12 +132,13 @@ impl Images {
         Ok(())
     }
 
-    /// Returns the parts of the image `name` that hold arguments, and its number of pages. Returns no parts for an image that is not
-    /// a `pages` image.
+    /// Returns the parts of the image `name` that hold arguments, and its number of pages. Returns
+    /// no parts for an image that is not a `pages` image.
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
         let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
-        // If the container ran on after a checkpoint, podman leaves the images of that checkpoint in the directory.
+        // If the container ran on after a checkpoint, podman leaves the images of that checkpoint
+        // in the directory.
         let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
         let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
         let total =
@@ -156,7 +158,8 @@ impl Images {
     }
 
     fn part(&self, pid: u32, runs: &[PagemapEntry]) -> Option<Part> {
-        // Pages have 4 KiB or more, and runs begin at page boundaries, so the offset within a run is exact.
+        // Pages have 4 KiB or more, and runs begin at page boundaries, so the offset within a run
+        // is exact.
         let mm = self.mm.get(&pid)?;
         let len = mm.arg_end.checked_sub(mm.arg_start)?.min(MAX_CMDLINE);
         let mut first_page = 0u64;
@@ -187,7 +190,8 @@ impl Images {
         self.tree.iter().map(|entry| self.process(entry)).collect()
     }
 
-    /// Returns the trees of processes, and the number of processes that are in no tree. Valid images have one tree.
+    /// Returns the trees of processes, and the number of processes that are in no tree. Valid
+    /// images have one tree.
     pub fn tree(&self) -> (Vec<Node>, usize) {
         let mut children: BTreeMap<u32, Vec<&PstreeEntry>> = BTreeMap::new();
         for entry in &self.tree {
@@ -197,8 +201,8 @@ impl Images {
         (roots, children.values().map(Vec::len).sum())
     }
 
-    /// Returns the nodes below `parent`. Each process is removed from `children`, so that a process that is its own ancestor is in
-    /// no tree.
+    /// Returns the nodes below `parent`. Each process is removed from `children`, so that a process
+    /// that is its own ancestor is in no tree.
     fn grow(&self, parent: u32, children: &mut BTreeMap<u32, Vec<&PstreeEntry>>, depth: usize) -> Vec<Node> {
         let found = if depth < MAX_DEPTH { children.remove(&parent).unwrap_or_default() } else { Vec::new() };
         found
@@ -215,7 +219,8 @@ impl Images {
         fds.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the open files of the process, then its directories. If processes share a table of descriptors, each returns it.
+    /// Returns the open files of the process, then its directories. If processes share a table of
+    /// descriptors, each returns it.
     pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
         let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
         let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
@@ -255,7 +260,8 @@ impl Images {
 }
 
 impl Part {
-    /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages. Their quotient is the page size.
+    /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages.
+    /// Their quotient is the page size.
     pub fn range(&self, size: u64, pages: u64) -> Option<(u64, u64)> {
         let page = size.checked_div(pages).filter(|page| page % 4096 == 0 && page * pages == size)?;
         let start = self.first_page.checked_mul(page)?.checked_add(self.within)?;

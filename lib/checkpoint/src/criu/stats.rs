@@ -1,4 +1,5 @@
-//! `stats-dump` and `stats-restore`: CRIU's statistics of a dump and a restore (criu/images/stats.proto).
+//! `stats-dump` and `stats-restore`: CRIU's statistics of a dump and a restore
+//! (criu/images/stats.proto).
 
 use std::fs::File;
 use std::io;
@@ -104,9 +105,10 @@ impl Stats {
         }
     }
 
-    /// Returns the document of podman's `--print-stats` for the container `id`. Times are in microseconds: `runtime` is the time of
-    /// runc or crun (the tools pass the time of CRIU, which is nearly the same), `total` the time of the command. An unknown time
-    /// is `null`, which Go reads as 0.
+    /// Returns the document of podman's `--print-stats` for the container `id`. Times are in
+    /// microseconds: `runtime` is the time of runc or crun (the tools pass the time of CRIU, which
+    /// is nearly the same), `total` the time of the command. An unknown time is `null`, which Go
+    /// reads as 0.
     pub fn report(self, id: &str, runtime: Option<u64>, total: Option<u64>) -> Value {
         let verb = match self {
             Stats::Dump(_) => "checkpoint",
@@ -123,8 +125,9 @@ impl Stats {
     }
 }
 
-/// Returns how long CRIU ran, in microseconds, by the last time stamp in its log, such as `(00.271460) Dumping finished
-/// successfully`. The runtimes set a log level at which the log ends in such a line.
+/// Returns how long CRIU ran, in microseconds, by the last time stamp in its log, such as
+/// `(00.271460) Dumping finished successfully`. The runtimes set a log level at which the log ends
+/// in such a line.
 ///
 /// # Errors
 /// Returns an error if the log cannot be read.

@@ -1,8 +1,9 @@
 //! `config.dump`: the container engine's configuration of the container.
 //!
-//! podman writes its complete `ContainerConfig` and identifies the image by `rootfsImageID` and `rootfsImageName`. CRI-O and
-//! containerd write nine keys and identify the image by `rootfsImageRef` and `rootfsImage`. No engine reads the keys of the
-//! others, so a document for all engines has all of these keys. Unknown keys are preserved in their order.
+//! podman writes its complete `ContainerConfig` and identifies the image by `rootfsImageID` and
+//! `rootfsImageName`. CRI-O and containerd write nine keys and identify the image by
+//! `rootfsImageRef` and `rootfsImage`. No engine reads the keys of the others, so a document for
+//! all engines has all of these keys. Unknown keys are preserved in their order.
 
 use serde_json::{Map, Value, json};
 
@@ -39,13 +40,15 @@ impl ConfigDump {
         }
     }
 
-    /// Returns the document in podman's format: indented by two spaces, without a newline at the end.
+    /// Returns the document in podman's format: indented by two spaces, without a newline at the
+    /// end.
     pub fn write(&self) -> Vec<u8> {
-        // Serialising a map of JSON values cannot fail.
+        // Serializing a map of JSON values cannot fail.
         serde_json::to_vec_pretty(&self.0).unwrap_or_default()
     }
 
-    /// Returns the string at `key`, or `None` if it is absent or empty: Go writes `""` for a string that is not set.
+    /// Returns the string at `key`, or `None` if it is absent or empty: Go writes `""` for a string
+    /// that is not set.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str().filter(|text| !text.is_empty())
     }
@@ -101,8 +104,9 @@ impl ConfigDump {
         }
     }
 
-    /// Adds the option `nocopy` to all named volumes. Without it podman copies the image's files into a volume before it unpacks
-    /// the volume's tar, which restores files that the container had deleted (podman, `mountNamedVolume`).
+    /// Adds the option `nocopy` to all named volumes. Without it podman copies the image's files
+    /// into a volume before it unpacks the volume's tar, which restores files that the container
+    /// had deleted (podman, `mountNamedVolume`).
     pub fn set_nocopy(&mut self) {
         let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };
         for volume in list.iter_mut().filter_map(Value::as_object_mut) {
@@ -121,9 +125,10 @@ impl ConfigDump {
         }
     }
 
-    /// Marks anonymous volumes as anonymous. podman stores that only in its database, so its import creates a named volume, which
-    /// `podman rm -v` does not remove. An anonymous volume is recognised by its name of 64 hexadecimal digits. A volume that
-    /// already has the key `setAnonymous` is not changed.
+    /// Marks anonymous volumes as anonymous. podman stores that only in its database, so its import
+    /// creates a named volume, which `podman rm -v` does not remove. An anonymous volume is
+    /// recognized by its name of 64 hexadecimal digits. A volume that already has the key
+    /// `setAnonymous` is not changed.
     pub fn set_anonymous(&mut self) {
         let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };
         for volume in list.iter_mut().filter_map(Value::as_object_mut) {
@@ -135,7 +140,8 @@ impl ConfigDump {
         }
     }
 
-    /// Copies the image's name and ID between the keys of podman and those of CRI-O and containerd, where one is missing.
+    /// Copies the image's name and ID between the keys of podman and those of CRI-O and containerd,
+    /// where one is missing.
     pub fn complete_image_keys(&mut self) {
         for (to, from) in [
             ("rootfsImageName", "rootfsImage"),

@@ -17,8 +17,9 @@ const MAX_PATHS: usize = 1 << 20;
 /// The contents of `deleted.files` and `deleted.files0`, each `None` if it would be empty.
 pub type Documents = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Returns the two documents for these paths, each `None` if it would be empty: a JSON array of the paths that are UTF-8, and
-/// NUL-separated bytes for the others. The paths in the documents are absolute, as podman writes them.
+/// Returns the two documents for these paths, each `None` if it would be empty: a JSON array of the
+/// paths that are UTF-8, and NUL-separated bytes for the others. The paths in the documents are
+/// absolute, as podman writes them.
 ///
 /// # Errors
 /// Returns an error if [`read`] or [`read0`] would reject a list.
@@ -31,7 +32,8 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> Result<Documen
         }
         match std::str::from_utf8(path.as_bytes()) {
             Ok(path) => text.push(format!("/{path}")),
-            // In JSON, Go would replace the invalid bytes by U+FFFD, and a reader would delete another file.
+            // In JSON, Go would replace the invalid bytes by U+FFFD, and a reader would delete
+            // another file.
             Err(_) => {
                 raw_paths += 1;
                 raw.push(b'/');
@@ -56,19 +58,20 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> Result<Documen
     Ok((json, raw))
 }
 
-/// Parses `deleted.files`: a JSON array of paths, or `null`, which Go writes for an empty list. Relative paths, duplicates and
-/// any order are accepted.
+/// Parses `deleted.files`: a JSON array of paths, or `null`, which Go writes for an empty list.
+/// Relative paths, duplicates and any order are accepted.
 ///
 /// # Errors
-/// Returns an error if the document is not such a list, or if a path is the root or leads out of it.
+/// Returns an error if the document is not such a list, or if a path is the root or leads out of
+/// it.
 pub fn read(json: &[u8]) -> Result<Vec<TarPath>> {
     let bad = |what: String| Error::member("deleted.files", what);
     let list: Option<Paths> = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
     Ok(list.map(|list| list.0).unwrap_or_default())
 }
 
-/// The paths of a JSON array. Each string is converted to a path while the array is parsed, so that the memory holds the list
-/// only once.
+/// The paths of a JSON array. Each string is converted to a path while the array is parsed, so that
+/// the memory holds the list only once.
 struct Paths(Vec<TarPath>);
 
 impl<'de> Deserialize<'de> for Paths {

@@ -1,4 +1,5 @@
-//! The documents among an archive's members: the JSON files of the container engine, and the lists of deleted files.
+//! The documents among an archive's members: the JSON files of the container engine, and the lists
+//! of deleted files.
 
 pub mod config_dump;
 pub mod deleted_files;

@@ -1,4 +1,5 @@
-//! `spec.dump`: the OCI runtime spec of the container. Only the keys that an archive needs are read.
+//! `spec.dump`: the OCI runtime spec of the container. Only the keys that an archive needs are
+//! read.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +69,8 @@ impl SpecDump {
         serde_json::to_vec_pretty(&self.0).unwrap_or_default()
     }
 
-    /// Returns the first key that podman needs and the document lacks. podman 5.4.2 panics without `process` or `root`.
+    /// Returns the first key that podman needs and the document lacks. podman 5.4.2 panics without
+    /// `process` or `root`.
     pub fn missing(&self) -> Option<&'static str> {
         ["process", "root", "mounts", "linux"].into_iter().find(|key| !self.0.contains_key(*key))
     }
@@ -108,7 +110,8 @@ impl SpecDump {
         all.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
     }
 
-    /// Returns the name and the namespace of the container's pod, which the kubelet passed to CRI-O or containerd.
+    /// Returns the name and the namespace of the container's pod, which the kubelet passed to CRI-O
+    /// or containerd.
     pub fn pod(&self) -> (Option<&str>, Option<&str>) {
         let either = |a, b| self.annotation(a).or_else(|| self.annotation(b));
         (
@@ -117,7 +120,8 @@ impl SpecDump {
         )
     }
 
-    /// Returns the kubelet's name of the container. The name in config.dump is a longer one of CRI-O or containerd.
+    /// Returns the kubelet's name of the container. The name in config.dump is a longer one of
+    /// CRI-O or containerd.
     pub fn container_name(&self) -> Option<String> {
         if let Some(name) = self.annotation("io.kubernetes.cri.container-name") {
             return Some(name.to_owned());
@@ -126,7 +130,8 @@ impl SpecDump {
         metadata.get("name")?.as_str().map(str::to_owned)
     }
 
-    /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of those that it joined.
+    /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of
+    /// those that it joined.
     pub fn namespaces(&self) -> Vec<(&str, Option<&str>)> {
         let list = self.0.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
         list.into_iter()
@@ -138,7 +143,8 @@ impl SpecDump {
             .collect()
     }
 
-    /// Returns the host ID of the container's group 0, if the container has a user namespace that maps it.
+    /// Returns the host ID of the container's group 0, if the container has a user namespace that
+    /// maps it.
     pub fn root_group(&self) -> Option<u32> {
         self.namespaces().iter().find(|(kind, _)| *kind == "user")?;
         let maps = self.0.get("linux")?.get("gidMappings")?.as_array()?;
@@ -155,8 +161,9 @@ impl SpecDump {
         (id("uid") != 0).then(|| format!("{}:{}", id("uid"), id("gid")))
     }
 
-    /// Returns the container engine. As checkpointctl does, recognises it by the annotation `io.container.manager`. containerd
-    /// does not set that one, so it is recognised by its own annotations.
+    /// Returns the container engine. As checkpointctl does, recognizes it by the annotation
+    /// `io.container.manager`. containerd does not set that one, so it is recognized by its own
+    /// annotations.
     pub fn engine(&self) -> Engine {
         match self.annotation("io.container.manager") {
             Some("libpod") => Engine::Podman,
@@ -239,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_is_recognised_by_its_annotations() {
+    fn the_engine_is_recognized_by_its_annotations() {
         let with =
             |key: &str, value: &str| spec(&format!(r#"{{"annotations":{{"{key}":"{value}"}}}}"#)).engine();
         assert_eq!(with("io.container.manager", "libpod"), Engine::Podman);

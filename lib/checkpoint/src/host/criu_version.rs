@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-/// The first CRIU that podman takes (pkg/criu: MinCriuVersion), and the first for pods (PodCriuVersion).
+/// The oldest CRIU that podman accepts (pkg/criu: MinCriuVersion).
 pub const MIN_CRIU: u32 = 31_100;
-/// For pods, whose containers join the namespaces of another.
+/// The oldest CRIU that podman accepts for containers in a pod, which join the namespaces of
+/// another (pkg/criu: PodCriuVersion).
 pub const MIN_CRIU_POD: u32 = 31_600;
 
-/// CRIU's version as the number podman and go-criu make of it: 4.1.1 is 40101.
+/// Parses the output of `criu --version` to the number that podman and go-criu use: 4.1.1 is 40101.
 pub fn criu_number(version_text: &str) -> Option<u32> {
     let version = version_text.lines().find_map(|line| line.trim().strip_prefix("Version:"))?.trim();
     let mut parts = version.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
@@ -18,9 +19,9 @@ pub fn criu_number(version_text: &str) -> Option<u32> {
 /// A version of CRIU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The first number.
+    /// The major version.
     pub major: u32,
-    /// The second number.
+    /// The minor version.
     pub minor: u32,
 }
 
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_criu_become_podmans_number() {
+    fn versions_are_parsed_to_podmans_number() {
         assert_eq!(criu_number("Version: 4.1.1"), Some(40_101));
         assert_eq!(criu_number("Warn: x\nVersion: 3.17"), Some(31_700));
         assert_eq!(criu_number("Version: 4.2-dev\nGitID: x"), Some(40_200));

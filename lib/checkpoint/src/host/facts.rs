@@ -1,4 +1,4 @@
-//! What the host is: for the annotations of an image, and for the question whether it can checkpoint.
+//! The facts about the host for the annotations of an image.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,15 @@ use super::criu_version::criu_number;
 use super::program::output;
 use crate::architecture::architecture;
 
-/// The host, as far as an image tells of it.
+/// The facts about the host that an image records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Names of `oci::ANNOTATIONS` and their values.
+    /// The facts, by their names in `oci::ANNOTATIONS`.
     pub facts: Vec<(&'static str, String)>,
 }
 
 impl Host {
-    /// Asks the kernel, `criu`, `conmon`, and the runtime if it is one that may be run.
+    /// Collects the facts from the kernel, `criu`, `conmon`, and `runtime`, if it may be run.
     pub fn ask(criu: &str, runtime: Option<&str>) -> Host {
         let mut facts = Vec::new();
         let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
@@ -25,7 +25,7 @@ impl Host {
         add("conmon.version", output("conmon", &["--version"]).ok().map(|text| text.replace('\n', ", ")));
         add("host.arch", Some(architecture().into()));
         add("host.kernel", read("/proc/sys/kernel/osrelease"));
-        // The file is only in a unified hierarchy's root (cgroups(7)).
+        // Only the root of a unified hierarchy has this file (cgroups(7)).
         let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         add("cgroups.version", Some(if unified { "v2" } else { "v1" }.into()));
         let os_release = read("/etc/os-release").unwrap_or_default();
@@ -39,7 +39,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// A value of os-release(5), without its quotes.
+/// Returns a value of os-release(5) without its quotes.
 fn os_release_value(text: &str, key: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_release_is_unquoted() {
+    fn values_of_os_release_are_unquoted() {
         let text = "NAME=x\nID=debian\nVERSION_ID=\"13\"\n";
         assert_eq!(os_release_value(text, "VERSION_ID").as_deref(), Some("13"));
         assert_eq!(os_release_value(text, "ID").as_deref(), Some("debian"));

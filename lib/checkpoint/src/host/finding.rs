@@ -1,27 +1,27 @@
-//! What a preflight check found.
+//! The findings of a preflight check.
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The dump or the restore fails.
     Fails,
-    /// It works if the hint is followed.
+    /// The dump or the restore succeeds if the user follows the hint.
     Needs,
 }
 
-/// Something that stands in the way.
+/// A problem that the check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is.
+    /// The problem.
     pub text: String,
-    /// What helps.
+    /// The remedy.
     pub hint: String,
 }
 
 impl Finding {
-    /// Whether the dump or the restore fails.
+    /// Returns whether the dump or the restore fails.
     pub fn fails(&self) -> bool {
         self.severity == Severity::Fails
     }

@@ -1,7 +1,8 @@
-//! What CRIU does not tell before a dump of a container with a network.
+//! Problems of a dump that `criu check` does not detect: it prints "Looks good." on a kernel on
+//! which no TCP socket can be dumped.
 //!
-//! `criu check` says "Looks good." on a kernel where no TCP socket can be dumped. The rules here are functions of a
-//! [`Facts`]; [`Facts::of_host`] and [`Facts::add_process`] read those from the kernel.
+//! [`Facts::of_host`] and [`Facts::add_process`] read the facts from the kernel;
+//! [`Facts::findings`] applies the rules to them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,40 +16,42 @@ use super::finding::{Finding, Severity};
 use super::network_lock::NetworkLock;
 use super::sockets::Sockets;
 
-/// Tables of /proc are read up to here: 64 MiB are half a million sockets.
-const LIMIT: u64 = 64 << 20;
+/// The most bytes that are read of a table in /proc. 64 MiB are half a million sockets.
+const MAX_TABLE: u64 = 64 << 20;
 
-/// The first CRIU that dumps sockets on a kernel that keeps SO_PASSCRED to UNIX sockets (criu 4b7398595).
+/// The oldest CRIU that dumps sockets on a kernel that supports SO_PASSCRED only for UNIX sockets
+/// (criu 4b7398595).
 const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
 
-/// What a checkpoint needs: dumping a process, mounting, and the network lock.
+/// The capabilities that a checkpoint needs: for the network lock, for mounting, and for dumping a
+/// process.
 const CAPABILITIES: [(u32, &str); 3] =
     [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (40, "CAP_CHECKPOINT_RESTORE")];
 
-/// What is known of host and container.
+/// The facts about the host and the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The effective capabilities, as the mask in /proc/self/status.
+    /// The effective capabilities, as a mask (/proc/self/status).
     pub capabilities: u64,
-    /// The version of CRIU, if there is one.
+    /// The version of CRIU, if it is installed.
     pub criu: Option<Version>,
-    /// Whether the kernel refuses SO_PASSCRED on an INET socket, as it does since 6.16.
+    /// Whether the kernel rejects SO_PASSCRED on an INET socket, as it does since 6.16.
     pub refuses_passcred: bool,
-    /// The programs of CRIU's network lock that are not there.
+    /// The missing programs of CRIU's network lock.
     pub lock: NetworkLock,
-    /// Whether the container has a network namespace of its own, if there is one to look at.
+    /// Whether the container has its own network namespace; `None` if there is no container.
     pub own_network: Option<bool>,
-    /// The container's sockets; none without a process to look at.
+    /// The container's sockets; `None` if there is no container.
     pub sockets: Option<Sockets>,
-    /// Standard streams of the container that are files of the host: descriptor and path.
+    /// The standard streams of the container that are files of the host: descriptor and path.
     pub host_stdio: Vec<(u32, String)>,
 }
 
 impl Facts {
-    /// What the host says.
+    /// Reads the facts about the host.
     ///
     /// # Errors
-    /// When /proc cannot be read.
+    /// Returns an error if /proc cannot be read.
     pub fn of_host(criu: Option<Version>) -> io::Result<Facts> {
         Ok(Facts {
             capabilities: capabilities(&read("/proc/self/status")?),
@@ -59,10 +62,10 @@ impl Facts {
         })
     }
 
-    /// Adds what a container says by its first process.
+    /// Adds the facts about the container with the first process `pid`.
     ///
     /// # Errors
-    /// When there is no such process, or it may not be looked at.
+    /// Returns an error if the process does not exist or its files in /proc cannot be read.
     pub fn add_process(&mut self, pid: u32) -> io::Result<()> {
         let mut tables = Vec::new();
         for name in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"] {
@@ -80,7 +83,8 @@ impl Facts {
         for fd in 0..3 {
             let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
             let kind = kind.file_type();
-            // A pipe, socket or device is on no mount of the container either, and CRIU knows how to take it.
+            // A pipe, socket or device is not on a mount of the container either, but CRIU can dump
+            // it.
             if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
                 continue;
             }
@@ -93,8 +97,8 @@ impl Facts {
         Ok(())
     }
 
-    /// The programs that CRIU will want for its lock and not find.
-    fn missing_of_lock(&self) -> Vec<&'static str> {
+    /// Returns the missing programs that CRIU needs for its network lock.
+    fn missing_lock_programs(&self) -> Vec<&'static str> {
         let sockets = self.sockets.unwrap_or_default();
         if self.own_network != Some(false) {
             return self.lock.namespace.clone();
@@ -109,7 +113,7 @@ impl Facts {
         missing
     }
 
-    /// What stands in the way, worst first.
+    /// Returns the problems, those that make the dump fail first.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut add =
@@ -133,21 +137,25 @@ impl Facts {
                 ),
                 None => format!("criu {criu} cannot dump INET sockets on a kernel since 6.16"),
             };
-            // Without a container it is not known whether it matters.
+            // Without a container, it is not known whether the problem occurs.
             let severity = if self.sockets.is_some() { Severity::Fails } else { Severity::Needs };
             add(severity, text, "install criu 4.2 or newer");
         }
         for (fd, path) in &self.host_stdio {
-            let text = format!("descriptor {fd} of the container is {path}, a file outside of it");
-            add(Severity::Fails, text, "start it with /dev/null, a pipe or a terminal there");
+            let text = format!("descriptor {fd} of the container is {path}, a file outside the container");
+            add(
+                Severity::Fails,
+                text,
+                "start the container with /dev/null, a pipe or a terminal as that descriptor",
+            );
         }
         let established = self.sockets.map_or(0, |s| s.established);
-        let missing = self.missing_of_lock();
+        let missing = self.missing_lock_programs();
         if !missing.is_empty() {
-            let text = format!("{}: not there, and CRIU closes the network with it", missing.join(", "));
-            // Without a container it is not known whether it matters.
+            let text = format!("{}: not found, CRIU needs it to block the network", missing.join(", "));
+            // Without a container, it is not known whether the problem occurs.
             let severity = if self.own_network.is_some() { Severity::Fails } else { Severity::Needs };
-            // Before 4.2 CRIU trips over a lock of its own that is still there when it restores.
+            // Before 4.2, a restore with nftables fails because CRIU's own lock still exists.
             let hint = match self.criu {
                 Some(criu) if criu >= CRIU_FOR_6_16 => {
                     "install iptables, or put network-lock nftables into /etc/criu/default.conf"
@@ -169,7 +177,7 @@ impl Facts {
 fn read(path: &str) -> io::Result<String> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
     let mut text = String::new();
-    fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)).map_err(named)?;
+    fs::File::open(path).and_then(|file| file.take(MAX_TABLE).read_to_string(&mut text)).map_err(named)?;
     Ok(text)
 }
 
@@ -178,17 +186,19 @@ fn capabilities(status: &str) -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// The mount ids of a mountinfo: the first word of each line.
+/// Returns the mount IDs in a mountinfo file: the first word of each line.
 fn mount_ids(mountinfo: &str) -> BTreeSet<u64> {
     mountinfo.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
 }
 
-/// The `mnt_id:` of a fdinfo.
+/// Returns the mount ID in a fdinfo file.
 fn mount_id(fdinfo: &str) -> Option<u64> {
     fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }
 
-/// CRIU reads SO_PASSCRED of every socket it dumps. Since Linux 6.16 the option exists for UNIX, netlink and Bluetooth only.
+/// Returns whether the kernel rejects SO_PASSCRED on INET sockets. CRIU reads this option of every
+/// socket that it dumps, but since Linux 6.16 it exists only for UNIX, netlink and Bluetooth
+/// sockets.
 fn refuses_passcred() -> io::Result<bool> {
     let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     match getsockopt(&fd, sockopt::PassCred) {
@@ -242,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_wants_the_programs_of_what_it_closes() {
+    fn the_lock_needs_programs_for_what_it_blocks() {
         let lock = NetworkLock {
             namespace: vec!["ip6tables-restore"],
             connection: vec!["iptables"],
@@ -251,7 +261,7 @@ mod tests {
         let texts = |own_network, established, established_v6| {
             let sockets = Some(Sockets { inet: established, established, established_v6 });
             let facts = Facts { own_network, sockets, lock: lock.clone(), ..good() };
-            let lines = facts.findings().into_iter().filter(|f| f.text.contains("closes the network"));
+            let lines = facts.findings().into_iter().filter(|f| f.text.contains("to block the network"));
             lines.map(|f| (f.fails(), f.text.split(": ").next().unwrap().to_owned())).collect::<Vec<_>>()
         };
         assert_eq!(texts(Some(true), 0, 0), [(true, "ip6tables-restore".to_owned())]);
@@ -267,7 +277,7 @@ mod tests {
         let facts = Facts { capabilities: 1 << 21, host_stdio: vec![(1, "/var/log/x".into())], ..good() };
         let texts: Vec<String> = facts.findings().into_iter().map(|f| f.text).collect();
         assert_eq!(texts[0], "CAP_NET_ADMIN, CAP_CHECKPOINT_RESTORE missing");
-        assert_eq!(texts[1], "descriptor 1 of the container is /var/log/x, a file outside of it");
+        assert_eq!(texts[1], "descriptor 1 of the container is /var/log/x, a file outside the container");
     }
 
     #[test]

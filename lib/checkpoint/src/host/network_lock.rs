@@ -1,40 +1,45 @@
-//! What CRIU closes a container's network with while it dumps and restores it, so that no packet meets a socket that is not there.
+//! The programs of CRIU's network lock. During a dump and a restore, CRIU blocks the container's
+//! network, so that no packet reaches a host without the container's sockets, which would reset the
+//! connections.
 //!
-//! CRIU 4.1 and 4.2, traced: a network namespace of the container's own is closed in any case, by `iptables-restore` and, where the
-//! kernel has IPv6, `ip6tables-restore`; in that of CRIU each established connection is, by `iptables` or `ip6tables`. With
-//! `network-lock nftables` in its configuration it runs no program, not even nft: a library is linked into it.
+//! A trace of CRIU 4.1 and 4.2 shows: if the container has its own network namespace, CRIU always
+//! blocks it with `iptables-restore` and, if the kernel has IPv6, `ip6tables-restore`. If the
+//! container shares the network namespace of CRIU, CRIU blocks each established connection with
+//! `iptables` or `ip6tables`. With `network-lock nftables` in its configuration, CRIU runs no
+//! program, not even nft, since it uses a library.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::{env, fs, io};
 
-/// How CRIU closes a network.
+/// How CRIU blocks a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// With the programs of iptables: its default.
+    /// With the programs of iptables, the default.
     #[default]
     Iptables,
-    /// By itself, or not at all.
+    /// Without a program, or not at all.
     NoProgram,
 }
 
-/// The programs that are not there, of those that [`Method::Iptables`] may run.
+/// The missing programs among those that [`Method::Iptables`] may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkLock {
-    /// Of those that close a namespace.
+    /// The missing programs that block a namespace.
     pub namespace: Vec<&'static str>,
-    /// Of that which closes a connection over IPv4.
+    /// The missing program that blocks an IPv4 connection.
     pub connection: Vec<&'static str>,
-    /// Of that over IPv6.
+    /// The missing program that blocks an IPv6 connection.
     pub connection_v6: Vec<&'static str>,
 }
 
 impl NetworkLock {
-    /// Looks for them in $PATH, if CRIU is not configured to run none.
+    /// Searches $PATH for the programs, unless CRIU's configuration selects a method without
+    /// programs.
     ///
     /// # Errors
-    /// When its configuration cannot be read.
+    /// Returns an error if CRIU's configuration cannot be read.
     pub fn of_host() -> io::Result<NetworkLock> {
         if configured()? == Method::NoProgram {
             return Ok(NetworkLock::default());
@@ -43,7 +48,7 @@ impl NetworkLock {
         let missing = |names: &[&'static str]| -> Vec<&'static str> {
             names.iter().copied().filter(|name| !has_program(&path, name)).collect()
         };
-        // As CRIU's kerndat.c looks for it.
+        // CRIU's kerndat.c uses the same test.
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let namespace: &[_] =
             if ipv6 { &["iptables-restore", "ip6tables-restore"] } else { &["iptables-restore"] };
@@ -55,7 +60,8 @@ impl NetworkLock {
     }
 }
 
-/// What CRIU's own files say and those that runc and crun name to it, each more than those before.
+/// Returns the method in CRIU's own configuration files and those that runc and crun pass to it. A
+/// later file overrides.
 fn configured() -> io::Result<Method> {
     let mut files = vec!["/etc/criu/default.conf".into()];
     files.extend(env::var_os("HOME").map(|home| Path::new(&home).join(".criu/default.conf")));
@@ -71,7 +77,7 @@ fn configured() -> io::Result<Method> {
     Ok(method)
 }
 
-/// The last `network-lock` of a configuration (criu(8), CONFIGURATION FILES).
+/// Returns the last `network-lock` of a configuration file (criu(8), CONFIGURATION FILES).
 fn read(text: &str) -> Option<Method> {
     let mut words = text.lines().rev().filter_map(|line| {
         let mut words = line.split('#').next()?.split_whitespace();
@@ -95,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_method_of_a_configuration_counts() {
+    fn the_last_method_of_a_configuration_is_used() {
         for (text, method) in [
             ("", None),
             ("tcp-established\n# network-lock skip\n", None),

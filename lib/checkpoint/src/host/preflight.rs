@@ -1,4 +1,5 @@
-//! Whether this host can checkpoint or restore: CRIU, the runtime, and what neither of them tells.
+//! Checks whether the host can checkpoint or restore: CRIU, the runtime, and problems that neither
+//! of them detects.
 
 use std::io;
 
@@ -7,36 +8,36 @@ use super::finding::{Finding, Severity};
 use super::network::Facts;
 use super::program::output;
 
-/// What the host is to do.
+/// The operation to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Dump a container.
     Checkpoint,
-    /// Wake one.
+    /// Restore a container.
     Restore,
 }
 
-/// What is asked for.
+/// The parameters of a check.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// For a checkpoint or a restore.
+    /// The operation.
     pub purpose: Purpose,
-    /// The program CRIU.
+    /// The program of CRIU.
     pub criu: &'a str,
-    /// The runtime that will checkpoint or restore.
+    /// The program of the runtime.
     pub runtime: &'a str,
-    /// The container shares namespaces with a pod.
+    /// Whether the container shares namespaces with a pod.
     pub pod: bool,
-    /// The container's first process, if there is one to look at.
+    /// The first process of the container, if one is running.
     pub pid: Option<u32>,
 }
 
-/// The answer.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// What is there, one line each.
-    pub good: Vec<String>,
-    /// What stands in the way.
+    /// The passed checks, one line each.
+    pub passed: Vec<String>,
+    /// The problems.
     pub findings: Vec<Finding>,
 }
 
@@ -50,16 +51,16 @@ impl Answer {
     }
 }
 
-/// Asks the programs and the kernel.
+/// Checks the programs and the kernel.
 ///
 /// # Errors
-/// When the container's process cannot be looked at.
+/// Returns an error if /proc, the container's process or CRIU's configuration cannot be read.
 pub fn ask(question: &Question<'_>) -> io::Result<Answer> {
     let mut answer = Answer::default();
     let criu = criu(question, &mut answer);
     runtime(question, &mut answer);
     let mut facts = Facts::of_host(criu)?;
-    // A restore sets the option only where a dump has found it set.
+    // A restore sets SO_PASSCRED only if the dump found it set.
     facts.refuses_passcred &= question.purpose == Purpose::Checkpoint;
     if let Some(pid) = question.pid {
         facts.add_process(pid)?;
@@ -78,7 +79,7 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
         }
     };
     let Some(number) = criu_number(&text) else {
-        answer.fails(format!("{name}: says no version"), "name another with --criu");
+        answer.fails(format!("{name}: prints no version"), "name another with --criu");
         return None;
     };
     let shown = shown(number);
@@ -90,27 +91,27 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
             "install a newer criu",
         );
     } else {
-        answer.good.push(format!("{name} {shown}"));
+        answer.passed.push(format!("{name} {shown}"));
     }
     match output(name, &["check"]) {
-        Ok(_) => answer.good.push(format!("{name} check: the kernel has what it needs")),
-        Err(e) => {
-            answer.fails(format!("{name} check: {}", first_line(&e)), format!("{name} check -v4 tells more"))
-        }
+        Ok(_) => answer.passed.push(format!("{name} check: the kernel has what it needs")),
+        Err(e) => answer
+            .fails(format!("{name} check: {}", first_line(&e)), format!("run {name} check -v4 for details")),
     }
     features(question, answer);
     Some(Version { major: number / 10_000, minor: number / 100 % 100 })
 }
 
-/// A feature of kernel and CRIU that not every container needs, so that `criu check` alone does not ask for it.
+/// A feature of the kernel and CRIU that only some containers need, so that `criu check` does not
+/// check it by default.
 struct Feature {
-    /// CRIU's name (criu/cr-check.c: `feature_list`).
+    /// The name in CRIU (criu/cr-check.c: `feature_list`).
     name: &'static str,
-    /// Whether a restore needs it too.
+    /// Whether a restore needs the feature too.
     restore: bool,
-    /// What can be saved with it.
+    /// What the feature allows to dump.
     what: &'static str,
-    /// What to do without it.
+    /// The remedy if the feature is missing.
     hint: &'static str,
 }
 
@@ -150,7 +151,7 @@ fn features(question: &Question<'_>, answer: &mut Answer) {
         }
         match output(question.criu, &["check", "--feature", feature.name]) {
             Ok(_) => there.push(feature.what),
-            // An older CRIU may have it and no name for it.
+            // An older CRIU may have the feature without a name for it.
             Err(e) if e.contains("Unknown feature") => {}
             Err(_) => {
                 let verb = if question.purpose == Purpose::Restore { "restored" } else { "dumped" };
@@ -166,20 +167,21 @@ fn features(question: &Question<'_>, answer: &mut Answer) {
         }
     }
     if !there.is_empty() {
-        answer.good.push(format!("{}: {}", question.criu, there.join(", ")));
+        answer.passed.push(format!("{}: {}", question.criu, there.join(", ")));
     }
 }
 
-/// podman's questions (libpod `oci_conmon_linux.go`: SupportsCheckpoint, `crutils.CRRuntimeSupportsPodCheckpointRestore`).
+/// Checks the runtime as podman does (libpod `oci_conmon_linux.go`: SupportsCheckpoint,
+/// `crutils.CRRuntimeSupportsPodCheckpointRestore`).
 fn runtime(question: &Question<'_>, answer: &mut Answer) {
     let name = question.runtime;
     let verb = if question.purpose == Purpose::Restore { "restore" } else { "checkpoint" };
     match output(name, &[verb, "--help"]) {
-        Ok(_) => answer.good.push(format!("{name}: can {verb}")),
+        Ok(_) => answer.passed.push(format!("{name}: can {verb}")),
         Err(e) => {
             let hint = match e.as_str() {
                 "not found" => "install it, or name another with --runtime",
-                // crun is built with or without CRIU, and then has no such command.
+                // crun that is built without CRIU has no such command.
                 _ => "name another with --runtime, or one that is built with CRIU",
             };
             answer.fails(format!("{name}: cannot {verb}: {}", first_line(&e)), hint);
@@ -188,10 +190,11 @@ fn runtime(question: &Question<'_>, answer: &mut Answer) {
     if !question.pod {
         return;
     }
-    // The flag without its value: a runtime that knows it asks for the value.
+    // The flag is passed without its value: a runtime that supports the flag reports the missing
+    // value.
     let said = output(name, &["restore", "--lsm-mount-context"]).err().unwrap_or_default();
     if said.contains("flag needs an argument") || said.contains("requires an argument") {
-        answer.good.push(format!("{name}: can restore into a pod"));
+        answer.passed.push(format!("{name}: can restore into a pod"));
     } else {
         answer.fails(
             format!("{name}: cannot restore into a pod"),
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_told_with_a_way_out() {
+    fn missing_programs_are_reported_with_hints() {
         let purpose = Purpose::Checkpoint;
         let question = Question { purpose, criu: "no-such-criu", runtime: "false", pod: true, pid: None };
         let answer = ask(&question).unwrap();

@@ -1,11 +1,12 @@
-//! Runs a program of the host for its output.
+//! Runs a program and returns its output.
 
 use std::process::{Command, Stdio};
 
-/// What a program prints; its exit status must be 0.
+/// Runs a program and returns its standard output.
 ///
 /// # Errors
-/// A short reason, for a message behind the program's name.
+/// Returns a short reason, for a message after the program's name, if the program cannot be run or
+/// fails.
 pub fn output(program: &str, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|e| {
         if e.kind() == std::io::ErrorKind::NotFound { "not found".into() } else { e.to_string() }
@@ -24,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_missing_or_fails_says_so() {
+    fn a_missing_or_failing_program_is_an_error() {
         assert_eq!(output("no-such-program", &[]), Err("not found".into()));
         assert_eq!(output("sh", &["-c", "echo why >&2; exit 3"]), Err("why".into()));
         assert_eq!(output("sh", &["-c", "echo yes"]), Ok("yes".into()));

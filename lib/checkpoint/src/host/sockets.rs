@@ -1,21 +1,21 @@
 //! The sockets of a network namespace, counted from /proc.
 
-/// The sockets of a network namespace.
+/// The numbers of sockets in a network namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sockets {
-    /// TCP, UDP and raw sockets, IPv4 and IPv6.
+    /// TCP, UDP and raw sockets, for IPv4 and IPv6.
     pub inet: usize,
-    /// Those of TCP that are connected.
+    /// Connected TCP sockets.
     pub established: usize,
-    /// Of these, those over IPv6.
+    /// Connected TCP sockets for IPv6.
     pub established_v6: usize,
 }
 
 impl Sockets {
     /// Counts the rows of `tcp`, `tcp6`, `udp`, … in /proc/PID/net.
     pub fn count(tables: &[(&str, String)]) -> Sockets {
-        // The state is the fourth word of a row: 01 is TCP_ESTABLISHED. An entry in TIME_WAIT (06) or
-        // NEW_SYN_RECV (0C) belongs to no process.
+        // The state is the fourth word of a row: 01 is TCP_ESTABLISHED. An entry in TIME_WAIT (06)
+        // or NEW_SYN_RECV (0C) belongs to no process.
         let mut sockets = Sockets::default();
         for (name, text) in tables {
             for row in text.lines().skip(1) {
@@ -28,7 +28,7 @@ impl Sockets {
                     Some("01") if tcp => {
                         sockets.inet += 1;
                         sockets.established += 1;
-                        // An IPv4 address in the form of IPv6 is IPv4 to CRIU.
+                        // CRIU treats an IPv4-mapped IPv6 address as IPv4.
                         let v6 = *name == "tcp6" && !peer.starts_with("0000000000000000FFFF0000");
                         sockets.established_v6 += usize::from(v6);
                     }

@@ -1,9 +1,10 @@
-//! The annotations by which engines recognise a checkpoint image.
+//! The annotations by which engines recognize a checkpoint image.
 
-/// Who knows a checkpoint by an annotation.
+/// The engines that recognize a checkpoint by the same annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// `io.podman.annotations.checkpoint.…`, without which podman takes the image for any other.
+    /// `io.podman.annotations.checkpoint.…`. Without them podman treats the image as an ordinary
+    /// image.
     Podman,
     /// `io.kubernetes.cri-o.annotations.checkpoint.…`.
     CriO,
@@ -17,9 +18,11 @@ const FAMILIES: [(Family, &str); 3] = [
     (Family::Criu, "org.criu.checkpoint."),
 ];
 
-/// What is known of the container and the host, and the annotation that each family has for it.
+/// The facts about the container and the host, each with the name of its annotation in each family,
+/// without the prefix.
 pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
-    // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl lib/metadata.go.
+    // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl
+    // lib/metadata.go.
     ("engine.name", [None, None, Some("engine.name")]),
     ("container.name", [Some("name"), Some("name"), Some("container.name")]),
     ("rawImageName", [Some("rawImageName"), Some("rawImageName"), Some("rootfsImageUserRequested")]),
@@ -41,7 +44,7 @@ pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
     ("pod.uid", [None, None, Some("pod.uid")]),
 ];
 
-/// The annotations for `fact` (a name in [`ANNOTATIONS`]), and whose they are.
+/// Returns the annotations for `fact`, a name in [`ANNOTATIONS`], with their families.
 pub fn annotations(fact: &str) -> impl Iterator<Item = (Family, String)> {
     let names = ANNOTATIONS.iter().find(|(name, _)| *name == fact).map_or([None; 3], |(_, names)| *names);
     FAMILIES

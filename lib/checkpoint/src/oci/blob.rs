@@ -6,27 +6,27 @@ use std::io::{Read, Seek, SeekFrom};
 use super::digest::Digest;
 use crate::error::{Error, Result};
 
-/// Bytes of an index, manifest or configuration; registries take 4 MiB.
-const DOCUMENT: u64 = 4 << 20;
+/// The largest index, manifest or configuration, in bytes. Registries accept 4 MiB.
+const MAX_DOCUMENT: u64 = 4 << 20;
 
-/// Where a blob lies.
+/// A blob, located in a file.
 #[derive(Debug)]
 pub struct Blob {
-    /// An open file.
+    /// The file.
     pub file: File,
-    /// Where in it the blob starts.
+    /// The offset of the blob in the file.
     pub offset: u64,
-    /// Its length.
+    /// The size of the blob in bytes.
     pub size: u64,
-    /// Its digest, where the layout names it.
+    /// The digest, if the layout has one.
     pub digest: Option<Digest>,
 }
 
 impl Blob {
-    /// All of it, which is a document by this name.
+    /// Reads the blob as a document. `name` is its name for messages.
     pub(super) fn document(mut self, name: &str) -> Result<Vec<u8>> {
-        if self.size > DOCUMENT {
-            return Err(Error::member(name, format!("longer than {DOCUMENT} bytes")));
+        if self.size > MAX_DOCUMENT {
+            return Err(Error::member(name, format!("longer than {MAX_DOCUMENT} bytes")));
         }
         let io = |e: std::io::Error| Error::member(name, e);
         self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
@@ -35,16 +35,17 @@ impl Blob {
         Ok(bytes)
     }
 
-    /// Reads all of it and compares its hash with its name.
+    /// Reads the blob and compares its hash with its digest.
     ///
     /// # Errors
-    /// When they differ, or it is shorter than it should be.
+    /// Returns an error if they differ, as for a truncated blob.
     pub fn prove(&mut self) -> Result<()> {
         let Some(digest) = &self.digest else { return Ok(()) };
         let io = |e: std::io::Error| Error::member("layer", e);
         self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
         if !digest.is_of((&mut self.file).take(self.size)).map_err(io)? {
-            let what = format!("its {} is not its name: it was changed or truncated", digest.algorithm());
+            let what =
+                format!("the {} does not match the digest: it was changed or truncated", digest.algorithm());
             return Err(Error::member("layer", what));
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! Which image of a layout is meant.
+//! Chooses the image that the user means from a layout.
 //!
-//! An index may list indexes (image-spec 1.1, image-index.md), as `docker buildx` and registries have them for several platforms, and an
-//! attestation of how the image was made beside it.
+//! An index may list further indexes (image-spec 1.1, image-index.md), which `docker buildx` and
+//! registries use for several platforms. It may also list an attestation of how an image was built.
 
 use std::collections::VecDeque;
 
@@ -10,42 +10,47 @@ use serde_json::{Value, json};
 use super::error::image_error;
 use crate::error::{Error, Result};
 
-/// Where an index names an image: the specification's annotation, and containerd's and docker's with all of the name.
+/// The annotations with the name of an image: the one of the specification, and the one of
+/// containerd and docker, which has the full name.
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-/// What buildx writes of an image is listed as one.
+/// The annotation of buildx's attestations, which an index lists like images.
 const ATTESTATION: &str = "vnd.docker.reference.type";
-/// What cosign stores next to an image in a layout has a kind: "…/image" and "…/imageIndex" are images, "…/sigs" and others not.
+/// The annotation of cosign, the prefix of its value, and the values of images. Other values, such
+/// as "…/sigs", are not images.
 const COSIGN: (&str, &str, [&str; 2]) = ("kind", "dev.cosignproject.cosign/", ["image", "imageIndex"]);
-/// An index, by the specification and by docker before it.
+/// The media types of an index: that of the specification, and the older one of docker.
 const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// Indexes below each other. Tools write two.
-const DEEPEST: usize = 8;
-/// Indexes in all. An index that lists another twice, that again lists one twice, and so on, would be read for ever.
-const INDEXES: usize = 1000;
-/// Images in all, likewise.
-const IMAGES: usize = 10_000;
-/// Bytes of a digest, a name or an architecture. What is longer is none: an index of 4 MiB would be kept for each image in it.
-const TEXT: usize = 256;
-/// Names that are told when none was chosen.
-const TOLD: usize = 20;
+/// The deepest nesting of indexes. Tools nest two.
+const MAX_DEPTH: usize = 8;
+/// The most indexes. Indexes that each list the next one twice would otherwise take exponential
+/// time.
+const MAX_INDEXES: usize = 1000;
+/// The most images, for the same reason.
+const MAX_IMAGES: usize = 10_000;
+/// The longest digest, name or architecture, in bytes. Longer strings are ignored: they would be
+/// kept for each image.
+const MAX_TEXT: usize = 256;
+/// The most names that an error lists.
+const MAX_NAMES: usize = 20;
 
-/// An image that is listed.
+/// An image in a list.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
-    /// What the list says of it.
+    /// The entry of the list.
     pub(super) entry: Value,
-    /// Its names, those of the indexes above it among them.
+    /// The names of the image, including those of the indexes that contain it.
     pub(super) names: Vec<String>,
-    /// Its digest, and those of the indexes above it, as `ALGORITHM:HEX`.
+    /// The digests of the image and of the indexes that contain it, as `ALGORITHM:HEX`.
     pub(super) digests: Vec<String>,
-    /// What tells it from others: its digest, or its parts.
+    /// The identity of the image: its digest, or its parts.
     pub(super) identity: String,
 }
 
-/// The images that `index` and the indexes in it list, those of the outer first. `read` gives the document of a descriptor. One index is
-/// in memory at a time, and of an image what is needed to choose it.
+/// Returns the images that `index` and its nested indexes list, breadth first. `read` returns the
+/// document of a descriptor. Only one index is in memory at a time, and only the keys of an image
+/// that are needed to choose it.
 pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>) -> Result<Vec<Listed>> {
     let mut all = Vec::new();
     let mut waiting = VecDeque::new();
@@ -57,21 +62,21 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
             let own = NAMES.iter().filter_map(|key| text(&entry["annotations"][key])).map(str::to_owned);
             let names: Vec<String> = above.iter().cloned().chain(own).collect();
             let is_index = entry["mediaType"].as_str().is_some_and(|kind| INDEX.contains(&kind));
-            let entry = needed(entry);
+            let entry = needed_keys(entry);
             let own = entry["digest"].as_str().map(str::to_owned);
             let digests: Vec<String> = digests.iter().cloned().chain(own).collect();
             if !is_index {
                 all.push(Listed { identity: entry["digest"].to_string(), entry, names, digests });
-            } else if depth == DEEPEST || indexes == INDEXES {
+            } else if depth == MAX_DEPTH || indexes == MAX_INDEXES {
                 return Err(image_error(format!(
-                    "index.json: more than {DEEPEST} indexes below each other, or {INDEXES} in all"
+                    "index.json: more than {MAX_DEPTH} nested indexes, or more than {MAX_INDEXES} indexes"
                 )));
             } else {
                 indexes += 1;
                 waiting.push_back((entry, names, digests, depth + 1));
             }
-            if all.len() > IMAGES {
-                return Err(image_error(format!("index.json: more than {IMAGES} images")));
+            if all.len() > MAX_IMAGES {
+                return Err(image_error(format!("index.json: more than {MAX_IMAGES} images")));
             }
         }
         next = match waiting.pop_front() {
@@ -82,8 +87,8 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
     Ok(all)
 }
 
-/// What is needed of a descriptor.
-fn needed(entry: &Value) -> Value {
+/// Returns the keys of a descriptor that are needed to choose an image.
+fn needed_keys(entry: &Value) -> Value {
     let size = if entry["size"].is_number() { entry["size"].clone() } else { is_there(&entry["size"]) };
     json!({
         "digest": text(&entry["digest"]),
@@ -93,7 +98,7 @@ fn needed(entry: &Value) -> Value {
     })
 }
 
-/// Whether an entry describes another image instead of being one: `true`, or nothing.
+/// Returns `true` if an entry describes another image instead of being one, else null.
 fn is_about_another(entry: &Value) -> Value {
     let annotations = &entry["annotations"];
     let (key, prefix, images) = COSIGN;
@@ -104,18 +109,20 @@ fn is_about_another(entry: &Value) -> Value {
     if of_cosign || of_buildx { Value::Bool(true) } else { is_there(&annotations[ATTESTATION]) }
 }
 
-/// Whether there is something, as a value: nothing stays nothing, and what it is does not matter.
+/// Returns null for null, and `true` for any other value, whose content is not needed.
 fn is_there(value: &Value) -> Value {
     if value.is_null() { Value::Null } else { Value::Bool(true) }
 }
 
-/// A text that is no longer than it should be.
+/// Returns a string, or `None` if it is longer than [`MAX_TEXT`].
 fn text(value: &Value) -> Option<&str> {
-    value.as_str().filter(|text| text.len() <= TEXT)
+    value.as_str().filter(|text| text.len() <= MAX_TEXT)
 }
 
-/// The one that is called `name`, or without a name the only one; `list` is the document they are in. Of several by the same names,
-/// attestations aside, it is the one that is `there`, or the one of these that is for `architecture`.
+/// Returns the image with the name `name`, or the only image if there is no name. `list` is the
+/// document that lists the images. Attestations are ignored. Of several images with the same names,
+/// returns the one that is `there`, that is, present in the layout; of several present ones, the
+/// one for `architecture`.
 pub(super) fn choose(
     list: &'static str,
     all: &[Listed],
@@ -125,10 +132,11 @@ pub(super) fn choose(
 ) -> Result<Listed> {
     let named: Vec<&Listed> = all
         .iter()
-        .filter(|image| name.is_none_or(|name| wanted(image, name)))
+        .filter(|image| name.is_none_or(|name| matches_reference(image, name)))
         .filter(|image| image.entry["annotations"][ATTESTATION].is_null())
         .collect();
-    // Two images whose digests begin alike are not the same image for two machines.
+    // Images for several architectures share their names. Images that only share the start of their
+    // digests are different images.
     let by_digest = name.is_some_and(|name| !named.iter().any(|image| image.names.iter().any(|n| n == name)));
     let alike = named.windows(2).all(|pair| {
         pair[0].names == pair[1].names && (!by_digest || pair[0].digests.first() == pair[1].digests.first())
@@ -144,28 +152,29 @@ pub(super) fn choose(
     }
     let mut names: Vec<String> = Vec::new();
     for name in all.iter().flat_map(|image| &image.names).map(|name| format!("{name:?}")) {
-        if names.len() < TOLD && !names.contains(&name) {
+        if names.len() < MAX_NAMES && !names.contains(&name) {
             names.push(name);
         }
     }
     match (name, names.as_slice()) {
         _ if names.is_empty() && !all.is_empty() => {
             let digests = all.iter().filter(|image| image.entry["annotations"][ATTESTATION].is_null());
-            let digests = digests.filter_map(|image| image.digests.last()).take(TOLD).cloned().collect();
+            let digests = digests.filter_map(|image| image.digests.last()).take(MAX_NAMES).cloned().collect();
             Err(Error::Choice { list, names: digests })
         }
         (_, []) => Err(image_error(format!("{list} lists {} images, expected one", named.len()))),
         (Some(name), _) if !named.is_empty() => Err(image_error(format!(
-            "{list} lists {} images by the name {name:?}, and not one of them for {architecture}",
+            "{list} lists {} images named {name:?}, expected exactly one for {architecture}",
             named.len()
         ))),
         _ => Err(Error::Choice { list, names }),
     }
 }
 
-/// Whether `reference` is a name of the image, a digest of it or the beginning of one (six digits at least), or both, as in
-/// `NAME@sha256:DIGEST`. The repository of a name may be given without its tag then.
-fn wanted(image: &Listed, reference: &str) -> bool {
+/// Returns whether `reference` refers to the image: a name of the image, a digest or its first
+/// digits (at least six), or both, as in `NAME@sha256:DIGEST`. With a digest, NAME may lack the
+/// tag.
+fn matches_reference(image: &Listed, reference: &str) -> bool {
     let is_name = |name: &str| image.names.iter().any(|n| n == name);
     if is_name(reference) {
         return true;
@@ -188,7 +197,7 @@ fn wanted(image: &Listed, reference: &str) -> bool {
         && name.is_none_or(of_repository)
 }
 
-/// The images without those that are there already, under another name.
+/// Removes images that are listed again under another name.
 fn distinct<'a>(images: impl Iterator<Item = &'a Listed>) -> Vec<&'a Listed> {
     let mut seen = std::collections::BTreeSet::new();
     images.filter(|image| seen.insert(image.identity.as_str())).collect()
@@ -277,16 +286,16 @@ mod tests {
 
     #[test]
     fn too_many_images_are_refused_and_of_a_long_name_nothing_is_kept() {
-        let many = json!({ "manifests": vec![json!({}); IMAGES + 1] });
+        let many = json!({ "manifests": vec![json!({}); MAX_IMAGES + 1] });
         assert!(by(many, None, &[]).unwrap_err().contains("more than 10000 images"));
-        let long = json!({ "manifests": [image("a", &"x".repeat(TEXT + 1))] });
+        let long = json!({ "manifests": [image("a", &"x".repeat(MAX_TEXT + 1))] });
         assert!(listed(long, |_| unreachable!()).unwrap()[0].names.is_empty());
     }
 
     #[test]
     fn indexes_without_end_are_refused() {
         let mut deep = json!({ "manifests": [image("a", "x")] });
-        for n in 1..DEEPEST {
+        for n in 1..MAX_DEPTH {
             deep =
                 json!({ "manifests": [{ "mediaType": INDEX[1], "digest": n.to_string(), "holds": deep }] });
         }

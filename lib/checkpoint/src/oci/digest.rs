@@ -1,4 +1,4 @@
-//! Digests of blobs: SHA-256, and SHA-512 (image-spec, descriptor.md: "Registered algorithms").
+//! Digests of blobs: SHA-256 and SHA-512 (image-spec, descriptor.md: "Registered algorithms").
 
 use std::io::Read;
 
@@ -16,11 +16,11 @@ pub struct Digest {
     hex: String,
 }
 
-/// Algorithms with the number of their digits.
+/// The algorithms, with the number of their hexadecimal digits.
 const ALGORITHMS: [(&str, usize); 2] = [("sha256", 64), ("sha512", 128)];
 
 impl Digest {
-    /// Reads `ALGORITHM:HEX`; anything else could be a path.
+    /// Parses `ALGORITHM:HEX`. Other values are rejected, since they could be paths.
     pub(super) fn read(value: &Value) -> Result<Digest> {
         let parts = value.as_str().and_then(|text| text.split_once(':'));
         let known = parts.and_then(|(algorithm, hex)| {
@@ -31,19 +31,20 @@ impl Digest {
         known.ok_or_else(|| image_error(format!("{value} is not a SHA-256 or SHA-512 digest")))
     }
 
-    /// The path of the blob in an image layout.
+    /// Returns the path of the blob in an image layout.
     pub(super) fn in_layout(&self) -> String {
         format!("blobs/{}/{}", self.algorithm, self.hex)
     }
 
-    /// The names that the blob may have in skopeo's `dir:` form; there an index names manifests with a suffix.
+    /// Returns the possible names of the blob in skopeo's `dir:` format, in which manifests of an
+    /// index have a suffix.
     pub(super) fn in_directory(&self) -> [String; 4] {
         let Digest { algorithm, hex } = self;
         let long = format!("{algorithm}-{hex}");
         [hex.clone(), format!("{hex}.manifest.json"), format!("{long}.manifest.json"), long]
     }
 
-    /// Whether all of `input` has this digest.
+    /// Reads `input` to its end and returns whether it has this digest.
     pub(super) fn is_of(&self, input: impl Read) -> std::io::Result<bool> {
         match self.algorithm {
             "sha512" => Ok(hash(Sha512::new(), input)? == self.hex),
@@ -51,7 +52,7 @@ impl Digest {
         }
     }
 
-    /// The algorithm as it is written in prose.
+    /// Returns the name of the algorithm for messages.
     pub(super) fn algorithm(&self) -> &'static str {
         if self.algorithm == "sha512" { "SHA-512" } else { "SHA-256" }
     }

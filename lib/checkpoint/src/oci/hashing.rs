@@ -1,10 +1,10 @@
-//! SHA-256 of what is written.
+//! Computes SHA-256 while data is written.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// Sixty-four hexadecimal digits.
+/// Formats a digest as hexadecimal digits.
 pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -17,7 +17,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A writer that hashes and counts what passes.
+/// A writer that hashes and counts the bytes that it passes on.
 pub struct Hashing<W> {
     out: W,
     hash: Sha256,
@@ -25,12 +25,12 @@ pub struct Hashing<W> {
 }
 
 impl<W> Hashing<W> {
-    /// In front of `out`.
+    /// Passes the bytes on to `out`.
     pub fn new(out: W) -> Hashing<W> {
         Hashing { out, hash: Sha256::new(), bytes: 0 }
     }
 
-    /// The output, the digest and the number of bytes.
+    /// Returns the output, the hexadecimal digest and the number of bytes.
     pub fn finish(self) -> (W, String, u64) {
         (self.out, hex(&self.hash.finalize()), self.bytes)
     }

@@ -1,4 +1,5 @@
-//! An image layout, as tar or directory, to the place of its layer. docker's form (`docker save`) is understood too.
+//! Reads an image from an image layout, as a tar or directory. Also reads the formats of `docker
+//! save` and of skopeo's `dir:`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,51 +18,53 @@ use super::hashing::sha256;
 use crate::architecture::architecture;
 use crate::error::{Error, Result};
 
-/// Entries of a layout that are looked at: three blobs for each image.
-const ENTRIES: u64 = 100_000;
+/// The most entries of a layout. Each image has about three.
+const MAX_ENTRIES: u64 = 100_000;
 
-/// Whether a tar whose first entry has this name is an image and not a checkpoint archive.
+/// Returns whether a tar is an image and not a checkpoint archive, by the name of its first entry.
 pub fn is_layout(first: &TarPath) -> bool {
     matches!(first.as_bytes(), b"oci-layout" | b"index.json" | b"manifest.json" | b"repositories")
         || first.as_bytes().starts_with(b"blobs")
-        // docker-archive: a layer or configuration named by its digest.
+        // In `docker save`, a layer or configuration is named by its digest.
         || first.as_bytes().split(|&b| b == b'.').next().is_some_and(|stem| stem.len() == 64 && stem.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// A layout that can be looked into.
+/// An open image layout.
 pub struct Layout {
-    place: Place,
+    storage: Storage,
 }
 
-enum Place {
+enum Storage {
+    /// A tar: the offset and size of each file, and the target of each symbolic link.
     Tar { file: File, entries: BTreeMap<TarPath, (u64, u64)>, links: BTreeMap<TarPath, TarPath> },
+    /// A directory.
     Dir(PathBuf),
 }
 
 /// The image of a checkpoint.
 pub struct Image {
-    /// Its name in the layout.
+    /// The name in the layout.
     pub name: Option<String>,
-    /// Of its manifest.
+    /// The annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// The manifest's bytes; empty in docker's form.
+    /// The bytes of the manifest; empty in the format of `docker save`.
     pub manifest: Vec<u8>,
-    /// The configuration's bytes.
+    /// The bytes of the configuration.
     pub config: Vec<u8>,
-    /// Its layers, the lowest first; one over the other they are the archive.
+    /// The layers, the lowest first. Merged, they are the archive.
     pub layers: Vec<Blob>,
 }
 
 impl Layout {
-    /// The layout in the tar `file`, from its current position.
+    /// Opens the layout in the tar `file`.
     ///
     /// # Errors
-    /// When it is no tar, or cannot be read.
+    /// Returns an error if `file` is not a tar or cannot be read.
     pub fn of_tar(file: &File) -> Result<Layout> {
         let io = |e| Error::Tar(tartree::Error::Stream(e));
         let mut file = file.try_clone().map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        let limits = Limits { entries: ENTRIES, ..Limits::default() };
+        let limits = Limits { entries: MAX_ENTRIES, ..Limits::default() };
         let mut reader = Reader::new(BufReader::with_capacity(256 << 10, &file), limits);
         let (mut entries, mut links) = (BTreeMap::new(), BTreeMap::new());
         while let Some(item) = reader.next()? {
@@ -70,7 +73,8 @@ impl Layout {
                 Kind::File { size, map: None } => {
                     entries.insert(entry.path, (reader.position(), size));
                 }
-                // docker names a layer by its own digest and links to it from the place where it used to be.
+                // docker names a layer by its own digest and links to it from the path of older
+                // versions.
                 Kind::Symlink { target } => {
                     let target =
                         target.rsplit(|&b| b == b'/').next().and_then(|name| TarPath::parse(name).ok());
@@ -80,36 +84,38 @@ impl Layout {
             }
         }
         drop(reader);
-        Ok(Layout { place: Place::Tar { file, entries, links } })
+        Ok(Layout { storage: Storage::Tar { file, entries, links } })
     }
 
-    /// The layout in a directory.
+    /// Opens the layout in a directory.
     pub fn of_dir(dir: &Path) -> Layout {
-        Layout { place: Place::Dir(dir.to_owned()) }
+        Layout { storage: Storage::Dir(dir.to_owned()) }
     }
 
-    /// The image named `name`, or the only one. Its name is what `org.opencontainers.image.ref.name` says (image-spec,
-    /// annotations), or containerd's `io.containerd.image.name`, in docker's form any of its tags. Of several for different
-    /// machines it is the one for this machine.
+    /// Returns the image named `name`, or the only image. The name of an image is its annotation
+    /// `org.opencontainers.image.ref.name` (image-spec, annotations.md) or containerd's
+    /// `io.containerd.image.name`; in the format of `docker save`, it is any of its tags. Of images
+    /// for several architectures, returns the one for the host's.
     ///
     /// # Errors
-    /// When there is none, several, or one that is no checkpoint's.
+    /// Returns an error if no image or several images match, or if the image is damaged.
     pub fn image(&self, name: Option<&str>) -> Result<Image> {
         if let Some(index) = self.document("index.json")? {
             return self.oci(parse("index.json", &index)?, name);
         }
         let Some(bytes) = self.document("manifest.json")? else {
-            return Err(image_error("neither index.json nor manifest.json is in it"));
+            return Err(image_error("has neither index.json nor manifest.json"));
         };
         match parse("manifest.json", &bytes)? {
             index @ Value::Object(_) if index["manifests"].is_array() => self.oci(index, name),
-            Value::Object(_) => self.directory(bytes, name),
+            Value::Object(_) => self.skopeo_dir(bytes, name),
             docker => self.docker(&docker, name),
         }
     }
 
-    /// skopeo's `dir:`: one manifest, whose blobs are named by their digests, and no name of the image.
-    fn directory(&self, bytes: Vec<u8>, name: Option<&str>) -> Result<Image> {
+    /// Reads skopeo's `dir:` format: one manifest, blobs that are named by their digests, and no
+    /// name of the image.
+    fn skopeo_dir(&self, bytes: Vec<u8>, name: Option<&str>) -> Result<Image> {
         let digest = format!("sha256:{}", sha256(&bytes));
         let entry = json!({ "digest": digest, "annotations": {} });
         let only = Listed { identity: digest.clone(), entry, names: Vec::new(), digests: vec![digest] };
@@ -172,7 +178,8 @@ impl Layout {
         })
     }
 
-    /// The image that is meant; `part` tells what must be in the layout for it to be there.
+    /// Chooses the image. `part` returns the blob that the layout must contain for an image to be
+    /// present.
     fn choose(
         &self,
         list: &'static str,
@@ -198,16 +205,18 @@ impl Layout {
         let io = |e: std::io::Error| Error::member(&name, e);
         match digest.is_of(&bytes[..]).map_err(io)? {
             true => Ok(bytes),
-            false => Err(Error::member(&name, format!("its {} is not its name", digest.algorithm()))),
+            false => {
+                Err(Error::member(&name, format!("the {} does not match the digest", digest.algorithm())))
+            }
         }
     }
 
-    /// A whole document, `None` where there is none.
+    /// Reads a document. Returns `None` if it does not exist.
     fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.find(name)?.map(|blob| blob.document(name)).transpose()
     }
 
-    /// What a descriptor describes, as long as it says; whether it has that digest is not looked at.
+    /// Returns the blob of a descriptor after checking its size. The digest is not verified.
     fn blob(&self, descriptor: &Value) -> Result<Blob> {
         let digest = Digest::read(&descriptor["digest"])?;
         let name = digest.in_layout();
@@ -218,14 +227,14 @@ impl Layout {
             Value::Null => {}
             size if size.as_u64() == Some(blob.size) => {}
             size => {
-                let what = format!("{} bytes, {size} are announced", blob.size);
+                let what = format!("expected {size} bytes, found {}", blob.size);
                 return Err(Error::member(&name, what));
             }
         }
         Ok(Blob { digest: Some(digest), ..blob })
     }
 
-    /// A blob by its path in a layout, or by its name in skopeo's `dir:` form.
+    /// Finds a blob by its path in a layout, or by its name in skopeo's `dir:` format.
     fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
         if let Some(blob) = self.find(&digest.in_layout())? {
             return Ok(Some(blob));
@@ -241,20 +250,21 @@ impl Layout {
     fn find(&self, name: &str) -> Result<Option<Blob>> {
         let path = TarPath::parse(name.as_bytes()).map_err(tartree::Error::from)?;
         let io = |e: std::io::Error| Error::member(name, e);
-        match &self.place {
-            Place::Tar { file, entries, links } => {
+        match &self.storage {
+            Storage::Tar { file, entries, links } => {
                 let path = links.get(&path).unwrap_or(&path);
                 let Some(&(offset, size)) = entries.get(path) else { return Ok(None) };
                 Ok(Some(Blob { file: file.try_clone().map_err(io)?, offset, size, digest: None }))
             }
-            Place::Dir(dir) => {
+            Storage::Dir(dir) => {
                 let mut options = File::options();
-                // A link would lead out of the layout, a FIFO would wait for ever.
+                // A symbolic link could lead out of the layout, and opening a FIFO would block.
                 options.read(true).custom_flags(NOFOLLOW_NONBLOCK);
                 let at = dir.join(path.as_os_str());
                 match options.open(&at) {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                    // docker links from where a layer used to be to its file, which is at the top.
+                    // docker links from the path of older versions to the layer, which is at the
+                    // top level.
                     Err(e) if e.raw_os_error() == Some(libc::ELOOP) && path.as_bytes().contains(&b'/') => {
                         let target = std::fs::read_link(&at).map_err(io)?;
                         let name = target.file_name().and_then(|name| name.to_str());
@@ -274,7 +284,6 @@ impl Layout {
     }
 }
 
-/// O_NOFOLLOW and O_NONBLOCK.
 const NOFOLLOW_NONBLOCK: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Value> {
@@ -285,18 +294,19 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// Layers of an image. Those of a checkpoint are few: no tool writes more than one for each step of a build.
-const LAYERS: usize = 128;
+/// The most layers of an image. A build writes at most one layer per step.
+const MAX_LAYERS: usize = 128;
 
 fn layers(layers: &Value) -> Result<&[Value]> {
     match layers.as_array().map(Vec::as_slice).unwrap_or_default() {
-        [] => Err(image_error("it has no layers")),
-        layers if layers.len() > LAYERS => Err(image_error(format!("more than {LAYERS} layers"))),
+        [] => Err(image_error("has no layers")),
+        layers if layers.len() > MAX_LAYERS => Err(image_error(format!("more than {MAX_LAYERS} layers"))),
         layers => Ok(layers),
     }
 }
 
-/// The ID of an image in docker's form, which is the digest of its configuration: `HEX.json`, or `blobs/sha256/HEX`.
+/// Returns the ID of an image in the format of `docker save`: the digest of its configuration,
+/// which is named `HEX.json` or `blobs/sha256/HEX`.
 fn id_of(config: &Value) -> Option<String> {
     let name = config.as_str()?.rsplit('/').next()?;
     let digest = json!(format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)));

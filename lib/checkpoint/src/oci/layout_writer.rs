@@ -1,7 +1,8 @@
-//! Members to an image layout, in one pass.
+//! Writes an image layout in one pass.
 //!
-//! A blob is named after its own hash, which is known only behind its last byte. So the layer is written first, behind
-//! room for its header, and the header is put there at the end: the output must be a file that can be sought.
+//! The name of a blob is its hash, which is known only after its last byte. So the layer is written
+//! first, after reserved space for its header, and the header is filled in at the end. The output
+//! must therefore be a seekable file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,25 +16,27 @@ use super::hashing::{Hashing, sha256};
 use crate::compress::{Compression, Encoder, Settings};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-/// Room for the layer's header: a PAX header with its one block of records, and the header itself.
-/// Below 8 GiB the last alone is needed, and the entry `oci-layout` fills the rest exactly.
-const ROOM: usize = 3 * 512;
+/// The reserved space for the layer's header, in bytes: a PAX header with one block of records, and
+/// the header itself. A layer below 8 GiB needs only the latter, and the entry `oci-layout` fills
+/// the rest exactly.
+const RESERVED: usize = 3 * 512;
 
-/// What the image says of itself.
+/// The properties of the image.
 pub struct Description {
-    /// On the manifest; what engines know a checkpoint by.
+    /// The annotations of the manifest, by which engines recognize a checkpoint.
     pub annotations: BTreeMap<String, String>,
-    /// The image's name in the layout's index.
+    /// The name of the image in the layout's index.
     pub tag: Option<String>,
-    /// `amd64`, `arm64`, … (GOARCH).
+    /// The architecture: `amd64`, `arm64`, … (GOARCH).
     pub architecture: String,
-    /// When the container was checkpointed, RFC 3339.
+    /// The time of the checkpoint (RFC 3339).
     pub created: String,
 }
 
-type Layer = Hashing<Encoder<Hashing<Counted>>>;
+type Layer = Hashing<Encoder<Hashing<FileAt>>>;
 
-/// Writes a layout. The layer is written to it as to a file; [`finish`](LayoutWriter::finish) does the rest.
+/// Writes a layout. The bytes that are written to it become the layer;
+/// [`finish`](LayoutWriter::finish) writes the rest.
 pub struct LayoutWriter {
     layer: Layer,
     compression: Compression,
@@ -41,13 +44,13 @@ pub struct LayoutWriter {
     time: Timestamp,
 }
 
-/// The output file, and where in it the next byte goes.
-struct Counted {
+/// The output file, with the offset of the next byte.
+struct FileAt {
     file: File,
     position: u64,
 }
 
-impl Write for Counted {
+impl Write for FileAt {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = self.file.write_at(buf, self.position)?;
         self.position += written as u64;
@@ -60,20 +63,22 @@ impl Write for Counted {
 }
 
 impl LayoutWriter {
-    /// A layout in `file`, a regular file not opened for appending, from the position `start`.
+    /// Starts a layout at the offset `start` of `file`, a regular file that is not opened for
+    /// appending.
     ///
     /// # Errors
-    /// When the codec does not take the settings.
+    /// Returns an error if the codec rejects the settings.
     pub fn new(file: File, start: u64, settings: &Settings, time: Timestamp) -> io::Result<LayoutWriter> {
-        let counted = Counted { file, position: start + ROOM as u64 };
+        let counted = FileAt { file, position: start + RESERVED as u64 };
         let layer = Hashing::new(Encoder::new(Hashing::new(counted), settings)?);
         Ok(LayoutWriter { layer, compression: settings.compression, start, time })
     }
 
-    /// Writes the other blobs and the index. Gives the file back, its length that of the layout.
+    /// Writes the other blobs and the index. Returns the file, which is truncated to the end of the
+    /// layout.
     ///
     /// # Errors
-    /// When the file does not take them.
+    /// Returns an error if writing to the file fails.
     pub fn finish(self, description: &Description) -> io::Result<File> {
         let (encoder, diff_id, _) = self.layer.finish();
         let (mut out, layer, size) = encoder.finish()?.finish();
@@ -105,18 +110,18 @@ impl LayoutWriter {
         });
         member(&mut out, "index.json", index.to_string().as_bytes(), self.time)?;
 
-        let mut room = Vec::new();
+        let mut start = Vec::new();
         let layer = entry_for(&format!("blobs/sha256/{layer}"), size, self.time);
         let mut header = Vec::new();
         tartree::encode(&mut header, &layer, RootName::Dot);
-        if header.len() < ROOM {
-            member(&mut room, "oci-layout", LAYOUT, self.time)?;
+        if header.len() < RESERVED {
+            member(&mut start, "oci-layout", LAYOUT, self.time)?;
         } else {
             member(&mut out, "oci-layout", LAYOUT, self.time)?;
         }
-        room.extend(header);
+        start.extend(header);
         out.write_all(&END_OF_ARCHIVE)?;
-        out.file.write_all_at(&room, self.start)?;
+        out.file.write_all_at(&start, self.start)?;
         out.file.set_len(out.position)?;
         Ok(out.file)
     }
@@ -132,7 +137,8 @@ impl Write for LayoutWriter {
     }
 }
 
-/// Layers may be plain, gzip or zstd (image-spec, layer.md).
+/// Returns the media type of the layer. A layer can be uncompressed, gzip or zstd (image-spec,
+/// layer.md).
 fn layer_type(compression: Compression) -> &'static str {
     match compression {
         Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -145,7 +151,7 @@ fn descriptor(media_type: &str, (digest, size): &(String, u64)) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
 }
 
-/// Writes a document as a blob; gives its digest and size.
+/// Writes a document as a blob. Returns its digest and size.
 fn blob(out: &mut impl Write, document: &Value, time: Timestamp) -> io::Result<(String, u64)> {
     let bytes = document.to_string().into_bytes();
     let digest = sha256(&bytes);
@@ -187,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_read_back_and_has_the_types_of_the_specification() {
+    fn a_layout_is_read_back_and_follows_the_specification() {
         for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
             let mut file = layout(compression, &[7; 5000]);
             let layout = Layout::of_tar(&file).unwrap();
@@ -210,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_of_8_gibibytes_needs_all_the_room_and_a_smaller_one_leaves_a_file() {
+    fn the_header_of_any_layer_fits_the_reserved_space() {
         let mut header = Vec::new();
         tartree::encode(
             &mut header,
             &entry_for(&format!("blobs/sha256/{}", "a".repeat(64)), 8 << 30, Timestamp::default()),
             RootName::Dot,
         );
-        assert_eq!(header.len(), ROOM);
+        assert_eq!(header.len(), RESERVED);
         let mut small = Vec::new();
         member(&mut small, "oci-layout", LAYOUT, Timestamp::default()).unwrap();
-        assert_eq!(small.len(), ROOM - 512);
+        assert_eq!(small.len(), RESERVED - 512);
     }
 }

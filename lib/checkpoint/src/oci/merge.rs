@@ -1,6 +1,7 @@
-//! Several layers of an image as the one archive that they are together.
+//! Merges several layers of an image into one archive.
 //!
-//! A checkpoint has one layer when an engine or `buildah add` wrote it, and several after a build with more steps.
+//! The image of a checkpoint has one layer if an engine or `buildah add` wrote it, and several
+//! after a build with more steps.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,13 +14,14 @@ use crate::compress::{Bound, Decoder};
 use crate::error::{Error, Result};
 use crate::rootfs::whiteout::{Whiteout, Whiteouts};
 
+/// The size of a buffer in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// Writes the entries of `layers`, the lowest first, into `into` as one tar: a later entry replaces an earlier one of the same path, and
-/// whiteouts delete what is in the layers below.
+/// Writes the entries of `layers`, the lowest layer first, to `into` as one tar. An entry replaces
+/// that of the same path in a lower layer, and whiteouts delete entries of lower layers.
 ///
 /// # Errors
-/// Returns an error if a layer is no tar, or `into` cannot be written.
+/// Returns an error if a layer is not a tar, or if writing to `into` fails.
 pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> Result<Blob> {
     let bound = bound.anew();
     let mut owners: BTreeMap<TarPath, usize> = BTreeMap::new();
@@ -40,7 +42,7 @@ pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> R
         }
         for (path, is_dir) in own {
             if !is_dir {
-                // In place of a directory of a lower layer.
+                // The file may replace a directory of a lower layer.
                 remove_below(&mut owners, &path);
             }
             owners.insert(path, n);
@@ -55,7 +57,7 @@ pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> R
             if owners.get(&entry.path) != Some(&n) {
                 continue;
             }
-            // Twice in one layer is left for the reader of the archive to refuse.
+            // The reader of the archive rejects a path that occurs twice in one layer.
             let mut header = Vec::new();
             tartree::encode(&mut header, &entry, RootName::Dot);
             out.write_all(&header).map_err(io)?;
@@ -71,7 +73,8 @@ pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> R
 }
 
 fn remove_below(owners: &mut BTreeMap<TarPath, usize>, dir: &TarPath) {
-    // The names below a directory are next to each other, behind the directory's name with a slash.
+    // Paths are sorted, so the paths below a directory follow each other, starting with the
+    // directory's path and a slash.
     let below = owners.range(dir.child(b"")..).take_while(|(path, _)| path.starts_with(dir));
     let below: Vec<TarPath> = below.map(|(path, _)| path.clone()).collect();
     for path in &below {

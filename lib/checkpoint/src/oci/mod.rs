@@ -1,6 +1,8 @@
-//! A checkpoint as an OCI image: an image layout whose one layer is the archive (image-spec 1.1, image-layout.md).
+//! A checkpoint as an OCI image: an image layout whose one layer is the archive (image-spec 1.1,
+//! image-layout.md).
 //!
-//! An engine recognises such an image by the annotations on its manifest; each [`Family`] of engines has its own.
+//! An engine recognizes such an image by the annotations on its manifest; each [`Family`] of
+//! engines has its own.
 
 mod annotations;
 mod blob;

@@ -1,7 +1,9 @@
-//! Applies a root file system diff: its tar, and its deletion list, which may come before or after the tar.
+//! Applies a root file system diff: its tar, and its deletion list, which may come before or after
+//! the tar.
 //!
-//! podman extracts the tar first and then deletes, which also deletes files that the diff re-creates below a deleted
-//! directory. Here a deletion after the tar spares all paths that the tar has created, and their parents.
+//! podman extracts the tar first and then deletes, which also deletes files that the diff
+//! re-creates below a deleted directory. Here a deletion after the tar spares all paths that the
+//! tar has created, and their parents.
 
 use std::io::Read;
 
@@ -32,27 +34,30 @@ impl RootfsApply {
     /// Applies `rootfs-diff.tar` in podman's format.
     ///
     /// # Errors
-    /// Returns an error for the first entry that is malformed or cannot be created. The entries before it remain applied.
+    /// Returns an error for the first entry that is malformed or cannot be created. The entries
+    /// before it remain applied.
     pub fn tar(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
         self.apply(input, limits, Whiteouts::Literal, notices)
     }
 
-    /// Applies an OCI image layer, which containerd stores as `rootfs-diff.tar`. A file `.wh.NAME` deletes NAME, and a file
-    /// `.wh..wh..opq` deletes the content of its directory (image-spec, layer.md: "Whiteouts").
+    /// Applies an OCI image layer, which containerd stores as `rootfs-diff.tar`. A file `.wh.NAME`
+    /// deletes NAME, and a file `.wh..wh..opq` deletes the content of its directory (image-spec,
+    /// layer.md: "Whiteouts").
     ///
     /// # Errors
-    /// Returns an error for the first entry that is malformed or cannot be created or deleted. The entries before it remain
-    /// applied.
+    /// Returns an error for the first entry that is malformed or cannot be created or deleted. The
+    /// entries before it remain applied.
     pub fn layer(&mut self, input: impl Read, limits: Limits, notices: &mut dyn Notices) -> Result<()> {
         self.apply(input, limits, Whiteouts::Named, notices)
     }
 
-    /// Applies a diff. Whiteouts spare the paths that the diff itself creates, before or after them. Removal headers occur only in
-    /// podman's format, so after one, files `.wh.NAME` are no longer guessed to be whiteouts.
+    /// Applies a diff. Whiteouts spare the paths that the diff itself creates, before or after
+    /// them. Removal headers occur only in podman's format, so after one, files `.wh.NAME` are no
+    /// longer guessed to be whiteouts.
     ///
     /// # Errors
-    /// Returns an error for the first entry that is malformed or cannot be created or deleted. The entries before it remain
-    /// applied.
+    /// Returns an error for the first entry that is malformed or cannot be created or deleted. The
+    /// entries before it remain applied.
     pub fn apply(
         &mut self,
         input: impl Read,
@@ -118,8 +123,8 @@ impl RootfsApply {
         Ok(())
     }
 
-    /// Deletes the listed paths, except those that the tar has created. A path below a symbolic link is not deleted but reported:
-    /// following the link would delete another file.
+    /// Deletes the listed paths, except those that the tar has created. A path below a symbolic
+    /// link is not deleted but reported: following the link would delete another file.
     ///
     /// # Errors
     /// Returns an error if a path cannot be deleted.
@@ -142,7 +147,8 @@ impl RootfsApply {
         Ok(())
     }
 
-    /// Sets the metadata of directories. Call this function last, since every other operation changes their times.
+    /// Sets the metadata of directories. Call this function last, since every other operation
+    /// changes their times.
     ///
     /// # Errors
     /// Returns an error if the metadata of a directory cannot be set.
@@ -151,9 +157,10 @@ impl RootfsApply {
     }
 }
 
-/// Returns whether `entry` is a tombstone: an empty file that rootfs-diff writes, without in-band removals, for a deleted
-/// symbolic link ([`Plan::add_tombstone`](tartree::Plan::add_tombstone)). The deletion list must delete the file, so it does
-/// not count as created. podman never lists a file that it has archived.
+/// Returns whether `entry` is a tombstone: an empty file that rootfs-diff writes, without in-band
+/// removals, for a deleted symbolic link ([`Plan::add_tombstone`](tartree::Plan::add_tombstone)).
+/// The deletion list must delete the file, so it does not count as created. podman never lists a
+/// file that it has archived.
 fn is_tombstone(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::File { size: 0, .. }) && entry.meta == Meta { mode: 0o600, ..Meta::default() }
 }
@@ -180,7 +187,8 @@ mod tests {
         [tar, END_OF_ARCHIVE.to_vec()].concat()
     }
 
-    /// podman's order: "A /d/n" in the tar, then "D /d" for the directory that was deleted and re-created.
+    /// podman's order: "A /d/n" in the tar, then "D /d" for the directory that was deleted and
+    /// re-created.
     #[test]
     fn a_recreated_directory_keeps_only_new_files() {
         let dir = tempfile::tempdir().unwrap();
@@ -199,7 +207,8 @@ mod tests {
         assert!(!dir.path().join("g").exists());
     }
 
-    /// containerd's format. A layer has no fixed order: a whiteout may precede or follow the paths that it spares.
+    /// containerd's format. A layer has no fixed order: a whiteout may precede or follow the paths
+    /// that it spares.
     #[test]
     fn whiteouts_spare_the_paths_of_their_own_layer() {
         let dir = tempfile::tempdir().unwrap();

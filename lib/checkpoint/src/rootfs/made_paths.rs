@@ -18,7 +18,8 @@ impl MadePaths {
         self.spans.push((start, path.as_bytes().len() as u32));
     }
 
-    /// Sorts the paths by their components, so that the paths below a directory follow the directory.
+    /// Sorts the paths by their components, so that the paths below a directory follow the
+    /// directory.
     pub(super) fn sort(&mut self) {
         let names = &self.names;
         let name = |&(start, len): &(usize, u32)| components(&names[start..start + len as usize]);

@@ -9,7 +9,8 @@ pub enum Whiteout {
     File(TarPath),
     /// `.wh..wh..opq`: deletes the lower layers' content of this directory.
     Opaque(TarPath),
-    /// Another name with `.wh..wh.`: aufs used such names for its own files, and all readers ignore them.
+    /// Another name with `.wh..wh.`: aufs used such names for its own files, and all readers ignore
+    /// them.
     Reserved,
 }
 
@@ -25,8 +26,8 @@ pub enum Whiteouts {
 }
 
 impl Whiteouts {
-    /// Returns the whiteout that `entry` is, if it is one. A guessed whiteout must be an empty regular file, as all programs write
-    /// whiteouts.
+    /// Returns the whiteout that `entry` is, if it is one. A guessed whiteout must be an empty
+    /// regular file, as all programs write whiteouts.
     pub fn in_entry(self, entry: &Entry) -> Option<Whiteout> {
         let is_one = match self {
             Whiteouts::Literal => false,
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whiteouts_are_recognised_by_their_names() {
+    fn whiteouts_are_recognized_by_their_names() {
         let path = |name: &str| TarPath::parse(name.as_bytes()).unwrap();
         let of = |name: &str| Whiteout::of(&path(name));
         assert_eq!(of("a/.wh.b"), Some(Whiteout::File(path("a/b"))));

@@ -6,7 +6,8 @@
 //! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/typo: No such file or directory"}
 //! ```
 //!
-//! A reader that does not know the record (version 0.1.0) rejects it as a member of an unknown name.
+//! A reader that does not know the record (version 0.1.0) rejects it as a member of an unknown
+//! name.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,10 +41,11 @@ struct Failure {
     error: String,
 }
 
-/// Returns a complete member stream that consists of one failure record, for a producer that fails before its first byte.
+/// Returns a complete member stream that consists of one failure record, for a producer that fails
+/// before its first byte.
 ///
-/// Returns `None` if this process has started a stream: if that stream is truncated, a reader would take the record as its
-/// content.
+/// Returns `None` if this process has started a stream: if that stream is truncated, a reader would
+/// take the record as its content.
 pub fn failed_stream(writer: &str, member: Option<&Member>, reason: &str) -> Option<Vec<u8>> {
     if STARTED.load(Relaxed) {
         return None;
@@ -60,7 +62,7 @@ pub(super) fn record(writer: &str, member: Option<&Member>, reason: &str) -> Vec
         member: member.map(ToString::to_string),
         error: shortened(reason, REASON_BYTES),
     };
-    // Serialising strings cannot fail.
+    // Serializing strings cannot fail.
     let mut text = serde_json::to_vec(&failure).unwrap_or_default();
     text.push(b'\n');
     let size = text.len() as u64;
@@ -72,8 +74,8 @@ pub(super) fn record(writer: &str, member: Option<&Member>, reason: &str) -> Vec
     record
 }
 
-/// Converts a failure record to the error that it reports. The record may come from another machine, so its strings are
-/// shortened, and a record that cannot be read is a failure too.
+/// Converts a failure record to the error that it reports. The record may come from another
+/// machine, so its strings are shortened, and a record that cannot be read is a failure too.
 pub(super) fn error(entry: &Entry, content: impl Read) -> Error {
     read(entry, content).unwrap_or_else(|e| e)
 }

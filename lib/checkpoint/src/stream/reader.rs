@@ -27,7 +27,8 @@ pub struct End {
 pub enum Ending {
     /// With `.end`, as the tools write streams. A missing or wrong `.end` is an error.
     Proved,
-    /// As a tar, for a hand-made tar of members. Only its end-of-archive blocks show that it is complete.
+    /// As a tar, for a hand-made tar of members. Only its end-of-archive blocks show that it is
+    /// complete.
     Raw,
 }
 
@@ -74,11 +75,13 @@ impl<R: Read> StreamReader<R> {
         self
     }
 
-    /// Returns the next member and its entry. [`content`](StreamReader::content) then reads its bytes.
+    /// Returns the next member and its entry. [`content`](StreamReader::content) then reads its
+    /// bytes.
     ///
     /// # Errors
-    /// Returns an error if a stream is truncated, does not end in a valid `.end`, or holds a file that is not a regular file.
-    /// Returns [`Error::Producer`] if a producer recorded that it failed.
+    /// Returns an error if a stream is truncated, does not end in a valid `.end`, or holds a file
+    /// that is not a regular file. Returns [`Error::Producer`] if a producer recorded that it
+    /// failed.
     #[expect(clippy::should_implement_trait, reason = "content borrows the reader between two calls")]
     pub fn next(&mut self) -> Result<Option<(Member, Entry)>> {
         loop {

@@ -18,7 +18,8 @@ pub struct StreamWriter<W: Destination> {
     writer: &'static str,
     /// The member that is prepared or written.
     member: Option<Member>,
-    /// The end of the content that the last header announced, until it is complete. Until then a reader takes any bytes as content.
+    /// The end of the content that the last header announced, until it is complete. Until then a
+    /// reader takes any bytes as content.
     announced: Option<u64>,
 }
 
@@ -39,8 +40,8 @@ impl<W: Destination> StreamWriter<W> {
         self.member = Some(member.clone());
     }
 
-    /// Writes the complete stream: first the members, by `write`, which returns the number of changed files, then `.end`. If
-    /// `write` fails, the stream ends in a failure record.
+    /// Writes the complete stream: first the members, by `write`, which returns the number of
+    /// changed files, then `.end`. If `write` fails, the stream ends in a failure record.
     ///
     /// # Errors
     /// Returns the error of `write`, or an error if writing to the output fails.
@@ -61,8 +62,9 @@ impl<W: Destination> StreamWriter<W> {
         }
     }
 
-    /// Ends the stream in a failure record. Within a member, a reader would take the record as content, so the member is first
-    /// completed with zeros. If that would take long, the stream is truncated, which readers detect.
+    /// Ends the stream in a failure record. Within a member, a reader would take the record as
+    /// content, so the member is first completed with zeros. If that would take long, the stream is
+    /// truncated, which readers detect.
     fn fail(mut self, reason: &str) {
         let rest = self.announced.map_or(0, |end| end.saturating_sub(self.sink.position()));
         let written = if rest > MAX_FILL {
@@ -90,7 +92,8 @@ impl<W: Destination> StreamWriter<W> {
         self.end_of_member(content.len() as u64)
     }
 
-    /// Writes a member with the planned tar of `source` as content. Reports files that changed since the plan was made.
+    /// Writes a member with the planned tar of `source` as content. Reports files that changed
+    /// since the plan was made.
     ///
     /// # Errors
     /// Returns an error if writing to the output fails, or if a file cannot be read.

@@ -17,9 +17,9 @@ pub struct Ineffective<'a> {
 
 /// Rejects the first flag that is given but would have no effect.
 ///
-/// Use this function where clap's `requires` is not enough: clap 4 silently drops `requires` if the required argument
-/// conflicts with an argument that is given. With `--force` requiring `--bundle`, and `--bundle` conflicting with `--new`, clap
-/// accepts `--new --force` and ignores `--force`.
+/// Use this function where clap's `requires` is not enough: clap 4 silently drops `requires` if the
+/// required argument conflicts with an argument that is given. With `--force` requiring `--bundle`,
+/// and `--bundle` conflicting with `--new`, clap accepts `--new --force` and ignores `--force`.
 ///
 /// # Errors
 /// Returns a usage error that names the flag and the reason.
@@ -46,7 +46,8 @@ mod tests {
         force: bool,
     }
 
-    /// If this test fails, clap enforces `requires`, and the function is no longer needed for that case.
+    /// If this test fails, clap enforces `requires`, and the function is no longer needed for that
+    /// case.
     #[test]
     fn clap_drops_requires_on_a_conflict() {
         assert!(Args::try_parse_from(["x", "--force"]).is_err());

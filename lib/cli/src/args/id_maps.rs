@@ -22,8 +22,8 @@ impl Ids {
     /// Returns the maps of user and group IDs.
     ///
     /// # Errors
-    /// Returns a usage error if two ranges overlap: an ID would be mapped twice, and the kernel rejects such a map too
-    /// (user_namespaces(7)).
+    /// Returns a usage error if two ranges overlap: an ID would be mapped twice, and the kernel
+    /// rejects such a map too (user_namespaces(7)).
     pub fn maps(&self) -> anyhow::Result<IdMaps> {
         Ok(IdMaps { uid: map("--uidmap", &self.uidmap)?, gid: map("--gidmap", &self.gidmap)? })
     }

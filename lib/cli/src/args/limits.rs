@@ -9,7 +9,8 @@ use crate::error::Hint;
 /// The flags of a tool that reads tars from another machine.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Bounds {
-    /// Refuse more than SIZE bytes of content (K, M, G, T; none) [default: for compressed input 1000 times its size, at least 1G]
+    /// Refuse more than SIZE bytes of content (K, M, G, T; none) [default: for compressed input
+    /// 1000 times its size, at least 1G]
     #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
     pub max_size: Option<Size>,
     /// Refuse more than N entries in a tar [default: 16777216]

@@ -1,4 +1,5 @@
-//! Flags that have the same name and meaning in several tools. A tool flattens the types into its own arguments.
+//! Flags that have the same name and meaning in several tools. A tool flattens the types into its
+//! own arguments.
 
 mod effect;
 #[cfg(feature = "tree")]

@@ -11,7 +11,8 @@ pub struct OutputFile {
     /// Write to FILE instead of standard output; FILE (mode 0600) appears only when it is complete
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// Write FILE to the disk before it gets its name, and the name afterwards, so that it survives a power loss
+    /// Write FILE to the disk before it gets its name, and the name afterwards, so that it survives
+    /// a power loss
     #[arg(long, help_heading = "Output", requires = "output", hide_short_help = true)]
     pub fsync: bool,
 }

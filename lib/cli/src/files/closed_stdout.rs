@@ -1,8 +1,9 @@
 //! Detects a standard output that was closed when the tool started (`tool >&-`).
 //!
-//! Before `main` runs, the standard library opens `/dev/null` in place of a closed standard descriptor, so that no other file
-//! gets its number. Output would then be lost with status 0. In `main` such a `/dev/null` cannot be distinguished from one
-//! that the user chose, so the descriptor is checked before.
+//! Before `main` runs, the standard library opens `/dev/null` in place of a closed standard
+//! descriptor, so that no other file gets its number. Output would then be lost with status 0. In
+//! `main` such a `/dev/null` cannot be distinguished from one that the user chose, so the
+//! descriptor is checked before.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -19,8 +20,8 @@ extern "C" fn check_stdout() {
     CLOSED.store(flags == -1, Relaxed);
 }
 
-// SAFETY: the loader calls the functions of this section once, before `main` and on its thread. `check_stdout` uses nothing of
-// the standard library that is initialised in `main`.
+// SAFETY: the loader calls the functions of this section once, before `main` and on its thread.
+// `check_stdout` uses nothing of the standard library that is initialized in `main`.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CHECK_STDOUT: extern "C" fn() = check_stdout;

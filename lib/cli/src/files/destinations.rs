@@ -1,4 +1,5 @@
-//! Rejects output directories that are the same or nested: their files would mix or overwrite each other.
+//! Rejects output directories that are the same or nested: their files would mix or overwrite each
+//! other.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,8 +20,8 @@ pub struct Destination<'a> {
     pub holds_others: bool,
 }
 
-/// Rejects two destinations that are the same directory or of which one contains the other. Symbolic links and bind mounts are
-/// resolved.
+/// Rejects two destinations that are the same directory or of which one contains the other.
+/// Symbolic links and bind mounts are resolved.
 ///
 /// # Errors
 /// Returns a usage error that names both destinations.
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_recognised_by_all_its_names() {
+    fn a_directory_is_recognized_by_all_its_names() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("a/b")).unwrap();

@@ -17,11 +17,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens `path`. `None` and `-` mean standard input. `what` is the expected content for messages, such as "an archive".
+    /// Opens `path`. `None` and `-` mean standard input. `what` is the expected content for
+    /// messages, such as "an archive".
     ///
     /// # Errors
-    /// Returns a usage error if standard input is a terminal: the tool would wait for data that nobody types. Returns an error
-    /// if the file cannot be opened or is a directory.
+    /// Returns a usage error if standard input is a terminal: the tool would wait for data that
+    /// nobody types. Returns an error if the file cannot be opened or is a directory.
     pub fn open(path: Option<&Path>, what: &str) -> anyhow::Result<Input> {
         match path {
             Some(path) if path != Path::new("-") => {
@@ -51,7 +52,8 @@ impl Input {
         &self.name
     }
 
-    /// Returns the number of bytes that are left to read, or `None` if the input is not a regular file.
+    /// Returns the number of bytes that are left to read, or `None` if the input is not a regular
+    /// file.
     pub fn rest(&self) -> Option<u64> {
         let mut file = &self.file;
         let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -76,10 +78,12 @@ impl AsFd for Input {
     }
 }
 
-/// Reads a complete document, such as JSON or a list, of at most `limit` bytes. `name` is its name for messages.
+/// Reads a complete document, such as JSON or a list, of at most `limit` bytes. `name` is its name
+/// for messages.
 ///
 /// # Errors
-/// Returns an error if reading fails, or if the document is longer: an input from another machine must not exhaust the memory.
+/// Returns an error if reading fails, or if the document is longer: an input from another machine
+/// must not exhaust the memory.
 pub fn read_document(mut input: impl Read, name: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     input.by_ref().take(limit + 1).read_to_end(&mut text).with_context(|| name.to_owned())?;

@@ -1,4 +1,5 @@
-//! The output of a tool: standard output, or a file that appears under its name only when it is complete.
+//! The output of a tool: standard output, or a file that appears under its name only when it is
+//! complete.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -67,8 +68,8 @@ impl Named {
     }
 }
 
-/// An output that is either complete or absent. If it is dropped without [`commit`](Output::commit), no file exists under
-/// the final name.
+/// An output that is either complete or absent. If it is dropped without
+/// [`commit`](Output::commit), no file exists under the final name.
 pub struct Output {
     sink: Sink,
     name: String,
@@ -79,7 +80,8 @@ impl Output {
     /// Opens `path` for binary data. `None` and `-` mean standard output.
     ///
     /// # Errors
-    /// Returns a usage error if standard output is a terminal, and an error if no file can be created in the directory.
+    /// Returns a usage error if standard output is a terminal, and an error if no file can be
+    /// created in the directory.
     pub fn binary(path: Option<&Path>) -> anyhow::Result<Output> {
         Output::open(path, Content::Binary)
     }
@@ -118,8 +120,8 @@ impl Output {
         }
     }
 
-    /// With `fsync`, makes [`commit`](Output::commit) write the content to the disk, give the file its name, and write the
-    /// directory to the disk. After it the file survives a power loss.
+    /// With `fsync`, makes [`commit`](Output::commit) write the content to the disk, give the file
+    /// its name, and write the directory to the disk. After it the file survives a power loss.
     #[must_use]
     pub fn synced(self, fsync: bool) -> Output {
         Output { fsync, ..self }
@@ -133,7 +135,8 @@ impl Output {
     /// Gives the complete file its name. An existing file is replaced atomically.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be linked or renamed. An existing file is then unchanged.
+    /// Returns an error if the file cannot be linked or renamed. An existing file is then
+    /// unchanged.
     pub fn commit(self) -> anyhow::Result<()> {
         if self.fsync {
             self.file().sync_all().with_context(|| format!("{}: not written to the disk", self.name))?;
@@ -198,11 +201,12 @@ impl std::fmt::Display for NamedError {
 
 impl std::error::Error for NamedError {}
 
-/// The largest pipe buffer that a process may set without privilege (/proc/sys/fs/pipe-max-size). It is 16 times the default,
-/// so writer and reader wake each other a sixteenth as often.
+/// The largest pipe buffer that a process may set without privilege (/proc/sys/fs/pipe-max-size).
+/// It is 16 times the default, so writer and reader wake each other a sixteenth as often.
 const PIPE_SIZE: libc::c_int = 1 << 20;
 
-/// Enlarges the buffer of `file` if it is a pipe. If that is not allowed, the pipe keeps its buffer.
+/// Enlarges the buffer of `file` if it is a pipe. If that is not allowed, the pipe keeps its
+/// buffer.
 fn enlarge_pipe(file: &File) {
     if fcntl(file, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < PIPE_SIZE) {
         let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
@@ -239,8 +243,9 @@ fn file_sink(path: &Path) -> io::Result<Sink> {
     }
 }
 
-/// Creates an unnamed file for data that must be complete before it is read or passed on. The kernel removes it when the
-/// process exits. It is created in `dir`, else in `$TMPDIR`, else in /var/tmp, since it may be larger than the memory.
+/// Creates an unnamed file for data that must be complete before it is read or passed on. The
+/// kernel removes it when the process exits. It is created in `dir`, else in `$TMPDIR`, else in
+/// /var/tmp, since it may be larger than the memory.
 ///
 /// # Errors
 /// Returns an error that names the directory if no file can be created there.
@@ -262,8 +267,9 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Links the unnamed `file` to `path`. linkat(2) cannot replace an existing file; to replace one, links to a temporary name in
-/// the same directory and renames that. Only SIGKILL between the two leaves the temporary name.
+/// Links the unnamed `file` to `path`. linkat(2) cannot replace an existing file; to replace one,
+/// links to a temporary name in the same directory and renames that. Only SIGKILL between the two
+/// leaves the temporary name.
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let link = |path: &Path| linkat(AT_FDCWD, &unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW);
@@ -275,7 +281,8 @@ fn give_name(file: &File, path: &Path) -> io::Result<()> {
     for attempt in 0..1000 {
         let temporary = dir.join(format!(".ckpt-{}-{attempt}", std::process::id()));
         if fs::symlink_metadata(&temporary).is_ok() {
-            // A process in another PID namespace may use this name. It must not be registered for removal on a signal.
+            // A process in another PID namespace may use this name. It must not be registered for
+            // removal on a signal.
             continue;
         }
         let _removed = Temporary::new(&temporary);

@@ -1,4 +1,5 @@
-//! Creates directories and files that only their owner can use, regardless of the default ACL of their parent directory.
+//! Creates directories and files that only their owner can use, regardless of the default ACL of
+//! their parent directory.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -20,7 +21,8 @@ pub fn dir(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         made => made?,
     }
-    // A directory inherits a default ACL as both of its ACLs, and the access ACL may have changed the mode.
+    // A directory inherits a default ACL as both of its ACLs, and the access ACL may have changed
+    // the mode.
     if let Ok(Some(_)) = xattr::get(path, DEFAULT) {
         xattr::remove(path, DEFAULT)?;
         missing_is_ok(xattr::remove(path, ACCESS))?;

@@ -1,4 +1,5 @@
-//! Compares two paths by the files that they name, so that an output never overwrites an input or another output.
+//! Compares two paths by the files that they name, so that an output never overwrites an input or
+//! another output.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// Returns whether two outputs write to the same file. `None` and `-` mean standard output.
 ///
-/// Different paths can name one file: by symbolic links, hard links or another spelling. Two outputs to the same character
-/// device are not a conflict: data for /dev/null is meant to be discarded.
+/// Different paths can name one file: by symbolic links, hard links or another spelling. Two
+/// outputs to the same character device are not a conflict: data for /dev/null is meant to be
+/// discarded.
 pub fn same_output(a: Option<&Path>, b: Option<&Path>) -> bool {
     let named = |path: Option<&Path>| path.filter(|path| *path != Path::new("-")).map(Path::to_path_buf);
     match (named(a), named(b)) {
@@ -26,7 +28,8 @@ pub fn same_output(a: Option<&Path>, b: Option<&Path>) -> bool {
     }
 }
 
-/// Returns whether the input `input`, where `-` means standard input, is the file with the metadata `output`.
+/// Returns whether the input `input`, where `-` means standard input, is the file with the metadata
+/// `output`.
 pub fn is_input(input: &Path, output: &Metadata) -> bool {
     let input = match input == Path::new("-") {
         true => metadata_of(&io::stdin()),
@@ -35,8 +38,8 @@ pub fn is_input(input: &Path, output: &Metadata) -> bool {
     input.is_ok_and(|input| is_same(&input, output))
 }
 
-/// Resolves the symbolic links of `path`. If the file does not exist, resolves those of its directory. Returns `None` if the
-/// directory does not exist either.
+/// Resolves the symbolic links of `path`. If the file does not exist, resolves those of its
+/// directory. Returns `None` if the directory does not exist either.
 pub fn resolve_file(path: &Path) -> Option<PathBuf> {
     if let Ok(real) = fs::canonicalize(path) {
         return Some(real);
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_file_is_recognised_by_all_its_names() {
+    fn one_file_is_recognized_by_all_its_names() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir(at("d")).unwrap();

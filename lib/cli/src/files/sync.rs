@@ -1,7 +1,7 @@
 //! Writes data to the disk so that it survives a power loss (`--fsync`).
 //!
-//! The order is always: content, name, directory of the name. After a crash at any moment, a name either refers to the
-//! complete content or does not exist.
+//! The order is always: content, name, directory of the name. After a crash at any moment, a name
+//! either refers to the complete content or does not exist.
 
 use std::fs::File;
 use std::io;
@@ -12,8 +12,8 @@ use nix::unistd::{fsync, syncfs};
 
 use crate::messages::display::display_path;
 
-/// Writes the file system of `dir` to its disk, with everything that was extracted below `dir`. File systems that are mounted
-/// below `dir` are not written.
+/// Writes the file system of `dir` to its disk, with everything that was extracted below `dir`.
+/// File systems that are mounted below `dir` are not written.
 ///
 /// # Errors
 /// Returns any errno of syncfs(2). Since Linux 5.8 that includes the errors of earlier writes.

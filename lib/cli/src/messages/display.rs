@@ -1,13 +1,14 @@
 //! Makes names and texts from other machines safe to print.
 //!
-//! A name in an archive may hold control characters. Printed unescaped, it could move the cursor or forge a second message.
+//! A name in an archive may hold control characters. Printed unescaped, it could move the cursor or
+//! forge a second message.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 
-/// Returns a file name or path for a message. Bytes that are not UTF-8 appear as `\xNN`. Control characters are escaped
-/// when the message is printed.
+/// Returns a file name or path for a message. Bytes that are not UTF-8 appear as `\xNN`. Control
+/// characters are escaped when the message is printed.
 pub fn display_path(os: impl AsRef<OsStr>) -> String {
     let mut text = String::new();
     for chunk in os.as_ref().as_bytes().utf8_chunks() {
@@ -51,13 +52,14 @@ impl fmt::Write for EscapingWriter<'_, '_> {
     }
 }
 
-/// Returns whether a terminal displays the text after `c` in another order or on another line. With such a character, the
-/// program "gnp.exe" looks like the picture "exe.png" (CVE-2021-42574).
+/// Returns whether a terminal displays the text after `c` in another order or on another line. With
+/// such a character, the program "gnp.exe" looks like the picture "exe.png" (CVE-2021-42574).
 fn reorders_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns the text without the error numbers that Rust adds: "No such file or directory (os error 2)".
+/// Returns the text without the error numbers that Rust adds: "No such file or directory (os error
+/// 2)".
 pub(crate) fn without_error_numbers(text: &dyn fmt::Display) -> String {
     let text = text.to_string();
     let mut parts = text.split(" (os error ");

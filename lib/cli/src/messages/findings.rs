@@ -6,7 +6,8 @@ use crate::exit::Exit;
 /// A problem that a check found.
 #[derive(Clone, Copy, Debug)]
 pub struct Finding<'a> {
-    /// Whether the checked operation cannot succeed. Otherwise it succeeds if the user follows the hint.
+    /// Whether the checked operation cannot succeed. Otherwise it succeeds if the user follows the
+    /// hint.
     pub fails: bool,
     /// The problem.
     pub text: &'a str,
@@ -15,8 +16,8 @@ pub struct Finding<'a> {
 }
 
 impl Session {
-    /// Prints what the check passed (`passed`, with `-v`), and each finding with its hint. Returns [`Exit::Failed`] if a
-    /// finding fails.
+    /// Prints what the check passed (`passed`, with `-v`), and each finding with its hint. Returns
+    /// [`Exit::Failed`] if a finding fails.
     pub fn findings<'a>(&self, passed: &[String], findings: impl IntoIterator<Item = Finding<'a>>) -> Exit {
         for line in passed {
             self.note(line);

@@ -1,6 +1,8 @@
-//! Shows the progress of a long run: one line on a terminal, and a line for each SIGUSR1, as dd and tar print.
+//! Shows the progress of a long run: one line on a terminal, and a line for each SIGUSR1, as dd and
+//! tar print.
 //!
-//! The run only increments a counter ([`Counted`]). A separate thread reads the counter five times a second.
+//! The run only increments a counter ([`Counted`]). A separate thread reads the counter five times
+//! a second.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,10 +89,11 @@ impl Progress {
         Progress { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Starts a stage of the run, such as "packing", that moves `total` bytes, if their number is known.
+    /// Starts a stage of the run, such as "packing", that moves `total` bytes, if their number is
+    /// known.
     ///
-    /// The first call starts the progress thread and blocks signals in the calling thread. Call it before other threads are
-    /// started: they inherit the signal mask.
+    /// The first call starts the progress thread and blocks signals in the calling thread. Call it
+    /// before other threads are started: they inherit the signal mask.
     pub(crate) fn stage(&self, stage: &str, total: Option<u64>) {
         let mut state = self.lock();
         state.stage = stage.into();
@@ -123,7 +126,8 @@ impl Progress {
 
     fn watch(&self, form: Form) {
         if form == Form::Drawn {
-            // Ctrl-C would otherwise leave the line on the terminal, and the prompt would follow it.
+            // Ctrl-C would otherwise leave the line on the terminal, and the prompt would follow
+            // it.
             let progress = self.clone();
             signal::on_termination(move || progress.end());
         }
@@ -152,20 +156,23 @@ impl Progress {
         state.bar.finish_and_clear();
     }
 
-    /// Runs `write`, which prints to standard error, without mixing its text with the progress line.
+    /// Runs `write`, which prints to standard error, without mixing its text with the progress
+    /// line.
     pub(crate) fn above(&self, write: impl FnOnce()) {
         let state = self.lock();
         state.bar.suspend(write);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // After a panic in another thread the numbers may be wrong, which is no reason to panic again.
+        // After a panic in another thread the numbers may be wrong, which is no reason to panic
+        // again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Updates the display from the counter. `signalled` prints a line in any case. Returns `false` after the end of the run.
+    /// Updates the display from the counter. `signalled` prints a line in any case. Returns `false`
+    /// after the end of the run.
     fn show(&mut self, signalled: bool) -> bool {
         if !self.running {
             return false;
@@ -178,7 +185,8 @@ impl State {
                 self.bar.set_style(style);
             }
         }
-        // The bar averages the rate of the last seconds, from which the remaining time is estimated.
+        // The bar averages the rate of the last seconds, from which the remaining time is
+        // estimated.
         self.bar.set_position(done);
         let line_due = self.form == Form::Lines && self.printed.elapsed() >= LINE_INTERVAL;
         if signalled || line_due {
@@ -199,7 +207,8 @@ impl State {
         let rate = if self.form == Form::OnSignal { done as f64 / seconds } else { self.bar.per_sec() };
         let mut line = format!("{}: {}: {}", self.tool, self.stage, DecimalBytes(done));
         if let Some(total) = self.total {
-            // The total is that of the content. Headers and padding are counted too, so `done` may exceed it.
+            // The total is that of the content. Headers and padding are counted too, so `done` may
+            // exceed it.
             let total = total.max(done);
             line.push_str(&format!(" of {}, {}%", DecimalBytes(total), percent(done, total)));
         }
@@ -228,13 +237,14 @@ impl<T> Counted<T> {
         Counted(inner)
     }
 
-    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], such as with splice(2), and reports each part to its
-    /// second argument. Returns the number that `move_to` returns.
+    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], such as with splice(2), and
+    /// reports each part to its second argument. Returns the number that `move_to` returns.
     pub fn moving(&mut self, move_to: impl FnOnce(&mut T, &mut dyn FnMut(u64)) -> u64) -> u64 {
         move_to(&mut self.0, &mut count)
     }
 
-    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], and counts the number that it returns.
+    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], and counts the number that
+    /// it returns.
     pub fn moved(&mut self, move_to: impl FnOnce(&mut T) -> u64) -> u64 {
         let moved = move_to(&mut self.0);
         count(moved);

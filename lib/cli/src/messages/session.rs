@@ -12,18 +12,18 @@ pub struct Session {
     tool: String,
     verbose: u8,
     quiet: bool,
-    colour: bool,
+    color: bool,
     warnings: AtomicU64,
     progress: Progress,
 }
 
 impl Session {
     pub(crate) fn new(tool: String, verbose: u8, quiet: bool, progress: When) -> Session {
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             && (std::io::stderr().is_terminal()
                 || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
         let progress = Progress::new(&tool, progress, quiet);
-        Session { tool, verbose, quiet, colour, warnings: AtomicU64::new(0), progress }
+        Session { tool, verbose, quiet, color, warnings: AtomicU64::new(0), progress }
     }
 
     /// Returns the name of the tool, which precedes every message.
@@ -73,28 +73,29 @@ impl Session {
         self.put(&format!("hint: {}", Escaped(&text)));
     }
 
-    /// Starts a stage of a long run, such as "packing". `total` is the number of bytes that the stage will move through
-    /// [`Counted`](crate::Counted), if it is known. The first stage starts the progress display; call this function before
-    /// other threads are started.
+    /// Starts a stage of a long run, such as "packing". `total` is the number of bytes that the
+    /// stage will move through [`Counted`](crate::Counted), if it is known. The first stage starts
+    /// the progress display; call this function before other threads are started.
     pub fn stage(&self, what: impl fmt::Display, total: Option<u64>) {
         self.progress.stage(&Escaped(&what).to_string(), total);
     }
 
-    /// Subtracts `bytes` from the total of the stage: bytes that were announced but need not be moved, such as holes.
+    /// Subtracts `bytes` from the total of the stage: bytes that were announced but need not be
+    /// moved, such as holes.
     pub fn reduce_total(&self, bytes: u64) {
         self.progress.reduce_total(bytes);
     }
 
-    /// Ends the stages and their progress display. Call this function before printing to standard output, which may be the
-    /// same terminal.
+    /// Ends the stages and their progress display. Call this function before printing to standard
+    /// output, which may be the same terminal.
     pub fn end_stages(&self) {
         self.progress.end();
     }
 
-    fn line(&self, kind: &str, colour: &str, text: &dyn fmt::Display) {
+    fn line(&self, kind: &str, color: &str, text: &dyn fmt::Display) {
         let text = &without_error_numbers(text);
-        if self.colour {
-            self.put(&format!("{}: \x1b[{colour}m{kind}:\x1b[0m {}", self.tool, Escaped(text)));
+        if self.color {
+            self.put(&format!("{}: \x1b[{color}m{kind}:\x1b[0m {}", self.tool, Escaped(text)));
         } else {
             self.put(&format!("{}: {kind}: {}", self.tool, Escaped(text)));
         }

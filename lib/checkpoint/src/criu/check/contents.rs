@@ -1,4 +1,5 @@
-//! What processes have besides memory, and every other image in the directory.
+//! Checks the directories, descriptors and mounts of processes, and all other images in the
+//! directory.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -21,22 +22,23 @@ const MOUNTPOINTS: u32 = 0x5556_3928;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 impl Check<'_> {
-    /// Checks the directories of a process that is alive, and remembers its tables.
-    pub(super) fn belongings(&mut self, pid: u32) {
+    /// Checks the images with the directories and tables of a live process, and records their IDs.
+    pub(super) fn directories_and_tables(&mut self, pid: u32) {
         let name = format!("fs-{pid}.img");
-        let fs: Option<FsEntry> = self.needed(&name, FS, pid).and_then(|content| content.first(&name));
-        self.places
+        let fs: Option<FsEntry> = self.required(&name, FS, pid).and_then(|content| content.first(&name));
+        self.directories
             .extend(fs.into_iter().flat_map(|fs| [fs.cwd_id, fs.root_id]).map(|id| (name.clone(), id)));
         let name = format!("ids-{pid}.img");
-        let ids: Option<TaskIds> = self.needed(&name, IDS, pid).and_then(|content| content.first(&name));
+        let ids: Option<TaskIds> = self.required(&name, IDS, pid).and_then(|content| content.first(&name));
         let Some(ids) = ids else { return };
         self.fdinfo.entry(ids.files_id).or_insert(pid);
         self.mounts.extend(ids.mnt_ns_id.filter(|id| self.host_mounts.is_some_and(|host| host != *id)));
     }
 
-    /// Checks the tables of descriptors, the files that they and the directories of processes name, and the mounts.
+    /// Checks the tables of descriptors, the mounts, and the files to which the tables and the
+    /// directories of processes refer.
     pub(super) fn open_files(&mut self) {
-        let mut named = std::mem::take(&mut self.places);
+        let mut named = std::mem::take(&mut self.directories);
         for (number, pid) in std::mem::take(&mut self.fdinfo) {
             let name = format!("fdinfo-{number}.img");
             match self.messages::<FdinfoEntry>(&name, FDINFO) {
@@ -59,7 +61,8 @@ impl Check<'_> {
         self.files(&named);
     }
 
-    /// Checks that files.img has every file that another image names. CRIU before 3.3 wrote one image for each kind instead.
+    /// Checks that files.img has all files to which other images refer. CRIU before 3.3 wrote one
+    /// image per kind of file instead.
     fn files(&mut self, named: &[(String, u32)]) {
         if named.is_empty() || Status::at(self.root.fd(), "reg-files.img".as_ref()).is_ok() {
             return;
@@ -69,13 +72,13 @@ impl Check<'_> {
                 return self
                     .problem("files.img: no such file, it has the open files of all processes".into());
             }
-            // Too many files to be read into memory.
+            // The image is too large to be read into memory.
             Ok(Some(Content::Large)) => return,
             Ok(Some(Content::Read(bytes))) => match image_file::messages::<FileEntry>("files.img", &bytes) {
                 Ok(files) => files.into_iter().map(|file| file.id).collect(),
                 Err(e) => return self.problem(e.to_string()),
             },
-            // Reported with the other images of the directory.
+            // `all_files` reports the error.
             Err(_) => return,
         };
         let missing: BTreeSet<&str> =
@@ -87,7 +90,7 @@ impl Check<'_> {
         }
     }
 
-    /// Checks the form of every image whose name is known.
+    /// Checks the format of all images with a known name.
     pub(super) fn all_files(&mut self) {
         let mut found = Vec::new();
         let all = |path: &TarPath, status: &Status| {
@@ -99,7 +102,7 @@ impl Check<'_> {
             }
             Visit::Skip
         };
-        // What is wrong with the directory is reported when it is packed.
+        // An error of the directory is reported when the directory is packed.
         let Ok(mut walk) = Walk::new(self.root, all) else { return };
         while let Ok(Some(_)) = walk.next(&mut |_: Notice| {}) {}
         drop(walk);

@@ -1,17 +1,19 @@
-//! The form of an image by its name: criu/image-desc.c gives the names, criu/include/magic.h the magic numbers.
+//! The format of an image by its name. criu/image-desc.c defines the names, criu/include/magic.h
+//! the magic numbers.
 
-/// What an image consists of, as far as it can be checked without knowledge of its messages.
+/// The format of an image, as far as it can be checked without knowing its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// This magic number, then messages to the end.
+    /// This magic number, then only messages.
     Messages(u32),
-    /// This magic number, then messages with other data between them.
+    /// This magic number, then messages and other data.
     Mixed(u32),
     /// A tar that is compressed with gzip.
     Gzip,
 }
 
-/// Images of which a dump has one, and those that have the number of a namespace or of an object.
+/// The images that consist of messages. The name of an image that exists once is complete; a name
+/// that ends in `-` precedes the number of a namespace or another resource.
 const MESSAGES: [(&str, u32); 37] = [
     ("files", 0x5630_3138),
     ("reg-files", 0x5036_3636),
@@ -64,8 +66,8 @@ const MIXED: [(&str, u32); 8] = [
 ];
 
 impl Form {
-    /// Returns the form of the image `name`; `None` for an image whose form is not known, such as one of pages or the output
-    /// of iptables-save.
+    /// Returns the format of the image `name`, or `None` if it is not known, as for pages and the
+    /// output of iptables-save.
     pub fn of(name: &str) -> Option<Form> {
         let stem = name.strip_suffix(".img")?;
         if let Some(tar) = stem.strip_suffix(".tar.gz") {
@@ -83,7 +85,8 @@ impl Form {
     }
 }
 
-/// Whether this is a number as CRIU writes it into names, decimal or hexadecimal.
+/// Returns whether `text` is a number in the name of an image. CRIU writes decimal and hexadecimal
+/// numbers.
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

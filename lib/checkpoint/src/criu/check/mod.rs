@@ -1,11 +1,13 @@
-//! Checks that CRIU can restore the images, as far as its source makes that certain: a restore would find out after the
-//! container is gone.
+//! Checks that CRIU can restore the images. Without the check, a restore would detect damage only
+//! after the container is gone.
 //!
-//! criu/cr-restore.c opens `core-N.img` of every process in `pstree.img` and of every thread of one that is alive, and the
-//! `mm` and `pagemap` images of those; a missing image is read as an empty one, which fails there. Zombies have no memory.
+//! The rules follow CRIU's source. criu/cr-restore.c opens `core-N.img` of every process in
+//! `pstree.img` and of every thread of a live process, and the `mm` and `pagemap` images of live
+//! processes. It reads a missing image as an empty one, which then fails. Zombies have no memory.
 //!
-//! Without `fs-N.img`, `ids-N.img` or `fdinfo-N.img` CRIU restores, but the process loses its directories or its open files.
-//! `dump_one_task` (criu/cr-dump.c) writes the first two for every process that is alive.
+//! Without `fs-N.img`, `ids-N.img` or `fdinfo-N.img`, CRIU restores the process without its
+//! directories or its open files. `dump_one_task` (criu/cr-dump.c) writes `fs` and `ids` for every
+//! live process.
 
 mod contents;
 mod kinds;
@@ -20,21 +22,23 @@ use super::image_file::{self, IMAGE_LIMIT};
 use super::messages::{CoreEntry, InventoryEntry, PagemapEntry, PagemapHead, PstreeEntry};
 use crate::error::{Error, Result};
 
-/// Magic numbers of the kinds (criu/include/magic.h).
+/// The magic numbers of the kinds of images (criu/include/magic.h).
 const INVENTORY: u32 = 0x5831_3116;
 const PSTREE: u32 = 0x5027_3030;
 const CORE: u32 = 0x5505_3847;
 const MM: u32 = 0x5749_2820;
 const PAGEMAP: u32 = 0x5608_4025;
 
-/// The smallest page of any architecture.
-const PAGE: u64 = 4096;
-/// Problems that are reported one by one.
-const SHOWN: usize = 20;
+/// The smallest page size of any architecture, in bytes.
+const PAGE_SIZE: u64 = 4096;
+/// The most problems that are reported individually.
+const MAX_REPORTED: usize = 20;
 
-/// Returns what keeps CRIU from restoring the images in `root`. Paths are relative to it.
+/// Returns the problems that prevent CRIU from restoring the images in `root`. Paths in the
+/// messages are relative to `root`.
 ///
-/// A directory that is no dump of CRIU's, without a valid inventory and without `pstree.img`, has no problems.
+/// A directory without a valid inventory and without `pstree.img` is not a dump of CRIU, so no
+/// problems are returned.
 pub fn problems(root: &mut Root) -> Vec<String> {
     let mut check = Check {
         root,
@@ -44,7 +48,7 @@ pub fn problems(root: &mut Root) -> Vec<String> {
         host_mounts: None,
         fdinfo: BTreeMap::new(),
         mounts: BTreeSet::new(),
-        places: Vec::new(),
+        directories: Vec::new(),
     };
     check.all();
     let Check { mut problems, more, .. } = check;
@@ -58,23 +62,24 @@ struct Check<'r> {
     root: &'r mut Root,
     problems: Vec<String>,
     more: usize,
-    /// How many pages the images of pages must hold, by their numbers.
+    /// The number of pages that each `pages` image must hold, by the number of the image.
     pages: BTreeMap<u32, u64>,
-    /// The mount namespace of CRIU, which is not dumped.
+    /// The mount namespace of CRIU, which has no image.
     host_mounts: Option<u32>,
-    /// The tables of descriptors, with a process that uses each.
+    /// The tables of descriptors, each with a process that uses it.
     fdinfo: BTreeMap<u32, u32>,
     /// The mount namespaces of the processes.
     mounts: BTreeSet<u32>,
-    /// The files that are directories of a process, with the name of the image that names them.
-    places: Vec<(String, u32)>,
+    /// The IDs of the processes' directories, each with the image that refers to it.
+    directories: Vec<(String, u32)>,
 }
 
 impl Check<'_> {
     fn all(&mut self) {
         let inventory = self.image("inventory.img", INVENTORY);
         let tree: Vec<PstreeEntry> = match self.messages("pstree.img", PSTREE) {
-            // An inventory of CRIU's never comes without the tree; another is not a dump that could be checked.
+            // CRIU never writes an inventory without the tree. Without an inventory, this is not a
+            // dump.
             Ok(None) if matches!(inventory, Ok(Some(_))) => {
                 return self.problem("pstree.img: no such file, CRIU cannot restore without it".into());
             }
@@ -104,16 +109,17 @@ impl Check<'_> {
     fn process(&mut self, process: &PstreeEntry) {
         let pid = process.pid;
         let Some(core) = self.core(pid, pid) else { return };
-        // compel/include/uapi/task-state.h: alive and stopped; a dead process or a zombie has no threads and no memory.
+        // 1 is alive and 3 stopped (compel/include/uapi/task-state.h). A dead process or a zombie
+        // has no threads and no memory.
         if !matches!(core.tc.map(|task| task.task_state), Some(1 | 3)) {
             return;
         }
         for &thread in process.threads.iter().filter(|&&thread| thread != pid) {
             self.core(pid, thread);
         }
-        self.needed(&format!("mm-{pid}.img"), MM, pid);
-        self.belongings(pid);
-        let Some(Content::Read(pagemap)) = self.needed(&format!("pagemap-{pid}.img"), PAGEMAP, pid) else {
+        self.required(&format!("mm-{pid}.img"), MM, pid);
+        self.directories_and_tables(pid);
+        let Some(Content::Read(pagemap)) = self.required(&format!("pagemap-{pid}.img"), PAGEMAP, pid) else {
             return;
         };
         match present_pages(&format!("pagemap-{pid}.img"), &pagemap) {
@@ -127,7 +133,7 @@ impl Check<'_> {
 
     fn core(&mut self, pid: u32, thread: u32) -> Option<CoreEntry> {
         let name = format!("core-{thread}.img");
-        match self.needed(&name, CORE, pid)? {
+        match self.required(&name, CORE, pid)? {
             Content::Large => None,
             Content::Read(bytes) => match image_file::messages::<CoreEntry>(&name, &bytes) {
                 Ok(cores) => cores.into_iter().next(),
@@ -139,8 +145,9 @@ impl Check<'_> {
         }
     }
 
-    /// Reads an image without which process `pid` cannot be restored; one without a message is as good as none.
-    fn needed(&mut self, name: &str, magic: u32, pid: u32) -> Option<Content> {
+    /// Reads an image that is required to restore process `pid`, and reports a problem if it is
+    /// missing or has no message.
+    fn required(&mut self, name: &str, magic: u32, pid: u32) -> Option<Content> {
         let problem = match self.image(name, magic) {
             Ok(Some(content)) if content.payloads() > 0 => return Some(content),
             Ok(Some(_)) => format!("{name}: is empty, CRIU cannot restore process {pid} without it"),
@@ -160,7 +167,7 @@ impl Check<'_> {
             Ok(status) => {
                 let size = status.size();
                 let page = size / pages;
-                if page == 0 || page % PAGE != 0 || page.checked_mul(pages) != Some(size) {
+                if page == 0 || page % PAGE_SIZE != 0 || page.checked_mul(pages) != Some(size) {
                     self.problem(format!("{name}: {size} bytes, but pagemap images announce {pages} pages"));
                 }
             }
@@ -176,7 +183,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reads an image; `None` if there is none.
+    /// Reads an image. Returns `None` if it does not exist.
     fn image(&mut self, name: &str, magic: u32) -> Result<Option<Content>> {
         let file = match self.root.open_file(&TarPath::root().child(name.as_bytes())) {
             Ok(file) => file,
@@ -198,7 +205,7 @@ impl Check<'_> {
     }
 
     fn problem(&mut self, problem: String) {
-        if self.problems.len() < SHOWN {
+        if self.problems.len() < MAX_REPORTED {
             self.problems.push(problem);
         } else {
             self.more += 1;
@@ -209,12 +216,13 @@ impl Check<'_> {
 /// The content of an image.
 enum Content {
     Read(Vec<u8>),
-    /// More than is read into memory, such as the mappings of a process that has a million; only its magic was checked.
+    /// The image is too large to be read into memory, such as the mappings of a process that has a
+    /// million. Only its magic number was checked.
     Large,
 }
 
 impl Content {
-    /// Returns the first message, if it is one of this kind.
+    /// Returns the first message, if it has this type.
     fn first<M: Message + Default>(&self, name: &str) -> Option<M> {
         match self {
             Content::Read(bytes) => M::decode(*image_file::payloads(name, bytes).ok()?.first()?).ok(),
@@ -224,14 +232,15 @@ impl Content {
 
     fn payloads(&self) -> usize {
         match self {
-            // It was read before.
+            // `Check::image` has parsed the content, so this cannot fail.
             Content::Read(bytes) => image_file::payloads("", bytes).map_or(0, |payloads| payloads.len()),
             Content::Large => 1,
         }
     }
 }
 
-/// Returns the number of the image that holds the pages of a process, and how many of them are in it.
+/// Returns the number of the `pages` image of a process, and the number of the process's pages in
+/// it.
 fn present_pages(name: &str, bytes: &[u8]) -> Result<(u32, u64)> {
     let payloads = image_file::payloads(name, bytes)?;
     let Some((head, runs)) = payloads.split_first() else { return Err(Error::member(name, "is empty")) };

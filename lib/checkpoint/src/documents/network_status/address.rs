@@ -7,7 +7,8 @@ use serde_json::Value;
 use strict_json::FieldError;
 use strict_json::field::string;
 
-/// Parses `ADDRESS/PREFIX`. The prefix is mandatory; leading zeros, a zone and IPv4-mapped addresses are rejected.
+/// Parses `ADDRESS/PREFIX`. The prefix is mandatory; leading zeros, a zone and IPv4-mapped
+/// addresses are rejected.
 ///
 /// # Errors
 /// Returns an error with the text and its fault.

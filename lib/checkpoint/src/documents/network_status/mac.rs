@@ -29,8 +29,8 @@ impl Mac {
         &self.0
     }
 
-    /// Reads the JSON forms of Go's `HardwareAddr`: a string, or an array of numbers, which older podman wrote.
-    /// Returns `None` for `""` and null.
+    /// Reads the JSON forms of Go's `HardwareAddr`: a string, or an array of numbers, which older
+    /// podman wrote. Returns `None` for `""` and null.
     pub(super) fn from_value(value: &Value) -> Result<Option<Mac>, FieldError> {
         match value {
             Value::Null => Ok(None),
@@ -50,7 +50,8 @@ impl Mac {
 impl FromStr for Mac {
     type Err = FieldError;
 
-    /// Parses `aa:bb:..`, `aa-bb-..`, `aabb.ccdd.eeff`, or the base64 of the bytes (Go's form of a byte slice).
+    /// Parses `aa:bb:..`, `aa-bb-..`, `aabb.ccdd.eeff`, or the base64 of the bytes (Go's form of a
+    /// byte slice).
     fn from_str(text: &str) -> Result<Mac, FieldError> {
         let bytes = groups(text, ':', 2)
             .or_else(|| groups(text, '-', 2))
@@ -74,7 +75,8 @@ impl fmt::Display for Mac {
     }
 }
 
-/// Decodes bytes that are written as groups of `digits` hexadecimal digits with `separator` between the groups.
+/// Decodes bytes that are written as groups of `digits` hexadecimal digits with `separator` between
+/// the groups.
 fn groups(text: &str, separator: char, digits: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     for group in text.split(separator) {

@@ -1,7 +1,8 @@
 //! `network.status`: the addresses of a container, which podman writes next to a checkpoint.
 //!
-//! The format is podman's `map[string]StatusBlock` (containers/common, `libnetwork/types/network.go`). It is the same in
-//! podman 4.0 to 5.8 and in netavark's answer to `setup`:
+//! The format is podman's `map[string]StatusBlock` (containers/common,
+//! `libnetwork/types/network.go`). It is the same in podman 4.0 to 5.8 and in netavark's answer to
+//! `setup`:
 //!
 //! ```json
 //! { "NETWORK": { "interfaces": { "eth0": { "subnets": [ { "ipnet": "10.1.0.5/24", "gateway": "10.1.0.1" } ],
@@ -9,9 +10,10 @@
 //!                "dns_server_ips": [ "10.1.0.1" ], "dns_search_domains": [ "dns.podman" ] } }
 //! ```
 //!
-//! The document of a container without its own network (`--network none`, `host`, `ns:PATH`) is `null`.
-//! This reader is stricter than Go's: if podman cannot read a status, it treats the status as absent, logs that at level
-//! Info, and restores the container with another address. Unknown keys are preserved.
+//! The document of a container without its own network (`--network none`, `host`, `ns:PATH`) is
+//! `null`. This reader is stricter than Go's: if podman cannot read a status, it treats the status
+//! as absent, logs that at level Info, and restores the container with another address. Unknown
+//! keys are preserved.
 
 mod address;
 mod mac;
@@ -29,11 +31,12 @@ pub use strict_json::field::{kind, object, string, take_array, take_object};
 pub use types::{NetAddress, NetInterface, NetworkStatus, StatusBlock};
 
 impl NetworkStatus {
-    /// Parses the bytes of a `network.status`. Returns `None` for `null`, the status of a container without a network.
+    /// Parses the bytes of a `network.status`. Returns `None` for `null`, the status of a container
+    /// without a network.
     ///
     /// # Errors
-    /// Returns an error if the bytes are not one JSON document with unique keys, or if a known key has a value of the wrong
-    /// type. Whether an address is usable is not checked.
+    /// Returns an error if the bytes are not one JSON document with unique keys, or if a known key
+    /// has a value of the wrong type. Whether an address is usable is not checked.
     pub fn parse(bytes: &[u8]) -> Result<Option<NetworkStatus>, Malformed> {
         let value = strict_json::document(bytes).map_err(|e| Malformed::new(e.to_string()))?;
         NetworkStatus::from_value(value)
@@ -59,14 +62,16 @@ impl NetworkStatus {
         Ok(Some(NetworkStatus { networks }))
     }
 
-    /// Returns the document as podman writes it: with podman's order of keys and without empty lists.
+    /// Returns the document as podman writes it: with podman's order of keys and without empty
+    /// lists.
     pub fn to_value(&self) -> Value {
         let blocks = self.networks.iter().map(|(name, block)| (name.clone(), write::status_block(block)));
         Value::Object(blocks.collect())
     }
 }
 
-/// Returns the bytes that podman writes for `status`: indented by two spaces, without a newline at the end.
+/// Returns the bytes that podman writes for `status`: indented by two spaces, without a newline at
+/// the end.
 pub fn to_bytes(status: Option<&NetworkStatus>) -> Vec<u8> {
     let value = status.map_or(Value::Null, NetworkStatus::to_value);
     format!("{value:#}").into_bytes()

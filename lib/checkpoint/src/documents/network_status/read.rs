@@ -53,13 +53,15 @@ fn net_address(value: Value) -> Result<NetAddress, FieldError> {
     Ok(NetAddress { ipnet, gateway, unknown })
 }
 
-/// Returns the unknown keys `keys`, unless one of them differs from a known key only in case. Go ignores the case of keys and
-/// takes the last of `Interfaces` and `interfaces`, so podman would configure a value that no check of ours has seen.
+/// Returns the unknown keys `keys`, unless one of them differs from a known key only in case. Go
+/// ignores the case of keys and takes the last of `Interfaces` and `interfaces`, so podman would
+/// configure a value that no check of ours has seen.
 ///
 /// # Errors
 /// Returns an error that names such a key.
 fn unknown_keys(keys: Map<String, Value>, known: &[&str]) -> Result<Map<String, Value>, FieldError> {
-    // encoding/json compares keys with strings.EqualFold, which also folds the Kelvin sign to k and the long s to s.
+    // encoding/json compares keys with strings.EqualFold, which also folds the Kelvin sign to k and
+    // the long s to s.
     let fold = |key: &str| key.to_lowercase().to_uppercase();
     match keys.keys().find_map(|key| Some((key, known.iter().find(|known| fold(known) == fold(key))?))) {
         Some((key, known)) => Err(FieldError::new(format!("key {key:?}: podman reads it as {known}"))),

@@ -1,4 +1,5 @@
-//! Writes the blocks of a network status as podman does: in podman's order of keys, without empty lists.
+//! Writes the blocks of a network status as podman does: in podman's order of keys, without empty
+//! lists.
 
 use serde_json::{Map, Value};
 
