@@ -1,32 +1,36 @@
-//! gzip and bzip2: streams of one format, one after another, and zeros after the last.
+//! Input of several gzip, bzip2 or zstd streams, one after another, with optional zero padding
+//! after the last one.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use zstd::stream::raw::Operation;
 
-/// How one stream is opened where another has ended.
+/// Opens a stream at the current position of the input.
 type Open<R> = fn(R) -> One<R>;
 
-/// Streams of nothing in a row. No tool writes them, and each costs as much as one that holds something.
+/// The largest number of empty streams in a row. No tool writes them, and each takes as much time
+/// as a stream with content.
 const NOTHING: u32 = 1000;
 
-/// All streams of an input. Each has a decoder of its own, so that its end is seen: bsdtar fills the last record of a compressed tar
-/// with zeros when it writes to a pipe, and so do tapes. gzip(1) passes over them; podman refuses them.
+/// All gzip or bzip2 streams of an input. Each stream has its own decoder, so that its end is
+/// detected and zero padding after it is recognised: bsdtar pads the last record of a compressed
+/// tar with zeros when it writes to a pipe, and so do tapes. gzip(1) ignores the zeros, and podman
+/// rejects them.
 pub(super) struct Streams<R> {
     state: State<R>,
     open: Open<R>,
-    /// Streams since the last byte of content.
+    /// The number of empty streams since the last byte of content.
     nothing: u32,
 }
 
 enum State<R> {
     Within(One<R>),
     Ended,
-    /// There was an error between two streams.
+    /// An error occurred between two streams.
     Lost,
 }
 
-/// One stream.
+/// A single stream.
 pub(super) enum One<R> {
     Gzip(Box<flate2::bufread::GzDecoder<R>>),
     Bzip2(bzip2::bufread::BzDecoder<R>),
@@ -41,7 +45,7 @@ impl<R: BufRead> One<R> {
         One::Bzip2(bzip2::bufread::BzDecoder::new(input))
     }
 
-    /// The input after the stream, which has ended.
+    /// Returns the input after the stream. The stream must have ended.
     fn into_inner(self) -> R {
         match self {
             One::Gzip(decoder) => decoder.into_inner(),
@@ -60,12 +64,13 @@ impl<R: BufRead> Read for One<R> {
 }
 
 impl<R: BufRead> Streams<R> {
-    /// The streams of `input`, each opened by `open`.
+    /// Reads the streams of `input`. `open` opens each of them.
     pub(super) fn new(input: R, open: Open<R>) -> Streams<R> {
         Streams { state: State::Within(open(input)), open, nothing: 0 }
     }
 
-    /// What comes after a stream.
+    /// Returns the state after the end of a stream: the next stream, or the end of the input, which
+    /// may have zero padding.
     fn after(&self, mut input: R) -> io::Result<State<R>> {
         match peek(&mut input)?.first() {
             None => Ok(State::Ended),
@@ -93,12 +98,12 @@ impl<R: BufRead> Read for Streams<R> {
                     }
                 },
                 State::Ended => return Ok(0),
-                State::Lost => return Err(io::Error::other("read again after an error")),
+                State::Lost => return Err(io::Error::other("cannot read further after an error")),
             }
             if self.nothing > NOTHING {
                 return Err(io::Error::new(
                     ErrorKind::InvalidData,
-                    format!("more than {NOTHING} streams of nothing in a row"),
+                    format!("more than {NOTHING} empty streams in a row"),
                 ));
             }
             if let State::Within(stream) = std::mem::replace(&mut self.state, State::Lost) {
@@ -108,16 +113,18 @@ impl<R: BufRead> Read for Streams<R> {
     }
 }
 
-/// All frames of zstd in an input, and zeros after the last, by one context: there may be a frame for each file (`zstd:chunked`).
+/// All zstd frames of an input, with optional zero padding after the last one. One decoder context
+/// reads all of them, since there may be one frame for each file (`zstd:chunked`).
 pub(super) struct Frames<R> {
     input: R,
     decoder: zstd::stream::raw::Decoder<'static>,
-    /// Whether the end of a frame is still to come.
+    /// Whether the decoder is inside a frame.
     within: bool,
 }
 
 impl<R: BufRead> Frames<R> {
-    /// The frames of `input`, their windows no larger than this power of two.
+    /// Reads the frames of `input`. Their windows may have at most two to the power of `window_log`
+    /// bytes.
     pub(super) fn new(input: R, window_log: u32) -> io::Result<Frames<R>> {
         let mut decoder = zstd::stream::raw::Decoder::new()?;
         decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(window_log))?;
@@ -149,7 +156,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// What comes next, without taking it: nothing at the end.
+/// Returns the next bytes without consuming them. They are empty at the end of the input.
 fn peek(input: &mut impl BufRead) -> io::Result<&[u8]> {
     while let Err(e) = input.fill_buf() {
         if e.kind() != ErrorKind::Interrupted {
@@ -168,7 +175,7 @@ fn pass_over_zeros(input: &mut impl BufRead) -> io::Result<()> {
         if padding.iter().any(|&byte| byte != 0) {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
-                "something follows the zeros after the stream",
+                "expected only zeros after the stream, found other data",
             ));
         }
         let length = padding.len();
@@ -190,7 +197,7 @@ mod tests {
 
     fn unpacked(packed: &[u8]) -> io::Result<String> {
         let mut out = String::new();
-        // One byte at a time: an end may come anywhere in a buffer.
+        // Buffers of one byte, since a stream may end anywhere in a buffer.
         let mut decoder = Decoder::new(io::BufReader::with_capacity(1, packed))?;
         decoder.read_to_string(&mut out)?;
         Ok(out)
@@ -226,7 +233,7 @@ mod tests {
         }
     }
 
-    /// pzstd begins its output with one.
+    /// pzstd starts its output with a skippable frame.
     #[test]
     fn a_skippable_frame_is_passed_over_wherever_it_stands() {
         let skippable = [&0x184d_2a50_u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"hello"].concat();
@@ -241,7 +248,7 @@ mod tests {
         for compression in [Compression::Gzip, Compression::Bzip2] {
             let many = packed(compression, b"").repeat(2000);
             let e = unpacked(&many).unwrap_err().to_string();
-            assert!(e.contains("more than 1000 streams of nothing in a row"), "{compression}: {e}");
+            assert!(e.contains("more than 1000 empty streams in a row"), "{compression}: {e}");
         }
         let many = packed(Compression::Zstd, b"").repeat(100_000);
         assert_eq!(unpacked(&many).unwrap(), "");
