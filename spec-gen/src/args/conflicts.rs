@@ -1,4 +1,4 @@
-//! Flags that would have no effect next to others, which is a mistake in the command line.
+//! Rejects flags that would have no effect in combination with other flags.
 
 use cli::args::{Ineffective, reject_ineffective};
 use cli::same_file::same_output;
@@ -6,10 +6,11 @@ use cli::usage;
 
 use crate::args::Args;
 
-/// Refuses a flag that would have no effect.
+/// Checks that no flag is without effect.
 ///
-/// A directory in which something would be looked up (`--volume-root`, `--overlay-dir`, `--secret-root`, `--cdi-spec-dir`) is a
-/// setting that scripts give whether or not it is needed, and so is `--cgroup-version`.
+/// Accepts flags that only name a directory for lookups (`--volume-root`, `--overlay-dir`,
+/// `--secret-root`, `--cdi-spec-dir`), and `--cgroup-version`, because scripts pass them whether or not
+/// they are needed.
 ///
 /// # Errors
 /// Returns an error that names the flag and the reason.
@@ -17,7 +18,7 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     let (what, cgroups) = (&args.what, &args.cgroups);
     let instead = if what.explain { "--explain" } else { "--diff" };
     let no_spec = format!("with {instead}, which writes no spec");
-    let path_is_given = "with --cgroups-path, which is the whole path";
+    let path_is_given = "with --cgroups-path, which is the complete path";
     let (restore, no_restore) = (&args.restore, "without --restore");
     let no_cgroup = cgroups.cgroups.as_ref().is_some_and(|mode| mode == "disabled");
     let flags = [
@@ -45,7 +46,7 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     if let Some(actions) = &what.actions {
         if same_output(args.output.output.as_deref(), Some(actions)) {
             return Err(usage(format!(
-                "--actions {}: the result is written there too, and would be lost or mixed with the list",
+                "--actions {}: the result is written to the same file and would be lost or mixed with the list",
                 cli::name(actions)
             )));
         }

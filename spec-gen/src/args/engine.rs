@@ -1,4 +1,5 @@
-//! The flags under `Container engine` in the help: files and names that an engine adds to a container.
+//! The flags under `Container engine` in the help: files and names that an engine adds to a
+//! container.
 
 use std::path::PathBuf;
 

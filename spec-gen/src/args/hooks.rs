@@ -1,4 +1,4 @@
-//! `Annotations and hooks` and `Restore` of the help.
+//! The flags under `Annotations and hooks` and `Restore` in the help.
 
 use std::path::PathBuf;
 

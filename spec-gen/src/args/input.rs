@@ -1,4 +1,4 @@
-//! What is read and what is written: `Input` and `Output` of the help.
+//! The flags under `Input` and `Output` in the help.
 
 use std::path::PathBuf;
 

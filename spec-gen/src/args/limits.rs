@@ -1,4 +1,4 @@
-//! `Limits` and `Cgroups` of the help.
+//! The flags under `Limits` and `Cgroups` in the help.
 
 use clap::{Args as Group, ValueEnum};
 

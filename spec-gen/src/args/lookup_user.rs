@@ -1,4 +1,4 @@
-//! `spec-gen lookup-user`.
+//! The command line of `spec-gen lookup-user`.
 
 use std::path::PathBuf;
 

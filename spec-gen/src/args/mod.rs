@@ -1,4 +1,4 @@
-//! The command line, and nothing else.
+//! The types of the command line.
 
 pub mod conflicts;
 mod engine;
@@ -30,11 +30,10 @@ pub use security::{DeviceArgs, SecurityArgs};
 
 /// Write an OCI runtime config.json from a spec, a container config, an image config or flags
 ///
-/// Reads one JSON document from standard input or from the file that a flag names, makes the
-/// changes given by
-/// the flags, and writes the result to standard output. Unknown keys, the order of keys and 64-bit
-/// integers are
-/// preserved; without flags, nothing changes. Only --apply changes anything else on the host.
+/// Reads one JSON document from standard input or from the file that a flag names, makes the changes
+/// given by the flags, and writes the result to standard output. Unknown keys, the order of keys and
+/// 64-bit integers are preserved; without flags, nothing changes. Only --apply changes anything else on
+/// the host.
 #[derive(Debug, Parser)]
 #[command(
     name = "spec-gen",
@@ -85,10 +84,9 @@ pub struct Args {
     pub args: Vec<String>,
 }
 
-/// Flags of podman that have one value, by their ids: of two values podman's flag library takes the
-/// last, so that a script can
-/// append its own to those of another. A second value of any other flag would be lost, and is an
-/// error.
+/// The IDs of podman's flags that have a single value. As in podman, the last value is used, so that a
+/// script can append its own values to those of another script. For any other flag, clap reports a
+/// second value as an error, because the first value would be lost.
 #[rustfmt::skip]
 const LAST_WINS: [&str; 55] = [
     "blkio_weight", "cgroup_manager", "cgroup_parent", "cgroupns", "cgroups", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
@@ -99,8 +97,7 @@ const LAST_WINS: [&str; 55] = [
     "subuidname", "systemd", "timeout", "tty", "tz", "umask", "user", "userns", "uts",
 ];
 
-/// More of them, whose names are also those of flags of oci-runtime-tool; its library does the
-/// same.
+/// The IDs of flags that exist both in podman and in oci-runtime-tool; both use the last value.
 const LAST_WINS_TOO: [&str; 2] = ["unsetenv_all", "workdir"];
 
 fn last_wins(arg: Arg) -> Arg {
@@ -110,9 +107,8 @@ fn last_wins(arg: Arg) -> Arg {
 }
 
 impl Args {
-    /// Splits the values of the flags that are lists in podman: `--cap-add A,B` is `--cap-add A
-    /// --cap-add B`.
-    ///
+    /// Splits the values of flags that are lists in podman: `--cap-add A,B` becomes `--cap-add A` and
+    /// `--cap-add B`.
     pub fn split_lists(&mut self) {
         let any = |_: &str| true;
         let is_pair = |field: &str| field.contains('=');
@@ -127,14 +123,15 @@ impl Args {
         ] {
             split(values, any);
         }
-        // A value may hold commas here: --sysctl net.ipv4.ip_local_reserved_ports=80,443 is one pair.
+        // Values of these flags may contain commas: --sysctl net.ipv4.ip_local_reserved_ports=80,443 is
+        // a single pair.
         split(&mut resources.sysctl, is_pair);
         split(&mut resources.cgroup_conf, is_pair);
         split(&mut resources.ulimit, is_limit);
     }
 }
 
-/// Splits values at their commas where every part is an item; empty items are none.
+/// Splits each value at its commas if every part is an item. Removes empty items.
 pub fn split(values: &mut Vec<String>, is_item: impl Fn(&str) -> bool) {
     for value in std::mem::take(values) {
         match csv::fields(&value) {
@@ -146,7 +143,8 @@ pub fn split(values: &mut Vec<String>, is_item: impl Fn(&str) -> bool) {
     }
 }
 
-/// The command line of the filter with the verb that is parsed by itself, as shells complete it.
+/// Returns the command line for shell completions: the flags of spec-gen, and the verb `lookup-user`,
+/// which is parsed separately.
 pub fn completed() -> Command {
     Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
 }

@@ -1,4 +1,4 @@
-//! `Mounts` of the help.
+//! The flags under `Mounts` in the help.
 
 use std::path::PathBuf;
 
@@ -80,7 +80,7 @@ pub struct MountArgs {
 }
 
 impl MountArgs {
-    /// What `--read-only-tmpfs` says; podman's default with `--read-only` is true.
+    /// Returns the value of `--read-only-tmpfs`. As in podman, `--read-only` implies it.
     pub fn writable_tmpfs(&self) -> Option<bool> {
         self.read_only_tmpfs.or(self.read_only.filter(|&read_only| read_only))
     }

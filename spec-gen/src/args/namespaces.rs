@@ -1,4 +1,4 @@
-//! `Namespaces` of the help.
+//! The flags under `Namespaces` in the help.
 
 use clap::Args as Group;
 

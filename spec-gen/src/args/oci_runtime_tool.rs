@@ -1,6 +1,8 @@
-//! Flags of `oci-runtime-tool generate` whose notation is its own: for scripts that have them, and in no help text.
+//! The flags of `oci-runtime-tool generate` that have their own notation. They exist for scripts, and no
+//! help text shows them.
 //!
-//! Where only the name differs, it is an alias of our flag. Its switches take `=true` and `=false`, as Go's do.
+//! A flag that differs only in its name is an alias of the flag of spec-gen instead. Switches accept
+//! `=true` and `=false`, as in Go.
 
 use clap::Args as Group;
 use serde_json::Value;
@@ -50,7 +52,7 @@ pub struct RuntimeToolArgs {
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub process_rlimits_remove_all: Option<bool>,
 
-    /// Without the tmpfs mounts of our `--read-only`, which is podman's
+    /// Makes the root read-only without the tmpfs mounts that `--read-only` adds as podman does.
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "read_only", hide = true)]
     pub rootfs_readonly: Option<bool>,
 
@@ -76,7 +78,7 @@ pub struct RuntimeToolArgs {
     pub linux_namespace_remove: Vec<&'static str>,
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub linux_namespace_remove_all: Option<bool>,
-    /// Refused: the host's id stands first
+    /// Rejected, because the host ID comes first, unlike in `--uidmap`.
     #[arg(long, value_name = "HOST:CONTAINER:SIZE", hide = true)]
     pub linux_uidmappings: Vec<String>,
     #[arg(long, value_name = "HOST:CONTAINER:SIZE", hide = true)]
@@ -95,7 +97,7 @@ pub struct RuntimeToolArgs {
     #[arg(long, value_name = "allow|deny[,type=T][,major=N][,minor=N][,access=A]", value_parser = oci_runtime_tool::rule, hide = true)]
     pub linux_device_cgroup_remove: Vec<Rule>,
 
-    /// Without a limit of swap beside it, which --memory sets
+    /// Limits the memory without the limit of swap that `--memory` also sets.
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "memory", hide = true)]
     pub linux_mem_limit: Option<i64>,
     #[arg(long, value_name = "SIZE", value_parser = bytes, hide = true)]

@@ -1,4 +1,4 @@
-//! `Process` of the help.
+//! The flags under `Process` in the help.
 
 use std::path::PathBuf;
 

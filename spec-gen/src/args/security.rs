@@ -1,4 +1,4 @@
-//! `Security` and `Devices` of the help.
+//! The flags under `Security` and `Devices` in the help.
 
 use std::path::PathBuf;
 
@@ -71,11 +71,11 @@ pub struct SecurityArgs {
     #[arg(long, value_name = "PATH[:PATH]", hide_short_help = true, conflicts_with = "restore")]
     pub unmask: Vec<String>,
 
-    /// Options of the mount of proc, as hidepid=2
+    /// Options of the mount of `/proc`, such as `hidepid=2`, from `--security-opt proc-opts=`.
     #[arg(skip)]
     pub proc_opts: Vec<String>,
 
-    /// Fields of the SELinux labels and their values, as type:container_t
+    /// Fields of the SELinux labels with their values, from `--security-opt label=type:container_t`.
     #[arg(skip)]
     pub label_fields: Vec<(String, String)>,
 

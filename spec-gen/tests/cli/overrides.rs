@@ -340,13 +340,13 @@ fn a_flag_without_effect_is_refused() {
         (&["--new", "--shm-size", "5m", "--shm-dir", "x"], "--shm-size has no effect with --shm-dir"),
         (&["--new", "--shm-size", "5m", "--ipc", "host"], "--shm-size has no effect with --ipc host"),
         (&["--new", "--seccomp", "unconfined", "--security-opt", "seccomp=x"], "--security-opt seccomp=x and --seccomp set the same"),
-        (&["--new", "--actions", "-"], "--actions -: the result is written there too"),
-        (&["--new", "-o", "-", "--actions", "-"], "the result is written there too"),
-        (&["--new", "-o", "out", "--actions", "out"], "the result is written there too"),
-        (&["--new", "-o", "out", "--actions", "./link"], "the result is written there too"),
-        (&["--new", "-o", "hard", "--actions", "out"], "the result is written there too"),
-        (&["--new", "-o", "new", "--actions", "rootfs/../new"], "the result is written there too"),
-        (&["--new", "--bundle", ".", "--actions", "config.json"], "the result is written there too"),
+        (&["--new", "--actions", "-"], "--actions -: the result is written to the same file"),
+        (&["--new", "-o", "-", "--actions", "-"], "the result is written to the same file"),
+        (&["--new", "-o", "out", "--actions", "out"], "the result is written to the same file"),
+        (&["--new", "-o", "out", "--actions", "./link"], "the result is written to the same file"),
+        (&["--new", "-o", "hard", "--actions", "out"], "the result is written to the same file"),
+        (&["--new", "-o", "new", "--actions", "rootfs/../new"], "the result is written to the same file"),
+        (&["--new", "--bundle", ".", "--actions", "config.json"], "the result is written to the same file"),
     ];
     for (flags, text) in cases {
         let output = dir.run(flags, "");
