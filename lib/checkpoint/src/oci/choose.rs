@@ -211,7 +211,8 @@ mod tests {
         json!({ "digest": digest, "annotations": { NAMES[0]: name } })
     }
 
-    /// What the indexes hold, by their digests.
+    /// Returns the nested indexes by their digests. In these tests, the key `holds` of an entry has
+    /// the content of its index.
     fn held(index: &Value) -> std::collections::BTreeMap<String, Value> {
         let entries = index["manifests"].as_array().into_iter().flatten();
         entries
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(
             by(index.clone(), Some("1"), &["arm", "att"]).unwrap(),
             "arm",
-            "what was left out is none"
+            "an image that is not in the layout is ignored"
         );
         assert!(by(index, None, &all).unwrap_err().contains("\"other\""));
     }
@@ -268,7 +269,7 @@ mod tests {
         let mut images = [image("a", "x"), image("b", "x")];
         images[0]["platform"] = json!({ "architecture": "arm64" });
         let e = by(json!({ "manifests": images }), Some("x"), &["a", "b"]).unwrap_err();
-        assert!(e.contains("2 images by the name \"x\", and not one of them for amd64"), "{e}");
+        assert!(e.contains("2 images named \"x\", expected exactly one for amd64"), "{e}");
     }
 
     #[test]
@@ -301,12 +302,12 @@ mod tests {
         }
         assert_eq!(by(deep.clone(), None, &[]).unwrap(), "a");
         let deeper = json!({ "manifests": [{ "mediaType": INDEX[1], "digest": "i", "holds": deep }] });
-        assert!(by(deeper, None, &[]).unwrap_err().contains("below each other"));
+        assert!(by(deeper, None, &[]).unwrap_err().contains("more than 8 nested indexes"));
         let mut wide = json!({ "manifests": [] });
         for n in 0..4 {
             let entry = json!({ "mediaType": INDEX[0], "digest": n.to_string(), "holds": wide });
             wide = json!({ "manifests": vec![entry; 12] });
         }
-        assert!(by(wide, None, &[]).unwrap_err().contains("1000 in all"));
+        assert!(by(wide, None, &[]).unwrap_err().contains("more than 1000 indexes"));
     }
 }
