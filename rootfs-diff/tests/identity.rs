@@ -128,28 +128,28 @@ fn layers_given_by_descriptor_are_found() {
             "numbers",
             format!("{one} (cd /proc/self/fd; mount -t overlay o -o lowerdir=7,upperdir=8,workdir=9 $D/m)"),
         ),
-        ("the lower one", format!("{one} overlay lowerdir=/proc/self/fd/7,upperdir=$D/u,workdir=$D/w")),
+        ("only the lower layer", format!("{one} overlay lowerdir=/proc/self/fd/7,upperdir=$D/u,workdir=$D/w")),
     ];
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     let mut cases: Vec<Case> =
         cases.into_iter().map(|(name, script)| (name, leak(script + "; change"), "m", List(ONE))).collect();
     let two = "layers; exec 6<l2 7<l 8<u 9<w; overlay lowerdir=/proc/self/fd/7:/proc/self/fd/6,upperdir=/proc/self/fd/8,workdir=/proc/self/fd/9; change";
-    cases.push(("two", two, "m", List(TWO)));
+    cases.push(("two lower layers", two, "m", List(TWO)));
     cases.push((
-        "nothing left of the lower one",
+        "no files left of the lower layer",
         "mkdir l u w m; echo a > l/a; exec 7<l; overlay lowerdir=/proc/self/fd/7,upperdir=$D/u,workdir=$D/w; rm m/a",
         "m",
         List("C /\nD /a\n"),
     ));
     cases.push((
-        "200 of them",
+        "200 layers",
         "mkdir u w m; exec 8<u 9<w; lower=; for i in {1..200}; do mkdir l$i; echo > l$i/f$i; exec {fd}<l$i; lower+=:$fd; done
          (cd /proc/self/fd; mount -t overlay o -o lowerdir=${lower#:},upperdir=8,workdir=9 $D/m); rm m/f1 m/f77 m/f200",
         "m",
         List("C /\nD /f1\nD /f200\nD /f77\n"),
     ));
     cases.push((
-        "as many as there may be",
+        "500 layers, the maximum",
         "ulimit -n 4096; mkdir u w m; exec 8<u 9<w; lower=; for i in {1..500}; do mkdir l$i; echo > l$i/f$i; exec {fd}<l$i; lower+=:$fd; done
          (cd /proc/self/fd; mount -t overlay o -o lowerdir=${lower#:},upperdir=8,workdir=9 $D/m); rm m/f1 m/f500",
         "m",
@@ -187,7 +187,7 @@ fn relative_layers_are_found() {
             List(TWO),
         ),
         (
-            "as many as there may be",
+            "500 layers, the maximum",
             "mkdir u w m; lower=; for i in {1..500}; do mkdir l$i; echo > l$i/f$i; lower+=:l$i; done
              overlay lowerdir=${lower#:},upperdir=u,workdir=w; rm m/f1 m/f500",
             "m",
@@ -203,7 +203,7 @@ fn relative_layers_are_found() {
             List(ONE),
         ),
         (
-            "a namesake next to the upper directory",
+            "another directory of the same name next to the upper one",
             "layers; mkdir x; mv u w x; mkdir x/l; echo other > x/l/a; overlay lowerdir=l,upperdir=$D/x/u,workdir=$D/x/w; change",
             "m",
             List(ONE),
@@ -260,22 +260,22 @@ fn moved_and_covered_layers_are_found() {
         ("upper replaced", "two; change; mv u gone; mkdir u; echo x > u/x", "m", List(TWO)),
         ("upper replaced by a copy", "one; change; cp -a u copy; mv u gone; mv copy u; rm u/a", "m", List(ONE)),
         ("upper covered", "one; change; mount -t tmpfs t u", "m", List(ONE)),
-        ("a directory of upper covered", "one; change; mount -t tmpfs t u/etc", "m", List(ONE)),
+        ("a directory in upper covered", "one; change; mount -t tmpfs t u/etc", "m", List(ONE)),
         ("lower renamed", "one; change; mv l gone", "m", List(ONE)),
         ("lower replaced", "one; change; mv l gone; mkdir l", "m", List(ONE)),
         ("lower replaced by a copy", "two; change; cp -a l copy; rm copy/a; mv l gone; mv copy l", "m", List(TWO)),
         ("lower covered", "one; change; mount -t tmpfs t l", "m", List(ONE)),
         ("one of two covered", "two; change; mount -t tmpfs t l2", "m", List(TWO)),
-        ("both changed places", "two; change; mv l x; mv l2 l; mv x l2", "m", List(TWO)),
+        ("two lower directories swapped", "two; change; mv l x; mv l2 l; mv x l2", "m", List(TWO)),
         ("all renamed", "two; change; mkdir far; mv l l2 u far", "m", List(TWO)),
         (
-            "their parent covered",
+            "the parent of all layers covered",
             "mkdir x y; D=$D/x; cd x; two; change; mkdir ../y/m; mount --bind m ../y/m; mount -t tmpfs t ../x",
             "y/m",
             List(TWO),
         ),
         (
-            "on file systems of their own",
+            "each on a separate file system",
             "mkdir l l2 u; for x in l l2; do mount -t tmpfs t $x; done; mount -t tmpfs t u; mkdir u/u u/w m
              echo a > l/a; echo b > l2/b; overlay lowerdir=$D/l:$D/l2,upperdir=$D/u/u,workdir=$D/u/w; rm m/a m/b",
             "m",
@@ -310,12 +310,12 @@ fn a_hidden_overlay_is_not_compared() {
             List("C /\nA /k\nD /n\n"),
         ),
         (
-            "by an overlay over itself",
+            "by an overlay with itself as lower layer",
             "one; change; mkdir u2 w2; overlay lowerdir=$D/m,upperdir=$D/u2,workdir=$D/w2; rm m/n; echo k > m/k",
             "m",
             Error("does not read the layer that its options name", "--from"),
         ),
-        ("none at all", "layers", "l", Error("not an overlay mount", "--from")),
+        ("no overlay", "layers", "l", Error("not an overlay mount", "--from")),
         ("a directory inside", "one", "m/etc", Error("not an overlay mount", "--from")),
     ]);
 }
@@ -337,7 +337,7 @@ fn a_bind_mounted_subdirectory_is_compared_alone() {
         ),
         ("new", "one; mkdir m/new b; echo > m/new/f; mount --bind m/new b", "b", List("C /\nA /f\n")),
         (
-            "made again",
+            "removed and made again",
             "one; rm -r m/etc; mkdir m/etc b; echo > m/etc/f; mount --bind m/etc b",
             "b",
             List("C /\nD /b\nD /deep\nA /f\n"),
@@ -355,7 +355,7 @@ fn a_bind_mounted_subdirectory_is_compared_alone() {
             List("C /\nA /new\nD /y\n"),
         ),
         (
-            "the overlay itself is unmounted and a layer has nothing there",
+            "the overlay itself is unmounted and a layer lacks the directory",
             "two; mkdir b; mount --bind m/etc/deep b; umount m; rm b/c",
             "b",
             List("C /\nD /c\n"),
@@ -435,7 +435,7 @@ fn no_change_is_missed_with_idmapped_layers() {
             List(ONE),
         ),
         (
-            "one, at the path of the layer",
+            "one, mounted over the layer itself",
             script(String::from(
                 "layers; py \"idmap(b'l', b'l')\"; chown 100000:100000 u; overlay lowerdir=$D/l,upperdir=$D/u,workdir=$D/w; umount l; change",
             )),
@@ -464,7 +464,7 @@ fn no_change_is_missed_with_idmapped_layers() {
             GONE,
         ),
         (
-            "two, and an owner that becomes what the layer has",
+            "two, and a file gets the owner that it has in the layer",
             "layers; chown 1000 l/etc/deep/c; touch -d @1000000000.5 l/etc/deep/c; chown 1000:1000 u; mkdir -p mapped/0 mapped/1
              py \"idmap(b'l', b'mapped/0', '0 1000 65536'); idmap(b'l2', b'mapped/1', '0 1000 65536')\"
              overlay lowerdir=$D/mapped/0:$D/mapped/1,upperdir=$D/u,workdir=$D/w
