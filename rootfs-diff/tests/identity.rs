@@ -128,7 +128,10 @@ fn layers_given_by_descriptor_are_found() {
             "numbers",
             format!("{one} (cd /proc/self/fd; mount -t overlay o -o lowerdir=7,upperdir=8,workdir=9 $D/m)"),
         ),
-        ("only the lower layer", format!("{one} overlay lowerdir=/proc/self/fd/7,upperdir=$D/u,workdir=$D/w")),
+        (
+            "only the lower layer",
+            format!("{one} overlay lowerdir=/proc/self/fd/7,upperdir=$D/u,workdir=$D/w"),
+        ),
     ];
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     let mut cases: Vec<Case> =

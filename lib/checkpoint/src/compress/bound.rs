@@ -46,7 +46,8 @@ impl Bound {
 
     /// Limits the decompressed size to `bytes`, by default to 1000 times the compressed size, but
     /// at least to one gibibyte. Limits the window of zstd to `memory` bytes, and the memory of xz
-    /// to three quarters of that, since its encoders need at most 65 MiB.
+    /// to three quarters of that, since decompressing the output of its encoders needs at most 65
+    /// MiB.
     pub fn new(bytes: Option<u64>, memory: Option<u64>) -> Bound {
         let memory = memory.unwrap_or(Bound::MEMORY);
         Bound { bytes, memory, counts: Arc::default(), outer: true }
@@ -64,7 +65,7 @@ impl Bound {
         Bound { counts: Arc::default(), ..self.clone() }
     }
 
-    /// Returns the largest window of zstd, as a power of two.
+    /// Returns the largest window of zstd in bytes, as the exponent of a power of two.
     pub(super) fn window_log(&self) -> u32 {
         self.memory.checked_ilog2().unwrap_or(0).clamp(10, 31)
     }

@@ -11,24 +11,24 @@ use super::members::{Format, Members};
 /// window needs more. With half of it, memory images take 6 % longer; with twice as much, each
 /// thread takes 8 MiB more memory without a benefit.
 const ZSTD_JOB: u32 = 4 << 20;
-/// The distance over which zstd finds repeated data, as a power of two: 16 MiB. Readers accept
-/// more: libzstd up to 128 MiB (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's zstd and therefore
-/// podman up to 512 MiB. The memory of a process and files of the same kind repeat over longer
-/// distances than a level's default window. With long-distance matching over this window, the
-/// output is 5 to 15 % smaller and takes less time.
+/// The distance in bytes over which zstd finds repeated data, as the exponent of a power of two: 16
+/// MiB. Readers accept more: libzstd up to 128 MiB (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's
+/// zstd and therefore podman up to 512 MiB. The memory of a process and files of the same kind
+/// repeat over longer distances than a level's default window. With long-distance matching over
+/// this window, the output is 5 to 15 % smaller and takes less time.
 const ZSTD_WINDOW: u32 = 24;
-/// The interval of the positions that are indexed for long-distance matches, as a power of two.
-/// Half as many positions as by default are indexed, since the threads do that work one after
-/// another.
+/// The interval of the positions that are indexed for long-distance matches, as the exponent of a
+/// power of two. Half as many positions as by default are indexed, since the threads do that work
+/// one after another.
 const ZSTD_REMEMBERED: u32 = 8;
-/// The number of positions with the same hash that are compared, as a power of two. zstd's default
-/// of 16 positions takes 10 % more time for 0.1 % smaller output.
+/// The number of positions with the same hash that are compared, as the exponent of a power of two.
+/// zstd's default of 16 positions takes 10 % more time for 0.1 % smaller output.
 const ZSTD_COMPARED: u32 = 1;
-/// The size of the hash table without `--level`, as a power of two. The default is the strategy of
-/// level 2 with the hash table and the shortest match of level 3. It takes two thirds of the time
-/// of level 3, and the output is not larger than that of podman, whose zstd is about level 3.
-/// (Longer steps over unmatched data are even faster for noise, but make the compressed memory of
-/// real programs larger by half.)
+/// The number of entries in the hash table without `--level`, as the exponent of a power of two.
+/// The default is the strategy of level 2 with the hash table and the shortest match of level 3. It
+/// takes two thirds of the time of level 3, and the output is not larger than that of podman, whose
+/// zstd is about level 3. (Longer steps over unmatched data are even faster for noise, but make the
+/// compressed memory of real programs larger by half.)
 const ZSTD_HASH: u32 = 17;
 /// The shortest match without `--level`, in bytes.
 const ZSTD_MATCH: u32 = 5;

@@ -65,12 +65,12 @@ impl Compression {
         NAMES.iter().find(|(c, _)| *c == self).map_or("none", |(_, name)| name)
     }
 
-    /// Returns all names.
+    /// Returns the names of all formats.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(_, name)| *name)
     }
 
-    /// Returns the valid levels and the default level.
+    /// Returns the valid levels and the default level, or `None` for an uncompressed tar.
     pub fn levels(self) -> Option<(std::ops::RangeInclusive<u32>, u32)> {
         match self {
             Compression::None => None,
