@@ -44,8 +44,10 @@ impl Blob {
         let io = |e: std::io::Error| Error::member("layer", e);
         self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
         if !digest.is_of((&mut self.file).take(self.size)).map_err(io)? {
-            let what =
-                format!("the {} does not match the digest: it was changed or truncated", digest.algorithm());
+            let what = format!(
+                "the {} does not match the digest, the blob was changed or truncated",
+                digest.algorithm()
+            );
             return Err(Error::member("layer", what));
         }
         Ok(())

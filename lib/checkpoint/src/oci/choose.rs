@@ -1,7 +1,8 @@
-//! Chooses the image that the user means from a layout.
+//! Chooses the image that the user means from an image layout.
 //!
-//! An index may list further indexes (image-spec 1.1, image-index.md), which `docker buildx` and
-//! registries use for several platforms. It may also list an attestation of how an image was built.
+//! An index may list further indexes (image-spec 1.1, image-index.md); `docker buildx` and
+//! registries write such indexes for several platforms. An index may also list an attestation of
+//! how an image was built.
 
 use std::collections::VecDeque;
 
@@ -15,14 +16,14 @@ use crate::error::{Error, Result};
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 /// The annotation of buildx's attestations, which an index lists like images.
 const ATTESTATION: &str = "vnd.docker.reference.type";
-/// The annotation of cosign, the prefix of its value, and the values of images. Other values, such
-/// as "…/sigs", are not images.
+/// The key of cosign's annotation, the prefix of its value, and the suffixes that mark images.
+/// Entries with other suffixes, such as "sigs", are not images.
 const COSIGN: (&str, &str, [&str; 2]) = ("kind", "dev.cosignproject.cosign/", ["image", "imageIndex"]);
 /// The media types of an index: that of the specification, and the older one of docker.
 const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// The deepest nesting of indexes. Tools nest two.
+/// The deepest nesting of indexes. Tools write at most two levels.
 const MAX_DEPTH: usize = 8;
 /// The most indexes. Indexes that each list the next one twice would otherwise take exponential
 /// time.
@@ -35,16 +36,17 @@ const MAX_TEXT: usize = 256;
 /// The most names that an error lists.
 const MAX_NAMES: usize = 20;
 
-/// An image in a list.
+/// An image that an index lists, or the `manifest.json` of `docker save`.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
-    /// The entry of the list.
+    /// The entry of the image in the list.
     pub(super) entry: Value,
     /// The names of the image, including those of the indexes that contain it.
     pub(super) names: Vec<String>,
     /// The digests of the image and of the indexes that contain it, as `ALGORITHM:HEX`.
     pub(super) digests: Vec<String>,
-    /// The identity of the image: its digest, or its parts.
+    /// A string that identifies the image: its digest, or for `docker save` the names of its
+    /// configuration and layers.
     pub(super) identity: String,
 }
 
@@ -98,7 +100,8 @@ fn needed_keys(entry: &Value) -> Value {
     })
 }
 
-/// Returns `true` if an entry describes another image instead of being one, else null.
+/// Returns `true` if the entry is not an image but describes one, such as an attestation or a
+/// signature. Otherwise returns null.
 fn is_about_another(entry: &Value) -> Value {
     let annotations = &entry["annotations"];
     let (key, prefix, images) = COSIGN;
@@ -109,20 +112,20 @@ fn is_about_another(entry: &Value) -> Value {
     if of_cosign || of_buildx { Value::Bool(true) } else { is_there(&annotations[ATTESTATION]) }
 }
 
-/// Returns null for null, and `true` for any other value, whose content is not needed.
+/// Returns null if the key is missing, and `true` otherwise, so that a long value is not kept.
 fn is_there(value: &Value) -> Value {
     if value.is_null() { Value::Null } else { Value::Bool(true) }
 }
 
-/// Returns a string, or `None` if it is longer than [`MAX_TEXT`].
+/// Returns the string, or `None` if the value is not a string or longer than [`MAX_TEXT`].
 fn text(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| text.len() <= MAX_TEXT)
 }
 
-/// Returns the image with the name `name`, or the only image if there is no name. `list` is the
-/// document that lists the images. Attestations are ignored. Of several images with the same names,
-/// returns the one that is `there`, that is, present in the layout; of several present ones, the
-/// one for `architecture`.
+/// Returns the image with the name `name`, or the only image if `name` is `None`. `list` is the
+/// document that lists the images. Attestations are ignored. If several images have the same names,
+/// returns the image that is `there`, that is, present in the layout. If several of them are
+/// present, returns the image for `architecture`.
 pub(super) fn choose(
     list: &'static str,
     all: &[Listed],
@@ -135,8 +138,8 @@ pub(super) fn choose(
         .filter(|image| name.is_none_or(|name| matches_reference(image, name)))
         .filter(|image| image.entry["annotations"][ATTESTATION].is_null())
         .collect();
-    // Images for several architectures share their names. Images that only share the start of their
-    // digests are different images.
+    // Several images with the same names are one image for several architectures. Images that only
+    // have the first digits of their digests in common are different images.
     let by_digest = name.is_some_and(|name| !named.iter().any(|image| image.names.iter().any(|n| n == name)));
     let alike = named.windows(2).all(|pair| {
         pair[0].names == pair[1].names && (!by_digest || pair[0].digests.first() == pair[1].digests.first())
@@ -171,9 +174,9 @@ pub(super) fn choose(
     }
 }
 
-/// Returns whether `reference` refers to the image: a name of the image, a digest or its first
-/// digits (at least six), or both, as in `NAME@sha256:DIGEST`. With a digest, NAME may lack the
-/// tag.
+/// Returns whether `reference` refers to the image. A reference is a name of the image, a digest or
+/// its first digits (at least six), or both, as in `NAME@sha256:DIGEST`. With a digest, NAME may
+/// lack the tag.
 fn matches_reference(image: &Listed, reference: &str) -> bool {
     let is_name = |name: &str| image.names.iter().any(|n| n == name);
     if is_name(reference) {
@@ -197,7 +200,7 @@ fn matches_reference(image: &Listed, reference: &str) -> bool {
         && name.is_none_or(of_repository)
 }
 
-/// Removes images that are listed again under another name.
+/// Returns each image once, even if it is listed under several names.
 fn distinct<'a>(images: impl Iterator<Item = &'a Listed>) -> Vec<&'a Listed> {
     let mut seen = std::collections::BTreeSet::new();
     images.filter(|image| seen.insert(image.identity.as_str())).collect()

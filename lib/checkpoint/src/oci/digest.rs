@@ -9,7 +9,7 @@ use super::error::image_error;
 use super::hashing::hex;
 use crate::error::Result;
 
-/// A digest that is safe as a file name.
+/// A digest of a known algorithm with the correct length, and thus safe as a file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     algorithm: &'static str,

@@ -1,5 +1,5 @@
-//! Reads an image from an image layout, as a tar or directory. Also reads the formats of `docker
-//! save` and of skopeo's `dir:`.
+//! Reads an image from an image layout, which is a tar or a directory. Also reads the output of
+//! `docker save` and skopeo's `dir:` format.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -73,8 +73,8 @@ impl Layout {
                 Kind::File { size, map: None } => {
                     entries.insert(entry.path, (reader.position(), size));
                 }
-                // docker names a layer by its own digest and links to it from the path of older
-                // versions.
+                // Newer versions of docker name a layer by its digest, and link to it from the path
+                // that older versions used.
                 Kind::Symlink { target } => {
                     let target =
                         target.rsplit(|&b| b == b'/').next().and_then(|name| TarPath::parse(name).ok());
@@ -92,10 +92,11 @@ impl Layout {
         Layout { storage: Storage::Dir(dir.to_owned()) }
     }
 
-    /// Returns the image named `name`, or the only image. The name of an image is its annotation
-    /// `org.opencontainers.image.ref.name` (image-spec, annotations.md) or containerd's
-    /// `io.containerd.image.name`; in the format of `docker save`, it is any of its tags. Of images
-    /// for several architectures, returns the one for the host's.
+    /// Returns the image named `name`, or the only image if `name` is `None`. The name of an image
+    /// is its annotation `org.opencontainers.image.ref.name` (image-spec, annotations.md) or
+    /// containerd's `io.containerd.image.name`; in the format of `docker save`, it is any of its
+    /// tags. If there are images for several architectures, returns the image for the host's
+    /// architecture.
     ///
     /// # Errors
     /// Returns an error if no image or several images match, or if the image is damaged.
@@ -178,8 +179,8 @@ impl Layout {
         })
     }
 
-    /// Chooses the image. `part` returns the blob that the layout must contain for an image to be
-    /// present.
+    /// Chooses the image. `part` returns the digest or path of the blob that the layout must
+    /// contain for an image to be present.
     fn choose(
         &self,
         list: &'static str,
@@ -263,8 +264,8 @@ impl Layout {
                 let at = dir.join(path.as_os_str());
                 match options.open(&at) {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                    // docker links from the path of older versions to the layer, which is at the
-                    // top level.
+                    // docker links from the path that older versions used to the layer, which is at
+                    // the top level.
                     Err(e) if e.raw_os_error() == Some(libc::ELOOP) && path.as_bytes().contains(&b'/') => {
                         let target = std::fs::read_link(&at).map_err(io)?;
                         let name = target.file_name().and_then(|name| name.to_str());

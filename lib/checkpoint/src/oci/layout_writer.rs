@@ -17,8 +17,8 @@ use crate::compress::{Compression, Encoder, Settings};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The reserved space for the layer's header, in bytes: a PAX header with one block of records, and
-/// the header itself. A layer below 8 GiB needs only the latter, and the entry `oci-layout` fills
-/// the rest exactly.
+/// the header itself. A layer below 8 GiB needs only the header itself, and the entry `oci-layout`
+/// fills the remaining space exactly.
 const RESERVED: usize = 3 * 512;
 
 /// The properties of the image.

@@ -1,7 +1,7 @@
 //! Merges several layers of an image into one archive.
 //!
 //! The image of a checkpoint has one layer if an engine or `buildah add` wrote it, and several
-//! after a build with more steps.
+//! layers if a build with more steps wrote it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::compress::{Bound, Decoder};
 use crate::error::{Error, Result};
 use crate::rootfs::whiteout::{Whiteout, Whiteouts};
 
-/// The size of a buffer in bytes.
+/// The size of each buffer, in bytes.
 const BUFFER: usize = 256 << 10;
 
 /// Writes the entries of `layers`, the lowest layer first, to `into` as one tar. An entry replaces
