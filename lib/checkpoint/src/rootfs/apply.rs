@@ -2,8 +2,8 @@
 //! the tar.
 //!
 //! podman extracts the tar first and then deletes, which also deletes files that the diff
-//! re-creates below a deleted directory. Here a deletion after the tar spares all paths that the
-//! tar has created, and their parents.
+//! re-creates below a deleted directory. [`RootfsApply`] instead spares all paths that the tar has
+//! created, and their parents, when it deletes after the tar.
 
 use std::io::Read;
 
@@ -187,8 +187,8 @@ mod tests {
         [tar, END_OF_ARCHIVE.to_vec()].concat()
     }
 
-    /// podman's order: "A /d/n" in the tar, then "D /d" for the directory that was deleted and
-    /// re-created.
+    /// In podman's order, "A /d/n" in the tar precedes "D /d" for the directory that was deleted
+    /// and re-created.
     #[test]
     fn a_recreated_directory_keeps_only_new_files() {
         let dir = tempfile::tempdir().unwrap();
@@ -207,8 +207,8 @@ mod tests {
         assert!(!dir.path().join("g").exists());
     }
 
-    /// containerd's format. A layer has no fixed order: a whiteout may precede or follow the paths
-    /// that it spares.
+    /// containerd's format: a layer has no fixed order, so a whiteout may precede or follow the
+    /// paths that it spares.
     #[test]
     fn whiteouts_spare_the_paths_of_their_own_layer() {
         let dir = tempfile::tempdir().unwrap();

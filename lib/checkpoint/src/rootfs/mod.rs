@@ -1,4 +1,4 @@
-//! The diff of a root file system: applying it, and the whiteouts of its OCI layer form.
+//! Applies the diff of a root file system, and interprets the whiteouts of its OCI layer format.
 
 mod apply;
 mod made_paths;

@@ -1,4 +1,4 @@
-//! Whiteouts: the names of files by which an OCI image layer deletes.
+//! Whiteouts: files in an OCI image layer whose names mark deleted files.
 
 use tartree::{Entry, Kind, TarPath};
 
@@ -9,8 +9,8 @@ pub enum Whiteout {
     File(TarPath),
     /// `.wh..wh..opq`: deletes the lower layers' content of this directory.
     Opaque(TarPath),
-    /// Another name with `.wh..wh.`: aufs used such names for its own files, and all readers ignore
-    /// them.
+    /// Another name that starts with `.wh..wh.`, which aufs used for its own files, or `.wh.`
+    /// without the name of a file. All readers ignore these names.
     Reserved,
 }
 
@@ -21,13 +21,14 @@ pub enum Whiteouts {
     Literal,
     /// As whiteouts: in an OCI layer, the name defines a whiteout.
     Named,
-    /// As whiteouts if they are empty regular files. For a diff whose format is not known.
+    /// As whiteouts if they are empty regular files, for a diff whose format is not known.
     Guessed,
 }
 
 impl Whiteouts {
-    /// Returns the whiteout that `entry` is, if it is one. A guessed whiteout must be an empty
-    /// regular file, as all programs write whiteouts.
+    /// Returns the whiteout that `entry` represents, if any. [`Whiteouts::Guessed`] requires an
+    /// empty regular file, since all programs write whiteouts as such files; only reserved names
+    /// may belong to other entries.
     pub fn in_entry(self, entry: &Entry) -> Option<Whiteout> {
         let is_one = match self {
             Whiteouts::Literal => false,
@@ -49,7 +50,7 @@ impl Whiteout {
         let dir = path.parent()?;
         Some(match name {
             b".wh..opq" => Whiteout::Opaque(dir),
-            // These are not names of files, and deleting ".." must not be attempted.
+            // The rest of the name is not a file name, and deleting ".." must not be attempted.
             b"" | b"." | b".." => Whiteout::Reserved,
             name if name.starts_with(b".wh.") => Whiteout::Reserved,
             name => Whiteout::File(dir.child(name)),
