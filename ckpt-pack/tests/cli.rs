@@ -592,7 +592,7 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
         "ckpt-pack: ./criu 3.15.0\n",
         "ckpt-pack: ./runtime: can checkpoint\n",
         "warning: seccomp filters cannot be dumped\nhint: run the container without a seccomp profile\n",
-        "warning: the kernel does not track memory: no --pre-checkpoint and no --with-previous\nhint: checkpoint in one step\n",
+        "warning: the kernel does not track memory changes: no --pre-checkpoint and no --with-previous\nhint: checkpoint in one step\n",
         "file locks (--file-locks), ",
     ] {
         assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
@@ -603,7 +603,7 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
     assert_eq!(run.status, 1);
     for line in [
         "error: ./criu 3.15.0: a pod's container needs 3.16.0 or newer\nhint: install a newer criu\n",
-        "error: ./runtime: cannot restore into a pod\nhint: a runtime with restore --lsm-mount-context is needed\n",
+        "error: ./runtime: cannot restore into a pod\nhint: use a runtime that supports restore --lsm-mount-context\n",
     ] {
         assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
     }

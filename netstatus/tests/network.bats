@@ -457,7 +457,7 @@ over_cni() {
     local pid
     pid=$(runc state "$id" | jq .pid)
     run ckpt-pack --check --criu /usr/sbin/criu --pid "$pid"
-    [[ $output = *" established TCP connection"*"hint: give --tcp-established to runc checkpoint and to runc restore"* ]]
+    [[ $output = *" established TCP connection"*"hint: pass --tcp-established to runc checkpoint and to runc restore"* ]]
     PATH=/usr/sbin:$PATH
     if [[ $output = *"INET sockets on a kernel since 6.16"* ]]; then
         [ "$status" = 1 ]

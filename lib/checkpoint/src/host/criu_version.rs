@@ -4,11 +4,12 @@ use std::fmt;
 
 /// The oldest CRIU that podman accepts (pkg/criu: MinCriuVersion).
 pub const MIN_CRIU: u32 = 31_100;
-/// The oldest CRIU that podman accepts for containers in a pod, which join the namespaces of
-/// another (pkg/criu: PodCriuVersion).
+/// The oldest CRIU that podman accepts for a container in a pod, which joins namespaces of another
+/// container (pkg/criu: PodCriuVersion).
 pub const MIN_CRIU_POD: u32 = 31_600;
 
-/// Parses the output of `criu --version` to the number that podman and go-criu use: 4.1.1 is 40101.
+/// Parses the output of `criu --version`. Returns the version as the number that podman and go-criu
+/// use: 4.1.1 is 40101.
 pub fn criu_number(version_text: &str) -> Option<u32> {
     let version = version_text.lines().find_map(|line| line.trim().strip_prefix("Version:"))?.trim();
     let mut parts = version.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());

@@ -15,7 +15,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Collects the facts from the kernel, `criu`, `conmon`, and `runtime`, if it may be run.
+    /// Collects the facts from the kernel, `criu`, `conmon` and `runtime`. A runtime that must not
+    /// be run is `None`.
     pub fn ask(criu: &str, runtime: Option<&str>) -> Host {
         let mut facts = Vec::new();
         let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));

@@ -1,5 +1,5 @@
-//! The host: facts about it for the annotations of an image, and checks whether it can checkpoint
-//! or restore.
+//! The host: collects facts about it for the annotations of an image, and checks whether it can
+//! checkpoint or restore.
 
 mod criu_version;
 mod facts;

@@ -16,11 +16,11 @@ use super::finding::{Finding, Severity};
 use super::network_lock::NetworkLock;
 use super::sockets::Sockets;
 
-/// The most bytes that are read of a table in /proc. 64 MiB are half a million sockets.
+/// The largest table in /proc that is read, in bytes. 64 MiB hold half a million sockets.
 const MAX_TABLE: u64 = 64 << 20;
 
-/// The oldest CRIU that dumps sockets on a kernel that supports SO_PASSCRED only for UNIX sockets
-/// (criu 4b7398595).
+/// The oldest CRIU that dumps INET sockets on a kernel since 6.16, which no longer supports
+/// SO_PASSCRED for them (criu 4b7398595).
 const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
 
 /// The capabilities that a checkpoint needs: for the network lock, for mounting, and for dumping a
@@ -83,8 +83,8 @@ impl Facts {
         for fd in 0..3 {
             let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
             let kind = kind.file_type();
-            // A pipe, socket or device is not on a mount of the container either, but CRIU can dump
-            // it.
+            // A pipe, socket or character device is not on a mount of the container either, but
+            // CRIU can dump it.
             if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
                 continue;
             }
@@ -113,7 +113,7 @@ impl Facts {
         missing
     }
 
-    /// Returns the problems, those that make the dump fail first.
+    /// Returns the problems. Those that make the dump fail come first.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut add =
@@ -158,7 +158,7 @@ impl Facts {
             // Before 4.2, a restore with nftables fails because CRIU's own lock still exists.
             let hint = match self.criu {
                 Some(criu) if criu >= CRIU_FOR_6_16 => {
-                    "install iptables, or put network-lock nftables into /etc/criu/default.conf"
+                    "install iptables, or add network-lock nftables to /etc/criu/default.conf"
                 }
                 _ => "install iptables",
             };
@@ -166,7 +166,7 @@ impl Facts {
         }
         if established > 0 {
             let connections = if established == 1 { "connection" } else { "connections" };
-            let hint = "give --tcp-established to runc checkpoint and to runc restore";
+            let hint = "pass --tcp-established to runc checkpoint and to runc restore";
             add(Severity::Needs, format!("{established} established TCP {connections}"), hint);
         }
         findings.sort_by_key(|finding| finding.severity == Severity::Needs);

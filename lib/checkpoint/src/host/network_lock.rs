@@ -60,8 +60,8 @@ impl NetworkLock {
     }
 }
 
-/// Returns the method in CRIU's own configuration files and those that runc and crun pass to it. A
-/// later file overrides.
+/// Returns the method that CRIU's own configuration files select, or those that runc and crun pass
+/// to it. A later file overrides an earlier one.
 fn configured() -> io::Result<Method> {
     let mut files = vec!["/etc/criu/default.conf".into()];
     files.extend(env::var_os("HOME").map(|home| Path::new(&home).join(".criu/default.conf")));

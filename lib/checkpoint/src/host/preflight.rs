@@ -79,7 +79,7 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
         }
     };
     let Some(number) = criu_number(&text) else {
-        answer.fails(format!("{name}: prints no version"), "name another with --criu");
+        answer.fails(format!("{name}: prints no version"), "name another program with --criu");
         return None;
     };
     let shown = shown(number);
@@ -94,7 +94,7 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
         answer.passed.push(format!("{name} {shown}"));
     }
     match output(name, &["check"]) {
-        Ok(_) => answer.passed.push(format!("{name} check: the kernel has what it needs")),
+        Ok(_) => answer.passed.push(format!("{name} check: the kernel has the features that CRIU requires")),
         Err(e) => answer
             .fails(format!("{name} check: {}", first_line(&e)), format!("run {name} check -v4 for details")),
     }
@@ -126,21 +126,21 @@ const FEATURES: [Feature; 11] = [
         "fdinfo_lock",
         false,
         "file locks (--file-locks)",
-        "a newer kernel is needed, or a container without locks",
+        "use a newer kernel, or run a container that holds no file locks",
     ),
-    feature("tcp_half_closed", false, "TCP connections that one side has closed", "a newer kernel is needed"),
-    feature("sk_unix_file", false, "UNIX sockets in files on an overlay", "a newer kernel is needed"),
+    feature("tcp_half_closed", false, "TCP connections that one side has closed", "use a newer kernel"),
+    feature("sk_unix_file", false, "UNIX sockets in files on an overlay", "use a newer kernel"),
     feature(
         "get_rseq_conf",
         false,
         "restartable sequences, which glibc 2.35 registers",
-        "a kernel since 5.13 is needed",
+        "use kernel 5.13 or newer",
     ),
     feature("cgroupns", true, "cgroup namespaces", "run the container in the cgroup namespace of the host"),
     feature("userns", true, "user namespaces", "run the container without --uidmap and --userns"),
-    feature("timens", true, "time namespaces", "run the container without one"),
-    feature("external_net_ns", true, "network namespaces that are kept at a path", "a newer criu is needed"),
-    feature("aio_remap", true, "asynchronous I/O (io_setup)", "a kernel since 3.19 is needed"),
+    feature("timens", true, "time namespaces", "run the container without a time namespace"),
+    feature("external_net_ns", true, "network namespaces that are kept at a path", "install a newer criu"),
+    feature("aio_remap", true, "asynchronous I/O (io_setup)", "use kernel 3.19 or newer"),
 ];
 
 fn features(question: &Question<'_>, answer: &mut Answer) {
@@ -157,7 +157,7 @@ fn features(question: &Question<'_>, answer: &mut Answer) {
                 let verb = if question.purpose == Purpose::Restore { "restored" } else { "dumped" };
                 let text = match feature.name {
                     "mem_dirty_track" => format!(
-                        "the kernel does not track memory: no {}",
+                        "the kernel does not track memory changes: no {}",
                         feature.what.replace("and", "and no")
                     ),
                     _ => format!("{} cannot be {verb}", feature.what),
@@ -180,9 +180,9 @@ fn runtime(question: &Question<'_>, answer: &mut Answer) {
         Ok(_) => answer.passed.push(format!("{name}: can {verb}")),
         Err(e) => {
             let hint = match e.as_str() {
-                "not found" => "install it, or name another with --runtime",
-                // crun that is built without CRIU has no such command.
-                _ => "name another with --runtime, or one that is built with CRIU",
+                "not found" => "install it, or name another runtime with --runtime",
+                // A crun that is built without CRIU has no such command.
+                _ => "install a runtime that is built with CRIU, or name another with --runtime",
             };
             answer.fails(format!("{name}: cannot {verb}: {}", first_line(&e)), hint);
         }
@@ -198,7 +198,7 @@ fn runtime(question: &Question<'_>, answer: &mut Answer) {
     } else {
         answer.fails(
             format!("{name}: cannot restore into a pod"),
-            "a runtime with restore --lsm-mount-context is needed",
+            "use a runtime that supports restore --lsm-mount-context",
         );
     }
 }
@@ -208,7 +208,7 @@ fn shown(number: u32) -> String {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it fails").trim()
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("failed without a message").trim()
 }
 
 #[cfg(test)]

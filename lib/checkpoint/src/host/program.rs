@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-/// Runs a program and returns its standard output.
+/// Runs a program and returns its standard output, without white space at the ends.
 ///
 /// # Errors
 /// Returns a short reason, for a message after the program's name, if the program cannot be run or

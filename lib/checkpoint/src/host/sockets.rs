@@ -1,4 +1,4 @@
-//! The sockets of a network namespace, counted from /proc.
+//! Counts the sockets of a network namespace in /proc.
 
 /// The numbers of sockets in a network namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Sockets {
 impl Sockets {
     /// Counts the rows of `tcp`, `tcp6`, `udp`, … in /proc/PID/net.
     pub fn count(tables: &[(&str, String)]) -> Sockets {
-        // The state is the fourth word of a row: 01 is TCP_ESTABLISHED. An entry in TIME_WAIT (06)
-        // or NEW_SYN_RECV (0C) belongs to no process.
+        // The state is the fourth word of a row: 01 is TCP_ESTABLISHED. A TCP socket in TIME_WAIT
+        // (06) or NEW_SYN_RECV (0C) belongs to no process, so CRIU does not dump it.
         let mut sockets = Sockets::default();
         for (name, text) in tables {
             for row in text.lines().skip(1) {
