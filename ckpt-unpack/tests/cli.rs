@@ -914,5 +914,5 @@ fn verify_tells_when_images_do_not_fit_together() {
     assert!(told.contains("checkpoint/inventory.img: is empty"), "{told}");
     let (status, told) = verify(&|members| find(members, "checkpoint/files.img").truncate(100));
     assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/files.img: a CRIU image that ends too early"), "{told}");
+    assert!(told.contains("checkpoint/files.img: the CRIU image ends too early"), "{told}");
 }

@@ -27,18 +27,18 @@ impl Maker {
         }
     }
 
-    /// Returns the runtime with this name, which may be the path of its program.
+    /// Returns the runtime with this name, or the one whose program has this path.
     pub fn of(runtime: &str) -> Option<Maker> {
         let name = runtime.rsplit('/').next().unwrap_or(runtime);
         [Maker::Runc, Maker::Crun].into_iter().find(|maker| maker.name() == name)
     }
 }
 
-/// The largest `mountpoints-N.img` that is read, in bytes. A container with a hundred mounts has 10
-/// KB.
+/// The largest `mountpoints-N.img` that is read, in bytes. For a container with a hundred mounts,
+/// the image has 10 KB.
 pub const LIMIT: u64 = 8 << 20;
 
-/// Returns whether an image holds the mounts of a namespace, by its name.
+/// Returns whether `name` is that of an image with the mounts of a namespace.
 pub fn is_mountpoints(name: &str) -> bool {
     let number = name.strip_prefix("mountpoints-").and_then(|rest| rest.strip_suffix(".img"));
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
@@ -51,8 +51,8 @@ const EXT_KEY: u64 = 18;
 
 const DEV_NULL: &[u8] = b"/dev/null";
 
-/// Returns the runtime that created the images, or `None` if no key depends on the runtime. Any
-/// runtime can restore them then.
+/// Returns the runtime that created the images. Returns `None` if no key depends on the runtime, so
+/// that any runtime can restore them.
 ///
 /// # Errors
 /// Returns an error if the image is damaged.
@@ -83,7 +83,7 @@ pub fn convert(name: &str, image: &[u8], to: Maker) -> Result<Vec<u8>> {
     Ok(converted)
 }
 
-/// A field of a protobuf message: its number, its bytes with the tag, and its content.
+/// A field of a protobuf message: its number, its bytes including the tag, and its content.
 struct Field<'b> {
     number: u64,
     raw: &'b [u8],
@@ -131,7 +131,7 @@ fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
 
 /// Splits an image into its magic numbers and its messages.
 fn entries<'b>(name: &str, image: &'b [u8]) -> Result<(&'b [u8], Vec<&'b [u8]>)> {
-    /// Precedes the magic number of the kind, since version 2 of the images.
+    /// The number that precedes the magic number of the kind, since version 2 of the images.
     const COMMON_MAGIC: [u8; 4] = 0x5456_4319_u32.to_le_bytes();
     let head = if image.starts_with(&COMMON_MAGIC) { 8 } else { 4 };
     let (head, mut rest) = image.split_at_checked(head).ok_or_else(|| damaged(name))?;
@@ -198,7 +198,7 @@ mod tests {
 
     const NAME: &str = "mountpoints-13.img";
 
-    /// An image of mounts, each with its root, mount point and key.
+    /// Returns an image of mounts, each with its root, mount point and key.
     fn image(mounts: &[(&str, &str, Option<&str>)]) -> Vec<u8> {
         let mut image = [0x5456_4319_u32.to_le_bytes(), 0x5531_2832_u32.to_le_bytes()].concat();
         for (root, at, key) in mounts {

@@ -5,13 +5,14 @@ use prost::Message;
 
 use crate::error::{Error, Result};
 
-/// The largest image that is read, in bytes. A process with a million mappings has an image of 100
-/// MB, which is not read.
+/// The largest image that is read, in bytes. The image of a process with a million mappings has 100
+/// MB and is not read.
 pub const IMAGE_LIMIT: u64 = 16 << 20;
 
-/// Precedes the magic number of the kind, since version 2 of the images.
+/// The number that precedes the magic number of the kind, since version 2 of the images.
 const COMMON_MAGIC: u32 = 0x5456_4319;
-/// Precedes the magic number in images that CRIU writes for its callers, such as `stats-dump`.
+/// The number that precedes the magic number in images that CRIU writes for its callers, such as
+/// `stats-dump`.
 const SERVICE_MAGIC: u32 = 0x5510_5940;
 
 /// Decodes the messages of the image `name`.
@@ -25,13 +26,13 @@ pub fn messages<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<Vec<M>
         .collect()
 }
 
-/// Returns the encoded messages of the image `name`, for an image whose first message has another
-/// type than the others.
+/// Returns the encoded messages of the image `name`. Use this function if the first message has
+/// another type than the others.
 ///
 /// # Errors
 /// Returns an error if the image is truncated.
 pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
-    let cut = || Error::member(name, "a CRIU image that ends too early");
+    let cut = || Error::member(name, "the CRIU image ends too early");
     let (magic, mut rest) = number(bytes).ok_or_else(cut)?;
     if magic == COMMON_MAGIC || magic == SERVICE_MAGIC {
         (_, rest) = number(rest).ok_or_else(cut)?;
@@ -39,8 +40,8 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
     let mut payloads = Vec::new();
     while !rest.is_empty() {
         let (size, after) = number(rest).ok_or_else(cut)?;
-        // The size comes from the image, so it is only compared and never allocated (go-criu panics
-        // here).
+        // The size comes from the image, so it is checked before use and never determines an
+        // allocation (go-criu panics for a wrong size).
         let (payload, after) =
             usize::try_from(size).ok().and_then(|size| after.split_at_checked(size)).ok_or_else(cut)?;
         payloads.push(payload);
@@ -49,8 +50,8 @@ pub fn payloads<'b>(name: &str, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
     Ok(payloads)
 }
 
-/// Returns the magic number of the image's kind (criu/include/magic.h); `None` if the image is too
-/// short for one.
+/// Returns the magic number of the image's kind (criu/include/magic.h), or `None` if the image is
+/// too short.
 pub fn magic(bytes: &[u8]) -> Option<u32> {
     match number(bytes)? {
         (COMMON_MAGIC | SERVICE_MAGIC, rest) => number(rest).map(|(magic, _)| magic),
@@ -68,7 +69,8 @@ mod tests {
     use super::*;
     use crate::criu::messages::PstreeEntry;
 
-    /// pstree.img of a busybox shell (PID 1) and its sleep (PID 15), by CRIU 4.1.1.
+    /// The pstree.img of a busybox shell (PID 1) and its child `sleep` (PID 15), written by CRIU
+    /// 4.1.1.
     const PSTREE: &[u8] = b"\x19\x43\x56\x54\x30\x30\x27\x50\x0a\0\0\0\x08\x01\x10\0\x18\x01\x20\x01\x28\x01\
         \x0a\0\0\0\x08\x0f\x10\x01\x18\x01\x20\x01\x28\x0f";
 

@@ -1,8 +1,8 @@
 //! The processes in CRIU's images, with their command lines.
 //!
-//! Images are read in the order of the archive. All images but the pages are small and kept in
-//! memory. A command line is in the pages. It is found if the images with its address precede the
-//! pages, as in archives that are sorted by name.
+//! Images are read in the order of the archive. All images except the memory pages are small and
+//! are kept in memory. The command lines are in the memory pages. They are only found if the images
+//! with their addresses precede the pages, as in an archive that is sorted by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub use super::image_file::IMAGE_LIMIT;
 /// The longest command line that is read, in bytes.
 const MAX_CMDLINE: u64 = 16 << 10;
 
-/// The images that were read so far.
+/// The content of the images that were read so far.
 #[derive(Default)]
 pub struct Images {
     tree: Vec<PstreeEntry>,
@@ -68,14 +68,15 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
-/// The deepest tree. Images come from other machines, and trees are walked by recursion.
+/// The largest depth of a process tree. A tree is walked recursively and may come from a hostile
+/// image.
 const MAX_DEPTH: usize = 128;
 
 /// The part of a `pages` image that holds the arguments of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     pid: u32,
-    /// The page of the image in which the arguments start.
+    /// The number of the page in the image in which the arguments start.
     first_page: u64,
     /// The offset of the arguments from that page, in bytes.
     within: u64,
@@ -97,7 +98,7 @@ impl Images {
             let tree: Vec<PstreeEntry> = image_file::messages(name, bytes)?;
             let mut pids = BTreeSet::new();
             if let Some(twice) = tree.iter().find(|entry| !pids.insert(entry.pid)) {
-                return Err(Error::member(name, format!("two processes {}", twice.pid)));
+                return Err(Error::member(name, format!("two processes with PID {}", twice.pid)));
             }
             self.tree = tree;
             self.pids = pids;
@@ -137,8 +138,8 @@ impl Images {
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
         let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
-        // If the container ran on after a checkpoint, podman leaves the images of that checkpoint
-        // in the directory.
+        // If a container continued to run after a checkpoint, podman leaves the images of that
+        // checkpoint in the directory. They may be of processes that no longer exist.
         let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
         let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
         let total =
@@ -158,7 +159,7 @@ impl Images {
     }
 
     fn part(&self, pid: u32, runs: &[PagemapEntry]) -> Option<Part> {
-        // Pages have 4 KiB or more, and runs begin at page boundaries, so the offset within a run
+        // Runs begin at page boundaries and a page has at least 4 KiB, so the offset within a run
         // is exact.
         let mm = self.mm.get(&pid)?;
         let len = mm.arg_end.checked_sub(mm.arg_start)?.min(MAX_CMDLINE);
@@ -173,7 +174,7 @@ impl Images {
         None
     }
 
-    /// Returns whether a second reading of the pages would find more command lines.
+    /// Returns whether command lines are missing that a second pass over the pages would find.
     pub fn lacks_cmdlines(&self) -> bool {
         self.pagemap
             .iter()
@@ -219,8 +220,8 @@ impl Images {
         fds.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the open files of the process, then its directories. If processes share a table of
-    /// descriptors, each returns it.
+    /// Returns the open files of the process, followed by its directories. Files in a table of
+    /// descriptors that processes share are returned for each of them.
     pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
         let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
         let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
@@ -244,7 +245,8 @@ impl Images {
             ppid: entry.ppid,
             command: String::from_utf8_lossy(&task.comm).into_owned(),
             cmdline: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            // compel/include/uapi/task-state.h, with checkpointctl's names.
+            // The numbers are those of compel/include/uapi/task-state.h, the names those of
+            // checkpointctl.
             state: match task.task_state {
                 1 => "Alive",
                 2 => "Dead",
@@ -315,7 +317,9 @@ mod tests {
         assert_eq!(images.tree().1, 1000 - MAX_DEPTH);
         let twice =
             [&b"\x19\x43\x56\x54\x30\x30\x27\x50"[..], &b"\x04\0\0\0\x08\x01\x10\0".repeat(2)].concat();
-        assert!(images.add("pstree.img", &twice).unwrap_err().to_string().contains("two processes 1"));
+        assert!(
+            images.add("pstree.img", &twice).unwrap_err().to_string().contains("two processes with PID 1")
+        );
     }
 
     #[test]

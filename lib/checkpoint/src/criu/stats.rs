@@ -48,7 +48,7 @@ pub struct DumpStats {
 /// The statistics of a restore, with times in microseconds.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct RestoreStats {
-    /// The number of pages that were compared with those of a parent process.
+    /// The number of pages that were compared with those of the parent process.
     #[prost(uint64, tag = "1")]
     pub pages_compared: u64,
     /// The number of pages that remained shared.
@@ -75,7 +75,7 @@ pub enum Stats {
 }
 
 impl Stats {
-    /// The largest file that is read, in bytes. CRIU's have less than a hundred bytes.
+    /// The largest file that is read, in bytes. The files of CRIU have less than a hundred bytes.
     pub const LIMIT: u64 = crate::member::STATS_LIMIT;
 
     /// Parses the file `name`.
@@ -132,7 +132,7 @@ impl Stats {
 /// # Errors
 /// Returns an error if the log cannot be read.
 pub fn log_duration(log: &File) -> io::Result<Option<u64>> {
-    /// The number of bytes at the end that contain the last complete line.
+    /// The number of bytes at the end of the log that surely contain the last complete line.
     const TAIL: u64 = 64 << 10;
     let size = log.metadata()?.len();
     let mut tail = vec![0; size.min(TAIL) as usize];

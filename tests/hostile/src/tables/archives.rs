@@ -549,7 +549,7 @@ fn shown() -> Vec<Input> {
         show(
             "statistics with a length beyond the end of the file",
             |_, out| put(out, good().file("stats-dump", b"\x40\x59\x10\x55\x53\x20\x10\x57\xff\xff\xff\xff")),
-            Fails("stats-dump: a CRIU image that ends too early"),
+            Fails("stats-dump: the CRIU image ends too early"),
         ),
         show(
             "statistics of random bytes",

@@ -54,7 +54,9 @@ impl Check<'_> {
             match self.image(&name, MOUNTPOINTS) {
                 Ok(Some(content)) if content.payloads() > 0 => {}
                 Ok(Some(_)) => self.problem(format!("{name}: holds no mount")),
-                Ok(None) => self.problem(format!("{name}: no such file, it has the container's mounts")),
+                Ok(None) => {
+                    self.problem(format!("{name}: no such file, CRIU needs it for the container's mounts"))
+                }
                 Err(e) => self.problem(e.to_string()),
             }
         }
@@ -69,8 +71,9 @@ impl Check<'_> {
         }
         let files: BTreeSet<u32> = match self.image("files.img", FILES) {
             Ok(None) => {
-                return self
-                    .problem("files.img: no such file, it has the open files of all processes".into());
+                return self.problem(
+                    "files.img: no such file, CRIU needs it for the open files of all processes".into(),
+                );
             }
             // The image is too large to be read into memory.
             Ok(Some(Content::Large)) => return,
@@ -85,7 +88,7 @@ impl Check<'_> {
             named.iter().filter(|(_, id)| !files.contains(id)).map(|(name, _)| name.as_str()).collect();
         for name in missing {
             self.problem(format!(
-                "files.img: has not every file that {name} names, it is truncated or of another dump"
+                "files.img: lacks a file that {name} names, it is truncated or from another dump"
             ));
         }
     }
@@ -102,7 +105,7 @@ impl Check<'_> {
             }
             Visit::Skip
         };
-        // An error of the directory is reported when the directory is packed.
+        // Packing the directory reports errors of the directory itself.
         let Ok(mut walk) = Walk::new(self.root, all) else { return };
         while let Ok(Some(_)) = walk.next(&mut |_: Notice| {}) {}
         drop(walk);

@@ -3,7 +3,8 @@
 //!
 //! The rules follow CRIU's source. criu/cr-restore.c opens `core-N.img` of every process in
 //! `pstree.img` and of every thread of a live process, and the `mm` and `pagemap` images of live
-//! processes. It reads a missing image as an empty one, which then fails. Zombies have no memory.
+//! processes. It treats a missing image as an empty one, and an empty one makes the restore fail.
+//! Zombies have no memory.
 //!
 //! Without `fs-N.img`, `ids-N.img` or `fdinfo-N.img`, CRIU restores the process without its
 //! directories or its open files. `dump_one_task` (criu/cr-dump.c) writes `fs` and `ids` for every
@@ -66,7 +67,7 @@ struct Check<'r> {
     pages: BTreeMap<u32, u64>,
     /// The mount namespace of CRIU, which has no image.
     host_mounts: Option<u32>,
-    /// The tables of descriptors, each with a process that uses it.
+    /// The numbers of the descriptor tables, each with a process that uses the table.
     fdinfo: BTreeMap<u32, u32>,
     /// The mount namespaces of the processes.
     mounts: BTreeSet<u32>,
@@ -78,7 +79,7 @@ impl Check<'_> {
     fn all(&mut self) {
         let inventory = self.image("inventory.img", INVENTORY);
         let tree: Vec<PstreeEntry> = match self.messages("pstree.img", PSTREE) {
-            // CRIU never writes an inventory without the tree. Without an inventory, this is not a
+            // CRIU never writes an inventory without the tree. Without both, the directory is not a
             // dump.
             Ok(None) if matches!(inventory, Ok(Some(_))) => {
                 return self.problem("pstree.img: no such file, CRIU cannot restore without it".into());
@@ -216,8 +217,8 @@ impl Check<'_> {
 /// The content of an image.
 enum Content {
     Read(Vec<u8>),
-    /// The image is too large to be read into memory, such as the mappings of a process that has a
-    /// million. Only its magic number was checked.
+    /// The image is too large to be read into memory, such as that of a process with a million
+    /// mappings. Only its magic number was checked.
     Large,
 }
 
