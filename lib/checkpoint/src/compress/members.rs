@@ -14,8 +14,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns how many bytes of data one member holds. For gzip, a size at which the lost
-    /// dictionary costs less than a percent; for bzip2, the size of its block.
+    /// Returns how many bytes of data one member holds. Each gzip member starts with an empty
+    /// dictionary, which makes the output less than one percent larger at this size. A bzip2 member
+    /// holds one block.
     fn chunk_size(self, level: u32) -> usize {
         match self {
             Format::Gzip => 1 << 20,
