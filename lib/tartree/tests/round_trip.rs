@@ -37,8 +37,9 @@ fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
     proptest::collection::vec(one, 0..4).prop_map(|mut all| {
         all.sort();
         all.dedup_by(|a, b| a.name == b.name);
-        // Names with `=` and `%` are kept: they are written in the form of libarchive, because readers
-        // cannot tell %3D and %25, which GNU tar writes for them, from the same characters in a name.
+        // Names with `=` and `%` are kept: they are written in the form of libarchive, because
+        // readers cannot tell %3D and %25, which GNU tar writes for them, from the same characters
+        // in a name.
         all
     })
 }

@@ -22,14 +22,14 @@ const PIPE: u64 = 1 << 20;
 /// Moves up to `n` bytes from the position of `input`, a file or pipe, to the position of the file
 /// `output`, and returns the number of bytes moved. The caller reads and writes the rest: the
 /// kernel may not support the pair of files, and an error then has the caller's context. Calls
-/// `tell` after each part.
-pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
+/// `report` after each part.
+pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, report: &mut dyn FnMut(u64)) -> u64 {
     match (kind(input), kind(output)) {
         (Some(FileType::RegularFile), Some(FileType::RegularFile)) => {
-            let shared = share(input, output, n, tell).unwrap_or(0);
-            shared + through_pipe(input, output, n - shared, tell)
+            let shared = share(input, output, n, report).unwrap_or(0);
+            shared + through_pipe(input, output, n - shared, report)
         }
-        (Some(FileType::Fifo), Some(FileType::RegularFile)) => repeat(n, input, output, tell),
+        (Some(FileType::Fifo), Some(FileType::RegularFile)) => repeat(n, input, output, report),
         _ => 0,
     }
 }
@@ -41,14 +41,14 @@ pub struct Passage {
     /// Minimum number of bytes for this route.
     least: u64,
     /// Called after each part.
-    tell: fn(u64),
+    report: fn(u64),
     /// Whether a reflink to this output may still succeed: cleared by the first one that fails.
     shares: bool,
 }
 
 impl Passage {
     /// Returns a route to `output` if it is a file or a pipe.
-    pub fn to(output: BorrowedFd<'_>, tell: fn(u64)) -> Option<Passage> {
+    pub fn to(output: BorrowedFd<'_>, report: fn(u64)) -> Option<Passage> {
         let to = kind(output)?;
         let least = match to {
             FileType::RegularFile => WORTH_IT,
@@ -56,7 +56,7 @@ impl Passage {
             // splice(2) to a socket keeps page references for an unbounded time.
             _ => return None,
         };
-        Some(Passage { output: output.try_clone_to_owned().ok()?, to, least, tell, shares: true })
+        Some(Passage { output: output.try_clone_to_owned().ok()?, to, least, report, shares: true })
     }
 
     /// Like [`transfer`]. Calls `ready` first, which must write everything that precedes these
@@ -81,27 +81,27 @@ impl Passage {
             return Ok(0);
         }
         let output = self.output.as_fd();
-        let mut tell = self.tell;
+        let mut report = self.report;
         match (kind(input), self.to) {
             (Some(FileType::RegularFile), FileType::Fifo) => {
                 ready()?;
-                Ok(repeat(n.saturating_sub(capacity(output)), input, output, &mut tell))
+                Ok(repeat(n.saturating_sub(capacity(output)), input, output, &mut report))
             }
             (Some(FileType::Fifo), FileType::RegularFile) => {
                 ready()?;
-                Ok(repeat(n, input, output, &mut tell))
+                Ok(repeat(n, input, output, &mut report))
             }
             (Some(FileType::RegularFile), FileType::RegularFile) => {
                 let mut moved = 0;
                 if self.shares && n >= WORTH_ALIGNING {
                     ready()?;
-                    let shared = share(input, output, n, &mut tell);
+                    let shared = share(input, output, n, &mut report);
                     self.shares = shared != Err(Errno::OPNOTSUPP);
                     moved = shared.unwrap_or(0);
                 }
                 if n - moved >= WORTH_WAITING || !has_second_processor() {
                     ready()?;
-                    moved += through_pipe(input, output, n - moved, &mut tell);
+                    moved += through_pipe(input, output, n - moved, &mut report);
                 }
                 Ok(moved)
             }
@@ -121,13 +121,13 @@ fn capacity(pipe: BorrowedFd<'_>) -> u64 {
 
 /// Splices `n` bytes from `input` to `output`, one of which is a pipe. Returns the number of bytes
 /// moved.
-fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, tell: &mut dyn FnMut(u64)) -> u64 {
+fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, report: &mut dyn FnMut(u64)) -> u64 {
     let mut moved = 0;
     while moved < n {
         match once((n - moved).min(STEP), input, output) {
             0 => break,
             got => {
-                tell(got);
+                report(got);
                 moved += got;
             }
         }
@@ -147,7 +147,7 @@ fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
 }
 
 /// Copies from file to file through a pipe, which needs one copy in memory.
-fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mut dyn FnMut(u64)) -> u64 {
+fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, report: &mut dyn FnMut(u64)) -> u64 {
     let Ok((reader, writer)) = pipe_with(PipeFlags::CLOEXEC) else { return 0 };
     // If the limit of the user forbids this size, the pipe keeps the default.
     let capacity = fcntl_setpipe_size(&writer, PIPE as usize).map_or(64 << 10, |size| size as u64);
@@ -156,7 +156,7 @@ fn through_pipe(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, tell: &mu
     while moved < n {
         // Splices once: a second call could block on partially filled pipe buffers.
         let filled = once((n - moved).min(capacity), input, writer);
-        let emptied = repeat(filled, reader, output, tell);
+        let emptied = repeat(filled, reader, output, report);
         moved += emptied;
         if filled == 0 {
             break;
@@ -186,7 +186,7 @@ fn share(
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
     n: u64,
-    told: &mut dyn FnMut(u64),
+    report: &mut dyn FnMut(u64),
 ) -> rustix::io::Result<u64> {
     const FICLONERANGE: Opcode = opcode::write::<CloneRange>(0x94, 13);
     let (from, to) = (tell(input)?, tell(output)?);
@@ -196,11 +196,12 @@ fn share(
         return Ok(0);
     }
     let range = CloneRange { from: input.as_raw_fd().into(), from_offset: from, length, to_offset: to };
-    // SAFETY: FICLONERANGE reads one `file_clone_range`, whose layout CloneRange has, and keeps no reference to it.
+    // SAFETY: FICLONERANGE reads one `file_clone_range`, whose layout CloneRange has, and keeps no
+    // reference to it.
     unsafe { ioctl(output, Setter::<FICLONERANGE, CloneRange>::new(range)) }?;
     seek(input, SeekFrom::Start(from + length))?;
     seek(output, SeekFrom::Start(to + length))?;
-    told(length);
+    report(length);
     Ok(length)
 }
 
@@ -212,9 +213,9 @@ mod tests {
 
     /// Calls [`transfer`] and verifies the reported parts.
     fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
-        let mut told = 0;
-        let moved = super::transfer(input, output, n, &mut |part| told += part);
-        assert_eq!(told, moved);
+        let mut reported = 0;
+        let moved = super::transfer(input, output, n, &mut |part| reported += part);
+        assert_eq!(reported, moved);
         moved
     }
 

@@ -1,5 +1,5 @@
-//! The file system: opens, lists, inspects, copies and removes inodes below a root, by descriptor and never through a
-//! symbolic link.
+//! The file system: opens, lists, inspects, copies and removes inodes below a root, by descriptor
+//! and never through a symbolic link.
 
 pub(crate) mod descent;
 pub(crate) mod errno;

@@ -1,4 +1,5 @@
-//! Reads the kind and the metadata of an inode: type, owner, mode, time, xattrs, link target, sparse map.
+//! Reads the kind and the metadata of an inode: type, owner, mode, time, xattrs, link target,
+//! sparse map.
 //!
 //! An inode is addressed by a directory descriptor and a name. A symbolic link is never followed.
 

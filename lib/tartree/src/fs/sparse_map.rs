@@ -52,9 +52,9 @@ pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
     }
 }
 
-/// Returns the map of a file of `size` bytes, or `None` if it has no hole. Reads the complete file and
-/// counts two or more zero pages as a hole. A single zero page between data is cheaper to store as
-/// zeros than as another segment, both for the writer and for the reader.
+/// Returns the map of a file of `size` bytes, or `None` if it has no hole. Reads the complete file
+/// and counts two or more zero pages as a hole. A single zero page between data is cheaper to store
+/// as zeros than as another segment, both for the writer and for the reader.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.

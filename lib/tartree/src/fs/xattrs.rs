@@ -138,7 +138,8 @@ struct XattrArgs {
 }
 
 fn listxattrat(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer` and reads the terminated `name`.
+    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer` and reads the terminated
+    // `name`.
     let len = unsafe {
         libc::syscall(
             LISTXATTRAT,
@@ -160,8 +161,8 @@ fn getxattrat(
 ) -> rustix::io::Result<usize> {
     let size = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let args = XattrArgs { value: buffer.as_mut_ptr() as u64, size, flags: 0 };
-    // SAFETY: the kernel writes at most `args.size` bytes to `args.value`, which is all of `buffer` or less; both names
-    // are terminated, and `args` is as long as is said.
+    // SAFETY: the kernel writes at most `args.size` bytes to `args.value`, which is all of `buffer`
+    // or less; both names are terminated, and the size given for `args` is its own.
     let len = unsafe {
         libc::syscall(
             GETXATTRAT,

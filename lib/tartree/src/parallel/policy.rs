@@ -1,7 +1,7 @@
 //! Lists the worker threads, and what the host must offer before one is started.
 //!
-//! A thread pays off only if a second processor can run it and if there is enough work: a small tree
-//! is finished before a thread would have started. The amounts below are measured.
+//! A thread pays off only if a second processor can run it and if there is enough work: a small
+//! tree is finished before a thread would have started. The amounts below are measured.
 //!
 //! The threads that compress gzip and bzip2 are not listed: the user chooses their number.
 
