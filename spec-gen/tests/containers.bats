@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
-# Containers really start from spec-gen's output, from runc and from crun (tests/pipelines/run does both).
+# runc and crun start containers from the output of spec-gen. tests/pipelines/run runs this file
+# with both runtimes.
 #
-# Run as root. spec-gen must be in $PATH; so must a static busybox and the runtime ($RUNTIME, default runc), or
-# CONTAINER_ENTRY is a command before which they are found (a chroot that shares /tmp with the host).
+# The tests need root, and in PATH: spec-gen, a static busybox, and the runtime ($RUNTIME, default
+# runc). If CONTAINER_ENTRY is set, it is a command that runs busybox and the runtime in another
+# root, which shares /tmp with the host.
 
 RUNTIME=${RUNTIME:-runc}
 
@@ -29,7 +31,8 @@ setup_file() {
 
 teardown_file() { rm -rf "$TOP"; }
 
-# starts COMMAND: the flags of spec-gen before --, the shell command after it; its output in $output.
+# starts [FLAG]... COMMAND: runs the shell command in a container with these flags of spec-gen, and
+# sets $output.
 starts() {
     local command=${!#}
     local flags=("${@:1:$#-1}")
@@ -40,12 +43,12 @@ starts() {
     [ "$status" -eq 0 ] || { echo "$output"; return 1; }
 }
 
-has() { [[ "$output" == *"$1"* ]] || { echo "wanted: $1"; echo "output: $output"; return 1; }; }
-has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: $output"; return 1; }; }
+has() { [[ "$output" == *"$1"* ]] || { echo "expected: $1"; echo "output: $output"; return 1; }; }
+has_not() { [[ "$output" != *"$1"* ]] || { echo "unexpected: $1"; echo "output: $output"; return 1; }; }
 
 @test "the default spec" { starts 'echo alive'; has alive; }
 
-@test "the default specs are those of this runc" {
+@test "the default specs are the same as those of this runc" {
     local kind
     for kind in '' --rootless; do
         mkdir -p "$TOP/spec$kind"
@@ -73,13 +76,13 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "--hostname" { starts --hostname web hostname; has web; }
 
-@test "--uts host takes the host's name" { starts --uts host hostname; has "$(hostname)"; }
+@test "--uts host uses the host's name" { starts --uts host hostname; has "$(hostname)"; }
 
 @test "-v, writable" { starts -v "$TOP/data:/mnt" 'cat /mnt/file; echo back > /mnt/back'; has from-host; [ -s "$TOP/data/back" ]; }
 
 @test "-v :ro" { starts -v "$TOP/data:/mnt:ro" 'touch /mnt/x 2>&1 || true'; has 'Read-only'; }
 
-@test "-v :U gives the directory to the user" {
+@test "-v :U changes the owner to the user" {
     mkdir "$TOP/own"; touch "$TOP/own/f"
     starts -u alice -v "$TOP/own:/mnt:U" --apply 'stat -c %u /mnt/f'
     has 1000
@@ -92,7 +95,7 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "a named volume" { mkdir -p "$TOP/vols/v/_data"; starts -v v:/v --volume-root "$TOP/vols" 'touch /v/x'; [ -e "$TOP/vols/v/_data/x" ]; }
 
-@test "an overlay volume keeps the source as it was" {
+@test "an overlay volume does not change its source" {
     starts -v "$TOP/data:/mnt:O" --overlay-dir "$TOP/ovl" --apply 'cat /mnt/file; echo changed > /mnt/file'
     has from-host
     [ "$(cat "$TOP/data/file")" = from-host ]
@@ -103,7 +106,7 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "--tmpfs over a link of the image" { starts --tmpfs /var/run 'mount'; has 'tmpfs on /run '; }
 
-@test "mounts below each other, in any order of flags" {
+@test "nested mounts, in any order of flags" {
     mkdir -p "$TOP/data/in"
     starts --tmpfs /a/b/c -v "$TOP/data:/a" --tmpfs /a/b --read-only=false 'ls -d /a/b/c; cat /a/file'
     has /a/b/c; has from-host
@@ -118,7 +121,7 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "--shm-dir" { starts --shm-dir "$TOP/shm" 'echo s > /dev/shm/s'; [ -s "$TOP/shm/s" ]; }
 
-@test "--bind-mount of a manager's file" {
+@test "--bind-mount of a file of the container engine" {
     echo '10.1.1.1 other' > "$TOP/hosts"
     starts --bind-mount "/etc/hosts=$TOP/hosts" 'cat /etc/hosts'
     has 10.1.1.1
@@ -150,14 +153,14 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "not wanted: $1"; echo "output: 
 
 @test "--pid host, --ipc host" { starts --pid host --ipc host 'readlink /proc/self/ns/pid'; has "$(readlink /proc/self/ns/pid)"; }
 
-@test "--pid container: joins by pid" { starts --pid "container:$$" 'readlink /proc/self/ns/pid'; has "$(readlink "/proc/$$/ns/pid")"; }
+@test "--pid container: joins by PID" { starts --pid "container:$$" 'readlink /proc/self/ns/pid'; has "$(readlink "/proc/$$/ns/pid")"; }
 
 @test "--uidmap, --gidmap" {
     starts --uidmap 0:0:100000 --gidmap 0:0:100000 'cat /proc/self/uid_map'
     has 100000
 }
 
-@test "hooks of a directory run, in their stages" {
+@test "the hooks in a directory run in their stages" {
     printf '#!/bin/sh\ncat > /dev/null\necho ran >> %s/hook.log\n' "$TOP" > "$TOP/hook.sh"; chmod 755 "$TOP/hook.sh"
     printf '{"version":"1.0.0","hook":{"path":"%s"},"when":{"always":true},"stages":["prestart","poststop"]}' "$TOP/hook.sh" > "$TOP/hooks/a.json"
     starts --hooks-dir "$TOP/hooks" 'echo ok'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# Flag by flag what podman writes into config.json and what spec-gen writes: one container, two generators.
+# Compares config.json of podman and of spec-gen for the same container, flag by flag.
 #
-# Run as root. podman, runc, criu, busybox and jq must be in $PATH, and so must spec-gen.
+# The tests need root, and in PATH: podman, runc, criu, busybox, jq and spec-gen.
 
 bats_require_minimum_version 1.5.0
 
@@ -28,7 +28,7 @@ podman_() {
         --events-backend none --runtime runc "$@"
 }
 
-# podman_writes NAME FLAG...: the config.json of a container with these flags.
+# podman_writes NAME FLAG...: prints podman's config.json of a container with these flags.
 podman_writes() {
     local id
     id=$(podman_ create --name "$1" "${@:2}" localhost/image sh) || return
@@ -36,12 +36,12 @@ podman_writes() {
     cat "$TOP/root/overlay-containers/$id/userdata/config.json"
 }
 
-# we_write FLAG...: spec-gen's, of the same image and command.
+# we_write FLAG...: prints spec-gen's config.json for the same image and command.
 we_write() {
     spec-gen --image-config "$TOP/image.json" --rootfs "$IMAGE" --read-only=false --tty=false -q "$@" -- sh
 }
 
-# alike FILTER FLAG...: both write the same there, as far as jq's FILTER looks.
+# alike FILTER FLAG...: succeeds if both outputs are equal after jq's FILTER.
 alike() {
     local filter=$1
     shift
@@ -51,7 +51,8 @@ alike() {
     same_by "$filter"
 }
 
-# same_by FILTER: what was written last shows no difference. A filter that fails is a failure.
+# same_by FILTER: succeeds if the last outputs are equal after jq's FILTER. Fails if the filter
+# fails.
 same_by() {
     local who
     for who in theirs ours; do
@@ -60,7 +61,8 @@ same_by() {
     diff "$BATS_TEST_TMPDIR/theirs.shown" "$BATS_TEST_TMPDIR/ours.shown"
 }
 
-# What a filter needs to see of mounts: those at some places, and without where the manager's copy is.
+# at REGEX [FILTER]: prints a jq filter that selects mounts by destination and applies FILTER to
+# each.
 at() { echo "([.mounts[] | select(.destination | test(\"$1\"))] | sort_by(.destination) | map(${2:-.}))"; }
 
 environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") | not)] | sort'
@@ -121,12 +123,12 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     alike "$(at '^/etc/(hosts|resolv)|chr' '[.destination, .options]')" --no-hosts --chrootdirs /chr --chrootdirs /chr2
     ours+=(--bind-mount "/etc/hosts=$TOP/data")
     alike "$(at '^/etc/|chr' '[.destination, .options]')" --chrootdirs /chr
-    # Of podman's own config and state.
+    # From podman's config and state.
     alike_config "$(at '^/etc/|chr' '[.destination, .options]')" --no-hosts --no-hostname
 }
 
-# alike_config FILTER FLAG...: spec-gen, told the flags, makes of the config of a container without them what podman makes
-# of one with them.
+# alike_config FILTER FLAG...: succeeds if spec-gen, with the flags and with the config of a
+# container without them, has the same output as podman with the flags.
 alike_config() {
     local filter=$1 dump=$BATS_TEST_TMPDIR/config.dump
     shift
@@ -137,7 +139,8 @@ alike_config() {
     same_by "$filter"
 }
 
-# config_of NAME FLAG...: libpod's config of a container with these flags. A checkpoint has it; the database is podman's own.
+# config_of NAME FLAG...: prints libpod's config of a container with these flags. It is taken from a
+# checkpoint, because only podman can read its database.
 config_of() {
     podman_ run -d --name "$1" --network none "${@:2}" localhost/image /bin/busybox sleep 1000 >/dev/null || return
     podman_ container checkpoint --export "$BATS_TEST_TMPDIR/$1.tar" --compress none "$1" >/dev/null || return
@@ -184,7 +187,7 @@ FLAGS
     run ! we_write --image-volume foo
 }
 
-@test "--volumes-from, of podman's own container" {
+@test "--volumes-from a container of podman" {
     podman_ volume create nv
     config_of src -v "$TOP/data:/data:ro,Z" -v nv:/vol:nodev --tmpfs /voltmp -v "$TOP/data:/data2:private" \
         -v "$TOP/data:/data4:noexec" >"$TOP/config.dump"
@@ -195,7 +198,7 @@ FLAGS
         we_write --volumes-from "$TOP/config.dump$how" | jq -S "$where" >"$BATS_TEST_TMPDIR/ours"
         case $how in
             '') diff "$BATS_TEST_TMPDIR/theirs" "$BATS_TEST_TMPDIR/ours" ;;
-            # podman forgets all other options then.
+            # podman then ignores all other options.
             *) diff <(jq 'map([.destination, .source])' "$BATS_TEST_TMPDIR/theirs") \
                 <(jq 'map([.destination, .source])' "$BATS_TEST_TMPDIR/ours") ;;
         esac
@@ -227,7 +230,7 @@ FLAGS
     done
 }
 
-@test "--label-file: podman keeps labels to itself, here they are annotations" {
+@test "--label-file: podman does not write labels, spec-gen writes them as annotations" {
     local theirs
     printf '# c\n\n  \t# d\nk1=v1\n  k2=v=2 \nk1=last\nk4=file\n' >"$TOP/labels"
     theirs=$(podman_ create --label-file "$TOP/labels" --label k4=mine --label empty localhost/image sh)
@@ -254,7 +257,7 @@ FLAGS
 }
 
 @test "--subuidname, --subgidname" {
-    # The system's /etc is not to be written to.
+    # The test must not write to the system's /etc.
     cp -a /etc "$TOP/etc"
     mount --bind "$TOP/etc" /etc
     printf '%s\n' sub:200000:1000 '#c' sub:100000:500 bad sub:x:5 other:1:1 >/etc/subuid
@@ -267,7 +270,7 @@ FLAGS
         run ! podman_ create $flags localhost/image sh
         run ! we_write $flags
     done
-    # podman takes the two names for each other here, and finds no ids for the group in the users' file.
+    # podman confuses the two names, and finds no IDs for the group in the users' file.
     printf '%s\n' grp:400000:10 >>/etc/subgid
     run ! podman_ create --subuidname sub --subgidname grp localhost/image sh
     [ "$(we_write --subuidname sub --subgidname grp | jq '.linux.gidMappings[0].hostID')" = 400000 ]

@@ -19,9 +19,9 @@ teardown() {
     teardown_containers
 }
 
-# revived BEFORE: succeeds if podman's container web continues to count after BEFORE and has its
+# restored BEFORE: succeeds if podman's container web continues to count after BEFORE and has its
 # files.
-revived() {
+restored() {
     [ "$(counter)" -ge "$1" ]
     sleep 0.5
     [ "$(counter)" -gt "$1" ]
@@ -39,7 +39,7 @@ revived() {
     rm -r "$here"
     podman_ load -i web.tar
     podman_ container restore localhost/web:1
-    revived "$before"
+    restored "$before"
     podman_ rmi -f localhost/web:1
 }
 
@@ -52,7 +52,7 @@ revived() {
     umount "$here/rootfs"
     podman_ pull "oci-archive:$PWD/web.tar"
     podman_ container restore localhost/web:2
-    revived "$before"
+    restored "$before"
     podman_ rmi -f localhost/web:2
 }
 
@@ -114,7 +114,7 @@ revived() {
     umount "$here/rootfs"
     for format in gzip zstd xz bzip2; do
         podman_ container restore --import "web.$format"
-        revived "$before"
+        restored "$before"
         teardown_podman
     done
 }

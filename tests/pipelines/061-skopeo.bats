@@ -53,8 +53,8 @@ as_packed() {
     grep -q 'before the dump' unpacked/ctr.log
 }
 
-# revives: restores podman's image localhost/web:1 as a running container.
-revives() {
+# restores: restores podman's image localhost/web:1 as a running container.
+restores() {
     podman_ container restore localhost/web:1
     [ "$(counter)" -ge "$before" ]
     [ "$(podman_ exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
@@ -71,7 +71,7 @@ revives() {
     skopeo_ copy "oci-archive:$made/gzip.tar" oci:layout:localhost/web:1
     skopeo_ inspect oci:layout:localhost/web:1 | jq -e '.Layers | length == 1'
     podman_ pull oci:layout:localhost/web:1
-    revives
+    restores
 }
 
 @test "podman restores images whose layers were recompressed with gzip and zstd" {
@@ -82,7 +82,7 @@ revives() {
             grep -q "$format"
         as_packed $format.tar
         podman_ load -i $format.tar
-        revives
+        restores
         teardown_podman
         podman_ rmi -f localhost/web:1
     done
@@ -101,14 +101,14 @@ revives() {
     podman_ rmi -f localhost/web:1
     pack_again unpacked --format oci --tag localhost/web:1 -o again.tar
     podman_ load -i again.tar
-    revives
+    restores
 }
 
 @test "podman pull oci-archive: and podman load of the same file" {
     podman_ pull "oci-archive:$made/zstd.tar"
-    revives
+    restores
     teardown_podman
     podman_ rmi -f localhost/web:1
     podman_ load -i "$made/none.tar"
-    revives
+    restores
 }

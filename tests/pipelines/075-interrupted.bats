@@ -121,8 +121,8 @@ fresh() {
     mkdir rootfs
 }
 
-# whole: succeeds if the checkpoint is unpacked completely.
-whole() {
+# complete: succeeds if the checkpoint is unpacked completely.
+complete() {
     cmp web/checkpoint/pages-1.img "$source/bundle/checkpoint/pages-1.img"
     cmp data/file "$source/data/file"
     [ "$(cat rootfs/file)" = new ]
@@ -135,13 +135,13 @@ whole() {
         fresh
         interrupted KILL $unpack "$archive"
         if [ -e web ]; then
-            whole
+            complete
         else
             [ "$status" = 137 ]
             midway=$((midway + 1))
             # Leftovers of the killed process do not disturb the second attempt.
             $unpack -q "$archive"
-            whole
+            complete
         fi
         [ -z "$(ls -A | grep -vx -e web -e rootfs -e data -e '\.web\.ckpt-.*')" ]
     done
@@ -157,7 +157,7 @@ whole() {
         interrupted TERM $unpack "$archive" 2>said
         echo "status $status: $(cat said)"
         if [ -e web ]; then
-            whole
+            complete
         else
             [ "$status" != 0 ]
             midway=$((midway + 1))

@@ -15,7 +15,7 @@ use harness::tools::tool;
 
 /// Kind of a job's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gives {
+pub enum OutputKind {
     /// The file `to/out`, which replaces a previous one.
     File,
     /// The new directory `to/out`.
@@ -34,7 +34,7 @@ pub struct Job {
     /// File on standard input.
     pub stdin: Option<&'static str>,
     /// Kind of the output.
-    pub gives: Gives,
+    pub output: OutputKind,
     /// Names of which an error message must contain at least one.
     pub objects: &'static [&'static str],
 }
@@ -45,56 +45,56 @@ pub static JOBS: [Job; 8] = [
         tool: "vol-archive",
         args: &["create", "tree", "-o", "to/out"],
         stdin: None,
-        gives: Gives::File,
+        output: OutputKind::File,
         objects: &["tree", "to/out", "file", "sub"],
     },
     Job {
         tool: "vol-archive",
         args: &["extract", "to"],
         stdin: Some("tree.tar"),
-        gives: Gives::InPlace,
+        output: OutputKind::InPlace,
         objects: &["to", "standard input"],
     },
     Job {
         tool: "rootfs-diff",
         args: &["create", "--members", "--from", "old", "--to", "tree", "-o", "to/out"],
         stdin: None,
-        gives: Gives::File,
+        output: OutputKind::File,
         objects: &["tree", "old", "to/out", "file", "sub"],
     },
     Job {
         tool: "rootfs-diff",
         args: &["apply", "--members", "--rootfs", "to"],
         stdin: Some("diff.members"),
-        gives: Gives::InPlace,
+        output: OutputKind::InPlace,
         objects: &["to", "standard input"],
     },
     Job {
         tool: "netstatus",
         args: &["save", "network.json", "-o", "to/out"],
         stdin: None,
-        gives: Gives::File,
+        output: OutputKind::File,
         objects: &["network.json", "to/out"],
     },
     Job {
         tool: "spec-gen",
         args: &["-i", "config.json", "-o", "to/out"],
         stdin: None,
-        gives: Gives::File,
+        output: OutputKind::File,
         objects: &["config.json", "to/out", "/etc", "/proc", "/sys", "/dev", "/run"],
     },
     Job {
         tool: "ckpt-pack",
         args: &["--bundle", "bundle", "-o", "to/out", "diff.members"],
         stdin: None,
-        gives: Gives::File,
+        output: OutputKind::File,
         objects: &["bundle", "to/out", "diff.members", "checkpoint"],
     },
     Job {
         tool: "ckpt-unpack",
         args: &["--bundle", "to/out"],
         stdin: Some("web.ckpt"),
-        gives: Gives::Directory,
+        output: OutputKind::Directory,
         objects: &["to", "standard input"],
     },
 ];
@@ -116,7 +116,7 @@ impl Ground {
         let ground = Ground { dir: tempfile::tempdir().expect("a temporary directory") };
         let at = |name: &str| ground.path(name);
         let make = || -> std::io::Result<()> {
-            for dir in ["tree/sub", "old", "to", "bundle/checkpoint", "whole"] {
+            for dir in ["tree/sub", "old", "to", "bundle/checkpoint", "complete"] {
                 fs::create_dir_all(at(dir))?;
             }
             // Three buffers, so that one of the writes is neither the first nor the last.
@@ -148,7 +148,7 @@ impl Ground {
             ground.clear(job);
             let (run, _) = ground.run(job, &[]);
             assert_eq!(run.code, Some(0), "{job:?}: {}", run.stderr);
-            fs::rename(ground.path("to"), ground.path(&format!("whole/{n}"))).expect("a rename");
+            fs::rename(ground.path("to"), ground.path(&format!("complete/{n}"))).expect("a rename");
             fs::create_dir(ground.path("to")).expect("a directory");
         }
         ground
@@ -186,7 +186,7 @@ impl Ground {
                 let path = entry?.path();
                 if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
             }
-            if job.gives == Gives::File { fs::write(to.join("out"), OLD) } else { Ok(()) }
+            if job.output == OutputKind::File { fs::write(to.join("out"), OLD) } else { Ok(()) }
         };
         clear().expect("the directory can be cleared");
     }
@@ -207,16 +207,16 @@ impl Ground {
     /// Returns whether `to` is the same as after the job without faults.
     pub fn is_complete(&self, job: &Job) -> bool {
         let n = JOBS.iter().position(|j| std::ptr::eq(j, job)).expect("a job of the table");
-        let (whole, to) = (self.path(&format!("whole/{n}")), self.path("to"));
-        match job.gives {
-            Gives::File => {
-                names(&to) == ["out"] && fs::read(whole.join("out")).ok() == fs::read(to.join("out")).ok()
+        let (complete, to) = (self.path(&format!("complete/{n}")), self.path("to"));
+        match job.output {
+            OutputKind::File => {
+                names(&to) == ["out"] && fs::read(complete.join("out")).ok() == fs::read(to.join("out")).ok()
             }
-            Gives::Directory | Gives::InPlace => {
+            OutputKind::Directory | OutputKind::InPlace => {
                 let mut options = harness::Options::default();
                 // The directories of a bundle have the time of their creation.
                 options.ignore.insert("mtime".into());
-                harness::differences(&whole, &to, &options).is_ok_and(|found| found.is_empty())
+                harness::differences(&complete, &to, &options).is_ok_and(|found| found.is_empty())
             }
         }
     }
@@ -224,12 +224,12 @@ impl Ground {
     /// Returns whether the job left `to` unchanged.
     pub fn is_untouched(&self, job: &Job) -> bool {
         let to = self.path("to");
-        match job.gives {
-            Gives::File => {
+        match job.output {
+            OutputKind::File => {
                 names(&to) == ["out"] && fs::read_to_string(to.join("out")).is_ok_and(|t| t == OLD)
             }
-            Gives::Directory => names(&to).is_empty(),
-            Gives::InPlace => true,
+            OutputKind::Directory => names(&to).is_empty(),
+            OutputKind::InPlace => true,
         }
     }
 
@@ -250,7 +250,7 @@ impl Ground {
             Some(0) => expect("reports success, but is incomplete", self.is_complete(job)),
             // Status 3: complete, but files changed while the tool read them.
             Some(3) => {
-                expect("has no output", !self.is_untouched(job) || job.gives == Gives::InPlace);
+                expect("has no output", !self.is_untouched(job) || job.output == OutputKind::InPlace);
                 expect("names no file", job.objects.iter().any(|name| run.stderr.contains(name)));
             }
             Some(1) => {

@@ -1,6 +1,6 @@
 //! Jobs that strace ends with a signal during a chosen system call.
 
-use faults::{Gives, Ground, JOBS, names};
+use faults::{OutputKind, Ground, JOBS, names};
 
 const MOMENTS: [&str; 4] = ["write", "openat2", "linkat", "renameat2"];
 
@@ -43,19 +43,19 @@ fn a_killed_job_leaves_nothing_under_the_final_name() {
     killed("SIGKILL", 9, |ground, job| {
         let to = ground.path("to");
         let out = to.join("out");
-        let sound = match job.gives {
+        let sound = match job.output {
             // After SIGKILL a temporary file may be left. Its name contains the PID of the tool.
-            Gives::Directory => !out.exists() || ground.is_complete(job),
-            Gives::File => {
-                std::fs::read_to_string(&out).is_ok_and(|text| text.starts_with("what stood here before"))
+            OutputKind::Directory => !out.exists() || ground.is_complete(job),
+            OutputKind::File => {
+                std::fs::read_to_string(&out).is_ok_and(|text| text.starts_with("previous output"))
                     || ground.is_complete(job)
                     || names(&to).iter().all(|name| name == "out" || name.starts_with(".ckpt-"))
             }
-            Gives::InPlace => true,
+            OutputKind::InPlace => true,
         };
         let strangers: Vec<_> = names(&to)
             .into_iter()
-            .filter(|name| job.gives != Gives::InPlace && name != "out" && !name.starts_with('.'))
+            .filter(|name| job.output != OutputKind::InPlace && name != "out" && !name.starts_with('.'))
             .collect();
         (!sound || !strangers.is_empty()).then(|| format!("left: {:?}", names(&to)))
     });

@@ -71,8 +71,8 @@ pub fn row(
 /// # Panics
 /// Panics with a list of all problems if `job` returns any.
 pub fn each<T: Sync>(rows: &[T], name: fn(&T) -> &str, job: impl Fn(&T) -> Vec<String> + Sync) {
-    let wanted = std::env::var("ROW").unwrap_or_default();
-    let rows: Vec<&T> = rows.iter().filter(|row| name(row).contains(&wanted)).collect();
+    let filter = std::env::var("ROW").unwrap_or_default();
+    let rows: Vec<&T> = rows.iter().filter(|row| name(row).contains(&filter)).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let found = std::sync::Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);

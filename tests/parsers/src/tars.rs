@@ -62,9 +62,9 @@ fn read(tar: &[u8]) {
         let Item::Entry(entry) = item else { continue };
         let stored = entry.kind.data_len();
         content.clear();
-        let whole = reader.content().read_to_end(&mut content).is_ok();
+        let is_complete = reader.content().read_to_end(&mut content).is_ok();
         assert!(
-            !whole || content.len() as u64 == stored,
+            !is_complete || content.len() as u64 == stored,
             "{}: {} bytes of {stored}",
             entry.path,
             content.len()

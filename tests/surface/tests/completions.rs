@@ -48,9 +48,9 @@ type Offer<'a> = dyn Fn(&str) -> BTreeSet<String> + 'a;
 
 /// Checks that `offer`, of any shell, offers the right words.
 fn judge(offer: &Offer) {
-    let has = |line: &str, wanted: &[&str]| {
+    let has = |line: &str, expected: &[&str]| {
         let offered = offer(line);
-        for word in wanted {
+        for word in expected {
             assert!(offered.contains(*word), "{line:?}: {word} is not among {offered:?}");
         }
         offered

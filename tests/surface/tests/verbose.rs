@@ -6,7 +6,7 @@ use std::process::Command;
 
 use harness::tools::tool;
 
-fn told(name: &str, args: &[&str]) -> String {
+fn stderr_of(name: &str, args: &[&str]) -> String {
     let output = Command::new(tool(name)).args(args).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -32,8 +32,8 @@ fn exclusions_are_reported_with_v_and_sockets_always() {
     for (name, prefix, args) in calls {
         let socket = format!("{name}: warning: {prefix}socket: socket, not archived\n");
         let cache = format!("{name}: {prefix}cache: excluded, left out\n");
-        assert_eq!(told(name, &args), socket, "{args:?}");
-        assert_eq!(told(name, &[&args[..], &["-v"]].concat()), format!("{cache}{socket}"), "{args:?}");
-        assert_eq!(told(name, &[&args[..], &["-q"]].concat()), "", "{args:?}");
+        assert_eq!(stderr_of(name, &args), socket, "{args:?}");
+        assert_eq!(stderr_of(name, &[&args[..], &["-v"]].concat()), format!("{cache}{socket}"), "{args:?}");
+        assert_eq!(stderr_of(name, &[&args[..], &["-q"]].concat()), "", "{args:?}");
     }
 }
