@@ -152,6 +152,7 @@ fn a_bundle_is_private_whatever_the_archive_says() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn diff_and_deletions_reach_the_root_file_system_in_either_order() {
     let deletions = file("deleted.files", br#"["/etc/gone","/etc/again"]"#);
@@ -169,6 +170,7 @@ fn diff_and_deletions_reach_the_root_file_system_in_either_order() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn containerds_layer_with_whiteouts_is_applied() {
     let place = Place::new();
@@ -182,6 +184,7 @@ fn containerds_layer_with_whiteouts_is_applied() {
     assert_eq!(names(&place.path("rootfs/etc/again")), ["x"]);
 }
 
+#[ignore = "needs root"]
 #[test]
 fn volumes_go_into_their_directories_and_a_forgotten_one_is_named_before_anything_is_touched() {
     let volume = tar(&[file("data", b"data\n")]);

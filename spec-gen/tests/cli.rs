@@ -384,6 +384,7 @@ fn diff_is_unified_and_empty_without_a_change() {
     assert_eq!(dir.run(&["--diff"], SPEC).stdout, b"");
 }
 
+#[ignore = "needs root"]
 #[test]
 fn actions_are_listed_or_done_and_never_silent() {
     let dir = Dir::new();
@@ -407,6 +408,7 @@ fn actions_are_listed_or_done_and_never_silent() {
     assert!(dir.run(&[&flags[..], &["--apply"]].concat(), "").status.success());
 }
 
+#[ignore = "needs root"]
 #[test]
 fn an_action_that_fails_leaves_no_output() {
     let dir = Dir::new();

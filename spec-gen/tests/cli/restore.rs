@@ -223,6 +223,7 @@ fn a_namespace_shared_with_the_host_is_reported() {
     }
 }
 
+#[ignore = "needs root"]
 #[test]
 fn mount_points_in_bound_directories_are_made() {
     let dir = Dir::new();
@@ -366,6 +367,7 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
     );
 }
 
+#[ignore = "needs root"]
 #[test]
 fn files_of_the_old_manager_come_from_one_directory() {
     let dir = Dir::new();

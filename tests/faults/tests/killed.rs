@@ -1,6 +1,6 @@
 //! Jobs that strace ends with a signal during a chosen system call.
 
-use faults::{OutputKind, Ground, JOBS, names};
+use faults::{Ground, JOBS, OutputKind, names};
 
 const MOMENTS: [&str; 4] = ["write", "openat2", "linkat", "renameat2"];
 

@@ -34,7 +34,7 @@ pub struct Row {
     pub tar: Forged,
     /// Expected result.
     pub outcome: Outcome,
-    /// Whether the row runs only as root.
+    /// Whether the row is tested only as root.
     pub needs_root: bool,
     /// Whether the tar contains a deletion header. The tar of a volume must not delete, so its
     /// extraction fails, whatever `outcome` says.
@@ -119,6 +119,8 @@ pub struct Input {
     pub write: Written,
     /// Expected result.
     pub ends: Ends,
+    /// Whether the input is tested only as root.
+    pub needs_root: bool,
 }
 
 /// Writes standard input. May also create files in the world.
@@ -132,10 +134,16 @@ pub fn input(
     write: Written,
     ends: Ends,
 ) -> Input {
-    Input { name, tool, args, write, ends }
+    Input { name, tool, args, write, ends, needs_root: false }
 }
 
 impl Input {
+    /// Restricts the input to root: for other users, the tool fails before it reads the input.
+    #[must_use]
+    pub fn for_root(self) -> Input {
+        Input { needs_root: true, ..self }
+    }
+
     /// Runs the tool and returns all deviations from the expected result.
     ///
     /// # Panics

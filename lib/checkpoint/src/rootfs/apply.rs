@@ -189,6 +189,7 @@ mod tests {
 
     /// In podman's order, "A /d/n" in the tar precedes "D /d" for the directory that was deleted
     /// and re-created.
+    #[ignore = "needs root"]
     #[test]
     fn a_recreated_directory_keeps_only_new_files() {
         let dir = tempfile::tempdir().unwrap();
@@ -209,6 +210,7 @@ mod tests {
 
     /// containerd's format: a layer has no fixed order, so a whiteout may precede or follow the
     /// paths that it spares.
+    #[ignore = "needs root"]
     #[test]
     fn whiteouts_spare_the_paths_of_their_own_layer() {
         let dir = tempfile::tempdir().unwrap();

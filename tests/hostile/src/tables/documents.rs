@@ -50,7 +50,7 @@ fn specs() -> Vec<Input> {
     vec![
         generate("an empty specification", |_, _| Ok(()), Fails("is empty, expected JSON")),
         generate("a specification that is text", |_, out| put(out, "runc spec"), Fails("not valid JSON")),
-        generate("a specification that is a number", |_, out| put(out, "1"), Fails("expected")),
+        generate("a number instead of a specification", |_, out| put(out, "1"), Fails("expected")),
         generate(
             "a specification with a key twice",
             |_, out| spec(out, r#","hostname":"a","hostname":"b""#),

@@ -410,7 +410,8 @@ fn layers() -> Vec<Input> {
         // The output must not contain the content of files outside.
         !diff.windows(6).any(|bytes| bytes == b"secret")
     }
-    let create = |name, write: Written, ends| input(name, "rootfs-diff", CREATE, write, ends);
+    // Merging the layers mounts an overlay.
+    let create = |name, write: Written, ends| input(name, "rootfs-diff", CREATE, write, ends).for_root();
     vec![
         create(
             "a redirect with '..'",
