@@ -249,10 +249,10 @@ fn malformed_input_is_named_and_gives_no_output() {
         (r#"{"spec":{},"user":5}"#.into(), "user: expected a string, found the number 5"),
         (r#"{"spec":{},"id":"a","namedVolumes":[{"dest":"rel"}]}"#.into(), "rel: a mount's destination must be an absolute path"),
         (r#"{"spec":{},"umask":"0999","id":"a"}"#.into(), "umask: \"0999\": expected an octal number"),
-        (r#"{"spec":{}}"#.into(), "id: missing, and the cgroup path needs the container's id"),
+        (r#"{"spec":{}}"#.into(), "id: missing, and the cgroup path needs the container ID"),
         (r#"{"spec":{},"id":"a","cgroupManager":"lxc"}"#.into(), "cgroupManager: \"lxc\" is not one of cgroupfs, systemd"),
         (r#"{"spec":{},"id":"a","cgroupsMode":"some"}"#.into(), "cgroupsMode: \"some\" is not one of"),
-        (r#"{"spec":{},"id":"a","cgroupManager":"systemd","cgroupParent":"foo"}"#.into(), "cgroupParent: foo: systemd wants a slice"),
+        (r#"{"spec":{},"id":"a","cgroupManager":"systemd","cgroupParent":"foo"}"#.into(), "cgroupParent: foo: systemd requires the name of a slice"),
     ];
     assert!(cases.len() >= 40);
     for (input, text) in cases {
@@ -332,7 +332,7 @@ fn hostile_surroundings_are_named_and_give_no_output() {
         (&["--new", "--env-file", "env"], 1, "env:2: --env =2: no name before the '='"),
         (&["--new", "--state", "state.json"], 1, "state.json: bindMounts./x: expected a string"),
         (&["--new", "-v", "vol:/x"], 1, "volume vol: its directory is not known"),
-        (&["--new", "-v", "/a:/x:O"], 1, "there is no directory for what the container writes"),
+        (&["--new", "-v", "/a:/x:O"], 1, "no directory for the writes of the container"),
         (&["--new", "-v", "/srv:/x:U"], 1, "/x: chowning host path \"/srv\" is not allowed"),
         (&["--new", "-v", "/a:/x:ro,rw"], 2, "--volume /a:/x:ro,rw: more than one option"),
         (&["--new", "--cap-add", "FLY"], 2, "--cap-add FLY: not a capability"),

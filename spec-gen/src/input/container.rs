@@ -320,7 +320,7 @@ fn id_maps(c: &Keys<'_>) -> anyhow::Result<IdMaps> {
         let mut maps = Vec::new();
         for (at, map) in Keys(options).objects(key).context("idMappingsOptions")? {
             let m = Keys(map);
-            let number = |key| m.number(key).and_then(|n| u32::try_from(n).context("more than an id can be"));
+            let number = |key| m.number(key).and_then(|n| u32::try_from(n).context("above the largest ID"));
             let map = || {
                 Ok(IdMap {
                     container: number("container_id")?,

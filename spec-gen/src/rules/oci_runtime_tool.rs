@@ -75,7 +75,7 @@ fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
             _ => format!("write {ours} CONTAINER:HOST:SIZE"),
         };
         return Err(Hint::on(
-            usage(format!("{theirs} {map}: the host's id stands first, which spec-gen does not take")),
+            usage(format!("{theirs} {map}: the host ID comes first, which spec-gen does not support")),
             hint,
         ));
     }

@@ -1,9 +1,9 @@
-//! The kernel's lists of processors and memory nodes: `0-3,5`.
+//! Lists of processors and memory nodes in the kernel's format: `0-3,5`.
 
 /// Checks a list.
 ///
 /// # Errors
-/// Says what was expected.
+/// Returns what was expected.
 pub fn check(list: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected numbers and ranges, such as 0-3,5";
     let number = |text: &str| {
@@ -11,12 +11,12 @@ pub fn check(list: &str) -> Result<(), String> {
         text.parse::<u32>().ok().filter(|_| digits)
     };
     for part in list.split(',').map(|part| part.trim_matches(' ')) {
-        // An empty part is none: the kernel takes a trailing comma.
+        // The kernel accepts a trailing comma.
         if part.is_empty() {
             continue;
         }
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        // A stride takes some of each group: 0-7:2/4.
+        // A stride selects some processors of each group: 0-7:2/4.
         let (last, stride) = last.split_once(':').map_or((last, None), |(last, stride)| (last, Some(stride)));
         let range = number(first).zip(number(last)).ok_or(EXPECTED)?;
         if range.0 > range.1 {

@@ -1,7 +1,8 @@
-//! The process's environment: one value for each name.
+//! The environment of the process: one value for each name.
 //!
-//! runtime-tools looks a name up in a cache keyed by `NAME=VALUE` and so never finds it: podman's
-//! containers get the name twice and the shell decides (opencontainers/runtime-tools#798).
+//! runtime-tools looks up a name in a cache with `NAME=VALUE` as key, and so never finds it:
+//! podman's containers get the name twice, and the shell decides which value counts
+//! (opencontainers/runtime-tools#798).
 
 use serde_json::{Value, json};
 
@@ -9,23 +10,23 @@ use crate::runtime_spec::Spec;
 
 const ENV: &str = "process.env";
 
-/// The name of an entry: what stands before the first `=`.
+/// Returns the name of an entry: the part before the first `=`.
 pub fn name_of(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
-/// Whether the variable is set; `NAME=` counts.
+/// Reports whether the variable is set. `NAME=` counts as set.
 pub fn is_set(spec: &Spec, name: &str) -> bool {
     spec.list(ENV).iter().filter_map(Value::as_str).any(|e| e.contains('=') && name_of(e) == name)
 }
 
-/// The value of a variable.
+/// Returns the value of a variable.
 pub fn value<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
     let pairs = spec.list(ENV).iter().filter_map(|e| e.as_str()?.split_once('='));
     pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
-/// Sets a variable in the place where it stands, or at the end; a second entry of the name goes.
+/// Sets a variable at its position, or at the end. Removes a second entry of the name.
 pub fn set(spec: &mut Spec, name: &str, value: &str) {
     let entry = json!(format!("{name}={value}"));
     let list = spec.list_mut(ENV);

@@ -1,25 +1,26 @@
-//! `--explain`: one line for each change with its reason.
+//! `--explain`: prints one line per change, with its reason.
 //!
-//! After each rule [`Trace::because`] compares the spec with what it was and books the differences on
-//! that rule. No rule writes lines itself, so none can forget to, or claim a change it did not make.
+//! After each rule, [`Trace::because`] compares the spec with its previous state and records the
+//! differences with the name of that rule. Rules write no lines themselves, so that none can omit a
+//! change or claim one that it did not make.
 
 use serde_json::Value;
 
 use crate::runtime_spec::Spec;
 
-/// The changes so far; empty and free of cost unless asked for.
+/// The changes so far. Stays empty unless requested, which costs nothing.
 pub struct Trace {
     before: Option<Value>,
     lines: Vec<String>,
 }
 
 impl Trace {
-    /// Starts with `spec` as it was read, if `wanted`.
+    /// Starts with `spec` as it was read, if `wanted` is true.
     pub fn new(wanted: bool, spec: &Spec) -> Trace {
         Trace { before: wanted.then(|| spec.value().clone()), lines: Vec::new() }
     }
 
-    /// Books what changed since the last call on `reason`.
+    /// Records the changes since the last call, with `reason`.
     pub fn because(&mut self, spec: &Spec, reason: impl FnOnce() -> String) {
         let Some(before) = &mut self.before else { return };
         if before == spec.value() {
@@ -32,13 +33,13 @@ impl Trace {
         *before = spec.value().clone();
     }
 
-    /// The lines, in the order of the rules.
+    /// Returns the lines, in the order of the rules.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 }
 
-/// Names each difference with its JSON path.
+/// Appends each difference with its JSON path.
 fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {
@@ -59,7 +60,8 @@ fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>)
     }
 }
 
-/// Elements are told apart by what they are, so that one inserted at the front is one change.
+/// Elements are identified by their content, so that one inserted at the front counts as one
+/// change.
 fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<String>) {
     let same = |a: &Value, b: &Value| match (key_of(path, a), key_of(path, b)) {
         (Some(a), Some(b)) => a == b,
@@ -89,7 +91,8 @@ fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<Str
     }
 }
 
-/// What tells an element of a list apart: a mount by its destination, a variable by its name.
+/// Returns the key that identifies an element of a list: the destination of a mount, the name of a
+/// variable.
 fn key_of(path: &str, value: &Value) -> Option<String> {
     let key = match path {
         "mounts" => "destination",

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::runtime_spec::Spec;
 
-/// Adds hooks to a stage. One that the stage has already stands for one of them: a spec that was generated before does not
-/// run its hooks twice.
+/// Adds hooks to a stage. Skips hooks that the stage already has, so that a spec that is generated
+/// twice does not run its hooks twice.
 pub fn add(spec: &mut Spec, stage: &str, hooks: Vec<Value>) {
     let list = spec.list_mut(&format!("hooks.{stage}"));
     let mut there = list.clone();

@@ -1,11 +1,11 @@
-//! User namespace id mappings.
+//! ID mappings of user namespaces.
 
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
 
-/// One range: `size` ids from `container` on inside are those from `host` on outside.
+/// One range: maps `size` container IDs starting at `container` to host IDs starting at `host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdMap {
     pub container: u32,
@@ -14,7 +14,8 @@ pub struct IdMap {
 }
 
 impl IdMap {
-    /// A range from its numbers in text; `None` when they are none, or leave the range of ids.
+    /// Parses a range from its numbers. Returns `None` if they are not numbers or exceed the range
+    /// of IDs.
     pub fn from_fields<'a>(fields: impl Iterator<Item = &'a str>) -> Option<IdMap> {
         let numbers: Option<Vec<u32>> = fields.map(|f| f.parse().ok()).collect();
         let (container, host, size) = match numbers?[..] {
@@ -26,13 +27,13 @@ impl IdMap {
         (size > 0 && map.fits()).then_some(map)
     }
 
-    /// Whether both ends stay below the id that means "none".
+    /// Reports whether both ends are below the ID that means "none".
     fn fits(self) -> bool {
         container_end(self) <= u64::from(u32::MAX)
             && u64::from(self.host) + u64::from(self.size) <= u64::from(u32::MAX)
     }
 
-    /// The mapping as the runtime-spec writes it.
+    /// Returns the mapping in the format of the runtime-spec.
     pub fn to_value(self) -> Value {
         json!({ "containerID": self.container, "hostID": self.host, "size": self.size })
     }
@@ -42,7 +43,7 @@ pub fn container_end(map: IdMap) -> u64 {
     u64::from(map.container) + u64::from(map.size)
 }
 
-/// The mappings of a user namespace; empty when the container has none of its own.
+/// The mappings of a user namespace. Empty if the container has no user namespace of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMaps {
     pub uids: Vec<IdMap>,
@@ -50,7 +51,7 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// The mappings a spec has; what is no mapping is the runtime's to refuse.
+    /// Returns the mappings in a spec. Skips invalid ones, which the runtime rejects.
     pub fn of_spec(spec: &Spec) -> IdMaps {
         let maps = |path: &str| {
             let number = |map: &Value, key: &str| map.get(key)?.as_u64()?.try_into().ok();
@@ -67,7 +68,7 @@ impl IdMaps {
     }
 }
 
-/// The host id of a container id; without mappings they are equal.
+/// Returns the host ID of a container ID. Without mappings they are equal.
 pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
     if maps.is_empty() {
         return Some(id);
@@ -76,10 +77,10 @@ pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
     map.host.checked_add(id - map.container)
 }
 
-/// The ids of the process on the host.
+/// Returns the IDs of the process on the host.
 ///
 /// # Errors
-/// When the user namespace does not hold them.
+/// Returns an error if the user namespace does not map them.
 pub fn process_on_host(maps: &IdMaps, uid: u32, gid: u32) -> anyhow::Result<(u32, u32)> {
     let show = |maps: &[IdMap]| {
         maps.iter().map(|m| format!("{}:{}:{}", m.container, m.host, m.size)).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! The list of mounts in a spec: reading, adding and removing one.
+//! The mounts in a spec: reads, adds and removes them.
 
 use anyhow::bail;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::path;
 use crate::runtime_spec::Spec;
 
-/// A mount as flags and rules make one.
+/// A mount that a flag or a rule adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
     pub destination: String,
@@ -16,7 +16,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// A bind mount.
+    /// Returns a bind mount.
     pub fn bind(source: &str, destination: &str, options: &[&str]) -> Mount {
         Mount {
             destination: destination.to_owned(),
@@ -26,12 +26,12 @@ impl Mount {
         }
     }
 
-    /// A file of the host itself, and not a copy of the container's own: it may read it.
+    /// Returns a read-only bind mount of a file that belongs to the host.
     pub fn host_file(source: &str, destination: &str) -> Mount {
         Mount::bind(source, destination, &["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"])
     }
 
-    /// The mount as the runtime-spec writes it; what is empty is left out.
+    /// Returns the mount in the format of the runtime-spec, without empty fields.
     pub fn to_value(&self) -> Value {
         let mut mount = json!({ "destination": self.destination });
         if !self.kind.is_empty() {
@@ -47,32 +47,33 @@ impl Mount {
     }
 }
 
-/// Where a mount goes, as it is written.
+/// Returns the destination as written in the spec.
 pub fn destination(mount: &Value) -> &str {
     mount.get("destination").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What is mounted.
+/// Returns the source.
 pub fn source(mount: &Value) -> &str {
     mount.get("source").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The file system type as it is written; runtimes take a mount with `bind` or `rbind` for a bind mount whatever it is.
+/// Returns the filesystem type as written in the spec. Runtimes treat a mount of any type with the
+/// option `bind` or `rbind` as a bind mount.
 pub fn kind(mount: &Value) -> &str {
     mount.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The options.
+/// Returns the options.
 pub fn options(mount: &Value) -> impl Iterator<Item = &str> {
     mount.get("options").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Whether a host path stands behind the mount.
+/// Reports whether the mount is a bind mount, whose source is a path of the host.
 pub fn is_bind(mount: &Value) -> bool {
     kind(mount) == "bind" || options(mount).any(|o| o == "bind" || o == "rbind")
 }
 
-/// Replaces the options; an empty list removes the key, as Go's `omitempty` does.
+/// Replaces the options. An empty list removes the key, as Go's `omitempty` does.
 pub fn set_options(mount: &mut Value, options: Vec<String>) {
     let Some(map) = mount.as_object_mut() else { return };
     if options.is_empty() {
@@ -82,18 +83,19 @@ pub fn set_options(mount: &mut Value, options: Vec<String>) {
     }
 }
 
-/// The mount at `destination`, both sides cleaned: podman compares the strings and so mounts twice on `/etc/hosts/`.
+/// Returns the mount at `destination`. Compares cleaned paths; podman compares the strings, and so
+/// mounts twice for `/etc/hosts/`.
 pub fn find<'a>(spec: &'a Spec, destination: &str) -> Option<&'a Value> {
     let wanted = path::clean(destination);
     spec.mounts().iter().find(|m| path::clean(self::destination(m)) == wanted)
 }
 
-/// Adds a mount, or puts it in the place of the one at the same destination.
+/// Adds a mount, and replaces one at the same destination.
 pub fn put(spec: &mut Spec, mount: &Mount) {
     put_value(spec, mount.to_value());
 }
 
-/// The same with a mount as the runtime-spec writes it.
+/// Like [`put`], for a mount in the format of the runtime-spec.
 pub fn put_value(spec: &mut Spec, value: Value) {
     let wanted = path::clean(destination(&value));
     match spec.mounts_mut().iter_mut().find(|m| path::clean(destination(m)) == wanted) {
@@ -102,7 +104,7 @@ pub fn put_value(spec: &mut Spec, value: Value) {
     }
 }
 
-/// Removes every mount at `destination`; whether there was one.
+/// Removes every mount at `destination`. Returns whether there was one.
 pub fn remove(spec: &mut Spec, destination: &str) -> bool {
     let wanted = path::clean(destination);
     let before = spec.mounts().len();
@@ -112,7 +114,7 @@ pub fn remove(spec: &mut Spec, destination: &str) -> bool {
     spec.mounts().len() < before
 }
 
-/// A destination must be absolute for every runtime; runc only warns and joins it to `/`.
+/// Checks that a destination is absolute, as runtimes require. runc only warns and joins it to `/`.
 pub fn check_destination(destination: &str) -> anyhow::Result<()> {
     if !destination.starts_with('/') {
         bail!("{destination}: a mount's destination must be an absolute path");

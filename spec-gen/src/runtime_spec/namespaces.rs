@@ -18,23 +18,23 @@ pub const TYPES: [(&str, &str); 8] = [
     ("time", "time"),
 ];
 
-/// The file of a namespace of a process.
+/// Returns the path of a process's namespace.
 pub fn of_process(pid: u64, kind: &str) -> String {
     let file = TYPES.iter().find(|(name, _)| *name == kind).map_or(kind, |(_, file)| file);
     format!("/proc/{pid}/ns/{file}")
 }
 
-/// The entry of one type.
+/// Returns the entry of one type.
 pub fn find<'a>(spec: &'a Spec, kind: &str) -> Option<&'a Value> {
     spec.list(NAMESPACES).iter().find(|n| n.get("type").and_then(Value::as_str) == Some(kind))
 }
 
-/// The path of an entry; `None` where it is a new namespace.
+/// Returns the path of an entry, or `None` if it is a new namespace.
 pub fn path(namespace: &Value) -> Option<&str> {
     namespace.get("path").and_then(Value::as_str).filter(|p| !p.is_empty())
 }
 
-/// Sets the namespace of a type; an entry keeps its position and its other keys.
+/// Sets the namespace of a type. An existing entry keeps its position and its other keys.
 pub fn set(spec: &mut Spec, kind: &str, path: Option<&str>) {
     let list = spec.list_mut(NAMESPACES);
     let at = match list.iter().position(|n| n.get("type").and_then(Value::as_str) == Some(kind)) {
@@ -55,7 +55,7 @@ pub fn set(spec: &mut Spec, kind: &str, path: Option<&str>) {
     }
 }
 
-/// Leaves the container in the host's namespace of a type.
+/// Removes the namespace of a type, so that the container uses the host's.
 pub fn remove(spec: &mut Spec, kind: &str) {
     if find(spec, kind).is_some() {
         spec.list_mut(NAMESPACES).retain(|n| n.get("type").and_then(Value::as_str) != Some(kind));

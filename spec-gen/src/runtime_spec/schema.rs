@@ -1,14 +1,15 @@
-//! The types of the runtime-spec's keys, checked once before any rule runs.
+//! The types of the runtime-spec's keys, checked before any rule runs.
 //!
-//! One row for each key that a rule reads or that a runtime would refuse with the wrong type. Keys
-//! without a row pass unseen: a runtime-spec newer than this table, or a vendor's key, must survive.
+//! The table has one row for each key that a rule reads, or whose wrong type a runtime would
+//! reject. Other keys are not checked, because keys of a newer runtime-spec or of a vendor must be
+//! preserved.
 
 use anyhow::bail;
 use serde_json::{Number, Value};
 
 use crate::json_fields::describe;
 
-/// What a key must hold when it is there and not `null`.
+/// The type of a key, if it is present and not `null`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Object,
@@ -24,7 +25,7 @@ enum Expected {
 }
 use Expected::{Array, Bool, I64, Int, NeededText, Object, Text, U32, U64};
 
-/// `[]` is every element of an array, `*` every value of an object.
+/// `[]` means every element of an array, `*` every value of an object.
 #[rustfmt::skip]
 const SCHEMA: &[(&str, Expected)] = &[
     ("ociVersion", Text), ("hostname", Text), ("domainname", Text),
@@ -81,13 +82,13 @@ const SCHEMA: &[(&str, Expected)] = &[
     ("linux.resources.network", Object), ("linux.resources.unified", Object), ("linux.resources.unified.*", NeededText),
 ];
 
-/// Checks `spec` and makes integers of whole numbers written as floats.
+/// Checks `spec`, and converts whole numbers written as floats to integers.
 ///
-/// jq up to 1.6 writes the u64 of `RLIM_INFINITY` as 18446744073709552000, and Go's encoders large
-/// numbers as `1e+06`; the runtimes refuse both. Each such number is reported in the returned list.
+/// jq up to 1.6 writes the u64 of `RLIM_INFINITY` as 18446744073709552000, and Go's encoders write
+/// large numbers as `1e+06`. Runtimes reject both. Returns a text for each converted number.
 ///
 /// # Errors
-/// Names the JSON path and what was found there.
+/// Returns an error that names the JSON path and the value.
 pub fn check(spec: &mut Value) -> anyhow::Result<Vec<String>> {
     if !spec.is_object() {
         bail!("expected an object, found {}", describe(spec));
@@ -103,7 +104,8 @@ pub fn check(spec: &mut Value) -> anyhow::Result<Vec<String>> {
 
 pub type Visitor<'a> = dyn FnMut(&str, Option<&mut Value>) -> anyhow::Result<()> + 'a;
 
-/// Calls `f` for everything `pattern` matches below `at`; `None` for a key whose object lacks it.
+/// Calls `f` for everything that `pattern` matches below `at`, with `None` for a key that its
+/// object lacks.
 pub fn visit(at: &mut Value, pattern: &str, path: &mut String, f: &mut Visitor<'_>) -> anyhow::Result<()> {
     let end = pattern.find(['.', '[']).unwrap_or(pattern.len());
     let (key, rest) = pattern.split_at(end);
@@ -170,7 +172,7 @@ fn check_one(
     };
     if matches!(want, U32 | U64 | I64 | Int) {
         if let Some(integer) = value.as_f64().filter(|_| value.is_f64()).and_then(whole) {
-            repaired.push(format!("{path}: {value} is taken for {integer}"));
+            repaired.push(format!("{path}: {value} read as {integer}"));
             *value = Value::Number(integer);
         }
     }
@@ -190,7 +192,8 @@ fn check_one(
     Ok(())
 }
 
-/// The integer a float stands for; beyond the last one that a float can tell apart only `u64::MAX` is known.
+/// Returns the integer that a float represents. Beyond 2^53, where floats are not exact, only
+/// `u64::MAX` is recognized.
 fn whole(float: f64) -> Option<Number> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if float.fract() != 0.0 {
@@ -199,7 +202,7 @@ fn whole(float: f64) -> Option<Number> {
     if float == 18_446_744_073_709_551_616.0 {
         return Some(Number::from(u64::MAX));
     }
-    // Below 2^53 every whole float is exactly one integer, and the cast cannot cut.
+    // Below 2^53 every whole float is exactly one integer, and the cast does not truncate.
     (float.abs() <= EXACT).then(|| Number::from(float as i64))
 }
 

@@ -1,10 +1,11 @@
-//! Kernel parameters that belong to a namespace. All others are the host's, and no runtime sets them for a container.
+//! Kernel parameters that belong to a namespace. All others are global to the host, and no runtime
+//! sets them for a container.
 
 /// Returns the type of the namespace that a parameter belongs to.
 pub fn namespace(key: &str) -> Option<&'static str> {
     const IPC: [&str; 8] =
         ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
-    // Runtimes translate dots to slashes, and the kernel takes both.
+    // Runtimes translate dots to slashes, and the kernel accepts both.
     let key = key.replace('/', ".");
     if key.contains("..") || key.starts_with('.') || key.ends_with('.') {
         return None;

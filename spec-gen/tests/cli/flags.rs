@@ -196,7 +196,7 @@ fn nonsense_in_a_flag_is_named() {
         (&["--new", "--personality", "FOO"], 2, "expected LINUX or LINUX32"),
         (&["--new", "--userns", "auto"], 2, "only the container's manager knows: give them with --uidmap"),
         (&["--new", "--userns", "keep-id:pid=1"], 2, "expected keep-id[:uid=N,gid=N]"),
-        (&["--new", "--userns", "keep-id", "--uidmap", "0:1:1"], 2, "--userns says another"),
+        (&["--new", "--userns", "keep-id", "--uidmap", "0:1:1"], 2, "--userns names another"),
         (&["--restore", "--userns", "nomap"], 2, "the mappings of a restored container are in its checkpoint"),
         (&["--new", "--cgroup-manager", "lxc", "--id", "a"], 2, "--cgroup-manager: \"lxc\" is not one of cgroupfs, systemd"),
         (&["--new", "--cap-add", "KILL", "--cap-drop", "CAP_KILL"], 2, "CAP_KILL is both added and dropped"),
@@ -235,7 +235,7 @@ fn nonsense_in_a_flag_is_named() {
         (&["--new", "--entrypoint", ""], 2, "--entrypoint: empty, and there are no ARGS"),
         (&["--new", "--shm-size-systemd=-1"], 2, "--shm-size-systemd"),
         (&["--new", "--cgroups", "some", "--id", "a"], 2, "--cgroups: \"some\" is not one of enabled"),
-        (&["--new", "--cgroup-parent", "/x"], 2, "--id: missing, and the cgroup path needs the container's id"),
+        (&["--new", "--cgroup-parent", "/x"], 2, "--id: missing, and the cgroup path needs the container ID"),
     ];
     for (flags, status, text) in cases {
         let output = dir.run(flags, SPEC);
@@ -284,7 +284,7 @@ fn keep_id_takes_the_ids_of_the_namespace_it_runs_in() {
     assert_eq!((&spec["linux"]["uidMappings"], &spec["linux"]["gidMappings"]), (&map, &map));
     assert_eq!(spec["process"]["user"]["uid"], 1000);
     assert!(spec["process"]["env"].as_array().unwrap().contains(&json!("HOME=/home/alice")));
-    assert!(message(&in_namespace("nomap")).contains("there are no subordinate ids"));
+    assert!(message(&in_namespace("nomap")).contains("there are no subordinate IDs"));
     // Not in a namespace of an ordinary user.
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     if map.split_whitespace().last() == Some("4294967295") {

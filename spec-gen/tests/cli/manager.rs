@@ -225,7 +225,8 @@ fn volumes_of_an_image_become_what_is_asked_for() {
     assert_eq!(message(&run(&flags)), "");
     dir.write("rootfs/ivol/f", "");
     assert!(
-        message(&run(&flags)).contains("what the image has at /ivol is not copied: cp -a rootfs/ivol/. ")
+        message(&run(&flags))
+            .contains("the image's files at /ivol are not copied; run: cp -a rootfs/ivol/. ")
     );
     let output = run(&["--image-volume", "anonymous"]);
     assert_eq!(output.status.code(), Some(2));
@@ -252,7 +253,7 @@ fn an_image_whose_volume_leads_out_of_it_tells_nothing_of_the_host() {
     let output = dir.run(&[&flags[..], &["--actions", "list"]].concat(), "");
     assert!(output.status.success());
     // The image's own /etc, which holds passwd and group.
-    assert!(message(&output).contains("what the image has at /out is not copied"), "{}", message(&output));
+    assert!(message(&output).contains("the image's files at /out are not copied"), "{}", message(&output));
     symlink("/root", dir.path("rootfs/out2")).unwrap();
     dir.write("image.json", r#"{"config":{"Volumes":{"/out2":{}}}}"#);
     assert_eq!(message(&dir.run(&[&flags[..], &["--actions", "list"]].concat(), "")), "");
@@ -385,7 +386,7 @@ fn what_config_json_cannot_hold_is_told() {
     }
     let output = dir.run(&["--new", "--subuidname", "no body"], "");
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("/etc/subuid: no body: no subordinate ids are given to this name"));
+    assert!(message(&output).contains("/etc/subuid: no body: no subordinate IDs are assigned to this name"));
 }
 
 #[test]

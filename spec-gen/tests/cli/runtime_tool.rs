@@ -135,7 +135,7 @@ fn mappings_with_the_hosts_id_first_are_refused_with_ours() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
         let found = message(&output);
         assert!(
-            found.starts_with(&format!("spec-gen: error: {flag} {map}: the host's id stands first")),
+            found.starts_with(&format!("spec-gen: error: {flag} {map}: the host ID comes first")),
             "{found}"
         );
         assert!(found.ends_with(&format!("hint: write {ours} {right}\n")), "{found}");

@@ -240,7 +240,7 @@ const SPEC_GEN: &[Mistake] = &[
     Mistake(
         "spec-gen --restore < bundle/config.json",
         1,
-        "root.path: rootfs: of the machine the checkpoint was made on",
+        "root.path: rootfs: belongs to the host on which the checkpoint was made",
         "--rootfs DIR",
     ),
 ];

@@ -59,7 +59,8 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
         job.trace.because(&job.spec, || format!("--tz {zone}"));
     }
     if args.timeout.is_some() {
-        job.session.warn("--timeout: config.json has no place for it, who starts the container ends it");
+        job.session
+            .warn("--timeout ignored: config.json cannot express it; enforce it in the container engine");
     }
     Ok(())
 }

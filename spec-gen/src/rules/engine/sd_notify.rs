@@ -40,7 +40,7 @@ pub fn apply(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     if asked.is_some() && !is_known {
         let Some(bundle) = &job.args.what.bundle else {
             return Err(Hint::on(
-                usage("--sdnotify container: where the directory of the socket is, only the manager knows"),
+                usage("--sdnotify container: the directory of the socket is not known"),
                 format!("add --bind-mount {DIR}=DIR, or --bundle DIR for DIR/notify"),
             ));
         };

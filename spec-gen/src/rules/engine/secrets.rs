@@ -118,8 +118,8 @@ pub fn apply(
         let input = cli::Input::open(Some(file), "a secret")?;
         let value = cli::read_document(input, &shown(), MAX_SECRET)?;
         let value = String::from_utf8(value).ok().filter(|v| !v.contains('\0'));
-        let value =
-            value.with_context(|| format!("{}: not text, and a variable holds only text", shown()))?;
+        let value = value
+            .with_context(|| format!("{}: not UTF-8, so it cannot be the value of a variable", shown()))?;
         env::set(spec, variable, &value);
     }
     Ok(())

@@ -47,7 +47,7 @@ fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
     let root = Root::open(dir).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| cli::name(dir))?;
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
     let Ok(mut file) = root.open_subpath(zone, flags) else {
-        bail!("there is no such time zone in {}", cli::name(dir));
+        bail!("no such time zone in {}", cli::name(dir));
     };
     check(&mut file)?;
     Ok(dir.join(zone))
@@ -90,9 +90,9 @@ mod tests {
             ("Europe//Berlin", "expected the name of a time zone"),
             ("Europe", "not a time zone"),
             ("tab", "not a time zone"),
-            ("Up", "there is no such time zone"),
-            ("Abs", "there is no such time zone"),
-            ("Nowhere/X", "there is no such time zone"),
+            ("Up", "no such time zone"),
+            ("Abs", "no such time zone"),
+            ("Nowhere/X", "no such time zone"),
         ] {
             let error = format!("{:#}", in_dir(&zones, zone).unwrap_err());
             assert!(error.contains(message), "{zone}: {error}");

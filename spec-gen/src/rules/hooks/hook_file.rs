@@ -152,7 +152,7 @@ pub(super) fn parse(value: Value, file: String) -> anyhow::Result<Hook> {
         && when.annotations.is_empty()
         && when.commands.is_empty()
     {
-        bail!("when: there is no condition");
+        bail!("when: no condition");
     }
     Ok(Hook { file, hook: program.into_value(), when, stages })
 }
@@ -226,7 +226,7 @@ mod tests {
             (json!({"version": "1.0.0", "hook": {"path": "x"}, "when": {"always": true}, "stages": ["prestart"]}), "expected an absolute path"),
             (json!({"version": "1.0.0", "hook": {}, "when": {"always": true}, "stages": ["prestart"]}), "hook: missing field `path`"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"commands": ["("]}, "stages": ["prestart"]}), "\"(\": not a regular expression"),
-            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "there is no condition"),
+            (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {}, "stages": ["prestart"]}), "no condition"),
             (json!({"version": "1.0.0", "hook": {"path": "/x"}, "when": {"allways": true}, "stages": ["prestart"]}), "when.allways: unknown field `allways`"),
         ];
         for (hook, message) in cases {

@@ -88,7 +88,7 @@ pub(crate) fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     let outcome = inject(&mut job.spec, &found, !job.container.user_volumes.is_empty(), args.compat)?;
     for file in outcome.left_out {
-        job.session.note(format_args!("{file}: a poststop hook, which is the manager's to run"));
+        job.session.note(format_args!("{file}: poststop hook left to the container engine"));
     }
     job.precreate = outcome.precreate;
     job.trace.because(&job.spec, || "--hooks-dir".into());

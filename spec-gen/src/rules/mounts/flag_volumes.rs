@@ -82,7 +82,7 @@ fn one_for_each_destination(volumes: Vec<Volume>) -> anyhow::Result<Vec<Volume>>
             Some(other) if *other == volume => {}
             Some(_) => {
                 return Err(usage(format!(
-                    "{at}: two of --volume, --mount and --tmpfs mount something there"
+                    "{at}: more than one of --volume, --mount and --tmpfs has this destination"
                 )));
             }
             None => all.push(volume),

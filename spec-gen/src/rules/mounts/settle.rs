@@ -10,7 +10,9 @@ use crate::runtime_spec::{Spec, mounts};
 /// Applies the rules that depend on the complete list of mounts.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     for destination in resolve_tmpfs(&mut job.spec, &job.rootfs)? {
-        job.session.warn(format_args!("{destination}: two tmpfs end there, the later one is kept"));
+        job.session.warn(format_args!(
+            "{destination}: two tmpfs mounts have this destination, only the later one is kept"
+        ));
     }
     job.trace.because(&job.spec, || "links in the destinations of tmpfs mounts".into());
     sort(&mut job.spec);

@@ -66,7 +66,7 @@ pub fn make(job: &mut Job<'_>, name: &str, destination: &str) -> anyhow::Result<
     if job.rootfs.has_entries(destination)? {
         let from = cli::name(job.rootfs.name_of(destination));
         job.session.warn(format_args!(
-            "{path}: what the image has at {destination} is not copied: cp -a {from}/. {path}"
+            "{path}: the image's files at {destination} are not copied; run: cp -a {from}/. {path}"
         ));
     }
     job.actions.push(Action::Directory { path, mode, uid, gid, like: None });

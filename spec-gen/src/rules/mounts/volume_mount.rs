@@ -74,7 +74,9 @@ pub fn mount(
         Volume::Image { reference, destination, writable, subpath } => {
             let Some(dir) = (places.image)(reference) else {
                 return Err(Hint::on(
-                    anyhow::anyhow!("image {reference}: where its tree is mounted is not known"),
+                    anyhow::anyhow!(
+                        "image {reference}: the mount point of its root file system is not known"
+                    ),
                     format!("add --image-mount {reference}=DIR"),
                 ));
             };
@@ -125,7 +127,7 @@ fn overlay(
     let given = upper_and_work(options).with_context(shown)?;
     let Some(content) = places.overlays.as_ref().map(|dir| format!("{dir}/{number}")) else {
         return Err(Hint::on(
-            anyhow::anyhow!("overlay at {destination}: there is no directory for what the container writes"),
+            anyhow::anyhow!("overlay at {destination}: no directory for the writes of the container"),
             "add --overlay-dir DIR",
         ));
     };

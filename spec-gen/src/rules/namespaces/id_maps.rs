@@ -16,7 +16,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.namespaces;
     let given = !args.uidmap.is_empty() || !args.gidmap.is_empty();
     if given && !matches!(args.userns, None | Some(UserNs::Mode(Mode::Private))) {
-        return Err(usage("--uidmap and --gidmap make a user namespace of their own: --userns says another"));
+        return Err(usage("--uidmap and --gidmap create a new user namespace, --userns names another"));
     }
     let subids = subordinate_ids::maps(args.subuidname.as_deref(), args.subgidname.as_deref())?;
     let maps = if let Some((maps, ignored)) = subids {
@@ -28,8 +28,9 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
         let maps = given_maps(args)?;
         for (ids, maps) in [("user", &maps.uids), ("group", &maps.gids)] {
             if maps.is_empty() {
-                job.session
-                    .warn(format_args!("--uidmap, --gidmap: no {ids} ID is mapped, runtimes need both maps"));
+                job.session.warn(format_args!(
+                    "--uidmap, --gidmap: no {ids} ID is mapped, but runtimes need both maps"
+                ));
             }
         }
         maps

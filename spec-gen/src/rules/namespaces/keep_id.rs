@@ -28,7 +28,7 @@ pub fn maps(mode: &UserNs) -> anyhow::Result<Option<(IdMaps, Option<String>)>> {
             let (uids, gids) = (own("uid_map")?, own("gid_map")?);
             let maps = IdMaps { uids: uids.without_user(), gids: gids.without_user() };
             if maps.uids.is_empty() || maps.gids.is_empty() {
-                bail!("--userns nomap: there are no subordinate ids");
+                bail!("--userns nomap: there are no subordinate IDs");
             }
             Ok(Some((maps, None)))
         }
@@ -67,7 +67,7 @@ impl Available {
         }
         if all == u32::MAX {
             return Err(Hint::on(
-                anyhow::anyhow!("for an ordinary user, in his user namespace"),
+                anyhow::anyhow!("only inside a user namespace, as an ordinary user"),
                 "podman unshare spec-gen ...",
             ));
         }

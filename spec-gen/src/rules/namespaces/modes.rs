@@ -26,7 +26,7 @@ pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow
 pub fn warn_of_dropped(session: &Session, kind: &str, dropped: Vec<String>) {
     for key in dropped {
         session.warn(format_args!(
-            "linux.sysctl: {key}: dropped, the container has no {kind} namespace of its own"
+            "linux.sysctl: {key}: dropped: the container has no {kind} namespace of its own"
         ));
     }
 }

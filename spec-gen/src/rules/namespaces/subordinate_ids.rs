@@ -68,21 +68,21 @@ fn parse(
 /// Maps the ranges one after another into the container, the lowest first.
 fn mapped(mut ranges: Vec<(u32, u32)>) -> anyhow::Result<Vec<IdMap>> {
     if ranges.is_empty() {
-        bail!("no subordinate ids are given to this name");
+        bail!("no subordinate IDs are assigned to this name");
     }
     if ranges.len() > MAX_RANGES {
-        bail!("more than {MAX_RANGES} ranges of subordinate ids");
+        bail!("more than {MAX_RANGES} ranges of subordinate IDs");
     }
     ranges.sort_unstable();
     if ranges.windows(2).any(|two| u64::from(two[0].0) + u64::from(two[0].1) > u64::from(two[1].0)) {
-        bail!("two ranges of subordinate ids overlap");
+        bail!("two ranges of subordinate IDs overlap");
     }
     let mut container: u32 = 0;
     let map = |(host, size): (u32, u32)| {
         let fields = [container, host, size].map(|n| n.to_string());
         let map = IdMap::from_fields(fields.iter().map(String::as_str));
         container = container.saturating_add(size);
-        map.with_context(|| format!("{host}:{size}: ids end at 4294967294"))
+        map.with_context(|| format!("{host}:{size}: IDs end at 4294967294"))
     };
     ranges.into_iter().map(map).collect()
 }

@@ -63,14 +63,14 @@ fn path(container: &Container) -> anyhow::Result<Option<String>> {
         }
     }
     if id.is_empty() {
-        return Err(wrong("id", "--id", "missing, and the cgroup path needs the container's id".into()));
+        return Err(wrong("id", "--id", "missing, and the cgroup path needs the container ID".into()));
     }
     match container.cgroup_manager.as_str() {
         "systemd" => {
             let slice = parent.rsplit('/').next().unwrap_or_default();
             let slice = if slice.is_empty() { "machine.slice" } else { slice };
             if !slice.ends_with(".slice") {
-                let why = format!("{parent}: systemd wants a slice (its name ends in .slice)");
+                let why = format!("{parent}: systemd requires the name of a slice, ending in .slice");
                 return Err(wrong("cgroupParent", "--cgroup-parent", why));
             }
             Ok(Some(format!("{slice}:libpod:{id}")))

@@ -70,9 +70,9 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
 fn check_sysctl(spec: &Spec, pair: &str, key: &str) -> anyhow::Result<()> {
     match sysctl::namespace(key) {
         Some(kind) if namespaces::find(spec, kind).is_some() => Ok(()),
-        Some(kind) => Err(usage(format!(
-            "--sysctl {pair}: the container has no {kind} namespace of its own to set it in"
-        ))),
+        Some(kind) => {
+            Err(usage(format!("--sysctl {pair}: the container has no {kind} namespace of its own")))
+        }
         None => {
             let error =
                 usage(format!("--sysctl {pair}: {key} belongs to no namespace and would change the host"));
@@ -143,7 +143,7 @@ impl Limits<'_> {
         self.put("cpu.shares", args.cpu_shares.map(limit), "--cpu-shares");
         if let Some(cpus) = args.cpus {
             if args.cpu_period.is_some() || args.cpu_quota.is_some() {
-                return Err(usage("--cpus says the same as --cpu-period and --cpu-quota"));
+                return Err(usage("--cpus conflicts with --cpu-period and --cpu-quota"));
             }
             let period = if cpus > 0.0 { json!(100_000) } else { Value::Null };
             self.put("cpu.period", Some(period), "--cpus");

@@ -104,7 +104,8 @@ fn refuse_foreign(
 ) -> anyhow::Result<()> {
     let found = foreign(job, repointed, namespaces);
     let Some(((last, _), others)) = found.split_last() else { return Ok(()) };
-    let text = |what: &str| format!("{}: {what}: of the machine the checkpoint was made on", job.name);
+    let text =
+        |what: &str| format!("{}: {what}: belongs to the host on which the checkpoint was made", job.name);
     for (what, _) in others {
         job.session.error(text(what));
     }

@@ -1,4 +1,5 @@
-//! Numbers, lists and names that types cannot hold, by the rules of runc, crun and the kernel.
+//! Checks numbers, lists and names by the rules of runc, crun and the kernel, which types cannot
+//! express.
 
 use serde_json::Value;
 
@@ -27,7 +28,8 @@ fn number(spec: &Spec, path: &str) -> Option<i64> {
     spec.get(path).and_then(Value::as_i64)
 }
 
-/// runc's rules (libcontainer/configs/validate): which values belong to which policy.
+/// Checks which values belong to which scheduling policy, by runc's rules
+/// (libcontainer/configs/validate).
 fn scheduler(spec: &Spec, faults: &mut Vec<String>) {
     if spec.get("process.scheduler").is_none() {
         return;
@@ -40,7 +42,7 @@ fn scheduler(spec: &Spec, faults: &mut Vec<String>) {
     let mut belongs = |key: &str, policies: &[&str]| {
         if is_set(key) && !policies.contains(&policy) {
             faults.push(format!(
-                "process.scheduler.{key}: only with {}, not with {policy}",
+                "process.scheduler.{key}: valid only for {}, not for {policy}",
                 policies.join(" or ")
             ));
         }
@@ -54,7 +56,7 @@ fn scheduler(spec: &Spec, faults: &mut Vec<String>) {
 fn ranges(spec: &Spec, faults: &mut Vec<String>) {
     let mut within = |path: &str, low: i64, high: i64| {
         if let Some(n) = number(spec, path).filter(|n| !(low..=high).contains(n)) {
-            faults.push(format!("{path}: {n} is not from {low} to {high}"));
+            faults.push(format!("{path}: expected a number from {low} to {high}, found {n}"));
         }
     };
     within("process.scheduler.nice", -20, 19);
@@ -63,7 +65,7 @@ fn ranges(spec: &Spec, faults: &mut Vec<String>) {
     within("process.oomScoreAdj", -1000, 1000);
     within("linux.resources.memory.swappiness", 0, 100);
     within("linux.resources.cpu.idle", 0, 1);
-    // 0 leaves the weight as it is.
+    // 0 means that the weight is not set.
     if number(spec, "linux.resources.blockIO.weight") != Some(0) {
         within("linux.resources.blockIO.weight", 10, 1000);
     }
@@ -85,7 +87,8 @@ fn lists(spec: &Spec, faults: &mut Vec<String>) {
     }
 }
 
-/// The schema's pattern, and the kernel's sizes, which are powers of two.
+/// Reports whether the text matches the pattern of the schema and is a power of two, as the
+/// kernel's page sizes are.
 pub fn is_page_size(size: &str) -> bool {
     let number = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
     number.is_some_and(|n| !n.starts_with(['0', '+']) && n.parse::<u32>().is_ok_and(u32::is_power_of_two))
@@ -121,7 +124,8 @@ fn sysctls(spec: &Spec, faults: &mut Vec<String>) {
         match sysctl::namespace(key) {
             Some(kind) if namespaces::find(spec, kind).is_some() => {}
             Some(kind) => faults.push(format!("linux.sysctl.{key}: needs a namespace of type {kind}")),
-            None => faults.push(format!("linux.sysctl.{key}: in no namespace, it would change the host")),
+            None => faults
+                .push(format!("linux.sysctl.{key}: belongs to no namespace, so it would change the host")),
         }
     }
 }
@@ -134,7 +138,7 @@ fn net_devices(spec: &Spec, faults: &mut Vec<String>) {
     for (device, value) in devices {
         let name = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
         for name in [Some(device.as_str()), name].into_iter().flatten() {
-            // The kernel's dev_valid_name().
+            // Follows dev_valid_name() of the kernel.
             let valid = !name.is_empty()
                 && name.len() <= 15
                 && !matches!(name, "." | "..")

@@ -1,4 +1,5 @@
-//! `--validate`: the result against the runtime-spec, by oci-spec's types and by the rules types cannot hold.
+//! `--validate`: checks the result against the runtime-spec, with oci-spec's types and with the
+//! rules that types cannot express.
 
 mod limits;
 mod words;
@@ -12,10 +13,10 @@ use crate::runtime_spec::{Spec, mounts, namespaces};
 
 pub use limits::is_page_size;
 
-/// Checks the spec; each fault is reported with its JSON path.
+/// Checks the spec. Reports each fault with its JSON path.
 ///
 /// # Errors
-/// When there is a fault.
+/// Returns an error if there is a fault.
 pub fn check(spec: &Spec, name: &str, session: &Session) -> anyhow::Result<()> {
     let faults = faults(spec);
     let Some((last, others)) = faults.split_last() else { return Ok(()) };
@@ -28,7 +29,7 @@ pub fn check(spec: &Spec, name: &str, session: &Session) -> anyhow::Result<()> {
 /// Returns every fault of the spec, with its JSON path.
 pub fn faults(spec: &Spec) -> Vec<String> {
     let mut faults = Vec::new();
-    // Through text: oci-spec's capabilities are read from strings a Value would have to lend.
+    // Converts through text, because oci-spec reads capabilities only from borrowed strings.
     let mut document = spec.value().clone();
     words::check(&mut document, &mut faults);
     words::remove_checked_lists(&mut document);
@@ -56,7 +57,7 @@ fn top_level(spec: &Spec, faults: &mut Vec<String>) {
             let core = version.split(['-', '+']).next().unwrap_or_default();
             let numbers: Vec<&str> = core.split('.').collect();
             if numbers.len() != 3 || numbers.iter().any(|n| n.parse::<u32>().is_err()) {
-                faults.push(format!("ociVersion: {version:?} is no semantic version"));
+                faults.push(format!("ociVersion: {version:?} is not a semantic version"));
             }
         }
     }
@@ -73,7 +74,7 @@ fn process(spec: &Spec, faults: &mut Vec<String>) {
         return;
     }
     if spec.list("process.args").is_empty() {
-        faults.push("process.args: empty, there is nothing to start".into());
+        faults.push("process.args: empty: no command to start".into());
     }
     match spec.text("process.cwd") {
         Some(cwd) if cwd.starts_with('/') => {}
@@ -89,7 +90,7 @@ fn process(spec: &Spec, faults: &mut Vec<String>) {
     for (i, limit) in spec.list("process.rlimits").iter().enumerate() {
         let kind = limit.get("type").and_then(Value::as_str).unwrap_or_default();
         if !seen.insert(kind) {
-            faults.push(format!("process.rlimits[{i}].type: {kind} is there twice"));
+            faults.push(format!("process.rlimits[{i}].type: {kind} is given twice"));
         }
         let number = |key: &str| limit.get(key).and_then(Value::as_u64);
         if number("soft") > number("hard") {
@@ -104,10 +105,10 @@ fn mount_list(spec: &Spec, faults: &mut Vec<String>) {
             faults.push(format!("mounts[{i}].destination: {:?} is not absolute", mounts::destination(mount)));
         }
         if mounts::is_bind(mount) && mounts::source(mount).is_empty() {
-            faults.push(format!("mounts[{i}].source: missing, and the mount is a bind mount"));
+            faults.push(format!("mounts[{i}].source: missing: a bind mount needs a source"));
         }
         if mount.get("uidMappings").is_some() != mount.get("gidMappings").is_some() {
-            faults.push(format!("mounts[{i}]: uidMappings and gidMappings only come together"));
+            faults.push(format!("mounts[{i}]: uidMappings and gidMappings require each other"));
         }
     }
 }
@@ -117,10 +118,10 @@ fn namespace_list(spec: &Spec, faults: &mut Vec<String>) {
     for (i, namespace) in spec.list("linux.namespaces").iter().enumerate() {
         let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
         if !namespaces::TYPES.iter().any(|(name, _)| *name == kind) {
-            faults.push(format!("linux.namespaces[{i}].type: {kind:?} is no namespace"));
+            faults.push(format!("linux.namespaces[{i}].type: {kind:?} is not a type of namespace"));
         }
         if !seen.insert(kind) {
-            faults.push(format!("linux.namespaces[{i}].type: {kind} is there twice"));
+            faults.push(format!("linux.namespaces[{i}].type: {kind} is given twice"));
         }
         if namespaces::path(namespace).is_some_and(|p| !p.starts_with('/')) {
             faults.push(format!("linux.namespaces[{i}].path: not absolute"));

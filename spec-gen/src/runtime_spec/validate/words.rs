@@ -1,7 +1,8 @@
-//! The words that runtime-spec 1.3 allows for a key.
+//! The values that runtime-spec 1.3 allows for keys with a fixed set of values.
 //!
-//! oci-spec has types for them too, but not always those of the runtime-spec: it refuses `SCHED_FLAG_RESET_ON_FORK`
-//! and accepts capabilities without `CAP_`. So this table decides, and oci-spec gets a document without these words.
+//! oci-spec's types differ from the runtime-spec here: they reject `SCHED_FLAG_RESET_ON_FORK` and
+//! accept capabilities without `CAP_`. Therefore this table decides, and oci-spec checks a document
+//! without these values.
 
 use serde_json::{Value, json};
 
@@ -53,16 +54,17 @@ const ACTIONS: &[&str] = &[
     "SCMP_ACT_NOTIFY",
 ];
 
-/// Reports words that the runtime-spec does not have, and makes all of them words that oci-spec knows.
+/// Reports values that the runtime-spec does not allow, and replaces all of them by values that
+/// oci-spec knows.
 pub fn check(spec: &mut Value, faults: &mut Vec<String>) {
     for (pattern, words) in WORDS {
-        // The visitor has no way to fail.
+        // The visitor never fails.
         let _ = schema::visit(spec, pattern, &mut String::new(), &mut |path, value| {
             let Some(value) = value.filter(|v| !v.is_null()) else { return Ok(()) };
             match value.as_str() {
                 Some(word) if words.contains(&word) => {}
                 Some(word) => faults.push(format!("{path}: {word:?} is not one of {}", shown(words))),
-                // A wrong type is oci-spec's to report.
+                // oci-spec reports a wrong type.
                 None => return Ok(()),
             }
             *value = json!(known_to_oci_spec(pattern, words));
@@ -78,7 +80,8 @@ fn known_to_oci_spec<'w>(pattern: &str, words: &[&'w str]) -> &'w str {
     }
 }
 
-/// Removes lists of processors: oci-spec refuses the blanks that the schema allows, and limits checks them.
+/// Removes lists of processors, which `limits` checks: oci-spec rejects the spaces that the schema
+/// allows.
 pub fn remove_checked_lists(spec: &mut Value) {
     for key in ["initial", "final"] {
         if let Some(list) =
@@ -89,7 +92,7 @@ pub fn remove_checked_lists(spec: &mut Value) {
     }
 }
 
-/// The words for a message; of a long list only its form helps.
+/// Returns the allowed values for a message: of a long list, only their form.
 fn shown(words: &[&str]) -> String {
     let words: Vec<&str> = words.iter().copied().filter(|w| !w.is_empty()).collect();
     match words.len() {
