@@ -20,7 +20,7 @@ REPRODUCIBLE   = RUSTFLAGS="$(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/ckpt-too
     CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CURDIR)=/ckpt-tools -ffile-prefix-map=$(CARGO_HOME)=/cargo"
 
 TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
-DOCS   := README.md SECURITY.md CONTRIBUTING.md RELEASING.md $(shell find docs -type f | LC_ALL=C sort)
+DOCS   := README.md SECURITY.md ARCHITECTURE.md CONTRIBUTING.md RELEASING.md $(shell find docs -type f | LC_ALL=C sort)
 PAGES  := $(notdir $(wildcard man/*.[1-8]))
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export CARGO FEATURES CARGO_HOME
