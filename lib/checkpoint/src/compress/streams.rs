@@ -206,7 +206,7 @@ mod tests {
     const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2];
 
     #[test]
-    fn zeros_after_the_last_stream_are_padding_as_bsdtar_writes_them_to_a_pipe() {
+    fn zero_padding_after_the_last_stream_is_ignored() {
         for compression in ALL {
             let mut padded = [packed(compression, b"one "), packed(compression, b"two")].concat();
             padded.resize(10240, 0);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_after_the_last_stream_is_an_error_also_after_padding() {
+    fn other_data_after_the_last_stream_is_an_error() {
         for compression in ALL {
             let stream = packed(compression, b"text");
             for rest in [&b"x"[..], b"\0\0\0\0x", b"\0\0\0\0\x1f\x8b\x08"] {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_nothing_are_passed_over() {
+    fn empty_streams_are_skipped() {
         for compression in ALL {
             let nothing = packed(compression, b"");
             let all = [&nothing[..], &packed(compression, b"text"), &nothing, &nothing].concat();
@@ -235,7 +235,7 @@ mod tests {
 
     /// pzstd starts its output with a skippable frame.
     #[test]
-    fn a_skippable_frame_is_passed_over_wherever_it_stands() {
+    fn skippable_frames_are_skipped_at_any_position() {
         let skippable = [&0x184d_2a50_u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"hello"].concat();
         assert_eq!(Compression::detect(&skippable), Compression::Zstd);
         let frame = packed(Compression::Zstd, b"text");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_nothing_without_end_are_refused_and_frames_cost_little() {
+    fn too_many_empty_streams_are_rejected() {
         for compression in [Compression::Gzip, Compression::Bzip2] {
             let many = packed(compression, b"").repeat(2000);
             let e = unpacked(&many).unwrap_err().to_string();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_does_not_end_quietly_when_it_is_read_again() {
+    fn reading_after_an_error_fails_again() {
         let bytes = [packed(Compression::Gzip, b"text"), b"\0\0x".to_vec()].concat();
         let mut decoder = Decoder::new(&bytes[..]).unwrap();
         assert!(io::copy(&mut decoder, &mut io::sink()).is_err());

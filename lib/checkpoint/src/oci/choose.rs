@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_in_an_index_is_looked_into_and_gives_its_name_to_what_it_lists() {
+    fn a_nested_index_is_read_and_passes_on_its_name() {
         let platforms = json!({ "manifests": [
             { "digest": "arm", "platform": { "architecture": "arm64" } },
             { "digest": "amd", "platform": { "architecture": "amd64" } },
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn several_for_other_machines_are_told_as_what_they_are() {
+    fn images_for_other_architectures_are_an_error() {
         let mut images = [image("a", "x"), image("b", "x")];
         images[0]["platform"] = json!({ "architecture": "arm64" });
         let e = by(json!({ "manifests": images }), Some("x"), &["a", "b"]).unwrap_err();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_index_lists_nothing_and_what_stands_beside_it_is_read() {
+    fn an_invalid_index_lists_no_images() {
         for nothing in [json!([]), json!(null), json!(5), json!({ "manifests": "x" })] {
             assert!(listed(nothing.clone(), |_| unreachable!()).unwrap().is_empty());
             let nested = json!({ "mediaType": INDEX[0], "digest": "n", "holds": nothing });
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_images_are_refused_and_of_a_long_name_nothing_is_kept() {
+    fn too_many_images_are_rejected_and_long_names_ignored() {
         let many = json!({ "manifests": vec![json!({}); MAX_IMAGES + 1] });
         assert!(by(many, None, &[]).unwrap_err().contains("more than 10000 images"));
         let long = json!({ "manifests": [image("a", &"x".repeat(MAX_TEXT + 1))] });
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_without_end_are_refused() {
+    fn too_many_nested_indexes_are_rejected() {
         let mut deep = json!({ "manifests": [image("a", "x")] });
         for n in 1..MAX_DEPTH {
             deep =
