@@ -4,8 +4,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
-/// Returns whether the process is root, for tests whose expected result depends on that. A test that
-/// needs root has the attribute `#[ignore = "needs root"]` instead.
+/// Returns whether the process is root, for tests whose expected result depends on that. A test
+/// that needs root has the attribute `#[ignore = "needs root"]` instead.
 pub fn is_root() -> bool {
     geteuid().is_root()
 }
