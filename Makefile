@@ -66,7 +66,8 @@ lint: ## formatting and clippy
 
 .PHONY: doc
 doc: ## API documentation, with warnings as errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --features "$(FEATURES)"
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps \
+	    --document-private-items --features "$(FEATURES)"
 
 .PHONY: features
 features: ## compile each crate with each of its cargo features alone

@@ -1,6 +1,6 @@
 //! JSON that has one meaning to every reader.
 //!
-//! [`document`] reads a document and rejects duplicate keys. The functions of [`field`] read the
+//! [`document()`] reads a document and rejects duplicate keys. The functions of [`field`] read the
 //! fields of a document by type; their [`FieldError`] names the place of the field.
 
 #![forbid(unsafe_code)]

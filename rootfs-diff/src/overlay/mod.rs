@@ -3,7 +3,7 @@
 //!
 //! The mount options hold the paths that the mounting process used. Since then such a path may lead
 //! to another directory, a descriptor named there may be closed, or a later mount may cover the
-//! directory. The options are therefore only a hypothesis, which [`identify`] proves: to list the
+//! directory. The options are therefore only a hypothesis, which [`mod@identify`] proves: to list the
 //! root directory of an overlay, the kernel reads the root directory of every layer, topmost first,
 //! and fanotify(7) reports each of these reads.
 

@@ -12,6 +12,7 @@ use crate::notation::user::{group, user};
 #[command(next_help_heading = "Process")]
 #[group(id = "process-flags", multiple = true, conflicts_with = "restore")]
 pub struct ProcessArgs {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "clap prints [:GROUP] as it is")]
     /// Run the process as USER[:GROUP], given as names in the root file system or as numbers
     #[arg(short, long, value_name = "USER[:GROUP]", value_parser = user)]
     pub user: Option<String>,

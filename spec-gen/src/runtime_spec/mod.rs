@@ -1,9 +1,9 @@
 //! The runtime spec as the JSON it came as, with a thin typed view on the parts the rules touch.
 //!
 //! The document stays a [`Value`]: unknown keys, key order and 64-bit integers survive, which they do
-//! not in a struct with one field for each key of the runtime-spec. [`Shape`] has been checked when a
-//! [`Spec`] exists, so an accessor that meets another type than the runtime-spec's is looking at `null`
-//! (which Go's encoder writes for an empty slice) and treats it as absent.
+//! not in a struct with one field for each key of the runtime-spec. [`schema::check`] checks the types
+//! before a [`Spec`] is created, so an accessor that finds another type than the runtime-spec's has
+//! found `null`, which Go's encoder writes for an empty slice. It treats `null` as absent.
 
 pub(crate) mod cpu_list;
 pub(crate) mod env;
@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 pub struct Spec(Value);
 
 impl Spec {
-    /// Wraps a document that [`schema::check`](crate::runtime_spec::schema::check) has accepted.
+    /// Wraps a document that [`schema::check`] has accepted.
     pub fn new(value: Value) -> Spec {
         Spec(value)
     }

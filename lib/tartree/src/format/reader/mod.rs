@@ -1,4 +1,4 @@
-//! Reads the entries of a tar stream. [`encode`](crate::encode) does the reverse.
+//! Reads the entries of a tar stream. [`encode`](mod@crate::encode) does the reverse.
 //!
 //! Reads the output of podman, Go, GNU tar, bsdtar, Python and the tar crate: V7, ustar, PAX, GNU
 //! long names, base-256 numbers and the four sparse forms. No number from the input sizes an
