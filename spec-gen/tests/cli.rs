@@ -1,4 +1,4 @@
-//! The command as a user meets it: results, messages, exit statuses, and what is left on disk.
+//! Tests the command as a user runs it: results, messages, exit statuses and files on disk.
 
 #[path = "cli/accounts.rs"]
 mod accounts;
@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 struct Dir(tempfile::TempDir);
 
 impl Dir {
-    /// A directory with a small root file system in it.
+    /// Creates a directory that contains a small root file system.
     fn new() -> Dir {
         let dir = Dir(tempfile::tempdir().unwrap());
         for path in ["rootfs/etc", "rootfs/data", "rootfs/home/alice", "hooks", "cdi"] {
@@ -54,7 +54,7 @@ impl Dir {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    /// Runs spec-gen here with `input` on its standard input.
+    /// Runs spec-gen in this directory with `input` on its standard input.
     fn run(&self, args: &[&str], input: &str) -> Output {
         self.run_with(Command::new(env!("CARGO_BIN_EXE_spec-gen")).args(args), input)
     }
@@ -67,12 +67,12 @@ impl Dir {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A command line that is refused is not read to.
+        // Ignores EPIPE: spec-gen does not read its input if it refuses the command line.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     }
 
-    /// The spec that comes out; the run must succeed and print no error.
+    /// Returns the generated spec. Panics if the run fails.
     fn spec(&self, args: &[&str], input: &str) -> Value {
         let output = self.run(args, input);
         assert!(output.status.success(), "{args:?}: {}", message(&output));
@@ -126,7 +126,7 @@ fn unknown_keys_order_and_64_bits_survive_changes() {
 }
 
 #[test]
-fn same_input_same_bytes() {
+fn the_same_input_produces_identical_bytes() {
     let dir = Dir::new();
     dir.write("cdi/v.json", r#"{"cdiVersion":"0.6.0","kind":"v.com/d","devices":[{"name":"a","containerEdits":{"env":["X=1"]}},{"name":"b","containerEdits":{"env":["Y=1"]}}]}"#);
     let args = [
@@ -174,7 +174,7 @@ fn same_input_same_bytes() {
 }
 
 #[test]
-fn what_was_generated_once_stays_as_it_is() {
+fn repeating_the_flags_on_the_output_changes_nothing() {
     let dir = Dir::new();
     let flags = [
         "--rootfs",
@@ -198,7 +198,7 @@ fn what_was_generated_once_stays_as_it_is() {
 }
 
 #[test]
-fn malformed_input_is_named_and_gives_no_output() {
+fn malformed_input_is_reported_and_writes_no_output() {
     let dir = Dir::new();
     let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     #[rustfmt::skip]
@@ -266,7 +266,7 @@ fn malformed_input_is_named_and_gives_no_output() {
 }
 
 #[test]
-fn hostile_surroundings_are_named_and_give_no_output() {
+fn hostile_files_are_reported_and_no_output_is_written() {
     let dir = Dir::new();
     for (link, target) in [("loop", "loop"), ("a", "b"), ("b", "a")] {
         symlink(target, dir.path(&format!("rootfs/{link}"))).unwrap();
@@ -359,7 +359,7 @@ fn hostile_surroundings_are_named_and_give_no_output() {
 }
 
 #[test]
-fn explain_names_path_change_and_reason() {
+fn explain_prints_path_change_and_reason() {
     let dir = Dir::new();
     let output = dir
         .run(&["--explain", "--rootfs", "rootfs", "--user", "alice", "--network", "ns:/run/netns/web"], SPEC);
@@ -386,7 +386,7 @@ fn diff_is_unified_and_empty_without_a_change() {
 
 #[ignore = "needs root"]
 #[test]
-fn actions_are_listed_or_done_and_never_silent() {
+fn actions_are_listed_applied_or_reported_as_pending() {
     let dir = Dir::new();
     fs::create_dir(dir.path("own")).unwrap();
     let volume = format!("{}:/x:U", dir.path("own"));
@@ -410,7 +410,7 @@ fn actions_are_listed_or_done_and_never_silent() {
 
 #[ignore = "needs root"]
 #[test]
-fn an_action_that_fails_leaves_no_output() {
+fn a_failed_action_writes_no_output() {
     let dir = Dir::new();
     let volume = format!("{}:/x:O", dir.path("nowhere"));
     let flags = ["--new", "-v", &volume, "--overlay-dir", "overlays", "--apply"];
@@ -439,7 +439,7 @@ fn validate_reports_every_fault_with_its_path() {
 }
 
 #[test]
-fn the_output_file_is_complete_or_as_it_was() {
+fn the_output_file_is_complete_or_unchanged() {
     let dir = Dir::new();
     dir.write("config.json", "old");
     assert!(!dir.run(&["-o", "config.json", "--user", "bob"], SPEC).status.success());
@@ -452,7 +452,7 @@ fn the_output_file_is_complete_or_as_it_was() {
 }
 
 #[test]
-fn oci_runtime_tools_names_are_understood() {
+fn flag_names_of_oci_runtime_tool_are_accepted() {
     let dir = Dir::new();
     let spec = dir.spec(
         &[
@@ -478,7 +478,7 @@ fn oci_runtime_tools_names_are_understood() {
 }
 
 #[test]
-fn security_options_of_podman_are_understood() {
+fn security_options_of_podman_are_accepted() {
     let dir = Dir::new();
     dir.write("p.json", r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
     let opt = |o: &'static str| ["--security-opt", o];
@@ -496,7 +496,7 @@ fn security_options_of_podman_are_understood() {
     let labelled = spec_with("/process/selinuxLabel", json!("a:b:c:s0"));
     let spec = dir.spec(&flags, &labelled);
     assert_eq!(spec["linux"]["seccomp"], json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}));
-    // Without AppArmor no runtime starts anything that has a profile, "unconfined" included.
+    // Without AppArmor, runc and crun start no container with a profile, not even "unconfined".
     let enabled =
         fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t.starts_with('Y'));
     let profile = if enabled { json!("unconfined") } else { Value::Null };
@@ -510,7 +510,7 @@ fn security_options_of_podman_are_understood() {
 }
 
 #[test]
-fn compat_keeps_what_somebody_may_count_on() {
+fn compat_restores_the_behavior_of_each_podman_version() {
     let dir = Dir::new();
     dir.write("hooks/h.json", r#"{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},"stages":["prestart","poststop"]}"#);
     let config = r#"{"id":"0123456789abcdef","user":"77","passwd":false,"createdTime":"2026-01-01T00:00:00Z","stopSignal":15,"stopTimeout":10,
@@ -550,7 +550,7 @@ fn help_is_grouped_and_has_an_example() {
 }
 
 #[test]
-fn the_default_spec_is_that_of_runc() {
+fn the_default_spec_equals_that_of_runc() {
     let dir = Dir::new();
     let recorded = |name: &str| -> Value {
         serde_json::from_str(
@@ -560,14 +560,14 @@ fn the_default_spec_is_that_of_runc() {
     };
     assert_eq!(dir.spec(&["--new", "--cgroup-version", "1"], ""), recorded("runc-spec.json"));
     let mut rootless = recorded("runc-spec-rootless.json");
-    // It was recorded as root.
+    // The expected spec was recorded as root, so its host IDs are those of root.
     rootless["linux"]["uidMappings"][0]["hostID"] = json!(nix::unistd::geteuid().as_raw());
     rootless["linux"]["gidMappings"][0]["hostID"] = json!(nix::unistd::getegid().as_raw());
     assert_eq!(dir.spec(&["--new", "--rootless", "--cgroup-version", "1"], ""), rootless);
 }
 
 #[test]
-fn the_manual_page_has_every_option() {
+fn the_manual_page_documents_every_option() {
     let dir = Dir::new();
     let help = String::from_utf8(dir.run(&["--help"], "").stdout).unwrap();
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../man/spec-gen.1"))

@@ -1,7 +1,9 @@
-//! What podman 5.4.2 made of 120 containers, and what spec-gen makes of them: equal but for a list of faults.
+//! Compares the specs that podman 5.4.2 and spec-gen write for 120 containers. They are equal
+//! except for a list of errors of podman.
 //!
-//! Compared after normalisation: ids, random directory names and pids are neither's choice, the order of
-//! mounts of one depth and of variables is random in podman, and the default rlimits are the host's.
+//! The comparison normalises IDs, random directory names and PIDs, which neither program chooses.
+//! It also ignores the order of variables and of mounts of the same depth, which is random in
+//! podman, and the default rlimits, which depend on the host.
 
 #[path = "golden/rootless.rs"]
 mod rootless;
@@ -16,7 +18,8 @@ use serde_json::{Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 
-/// Where spec-gen is better than podman: the case, podman's text (in the normalised JSON), ours, the reason.
+/// Where the result of spec-gen is better: the case, podman's text in the normalised JSON, our
+/// text, and the reason.
 #[rustfmt::skip]
 const FIXED: &[(&str, &str, &str, &str)] = &[
     ("user-nohome", "\"HOME=\"", "\"HOME=/\"", "a process with an empty HOME writes into the directory it stands in"),
@@ -38,7 +41,8 @@ const FIXED: &[(&str, &str, &str, &str)] = &[
 const INTERMEDIATE: &str = "/var/tmp/intermediate-mountpoint-0.0";
 const MERGED: &str = "@SRV@/root/overlay/ID/merged";
 
-/// Where podman fails and need not, or starts what it should not: the case, what must be in our result or message.
+/// Where podman fails without need, or starts a container that it should refuse: the case, whether
+/// spec-gen succeeds, what its output or message must contain, and the reason.
 #[rustfmt::skip]
 const OTHER_END: &[(&str, bool, &str, &str)] = &[
     ("user-comment", false, "unable to find user # comment", "podman runs a comment line of passwd as uid 0"),
@@ -135,7 +139,7 @@ impl Host {
         self.dir.path().join("rootfs")
     }
 
-    /// A recorded text with the recording host's directory replaced by ours.
+    /// Replaces the recording host's directory in a recorded text by ours.
     fn here(&self, text: &str) -> String {
         text.replace("/srv/podman", self.srv().to_str().unwrap())
     }
@@ -176,7 +180,7 @@ impl Host {
     }
 }
 
-/// Replaces what is random or of the host: ids, pids, directory numbers.
+/// Replaces values that are random or depend on the host: IDs, PIDs and directory numbers.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     let mut rest = text;
@@ -199,7 +203,7 @@ fn masked(text: &str) -> String {
     masked
 }
 
-/// Sorts what has no order and drops what podman doubles; keys are sorted too.
+/// Sorts lists without a defined order and removes podman's duplicates. Also sorts the keys.
 fn tidy(spec: &mut Value) {
     let once = |list: &mut Vec<Value>| {
         let mut seen = BTreeSet::new();
@@ -245,7 +249,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// podman's result with the faults of the list repaired.
+/// Returns podman's result with the errors in `FIXED` corrected.
 fn expected(host: &Host, name: &str, case: &Value) -> String {
     let own_name = nix::unistd::gethostname().unwrap().into_string().unwrap();
     let text = case["expected"].to_string().replace("\"HOSTNAME=vm\"", &format!("\"HOSTNAME={own_name}\""));
@@ -271,7 +275,7 @@ fn assert_same(name: &str, theirs: &str, ours: &str) {
 }
 
 #[test]
-fn recorded_containers_come_out_as_from_podman() {
+fn recorded_containers_have_the_same_spec_as_in_podman() {
     let host = Host::new();
     let mut compared = 0;
     for name in names() {
@@ -289,15 +293,15 @@ fn recorded_containers_come_out_as_from_podman() {
     assert!(compared > 90, "{compared} recordings");
 }
 
-/// A checkpoint's spec.dump is what was generated before: nothing may be there twice afterwards.
+/// The spec.dump of a checkpoint is a generated spec, so a second run must not duplicate any entry.
 #[test]
-fn what_was_generated_is_generated_again_without_a_change() {
+fn regenerating_a_generated_spec_changes_nothing() {
     let host = Host::new();
     let mut compared = 0;
     for name in names() {
         let mut case = case(&name);
         let once = host.generate(&case);
-        // What a precreate hook does twice is its own business.
+        // The test cannot expect that a precreate hook returns the same spec twice.
         if !once.status.success() || name == "hooks-precreate" {
             continue;
         }
@@ -311,13 +315,13 @@ fn what_was_generated_is_generated_again_without_a_change() {
 }
 
 #[test]
-fn containers_podman_refuses_are_refused() {
+fn containers_that_podman_refuses_are_refused() {
     let host = Host::new();
     let mut refused = 0;
     for name in names() {
         let case = case(&name);
         let split = name == "cgroups-split";
-        // Where the tests run in a cgroup of their own there is nothing to refuse.
+        // `--cgroups split` is refused only if the test runs in the root cgroup.
         if case.get("error").is_none() || split || OTHER_END.iter().any(|(n, ..)| *n == name) {
             continue;
         }
@@ -331,7 +335,7 @@ fn containers_podman_refuses_are_refused() {
 }
 
 #[test]
-fn where_podman_is_wrong_spec_gen_is_not() {
+fn errors_of_podman_are_not_repeated() {
     let host = Host::new();
     for (name, starts, text, reason) in OTHER_END {
         let output = host.generate(&case(name));
@@ -344,7 +348,7 @@ fn where_podman_is_wrong_spec_gen_is_not() {
 }
 
 #[test]
-fn a_restored_container_comes_out_as_from_podman() {
+fn a_restored_container_has_the_same_spec_as_in_podman() {
     let host = Host::new();
     let case: Value =
         serde_json::from_str(&fs::read_to_string(format!("{DATA}/restore-ro.json")).unwrap()).unwrap();
@@ -367,7 +371,7 @@ fn a_restored_container_comes_out_as_from_podman() {
 }
 
 #[test]
-fn every_fault_of_the_list_is_in_a_recording() {
+fn every_listed_podman_error_has_a_recording() {
     let names = names();
     for name in FIXED.iter().map(|f| f.0).chain(OTHER_END.iter().map(|f| f.0)) {
         assert!(names.iter().any(|n| n == name), "{name}");

@@ -123,7 +123,7 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     alike "$(at '^/etc/(hosts|resolv)|chr' '[.destination, .options]')" --no-hosts --chrootdirs /chr --chrootdirs /chr2
     ours+=(--bind-mount "/etc/hosts=$TOP/data")
     alike "$(at '^/etc/|chr' '[.destination, .options]')" --chrootdirs /chr
-    # From podman's config and state.
+    # The same mounts, derived from podman's config and state.
     alike_config "$(at '^/etc/|chr' '[.destination, .options]')" --no-hosts --no-hostname
 }
 

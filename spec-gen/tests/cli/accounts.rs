@@ -1,4 +1,4 @@
-//! Users the image does not know: their passwd and group entries, their HOME, their groups.
+//! Tests users that the image does not know: their passwd and group entries, HOME and groups.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn home(spec: &Value) -> Vec<&str> {
     env.filter_map(|e| e.as_str()?.strip_prefix("HOME=")).collect()
 }
 
-/// A container config as libpod writes it, with more keys.
+/// Returns a container config in libpod's format, extended with the keys of `more`.
 fn container(more: Value) -> String {
     let mut config = json!({
         "id": "0123456789abcdef",
@@ -19,7 +19,7 @@ fn container(more: Value) -> String {
 }
 
 #[test]
-fn an_unknown_user_gets_entries_in_copies_and_not_in_the_image() {
+fn an_unknown_user_gets_entries_only_in_copies_of_the_files() {
     let dir = Dir::new();
     let before = fs::read(dir.path("rootfs/etc/passwd")).unwrap();
     let flags = ["--new", "--rootfs", "rootfs", "--user", "4242:4343", "--passwd-out", "accounts", "--apply"];
@@ -42,7 +42,7 @@ fn an_unknown_user_gets_entries_in_copies_and_not_in_the_image() {
 }
 
 #[test]
-fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
+fn the_entry_template_of_config_or_flag_also_determines_home() {
     let dir = Dir::new();
     let config = |user: &str| {
         container(json!({
@@ -53,7 +53,8 @@ fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("4242:4343", &[], &["/data/of-4242"]),
         ("4242", &["--passwd-entry", "x:*:$UID:0::/flag:/bin/sh", "-q"], &["/flag"]),
-        // An entry for somebody else, or none, gives no home; podman writes an empty one then.
+        // An entry for another user, or an invalid one, defines no home. podman then sets an empty
+        // HOME.
         ("4242", &["--passwd-entry", "x:*:1:0::/flag:/bin/sh", "-q"], &["/"]),
         ("4242", &["--passwd-entry", "nonsense", "-q"], &["/"]),
         ("4242", &["--passwd-entry", "nonsense", "-q", "--compat", "podman-5.4"], &[""]),
@@ -61,9 +62,9 @@ fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
         ("4242", &["-e", "HOME=/mine"], &["/mine"]),
         ("4242", &["--passwd=false"], &["/"]),
         ("4242", &["--passwd=true"], &["/data/of-4242"]),
-        // A mount on the file is the user's own.
+        // The user's own mount on the file hides any generated entry.
         ("4242", &["-v", "/nowhere/passwd:/etc/passwd"], &["/"]),
-        // Whom the image knows keeps what it says.
+        // A user that the image knows keeps the home of the image.
         ("1000", &[], &["/home/alice"]),
         ("alice", &[], &["/home/alice"]),
     ];
@@ -83,7 +84,7 @@ fn a_template_of_the_config_or_a_flag_decides_the_entry_and_home_follows_it() {
 }
 
 #[test]
-fn a_template_that_is_written_nowhere_is_told() {
+fn an_entry_template_without_passwd_out_is_reported() {
     let dir = Dir::new();
     let flags = ["--new", "--rootfs", "rootfs", "--user", "7", "--passwd-entry", "x:*:$UID:0::/h:/bin/sh"];
     let output = dir.run(&flags, "");
@@ -96,7 +97,7 @@ fn a_template_that_is_written_nowhere_is_told() {
 }
 
 #[test]
-fn an_image_cannot_add_a_line_to_passwd_by_its_working_directory() {
+fn a_working_directory_cannot_inject_a_passwd_line() {
     let dir = Dir::new();
     let config = container(json!({"user": "4242"})).replace("\"/data\"", "\"/a\\nroot2:x:0:0::/:\"");
     let output = dir.run(&["--rootfs", "rootfs", "--check-cwd", "off"], &config);
@@ -109,7 +110,7 @@ fn an_image_cannot_add_a_line_to_passwd_by_its_working_directory() {
 }
 
 #[test]
-fn a_user_of_the_host_has_his_home_only_where_a_mount_brings_it() {
+fn a_host_user_has_its_host_home_only_if_it_is_mounted() {
     let dir = Dir::new();
     let root = nix::unistd::User::from_uid(0.into()).unwrap().unwrap();
     let home_of_root = root.dir.to_str().unwrap().to_owned();
@@ -131,7 +132,7 @@ fn a_user_of_the_host_has_his_home_only_where_a_mount_brings_it() {
 }
 
 #[test]
-fn a_group_outside_the_user_namespace_is_told() {
+fn a_group_outside_the_user_namespace_is_reported() {
     let dir = Dir::new();
     let config = container(json!({
         "user": "alice", "groups": ["5", "70000"],
@@ -154,7 +155,7 @@ fn a_user_outside_the_user_namespace_is_refused() {
     let dir = Dir::new();
     let maps = ["--new", "--rootfs", "rootfs", "--uidmap", "0:100000:500", "--user", "alice"];
     assert!(message(&dir.run(&maps, "")).contains("don't map UID 1000"));
-    // The mappings may stand in the spec.
+    // The mappings may also come from the input spec.
     let spec = dir.run(&["--new", "--uidmap", "0:100000:500"], "");
     let output =
         dir.run(&["--rootfs", "rootfs", "--user", "alice"], std::str::from_utf8(&spec.stdout).unwrap());

@@ -1,9 +1,9 @@
-//! Flags of podman and oci-runtime-tool and what each writes.
+//! Tests what the flags of podman and oci-runtime-tool write.
 
 use super::*;
 
 #[test]
-fn flags_write_what_they_write_in_podman() {
+fn flags_write_the_same_values_as_podman() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases: &[(&[&str], &str, Value)] = &[
@@ -21,7 +21,7 @@ fn flags_write_what_they_write_in_podman() {
     assert_eq!(dir.spec(&["--template", "spec.json"], "").to_string(), dir.spec(&[], SPEC).to_string());
 }
 
-/// A spec as podman leaves it, for what flags change in one that is complete.
+/// A complete spec as podman writes it, for flags that change an existing spec.
 const MADE: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/","noNewPrivileges":true,
     "env":["HOSTNAME=old"],"capabilities":{"bounding":["CAP_CHOWN","CAP_KILL"],"effective":["CAP_CHOWN"],"permitted":["CAP_CHOWN"],
         "ambient":["CAP_CHOWN"]}},
@@ -29,9 +29,9 @@ const MADE: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},
     "linux":{"namespaces":[{"type":"uts"},{"type":"network"}],"sysctl":{"net.ipv4.ip_forward":"1"},
         "maskedPaths":["/proc/acpi"],"readonlyPaths":["/proc/sys"]}}"#;
 
-/// Each of these is what podman 5.4.2 makes of the same flag.
+/// The expected values are those that podman 5.4.2 writes for the same flags.
 #[test]
-fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
+fn flags_change_a_complete_spec_as_podman_would() {
     let dir = Dir::new();
     let both = json!(["CAP_CHOWN", "CAP_KILL"]);
     #[rustfmt::skip]
@@ -66,7 +66,7 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
         let spec = dir.spec(&[&["--rootfs", "rootfs", "--cgroup-version", "2"], *flags].concat(), MADE);
         assert_eq!(spec.pointer(path), expected.as_ref(), "{flags:?}");
     }
-    // HOME is the user's unless somebody wanted another.
+    // HOME follows the user unless the user has set another value.
     let home = |flags: &[&str], home: &str| {
         let spec = MADE.replace("\"HOSTNAME=old\"", &format!("\"HOME={home}\""));
         let spec = dir.spec(&[&["--rootfs", "rootfs"], flags].concat(), &spec);
@@ -76,7 +76,7 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
     assert_eq!(home(&["--user", "4242"], "/root"), "HOME=/");
     assert_eq!(home(&["--user", "alice", "-e", "HOME=/root"], "/root"), "HOME=/root");
     assert_eq!(home(&["--user", "alice"], "/srv"), "HOME=/srv");
-    // And the other way: root has what his bounding set has.
+    // Conversely, root gets all capabilities of the bounding set.
     let users = dir.spec(&["--rootfs", "rootfs", "--user", "alice"], MADE).to_string();
     let roots = dir.spec(&["--rootfs", "rootfs", "--user", "root"], &users);
     assert_eq!(
@@ -86,7 +86,7 @@ fn flags_change_a_complete_spec_as_podman_would_have_made_it() {
 }
 
 #[test]
-fn labels_become_annotations_of_files_first() {
+fn labels_become_annotations_and_flags_override_files() {
     let dir = Dir::new();
     dir.write("one", "# none\n\n a=file\nb=x=y \nb=last\nalone\n");
     dir.write("two", "a=second\nc=2");
@@ -123,7 +123,7 @@ fn labels_become_annotations_of_files_first() {
 }
 
 #[test]
-fn a_pattern_is_a_mount_of_each_path_there_is() {
+fn a_glob_pattern_mounts_every_matching_path() {
     let dir = Dir::new();
     fs::create_dir(dir.path("g")).unwrap();
     for name in ["g/b", "g/a1", "g/a2", "g/.a"] {
@@ -154,10 +154,10 @@ fn a_pattern_is_a_mount_of_each_path_there_is() {
 }
 
 #[test]
-fn a_bundle_gets_its_config_json_once() {
+fn config_json_in_a_bundle_is_replaced_only_with_force() {
     let dir = Dir::new();
     let made = |flags: &[&str]| dir.run(&[&["--new", "--bundle", "."], flags].concat(), "");
-    // The root file system of a bundle is found in it.
+    // The root file system of a bundle needs no --rootfs.
     let output = made(&["--user", "alice"]);
     assert!(output.status.success() && output.stdout.is_empty(), "{}", message(&output));
     let written = fs::read_to_string(dir.path("config.json")).unwrap();
@@ -183,7 +183,7 @@ fn a_bundle_gets_its_config_json_once() {
 }
 
 #[test]
-fn nonsense_in_a_flag_is_named() {
+fn invalid_flag_values_are_reported() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases: &[(&[&str], i32, &str)] = &[
@@ -246,7 +246,7 @@ fn nonsense_in_a_flag_is_named() {
 }
 
 #[test]
-fn the_hosts_variables_do_not_replace_the_images() {
+fn env_host_does_not_override_variables_of_the_image() {
     let dir = Dir::new();
     let output = Command::new(env!("CARGO_BIN_EXE_spec-gen"))
         .args(["--new", "--env-host", "-e", "C=flag"])
@@ -268,7 +268,7 @@ fn the_hosts_variables_do_not_replace_the_images() {
 }
 
 #[test]
-fn keep_id_takes_the_ids_of_the_namespace_it_runs_in() {
+fn keep_id_uses_the_ids_of_the_current_user_namespace() {
     let dir = Dir::new();
     let in_namespace = |mode: &str| {
         Command::new("unshare")
@@ -285,7 +285,7 @@ fn keep_id_takes_the_ids_of_the_namespace_it_runs_in() {
     assert_eq!(spec["process"]["user"]["uid"], 1000);
     assert!(spec["process"]["env"].as_array().unwrap().contains(&json!("HOME=/home/alice")));
     assert!(message(&in_namespace("nomap")).contains("there are no subordinate IDs"));
-    // Not in a namespace of an ordinary user.
+    // Outside a rootless user namespace, keep-id is an error.
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     if map.split_whitespace().last() == Some("4294967295") {
         let output = dir.run(&["--new", "--userns", "keep-id"], "");
@@ -295,7 +295,7 @@ fn keep_id_takes_the_ids_of_the_namespace_it_runs_in() {
 }
 
 #[test]
-fn an_image_is_converted_as_the_image_spec_says() {
+fn image_configs_are_converted_as_the_image_spec_requires() {
     let dir = Dir::new();
     let image = json!({
         "os": "linux", "architecture": "arm64", "variant": "v8", "author": "A", "created": "2026-01-01T00:00:00Z",
@@ -313,7 +313,7 @@ fn an_image_is_converted_as_the_image_spec_says() {
             "org.opencontainers.image.exposedPorts": "443/tcp,80/tcp", "mine": "x"
         })
     );
-    // What docker inspect and podman inspect print.
+    // `docker inspect` and `podman inspect` print this format.
     dir.write(
         "inspect.json",
         r#"[{"Id":"x","Os":"linux","Architecture":"amd64","Config":{"Cmd":["true"],"ExposedPorts":null}}]"#,

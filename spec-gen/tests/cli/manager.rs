@@ -1,10 +1,10 @@
-//! What podman's flags for the files of a container manager write.
+//! Tests podman's flags for the files that a container engine provides.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 
-/// The mount at a destination: type, source, options.
+/// Returns type, source and options of the mount at a destination.
 fn mount(spec: &Value, destination: &str) -> Value {
     let found = spec["mounts"].as_array().unwrap().iter().find(|m| m["destination"] == destination);
     found.map_or(Value::Null, |m| json!([m["type"], m["source"], m["options"]]))
@@ -16,7 +16,7 @@ fn env(spec: &Value) -> Vec<&str> {
 
 const READ_ONLY: [&str; 6] = ["bind", "rprivate", "ro", "nosuid", "noexec", "nodev"];
 
-/// A container config as libpod writes it, with more keys.
+/// Returns a container config in libpod's format, extended with the keys of `more`.
 fn libpod(more: Value) -> String {
     let mut config = json!({
         "id": "0123456789abcdef", "staticDir": "/s/overlay-containers/ID/userdata",
@@ -35,7 +35,7 @@ fn with_zones(dir: &Dir, args: &[&str], input: &str) -> Output {
 }
 
 #[test]
-fn a_time_zone_is_the_hosts_file_which_no_container_writes_to() {
+fn a_time_zone_is_a_read_only_bind_mount_of_the_hosts_file() {
     let dir = Dir::new();
     let spec = |args: &[&str], input: &str| -> Value {
         let output = with_zones(&dir, args, input);
@@ -66,7 +66,7 @@ fn a_time_zone_is_the_hosts_file_which_no_container_writes_to() {
 }
 
 #[test]
-fn secrets_are_files_and_variables() {
+fn secrets_become_files_or_variables() {
     let dir = Dir::new();
     fs::create_dir(dir.path("secrets")).unwrap();
     dir.write("secrets/s1", "s3cret\n");
@@ -108,7 +108,7 @@ fn secrets_are_files_and_variables() {
 }
 
 #[test]
-fn a_copy_of_a_secret_has_the_owner_and_mode_asked_for_and_the_list_does_not_hold_it() {
+fn secret_copies_have_owner_and_mode_and_are_not_in_the_list() {
     let dir = Dir::new();
     dir.write("key", "k3y");
     let me = fs::metadata(dir.path("key")).unwrap();
@@ -128,7 +128,7 @@ fn a_copy_of_a_secret_has_the_owner_and_mode_asked_for_and_the_list_does_not_hol
         assert_eq!(fs::read_to_string(dir.path("copies/k")).unwrap(), content);
         assert_eq!(fs::metadata(dir.path("copies/k")).unwrap().permissions().mode() & 0o7777, 0o440);
     }
-    // A link in its place is replaced and not written through.
+    // A symbolic link at the path of the copy is replaced, not followed.
     fs::remove_file(dir.path("copies/k")).unwrap();
     symlink(dir.path("rootfs/etc/group"), dir.path("copies/k")).unwrap();
     dir.spec(&[&flags[..], &["--apply"]].concat(), "");
@@ -137,7 +137,7 @@ fn a_copy_of_a_secret_has_the_owner_and_mode_asked_for_and_the_list_does_not_hol
 }
 
 #[test]
-fn files_of_the_network_go_below_chroots_too_or_stay_the_images() {
+fn network_files_are_also_mounted_in_chroots_or_omitted() {
     let dir = Dir::new();
     let flags = ["--new", "--bind-mount", "/etc/hosts=h", "--chrootdirs", "/chr", "--chrootdirs", "/b/"];
     let spec = dir.spec(&flags, "");
@@ -164,7 +164,7 @@ fn files_of_the_network_go_below_chroots_too_or_stay_the_images() {
 
 #[ignore = "needs root"]
 #[test]
-fn only_a_container_that_tells_systemd_itself_gets_the_socket() {
+fn only_sdnotify_container_passes_the_notify_socket() {
     let dir = Dir::new();
     let told = |spec: &Value| {
         let socket = spec["process"]["env"].to_string().contains("NOTIFY_SOCKET=/run/notify/notify.sock");
@@ -173,7 +173,7 @@ fn only_a_container_that_tells_systemd_itself_gets_the_socket() {
     let by_flag = ["--new", "--sdnotify", "container", "--bind-mount", "/run/notify=n"];
     let spec = dir.spec(&by_flag, "");
     assert_eq!(told(&spec), (true, Some(dir.path("n"))));
-    // Generated again it is the same; and it can be taken away.
+    // A second run changes nothing, and another value removes the socket.
     let text = spec.to_string();
     assert_eq!(dir.spec(&["--sdnotify", "container"], &text), spec);
     for who in ["conmon", "ignore", "healthy"] {
@@ -196,7 +196,7 @@ fn only_a_container_that_tells_systemd_itself_gets_the_socket() {
 
 #[ignore = "needs root"]
 #[test]
-fn volumes_of_an_image_become_what_is_asked_for() {
+fn image_volume_determines_how_image_volumes_are_mounted() {
     let dir = Dir::new();
     fs::create_dir_all(dir.path("rootfs/ivol")).unwrap();
     fs::set_permissions(dir.path("rootfs/ivol"), fs::Permissions::from_mode(0o750)).unwrap();
@@ -235,7 +235,7 @@ fn volumes_of_an_image_become_what_is_asked_for() {
 }
 
 #[test]
-fn an_image_whose_volume_leads_out_of_it_tells_nothing_of_the_host() {
+fn an_image_volume_link_reveals_nothing_about_the_host() {
     let dir = Dir::new();
     symlink("/etc", dir.path("rootfs/out")).unwrap();
     fs::remove_dir(dir.path("rootfs/home/alice")).unwrap();
@@ -252,7 +252,7 @@ fn an_image_whose_volume_leads_out_of_it_tells_nothing_of_the_host() {
     ];
     let output = dir.run(&[&flags[..], &["--actions", "list"]].concat(), "");
     assert!(output.status.success());
-    // The image's own /etc, which holds passwd and group.
+    // The link resolves to the image's own /etc, which contains passwd and group.
     assert!(message(&output).contains("the image's files at /out are not copied"), "{}", message(&output));
     symlink("/root", dir.path("rootfs/out2")).unwrap();
     dir.write("image.json", r#"{"config":{"Volumes":{"/out2":{}}}}"#);
@@ -260,7 +260,7 @@ fn an_image_whose_volume_leads_out_of_it_tells_nothing_of_the_host() {
 }
 
 #[test]
-fn volumes_of_another_container() {
+fn volumes_from_copies_the_volumes_of_a_container() {
     let dir = Dir::new();
     let config: Value = serde_json::from_str(&libpod(json!({
         "userVolumes": ["/data", "/data4", "/t", "/vol"],
@@ -285,11 +285,11 @@ fn volumes_of_another_container() {
     for at in ["/t", "/data4", "/not-the-users"] {
         assert_eq!(mount(&spec, at), Value::Null, "{at}");
     }
-    // Only what is asked for changes: podman drops noexec here.
+    // --volumes-from changes only the given options. podman drops noexec in this case.
     let spec = dir.spec(&["--new", "--volumes-from", "config.dump:ro", "-v", "/mine:/vol"], "");
     assert_eq!(mount(&spec, "/data"), json!(["bind", "/d", ["ro", "noexec", "rprivate", "rbind"]]));
     assert_eq!(mount(&spec, "/vol")[1], "/mine");
-    // A bundle: what its manager and its runtime mount is not a volume.
+    // In a bundle, mounts of the container engine and of the runtime are not volumes.
     fs::create_dir(dir.path("bundle")).unwrap();
     let made = dir.spec(
         &["--new", "-v", "/d:/data:ro", "--tmpfs", "/t", "--bind-mount", "/etc/hosts=h", "--init-path", "i"],
@@ -303,7 +303,7 @@ fn volumes_of_another_container() {
             assert_eq!(mount(&spec, at), Value::Null, "{other} {at}");
         }
     }
-    // A document with the keys of both kinds is of one, whoever reads it.
+    // A document with the keys of both formats is a spec, both as input and for --volumes-from.
     let both = r#"{"ociVersion":"1.2.0","mounts":[{"destination":"/data","type":"bind","source":"/own"}],
         "spec":{"ociVersion":"1.2.0"},"userVolumes":["/data"]}"#;
     dir.write("both.json", both);
@@ -328,7 +328,7 @@ fn volumes_of_another_container() {
 }
 
 #[test]
-fn an_init_is_put_before_the_command_once() {
+fn an_init_is_prepended_to_the_command_only_once() {
     let dir = Dir::new();
     fs::create_dir(dir.path("bin")).unwrap();
     dir.write("bin/init", "");
@@ -347,7 +347,7 @@ fn an_init_is_put_before_the_command_once() {
 }
 
 #[test]
-fn variables_are_made_of_those_of_the_image() {
+fn env_merge_expands_the_variables_of_the_image() {
     let dir = Dir::new();
     dir.write("image.json", r#"{"config":{"Env":["hello=world","PATH=/bin"]}}"#);
     #[rustfmt::skip]
@@ -375,7 +375,7 @@ fn variables_are_made_of_those_of_the_image() {
 }
 
 #[test]
-fn what_config_json_cannot_hold_is_told() {
+fn a_flag_that_config_json_cannot_express_is_reported() {
     let dir = Dir::new();
     let output = dir.run(&["--new", "--timeout", "5"], "");
     assert!(output.status.success());
@@ -390,7 +390,7 @@ fn what_config_json_cannot_hold_is_told() {
 }
 
 #[test]
-fn lookup_user_tells_what_user_would_give() {
+fn lookup_user_prints_what_user_would_resolve_to() {
     let dir = Dir::new();
     dir.write(
         "rootfs/etc/passwd",

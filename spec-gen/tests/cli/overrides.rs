@@ -1,8 +1,9 @@
-//! Flags win over the container config and the state, and a flag that would have no effect is refused.
+//! Tests that flags win over the container config and the state, and that a flag without effect is
+//! refused.
 
 use super::*;
 
-/// A container of libpod that says the opposite of every flag below.
+/// Returns a libpod container config that contradicts every flag below.
 fn config() -> Value {
     serde_json::from_str(
         r#"{
@@ -29,7 +30,7 @@ fn config() -> Value {
 
 const STATE: &str = r#"{"netns": "/run/netns/old", "runDir": "/old/run"}"#;
 
-/// What every run needs, apart from the flag that is tried.
+/// The flags that every run needs in addition to the tested flag.
 const NEEDED: [&str; 24] = [
     "-q",
     "--container",
@@ -102,7 +103,7 @@ fn namespace_flags_win_over_config_and_state() {
             }
         }
     }
-    // What belongs to a namespace goes with it.
+    // Mounts and names that belong to a namespace change with it.
     assert_eq!(mount_at(&generate(&dir, &["--ipc", "host"]), "/dev/shm")["source"], "/dev/shm");
     assert_eq!(generate(&dir, &["--uts", "private", "--hostname", "mine"])["hostname"], "mine");
 }
@@ -222,7 +223,7 @@ fn other_flags_win_over_config() {
 
 #[ignore = "needs root"]
 #[test]
-fn each_file_and_volume_has_a_path_of_its_own() {
+fn two_files_or_volumes_with_the_same_path_are_an_error() {
     let dir = Dir::new();
     dir.write("a", "A");
     dir.write("b", "B");
@@ -265,7 +266,7 @@ fn each_file_and_volume_has_a_path_of_its_own() {
     }
 }
 
-/// A container whose state lists the files of the engine.
+/// Returns a container config for a state that lists the files of the container engine.
 fn listed(shm: &[Value]) -> Value {
     let mut config = config();
     config["chroot_directories"] = json!(["/ch"]);
@@ -361,7 +362,7 @@ fn a_flag_without_effect_is_refused() {
     }
     assert_eq!(fs::read_to_string(dir.path("out")).unwrap(), "old");
     assert!(!Path::new(&dir.path("config.json")).exists() && !Path::new(&dir.path("new")).exists());
-    // Settings, and outputs of their own.
+    // Directories that a run may leave unused, and separate outputs, are accepted.
     for flags in [
         &[
             "--volume-root",

@@ -1,4 +1,5 @@
-//! Values of podman's flags, and what podman 5.4.2 makes of them. Recorded with `podman create` and `podman init`.
+//! Tests the values of podman's flags. The results were recorded from podman 5.4.2 with `podman
+//! create` and `podman init`.
 
 use super::*;
 
@@ -7,9 +8,9 @@ const LIMITED: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":
     "linux":{"namespaces":[{"type":"mount"},{"type":"network"}],"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"],"resources":{"memory":{"limit":5,"swap":6,"reservation":7,"swappiness":8},
         "cpu":{"shares":1,"quota":2,"period":3,"realtimePeriod":4,"realtimeRuntime":5,"cpus":"0"},"pids":{"limit":1},"blockIO":{"weight":10}}}}"#;
 
-/// Zero is no limit: a limit of the input goes too, since a runtime could take 0 literally.
+/// A value of zero also removes a limit of the input, because a runtime could apply 0 literally.
 #[test]
-fn a_limit_of_zero_is_no_limit() {
+fn a_limit_of_zero_removes_the_limit() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases: &[(&[&str], &str, Value)] = &[
@@ -47,7 +48,7 @@ fn a_limit_of_zero_is_no_limit() {
 }
 
 #[test]
-fn values_mean_what_they_mean_in_podman() {
+fn flag_values_are_interpreted_as_in_podman() {
     let dir = Dir::new();
     let rlimit = |kind: &str, soft: u64, hard: u64| json!({"type": kind, "hard": hard, "soft": soft});
     let rule = |access: &str| json!([{"allow": true, "type": "c", "major": 1, "minor": 5, "access": access}]);
@@ -124,7 +125,7 @@ fn values_mean_what_they_mean_in_podman() {
 }
 
 #[test]
-fn mounts_have_the_options_that_podman_gives_them() {
+fn mounts_have_the_same_options_as_in_podman() {
     let dir = Dir::new();
     fs::create_dir(dir.path("a,b")).unwrap();
     let quoted = format!("type=bind,\"src={}\",dst=/x", dir.path("a,b"));
@@ -162,7 +163,7 @@ fn mounts_have_the_options_that_podman_gives_them() {
 }
 
 #[test]
-fn users_and_homes_are_podmans() {
+fn users_groups_and_home_are_resolved_as_in_podman() {
     let dir = Dir::new();
     dir.write(
         "rootfs/etc/group",
@@ -177,7 +178,7 @@ fn users_and_homes_are_podmans() {
         assert_eq!(groups(&["--group-add", group]), json!([gid]), "{group}");
     }
     assert_eq!(groups(&["--group-add", "wheel,\"last\"", "--group-add", "10"]), json!([10, 88]));
-    // The group of --user is a number, though, where it is one.
+    // In --user, by contrast, a numeric group is always a GID.
     assert_eq!(groups(&["--user", "alice:77"]), json!([77]));
 
     let image = |name: &str, config: Value| {
@@ -217,7 +218,7 @@ fn users_and_homes_are_podmans() {
 }
 
 #[test]
-fn image_configs_are_read_as_podman_reads_them() {
+fn image_configs_are_read_as_in_podman() {
     let dir = Dir::new();
     let run = |image: Value, flags: &[&str]| {
         dir.write("image", &image.to_string());
@@ -250,7 +251,7 @@ fn image_configs_are_read_as_podman_reads_them() {
     ] {
         assert_eq!(run(image.clone(), &["--", "sh"])["process"]["args"], json!(["sh"]), "{image}");
     }
-    // A relative volume is one of the root directory.
+    // A relative volume path is relative to the root directory.
     for (volume, destination) in [("data", "/data"), ("/a/../b/", "/b"), ("./x", "/x")] {
         let spec = run(json!({"config": {"Volumes": {volume: {}}}}), &[]);
         let mount =
@@ -270,9 +271,10 @@ fn image_configs_are_read_as_podman_reads_them() {
     }
 }
 
-/// runc and crun start nothing that has a profile, "unconfined" included, on a host without AppArmor.
+/// On a host without AppArmor, runc and crun start no container with a profile, not even
+/// "unconfined".
 #[test]
-fn a_host_without_apparmor_gives_no_profile() {
+fn no_apparmor_profile_is_written_without_apparmor() {
     if fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t.starts_with('Y')) {
         return;
     }
@@ -304,7 +306,7 @@ fn a_host_without_apparmor_gives_no_profile() {
             message(&output)
         );
     }
-    // A spec that comes with a profile, and of which nothing is asked, stays as it is.
+    // Without an AppArmor flag, the profile of the input spec is kept.
     let spec = spec_with("/process/apparmorProfile", json!("mine"));
     assert_eq!(dir.spec(&[], &spec)["process"]["apparmorProfile"], "mine");
 }

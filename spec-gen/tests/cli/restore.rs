@@ -1,4 +1,5 @@
-//! `--restore`: what an archive may say about the host, and what a restored container needs on it.
+//! Tests `--restore`: what an archive may specify about the host, and what a restored container
+//! needs from it.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{Dir, message};
 
-/// A spec that restores without a flag or a warning.
+/// Returns a spec that can be restored without flags and without warnings.
 fn plain() -> Value {
     json!({
         "ociVersion": "1.3.0", "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/"}, "root": {"path": "/old"},
@@ -16,7 +17,7 @@ fn plain() -> Value {
     })
 }
 
-/// Puts `value` at a dotted path.
+/// Sets `value` at a path whose keys are separated by dots.
 fn put(spec: &mut Value, path: &str, value: Value) {
     let mut at = spec;
     for key in path.split('.') {
@@ -28,11 +29,11 @@ fn put(spec: &mut Value, path: &str, value: Value) {
 const RESTORE: [&str; 3] = ["--restore", "--rootfs", "rootfs"];
 
 #[test]
-fn an_archive_cannot_name_anything_on_the_host() {
+fn keys_that_name_host_resources_are_dropped() {
     let dir = Dir::new();
     let id = "ab".repeat(32);
     let other = format!("/libpod_parent/libpod-{id}");
-    // Where, what the archive says, what is left, what the warning says.
+    // The path, the value in the archive, the restored value, and the warning.
     #[rustfmt::skip]
     let cases: Vec<(&str, Value, Value, String)> = vec![
         ("linux.cgroupsPath", json!("/system.slice/sshd.service"), json!(null), "linux.cgroupsPath: /system.slice/sshd.service: dropped".into()),
@@ -95,14 +96,14 @@ fn an_archive_cannot_name_anything_on_the_host() {
         let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
         let at = path.split('.').fold(&restored, |at, key| &at[key]);
         assert_eq!(*at, left, "{path}: {value}");
-        // What the user trusts stays as it is.
+        // With --trust-archive the value is kept.
         let trusted = dir.spec(&[&RESTORE[..], &["--trust-archive", "-q"]].concat(), &spec.to_string());
         assert_eq!(*path.split('.').fold(&trusted, |at, key| &at[key]), value, "{path}");
     }
 }
 
 #[test]
-fn what_describes_the_container_is_kept_in_silence() {
+fn keys_that_only_describe_the_container_are_kept() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases = [
@@ -132,7 +133,7 @@ fn what_describes_the_container_is_kept_in_silence() {
 }
 
 #[test]
-fn flags_give_the_host_things_that_an_archive_may_not_name() {
+fn flags_supply_host_resources_that_an_archive_may_not_name() {
     let dir = Dir::new();
     let mut spec = plain();
     let linux = spec["linux"].as_object_mut().unwrap();
@@ -183,7 +184,7 @@ fn an_id_changes_only_a_cgroup_path_below_podmans_parent() {
 }
 
 #[test]
-fn mounts_of_a_container_do_not_appear_on_the_host() {
+fn mounts_cannot_propagate_to_the_host_or_control_it() {
     let dir = Dir::new();
     let mut spec = plain();
     let bind = |source: &str, destination: &str, options: &[&str]| json!({"destination": destination, "type": "bind", "source": source, "options": options});
@@ -195,7 +196,8 @@ fn mounts_of_a_container_do_not_appear_on_the_host() {
     let restored: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(restored["mounts"][0]["options"], json!(["rbind"]));
     assert!(!restored["mounts"][1]["options"].to_string().contains("shared"));
-    // A writable tree of cgroups controls the host: whoever writes its release_agent runs a command there.
+    // A writable cgroup tree gives control of the host: a process that writes release_agent can run
+    // a command there.
     for options in [&["rbind"][..], &["rbind", "ro", "rw"]] {
         spec["mounts"] = json!([bind("/sys/fs/cgroup", "/sys/fs/cgroup", options)]);
         let output = dir.run(&RESTORE, &spec.to_string());
@@ -225,7 +227,7 @@ fn a_namespace_shared_with_the_host_is_reported() {
 
 #[ignore = "needs root"]
 #[test]
-fn mount_points_in_bound_directories_are_made() {
+fn mount_points_in_bind_mounted_directories_are_created() {
     let dir = Dir::new();
     dir.write("s1", "secret");
     fs::create_dir_all(dir.path("volume")).unwrap();
@@ -263,7 +265,7 @@ fn mount_points_in_bound_directories_are_made() {
             assert!(Path::new(&dir.path(path)).is_dir(), "{path}");
         }
     }
-    // A link in a volume is the archive's: nothing is made behind it.
+    // The archive may contain a symbolic link in a volume, so no mount point is created through it.
     let text = text.replace("/data/sub/file", "/data/link/x/file");
     let flags: Vec<String> = flags.iter().map(|f| f.replace("/data/sub/file", "/data/link/x/file")).collect();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -273,7 +275,7 @@ fn mount_points_in_bound_directories_are_made() {
 }
 
 #[test]
-fn a_restored_spec_takes_no_orders_from_its_archive() {
+fn host_paths_and_hooks_of_an_archive_are_not_used() {
     let dir = Dir::new();
     let spec = json!({
         "ociVersion": "1.2.0", "root": {"path": "/other/rootfs"},
@@ -352,13 +354,13 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
         {"type": "network", "path": "/run/netns/web"}, {"type": "ipc", "path": "/proc/1/ns/ipc"}, {"type": "pid"}])
     );
 
-    // Sorting apart, trust changes nothing; and a path, once there, cannot go.
+    // With --trust-archive the values are kept. A namespace path, once present, cannot be removed.
     let trusted = dir.spec(&["--restore", "--trust-archive", "-q"], &spec);
     assert_eq!(trusted["hooks"], json!({"poststop": [{"path": "/bin/evil"}]}));
     assert_eq!(trusted["annotations"]["org.criu.config"], "/tmp/evil");
     let output = dir.run(&["--restore", "--trust-archive", "--network", "private"], &spec);
     assert!(message(&output).contains("can only be restored into one"), "{}", message(&output));
-    // A mount that CRIU does not know would not be made.
+    // CRIU does not mount a destination that is missing in the checkpoint.
     let output = dir.run(&["--restore", "--trust-archive", "-v", "/a:/new"], &spec);
     assert!(
         message(&output).contains("the checkpointed container has no mount there"),
@@ -369,7 +371,7 @@ fn a_restored_spec_takes_no_orders_from_its_archive() {
 
 #[ignore = "needs root"]
 #[test]
-fn files_of_the_old_manager_come_from_one_directory() {
+fn engine_files_of_the_old_host_come_from_manager_files() {
     let dir = Dir::new();
     let bind = |destination: &str| json!({"destination": destination, "type": "bind", "source": "/old/userdata/x", "options": ["bind", "rprivate"]});
     let mounts =
@@ -385,7 +387,7 @@ fn files_of_the_old_manager_come_from_one_directory() {
     assert_eq!(fs::read_to_string(dir.path("list")).unwrap().lines().count(), 5);
     let applied = dir.spec(&[&flags[..], &["--apply"]].concat(), &spec);
     assert_eq!(applied, restored);
-    // What is restored was restored before: nothing is added to it.
+    // A restored spec can be restored again without changes.
     let text = serde_json::to_string(&restored).unwrap();
     assert_eq!(dir.spec(&[&flags[..], &["-q"]].concat(), &text).to_string(), text);
     assert_eq!(fs::read_to_string(dir.path("files/hostname")).unwrap(), "web\n");
@@ -401,7 +403,7 @@ fn files_of_the_old_manager_come_from_one_directory() {
 }
 
 #[test]
-fn a_restored_container_takes_its_new_id_and_state() {
+fn a_restored_container_uses_its_new_id_and_state() {
     let dir = Dir::new();
     let old = "ab".repeat(32);
     let spec = json!({

@@ -1,4 +1,5 @@
-//! `--rootless` on a container config: what an ordinary user's podman does otherwise; `--check-host`.
+//! Tests `--rootless` with a container config, where podman behaves differently, and
+//! `--check-host`.
 
 use super::*;
 
@@ -16,7 +17,7 @@ fn container(more: Value) -> String {
 const FLAGS: [&str; 5] = ["--rootless", "--rootfs", "rootfs", "--cgroup-version", "2"];
 
 #[test]
-fn a_privileged_container_of_an_ordinary_user_has_its_devices_bound() {
+fn a_rootless_privileged_container_bind_mounts_devices() {
     let dir = Dir::new();
     let config = container(json!({"privileged": true, "mountAllDevices": true}));
     let spec = dir.spec(&[&FLAGS[..], &["-q"]].concat(), &config);
@@ -35,14 +36,14 @@ fn a_privileged_container_of_an_ordinary_user_has_its_devices_bound() {
     assert!(spec["linux"].get("devices").is_none());
     assert_eq!(spec["linux"]["resources"], json!({"pids": {"limit": 7}}));
     assert_eq!(spec["linux"]["rootfsPropagation"], "rslave");
-    // Root's podman makes nodes.
+    // podman of root creates device nodes instead.
     let spec = dir.spec(&[&FLAGS[1..], &["-q"]].concat(), &config);
     assert!(spec["linux"]["devices"].as_array().unwrap().iter().any(|d| d["path"] == "/dev/zero"));
     assert_eq!(spec["linux"]["resources"]["devices"], json!([{"allow": true, "access": "rwm"}]));
 }
 
 #[test]
-fn a_device_is_bound_with_its_access() {
+fn a_bind_mounted_device_keeps_its_access_mode() {
     let dir = Dir::new();
     let flags = ["--new", "--rootless", "--device", "/dev/zero:/dev/a:r", "--device", "/dev/zero:/dev/b"];
     let spec = dir.spec(&flags, "");
@@ -56,7 +57,7 @@ fn a_device_is_bound_with_its_access() {
 }
 
 #[test]
-fn overlays_of_an_ordinary_user_keep_their_marks_in_user_attributes() {
+fn rootless_overlays_use_userxattr() {
     let dir = Dir::new();
     let config = container(json!({"overlayVolumes": [{"dest": "/o", "source": "/srv/o", "options": ["O"]}]}));
     let options = |flags: &[&str]| {
@@ -70,7 +71,7 @@ fn overlays_of_an_ordinary_user_keep_their_marks_in_user_attributes() {
 }
 
 #[test]
-fn an_ordinary_user_has_a_cgroup_only_where_he_names_one() {
+fn rootless_writes_a_cgroup_path_only_for_a_custom_parent() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases = [
@@ -88,7 +89,7 @@ fn an_ordinary_user_has_a_cgroup_only_where_he_names_one() {
 }
 
 #[test]
-fn a_score_below_ones_own_is_raised_to_it() {
+fn an_oom_score_below_the_callers_is_raised_to_it() {
     let dir = Dir::new();
     let own: i64 = fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
     let config = container(json!({}));
@@ -100,7 +101,7 @@ fn a_score_below_ones_own_is_raised_to_it() {
 }
 
 #[test]
-fn groups_an_ordinary_users_namespace_does_not_have_are_left_out() {
+fn groups_outside_the_rootless_user_namespace_are_dropped() {
     let dir = Dir::new();
     let config = container(json!({"user": "alice"}));
     fs::write(dir.path("config.dump"), config).unwrap();
@@ -121,7 +122,7 @@ fn groups_an_ordinary_users_namespace_does_not_have_are_left_out() {
 }
 
 #[test]
-fn the_host_is_asked_for_an_apparmor_profile_only_when_told() {
+fn apparmor_profiles_are_checked_only_with_check_host() {
     let dir = Dir::new();
     let profile = |name: &str| spec_with("/process/apparmorProfile", json!(name));
     let wanted = profile("no such profile");
@@ -140,7 +141,8 @@ fn the_host_is_asked_for_an_apparmor_profile_only_when_told() {
         found.contains(expected) && found.contains("standard input: process.apparmorProfile: "),
         "{found}"
     );
-    // A host that has it, with the kernel's files as they are there: in a mount namespace, in the place of this host's /sys.
+    // Simulates a host with the profile: a mount namespace replaces the host's /sys with copies of
+    // the kernel's files.
     let has = "mount -t tmpfs none /sys \
         && mkdir -p /sys/module/apparmor/parameters /sys/kernel/security/apparmor \
         && echo Y > /sys/module/apparmor/parameters/enabled \
@@ -163,10 +165,11 @@ fn the_host_is_asked_for_an_apparmor_profile_only_when_told() {
     }
 }
 
-/// podman sets `addCurrentUserPasswdEntry` for `--userns keep-id`: the user who starts it is one the container knows.
+/// podman sets `addCurrentUserPasswdEntry` for `--userns keep-id`: the container then has an entry
+/// for the calling user.
 #[ignore = "needs root"]
 #[test]
-fn the_user_who_starts_it_gets_entries_where_the_image_has_none() {
+fn the_calling_user_gets_entries_if_the_image_has_none() {
     let dir = Dir::new();
     let config = |more: Value| {
         let mut config = json!({

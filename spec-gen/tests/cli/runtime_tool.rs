@@ -1,8 +1,8 @@
-//! Flags of `oci-runtime-tool generate` in its own notation: what each writes into which spec.
+//! Tests the flags of `oci-runtime-tool generate` in their own notation.
 
 use super::*;
 
-/// A spec with something to remove in it.
+/// A spec with entries that the flags can remove.
 const FULL: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/",
     "capabilities":{"bounding":["CAP_CHOWN","CAP_KILL"],"effective":["CAP_KILL"],"permitted":["CAP_KILL"],"ambient":["CAP_KILL"]},
     "rlimits":[{"type":"RLIMIT_CORE","hard":1,"soft":1},{"type":"RLIMIT_NOFILE","hard":2,"soft":2}]},
@@ -16,7 +16,7 @@ const FULL: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},
             "blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":100,"leafWeight":200}],"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":5}]}}}}"#;
 
 #[test]
-fn every_flag_writes_what_it_writes_there() {
+fn every_flag_writes_the_same_as_in_oci_runtime_tool() {
     let dir = Dir::new();
     let hook = r#"{"path":"/bin/x","args":["x","y"],"env":["A=b"],"timeout":5}"#;
     let mount = r#"{"destination":"/data","type":"bind","source":"/srv","options":["rbind","ro"],"uidMappings":[{"containerID":0,"hostID":5,"size":1}]}"#;
@@ -84,7 +84,7 @@ fn every_flag_writes_what_it_writes_there() {
     for (flags, path, expected) in cases {
         assert_eq!(dir.spec(flags, FULL).pointer(path), Some(expected), "{flags:?}");
     }
-    // The last of a list takes the list with it.
+    // Removing the last entry of a list also removes the list.
     for (flags, path) in [
         (&["--linux-blkio-read-bps-device", "8:0:-1"][..], "/linux/resources/blockIO/throttleReadBpsDevice"),
         (
@@ -104,7 +104,7 @@ fn every_flag_writes_what_it_writes_there() {
 }
 
 #[test]
-fn mounts_and_files_of_variables_take_part_in_the_rules() {
+fn added_mounts_are_sorted_and_flags_override_env_files() {
     let dir = Dir::new();
     dir.write("vars", "A=1\n# c\nB=2\n");
     let flags = [
@@ -124,7 +124,7 @@ fn mounts_and_files_of_variables_take_part_in_the_rules() {
 }
 
 #[test]
-fn mappings_with_the_hosts_id_first_are_refused_with_ours() {
+fn host_first_mappings_are_refused_with_the_flag_to_use() {
     let dir = Dir::new();
     for (flag, ours, map, right) in [
         ("--linux-uidmappings", "--uidmap", "1000:0:10", "0:1000:10"),
@@ -143,7 +143,7 @@ fn mappings_with_the_hosts_id_first_are_refused_with_ours() {
 }
 
 #[test]
-fn what_makes_no_sense_is_named() {
+fn invalid_values_are_reported() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases: &[(&[&str], i32, &str)] = &[
@@ -169,7 +169,7 @@ fn what_makes_no_sense_is_named() {
 }
 
 #[test]
-fn its_flags_are_in_no_help_but_all_in_the_manual() {
+fn the_flags_are_in_the_manual_but_not_in_help() {
     let dir = Dir::new();
     let help = String::from_utf8(dir.run(&["--help"], "").stdout).unwrap();
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../man/spec-gen.1")).unwrap();

@@ -1,4 +1,5 @@
-//! `--validate`: values that the runtime-spec allows, and values that no runtime accepts.
+//! Tests `--validate` with values that the runtime-spec allows and with values that no runtime
+//! accepts.
 
 use super::*;
 
@@ -11,7 +12,7 @@ fn validate(dir: &Dir, path: &str, value: Value) -> Output {
 }
 
 #[test]
-fn everything_that_the_runtime_spec_allows_is_sound() {
+fn values_that_the_runtime_spec_allows_are_valid() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases = [
@@ -44,7 +45,7 @@ fn everything_that_the_runtime_spec_allows_is_sound() {
 }
 
 #[test]
-fn what_no_runtime_accepts_has_its_path() {
+fn invalid_values_are_reported_with_their_path() {
     let dir = Dir::new();
     #[rustfmt::skip]
     let cases = [
@@ -85,7 +86,7 @@ fn what_no_runtime_accepts_has_its_path() {
         assert!(found.contains(&format!("error: standard input: {fault}")), "{fault}: {found}");
         assert!(output.stdout.is_empty(), "{fault}");
     }
-    // Without a network namespace of the container, the parameter is the host's.
+    // Without its own network namespace, the container would set the parameter of the host.
     let mut spec = dir.spec(&["--new"], "");
     spec["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
     spec["linux"]["namespaces"] = json!([{"type": "mount"}]);

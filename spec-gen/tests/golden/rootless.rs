@@ -1,22 +1,24 @@
-//! What an ordinary user's podman 5.4.2 made of containers, and what `--rootless` makes of them.
+//! Compares the specs that podman 5.4.2 of an ordinary user and spec-gen with `--rootless` write.
 //!
-//! podman ran in the user namespace that the user's subordinate ids give it; so does spec-gen here.
+//! podman ran in the user namespace of the user's subordinate IDs, and so does spec-gen in this
+//! test.
 
 use std::io::Write;
 use std::process::Stdio;
 
 use super::*;
 
-/// The map of that namespace: the user himself, then 65536 subordinate ids.
+/// The ID map of that namespace: the user itself, then 65536 subordinate IDs.
 const OWN: &str = "0 1000 1\n1 100000 65536\n";
 
-/// The differences, with their reason, as in the list of root's containers.
+/// The differences and their reasons, as in the list for root's containers.
 #[rustfmt::skip]
 const FIXED: &[(&str, &str, &str, &str)] = &[
     ("nomap", "/tmp/intermediate-mountpoint-1000.0", "/tmp/home/.local/share/containers/storage/overlay/ID/merged", "the intermediate mount is podman's own"),
 ];
 
-/// Runs spec-gen in a namespace with these ids. Its own shell makes it and waits until it has them.
+/// Runs spec-gen in a user namespace with the IDs of `OWN`. A shell in the namespace waits until
+/// the map is written.
 fn in_namespace(args: &[std::ffi::OsString]) -> Output {
     let mut child = Command::new("unshare")
         .args(["--user", "bash", "-c", "read -r _ && exec \"$@\"", "bash", env!("CARGO_BIN_EXE_spec-gen")])
@@ -27,7 +29,8 @@ fn in_namespace(args: &[std::ffi::OsString]) -> Output {
         .spawn()
         .unwrap();
     let own = fs::read_link("/proc/self/ns/user").unwrap();
-    // unshare becomes the shell; the namespace is there when its link is another one.
+    // `unshare` executes the shell. The namespace exists once the link differs from that of the
+    // test.
     while fs::read_link(format!("/proc/{}/ns/user", child.id())).unwrap() == own {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
@@ -40,8 +43,9 @@ fn in_namespace(args: &[std::ffi::OsString]) -> Output {
 
 #[ignore = "needs root"]
 #[test]
-fn an_ordinary_users_containers_come_out_as_from_his_podman() {
-    // Root of a namespace that has these ids can give them away.
+fn rootless_containers_have_the_same_spec_as_in_podman() {
+    // The test must be root in a user namespace that contains these IDs, to map them into another
+    // one.
     let host = Host::new();
     fs::write(
         host.rootfs().join("etc/passwd"),
