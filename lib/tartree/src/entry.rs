@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_shown_as_dates() {
+    fn timestamps_are_displayed_as_dates() {
         for (sec, nsec, shown) in [
             (0, 0, "1970-01-01T00:00:00Z"),
             (-1, 0, "1969-12-31T23:59:59Z"),

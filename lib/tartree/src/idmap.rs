@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_mapped_both_ways_and_gaps_are_not_mapped() {
+    fn ids_in_ranges_are_mapped_in_both_directions() {
         let map = IdMap::new([(0, 100_000, 1000), (5000, 7, 1)]);
         assert_eq!(map.to_host(0), Some(100_000));
         assert_eq!(map.to_host(999), Some(100_999));

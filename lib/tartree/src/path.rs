@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_redundant_parts_become_clean() {
+    fn redundant_components_are_removed() {
         for (name, clean) in [
             ("a", "a"),
             ("./a/b", "a/b"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_out_are_refused() {
+    fn names_that_leave_the_root_are_refused() {
         for name in ["..", "../x", "a/../b", "a/..", "/..", ""] {
             assert!(TarPath::parse(name.as_bytes()).is_err(), "{name:?}");
         }

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_hold_answers_no_neighbor() {
+    fn silent_rules_block_neighbor_discovery_and_arp() {
         let (answered, silent) = (nft_rules(Neighbors::Answered), nft_rules(Neighbors::Silent));
         assert!(answered.contains("nd-neighbor") && !answered.contains("arp"));
         assert!(!silent.contains("nd-neighbor") && silent.contains("table arp"));

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_contains_the_text_of_the_kernel() {
+    fn the_error_contains_the_message_of_the_kernel() {
         let mut error = ErrorMessage::default();
         error.code = std::num::NonZeroI32::new(-101);
         error.header = vec![0; 16];

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_system_is_named_in_the_error() {
+    fn the_error_contains_the_type_of_another_file_system() {
         let other = |fs_type: &[u8]| Layers::of(&Mount { fs_type: fs_type.to_vec(), ..mount(&[]) });
         assert!(matches!(other(b"ext4"), Err(LayersError::NotOverlay(name)) if name == "ext4"));
         assert!(matches!(other(b"fuse.fuse-overlayfs"), Err(LayersError::Fuse)));

@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns what `upper` reports for each name, in a word.
+    /// Returns one word per name for what `upper` reports.
     fn entries(upper: &mut UpperDir, names: &[&str]) -> Vec<&'static str> {
         let one = |name: &&str| match upper.entry(&TarPath::root().child(name.as_bytes())) {
             Some(UpperEntry::File(..)) => "file",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_files_and_directories_are_read_in_the_upper_one() {
+    fn entries_with_overlay_xattrs_are_read_from_the_view() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let cases = [
@@ -264,8 +264,8 @@ mod tests {
         let upper = || UpperDir::compared_with_view(open(), OverlayXattrs::User, &open());
         assert!(upper().list(&TarPath::root()).unwrap().same_as_view);
         assert_eq!(entries(&mut upper(), &names), expected);
-        // An upper directory that does not belong to the view, or is not compared with one, is only
-        // used for its names.
+        // An upper directory that does not belong to the view, or was not compared with one, is
+        // only used for its names.
         let other = tempfile::tempdir().unwrap();
         let mut other =
             UpperDir::compared_with_view(open(), OverlayXattrs::User, &Root::open(other.path()).unwrap());

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_point_is_made_below_its_directory_only() {
+    fn a_mount_point_is_created_only_inside_its_directory() {
         let dir = tempfile::tempdir().unwrap();
         let (volume, outside) = (dir.path().join("volume"), dir.path().join("outside"));
         fs::create_dir(&volume).unwrap();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_changes_owner_and_a_link_out_of_it_is_not_followed() {
+    fn changing_the_owner_of_a_tree_follows_no_symbolic_link() {
         let dir = tempfile::tempdir().unwrap();
         let (tree, outside) = (dir.path().join("tree"), dir.path().join("outside"));
         fs::create_dir_all(tree.join("a/b")).unwrap();

@@ -154,12 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_consistent() {
+    fn clap_accepts_the_definition_of_the_flags() {
         <Args as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_of_which_the_last_wins_exists() {
+    fn every_flag_in_the_last_wins_lists_exists() {
         let command = <Args as clap::CommandFactory>::command();
         for id in LAST_WINS.iter().chain(&LAST_WINS_TOO) {
             assert!(command.get_arguments().any(|arg| arg.get_id() == *id), "{id}");

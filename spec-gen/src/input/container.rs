@@ -410,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_types_are_named_by_key() {
+    fn wrong_types_are_reported_with_their_key() {
         #[rustfmt::skip]
         let cases = [
             (json!({"user": 5}), "user: expected a string, found the number 5"),
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn named_volumes_are_found_beside_the_container() {
+    fn named_volumes_are_found_in_the_storage_of_the_container() {
         let container =
             Container { static_dir: "/s/root/overlay-containers/ID/userdata".into(), ..Container::default() };
         assert_eq!(container.volume_dir("v"), Some(PathBuf::from("/s/root/volumes/v/_data")));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_spec_is_sound() {
+    fn the_default_spec_is_valid() {
         for version in [CgroupVersion::V1, CgroupVersion::V2] {
             assert_eq!(validate::faults(&Spec::new(spec(version))), Vec::<String>::new());
         }

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn oci_and_docker_say_the_same() {
+    fn oci_and_docker_formats_are_equivalent() {
         let keys = json!({"Env": ["A=1"], "Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "alice",
             "Volumes": {"/v": {}}, "StopSignal": "SIGTERM", "Labels": {"k": "v"}});
         let oci = ImageConfig::parse(&json!({"architecture": "amd64", "config": keys})).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_are_named_with_their_path() {
+    fn wrong_types_are_reported_with_their_path() {
         #[rustfmt::skip]
         let cases = [
             (json!({"config": {"Env": "A=1"}}), "config.Env: expected an array, found the string \"A=1\""),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_line_with_both_numbers_is_a_user() {
+    fn only_a_line_with_uid_and_gid_is_a_user() {
         #[rustfmt::skip]
         let cases = [
             ("root:x:0:0:root:/root:/bin/sh\n", vec!["root=0:0"], 0),
@@ -131,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn an_ignored_line_is_named() {
+    fn an_ignored_line_is_reported_with_its_number() {
         let table = passwd(b"a:x:1:1\nb:x\n", Path::new("/r/etc/passwd"));
         assert_eq!(table.ignored, ["/r/etc/passwd:2: fewer than 4 fields, line ignored"]);
     }
 
     #[test]
-    fn members_are_trimmed() {
+    fn blanks_around_group_members_are_removed() {
         let table = group(b"g:x:63:alice, bob,,\n", Path::new("group"));
         assert_eq!(table.entries[0].members, ["alice", "bob"]);
     }
 
     #[test]
-    fn a_file_without_end_or_utf8_does_no_harm() {
+    fn long_lines_and_invalid_utf8_are_tolerated() {
         let long = vec![b'a'; 1 << 20];
         assert_eq!(passwd(&long, Path::new("p")).entries, []);
         assert_eq!(passwd(b"\xff\xfe:x:1:1\n", Path::new("p")).entries[0].uid, 1);

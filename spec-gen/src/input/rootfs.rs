@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_host_reads_nothing_of_the_host() {
+    fn a_link_to_the_host_reads_no_file_of_the_host() {
         let dir = tree();
         let rootfs = Rootfs::open(dir.path()).unwrap();
         assert_eq!(rootfs.read("/passwd", 1 << 20).unwrap(), None);

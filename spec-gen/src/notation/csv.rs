@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_split_as_go_splits_them() {
+    fn fields_are_split_as_in_gos_encoding_csv() {
         #[rustfmt::skip]
         let cases: &[(&str, &[&str])] = &[
             ("", &[""]), ("a", &["a"]), ("a,b", &["a", "b"]), (",", &["", ""]), ("\"a,b\",c", &["a,b", "c"]),

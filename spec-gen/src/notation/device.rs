@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_read_in_podmans_notation() {
+    fn devices_are_parsed_as_podman_parses_them() {
         let wanted = |s: &str, d: &str, a: &str| DeviceFlag {
             source: s.into(),
             destination: d.into(),

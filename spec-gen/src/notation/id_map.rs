@@ -193,7 +193,7 @@ mod tests {
 
     /// The rows without `@` were recorded from podman 5.4.2.
     #[test]
-    fn mappings_are_those_of_podman() {
+    fn mappings_are_resolved_as_in_podman() {
         #[rustfmt::skip]
         let cases: &[Case<'_>] = &[
             (&["0:1000:10"], &[(0, 1000, 10)], &[(0, 1000, 10)]),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mapping_is_refused() {
+    fn invalid_mappings_are_refused() {
         for bad in [
             "",
             "0",

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units_and_an_end() {
+    fn sizes_have_units_and_must_fit_in_64_bits() {
         for (text, expected) in [
             ("0", 0),
             ("512", 512),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn ulimits_are_named_as_in_the_shell() {
+    fn ulimits_are_accepted_with_and_without_the_prefix() {
         assert_eq!(ulimit("nofile=10:20").unwrap(), ("RLIMIT_NOFILE".into(), 10, 20));
         assert_eq!(ulimit("RLIMIT_CORE=unlimited").unwrap(), ("RLIMIT_CORE".into(), u64::MAX, u64::MAX));
         for bad in ["nofile", "nofile=", "x=1", "core=2:1", "core=-2"] {

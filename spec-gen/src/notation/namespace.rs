@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_podmans() {
+    fn modes_are_parsed_as_podman_parses_them() {
         assert_eq!(Mode::parse("ns:/run/netns/web"), Ok(Mode::Path("/run/netns/web".into())));
         assert_eq!(Mode::parse("container:web"), Ok(Mode::Container("web".into())));
         for bad in ["", "ns:", "ns:rel", "container:", "slirp4netns:x", "hots"] {

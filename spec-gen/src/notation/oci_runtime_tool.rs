@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_such_notation_is_refused() {
+    fn invalid_values_are_refused() {
         for bad in ["", "NOFILE", "NOFILE:1", "FOO:1:1", "NOFILE:1:2", "NOFILE:x:1", "NOFILE:1:1:1"] {
             assert!(rlimit(bad).is_err(), "{bad}");
         }

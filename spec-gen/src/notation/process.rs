@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_have_names_and_numbers() {
+    fn signals_are_parsed_by_name_and_by_number() {
         #[rustfmt::skip]
         let cases = [
             ("9", 9), ("09", 9), ("+9", 9), ("TERM", 15), ("term", 15), ("sigquit", 3), ("SIGRTMIN+3", 37), ("RTMIN", 34), ("rtmin+15", 49),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_named_as_podman_names_it() {
+    fn secrets_are_parsed_as_podman_parses_them() {
         let owner = |uid, gid, mode| Some(FileOwner { uid, gid, mode });
         #[rustfmt::skip]
         let cases = [
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_cannot_leave_its_directories() {
+    fn paths_outside_the_secret_directories_are_refused() {
         #[rustfmt::skip]
         let bad = [
             "", "../x", "a/b", ".x", "s1,target=../../etc/passwd", "s1,target=..", "s1,target=/", "s1,target=", "s1,mode=9",

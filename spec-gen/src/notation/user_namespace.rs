@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_podmans() {
+    fn modes_are_parsed_as_podman_parses_them() {
         assert_eq!(UserNs::parse("keep-id"), Ok(UserNs::KeepId { uid: None, gid: None }));
         assert_eq!(UserNs::parse("keep-id:uid=7,gid=8"), Ok(UserNs::KeepId { uid: Some(7), gid: Some(8) }));
         assert_eq!(UserNs::parse("nomap"), Ok(UserNs::NoMap));

@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_brings_its_rule_and_replaces_its_namesake() {
+    fn a_device_adds_its_rule_and_replaces_the_same_path() {
         let mut spec = Spec::new(json!({"linux": {"devices": [{"path": "/dev/x", "type": "b"}]}}));
         let wanted = DeviceFlag::parse("/dev/null:/dev/x:rw").unwrap();
         add(&mut spec, &wanted, true).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_three_fields() {
+    fn a_device_cgroup_rule_has_three_fields() {
         let mut spec = Spec::new(json!({}));
         add_rule(&mut spec, "c 10:* rwm").unwrap();
         assert_eq!(spec.list(RULES), [json!({"allow": true, "type": "c", "major": 10, "access": "rwm"})]);

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_replaced_where_it_stands_and_never_doubled() {
+    fn a_variable_is_replaced_in_place_and_duplicates_removed() {
         let mut spec = spec(&["A=1", "B=2", "A=3", "AB=4"]);
         set(&mut spec, "A", "x");
         set(&mut spec, "C", "");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_set_and_a_longer_name_is_another() {
+    fn an_empty_value_counts_as_set_and_names_match_exactly() {
         let spec = spec(&["HOME=", "HOMEX=1"]);
         assert!(is_set(&spec, "HOME") && is_set(&spec, "HOMEX") && !is_set(&spec, "HOM"));
     }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_order_is_a_change() {
+    fn a_changed_order_is_reported() {
         let spec = |list: [&str; 2]| Spec::new(json!({"mounts": list.map(|d| json!({"destination": d}))}));
         let mut trace = Trace::new(true, &spec(["/a", "/b"]));
         trace.because(&spec(["/b", "/a"]), || "sort".into());

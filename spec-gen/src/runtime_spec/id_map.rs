@@ -99,7 +99,7 @@ mod tests {
     const MAP: IdMap = IdMap { container: 0, host: 100_000, size: 65_536 };
 
     #[test]
-    fn ids_are_translated_inside_the_ranges_only() {
+    fn only_ids_inside_the_ranges_are_mapped() {
         assert_eq!(to_host(&[MAP], 1000), Some(101_000));
         assert_eq!(to_host(&[MAP], 65_535), Some(165_535));
         assert_eq!(to_host(&[MAP], 65_536), None);

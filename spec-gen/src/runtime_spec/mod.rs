@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_becomes_what_is_put_there() {
+    fn null_counts_as_absent_and_can_be_replaced() {
         let mut spec = Spec::new(json!({"mounts": null, "process": null}));
         assert_eq!(spec.mounts().len(), 0);
         spec.mounts_mut().push(json!({"destination": "/x"}));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_what_is_absent_makes_nothing() {
+    fn removing_an_absent_key_changes_nothing() {
         let mut spec = Spec::new(json!({"a": 1}));
         assert_eq!(spec.remove("linux.cgroupsPath"), None);
         assert_eq!(spec.value(), &json!({"a": 1}));

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_cleaned_before_they_are_compared() {
+    fn paths_are_normalised_before_they_are_compared() {
         let spec = spec(&["/etc//hosts/"]);
         assert!(find(&spec, "/etc/hosts").is_some());
         assert!(path::is_below("/data/../data/x", "/data/") && !path::is_below("/database", "/data"));

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_type_is_named_with_its_path() {
+    fn a_wrong_type_is_reported_with_its_path() {
         #[rustfmt::skip]
         let cases = [
             (json!([]), "expected an object, found an array"),
@@ -234,13 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_unknown_keys_pass() {
+    fn null_values_and_unknown_keys_are_accepted() {
         let mut spec = json!({"mounts": null, "process": {"env": null}, "linux": {"x-vendor": [1.5]}});
         assert!(check(&mut spec).unwrap().is_empty());
     }
 
     #[test]
-    fn floats_of_jq_become_integers_again() {
+    fn floats_written_by_jq_are_converted_to_integers() {
         let mut spec: Value = serde_json::from_str(
             r#"{"process":{"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709552000,"hard":1e6}]}}"#,
         )

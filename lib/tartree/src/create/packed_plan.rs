@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_unpacked_as_they_were_packed() {
+    fn unpacked_records_equal_the_packed_records() {
         let path = |s: &str| TarPath::parse(s.as_bytes()).unwrap();
         let meta = Meta {
             mode: 0o7777,

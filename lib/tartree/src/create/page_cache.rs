@@ -94,7 +94,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn nothing_is_read_through_a_link_or_on_another_filesystem() {
+    fn symbolic_links_and_other_file_systems_are_not_read() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::write(dir.path().join("d/f"), "x").unwrap();

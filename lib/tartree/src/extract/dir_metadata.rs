@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back_deepest_first_and_the_last_of_two_counts() {
+    fn directories_are_returned_deepest_first_and_the_last_wins() {
         let mut dirs = DirMetadata::default();
         for (entry, inherited) in [
             (dir("", 0o755, b"root"), false),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_directories_cannot_keep_all_memory() {
+    fn the_memory_for_directory_metadata_is_limited() {
         let mut dirs = DirMetadata::default();
         let large = dir("d", 0o755, &vec![0; 8 << 20]);
         let kept = (0..100).take_while(|_| dirs.push(&large, false).is_ok()).count();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_whatever_the_files_are_made_of() {
+    fn the_size_of_a_batch_is_limited_for_all_kinds_of_files() {
         let mut files = FileWriter::new(Metadata::new(IdMaps::default(), true));
         for _ in 0..100 {
             file(&mut files, Meta::default(), 3);

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_mapped_if_a_range_holds_it() {
+    fn an_id_is_mapped_if_a_range_contains_it() {
         let text = "         0       1000          1\n         1     100000      65536\n";
         for (id, mapped) in [(0, true), (1, true), (65536, true), (65537, false), (u32::MAX, false)] {
             assert_eq!(in_map(text, id), mapped, "{id}");

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_gnu_tar_and_bsdtar_gives_the_kernels_bytes() {
+    fn text_of_gnu_tar_and_bsdtar_becomes_the_kernels_format() {
         let expected = [
             2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255,
             255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_the_inverse_of_its_reader() {
+    fn writing_and_parsing_the_text_returns_the_same_acl() {
         let text = "user::rw-,user:1000:r--,group::r--,group:4294967294:rwx,mask::r--,other::---";
         assert_eq!(to_text(&from_text(text.as_bytes()).unwrap()).unwrap(), text);
         assert_eq!(to_text(&[2, 0, 0, 0]), None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn named_entries_are_mapped_and_no_others() {
+    fn only_named_user_and_group_entries_are_mapped() {
         let acl = from_text(b"user::rw-,user:5:r--,user:9:rwx,group::r--,group:5:rwx,mask::r--,other::---")
             .unwrap();
         let (user, group) = (|id| Some(id + 100), |id| Some(id + 2000));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_that_goes_with_an_acl_has_the_mask_for_the_group() {
+    fn the_acl_mask_becomes_the_group_bits_of_the_mode() {
         let masked = from_text(b"user::rw-,group::r-x,other::---,user:77:rwx,mask::rw-").unwrap();
         assert_eq!(mode(&masked, 0o2657), 0o2660);
         let plain = from_text(b"user::rwx,group::r-x,other::r--").unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_ids_and_nonsense_are_refused() {
+    fn names_without_ids_and_invalid_text_are_refused() {
         for text in ["", "user:lisa:r--", "user::rwz", "other:1:r--", "a:b:c:d:e", "user:99999999999:r--"] {
             assert!(from_text(text.as_bytes()).is_none(), "{text:?}");
         }

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_follow_the_kernel() {
+    fn versions_are_converted_as_the_kernel_does() {
         let (v2, v3) = (|| value([1, 0, 0, 2], None), |root| value([1, 0, 0, 3], Some(root)));
         // Container IDs 0 to 9 are host IDs 1000 to 1009. Container ID 50 is the host's root.
         let to_container =
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_the_kernel_rejects_stay_as_they_are() {
+    fn values_that_the_kernel_rejects_are_not_changed() {
         let bad = [vec![], vec![1, 0, 0], vec![3; 200], value([0, 0, 0, 1], None), value([0, 0, 0, 3], None)];
         for value in bad {
             assert_eq!(in_container(&value, Some), Ok(None), "{value:?}");

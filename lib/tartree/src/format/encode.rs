@@ -270,7 +270,7 @@ mod tests {
     use crate::entry::{Meta, SparseMap, Xattr};
 
     #[test]
-    fn the_content_of_a_large_file_begins_at_a_page_wherever_its_header_stands() {
+    fn the_content_of_a_large_file_is_aligned_to_a_page() {
         let path = TarPath::parse(b"checkpoint/pages-1.img").unwrap();
         let plain = Entry::file(path, WORTH_ALIGNING, 0o600, Timestamp::default());
         let with = |len| {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_a_header_is_known_without_making_it() {
+    fn the_computed_header_length_equals_the_encoded_length() {
         let meta = |sec, xattrs| Meta { mtime: Timestamp { sec, nsec: 0 }, xattrs, ..Meta::default() };
         let long = vec![Xattr { name: b"user.x".to_vec(), value: vec![b'v'; 700] }];
         let map = Some(SparseMap((0..200).map(|i| (i * 8192, 4096)).collect()));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_where_it_is() {
+    fn the_content_of_a_small_file_is_not_aligned() {
         let path = TarPath::parse(b"a").unwrap();
         let entry = Entry::file(path, WORTH_ALIGNING - 1, 0o600, Timestamp::default());
         let (mut plain, mut aligned) = (Vec::new(), Vec::new());

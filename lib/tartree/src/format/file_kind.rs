@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tar_is_one_whatever_the_name_of_its_first_entry() {
+    fn a_tar_is_recognised_with_any_name_of_its_first_entry() {
         for name in ["%PDF-x", "BZh", "<html>", "{\"a\"", "\u{1f}"] {
             let path = crate::TarPath::parse(name.as_bytes()).unwrap();
             let entry = crate::Entry::file(path, 0, 0o644, crate::Timestamp::default());

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_split_only_where_ustar_can_hold_them() {
+    fn names_are_split_only_if_both_ustar_fields_can_hold_them() {
         let name = [vec![b'a'; 90], vec![b'b'; 90]].join(&b'/');
         assert_eq!(split_name(&name), Some((&name[..90], &name[91..])));
         assert_eq!(split_name(b"short"), Some((&b""[..], &b"short"[..])));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_that_of_the_tar_crate() {
+    fn a_header_block_equals_that_of_the_tar_crate() {
         for (size, sec, id) in [(0, 0, 0), (MAX_SIZE, MAX_SIZE as i64, MAX_ID), (4711, 1_700_000_000, 1000)] {
             let mut header = Header::new_ustar();
             header.set_path("dir/name").unwrap();

@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_from_outside_are_checked() {
+    fn invalid_and_out_of_range_numbers_are_refused() {
         for record in [
             &b"size=-1"[..],
             b"size=18446744073709551616",
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn times_survive_in_both_directions() {
+    fn times_are_written_and_parsed_without_loss() {
         for (sec, nsec) in [
             (0, 0),
             (0, 1),
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn attribute_names_with_equals_signs_survive() {
+    fn xattr_names_with_equals_signs_are_preserved() {
         let xattr = Xattr { name: b"user.a=b%c\xff".to_vec(), value: b"\0\x01\xfe=".to_vec() };
         let mut payload = Vec::new();
         push_xattr(&mut payload, &xattr);
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_the_inverse_of_its_reader() {
+    fn base64_is_encoded_and_decoded_without_loss() {
         for len in 0..50u8 {
             let bytes: Vec<u8> = (0..len).map(|i| i.wrapping_mul(37)).collect();
             assert_eq!(decode_base64(base64(&bytes).as_bytes()).unwrap(), bytes);

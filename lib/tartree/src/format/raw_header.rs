@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_256_numbers_are_read_with_their_sign() {
+    fn base_256_numbers_may_be_negative() {
         let field = |first: u8, value: i64| {
             let mut field = [first; 12];
             field[4..].copy_from_slice(&value.to_be_bytes());

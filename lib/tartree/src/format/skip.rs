@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_over_is_what_would_have_been_read() {
+    fn skipping_advances_like_reading() {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..100).collect();
         file.write_all(&bytes).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_read() {
+    fn data_of_a_pipe_is_skipped_by_reading() {
         let (reader, mut writer) = io::pipe().unwrap();
         writer.write_all(b"skipped data:read").unwrap();
         drop(writer);

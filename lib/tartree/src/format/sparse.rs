@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn map_text_is_the_inverse_of_its_reader() {
+    fn writing_and_reading_a_map_returns_the_same_map() {
         for count in [0u64, 1, 2, 60, 99] {
             let map = SparseMap((0..count).map(|i| (i * 10_000_000_000, i + 1)).collect());
             let end = map.0.last().map_or(0, |(offset, len)| offset + len);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_that_lie_are_refused() {
+    fn invalid_and_overlapping_maps_are_refused() {
         assert!(read(b"101\n").is_err());
         assert!(read(b"1\n5\n").is_err());
         assert!(read(b"x\n").is_err());

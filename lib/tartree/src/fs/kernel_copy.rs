@@ -211,7 +211,7 @@ mod tests {
     use std::fs::File;
     use std::io::{Read, Seek, SeekFrom, Write};
 
-    /// Calls [`transfer`] and verifies the reported parts.
+    /// Calls [`transfer`] and verifies that the reported parts add up to the result.
     fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64) -> u64 {
         let mut reported = 0;
         let moved = super::transfer(input, output, n, &mut |part| reported += part);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_all_from_where_both_stand_and_no_more_than_there_is() {
+    fn transfers_start_at_the_offsets_and_end_at_end_of_file() {
         let (mut file, bytes) = sample();
         file.seek(SeekFrom::Start(1000)).unwrap();
         let mut out = tempfile::tempfile().unwrap();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_output_does_not_take_is_there_to_be_read_again() {
+    fn bytes_that_a_full_output_refuses_remain_in_the_input() {
         use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
         let (mut file, bytes) = sample();
         file.seek(SeekFrom::Start(0)).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_to_is_left_to_others() {
+    fn append_only_and_read_only_outputs_are_not_written_to() {
         let (mut file, _) = sample();
         file.seek(SeekFrom::Start(0)).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_what_comes_through_a_pipe_and_then_its_end() {
+    fn a_pipe_is_transferred_to_a_file_until_its_end() {
         let (_, bytes) = sample();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let expected = bytes.clone();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_from_pipe_to_pipe() {
+    fn no_bytes_are_transferred_from_pipe_to_pipe() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let (_reader, output) = std::io::pipe().unwrap();
         writer.write_all(b"x").unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_holds_no_page_of_the_file_once_the_rest_is_written() {
+    fn later_changes_of_the_file_do_not_reach_the_pipe() {
         let (mut file, bytes) = sample();
         file.seek(SeekFrom::Start(0)).unwrap();
         let (mut reader, mut writer) = std::io::pipe().unwrap();
@@ -312,7 +312,7 @@ mod tests {
         let moved = passage.transfer(file.as_fd(), all, &mut || Ok::<(), ()>(())).unwrap() as usize;
         assert_eq!(moved, bytes.len() - capacity);
         writer.write_all(&bytes[moved..]).unwrap();
-        // This change comes too late to reach the pipe.
+        // The pipe now contains only copied bytes, so the reader must not see this change.
         file.set_len(0).unwrap();
         file.write_all(&vec![0; bytes.len()]).unwrap();
         drop((writer, passage));

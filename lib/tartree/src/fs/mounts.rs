@@ -115,7 +115,7 @@ junk
 ";
 
     #[test]
-    fn only_mounts_that_are_reached_from_the_root_count() {
+    fn only_mounts_visible_below_the_root_are_listed() {
         let names = |root: &[u8], mount| {
             let text = |path: Vec<u8>| String::from_utf8(path).unwrap();
             below(TEXT, root, mount).into_iter().map(text).collect::<Vec<_>>()
@@ -123,14 +123,14 @@ junk
         assert_eq!(names(b"/r", 21), ["a b", "a b/deep\\", "d/e"]);
         assert_eq!(names(b"/r/d", 21), ["e"]);
         assert_eq!(names(b"/r/d/e", 27), [""; 0]);
-        // The directory below the mount on /r.
+        // Mount 20 contains the directory /r that mount 21 covers.
         assert_eq!(names(b"/r", 20), ["a b", "a b/deep\\", "d/e", "hidden"]);
         assert_eq!(names(b"/", 20).len(), 6);
         assert_eq!(names(b"/r", 99), [""; 0]);
     }
 
     #[test]
-    fn mounts_are_found_from_both_sides() {
+    fn mounts_are_found_above_and_below_a_path() {
         let mounts = Mounts(below(TEXT, b"/r", 21));
         assert_eq!(mounts.at_or_below(b"d"), Some(&b"d/e"[..]));
         assert_eq!(mounts.at_or_below(b"d/e"), Some(&b"d/e"[..]));

@@ -152,7 +152,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn only_what_is_kept_stays_with_its_parents() {
+    fn only_kept_entries_and_their_parents_remain() {
         let dir = tempfile::tempdir().unwrap();
         let at = |p: &str| dir.path().join(p);
         fs::create_dir_all(at("d/a/b")).unwrap();

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_the_same_by_every_way_to_it() {
+    fn files_open_by_every_route_but_never_through_links() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         for name in ["a/b/1", "a/b/2", "a/b/3", "top"] {
@@ -380,7 +380,7 @@ mod tests {
             let text = io::read_to_string(root.open_file(&path(name)).unwrap()).unwrap();
             assert_eq!(text, name);
         }
-        // Opens the first file of a directory and a further one, by both routes.
+        // Opens the first and a later file of a directory, with and without the directory open.
         for name in ["link/b/1", "link/b/1", "a/b/to_1"] {
             for mut root in [Root::open(dir.path()).unwrap(), root_with(dir.path(), b"a/b")] {
                 assert_eq!(
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_parents_are_made_and_forgotten_ones_resolved_again() {
+    fn parents_are_created_and_resolved_again_after_forget() {
         let dir = tempfile::tempdir().unwrap();
         let mut root = Root::open(dir.path()).unwrap();
         root.make_parent(&path("a/b/c/file")).unwrap();
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_ask_for_millions_of_directories() {
+    fn the_number_of_implied_directories_is_limited() {
         let dir = tempfile::tempdir().unwrap();
         let mut root = Root::open(dir.path()).unwrap();
         root.made = MADE - 3;

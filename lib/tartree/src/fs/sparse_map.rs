@@ -179,7 +179,7 @@ mod tests {
     use crate::format::sparse::map_text;
 
     #[test]
-    fn a_map_is_never_longer_than_go_reads_and_loses_no_data() {
+    fn a_map_fits_the_limit_of_go_and_covers_all_data() {
         let mut segments = Segments::with_holes_of(PAGE as u64);
         let (mut at, mut added) = (1u64 << 62, Vec::new());
         for i in 0..100_000u64 {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_of_a_page_stay_where_they_are_few() {
+    fn single_page_holes_are_kept_if_they_are_few() {
         let mut segments = Segments::with_holes_of(PAGE as u64);
         for i in 0..1000 {
             segments.add(i * 8192, 4096);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn two_pages_of_zeros_are_a_hole_wherever_they_are() {
+    fn two_zero_pages_are_a_hole_at_any_position() {
         for (text, expected) in [
             ("", None),
             ("aaa", None),
@@ -221,7 +221,7 @@ mod tests {
             ("a.a...aa", Some(&[(0, 3), (6, 2)])),
             ("....", Some(&[])),
         ] {
-            // Longer than one chunk, with an end inside a page.
+            // The larger cases are longer than one chunk, and the last one ends inside a page.
             for (before, more) in [(0, 0), (63, 0), (64, 5)] {
                 let mut bytes = vec![b'x'; before * 4096];
                 bytes.extend(text.bytes().flat_map(|b| [if b == b'.' { 0 } else { b }; 4096]));
@@ -253,7 +253,7 @@ mod tests {
     /// Covers runs of zeros that begin, end or continue at the boundary between two tasks, which
     /// two threads may scan.
     #[test]
-    fn a_large_file_is_scanned_in_parts_that_do_not_show() {
+    fn a_parallel_scan_returns_the_same_map() {
         let pages = 5 * TASK as usize / PAGE + 3;
         let is_data = |page: usize| page % 1024 / 4 % 255 != 0 && page % 7 != 3 && page / 11 % 13 != 5;
         let bytes: Vec<u8> = (0..pages).flat_map(|page| [u8::from(is_data(page)); PAGE]).collect();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_loses_during_the_scan_counts_as_data() {
+    fn a_map_of_a_truncated_file_does_not_exceed_its_size() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 << 20).unwrap();
         file.write_all_at(b"data", 0).unwrap();

@@ -190,7 +190,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn all_three_ways_give_the_same() {
+    fn all_three_ways_to_read_xattrs_return_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         std::fs::write(&path, "x").unwrap();

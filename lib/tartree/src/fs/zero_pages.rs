@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn two_pages_of_zeros_are_a_hole_and_so_is_one_at_an_edge() {
+    fn two_zero_pages_or_one_at_an_edge_are_a_hole() {
         for (text, expected) in [
             ("", &[][..]),
             (".", &[]),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_ends_within_a_page_is_data_to_its_end() {
+    fn data_that_ends_within_a_page_extends_to_its_end() {
         let mut data = pages("a..b");
         data.extend([0, 0, 7]);
         assert_eq!(runs_of_data(&data).collect::<Vec<_>>(), [0..PAGE, 3 * PAGE..4 * PAGE + 3]);

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_in_the_order_of_submission() {
+    fn results_are_returned_in_the_order_of_submission() {
         for threads in 0..4 {
             for submitter_helps in [true, false] {
                 let mut ordered = Ordered::new();
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "does not panic")]
-    fn a_panic_of_a_thread_is_a_panic_of_the_submitter() {
+    fn a_panic_of_a_worker_thread_panics_the_submitter() {
         struct Panics;
         impl Task for Panics {
             type Output = ();

@@ -68,7 +68,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn hints_are_dropped_while_the_thread_is_behind() {
+    fn requests_are_dropped_if_the_worker_thread_is_behind() {
         let mut prefetch = Prefetch::new(&PREFETCH);
         let (begin, may_begin) = channel::<()>();
         let (fetched, all) = channel();
@@ -79,7 +79,7 @@ mod tests {
         for n in 0..100 {
             prefetch.submit(vec![n], || Ok(worker.take().unwrap()));
         }
-        // One that the thread has taken, if it has begun, and those that wait.
+        // Lets the worker thread fetch the request that it may have taken, and those in the queue.
         (0..100).for_each(|_| begin.send(()).unwrap_or_default());
         drop(prefetch);
         let all: Vec<usize> = all.iter().collect();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_cannot_be_made_is_asked_for_once() {
+    fn a_failed_worker_creation_is_not_retried() {
         let mut prefetch = Prefetch::new(&PREFETCH);
         let mut asked = 0;
         for _ in 0..3 {

@@ -205,7 +205,7 @@ mod tests {
     static AT_ONCE: Policy = Policy { name: "sum", alone: 0, allows: || true };
 
     #[test]
-    fn batches_are_processed_in_order_and_come_back() {
+    fn batches_are_processed_in_order_and_returned() {
         for (policy, has_thread) in [(&WITH_THREAD, true), (&WITHOUT_THREAD, false)] {
             let mut stage = Stage::new(policy, Sum(0));
             let mut back = Vec::new();
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "more than it can take")]
-    fn a_panic_of_the_thread_is_a_panic_of_the_submitter() {
+    fn a_panic_of_the_worker_thread_panics_the_submitter() {
         let mut stage = Stage::new(&AT_ONCE, Sum(0));
         stage.submit(&mut 1);
         stage.submit(&mut 1000);

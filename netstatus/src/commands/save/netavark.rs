@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_may_be_called_error() {
+    fn a_network_may_have_the_name_error() {
         assert!(status(json!({"error": {"interfaces": {}}})).is_ok());
     }
 }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_matched_as_go_does() {
+    fn patterns_match_as_in_gos_filepath_glob() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["a1", "a2", "b*", ".a", "ä", "a.b", "ab"] {
             fs::write(dir.path().join(name), "").unwrap();

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_podmans() {
+    fn options_are_parsed_as_podman_parses_them() {
         let all = parse("type=bind,src=/h,dst=/m,ro,bind-propagation=rslave,bind-nonrecursive").unwrap();
         let [Volume::Mount(mount)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(mount.options.join(","), "ro,rslave,bind");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn invalid_mount_flags_are_reported() {
         for (flag, message) in [
             ("type=bind,src=/h", "dst=PATH is missing"),
             ("type=nfs,src=a,dst=/m", "\"nfs\" is not one of"),

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn invalid_volume_flags_are_reported() {
         #[rustfmt::skip]
         let cases = [
             ("a:/b:ro:z", "expected [SRC:]DST[:OPTIONS]"), ("h", "expected [SRC:]DST[:OPTIONS]"), ("/h:rel", "rel: a mount's destination must be an absolute path"),

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_podmans_and_given_once() {
+    fn options_are_those_of_podman_without_duplicates() {
         let wanted = |access, relabel| Ok(VolumesFrom { file: "f".into(), access, relabel });
         assert_eq!(VolumesFrom::parse("f"), wanted(None, false));
         assert_eq!(VolumesFrom::parse("f:z,ro"), wanted(Some("ro"), true));

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_of_a_file_come_once_and_before_its_devices() {
+    fn edits_of_a_file_are_applied_once_before_its_devices() {
         let mut spec = Spec::new(json!({"process": {"env": ["FOO=user"], "user": {"uid": 1000, "gid": 0}}}));
         let names = ["vendor.com/net=dev0".to_owned(), "vendor.com/net=dev1".to_owned()];
         registry("v.json", FILE).inject(&mut spec, &names).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_is_read_as_json_is() {
+    fn yaml_files_are_read_like_json_files() {
         let yaml = "cdiVersion: \"0.5.0\"\nkind: v.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [GPU=0]\n";
         let mut spec = Spec::new(json!({}));
         registry("v.yaml", yaml).inject(&mut spec, &["v.com/gpu=0".to_owned()]).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_of_a_file_reaches_the_user() {
+    fn the_error_in_a_cdi_file_is_reported_to_the_user() {
         #[rustfmt::skip]
         let cases = [
             ("v.json", r#"{"cdiVersion":"9.0.0","kind":"v.com/x","devices":[]}"#, "cdiVersion: \"9.0.0\" is not known"),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_of_two_files_of_one_directory_is_nobodys_and_of_two_directories_the_laters() {
+    fn a_device_in_two_files_of_a_directory_is_an_error() {
         let file = |dir: &Path, name: &str, value: &str| {
             let text = format!(
                 r#"{{"cdiVersion":"0.5.0","kind":"v.com/x","devices":[{{"name":"d","containerEdits":{{"env":["V={value}"]}}}}]}}"#
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_name_is_no_path() {
+    fn cdi_device_names_are_distinguished_from_paths() {
         for (text, expected) in [
             ("v.com/net=dev0", true),
             ("/dev/x=y", false),

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_of_the_user_wins_and_read_only_reaches_all_but_shm() {
+    fn user_mounts_win_and_all_but_shm_become_read_only() {
         let mut spec = Spec::new(json!({
             "root": {"readonly": true}, "mounts": [{"destination": "/etc//hosts", "type": "bind", "source": "/mine"}]
         }));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_container_with_a_network_has_name_servers() {
+    fn only_a_container_with_a_network_gets_a_resolv_conf() {
         let container = Container { run_dir: "/r".into(), ..Container::default() };
         let none = Spec::new(json!({"linux": {"namespaces": [{"type": "network"}]}}));
         assert!(!derive(&none, &container).contains_key("/etc/resolv.conf"));

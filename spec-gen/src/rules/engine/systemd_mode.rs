@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn cgroup_v2_replaces_the_read_only_tree() {
+    fn cgroup_v2_replaces_the_read_only_cgroup_mount() {
         let old = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"]});
         for (namespaces, kind, options) in [
             (json!([{"type": "cgroup"}]), "cgroup", json!(["private", "rw"])),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn cgroup_v1_gets_the_named_hierarchy_with_its_agent_masked() {
+    fn cgroup_v1_mounts_name_systemd_and_masks_release_agent() {
         let mut spec = Spec::new(json!({"mounts": [{"destination": "/run", "type": "bind"}]}));
         let container =
             Container { shm_size_systemd: 10_485_760, id: "ab".repeat(32), ..Container::default() };
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_mount_of_the_hierarchy_keeps_what_its_host_has_it_mounted_with() {
+    fn a_bind_mounted_hierarchy_keeps_the_hosts_mount_flags() {
         for (hierarchy, options) in [
             (Hierarchy::Mounted(vec![]), Some(json!(["bind", "rprivate"]))),
             (Hierarchy::Mounted(vec!["nodev", "ro"]), Some(json!(["bind", "rprivate", "nodev", "ro"]))),

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_is_found_in_its_directory_only() {
+    fn time_zones_outside_their_directory_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let zones = dir.path().join("zones");
         fs::create_dir_all(zones.join("Europe")).unwrap();

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_hook_file_is_named_by_its_fault() {
+    fn an_invalid_hook_file_is_reported_with_its_error() {
         #[rustfmt::skip]
         let cases = [
             (json!({"version": "2.0.0"}), "version \"2.0.0\" is not one of"),

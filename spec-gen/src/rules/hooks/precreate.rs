@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_that_hangs_is_killed() {
+    fn a_precreate_hook_is_killed_after_its_timeout() {
         let hook = json!({"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 0});
         let start = Instant::now();
         let error = format!("{:#}", filter(&Spec::new(json!({})), &hook).unwrap_err());

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_managers_words_become_actions_or_the_runtimes_words() {
+    fn engine_options_become_actions_or_runtime_options() {
         let (mount, actions) = translated(json!({
             "destination": "/d", "type": "bind", "source": "/srv/d", "options": ["U", "ro", "z", "idmap"]
         }))
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tmpfs_gets_its_owner_by_option() {
+    fn a_tmpfs_gets_its_owner_from_mount_options() {
         let (mount, actions) =
             translated(json!({"destination": "/t", "type": "tmpfs", "options": ["U", "Z"]})).unwrap();
         assert_eq!(mount["options"], json!(["uid=1000", "gid=10"]));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_left_the_key_goes() {
+    fn an_empty_options_list_is_removed() {
         let (mount, _) =
             translated(json!({"destination": "/t", "type": "bind", "source": "/x", "options": ["Z"]}))
                 .unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_directory_is_refused_with_its_destination() {
+    fn chown_of_a_system_directory_names_the_destination() {
         let mount = json!({"destination": "/x", "type": "bind", "source": "/srv", "options": ["U"]});
         let error = format!("{:#}", translated(mount).unwrap_err());
         assert_eq!(error, "/x: chowning host path \"/srv\" is not allowed");
@@ -224,7 +224,7 @@ mod tests {
     const MAP: IdMap = IdMap { container: 0, host: 100_000, size: 65_536 };
 
     #[test]
-    fn idmap_options_take_the_containers_maps_where_nothing_is_said() {
+    fn idmap_without_ranges_uses_the_containers_mappings() {
         let container = IdMaps { uids: vec![MAP], gids: vec![MAP] };
         assert_eq!(of_mount("idmap", &container).unwrap(), container);
         let maps = of_mount("idmap=uids=0-1-10#10-11-10;gids=@0-1-5", &container).unwrap();

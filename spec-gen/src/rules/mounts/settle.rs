@@ -98,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn parents_come_first_and_equals_keep_their_order() {
+    fn mounts_are_sorted_stably_by_depth() {
         let mut spec = spec(&["/sys/fs/cgroup", "/z/", "/a/b", "/a", "/", "/proc"]);
         sort(&mut spec);
         assert_eq!(destinations(&spec), ["/", "/z/", "/a", "/proc", "/a/b", "/sys/fs/cgroup"]);
     }
 
     #[test]
-    fn the_strongest_propagation_wins() {
+    fn the_strongest_propagation_applies_to_the_root() {
         #[rustfmt::skip]
         let cases = [
             (vec!["rslave", "rshared"], Some("shared")), (vec!["shared", "slave"], Some("shared")),

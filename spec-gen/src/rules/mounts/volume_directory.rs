@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_paths_never_have_one_name() {
+    fn different_paths_have_different_volume_names() {
         let paths = ["/a/b", "/a-b", "/a_2db", "/a.b", "/ä", "/a/../b", "/"];
         let names: std::collections::BTreeSet<String> =
             paths.iter().map(|p| anonymous_name(None, p)).collect();

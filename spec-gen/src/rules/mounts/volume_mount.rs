@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_has_its_directories_made() {
+    fn an_overlay_creates_its_missing_directories() {
         let (mount, todo) = made(&overlay_of(&["O"])).unwrap();
         assert_eq!(mount.source, "/o/3/merge");
         assert_eq!(
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn invalid_volumes_are_reported() {
         #[rustfmt::skip]
         let cases = [
             (overlay_of(&["O", "upperdir=/u"]), "overlay at /ov: must specify both upperdir and workdir"),

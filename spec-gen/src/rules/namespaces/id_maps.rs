@@ -143,7 +143,7 @@ mod tests {
     const MAP: IdMap = IdMap { container: 0, host: 100_000, size: 65_536 };
 
     #[test]
-    fn a_mapping_is_cut_where_the_namespace_around_has_a_seam() {
+    fn a_mapping_is_split_where_the_parents_ranges_meet() {
         let map = |container, host, size| IdMap { container, host, size };
         let own = [map(0, 1000, 1), map(1, 100_000, 65_536)];
         #[rustfmt::skip]

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_keeps_his_id_between_the_subordinate_ones() {
+    fn the_user_keeps_its_id_between_the_subordinate_ids() {
         let own =
             Available::parse("         0       1000          1\n         1     100000      65536\n").unwrap();
         assert_eq!(own, Available { user: 1000, others: 65536 });

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_follow_one_another_in_the_container_as_in_podman() {
+    fn ranges_are_mapped_consecutively_as_in_podman() {
         let text = b"sub:200000:1000\n#c\nsub:100000:500\nbad\nsub:x:5\nother:1:1\n7:10:5\n";
         let (maps, ignored) = maps_of(text, "sub", Some("7"));
         assert_eq!(maps.unwrap(), [(0, 10, 5), (5, 100_000, 500), (505, 200_000, 1000)]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_lies_gives_no_ids() {
+    fn invalid_or_overlapping_ranges_are_errors() {
         for text in [
             "sub:1",
             "sub:1:0",

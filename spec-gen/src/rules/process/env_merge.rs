@@ -118,9 +118,9 @@ mod tests {
 
     use super::*;
 
-    /// The results are podman 5.4.2's for an image with these two.
+    /// The results were recorded from podman 5.4.2 with an image that has these two variables.
     #[test]
-    fn words_are_a_shells() {
+    fn words_are_expanded_as_in_a_shell() {
         #[rustfmt::skip]
         let cases = [
             ("A=${A}:x", "A=a:x"), ("A=$A:x$B", "A=a:xb c"), ("NEW=${A}y", "NEW=ay"), ("A='$A'", "A=$A"), ("A=\"$B\"", "A=b c"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_word_is_refused() {
+    fn invalid_expansions_are_refused() {
         let mut spec = Spec::new(json!({"process": {"env": ["A=a"]}}));
         for flag in [
             "A",

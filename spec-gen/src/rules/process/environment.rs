@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn env_files_name_the_bad_line() {
+    fn an_invalid_line_of_an_env_file_is_reported() {
         let mut spec = spec(&[]);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f");

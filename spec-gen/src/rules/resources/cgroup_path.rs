@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_has_the_managers_form() {
+    fn the_path_has_the_form_of_the_cgroup_manager() {
         #[rustfmt::skip]
         let cases = [
             ("cgroupfs", "/libpod_parent", "enabled", Some("/libpod_parent/libpod-ID")),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_id_keeps_parent_and_form() {
+    fn a_new_id_keeps_the_parent_and_the_form_of_the_path() {
         let old = "ab".repeat(32);
         #[rustfmt::skip]
         let cases = [
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_cgroup_is_the_unified_one_or_the_longest() {
+    fn the_current_cgroup_is_the_unified_or_the_longest_path() {
         assert_eq!(own("0::/user.slice/x\n"), Some("/user.slice/x"));
         assert_eq!(own("2:cpu:/a\n1:name=systemd:/a/bb\n0::/\n"), Some("/a/bb"));
         assert_eq!(own("1:cpu:/\n0::/\n"), None);

@@ -236,7 +236,7 @@ mod tests {
     const SCHEMA: &str = include_str!("../../../tests/data/runtime-spec-1.3-keys");
 
     #[test]
-    fn every_key_of_the_schema_has_one_rule() {
+    fn every_key_of_the_schema_has_exactly_one_rule() {
         for key in SCHEMA.lines() {
             let rules = RULES.iter().filter(|rule| {
                 rule.keys.iter().any(|k| {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_no_rule_knows_is_dropped_and_named() {
+    fn unknown_keys_are_dropped_and_reported() {
         let mut spec = Spec::new(json!({
             "ociVersion": "1.9.0", "new": {"a": 1}, "process": {"args": ["sh"], "new": 1, "user": {"uid": 0, "new": 1}},
             "mounts": [{"destination": "/a", "new": "/host"}], "linux": {"new": "/host", "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "new": 1},

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_must_be_one_this_host_has() {
+    fn a_profile_must_be_loaded_on_the_host() {
         const LOADED: &str = "docker-default (enforce)\n/usr/bin/man (complain)\nmy profile (enforce)\n";
         let sys = tempfile::tempdir().unwrap();
         let put = |file: &str, text: &str| {

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn root_has_what_it_may_have() {
+    fn root_gets_all_capabilities_of_the_bounding_set() {
         let caps = applied(0, &["net_admin", "CAP_BPF"], &["KILL"]);
         assert_eq!(caps["bounding"], json!(["CAP_BPF", "CAP_CHOWN", "CAP_NET_ADMIN"]));
         assert_eq!(caps["effective"], caps["bounding"]);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn another_user_has_what_was_added() {
+    fn another_user_gets_only_the_added_capabilities() {
         let caps = applied(1000, &["NET_ADMIN"], &["KILL"]);
         assert_eq!(caps["bounding"], json!(["CAP_CHOWN", "CAP_NET_ADMIN"]));
         for set in ["effective", "permitted", "inheritable", "ambient"] {
@@ -245,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn the_bits_of_a_mask_are_the_kernels() {
+    fn mask_bits_are_the_capability_numbers_of_the_kernel() {
         assert_eq!(of_mask(1 | 1 << 40), ["CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"].map(str::to_owned).into());
         assert_eq!(of_mask(u64::MAX).len(), 41);
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn unknown_or_contradicting_capabilities_are_errors() {
         for (add, drop) in [("FLY", "KILL"), ("KILL", "CAP_KILL")] {
             assert!(apply(&mut spec(0), &[add.to_owned()], &[drop.to_owned()]).is_err());
         }

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_stop_at_slashes() {
+    fn wildcards_do_not_match_slashes() {
         #[rustfmt::skip]
         let cases = [
             ("/proc/*", "/proc/acpi", true), ("/proc/*", "/proc/a/b", false), ("/proc/k?ore", "/proc/kcore", true),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_hidden_once_and_shown_again() {
+    fn paths_are_masked_once_and_can_be_unmasked() {
         let mut spec =
             Spec::new(json!({"linux": {"maskedPaths": ["/proc/a"], "readonlyPaths": ["/proc/b"]}}));
         assert_eq!(mask(&mut spec, &["/proc/a:/x:ALL".into()]), ["ALL"]);

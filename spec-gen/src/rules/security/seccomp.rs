@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_decided_and_dropped() {
+    fn conditions_are_evaluated_and_removed() {
         let value = json!({
             "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
             "archMap": [{"architecture": format!("SCMP_ARCH_{}", native_architecture()), "subArchitectures": ["SCMP_ARCH_X86"]}],
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_sense_is_named() {
+    fn invalid_profiles_are_reported() {
         let facts = Facts { capabilities: &[], kernel: None };
         for (value, message) in [
             (json!([]), "expected an object, found an array"),

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_the_image_does_not_know_gets_entries_with_the_working_directory_as_home() {
+    fn an_unknown_id_gets_entries_with_the_cwd_as_home() {
         #[rustfmt::skip]
         let cases = [
             ("4242", "4242:*:4242:0:container user:/data:/bin/sh\n", "4242:x:4242:4242\n", Some("/data")),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_filled_and_decide_where_home_is() {
+    fn templates_are_filled_in_and_determine_home() {
         let passwd = "x$USERNAME:p:$UID:$GID:$NAME$:$HOME/sub:/bin/$SHELL";
         let entries = generated("7:8", passwd, "g$GROUPNAME:!:$GID:$USERLIST,$USERNAME", "/w").unwrap();
         assert_eq!(entries.passwd, "x7:p:7:8:container user$:/w/sub:/bin/$SHELL\n");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_working_directory_cannot_add_a_line_of_its_own() {
+    fn a_working_directory_cannot_inject_a_line() {
         for cwd in ["/a:b", "/a\nroot2:x:0:0::/:"] {
             let error = generated("7", "", "", cwd).unwrap_err().to_string();
             assert!(error.starts_with("$HOME: "), "{error}");

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_or_out_of_range_is_an_error() {
+    fn unknown_names_and_ids_out_of_range_are_errors() {
         #[rustfmt::skip]
         let cases = [
             ("nosuch", "unable to find user nosuch: no matching entries in passwd file /etc/passwd"),

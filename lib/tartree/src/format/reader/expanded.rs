@@ -93,7 +93,7 @@ mod tests {
     use crate::entry::SparseMap;
 
     type File = (&'static [(u64, u64)], u64, &'static [u8]);
-    /// Files as segments and size, with their content; `d` is data.
+    /// The segments, the size and the content of each file. `d` is a byte of data.
     const FILES: [File; 7] = [
         (&[], 0, b""),
         (&[], 3, b"\0\0\0"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_read_as_zeros_wherever_they_are() {
+    fn holes_at_any_position_are_read_as_zeros() {
         for (segments, size, content) in FILES {
             let map = SparseMap(segments.to_vec());
             let stored = vec![b'd'; map.data_len() as usize];
