@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 
-/// Where the result of spec-gen is better: the case, podman's text in the normalised JSON, our
+/// Cases in which spec-gen's result is better: the name, podman's text in the normalised JSON, our
 /// text, and the reason.
 #[rustfmt::skip]
 const FIXED: &[(&str, &str, &str, &str)] = &[
@@ -41,8 +41,8 @@ const FIXED: &[(&str, &str, &str, &str)] = &[
 const INTERMEDIATE: &str = "/var/tmp/intermediate-mountpoint-0.0";
 const MERGED: &str = "@SRV@/root/overlay/ID/merged";
 
-/// Where podman fails without need, or starts a container that it should refuse: the case, whether
-/// spec-gen succeeds, what its output or message must contain, and the reason.
+/// Cases in which podman fails needlessly, or starts a container that it should refuse: the name,
+/// whether spec-gen succeeds, the expected part of its output or message, and the reason.
 #[rustfmt::skip]
 const OTHER_END: &[(&str, bool, &str, &str)] = &[
     ("user-comment", false, "unable to find user # comment", "podman runs a comment line of passwd as uid 0"),
@@ -139,7 +139,7 @@ impl Host {
         self.dir.path().join("rootfs")
     }
 
-    /// Replaces the recording host's directory in a recorded text by ours.
+    /// Replaces the recording host's directory in a recorded text with the directory of this test.
     fn here(&self, text: &str) -> String {
         text.replace("/srv/podman", self.srv().to_str().unwrap())
     }

@@ -362,7 +362,7 @@ fn a_flag_without_effect_is_refused() {
     }
     assert_eq!(fs::read_to_string(dir.path("out")).unwrap(), "old");
     assert!(!Path::new(&dir.path("config.json")).exists() && !Path::new(&dir.path("new")).exists());
-    // Directories that a run may leave unused, and separate outputs, are accepted.
+    // Directories that a run may not need are accepted, and so are outputs to different files.
     for flags in [
         &[
             "--volume-root",

@@ -1,5 +1,5 @@
-//! Tests the values of podman's flags. The results were recorded from podman 5.4.2 with `podman
-//! create` and `podman init`.
+//! Tests the values of podman's flags. The expected results were recorded with `podman create` and
+//! `podman init` of podman 5.4.2.
 
 use super::*;
 

@@ -36,7 +36,7 @@ fn a_rootless_privileged_container_bind_mounts_devices() {
     assert!(spec["linux"].get("devices").is_none());
     assert_eq!(spec["linux"]["resources"], json!({"pids": {"limit": 7}}));
     assert_eq!(spec["linux"]["rootfsPropagation"], "rslave");
-    // podman of root creates device nodes instead.
+    // If root runs podman, it creates device nodes instead.
     let spec = dir.spec(&[&FLAGS[1..], &["-q"]].concat(), &config);
     assert!(spec["linux"]["devices"].as_array().unwrap().iter().any(|d| d["path"] == "/dev/zero"));
     assert_eq!(spec["linux"]["resources"]["devices"], json!([{"allow": true, "access": "rwm"}]));

@@ -1,4 +1,4 @@
-//! Compares the specs that podman 5.4.2 of an ordinary user and spec-gen with `--rootless` write.
+//! Compares the specs that rootless podman 5.4.2 and `spec-gen --rootless` write.
 //!
 //! podman ran in the user namespace of the user's subordinate IDs, and so does spec-gen in this
 //! test.
@@ -11,7 +11,7 @@ use super::*;
 /// The ID map of that namespace: the user itself, then 65536 subordinate IDs.
 const OWN: &str = "0 1000 1\n1 100000 65536\n";
 
-/// The differences and their reasons, as in the list for root's containers.
+/// The differences and their reasons, like `FIXED` for the containers of root.
 #[rustfmt::skip]
 const FIXED: &[(&str, &str, &str, &str)] = &[
     ("nomap", "/tmp/intermediate-mountpoint-1000.0", "/tmp/home/.local/share/containers/storage/overlay/ID/merged", "the intermediate mount is podman's own"),
@@ -44,8 +44,8 @@ fn in_namespace(args: &[std::ffi::OsString]) -> Output {
 #[ignore = "needs root"]
 #[test]
 fn rootless_containers_have_the_same_spec_as_in_podman() {
-    // The test must be root in a user namespace that contains these IDs, to map them into another
-    // one.
+    // The test must be root in a user namespace that contains these IDs, so that it can map them
+    // into the new user namespace.
     let host = Host::new();
     fs::write(
         host.rootfs().join("etc/passwd"),

@@ -138,7 +138,7 @@ impl Accounts {
         self.group_text.as_deref().unwrap_or_default()
     }
 
-    /// Accounts from their texts.
+    /// Parses the accounts from the texts of both files.
     #[cfg(test)]
     pub fn of(passwd: &str, group: &str) -> Accounts {
         Accounts {
