@@ -327,7 +327,7 @@ fn hostile_files_are_reported_and_no_output_is_written() {
         (&["--new", "--device", "v.com/d=x", "--cdi-spec-dir", "cdi"], 1, "cdi/v.json: cdiVersion: \"9.9.9\" is not known"),
         (&["--new", "--device", "/dev/nowhere"], 1, "--device /dev/nowhere: No such file or directory"),
         (&["--new", "--device", "/etc/passwd"], 1, "--device /etc/passwd: not a device node"),
-        (&["--image-config", "image.json"], 1, "image.json: config.Env: expected a string in the array, found the number 7"),
+        (&["--image-config", "image.json"], 1, "image.json: config.Env[0]: expected a string, found the number 7"),
         (&["--new", "--seccomp", "seccomp.json"], 1, "seccomp.json: defaultAction: missing"),
         (&["--new", "--env-file", "env"], 1, "env:2: --env =2: no name before the '='"),
         (&["--new", "--state", "state.json"], 1, "state.json: bindMounts./x: expected a string"),

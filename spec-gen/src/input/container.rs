@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Map, Value};
 
-use crate::json_fields::describe;
+use crate::json_fields::{Fields, text_at};
 use crate::notation::mounts::volume::Volume;
 use crate::path;
 use crate::runtime_spec::id_map::{IdMap, IdMaps};
@@ -134,7 +134,7 @@ impl Container {
     /// # Errors
     /// Returns an error that names the key if its type is not the one that libpod writes.
     pub fn from_libpod(config: &Map<String, Value>) -> anyhow::Result<Container> {
-        let c = Keys(config);
+        let c = Fields::new(config);
         let mut container = Container {
             is_libpod: true,
             id: c.text("id")?,
@@ -182,7 +182,7 @@ impl Container {
         }
         container.id_maps = id_maps(&c)?;
         if let Some(options) = c.object("idMappingsOptions")? {
-            container.auto_userns = Keys(options).flag("AutoUserNs")?.unwrap_or(false);
+            container.auto_userns = options.flag("AutoUserNs")?.unwrap_or(false);
         }
         for (key, kind) in SHARED {
             let id = c.text(key)?;
@@ -190,15 +190,15 @@ impl Container {
                 container.shared.push((kind, id));
             }
         }
-        for (variable, secret) in c.object("secret_env")?.into_iter().flatten() {
+        let secrets = c.object("secret_env")?;
+        for (variable, secret) in secrets.iter().flat_map(Fields::iter) {
             let name = secret.get("name").and_then(Value::as_str);
             let name =
                 name.with_context(|| format!("secret_env.{variable}.name: missing, expected a string"))?;
             container.secret_env.insert(variable.clone(), name.to_owned());
         }
-        for (at, secret) in c.objects("secrets")? {
-            let secret = Keys(secret);
-            let name = secret.text("name").context(at)?;
+        for secret in c.objects("secrets")? {
+            let name = secret.text("name")?;
             let target = secret.text("Target")?;
             let destination = match target.as_str() {
                 "" => format!("/run/secrets/{name}"),
@@ -216,14 +216,15 @@ impl Container {
     /// # Errors
     /// Returns an error that names the key if its type is not the one that libpod writes.
     pub fn add_state(&mut self, state: &Map<String, Value>) -> anyhow::Result<()> {
-        let s = Keys(state);
+        let s = Fields::new(state);
         self.mount_point = s.text("mountPoint")?;
         self.run_dir = s.text("runDir")?;
         self.netns = s.text("netns")?;
-        for (destination, source) in s.object("bindMounts")?.into_iter().flatten() {
-            let source =
-                source.as_str().with_context(|| format!("bindMounts.{destination}: expected a string"))?;
-            self.bind_map.insert(destination.clone(), source.to_owned());
+        if let Some(mounts) = s.object("bindMounts")? {
+            for (destination, source) in mounts.iter() {
+                let source = text_at(&mounts.path_of(destination), source)?;
+                self.bind_map.insert(destination.clone(), source);
+            }
         }
         Ok(())
     }
@@ -280,32 +281,29 @@ impl Container {
     }
 }
 
-fn libpod_volumes(c: &Keys<'_>) -> anyhow::Result<Vec<Volume>> {
+fn libpod_volumes(c: &Fields<'_>) -> anyhow::Result<Vec<Volume>> {
     let mut all = Vec::new();
-    for (at, volume) in c.objects("namedVolumes")? {
-        let v = Keys(volume);
+    for v in c.objects("namedVolumes")? {
         all.push(Volume::Named {
-            name: v.text("volumeName").with_context(|| at.clone())?,
-            destination: v.text("dest").with_context(|| at.clone())?,
-            options: v.texts("options").with_context(|| at.clone())?,
-            subpath: v.text("SubPath").context(at)?,
+            name: v.text("volumeName")?,
+            destination: v.text("dest")?,
+            options: v.texts("options")?,
+            subpath: v.text("SubPath")?,
         });
     }
-    for (at, volume) in c.objects("overlayVolumes")? {
-        let v = Keys(volume);
+    for v in c.objects("overlayVolumes")? {
         all.push(Volume::Overlay {
-            source: v.text("source").with_context(|| at.clone())?,
-            destination: v.text("dest").with_context(|| at.clone())?,
-            options: v.texts("options").context(at)?,
+            source: v.text("source")?,
+            destination: v.text("dest")?,
+            options: v.texts("options")?,
         });
     }
-    for (at, volume) in c.objects("ctrImageVolumes")? {
-        let v = Keys(volume);
+    for v in c.objects("ctrImageVolumes")? {
         all.push(Volume::Image {
-            reference: v.text("source").with_context(|| at.clone())?,
-            destination: v.text("dest").with_context(|| at.clone())?,
-            writable: v.flag("rw").with_context(|| at.clone())?.unwrap_or(false),
-            subpath: v.text("subPath").context(at)?,
+            reference: v.text("source")?,
+            destination: v.text("dest")?,
+            writable: v.flag("rw")?.unwrap_or(false),
+            subpath: v.text("subPath")?,
         });
     }
     for volume in &all {
@@ -314,93 +312,24 @@ fn libpod_volumes(c: &Keys<'_>) -> anyhow::Result<Vec<Volume>> {
     Ok(all)
 }
 
-fn id_maps(c: &Keys<'_>) -> anyhow::Result<IdMaps> {
+fn id_maps(c: &Fields<'_>) -> anyhow::Result<IdMaps> {
     let Some(options) = c.object("idMappingsOptions")? else { return Ok(IdMaps::default()) };
     let list = |key: &str| -> anyhow::Result<Vec<IdMap>> {
         let mut maps = Vec::new();
-        for (at, map) in Keys(options).objects(key).context("idMappingsOptions")? {
-            let m = Keys(map);
-            let number = |key| m.number(key).and_then(|n| u32::try_from(n).context("above the largest ID"));
-            let map = || {
-                Ok(IdMap {
-                    container: number("container_id")?,
-                    host: number("host_id")?,
-                    size: number("size")?,
-                })
+        for map in options.objects(key)? {
+            let number = |name: &str| -> anyhow::Result<u32> {
+                u32::try_from(map.number(name)?)
+                    .with_context(|| format!("{}: above the largest ID", map.path_of(name)))
             };
-            let map: anyhow::Result<IdMap> = map();
-            maps.push(map.with_context(|| format!("idMappingsOptions.{at}"))?);
+            maps.push(IdMap {
+                container: number("container_id")?,
+                host: number("host_id")?,
+                size: number("size")?,
+            });
         }
         Ok(maps)
     };
     Ok(IdMaps { uids: list("UIDMap")?, gids: list("GIDMap")? })
-}
-
-/// Keys of an object, whose types are checked when they are read. Absent keys and `null` are the
-/// zero values of Go.
-struct Keys<'a>(&'a Map<String, Value>);
-
-impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|v| !v.is_null())
-    }
-
-    fn text(&self, key: &str) -> anyhow::Result<String> {
-        match self.get(key) {
-            None => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => bail!("{key}: expected a string, found {}", describe(other)),
-        }
-    }
-
-    fn texts(&self, key: &str) -> anyhow::Result<Vec<String>> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let list = value
-            .as_array()
-            .with_context(|| format!("{key}: expected an array, found {}", describe(value)))?;
-        let text = |(i, v): (usize, &Value)| {
-            let text = v.as_str().map(str::to_owned);
-            text.with_context(|| format!("{key}[{i}]: expected a string, found {}", describe(v)))
-        };
-        list.iter().enumerate().map(text).collect()
-    }
-
-    fn flag(&self, key: &str) -> anyhow::Result<Option<bool>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(other) => bail!("{key}: expected true or false, found {}", describe(other)),
-        }
-    }
-
-    fn number(&self, key: &str) -> anyhow::Result<u64> {
-        match self.get(key) {
-            None => Ok(0),
-            Some(value) => value
-                .as_u64()
-                .with_context(|| format!("{key}: expected a number from 0 on, found {}", describe(value))),
-        }
-    }
-
-    fn object(&self, key: &str) -> anyhow::Result<Option<&'a Map<String, Value>>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(map)),
-            Some(other) => bail!("{key}: expected an object, found {}", describe(other)),
-        }
-    }
-
-    fn objects(&self, key: &str) -> anyhow::Result<Vec<(String, &'a Map<String, Value>)>> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let list = value
-            .as_array()
-            .with_context(|| format!("{key}: expected an array, found {}", describe(value)))?;
-        let object = |(i, v): (usize, &'a Value)| {
-            let object = v.as_object().map(|o| (format!("{key}[{i}]"), o));
-            object.with_context(|| format!("{key}[{i}]: expected an object, found {}", describe(v)))
-        };
-        list.iter().enumerate().map(object).collect()
-    }
 }
 
 #[cfg(test)]
@@ -415,8 +344,8 @@ mod tests {
         let cases = [
             (json!({"user": 5}), "user: expected a string, found the number 5"),
             (json!({"groups": ["a", 1]}), "groups[1]: expected a string, found the number 1"),
-            (json!({"namedVolumes": [{"dest": 7}]}), "namedVolumes[0]: dest: expected a string"),
-            (json!({"idMappingsOptions": {"UIDMap": [{"size": -1}]}}), "idMappingsOptions.UIDMap[0]: size: a number from 0 on"),
+            (json!({"namedVolumes": [{"dest": 7}]}), "namedVolumes[0].dest: expected a string"),
+            (json!({"idMappingsOptions": {"UIDMap": [{"size": -1}]}}), "idMappingsOptions.UIDMap[0].size: expected a number from 0 on"),
             (json!({"secret_env": {"S": {}}}), "secret_env.S.name: missing"),
             (json!({"noCgroups": "yes"}), "noCgroups: expected true or false"),
         ];

@@ -4,8 +4,9 @@ use anyhow::bail;
 use serde_json::Value;
 
 use crate::input::container::Container;
-use crate::json_fields::describe;
+use crate::json_fields::{Fields, text_at};
 use crate::path;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env};
 
 /// The values of an image config.
@@ -43,10 +44,6 @@ impl ImageConfig {
     pub fn parse(document: &Value) -> anyhow::Result<ImageConfig> {
         let is_set = |key: &&&str| document.get(**key).is_some_and(|value| !value.is_null());
         let inner = ["config", "Config"].iter().find(is_set).map(|key| (*key, &document[*key]));
-        let (path, keys) = match inner {
-            Some((key, value)) => (format!("{key}."), value),
-            None => (String::new(), document),
-        };
         let known = [
             "Env",
             "Cmd",
@@ -64,62 +61,49 @@ impl ImageConfig {
         if inner.is_none() && !known.iter().chain(&required).any(|key| document.get(*key).is_some()) {
             bail!("not an image config: the key config is missing");
         }
-        if !keys.is_object() {
-            bail!("{}: expected an object, found {}", path.trim_end_matches('.'), describe(keys));
-        }
-        let fail = |key: &str, wanted: &str, found: &Value| {
-            anyhow::anyhow!("{path}{key}: expected {wanted}, found {}", describe(found))
-        };
-        let get = |key: &str| keys.get(key).filter(|v| !v.is_null());
-        let text = |key: &str| match get(key) {
-            None => Ok(String::new()),
-            Some(value) => value.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string", value)),
-        };
-        let texts = |key: &str| -> anyhow::Result<Vec<String>> {
-            let Some(value) = get(key) else { return Ok(Vec::new()) };
-            let list = value.as_array().ok_or_else(|| fail(key, "an array", value))?;
-            list.iter()
-                .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| fail(key, "a string in the array", v)))
-                .collect()
-        };
+        let (path, value) = inner.unwrap_or(("", document));
+        let keys = Fields::at(path.to_owned(), value)?;
         // Old images have a string instead of a list.
-        let words = |key: &str| match get(key) {
+        let words = |name: &str| match keys.get(name) {
             Some(Value::String(word)) => Ok(vec![word.clone()]),
-            _ => texts(key),
-        };
-        let object = |key: &str| match get(key) {
-            None => Ok(None),
-            Some(value) => value.as_object().map(Some).ok_or_else(|| fail(key, "an object", value)),
+            _ => keys.texts(name),
         };
         let mut labels = Vec::new();
-        for (key, value) in object("Labels")?.into_iter().flatten() {
-            let value = value.as_str().ok_or_else(|| fail("Labels", "a string for each label", value))?;
-            labels.push((key.clone(), value.to_owned()));
+        if let Some(fields) = keys.object("Labels")? {
+            for (name, value) in fields.iter() {
+                labels.push((name.clone(), text_at(&fields.path_of(name), value)?));
+            }
         }
         let mut facts = Vec::new();
         for (oci, docker, annotation) in FACTS {
             match [oci, docker].iter().find_map(|key| document.get(*key)) {
-                Some(Value::String(text)) if !text.is_empty() => facts.push((annotation, text.clone())),
-                Some(Value::String(_) | Value::Null) | None => {}
-                Some(other) => bail!("{oci}: expected a string, found {}", describe(other)),
+                Some(Value::Null) | None => {}
+                Some(value) => {
+                    let text = text_at(oci, value)?;
+                    if !text.is_empty() {
+                        facts.push((annotation, text));
+                    }
+                }
             }
         }
+        let ports = keys.object("ExposedPorts")?;
         let mut ports: Vec<&str> =
-            object("ExposedPorts")?.into_iter().flatten().map(|(port, _)| port.as_str()).collect();
+            ports.iter().flat_map(Fields::iter).map(|(port, _)| port.as_str()).collect();
         ports.sort_unstable();
         if !ports.is_empty() {
             facts.push(("org.opencontainers.image.exposedPorts", ports.join(",")));
         }
+        let volumes = keys.object("Volumes")?;
         Ok(ImageConfig {
             facts,
-            env: texts("Env")?,
+            env: keys.texts("Env")?,
             entrypoint: without_empty_word(words("Entrypoint")?),
             cmd: words("Cmd")?,
-            workdir: text("WorkingDir")?,
-            user: text("User")?,
-            stop_signal: text("StopSignal")?,
+            workdir: keys.text("WorkingDir")?,
+            user: keys.text("User")?,
+            stop_signal: keys.text("StopSignal")?,
             // A relative path starts at the root of the container. Runtimes reject relative paths.
-            volumes: object("Volumes")?.into_iter().flatten().map(|(path, _)| path::clean(path)).collect(),
+            volumes: volumes.iter().flat_map(Fields::iter).map(|(path, _)| path::clean(path)).collect(),
             labels,
         })
     }
@@ -141,11 +125,11 @@ impl ImageConfig {
         container.entrypoint.clone_from(&self.entrypoint);
         let args: Vec<&String> = self.entrypoint.iter().chain(&self.cmd).collect();
         if !args.is_empty() {
-            spec.set("process.args", args.into_iter().cloned().collect::<Vec<_>>());
+            spec.set(key::PROCESS_ARGS, args.into_iter().cloned().collect::<Vec<_>>());
         }
         if !self.workdir.is_empty() {
             // Docker resolves a relative directory from the root.
-            spec.set("process.cwd", path::clean(&self.workdir));
+            spec.set(key::PROCESS_CWD, path::clean(&self.workdir));
             container.create_workdir = true;
         }
         if !self.user.is_empty() {
@@ -188,7 +172,7 @@ mod tests {
             (Spec::new(json!({"process": {"env": ["A=0"], "args": ["sh"]}})), Container::default());
         oci.apply(&mut spec, &mut container).unwrap();
         assert_eq!(spec.args(), ["/e", "c"]);
-        assert_eq!((spec.cwd(), spec.texts("process.env")), ("/w", vec!["A=1".to_owned()]));
+        assert_eq!((spec.cwd(), spec.texts(key::PROCESS_ENV)), ("/w", vec!["A=1".to_owned()]));
         assert_eq!(container.user.as_deref(), Some("alice"));
         assert_eq!(oci.volumes, ["/v"]);
     }
@@ -198,7 +182,7 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             (json!({"config": {"Env": "A=1"}}), "config.Env: expected an array, found the string \"A=1\""),
-            (json!({"config": {"Cmd": [1]}}), "config.Cmd: expected a string in the array, found the number 1"),
+            (json!({"config": {"Cmd": [1]}}), "config.Cmd[0]: expected a string, found the number 1"),
             (json!({"config": {"Volumes": []}}), "config.Volumes: expected an object, found an array"),
             (json!({"config": 5}), "config: expected an object, found the number 5"),
             (json!({"layers": []}), "not an image config"),

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, bail};
 
+use crate::runtime_spec::names::RLIMITS;
+
 /// Returns the bytes of a size with a unit, such as `512m` or `1.5g`. `-1` means no limit.
 ///
 /// # Errors
@@ -70,30 +72,12 @@ pub fn blkio_weight(arg: &str) -> Result<u16, String> {
     }
 }
 
-const RLIMITS: [&str; 16] = [
-    "AS",
-    "CORE",
-    "CPU",
-    "DATA",
-    "FSIZE",
-    "LOCKS",
-    "MEMLOCK",
-    "MSGQUEUE",
-    "NICE",
-    "NOFILE",
-    "NPROC",
-    "RSS",
-    "RTPRIO",
-    "RTTIME",
-    "SIGPENDING",
-    "STACK",
-];
-
 /// Reads `NAME=SOFT[:HARD]`; `-1` and `unlimited` mean no limit.
 pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     let (name, limits) = text.split_once('=').context("expected NAME=SOFT[:HARD]")?;
     let Some(kind) = rlimit_type(name) else {
-        bail!("{name} is not one of {}", RLIMITS.join(" ").to_lowercase());
+        let names = RLIMITS.map(|kind| kind.trim_start_matches("RLIMIT_").to_lowercase());
+        bail!("{name} is not one of {}", names.join(" "));
     };
     let number = |n: &str| match n {
         "-1" | "unlimited" => Ok(u64::MAX),
@@ -111,7 +95,8 @@ pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
 pub fn rlimit_type(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
-    RLIMITS.contains(&short).then(|| format!("RLIMIT_{short}"))
+    let full = format!("RLIMIT_{short}");
+    RLIMITS.contains(&full.as_str()).then_some(full)
 }
 
 #[cfg(test)]

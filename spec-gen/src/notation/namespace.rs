@@ -63,15 +63,15 @@ impl Peer {
     /// # Errors
     /// Returns what was expected.
     pub fn parse(arg: &str) -> Result<Peer, String> {
-        const WANTED: &str = "expected ID=PID[,hostname=H]";
-        let (id, rest) = arg.split_once('=').ok_or(WANTED)?;
+        const EXPECTED: &str = "expected ID=PID[,hostname=H]";
+        let (id, rest) = arg.split_once('=').ok_or(EXPECTED)?;
         let (pid, hostname) = match rest.split_once(',') {
-            Some((pid, name)) => (pid, Some(name.strip_prefix("hostname=").ok_or(WANTED)?.to_owned())),
+            Some((pid, name)) => (pid, Some(name.strip_prefix("hostname=").ok_or(EXPECTED)?.to_owned())),
             None => (rest, None),
         };
         match pid.parse() {
             Ok(pid) if pid > 0 && !id.is_empty() => Ok(Peer { id: id.to_owned(), pid, hostname }),
-            _ => Err(WANTED.into()),
+            _ => Err(EXPECTED.into()),
         }
     }
 

@@ -46,14 +46,14 @@ pub fn json(text: &str) -> Result<Value, String> {
 /// # Errors
 /// Returns what was expected.
 pub fn rlimit(text: &str) -> Result<Limit, String> {
-    const WANTED: &str = "expected TYPE:HARD:SOFT, such as RLIMIT_NOFILE:2048:1024";
+    const EXPECTED: &str = "expected TYPE:HARD:SOFT, such as RLIMIT_NOFILE:2048:1024";
     let parts: Vec<&str> = text.split(':').collect();
-    let [kind, hard, soft] = parts[..] else { return Err(WANTED.into()) };
+    let [kind, hard, soft] = parts[..] else { return Err(EXPECTED.into()) };
     let number = |n: &str| if n == "-1" { Some(u64::MAX) } else { n.parse().ok() };
     match (rlimit_type(kind), number(hard), number(soft)) {
         (Some(kind), Some(hard), Some(soft)) if soft <= hard => Ok(Limit { kind, hard, soft }),
         (Some(_), Some(_), Some(_)) => Err("the soft limit is above the hard limit".into()),
-        _ => Err(WANTED.into()),
+        _ => Err(EXPECTED.into()),
     }
 }
 
@@ -87,14 +87,14 @@ pub fn namespace_type(text: &str) -> Result<&'static str, String> {
 /// # Errors
 /// Returns what was expected.
 pub fn device(text: &str) -> Result<Device, String> {
-    const WANTED: &str =
+    const EXPECTED: &str =
         "expected TYPE:MAJOR:MINOR:PATH[:fileMode=N][:uid=N][:gid=N], TYPE one of b, c, u, p";
     let parts: Vec<&str> = text.split(':').collect();
     let [kind @ ("b" | "c" | "u" | "p"), major, minor, path, ref more @ ..] = parts[..] else {
-        return Err(WANTED.into());
+        return Err(EXPECTED.into());
     };
     let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>()) else {
-        return Err(WANTED.into());
+        return Err(EXPECTED.into());
     };
     if !path.starts_with('/') {
         return Err("the path of a device must be absolute".into());
@@ -103,7 +103,7 @@ pub fn device(text: &str) -> Result<Device, String> {
     for field in more {
         match field.split_once('=').map(|(key, value)| (key, value.parse::<u32>())) {
             Some((key @ ("fileMode" | "uid" | "gid"), Ok(number))) => device[key] = json!(number),
-            _ => return Err(WANTED.into()),
+            _ => return Err(EXPECTED.into()),
         }
     }
     Ok(Device(device))
@@ -114,22 +114,22 @@ pub fn device(text: &str) -> Result<Device, String> {
 /// # Errors
 /// Returns what was expected.
 pub fn rule(text: &str) -> Result<Rule, String> {
-    const WANTED: &str = "expected allow|deny[,type=a|b|c][,major=N][,minor=N][,access=rwm]";
+    const EXPECTED: &str = "expected allow|deny[,type=a|b|c][,major=N][,minor=N][,access=rwm]";
     let mut fields = text.split(',');
     let allow = match fields.next() {
         Some("allow") => true,
         Some("deny") => false,
-        _ => return Err(WANTED.into()),
+        _ => return Err(EXPECTED.into()),
     };
     let mut rule = Map::new();
     rule.insert("allow".into(), json!(allow));
     for field in fields.map(str::trim).filter(|f| !f.is_empty()) {
-        let (key, value) = field.split_once('=').ok_or(WANTED)?;
+        let (key, value) = field.split_once('=').ok_or(EXPECTED)?;
         let value = match key {
             "type" if matches!(value, "a" | "b" | "c") => json!(value),
-            "major" | "minor" => json!(value.parse::<i64>().map_err(|_| WANTED)?),
+            "major" | "minor" => json!(value.parse::<i64>().map_err(|_| EXPECTED)?),
             "access" if !value.is_empty() && value.chars().all(|c| "rwm".contains(c)) => json!(value),
-            _ => return Err(WANTED.into()),
+            _ => return Err(EXPECTED.into()),
         };
         rule.insert(key.into(), value);
     }

@@ -21,18 +21,18 @@ impl UserNs {
     /// # Errors
     /// Returns what was expected.
     pub fn parse(text: &str) -> Result<UserNs, String> {
-        const WANTED: &str = "expected keep-id[:uid=N,gid=N]";
+        const EXPECTED: &str = "expected keep-id[:uid=N,gid=N]";
         let (word, options) = text.split_once(':').map_or((text, None), |(w, o)| (w, Some(o)));
         match (word, options) {
             ("keep-id", options) => {
                 let (mut uid, mut gid) = (None, None);
                 for option in options.into_iter().flat_map(|o| o.split(',')) {
-                    let (key, value) = option.split_once('=').ok_or(WANTED)?;
-                    let id = value.parse::<u32>().ok().filter(|id| *id < i32::MAX as u32).ok_or(WANTED)?;
+                    let (key, value) = option.split_once('=').ok_or(EXPECTED)?;
+                    let id = value.parse::<u32>().ok().filter(|id| *id < i32::MAX as u32).ok_or(EXPECTED)?;
                     match key {
                         "uid" => uid = Some(id),
                         "gid" => gid = Some(id),
-                        _ => return Err(WANTED.into()),
+                        _ => return Err(EXPECTED.into()),
                     }
                 }
                 Ok(UserNs::KeepId { uid, gid })

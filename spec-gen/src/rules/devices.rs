@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::job::Job;
 use crate::notation::device::{DeviceFlag, is_device_name};
+use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, namespaces};
 
-const DEVICES: &str = "linux.devices";
+const DEVICES: Key = key::LINUX_DEVICES;
 
-const RULES: &str = "linux.resources.devices";
+const RULES: Key = key::LINUX_RESOURCES_DEVICES;
 
 /// A device node of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use crate::job::Job;
 use crate::rules::annotations;
 use crate::rules::security::{apparmor, selinux_fields};
+use crate::runtime_spec::key;
 
 /// Applies the flags that also apply to the spec of a restored container: SELinux labels of this
 /// host, annotations, version.
@@ -13,10 +14,10 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let Job { spec, trace, args, session, .. } = job;
     let s = &args.security;
     for (key, flag, value) in [
-        ("process.apparmorProfile", "--apparmor", &s.apparmor),
-        ("process.selinuxLabel", "--selinux-label", &s.selinux_label),
-        ("linux.mountLabel", "--mount-label", &s.mount_label),
-        ("ociVersion", "--oci-version", &args.input.oci_version),
+        (key::PROCESS_APPARMOR_PROFILE, "--apparmor", &s.apparmor),
+        (key::PROCESS_SELINUX_LABEL, "--selinux-label", &s.selinux_label),
+        (key::LINUX_MOUNT_LABEL, "--mount-label", &s.mount_label),
+        (key::OCI_VERSION, "--oci-version", &args.input.oci_version),
     ] {
         match value.as_deref() {
             None => {}

@@ -17,6 +17,7 @@ use crate::rules::namespaces::modes;
 use crate::rules::resources::{self, rlimits};
 use crate::rules::security::capabilities;
 use crate::runtime_spec::explain::Trace;
+use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::namespaces::TYPES;
 use crate::runtime_spec::{Spec, hooks, mounts, schema};
 
@@ -29,16 +30,16 @@ pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     let Job { spec, trace, session, .. } = job;
     refuse_mappings(args)?;
     if !args.words.is_empty() {
-        spec.set("process.args", args.words.clone());
+        spec.set(key::PROCESS_ARGS, args.words.clone());
     }
-    for (key, id) in [("uid", args.process_uid), ("gid", args.process_gid)] {
+    for (key, id) in [(key::PROCESS_USER_UID, args.process_uid), (key::PROCESS_USER_GID, args.process_gid)] {
         if let Some(id) = id {
-            spec.set(&format!("process.user.{key}"), id);
+            spec.set(key, id);
         }
     }
     trace.because(spec, || "--args, --process-uid, --process-gid".into());
     if let Some(read_only) = args.rootfs_readonly {
-        spec.set("root.readonly", read_only);
+        spec.set(key::ROOT_READONLY, read_only);
         trace.because(spec, || "--rootfs-readonly".into());
     }
     if args.linux_namespace_remove_all == Some(true) {
@@ -121,14 +122,26 @@ pub fn finish(job: &mut Job<'_>) -> anyhow::Result<()> {
 
 fn set_capabilities(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
     if args.process_cap_drop_all == Some(true) {
-        spec.set("process.capabilities", json!({}));
+        spec.set(key::PROCESS_CAPABILITIES, json!({}));
     }
     for (set, add, drop) in [
-        ("ambient", &args.process_cap_add_ambient, &args.process_cap_drop_ambient),
-        ("bounding", &args.process_cap_add_bounding, &args.process_cap_drop_bounding),
-        ("effective", &args.process_cap_add_effective, &args.process_cap_drop_effective),
-        ("inheritable", &args.process_cap_add_inheritable, &args.process_cap_drop_inheritable),
-        ("permitted", &args.process_cap_add_permitted, &args.process_cap_drop_permitted),
+        (key::PROCESS_CAPABILITIES_AMBIENT, &args.process_cap_add_ambient, &args.process_cap_drop_ambient),
+        (key::PROCESS_CAPABILITIES_BOUNDING, &args.process_cap_add_bounding, &args.process_cap_drop_bounding),
+        (
+            key::PROCESS_CAPABILITIES_EFFECTIVE,
+            &args.process_cap_add_effective,
+            &args.process_cap_drop_effective,
+        ),
+        (
+            key::PROCESS_CAPABILITIES_INHERITABLE,
+            &args.process_cap_add_inheritable,
+            &args.process_cap_drop_inheritable,
+        ),
+        (
+            key::PROCESS_CAPABILITIES_PERMITTED,
+            &args.process_cap_add_permitted,
+            &args.process_cap_drop_permitted,
+        ),
     ] {
         capabilities::change_set(spec, set, add, drop)?;
     }
@@ -137,19 +150,19 @@ fn set_capabilities(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<(
 
 fn set_rlimits(spec: &mut Spec, args: &RuntimeToolArgs) {
     if args.process_rlimits_remove_all == Some(true) {
-        spec.remove("process.rlimits");
+        spec.remove(key::PROCESS_RLIMITS);
     }
     for limit in &args.process_rlimits_add {
         rlimits::put(spec, &limit.kind, limit.soft, limit.hard);
     }
     for kind in &args.process_rlimits_remove {
-        drop_from(spec, "process.rlimits", |l| l["type"] == kind.as_str());
+        drop_from(spec, key::PROCESS_RLIMITS, |l| l["type"] == kind.as_str());
     }
 }
 
 fn add_readonly_paths(spec: &mut Spec, paths: &[String]) {
     for path in paths {
-        let list = spec.list_mut("linux.readonlyPaths");
+        let list = spec.list_mut(key::LINUX_READONLY_PATHS);
         if !list.iter().any(|p| p == path) {
             list.push(json!(path));
         }
@@ -157,15 +170,15 @@ fn add_readonly_paths(spec: &mut Spec, paths: &[String]) {
 }
 
 fn set_devices(spec: &mut Spec, args: &RuntimeToolArgs) {
-    const RULES: &str = "linux.resources.devices";
+    const RULES: Key = key::LINUX_RESOURCES_DEVICES;
     if args.linux_device_remove_all == Some(true) {
-        spec.remove("linux.devices");
+        spec.remove(key::LINUX_DEVICES);
     }
     for device in &args.linux_device_add {
         devices::put_value(spec, device.0.clone());
     }
     for path in &args.linux_device_remove {
-        drop_from(spec, "linux.devices", |d| d["path"] == path.as_str());
+        drop_from(spec, key::LINUX_DEVICES, |d| d["path"] == path.as_str());
     }
     for rule in &args.linux_device_cgroup_add {
         // The order of the rules matters, so an equal rule may be repeated.
@@ -178,15 +191,23 @@ fn set_devices(spec: &mut Spec, args: &RuntimeToolArgs) {
 
 fn set_resources(spec: &mut Spec, args: &RuntimeToolArgs, trace: &mut Trace) {
     let numbers = [
-        ("memory.limit", "--linux-mem-limit", args.linux_mem_limit),
-        ("memory.kernel", "--linux-mem-kernel-limit", args.linux_mem_kernel_limit),
-        ("memory.kernelTCP", "--linux-mem-kernel-tcp", args.linux_mem_kernel_tcp),
-        ("network.classID", "--linux-network-classid", args.linux_network_classid.map(i64::from)),
-        ("blockIO.leafWeight", "--linux-blkio-leaf-weight", args.linux_blkio_leaf_weight.map(i64::from)),
+        (key::LINUX_RESOURCES_MEMORY_LIMIT, "--linux-mem-limit", args.linux_mem_limit),
+        (key::LINUX_RESOURCES_MEMORY_KERNEL, "--linux-mem-kernel-limit", args.linux_mem_kernel_limit),
+        (key::LINUX_RESOURCES_MEMORY_KERNEL_TCP, "--linux-mem-kernel-tcp", args.linux_mem_kernel_tcp),
+        (
+            key::LINUX_RESOURCES_NETWORK_CLASS_ID,
+            "--linux-network-classid",
+            args.linux_network_classid.map(i64::from),
+        ),
+        (
+            key::LINUX_RESOURCES_BLOCK_IO_LEAF_WEIGHT,
+            "--linux-blkio-leaf-weight",
+            args.linux_blkio_leaf_weight.map(i64::from),
+        ),
     ];
-    for (path, flag, number) in numbers {
+    for (key, flag, number) in numbers {
         if let Some(number) = number {
-            spec.set(&format!("linux.resources.{path}"), number);
+            spec.set(key, number);
             trace.because(spec, || flag.into());
         }
     }
@@ -194,63 +215,67 @@ fn set_resources(spec: &mut Spec, args: &RuntimeToolArgs, trace: &mut Trace) {
         resources::put_hugepage_limit(spec, size, *limit);
     }
     for size in &args.linux_hugepage_limits_drop {
-        drop_from(spec, "linux.resources.hugepageLimits", |l| l["pageSize"] == size.as_str());
+        drop_from(spec, key::LINUX_RESOURCES_HUGEPAGE_LIMITS, |l| l["pageSize"] == size.as_str());
     }
     trace.because(spec, || "--linux-hugepage-limits-*".into());
     for (name, priority) in &args.linux_network_priorities {
-        const PRIORITIES: &str = "linux.resources.network.priorities";
+        const PRIORITIES: Key = key::LINUX_RESOURCES_NETWORK_PRIORITIES;
         drop_from(spec, PRIORITIES, |p| p["name"] == name.as_str());
         if let Some(priority) = priority {
             spec.list_mut(PRIORITIES).push(json!({ "name": name, "priority": priority }));
         }
     }
     trace.because(spec, || "--linux-network-priorities".into());
-    for (list, key, changes) in [
-        ("weightDevice", "weight", &args.linux_blkio_weight_device),
-        ("weightDevice", "leafWeight", &args.linux_blkio_leaf_weight_device),
-        ("throttleReadBpsDevice", "rate", &args.linux_blkio_read_bps_device),
-        ("throttleWriteBpsDevice", "rate", &args.linux_blkio_write_bps_device),
-        ("throttleReadIOPSDevice", "rate", &args.linux_blkio_read_iops_device),
-        ("throttleWriteIOPSDevice", "rate", &args.linux_blkio_write_iops_device),
+    for (list, limit, changes) in [
+        (key::LINUX_RESOURCES_BLOCK_IO_WEIGHT_DEVICE, "weight", &args.linux_blkio_weight_device),
+        (key::LINUX_RESOURCES_BLOCK_IO_WEIGHT_DEVICE, "leafWeight", &args.linux_blkio_leaf_weight_device),
+        (key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_BPS_DEVICE, "rate", &args.linux_blkio_read_bps_device),
+        (key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_WRITE_BPS_DEVICE, "rate", &args.linux_blkio_write_bps_device),
+        (key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_IOPS_DEVICE, "rate", &args.linux_blkio_read_iops_device),
+        (
+            key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_WRITE_IOPS_DEVICE,
+            "rate",
+            &args.linux_blkio_write_iops_device,
+        ),
     ] {
         for change in changes {
-            set_block_io(spec, &format!("linux.resources.blockIO.{list}"), key, change);
+            set_block_io(spec, list, limit, change);
         }
     }
     trace.because(spec, || "--linux-blkio-*".into());
     if let Some(schema) = &args.linux_intel_rdt_l3_cache_schema {
-        spec.set("linux.intelRdt.l3CacheSchema", schema.as_str());
+        spec.set(key::LINUX_INTEL_RDT_L3_CACHE_SCHEMA, schema.as_str());
         trace.because(spec, || "--linux-intelRdt-l3CacheSchema".into());
     }
 }
 
 /// Sets or removes the limit of one device. A weight and a leaf weight share an entry, which is
 /// removed with the last of them.
-fn set_block_io(spec: &mut Spec, path: &str, key: &str, change: &Change) {
+fn set_block_io(spec: &mut Spec, list: Key, limit: &str, change: &Change) {
     let is_device = |entry: &Value| entry["major"] == change.major && entry["minor"] == change.minor;
     let Some(value) = change.value else {
-        for entry in entries(spec, path).iter_mut().filter(|e| is_device(e)) {
+        for entry in entries(spec, list).iter_mut().filter(|e| is_device(e)) {
             if let Some(entry) = entry.as_object_mut() {
-                entry.shift_remove(key);
+                entry.shift_remove(limit);
             }
         }
-        return drop_from(spec, path, |e| is_device(e) && e.as_object().is_some_and(|e| e.len() == 2));
+        return drop_from(spec, list, |e| is_device(e) && e.as_object().is_some_and(|e| e.len() == 2));
     };
-    let list = spec.list_mut(path);
+    let list = spec.list_mut(list);
     match list.iter_mut().find(|e| is_device(e)) {
-        Some(entry) => entry[key] = json!(value),
-        None => list.push(json!({ "major": change.major, "minor": change.minor, key: value })),
+        Some(entry) => entry[limit] = json!(value),
+        None => list.push(json!({ "major": change.major, "minor": change.minor, limit: value })),
     }
 }
 
 fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
-    for (stage, remove_all, added) in [
-        ("prestart", args.hooks_prestart_remove_all, &args.hooks_prestart_add),
-        ("poststart", args.hooks_poststart_remove_all, &args.hooks_poststart_add),
-        ("poststop", args.hooks_poststop_remove_all, &args.hooks_poststop_add),
+    for (stage, key, remove_all, added) in [
+        ("prestart", key::HOOKS_PRESTART, args.hooks_prestart_remove_all, &args.hooks_prestart_add),
+        ("poststart", key::HOOKS_POSTSTART, args.hooks_poststart_remove_all, &args.hooks_poststart_add),
+        ("poststop", key::HOOKS_POSTSTOP, args.hooks_poststop_remove_all, &args.hooks_poststop_add),
     ] {
         if remove_all == Some(true) {
-            spec.remove(&format!("hooks.{stage}"));
+            spec.remove(key);
         }
         for hook in added {
             let flag = || format!("--hooks-{stage}-add {hook}");
@@ -276,16 +301,16 @@ fn senseless(flag: impl FnOnce() -> String, e: &anyhow::Error) -> anyhow::Error 
 }
 
 /// Returns the entries of a list, or none if the list does not exist. Does not create the list.
-fn entries<'a>(spec: &'a mut Spec, path: &str) -> &'a mut [Value] {
-    if spec.list(path).is_empty() { &mut [] } else { spec.list_mut(path) }
+fn entries(spec: &mut Spec, key: Key) -> &mut [Value] {
+    if spec.list(key).is_empty() { &mut [] } else { spec.list_mut(key) }
 }
 
 /// Removes the entries that match. Removes the list if none is left.
-fn drop_from(spec: &mut Spec, path: &str, matches: impl Fn(&Value) -> bool) {
-    if spec.list(path).iter().any(&matches) {
-        spec.list_mut(path).retain(|entry| !matches(entry));
-        if spec.list(path).is_empty() {
-            spec.remove(path);
+fn drop_from(spec: &mut Spec, key: Key, matches: impl Fn(&Value) -> bool) {
+    if spec.list(key).iter().any(&matches) {
+        spec.list_mut(key).retain(|entry| !matches(entry));
+        if spec.list(key).is_empty() {
+            spec.remove(key);
         }
     }
 }

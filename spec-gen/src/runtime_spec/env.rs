@@ -7,8 +7,9 @@
 use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key::{self, Key};
 
-const ENV: &str = "process.env";
+const ENV: Key = key::PROCESS_ENV;
 
 /// Returns the name of an entry: the part before the first `=`.
 pub fn name_of(entry: &str) -> &str {

@@ -4,6 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key::{self, Key};
 
 /// One range: maps `size` container IDs starting at `container` to host IDs starting at `host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct IdMaps {
 impl IdMaps {
     /// Returns the mappings in a spec. Skips invalid ones, which the runtime rejects.
     pub fn of_spec(spec: &Spec) -> IdMaps {
-        let maps = |path: &str| {
+        let maps = |key: Key| {
             let number = |map: &Value, key: &str| map.get(key)?.as_u64()?.try_into().ok();
             let map = |map: &Value| {
                 Some(IdMap {
@@ -62,9 +63,9 @@ impl IdMaps {
                     size: number(map, "size")?,
                 })
             };
-            spec.list(path).iter().filter_map(map).collect()
+            spec.list(key).iter().filter_map(map).collect()
         };
-        IdMaps { uids: maps("linux.uidMappings"), gids: maps("linux.gidMappings") }
+        IdMaps { uids: maps(key::LINUX_UID_MAPPINGS), gids: maps(key::LINUX_GID_MAPPINGS) }
     }
 }
 

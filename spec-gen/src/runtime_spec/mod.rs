@@ -10,13 +10,17 @@ pub(crate) mod env;
 pub(crate) mod explain;
 pub(crate) mod hooks;
 pub(crate) mod id_map;
+pub(crate) mod key;
 pub(crate) mod mounts;
+pub(crate) mod names;
 pub(crate) mod namespaces;
 pub(crate) mod schema;
 pub(crate) mod sysctl;
 pub(crate) mod validate;
 
 use serde_json::{Map, Value, json};
+
+use key::Key;
 
 /// A runtime spec whose touched parts have the types the runtime-spec demands.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,30 +42,30 @@ impl Spec {
         &self.0
     }
 
-    /// The value at a dotted path of object keys (`process.user.uid`); `null` counts as absent.
-    pub fn get(&self, path: &str) -> Option<&Value> {
-        path.split('.').try_fold(&self.0, |at, key| at.get(key)).filter(|v| !v.is_null())
+    /// Returns the value of a key; `null` counts as absent.
+    pub fn get(&self, key: Key) -> Option<&Value> {
+        key.path().split('.').try_fold(&self.0, |at, key| at.get(key)).filter(|v| !v.is_null())
     }
 
-    /// The string at `path`; an empty one counts as absent, as Go's `omitempty` writes it.
-    pub fn text(&self, path: &str) -> Option<&str> {
-        self.get(path)?.as_str().filter(|s| !s.is_empty())
+    /// Returns the string of a key; an empty one counts as absent, as Go's `omitempty` writes it.
+    pub fn text(&self, key: Key) -> Option<&str> {
+        self.get(key)?.as_str().filter(|s| !s.is_empty())
     }
 
-    /// Whether `path` holds `true`.
-    pub fn is_true(&self, path: &str) -> bool {
-        self.get(path).and_then(Value::as_bool).unwrap_or(false)
+    /// Returns whether a key holds `true`.
+    pub fn is_true(&self, key: Key) -> bool {
+        self.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// Puts `value` at `path`; objects on the way are made, a key that exists keeps its position.
-    pub fn set(&mut self, path: &str, value: impl Into<Value>) {
-        let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
-        self.object(parent).insert(key.to_owned(), value.into());
+    /// Sets the value of a key. Creates the objects above the key; an existing key keeps its position.
+    pub fn set(&mut self, key: Key, value: impl Into<Value>) {
+        let (parent, key) = split(key);
+        self.object_at(parent).insert(key.to_owned(), value.into());
     }
 
-    /// Removes `path`; the order of the other keys stays.
-    pub fn remove(&mut self, path: &str) -> Option<Value> {
-        let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
+    /// Removes a key and returns its value; the other keys keep their order.
+    pub fn remove(&mut self, key: Key) -> Option<Value> {
+        let (parent, key) = split(key);
         let parent = if parent.is_empty() {
             Some(&mut self.0)
         } else {
@@ -70,56 +74,63 @@ impl Spec {
         parent?.as_object_mut()?.shift_remove(key)
     }
 
-    /// The object at `path`, made where it is absent.
-    pub fn object(&mut self, path: &str) -> &mut Map<String, Value> {
+    /// Returns the document as an object.
+    pub fn root_mut(&mut self) -> &mut Map<String, Value> {
+        as_object(&mut self.0)
+    }
+
+    /// Returns the object of a key; creates it if it is absent.
+    pub fn object(&mut self, key: Key) -> &mut Map<String, Value> {
+        self.object_at(key.path())
+    }
+
+    fn object_at(&mut self, path: &str) -> &mut Map<String, Value> {
         let keys = path.split('.').filter(|key| !key.is_empty());
         keys.fold(as_object(&mut self.0), |at, key| as_object(at.entry(key).or_insert(Value::Null)))
     }
 
-    /// The array at `path`; empty where absent.
-    pub fn list(&self, path: &str) -> &[Value] {
-        self.get(path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    /// Returns the array of a key; an absent array is empty.
+    pub fn list(&self, key: Key) -> &[Value] {
+        self.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The array at `path` for changing, made where it is absent.
-    pub fn list_mut(&mut self, path: &str) -> &mut Vec<Value> {
-        let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let value = self.object(parent).entry(key).or_insert(Value::Null);
-        if !value.is_array() {
-            *value = json!([]);
-        }
-        match value {
-            Value::Array(list) => list,
-            _ => unreachable!("made an array above"),
-        }
+    /// Returns the array of a key for changes; creates it if it is absent.
+    pub fn list_mut(&mut self, key: Key) -> &mut Vec<Value> {
+        let (parent, key) = split(key);
+        as_list(self.object_at(parent).entry(key).or_insert(Value::Null))
     }
 
-    /// The strings of the array at `path`.
-    pub fn texts(&self, path: &str) -> Vec<String> {
-        self.list(path).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    /// Returns the hooks of a stage for changes; creates the array if it is absent.
+    pub fn hooks_mut(&mut self, stage: &str) -> &mut Vec<Value> {
+        as_list(self.object(key::HOOKS).entry(stage).or_insert(Value::Null))
+    }
+
+    /// Returns the strings in the array of a key.
+    pub fn texts(&self, key: Key) -> Vec<String> {
+        self.list(key).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
     /// The process's arguments.
     pub fn args(&self) -> Vec<String> {
-        self.texts("process.args")
+        self.texts(key::PROCESS_ARGS)
     }
 
     /// The process's working directory, `/` where none is given.
     pub fn cwd(&self) -> &str {
-        self.text("process.cwd").unwrap_or("/")
+        self.text(key::PROCESS_CWD).unwrap_or("/")
     }
 
     /// Returns the user ID and group ID of the process, 0 where they are absent.
     pub fn process_ids(&self) -> (u32, u32) {
-        let id = |key: &str| {
+        let id = |key: Key| {
             self.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()).unwrap_or(0)
         };
-        (id("process.user.uid"), id("process.user.gid"))
+        (id(key::PROCESS_USER_UID), id(key::PROCESS_USER_GID))
     }
 
     /// Adds a supplementary group unless it is there.
     pub fn add_gid(&mut self, gid: u32) {
-        let gids = self.list_mut("process.user.additionalGids");
+        let gids = self.list_mut(key::PROCESS_USER_ADDITIONAL_GIDS);
         if !gids.iter().any(|g| g.as_u64() == Some(u64::from(gid))) {
             gids.push(json!(gid));
         }
@@ -127,29 +138,44 @@ impl Spec {
 
     /// The mounts, in order.
     pub fn mounts(&self) -> &[Value] {
-        self.list("mounts")
+        self.list(key::MOUNTS)
     }
 
     /// The mounts for changing.
     pub fn mounts_mut(&mut self) -> &mut Vec<Value> {
-        self.list_mut("mounts")
+        self.list_mut(key::MOUNTS)
     }
 
     /// The value of one annotation.
-    pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.get("annotations")?.get(key)?.as_str()
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.get(key::ANNOTATIONS)?.get(name)?.as_str()
     }
 
     /// Removes one annotation.
-    pub fn remove_annotation(&mut self, key: &str) {
-        if self.annotation(key).is_some() {
-            self.object("annotations").shift_remove(key);
+    pub fn remove_annotation(&mut self, name: &str) {
+        if self.annotation(name).is_some() {
+            self.object(key::ANNOTATIONS).shift_remove(name);
         }
     }
 
     /// Sets one annotation.
-    pub fn annotate(&mut self, key: &str, value: impl Into<String>) {
-        self.object("annotations").insert(key.to_owned(), Value::String(value.into()));
+    pub fn annotate(&mut self, name: &str, value: impl Into<String>) {
+        self.object(key::ANNOTATIONS).insert(name.to_owned(), Value::String(value.into()));
+    }
+}
+
+/// Splits the path of a key into the path of its object and the key in it.
+fn split(key: Key) -> (&'static str, &'static str) {
+    key.path().rsplit_once('.').unwrap_or(("", key.path()))
+}
+
+fn as_list(value: &mut Value) -> &mut Vec<Value> {
+    if !value.is_array() {
+        *value = json!([]);
+    }
+    match value {
+        Value::Array(list) => list,
+        _ => unreachable!("made an array above"),
     }
 }
 
@@ -171,7 +197,7 @@ mod tests {
     fn order_and_unknown_keys_survive_a_change() {
         let text = r#"{"z":1,"process":{"cwd":"/","x-vendor":18446744073709551615},"a":null}"#;
         let mut spec = Spec::new(serde_json::from_str(text).unwrap());
-        spec.set("process.cwd", "/data");
+        spec.set(key::PROCESS_CWD, "/data");
         assert_eq!(
             spec.value().to_string(),
             r#"{"z":1,"process":{"cwd":"/data","x-vendor":18446744073709551615},"a":null}"#
@@ -183,7 +209,7 @@ mod tests {
         let mut spec = Spec::new(json!({"mounts": null, "process": null}));
         assert_eq!(spec.mounts().len(), 0);
         spec.mounts_mut().push(json!({"destination": "/x"}));
-        spec.set("process.user.uid", 5);
+        spec.set(key::PROCESS_USER_UID, 5);
         assert_eq!(
             spec.value(),
             &json!({"mounts": [{"destination": "/x"}], "process": {"user": {"uid": 5}}})
@@ -193,7 +219,7 @@ mod tests {
     #[test]
     fn removing_an_absent_key_changes_nothing() {
         let mut spec = Spec::new(json!({"a": 1}));
-        assert_eq!(spec.remove("linux.cgroupsPath"), None);
+        assert_eq!(spec.remove(key::LINUX_CGROUPS_PATH), None);
         assert_eq!(spec.value(), &json!({"a": 1}));
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key::{self, Key};
 
-const NAMESPACES: &str = "linux.namespaces";
+const NAMESPACES: Key = key::LINUX_NAMESPACES;
 
 /// The namespace types of the runtime-spec, and their names in `/proc/PID/ns`.
 pub const TYPES: [(&str, &str); 8] = [

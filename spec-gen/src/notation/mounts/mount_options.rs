@@ -2,6 +2,8 @@
 
 use anyhow::bail;
 
+use crate::runtime_spec::names::PROPAGATIONS;
+
 /// The class of a mount, which decides its default options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountClass {
@@ -15,10 +17,7 @@ pub enum MountClass {
 /// Classes of options that exclude each other.
 const CLASSES: [(&str, &[&str]); 9] = [
     ("rw or ro", &["rw", "ro"]),
-    (
-        "propagation",
-        &["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"],
-    ),
+    ("propagation", &PROPAGATIONS),
     ("exec or noexec", &["exec", "noexec"]),
     ("suid or nosuid", &["suid", "nosuid"]),
     ("dev or nodev", &["dev", "nodev"]),

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::rules::cdi::container_edits::{DeviceNode, Edits, HookEdit, MountEdit};
 use crate::rules::devices::{self, Node};
+use crate::runtime_spec::hooks::STAGES;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env, mounts};
 
 /// The stages of hooks.
@@ -28,7 +30,7 @@ pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
         add_device(spec, node).with_context(|| format!("deviceNodes: {}", node.path))?;
     }
     for device in &edits.net_devices {
-        spec.object("linux.netDevices")
+        spec.object(key::LINUX_NET_DEVICES)
             .insert(device.host_interface_name.clone(), json!({ "name": device.name }));
     }
     for edit in &edits.mounts {
@@ -37,12 +39,12 @@ pub fn apply(spec: &mut Spec, edits: &Edits) -> anyhow::Result<()> {
         spec.mounts_mut().push(edit.to_value());
     }
     for hook in &edits.hooks {
-        if !HOOKS.contains(&hook.hook_name.as_str()) {
-            bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, HOOKS.join(", "));
+        if !STAGES.contains(&hook.hook_name.as_str()) {
+            bail!("hooks: hookName {:?} is not one of {}", hook.hook_name, STAGES.join(", "));
         }
     }
     if let Some(rdt) = &edits.intel_rdt {
-        spec.set("linux.intelRdt", Value::Object(rdt.clone()));
+        spec.set(key::LINUX_INTEL_RDT, Value::Object(rdt.clone()));
     }
     for gid in edits.additional_gids.iter().filter(|gid| **gid != 0) {
         spec.add_gid(*gid);
@@ -108,10 +110,12 @@ fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
     if let Some(mode) = node.file_mode {
         device["fileMode"] = json!(mode);
     }
-    for (key, given) in [("uid", node.uid), ("gid", node.gid)] {
-        let own = spec.get(&format!("process.user.{key}")).and_then(Value::as_u64).filter(|id| *id > 0);
+    for (name, key, given) in
+        [("uid", key::PROCESS_USER_UID, node.uid), ("gid", key::PROCESS_USER_GID, node.gid)]
+    {
+        let own = spec.get(key).and_then(Value::as_u64).filter(|id| *id > 0);
         if let Some(id) = given.map(u64::from).or(own) {
-            device[key] = json!(id);
+            device[name] = json!(id);
         }
     }
     devices::put_value(spec, device);

@@ -172,6 +172,8 @@ mod tests {
 
     use crate::notation::device::is_device_name;
 
+    use crate::runtime_spec::key;
+
     use super::*;
 
     const FILE: &str = r#"{"cdiVersion":"0.7.0","kind":"vendor.com/net","annotations":{"x":"y"},
@@ -193,19 +195,19 @@ mod tests {
         let mut spec = Spec::new(json!({"process": {"env": ["FOO=user"], "user": {"uid": 1000, "gid": 0}}}));
         let names = ["vendor.com/net=dev0".to_owned(), "vendor.com/net=dev1".to_owned()];
         registry("v.json", FILE).inject(&mut spec, &names).unwrap();
-        assert_eq!(spec.texts("process.env"), ["FOO=cdi", "CDI=1", "DEV1=1"]);
+        assert_eq!(spec.texts(key::PROCESS_ENV), ["FOO=cdi", "CDI=1", "DEV1=1"]);
         assert_eq!(
-            spec.list("linux.devices"),
+            spec.list(key::LINUX_DEVICES),
             [json!({"path": "/dev/n", "type": "c", "major": 1, "minor": 3, "uid": 1000})]
         );
-        assert_eq!(spec.list("linux.resources.devices")[0]["access"], "rw");
+        assert_eq!(spec.list(key::LINUX_RESOURCES_DEVICES)[0]["access"], "rw");
         assert_eq!(
             spec.mounts()[0],
             json!({"destination": "/opt/c", "source": "/h", "options": ["ro", "rbind"]})
         );
         assert_eq!(spec.mounts()[1], json!({"destination": "/t", "source": "tmpfs", "type": "tmpfs"}));
-        assert_eq!(spec.list("process.user.additionalGids"), [json!(4321)]);
-        assert_eq!(spec.list("hooks.createContainer"), [json!({"path": "/bin/true", "timeout": 3})]);
+        assert_eq!(spec.list(key::PROCESS_USER_ADDITIONAL_GIDS), [json!(4321)]);
+        assert_eq!(spec.value()["hooks"]["createContainer"], json!([{"path": "/bin/true", "timeout": 3}]));
     }
 
     #[test]
@@ -213,7 +215,7 @@ mod tests {
         let yaml = "cdiVersion: \"0.5.0\"\nkind: v.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [GPU=0]\n";
         let mut spec = Spec::new(json!({}));
         registry("v.yaml", yaml).inject(&mut spec, &["v.com/gpu=0".to_owned()]).unwrap();
-        assert_eq!(spec.texts("process.env"), ["GPU=0"]);
+        assert_eq!(spec.texts(key::PROCESS_ENV), ["GPU=0"]);
     }
 
     #[test]
@@ -265,7 +267,7 @@ mod tests {
         let dirs = [first.path().to_path_buf(), second.path().to_path_buf()];
         let mut spec = Spec::new(json!({}));
         Registry::read(&dirs).inject(&mut spec, &["v.com/x=d".to_owned()]).unwrap();
-        assert_eq!(spec.texts("process.env"), ["V=2"]);
+        assert_eq!(spec.texts(key::PROCESS_ENV), ["V=2"]);
         file(first.path(), "b.json", "3");
         let registry = Registry::read(&dirs[..1]);
         let error =

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::input::container::Container;
 use crate::path;
+use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, namespaces};
 
@@ -115,7 +116,7 @@ pub fn apply(spec: &mut Spec, files: &Files, shm_dir: &str, read_write_tmpfs: bo
         }
         let is_shm = destination == "/dev/shm";
         let mut options = vec!["bind", "rprivate"];
-        let read_only = spec.is_true("root.readonly") && !(is_shm && read_write_tmpfs);
+        let read_only = spec.is_true(key::ROOT_READONLY) && !(is_shm && read_write_tmpfs);
         if read_only {
             options.push("ro");
         }

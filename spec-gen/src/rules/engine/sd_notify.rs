@@ -8,6 +8,7 @@ use crate::job::Job;
 use crate::notation::engine::SdNotify;
 use crate::path;
 use crate::rules::engine::bound_files::Files;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{env, mounts};
 
 /// podman's directory for the socket, and the socket.
@@ -26,7 +27,11 @@ pub fn apply(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     let asked = job.args.engine.sdnotify;
     if asked.is_some_and(|who| who != SdNotify::Container) {
         files.remove(DIR);
-        if job.spec.texts("process.env").iter().any(|e| e.split_once('=') == Some(("NOTIFY_SOCKET", SOCKET)))
+        if job
+            .spec
+            .texts(key::PROCESS_ENV)
+            .iter()
+            .any(|e| e.split_once('=') == Some(("NOTIFY_SOCKET", SOCKET)))
         {
             env::unset(&mut job.spec, "NOTIFY_SOCKET");
             mounts::remove(&mut job.spec, DIR);

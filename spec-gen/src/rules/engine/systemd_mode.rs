@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::input::cgroup_version::CgroupVersion;
 use crate::input::container::Container;
+use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, env, namespaces};
 
@@ -112,7 +113,7 @@ fn named_hierarchy(spec: &mut Spec, hierarchy: &Hierarchy) -> anyhow::Result<()>
         spec.mounts_mut().push(Mount::bind(HIERARCHY, HIERARCHY, &options).to_value());
     }
     let agent = json!("/sys/fs/cgroup/systemd/release_agent");
-    let masked = spec.list_mut("linux.maskedPaths");
+    let masked = spec.list_mut(key::LINUX_MASKED_PATHS);
     if !masked.contains(&agent) {
         masked.push(agent);
     }
@@ -152,8 +153,8 @@ mod tests {
         apply(&mut spec, &container, CgroupVersion::V1, &Hierarchy::Mounted(vec![])).unwrap();
         assert_eq!(spec.mounts().len(), 5);
         assert_eq!(spec.mounts()[1]["options"][5], "size=10485760");
-        assert_eq!(spec.texts("linux.maskedPaths"), ["/sys/fs/cgroup/systemd/release_agent"]);
-        assert_eq!(spec.texts("process.env"), ["container_uuid=abababababababababababababababab"]);
+        assert_eq!(spec.texts(key::LINUX_MASKED_PATHS), ["/sys/fs/cgroup/systemd/release_agent"]);
+        assert_eq!(spec.texts(key::PROCESS_ENV), ["container_uuid=abababababababababababababababab"]);
         let mut spec = Spec::new(json!({"linux": {"namespaces": [{"type": "cgroup"}]}}));
         assert!(apply(&mut spec, &Container::default(), CgroupVersion::V1, &Hierarchy::Absent).is_err());
     }

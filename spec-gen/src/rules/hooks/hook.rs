@@ -5,6 +5,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key;
 
 /// A hook from a hook file.
 pub struct Hook {
@@ -33,7 +34,7 @@ impl When {
         conditions.extend(self.always);
         conditions.extend(self.bind_mounts.map(|wanted| wanted && has_bind_mounts));
         for (key, value) in &self.annotations {
-            let mut annotations = spec.get("annotations").and_then(Value::as_object).into_iter().flatten();
+            let mut annotations = spec.get(key::ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
             let hit =
                 |(k, v): (&String, &Value)| key.is_match(k) && v.as_str().is_some_and(|v| value.is_match(v));
             conditions.push(annotations.any(hit));

@@ -3,15 +3,14 @@
 use cli::usage;
 use serde_json::{Value, json};
 
-use crate::runtime_spec::{Spec, hooks};
+use crate::runtime_spec::Spec;
+use crate::runtime_spec::hooks::{self, STAGES};
 
 /// Applies `--hook STAGE:PATH[,ARG...]`.
 ///
 /// # Errors
 /// Returns an error if the stage is unknown or the path is not absolute.
 pub fn apply(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
-    const STAGES: [&str; 6] =
-        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let mut wanted: Vec<(&str, Value)> = Vec::new();
     for flag in flags {
         let parsed =

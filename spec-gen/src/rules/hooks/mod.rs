@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::job::Job;
 use crate::notation::compat::Compat;
 use crate::rules::hooks::hook::Hook;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, hooks};
 
 pub use hook_file::{read, read_text};
@@ -44,7 +45,7 @@ pub fn inject(
     }
     let mut wanted: Vec<(&str, Vec<Value>)> = Vec::new();
     for hook in matched {
-        spec.object("hooks");
+        spec.object(key::HOOKS);
         for stage in &hook.stages {
             let stage = match stage.as_str() {
                 "precreate" => {
@@ -106,7 +107,7 @@ pub(crate) fn run_precreate(job: &mut Job<'_>) -> anyhow::Result<()> {
         job.spec = Spec::new(value);
         job.trace.because(&job.spec, || format!("precreate hook of {file}"));
     }
-    if job.spec.get("ociVersion").is_none() && job.container.is_libpod {
+    if job.spec.get(key::OCI_VERSION).is_none() && job.container.is_libpod {
         bail!("{}: spec.ociVersion: missing, expected a string", job.name);
     }
     Ok(())

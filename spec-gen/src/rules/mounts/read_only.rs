@@ -7,6 +7,8 @@ use crate::notation::mounts::mount_options::{self, MountClass};
 use crate::notation::mounts::volume;
 use crate::path;
 use crate::rules::mounts::shm;
+use crate::runtime_spec::key;
+use crate::runtime_spec::names::PROPAGATIONS;
 use crate::runtime_spec::{Spec, mounts};
 
 /// Applies `--read-only` with its tmpfs mounts, and `--shm-size`.
@@ -16,10 +18,10 @@ use crate::runtime_spec::{Spec, mounts};
 pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()> {
     let args = &all.mounts;
     if let Some(read_only) = args.read_only {
-        spec.set("root.readonly", read_only);
+        spec.set(key::ROOT_READONLY, read_only);
     }
     match args.writable_tmpfs() {
-        Some(true) if spec.is_true("root.readonly") => {
+        Some(true) if spec.is_true(key::ROOT_READONLY) => {
             for destination in ["/run", "/tmp", "/var/tmp"] {
                 if mounts::find(spec, destination).is_none() {
                     mounts::put(
@@ -29,7 +31,7 @@ pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()>
                 }
             }
         }
-        Some(false) if spec.is_true("root.readonly") => {
+        Some(false) if spec.is_true(key::ROOT_READONLY) => {
             if let Some(dev) =
                 spec.mounts_mut().iter_mut().find(|m| path::clean(mounts::destination(m)) == "/dev")
             {
@@ -46,15 +48,13 @@ pub fn apply(spec: &mut Spec, all: &Args, is_libpod: bool) -> anyhow::Result<()>
         shm::set_size(spec, all, size, is_libpod)?;
     }
     if let Some(propagation) = &args.rootfs_propagation {
-        const MODES: [&str; 8] =
-            ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
-        if !MODES.contains(&propagation.as_str()) {
+        if !PROPAGATIONS.contains(&propagation.as_str()) {
             return Err(usage(format!(
                 "--rootfs-propagation {propagation}: expected one of {}",
-                MODES.join(", ")
+                PROPAGATIONS.join(", ")
             )));
         }
-        spec.set("linux.rootfsPropagation", propagation.as_str());
+        spec.set(key::LINUX_ROOTFS_PROPAGATION, propagation.as_str());
     }
     Ok(())
 }

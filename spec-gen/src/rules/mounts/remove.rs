@@ -7,6 +7,7 @@ use crate::input::image_config::ImageConfig;
 use crate::job::Job;
 use crate::path;
 use crate::rules::engine::bound_files;
+use crate::runtime_spec::key;
 use crate::runtime_spec::mounts;
 
 /// Removes the mounts that the flags name.
@@ -15,7 +16,7 @@ use crate::runtime_spec::mounts;
 /// Returns an error if there is no such mount.
 pub fn apply(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()> {
     if job.args.mounts.mount_remove_all == Some(true) {
-        job.spec.set("mounts", json!([]));
+        job.spec.set(key::MOUNTS, json!([]));
         job.container.remove_all_mounts();
         job.trace.because(&job.spec, || "--mount-remove-all".into());
     }

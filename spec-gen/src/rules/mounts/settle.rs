@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::input::rootfs::Rootfs;
 use crate::job::Job;
 use crate::path;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, mounts};
 
 /// Applies the rules that depend on the complete list of mounts.
@@ -79,7 +80,7 @@ fn root_propagation(spec: &mut Spec) {
         }
     }
     if let Some(propagation) = found {
-        spec.set("linux.rootfsPropagation", propagation);
+        spec.set(key::LINUX_ROOTFS_PROPAGATION, propagation);
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
         for (options, propagation) in cases {
             let mut spec = Spec::new(json!({"mounts": [{"destination": "/x", "options": options}]}));
             root_propagation(&mut spec);
-            assert_eq!(spec.text("linux.rootfsPropagation"), propagation);
+            assert_eq!(spec.text(key::LINUX_ROOTFS_PROPAGATION), propagation);
         }
     }
 }

@@ -5,6 +5,7 @@ use cli::{Hint, usage};
 use crate::args::NamespaceArgs;
 use crate::job::Job;
 use crate::notation::namespace::Peer;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env, namespaces};
 
 /// Sets the host name and HOSTNAME: the container's own, or those of the container or host whose
@@ -22,14 +23,14 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
         let peer = Peer::find(id, &job.args.namespaces.container_pid)?;
         peer.hostname.unwrap_or_else(|| id.get(..12).unwrap_or(id).to_owned())
     } else if is_own {
-        job.spec.text("hostname").unwrap_or_else(|| job.container.short_id()).to_owned()
+        job.spec.text(key::HOSTNAME).unwrap_or_else(|| job.container.short_id()).to_owned()
     } else {
         nix::unistd::gethostname()?.to_string_lossy().into_owned()
     };
     if is_own && shared.is_none() {
-        job.spec.set("hostname", name.as_str());
+        job.spec.set(key::HOSTNAME, name.as_str());
     } else {
-        job.spec.remove("hostname");
+        job.spec.remove(key::HOSTNAME);
     }
     // podman sets HOSTNAME twice if the user has set it. The user's value is kept here.
     env::set_default(&mut job.spec, "HOSTNAME", &name);
@@ -43,7 +44,7 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
 /// # Errors
 /// Returns an error if the container has no UTS namespace of its own.
 fn apply_flags(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<()> {
-    for (key, value) in [("hostname", &args.hostname), ("domainname", &args.domainname)] {
+    for (key, value) in [(key::HOSTNAME, &args.hostname), (key::DOMAINNAME, &args.domainname)] {
         let Some(value) = value else { continue };
         if namespaces::find(spec, "uts").is_none_or(|n| namespaces::path(n).is_some()) {
             return Err(Hint::on(
@@ -51,8 +52,9 @@ fn apply_flags(spec: &mut Spec, args: &NamespaceArgs) -> anyhow::Result<()> {
                 "add --uts private",
             ));
         }
-        let generated =
-            key == "hostname" && spec.text(key).is_some() && env::value(spec, "HOSTNAME") == spec.text(key);
+        let generated = key == key::HOSTNAME
+            && spec.text(key).is_some()
+            && env::value(spec, "HOSTNAME") == spec.text(key);
         spec.set(key, value.as_str());
         if generated {
             env::set(spec, "HOSTNAME", value);

@@ -9,6 +9,7 @@ use crate::notation::namespace::Mode;
 use crate::notation::user_namespace::UserNs;
 use crate::rules::namespaces::{keep_id, own_ids, subordinate_ids};
 use crate::runtime_spec::id_map::{self, IdMap, IdMaps};
+use crate::runtime_spec::key;
 use crate::runtime_spec::namespaces;
 
 /// Sets the mappings of the user namespace that the flags request.
@@ -38,13 +39,13 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
         let Some((maps, user)) = args.userns.as_ref().map(keep_id::maps).transpose()?.flatten() else {
             return Ok(());
         };
-        let is_root = job.spec.get("process.user.uid").is_none_or(|uid| *uid == 0);
+        let is_root = job.spec.get(key::PROCESS_USER_UID).is_none_or(|uid| *uid == 0);
         if job.container.user.is_none() && is_root {
             job.container.user = user;
         }
         maps
     };
-    for (key, maps) in [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)] {
+    for (key, maps) in [(key::LINUX_UID_MAPPINGS, &maps.uids), (key::LINUX_GID_MAPPINGS, &maps.gids)] {
         job.spec.remove(key);
         if !maps.is_empty() {
             job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
@@ -52,7 +53,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     job.container.id_maps = maps;
     // The device cgroup cannot be set from inside a user namespace.
-    job.spec.remove("linux.resources.devices");
+    job.spec.remove(key::LINUX_RESOURCES_DEVICES);
     job.trace.because(&job.spec, || "id mappings".into());
     Ok(())
 }
@@ -80,7 +81,7 @@ pub fn set_automatic(job: &mut Job<'_>) {
     let maps = &job.container.id_maps;
     if job.container.auto_userns && !maps.uids.is_empty() && !job.container.shares("user") {
         namespaces::set(&mut job.spec, "user", None);
-        for (key, maps) in [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)] {
+        for (key, maps) in [(key::LINUX_UID_MAPPINGS, &maps.uids), (key::LINUX_GID_MAPPINGS, &maps.gids)] {
             job.spec.set(key, maps.iter().copied().map(IdMap::to_value).collect::<Vec<_>>());
         }
         job.trace.because(&job.spec, || "automatic user namespace".into());
@@ -95,7 +96,7 @@ pub fn fit(job: &mut Job<'_>) -> anyhow::Result<()> {
     }
     let own = own_ids::id_maps()?;
     for (key, maps, own) in
-        [("linux.uidMappings", &maps.uids, &own.uids), ("linux.gidMappings", &maps.gids, &own.gids)]
+        [(key::LINUX_UID_MAPPINGS, &maps.uids, &own.uids), (key::LINUX_GID_MAPPINGS, &maps.gids, &own.gids)]
     {
         let parts = split(maps, own);
         // An invalid mapping is left to the runtime, which rejects it.

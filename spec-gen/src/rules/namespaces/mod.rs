@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::job::Job;
 use crate::notation::namespace::Peer;
 use crate::runtime_spec::id_map::IdMap;
+use crate::runtime_spec::key;
 use crate::runtime_spec::namespaces;
 
 /// Adds the network namespace that the container engine creates.
@@ -30,10 +31,10 @@ pub fn share(job: &mut Job<'_>) -> anyhow::Result<()> {
         let peer = Peer::find(&id, &job.args.namespaces.container_pid)?;
         namespaces::set(&mut job.spec, kind, Some(&namespaces::of_process(peer.pid, kind)));
         // Runtimes require mappings with a user namespace. Those of the owning container are used.
-        if kind == "user" && job.spec.list("linux.uidMappings").is_empty() {
+        if kind == "user" && job.spec.list(key::LINUX_UID_MAPPINGS).is_empty() {
             let one = IdMap { container: 0, host: 0, size: 1 }.to_value();
-            job.spec.set("linux.uidMappings", json!([one]));
-            job.spec.set("linux.gidMappings", json!([one]));
+            job.spec.set(key::LINUX_UID_MAPPINGS, json!([one]));
+            job.spec.set(key::LINUX_GID_MAPPINGS, json!([one]));
         }
         job.trace.because(&job.spec, || format!("{kind} namespace of container {id}"));
     }

@@ -4,6 +4,7 @@ use cli::Session;
 use serde_json::Value;
 
 use crate::notation::namespace::{Mode, Peer};
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, namespaces, sysctl};
 
 /// Applies one namespace flag. Returns the kernel parameters that were dropped because they belong
@@ -17,7 +18,7 @@ pub fn apply(spec: &mut Spec, kind: &str, mode: &Mode, peers: &[Peer]) -> anyhow
     // The host name of a joined UTS namespace belongs to its container. Setting it would rename
     // that container too.
     if kind == "uts" && *mode != Mode::Private {
-        spec.remove("hostname");
+        spec.remove(key::HOSTNAME);
     }
     Ok(dropped)
 }
@@ -54,26 +55,26 @@ fn leave_to_host(spec: &mut Spec, kind: &str) -> Vec<String> {
     match kind {
         // runc: "unable to set hostname without a private UTS namespace".
         "uts" => {
-            spec.remove("hostname");
-            spec.remove("domainname");
+            spec.remove(key::HOSTNAME);
+            spec.remove(key::DOMAINNAME);
         }
         "user" => {
-            spec.remove("linux.uidMappings");
-            spec.remove("linux.gidMappings");
+            spec.remove(key::LINUX_UID_MAPPINGS);
+            spec.remove(key::LINUX_GID_MAPPINGS);
         }
         _ => {}
     }
     // runc: "sysctl net.… is not allowed in the hosts network namespace".
-    let Some(parameters) = spec.get("linux.sysctl").and_then(Value::as_object) else { return Vec::new() };
+    let Some(parameters) = spec.get(key::LINUX_SYSCTL).and_then(Value::as_object) else { return Vec::new() };
     let of_kind = |key: &&String| sysctl::namespace(key) == Some(kind);
     let dropped: Vec<String> = parameters.keys().filter(of_kind).cloned().collect();
     if dropped.is_empty() {
         return dropped;
     }
     if dropped.len() == parameters.len() {
-        spec.remove("linux.sysctl");
+        spec.remove(key::LINUX_SYSCTL);
     } else {
-        spec.object("linux.sysctl").retain(|key, _| !dropped.contains(key));
+        spec.object(key::LINUX_SYSCTL).retain(|key, _| !dropped.contains(key));
     }
     dropped
 }

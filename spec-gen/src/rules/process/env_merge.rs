@@ -116,6 +116,8 @@ fn name_length(text: &str) -> usize {
 mod tests {
     use serde_json::json;
 
+    use crate::runtime_spec::key;
+
     use super::*;
 
     /// The results were recorded from podman 5.4.2 with an image that has these two variables.
@@ -130,7 +132,7 @@ mod tests {
         for (flag, expected) in cases {
             let mut spec = Spec::new(json!({"process": {"env": ["A=a", "B=b c"]}}));
             apply(&mut spec, flag).unwrap();
-            let env = spec.texts("process.env");
+            let env = spec.texts(key::PROCESS_ENV);
             assert!(env.iter().any(|e| e == expected), "{flag}: {env:?}");
         }
     }
@@ -152,11 +154,11 @@ mod tests {
             "A=${A:é}",
         ] {
             assert!(apply(&mut spec, flag).is_err(), "{flag}");
-            assert_eq!(spec.texts("process.env"), ["A=a"]);
+            assert_eq!(spec.texts(key::PROCESS_ENV), ["A=a"]);
         }
         for (flag, value) in [("A=$", "A=$"), ("A=1$2x", "A=1x"), ("A=\"\\n\\\\\"", "A=\\n\\")] {
             apply(&mut spec, flag).unwrap();
-            assert_eq!(spec.texts("process.env"), [value], "{flag}");
+            assert_eq!(spec.texts(key::PROCESS_ENV), [value], "{flag}");
         }
     }
 }

@@ -6,6 +6,7 @@ use cli::usage;
 use crate::input::lines::each_line;
 use crate::job::Job;
 use crate::rules::process::env_merge;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env};
 
 const HOME: &str = "HOME";
@@ -21,7 +22,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
         trace.because(spec, || format!("--env-merge {flag}"));
     }
     if args.unsetenv_all == Some(true) {
-        spec.remove("process.env");
+        spec.remove(key::PROCESS_ENV);
         container.secret_env.clear();
         trace.because(spec, || "--unsetenv-all".into());
     }

@@ -6,6 +6,7 @@ use cli::{Hint, usage};
 
 use crate::args::ProcessArgs;
 use crate::path;
+use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, namespaces};
 
@@ -35,7 +36,7 @@ pub fn apply(spec: &mut Spec, args: &ProcessArgs) -> anyhow::Result<()> {
     let mut words = spec.args();
     if words.first().is_none_or(|first| first != INIT) {
         words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
-        spec.set("process.args", words);
+        spec.set(key::PROCESS_ARGS, words);
     }
     mounts::put(spec, &Mount::bind(&path::utf8(program)?, INIT, &["bind", "ro", "private"]));
     spec.annotate("io.podman.annotations.init", "TRUE");

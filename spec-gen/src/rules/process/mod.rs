@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::ProcessArgs;
 use crate::input::image_config::without_empty_word;
 use crate::job::Job;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env};
 
 /// Applies the flags of the process that need no look-up.
@@ -28,28 +29,28 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
         if !dir.starts_with('/') {
             return Err(usage(format!("--workdir {dir}: expected an absolute path")));
         }
-        spec.set("process.cwd", dir.as_str());
+        spec.set(key::PROCESS_CWD, dir.as_str());
         trace.because(spec, || format!("--workdir {dir}"));
     }
     if args.console_size.is_some() && args.tty == Some(false) {
         return Err(usage("--console-size has no effect with --tty=false"));
     }
     if let Some((width, height)) = args.console_size {
-        spec.set("process.consoleSize", json!({ "height": height, "width": width }));
+        spec.set(key::PROCESS_CONSOLE_SIZE, json!({ "height": height, "width": width }));
         trace.because(spec, || "--console-size".into());
     }
     if let Some(domain) = &args.personality {
-        spec.set("linux.personality", json!({ "domain": domain }));
+        spec.set(key::LINUX_PERSONALITY, json!({ "domain": domain }));
         trace.because(spec, || "--personality".into());
     }
     environment::apply_flags(job)?;
     let Job { spec, trace, .. } = job;
     if let Some(tty) = args.tty {
-        spec.set("process.terminal", tty);
+        spec.set(key::PROCESS_TERMINAL, tty);
         if tty {
             env::set_default(spec, "TERM", "xterm");
         } else {
-            spec.remove("process.consoleSize");
+            spec.remove(key::PROCESS_CONSOLE_SIZE);
         }
         trace.because(spec, || format!("--tty={tty}"));
     }
@@ -72,7 +73,7 @@ fn set_command(
     if words.is_empty() {
         return Err(usage("--entrypoint: empty, and there are no ARGS"));
     }
-    spec.set("process.args", words);
+    spec.set(key::PROCESS_ARGS, words);
     Ok(())
 }
 

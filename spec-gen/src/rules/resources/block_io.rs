@@ -11,23 +11,36 @@ use crate::notation::limits::bytes;
 use crate::rules::devices::Node;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
+use crate::runtime_spec::key;
 
 /// Sets weights and rates of block devices.
 pub fn set(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow::Result<()> {
     for device in &args.blkio_weight_device {
         let limit = weight(device).with_context(|| format!("--blkio-weight-device {device}"))?;
-        spec.list_mut("linux.resources.blockIO.weightDevice").push(limit);
+        spec.list_mut(key::LINUX_RESOURCES_BLOCK_IO_WEIGHT_DEVICE).push(limit);
         trace.because(spec, || format!("--blkio-weight-device {device}"));
     }
     for (key, flag, rates) in [
-        ("throttleReadBpsDevice", "--device-read-bps", &args.device_read_bps),
-        ("throttleWriteBpsDevice", "--device-write-bps", &args.device_write_bps),
-        ("throttleReadIOPSDevice", "--device-read-iops", &args.device_read_iops),
-        ("throttleWriteIOPSDevice", "--device-write-iops", &args.device_write_iops),
+        (key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_BPS_DEVICE, "--device-read-bps", &args.device_read_bps),
+        (
+            key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_WRITE_BPS_DEVICE,
+            "--device-write-bps",
+            &args.device_write_bps,
+        ),
+        (
+            key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_READ_IOPS_DEVICE,
+            "--device-read-iops",
+            &args.device_read_iops,
+        ),
+        (
+            key::LINUX_RESOURCES_BLOCK_IO_THROTTLE_WRITE_IOPS_DEVICE,
+            "--device-write-iops",
+            &args.device_write_iops,
+        ),
     ] {
         for rate in rates {
             let limit = throttle(rate).with_context(|| format!("{flag} {rate}"))?;
-            spec.list_mut(&format!("linux.resources.blockIO.{key}")).push(limit);
+            spec.list_mut(key).push(limit);
             trace.because(spec, || flag.to_owned());
         }
     }

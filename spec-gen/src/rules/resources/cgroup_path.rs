@@ -5,6 +5,7 @@ use cli::usage;
 
 use crate::input::container::Container;
 use crate::job::Job;
+use crate::runtime_spec::key;
 
 /// Sets the cgroup path: the given one, or one made from ID, parent and cgroup manager.
 ///
@@ -23,7 +24,7 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
             if job.container.is_libpod { path.with_context(|| job.name.clone())? } else { path? }
         }
         None => {
-            let (old, id) = (job.spec.text("linux.cgroupsPath"), job.args.input.id.as_deref());
+            let (old, id) = (job.spec.text(key::LINUX_CGROUPS_PATH), job.args.input.id.as_deref());
             match old.zip(id).and_then(|(old, id)| with_id(old, id)) {
                 Some(path) => Some(path),
                 None => return Ok(()),
@@ -31,9 +32,9 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
         }
     };
     match path {
-        Some(path) => job.spec.set("linux.cgroupsPath", path),
+        Some(path) => job.spec.set(key::LINUX_CGROUPS_PATH, path),
         None => {
-            job.spec.remove("linux.cgroupsPath");
+            job.spec.remove(key::LINUX_CGROUPS_PATH);
         }
     }
     job.trace.because(&job.spec, || "cgroup path".into());

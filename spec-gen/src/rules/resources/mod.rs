@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::ResourceArgs;
 use crate::notation::limits;
 use crate::runtime_spec::explain::Trace;
+use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::validate::is_page_size;
 use crate::runtime_spec::{Spec, cpu_list, namespaces, sysctl};
 
@@ -24,8 +25,8 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     cgroup.set_cpu(args)?;
     // Runtimes disagree about 0. All of them treat -1 as no limit.
     let pids = args.pids_limit.map(|n| json!(if n <= 0 { -1 } else { n }));
-    cgroup.put("pids.limit", pids, "--pids-limit");
-    cgroup.put("blockIO.weight", args.blkio_weight.map(limit), "--blkio-weight");
+    cgroup.put(key::LINUX_RESOURCES_PIDS_LIMIT, pids, "--pids-limit");
+    cgroup.put(key::LINUX_RESOURCES_BLOCK_IO_WEIGHT, args.blkio_weight.map(limit), "--blkio-weight");
     block_io::set(spec, args, trace)?;
     for limit in &args.hugetlb {
         let expected = || usage(format!("--hugetlb {limit}: expected SIZE=BYTES"));
@@ -39,9 +40,9 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
         put_hugepage_limit(spec, size, value.unsigned_abs());
         trace.because(spec, || format!("--hugetlb {limit}"));
     }
-    for (path, flag, pairs) in [
-        ("linux.resources.unified", "--cgroup-conf", &args.cgroup_conf),
-        ("linux.sysctl", "--sysctl", &args.sysctl),
+    for (map, flag, pairs) in [
+        (key::LINUX_RESOURCES_UNIFIED, "--cgroup-conf", &args.cgroup_conf),
+        (key::LINUX_SYSCTL, "--sysctl", &args.sysctl),
     ] {
         for pair in pairs {
             let (key, value) =
@@ -49,17 +50,17 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
             if flag == "--sysctl" {
                 check_sysctl(spec, pair, key)?;
             }
-            spec.object(path).insert(key.into(), json!(value));
+            spec.object(map).insert(key.into(), json!(value));
             trace.because(spec, || format!("{flag} {pair}"));
         }
     }
     rlimits::set(spec, &args.ulimit, trace)?;
     if let Some(class) = &args.rdt_class {
-        spec.set("linux.intelRdt.closID", class.as_str());
+        spec.set(key::LINUX_INTEL_RDT_CLOS_ID, class.as_str());
         trace.because(spec, || "--rdt-class".into());
     }
     if let Some(adj) = args.oom_score_adj {
-        spec.set("process.oomScoreAdj", adj);
+        spec.set(key::PROCESS_OOM_SCORE_ADJ, adj);
         trace.because(spec, || "--oom-score-adj".into());
     }
     Ok(())
@@ -97,28 +98,35 @@ fn limit<N: PartialOrd + Default + Into<Value>>(number: N) -> Value {
 
 impl Limits<'_> {
     /// Sets a key of `linux.resources`, or removes it if the value is `null`.
-    fn put(&mut self, path: &str, value: Option<Value>, flag: &str) {
-        let path = format!("linux.resources.{path}");
+    fn put(&mut self, key: Key, value: Option<Value>, flag: &str) {
         match value {
             None => return,
             Some(Value::Null) => {
-                self.spec.remove(&path);
+                self.spec.remove(key);
             }
-            Some(value) => self.spec.set(&path, value),
+            Some(value) => self.spec.set(key, value),
         }
         self.trace.because(self.spec, || flag.to_owned());
     }
 
     fn set_memory(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
-        self.put("memory.limit", args.memory.map(limit), "--memory");
-        self.put("memory.reservation", args.memory_reservation.map(limit), "--memory-reservation");
+        self.put(key::LINUX_RESOURCES_MEMORY_LIMIT, args.memory.map(limit), "--memory");
+        self.put(
+            key::LINUX_RESOURCES_MEMORY_RESERVATION,
+            args.memory_reservation.map(limit),
+            "--memory-reservation",
+        );
         // podman's default allows as much swap as memory. Without a memory limit, their sum has no
         // limit either.
         let swap = args.memory_swap.or(args.memory.map(|m| m.max(0).saturating_mul(2)));
-        self.put("memory.swap", swap.map(limit), "--memory-swap, or twice --memory");
+        self.put(key::LINUX_RESOURCES_MEMORY_SWAP, swap.map(limit), "--memory-swap, or twice --memory");
         let swappiness = args.memory_swappiness.map(|n| if n < 0 { Value::Null } else { n.into() });
-        self.put("memory.swappiness", swappiness, "--memory-swappiness");
-        self.put("memory.disableOOMKiller", args.oom_kill_disable.map(Value::Bool), "--oom-kill-disable");
+        self.put(key::LINUX_RESOURCES_MEMORY_SWAPPINESS, swappiness, "--memory-swappiness");
+        self.put(
+            key::LINUX_RESOURCES_MEMORY_DISABLE_OOM_KILLER,
+            args.oom_kill_disable.map(Value::Bool),
+            "--oom-kill-disable",
+        );
         self.check_swap(args)
     }
 
@@ -126,7 +134,7 @@ impl Limits<'_> {
     /// and crun.
     fn check_swap(&self, args: &ResourceArgs) -> anyhow::Result<()> {
         let Some(swap) = args.memory_swap.filter(|swap| *swap > 0) else { return Ok(()) };
-        let memory = self.spec.get("linux.resources.memory.limit").and_then(Value::as_i64);
+        let memory = self.spec.get(key::LINUX_RESOURCES_MEMORY_LIMIT).and_then(Value::as_i64);
         match memory.filter(|memory| *memory > 0) {
             None => {
                 let error = usage("--memory-swap limits memory and swap together, and memory has no limit");
@@ -140,23 +148,31 @@ impl Limits<'_> {
     }
 
     fn set_cpu(&mut self, args: &ResourceArgs) -> anyhow::Result<()> {
-        self.put("cpu.shares", args.cpu_shares.map(limit), "--cpu-shares");
+        self.put(key::LINUX_RESOURCES_CPU_SHARES, args.cpu_shares.map(limit), "--cpu-shares");
         if let Some(cpus) = args.cpus {
             if args.cpu_period.is_some() || args.cpu_quota.is_some() {
                 return Err(usage("--cpus conflicts with --cpu-period and --cpu-quota"));
             }
             let period = if cpus > 0.0 { json!(100_000) } else { Value::Null };
-            self.put("cpu.period", Some(period), "--cpus");
+            self.put(key::LINUX_RESOURCES_CPU_PERIOD, Some(period), "--cpus");
             // The parser of the flag has bounded the value.
-            self.put("cpu.quota", Some(limit((cpus * 100_000.0).round() as i64)), "--cpus");
+            self.put(
+                key::LINUX_RESOURCES_CPU_QUOTA,
+                Some(limit((cpus * 100_000.0).round() as i64)),
+                "--cpus",
+            );
         }
-        self.put("cpu.period", args.cpu_period.map(limit), "--cpu-period");
-        self.put("cpu.quota", args.cpu_quota.map(limit), "--cpu-quota");
-        self.put("cpu.realtimePeriod", args.cpu_rt_period.map(limit), "--cpu-rt-period");
-        self.put("cpu.realtimeRuntime", args.cpu_rt_runtime.map(limit), "--cpu-rt-runtime");
+        self.put(key::LINUX_RESOURCES_CPU_PERIOD, args.cpu_period.map(limit), "--cpu-period");
+        self.put(key::LINUX_RESOURCES_CPU_QUOTA, args.cpu_quota.map(limit), "--cpu-quota");
+        self.put(key::LINUX_RESOURCES_CPU_REALTIME_PERIOD, args.cpu_rt_period.map(limit), "--cpu-rt-period");
+        self.put(
+            key::LINUX_RESOURCES_CPU_REALTIME_RUNTIME,
+            args.cpu_rt_runtime.map(limit),
+            "--cpu-rt-runtime",
+        );
         for (key, flag, list) in [
-            ("cpu.cpus", "--cpuset-cpus", &args.cpuset_cpus),
-            ("cpu.mems", "--cpuset-mems", &args.cpuset_mems),
+            (key::LINUX_RESOURCES_CPU_CPUS, "--cpuset-cpus", &args.cpuset_cpus),
+            (key::LINUX_RESOURCES_CPU_MEMS, "--cpuset-mems", &args.cpuset_mems),
         ] {
             let Some(list) = list else { continue };
             let value = if list.is_empty() { Value::Null } else { list.as_str().into() };
@@ -171,7 +187,7 @@ impl Limits<'_> {
 
 /// Sets the limit for huge pages of one size.
 pub fn put_hugepage_limit(spec: &mut Spec, size: &str, limit: u64) {
-    let list = spec.list_mut("linux.resources.hugepageLimits");
+    let list = spec.list_mut(key::LINUX_RESOURCES_HUGEPAGE_LIMITS);
     list.retain(|l| l["pageSize"] != size);
     list.push(json!({ "pageSize": size, "limit": limit }));
 }
@@ -183,11 +199,11 @@ pub fn put_hugepage_limit(spec: &mut Spec, size: &str, limit: u64) {
 /// Returns an error if spec-gen's own value cannot be read.
 pub fn raise_oom_score(spec: &mut Spec) -> anyhow::Result<Option<i64>> {
     const OWN: &str = "/proc/self/oom_score_adj";
-    let Some(wanted) = spec.get("process.oomScoreAdj").and_then(Value::as_i64) else { return Ok(None) };
+    let Some(wanted) = spec.get(key::PROCESS_OOM_SCORE_ADJ).and_then(Value::as_i64) else { return Ok(None) };
     let own: i64 = std::fs::read_to_string(OWN).context(OWN)?.trim().parse().context(OWN)?;
     if wanted >= own {
         return Ok(None);
     }
-    spec.set("process.oomScoreAdj", own);
+    spec.set(key::PROCESS_OOM_SCORE_ADJ, own);
     Ok(Some(wanted))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::notation::limits::ulimit;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
+use crate::runtime_spec::key;
 
 /// Sets rlimits of the process. `host` removes all rlimits, so that the process inherits those of
 /// the runtime.
@@ -16,7 +17,7 @@ pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Resu
                 "--ulimit {other} has no effect with --ulimit host, which sets no limit"
             )));
         }
-        spec.remove("process.rlimits");
+        spec.remove(key::PROCESS_RLIMITS);
         trace.because(spec, || "--ulimit host".into());
     }
     for flag in flags.iter().filter(|flag| *flag != "host") {
@@ -29,7 +30,7 @@ pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Resu
 
 /// Sets an rlimit, and replaces one of the same type.
 pub fn put(spec: &mut Spec, kind: &str, soft: u64, hard: u64) {
-    let list = spec.list_mut("process.rlimits");
+    let list = spec.list_mut(key::PROCESS_RLIMITS);
     let value = json!({ "type": kind, "hard": hard, "soft": soft });
     match list.iter_mut().find(|l| l["type"] == kind) {
         Some(there) => *there = value,
@@ -45,11 +46,11 @@ pub fn set_default(spec: &mut Spec) -> anyhow::Result<()> {
     for (kind, resource) in
         [("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE), ("RLIMIT_NPROC", Resource::RLIMIT_NPROC)]
     {
-        let list = spec.list("process.rlimits");
+        let list = spec.list(key::PROCESS_RLIMITS);
         if !list.iter().any(|l| l["type"] == kind) {
             let (_, own) = getrlimit(resource)?;
             let limit = WANTED.min(own);
-            spec.list_mut("process.rlimits").push(json!({ "type": kind, "hard": limit, "soft": limit }));
+            spec.list_mut(key::PROCESS_RLIMITS).push(json!({ "type": kind, "hard": limit, "soft": limit }));
         }
     }
     Ok(())

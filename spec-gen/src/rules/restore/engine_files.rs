@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::path;
 use crate::rules::engine::bound_files;
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 
 /// Replaces the old engine's `/etc/hosts`, `/dev/shm` and so on by those of this host.
@@ -32,7 +33,7 @@ pub fn replace(
             continue;
         }
         mounts::remove(spec, destination);
-        let read_only = spec.is_true("root.readonly") && destination != "/dev/shm";
+        let read_only = spec.is_true(key::ROOT_READONLY) && destination != "/dev/shm";
         let mut mount = Mount::bind(source, destination, &["bind", "private"]);
         if read_only {
             mount.options.extend(["ro", "nosuid", "noexec", "nodev"].map(str::to_owned));
@@ -94,11 +95,11 @@ pub fn in_directory(job: &mut Job<'_>, dir: &Path) -> anyhow::Result<BTreeMap<St
                 Action::Directory { path: path.clone(), mode, uid: 0, gid: 0, like: None }
             }
             "hostname" => {
-                let name = job.spec.text("hostname").unwrap_or_default();
+                let name = job.spec.text(key::HOSTNAME).unwrap_or_default();
                 Action::File { path: path.clone(), content: format!("{name}\n") }
             }
             "hosts" => {
-                let name = job.spec.text("hostname").unwrap_or_default();
+                let name = job.spec.text(key::HOSTNAME).unwrap_or_default();
                 let content = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost {name}\n");
                 Action::File { path: path.clone(), content }
             }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::path;
 use crate::rules::resources::cgroup_path;
+use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::namespaces::{self, TYPES};
 use crate::runtime_spec::{Spec, mounts, sysctl};
 
@@ -45,7 +46,7 @@ pub fn annotations(spec: &mut Spec) -> Vec<String> {
         }
         OBEYED.iter().any(|o| if o.ends_with(['.', '/']) { key.starts_with(o) } else { key == *o })
     };
-    remove_keys(spec, "annotations", |key, _| obeyed(key))
+    remove_keys(spec, key::ANNOTATIONS, |key, _| obeyed(key))
 }
 
 /// Removes kernel parameters of the host: those that belong to no namespace, or to one that the
@@ -54,7 +55,7 @@ pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
     let types: Vec<&str> =
         TYPES.iter().map(|(kind, _)| *kind).filter(|kind| namespaces::find(spec, kind).is_some()).collect();
     let own = |key: &str| sysctl::namespace(key).is_some_and(|kind| types.contains(&kind));
-    remove_keys(spec, "linux.sysctl", |key, _| !own(key))
+    remove_keys(spec, key::LINUX_SYSCTL, |key, _| !own(key))
 }
 
 /// Controllers whose files only limit the container's own cgroup. rdma names adapters of the host.
@@ -71,27 +72,27 @@ pub fn unified(spec: &mut Spec) -> Vec<String> {
         Some((controller, _)) => CONTROLLERS.contains(&controller),
         None => false,
     };
-    remove_keys(spec, "linux.resources.unified", |key, value| {
+    remove_keys(spec, key::LINUX_RESOURCES_UNIFIED, |key, value| {
         !harmless(key, value.as_str().unwrap_or_default())
     })
 }
 
-/// Removes the keys of the object at `path` for which `drop` returns true, and the object if none
+/// Removes the keys of the object `map` for which `drop` returns true, and the object if none
 /// is left.
-fn remove_keys(spec: &mut Spec, path: &str, drop: impl Fn(&str, &Value) -> bool) -> Vec<String> {
-    let Some(object) = spec.get(path).and_then(Value::as_object) else { return Vec::new() };
+fn remove_keys(spec: &mut Spec, map: Key, drop: impl Fn(&str, &Value) -> bool) -> Vec<String> {
+    let Some(object) = spec.get(map).and_then(Value::as_object) else { return Vec::new() };
     let keys: Vec<String> = object.iter().filter(|(k, v)| drop(k, v)).map(|(k, _)| k.clone()).collect();
     if keys.is_empty() {
         return Vec::new();
     }
-    let object = spec.object(path);
+    let object = spec.object(map);
     for key in &keys {
         object.shift_remove(key);
     }
     if object.is_empty() {
-        spec.remove(path);
+        spec.remove(map);
     }
-    keys.iter().map(|key| format!("{path}: {key}: dropped")).collect()
+    keys.iter().map(|key| format!("{map}: {key}: dropped")).collect()
 }
 
 /// Removes options that make a mount of the container appear on the host.
@@ -99,9 +100,9 @@ pub fn propagation(spec: &mut Spec) -> Vec<String> {
     const SHARED: [&str; 2] = ["shared", "rshared"];
     const OWN: [&str; 6] = ["private", "rprivate", "slave", "rslave", "unbindable", "runbindable"];
     let mut dropped = Vec::new();
-    if let Some(mode) = spec.text("linux.rootfsPropagation").filter(|mode| !OWN.contains(mode)) {
+    if let Some(mode) = spec.text(key::LINUX_ROOTFS_PROPAGATION).filter(|mode| !OWN.contains(mode)) {
         dropped.push(format!("linux.rootfsPropagation: {mode}: dropped"));
-        spec.remove("linux.rootfsPropagation");
+        spec.remove(key::LINUX_ROOTFS_PROPAGATION);
     }
     // Accessing the list for changes would add an empty one to a spec without mounts.
     if spec.mounts().is_empty() {
@@ -125,11 +126,11 @@ pub fn propagation(spec: &mut Spec) -> Vec<String> {
 /// `given`: a flag sets the path, so nothing is lost. `id`: podman's default path gets this
 /// container ID later.
 pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<String> {
-    let Some(path) = spec.text("linux.cgroupsPath").map(str::to_owned) else { return Vec::new() };
+    let Some(path) = spec.text(key::LINUX_CGROUPS_PATH).map(str::to_owned) else { return Vec::new() };
     if id.is_some() && cgroup_path::is_default_path(&path) {
         return Vec::new();
     }
-    spec.remove("linux.cgroupsPath");
+    spec.remove(key::LINUX_CGROUPS_PATH);
     if given {
         return Vec::new();
     }
@@ -158,9 +159,9 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
         }
         _ => false,
     };
-    let gone: Vec<Value> = spec.list("linux.devices").iter().filter(|d| !harmless(d)).cloned().collect();
+    let gone: Vec<Value> = spec.list(key::LINUX_DEVICES).iter().filter(|d| !harmless(d)).cloned().collect();
     if !gone.is_empty() {
-        spec.list_mut("linux.devices").retain(|d| harmless(d));
+        spec.list_mut(key::LINUX_DEVICES).retain(|d| harmless(d));
     }
     for device in &gone {
         let path = text(device, "path");
@@ -183,7 +184,7 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
         gone.iter()
             .any(|d| given.contains(&path::clean(&text(d, "path"))) && same("major", d) && same("minor", d))
     };
-    let rules = spec.list("linux.resources.devices").to_vec();
+    let rules = spec.list(key::LINUX_RESOURCES_DEVICES).to_vec();
     for rule in rules.iter().filter(|rule| allows_host(rule) && !is_given(rule)) {
         let shown = |key: &str| number(rule, key).filter(|n| *n >= 0).map_or("*".into(), |n| n.to_string());
         let kind = Some(text(rule, "type")).filter(|kind| !kind.is_empty()).unwrap_or("a".into());
@@ -195,7 +196,7 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
         ));
     }
     if rules.iter().any(allows_host) {
-        let list = spec.list_mut("linux.resources.devices");
+        let list = spec.list_mut(key::LINUX_RESOURCES_DEVICES);
         list.retain(|rule| !allows_host(rule));
         // Without a rule that denies all other devices, a runtime may leave them allowed.
         let denies_all = |rule: &Value| {

@@ -161,7 +161,7 @@ pub fn rule(key: &str) -> Option<&'static Rule> {
 /// Removes dropped and unknown keys. Returns a text for each.
 pub fn drop_keys(spec: &mut Spec) -> Vec<String> {
     let mut dropped = Vec::new();
-    filter(spec.object(""), "", "", &mut dropped);
+    filter(spec.root_mut(), "", "", &mut dropped);
     dropped
 }
 

@@ -25,6 +25,7 @@ use crate::rules::mounts::{remove, settle, volume_directory};
 use crate::rules::namespaces::{modes, namespace_flags};
 use crate::rules::resources::{self, cgroup_path};
 use crate::rules::{devices, labels_and_annotations, root};
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, mounts, namespaces};
 
 mod criu_images;
@@ -155,7 +156,7 @@ fn warn_of_shared_namespaces(job: &Job<'_>) {
 /// Returns the destinations of `--device`. Each must be a device of the checkpointed container.
 fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
     let path = |device: &Value| device.get("path").and_then(Value::as_str).map(path::clean);
-    let there: Vec<String> = job.spec.list("linux.devices").iter().filter_map(path).collect();
+    let there: Vec<String> = job.spec.list(key::LINUX_DEVICES).iter().filter_map(path).collect();
     let mut destinations = Vec::new();
     for flag in &job.args.devices.device {
         let destination = path::clean(&DeviceFlag::parse(flag)?.destination);
@@ -236,7 +237,7 @@ fn foreign(
     let (spec, input) = (&job.spec, &job.args.input);
     let mut found = Vec::new();
     if input.rootfs.is_none() && input.root_path.is_none() && job.container.mount_point.is_empty() {
-        let path = spec.text("root.path").unwrap_or_default();
+        let path = spec.text(key::ROOT_PATH).unwrap_or_default();
         found.push((format!("root.path: {path}"), "--rootfs DIR".to_owned()));
     }
     for mount in spec.mounts() {
@@ -254,7 +255,7 @@ fn foreign(
             found.push((format!("mounts: {destination}: {what}"), hint));
         }
     }
-    for namespace in spec.list("linux.namespaces") {
+    for namespace in spec.list(key::LINUX_NAMESPACES) {
         let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
         let given = namespaces.iter().any(|(name, mode)| *name == kind && mode.is_some())
             || kind == "network" && !job.container.netns.is_empty();

@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 
 use crate::job::Job;
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key;
 
 /// The file below /sys that states whether AppArmor is enabled.
 const ENABLED: &str = "module/apparmor/parameters/enabled";
@@ -33,7 +34,8 @@ const PODMANS_OWN: &str = "containers-default-";
 pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
     let flag = job.args.security.apparmor.as_deref();
     let concerns_us = flag.is_some() || job.container.is_libpod;
-    let Some(profile) = job.spec.text("process.apparmorProfile").filter(|_| concerns_us).map(str::to_owned)
+    let Some(profile) =
+        job.spec.text(key::PROCESS_APPARMOR_PROFILE).filter(|_| concerns_us).map(str::to_owned)
     else {
         return Ok(());
     };
@@ -54,7 +56,7 @@ pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
             job.name
         ));
     }
-    job.spec.remove("process.apparmorProfile");
+    job.spec.remove(key::PROCESS_APPARMOR_PROFILE);
     job.trace.because(&job.spec, || "no AppArmor on the host".into());
     Ok(())
 }
@@ -65,10 +67,10 @@ pub fn settle(job: &mut Job<'_>) -> anyhow::Result<()> {
 /// # Errors
 /// Returns an error if the host cannot apply the profile.
 pub fn check(spec: &Spec, rootless: bool) -> anyhow::Result<Option<String>> {
-    let Some(profile) = spec.text("process.apparmorProfile").filter(|p| !p.is_empty()) else {
+    let Some(profile) = spec.text(key::PROCESS_APPARMOR_PROFILE).filter(|p| !p.is_empty()) else {
         return Ok(None);
     };
-    Host::of_process(rootless).check(profile).context("process.apparmorProfile")
+    Host::of_process(rootless).check(profile).context(key::PROCESS_APPARMOR_PROFILE)
 }
 
 struct Host<'a> {

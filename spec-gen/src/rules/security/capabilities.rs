@@ -6,53 +6,8 @@ use cli::usage;
 use serde_json::{Value, json};
 
 use crate::runtime_spec::Spec;
-
-/// All capabilities of Linux, in numerical order.
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
-const SETS: [&str; 5] = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+use crate::runtime_spec::key::{self, Key};
+use crate::runtime_spec::names::CAPABILITIES;
 
 /// Returns every capability that spec-gen itself could pass on: a runtime that it starts rejects
 /// any other.
@@ -63,10 +18,11 @@ fn all() -> BTreeSet<String> {
 }
 
 fn of_mask(mask: u64) -> BTreeSet<String> {
-    ALL.iter()
+    CAPABILITIES
+        .iter()
         .enumerate()
         .filter(|(bit, _)| mask >> bit & 1 == 1)
-        .map(|(_, name)| format!("CAP_{name}"))
+        .map(|(_, name)| (*name).to_owned())
         .collect()
 }
 
@@ -87,7 +43,7 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     if let Some(both) = add.intersection(&drop).next() {
         return Err(usage(format!("{both} is both added and dropped")));
     }
-    let mut bounding: BTreeSet<String> = spec.texts("process.capabilities.bounding").into_iter().collect();
+    let mut bounding: BTreeSet<String> = spec.texts(key::PROCESS_CAPABILITIES_BOUNDING).into_iter().collect();
     if drop_all {
         bounding.clear();
     }
@@ -97,27 +53,29 @@ pub fn apply(spec: &mut Spec, add: &[String], drop: &[String]) -> anyhow::Result
     bounding.extend(add.iter().cloned());
     bounding.retain(|c| !drop.contains(c));
     let is_root = is_root(spec);
-    for set in SETS {
-        let path = format!("process.capabilities.{set}");
+    for set in key::CAPABILITY_SETS {
         let value: BTreeSet<String> = match (set, is_root) {
-            ("bounding", _) | ("effective" | "permitted", true) => bounding.clone(),
+            (key::PROCESS_CAPABILITIES_BOUNDING, _)
+            | (key::PROCESS_CAPABILITIES_EFFECTIVE | key::PROCESS_CAPABILITIES_PERMITTED, true) => {
+                bounding.clone()
+            }
             (_, false) if add_all => bounding.clone(),
             (_, false) => add.clone(),
             // Root's ambient and inheritable sets only lose capabilities, as root does not need
             // them.
-            (_, true) => spec.texts(&path).into_iter().filter(|c| bounding.contains(c)).collect(),
+            (_, true) => spec.texts(set).into_iter().filter(|c| bounding.contains(c)).collect(),
         };
-        put_set(spec, &path, &value);
+        put_set(spec, set, &value);
     }
     Ok(())
 }
 
 /// Sets a capability set. Omits an empty set, as Go's encoder does.
-fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
+fn put_set(spec: &mut Spec, set: Key, value: &BTreeSet<String>) {
     if value.is_empty() {
-        spec.remove(path);
+        spec.remove(set);
     } else {
-        spec.set(path, json!(value));
+        spec.set(set, json!(value));
     }
 }
 
@@ -125,27 +83,27 @@ fn put_set(spec: &mut Spec, path: &str, value: &BTreeSet<String>) {
 ///
 /// # Errors
 /// Returns an error for an unknown capability.
-pub fn change_set(spec: &mut Spec, set: &str, add: &[String], drop: &[String]) -> anyhow::Result<()> {
+pub fn change_set(spec: &mut Spec, set: Key, add: &[String], drop: &[String]) -> anyhow::Result<()> {
     if add.is_empty() && drop.is_empty() {
         return Ok(());
     }
-    let (add_all, add) = named(&format!("--process-cap-add-{set}"), add)?;
-    let (drop_all, drop) = named(&format!("--process-cap-drop-{set}"), drop)?;
-    let path = format!("process.capabilities.{set}");
-    let mut value: BTreeSet<String> = spec.texts(&path).into_iter().collect();
+    let name = set.path().rsplit('.').next().unwrap_or_default();
+    let (add_all, add) = named(&format!("--process-cap-add-{name}"), add)?;
+    let (drop_all, drop) = named(&format!("--process-cap-drop-{name}"), drop)?;
+    let mut value: BTreeSet<String> = spec.texts(set).into_iter().collect();
     if add_all {
         value = all();
     }
     value.extend(add);
     value.retain(|c| !(drop_all || drop.contains(c)));
-    put_set(spec, &path, &value);
+    put_set(spec, set, &value);
     Ok(())
 }
 
 /// Gives the process every capability. A user other than root can get them only from programs with
 /// file capabilities.
 pub fn set_all(spec: &mut Spec) {
-    spec.set("process.capabilities.bounding", json!(all()));
+    spec.set(key::PROCESS_CAPABILITIES_BOUNDING, json!(all()));
     take_from_user(spec);
     if is_root(spec) {
         give_to_root(spec);
@@ -156,10 +114,16 @@ pub fn set_all(spec: &mut Spec) {
 /// root keeps only capabilities that flags add: with the default spec, the ambient set would pass
 /// root's capabilities on to it.
 pub fn follow_user(spec: &mut Spec, was_root: bool) {
-    let has = |set: &str| spec.get(&format!("process.capabilities.{set}")).is_some();
+    let has = |set: Key| spec.get(set).is_some();
     match (was_root, is_root(spec)) {
         (true, false) => take_from_user(spec),
-        (false, true) if has("bounding") && !has("effective") && !has("permitted") => give_to_root(spec),
+        (false, true)
+            if has(key::PROCESS_CAPABILITIES_BOUNDING)
+                && !has(key::PROCESS_CAPABILITIES_EFFECTIVE)
+                && !has(key::PROCESS_CAPABILITIES_PERMITTED) =>
+        {
+            give_to_root(spec)
+        }
         _ => {}
     }
 }
@@ -173,19 +137,19 @@ pub fn give_all_to_root(spec: &mut Spec) {
 
 /// Reports whether the process runs as root.
 pub fn is_root(spec: &Spec) -> bool {
-    spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0) == 0
+    spec.get(key::PROCESS_USER_UID).and_then(Value::as_u64).unwrap_or(0) == 0
 }
 
 fn take_from_user(spec: &mut Spec) {
-    for set in ["effective", "permitted", "inheritable", "ambient"] {
-        spec.remove(&format!("process.capabilities.{set}"));
+    for set in key::CAPABILITY_SETS.into_iter().filter(|set| *set != key::PROCESS_CAPABILITIES_BOUNDING) {
+        spec.remove(set);
     }
 }
 
 fn give_to_root(spec: &mut Spec) {
-    let bounding = spec.list("process.capabilities.bounding").to_vec();
-    for set in ["effective", "permitted"] {
-        spec.set(&format!("process.capabilities.{set}"), bounding.clone());
+    let bounding = spec.list(key::PROCESS_CAPABILITIES_BOUNDING).to_vec();
+    for set in [key::PROCESS_CAPABILITIES_EFFECTIVE, key::PROCESS_CAPABILITIES_PERMITTED] {
+        spec.set(set, bounding.clone());
     }
 }
 
@@ -196,10 +160,11 @@ fn named(flag: &str, names: &[String]) -> anyhow::Result<(bool, BTreeSet<String>
     for name in names.iter().flat_map(|n| n.split(',')) {
         let upper = name.trim().to_ascii_uppercase();
         let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        let full = format!("CAP_{short}");
         if short == "ALL" {
             everything = true;
-        } else if ALL.contains(&short) {
-            set.insert(format!("CAP_{short}"));
+        } else if CAPABILITIES.contains(&full.as_str()) {
+            set.insert(full);
         } else {
             return Err(usage(format!("{flag} {name}: not a capability")));
         }

@@ -1,14 +1,15 @@
 //! The SELinux labels of a container config.
 
 use crate::job::Job;
+use crate::runtime_spec::key;
 use crate::selinux;
 
 /// Sets the labels of the config. An empty label does not replace one in the spec, although libpod
 /// writes empty ones.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (key, label) in [
-        ("process.selinuxLabel", &job.container.process_label),
-        ("linux.mountLabel", &job.container.mount_label),
+        (key::PROCESS_SELINUX_LABEL, &job.container.process_label),
+        (key::LINUX_MOUNT_LABEL, &job.container.mount_label),
     ] {
         if !label.is_empty() {
             selinux::check_label(label)?;

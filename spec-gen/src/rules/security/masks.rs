@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::notation::compat::Compat;
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key::{self, Key};
 
-const MASKED: &str = "linux.maskedPaths";
-const READONLY: &str = "linux.readonlyPaths";
+const MASKED: Key = key::LINUX_MASKED_PATHS;
+const READONLY: Key = key::LINUX_READONLY_PATHS;
 
 /// Masks more paths. Each value may hold several, separated by `:`. Returns the paths that are not
 /// absolute, which podman ignores.

@@ -12,6 +12,7 @@ use anyhow::Context;
 
 use crate::input;
 use crate::job::Job;
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, mounts};
 
 /// Applies the security flags. The user must be set before, because the capabilities depend on it.
@@ -30,22 +31,22 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     capabilities::apply(spec, &s.cap_add, &s.cap_drop)?;
     trace.because(spec, || "--cap-add, --cap-drop".into());
     if let Some(value) = s.no_new_privileges {
-        spec.set("process.noNewPrivileges", value);
+        spec.set(key::PROCESS_NO_NEW_PRIVILEGES, value);
         trace.because(spec, || "--no-new-privileges".into());
     }
     match s.seccomp.as_deref() {
         None => {}
         Some("unconfined") => {
-            spec.remove("linux.seccomp");
+            spec.remove(key::LINUX_SECCOMP);
         }
         Some(file) => {
             let (value, name) = input::read_json(Some(file.as_ref()), "a seccomp profile")?;
             let facts = seccomp::Facts {
-                capabilities: &spec.texts("process.capabilities.bounding"),
+                capabilities: &spec.texts(key::PROCESS_CAPABILITIES_BOUNDING),
                 kernel: seccomp::kernel(),
             };
             let profile = seccomp::profile(&value, &facts).context(name)?;
-            spec.set("linux.seccomp", profile);
+            spec.set(key::LINUX_SECCOMP, profile);
         }
     }
     trace.because(spec, || "--seccomp".into());
@@ -79,11 +80,16 @@ fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
 /// Removes the restrictions that separate the container from the host, as podman does.
 fn make_privileged(spec: &mut Spec) {
     capabilities::set_all(spec);
-    for key in ["linux.seccomp", "linux.maskedPaths", "linux.readonlyPaths", "process.apparmorProfile"] {
+    for key in [
+        key::LINUX_SECCOMP,
+        key::LINUX_MASKED_PATHS,
+        key::LINUX_READONLY_PATHS,
+        key::PROCESS_APPARMOR_PROFILE,
+    ] {
         spec.remove(key);
     }
-    if spec.is_true("process.noNewPrivileges") {
-        spec.set("process.noNewPrivileges", false);
+    if spec.is_true(key::PROCESS_NO_NEW_PRIVILEGES) {
+        spec.set(key::PROCESS_NO_NEW_PRIVILEGES, false);
     }
     for mount in spec.mounts_mut().iter_mut() {
         if matches!(mounts::kind(mount), "sysfs" | "cgroup" | "cgroup2") {

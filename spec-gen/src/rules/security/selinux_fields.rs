@@ -5,18 +5,19 @@ use std::path::Path;
 use cli::{Hint, usage};
 
 use crate::runtime_spec::Spec;
+use crate::runtime_spec::key::{self, Key};
 
 /// The valid values of `--security-opt label=`.
 pub const EXPECTED: &str =
     "expected label=disable, or label=FIELD:VALUE with a FIELD of user, role, type, level and filetype";
 
 /// The fields of the labels of process and mounts that `--security-opt label=FIELD:VALUE` sets.
-const FIELDS: [(&str, &[(&str, usize)]); 5] = [
-    ("user", &[("process.selinuxLabel", 0)]),
-    ("role", &[("process.selinuxLabel", 1)]),
-    ("type", &[("process.selinuxLabel", 2)]),
-    ("level", &[("process.selinuxLabel", 3), ("linux.mountLabel", 3)]),
-    ("filetype", &[("linux.mountLabel", 2)]),
+const FIELDS: [(&str, &[(Key, usize)]); 5] = [
+    ("user", &[(key::PROCESS_SELINUX_LABEL, 0)]),
+    ("role", &[(key::PROCESS_SELINUX_LABEL, 1)]),
+    ("type", &[(key::PROCESS_SELINUX_LABEL, 2)]),
+    ("level", &[(key::PROCESS_SELINUX_LABEL, 3), (key::LINUX_MOUNT_LABEL, 3)]),
+    ("filetype", &[(key::LINUX_MOUNT_LABEL, 2)]),
 ];
 
 /// Reports whether a label has a field of this name.
@@ -34,12 +35,12 @@ pub fn set_field(spec: &mut Spec, name: &str, value: &str) -> anyhow::Result<boo
     let places = FIELDS.iter().find(|(field, _)| *field == name).map_or(&[][..], |(_, places)| places);
     let mut is_set = false;
     for (key, index) in places {
-        let Some(label) = spec.text(key) else { continue };
+        let Some(label) = spec.text(*key) else { continue };
         let mut fields: Vec<&str> = label.splitn(4, ':').collect();
         if let Some(field) = fields.get_mut(*index) {
             *field = value;
             let label = fields.join(":");
-            spec.set(key, label);
+            spec.set(*key, label);
             is_set = true;
         }
     }

@@ -18,6 +18,7 @@ use crate::rules::user::accounts::{Accounts, User};
 use crate::rules::user::host_user::HostUser;
 use crate::runtime_spec::env;
 use crate::runtime_spec::id_map::{self, IdMap};
+use crate::runtime_spec::key;
 
 /// podman's word for the groups of whoever starts the container, which only crun keeps.
 const KEEP_GROUPS: &str = "keep-groups";
@@ -66,7 +67,7 @@ fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
     if job.container.is_libpod || job.container.user.is_none() || job.container.home_is_given {
         return;
     }
-    let before = job.spec.get("process.user.uid").and_then(Value::as_u64).unwrap_or(0).to_string();
+    let before = job.spec.get(key::PROCESS_USER_UID).and_then(Value::as_u64).unwrap_or(0).to_string();
     let old = accounts.look_up(&before).ok().and_then(|user| user.home);
     if let (Some(old), Some(home)) = (old, home(user, job.args.hooks.compat)) {
         if env::value(&job.spec, "HOME") == Some(old.as_str()) {
@@ -133,10 +134,10 @@ fn add_entries(
 pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     let (Some(user), Some(_)) = (user, &job.container.user) else { return };
     let was_root = job.container.was_root.unwrap_or_else(|| capabilities::is_root(&job.spec));
-    job.spec.set("process.user.uid", user.uid);
-    job.spec.set("process.user.gid", user.gid);
+    job.spec.set(key::PROCESS_USER_UID, user.uid);
+    job.spec.set(key::PROCESS_USER_GID, user.gid);
     // The groups of the user before him are not his.
-    job.spec.remove("process.user.additionalGids");
+    job.spec.remove(key::PROCESS_USER_ADDITIONAL_GIDS);
     // libpod's config has those of its user already, unless a flag names another.
     match job.container.was_root {
         Some(false) if user.uid == 0 => capabilities::give_all_to_root(&mut job.spec),
@@ -157,7 +158,7 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
         let value = u32::from_str_radix(umask, 8).ok().filter(|mode| *mode <= 0o7777);
         let value =
             value.with_context(|| format!("{}: umask: {umask:?}: expected an octal number", job.name))?;
-        job.spec.set("process.user.umask", value);
+        job.spec.set(key::PROCESS_USER_UMASK, value);
         job.trace.because(&job.spec, || "umask".into());
     }
     let Some(user) = user else { return Ok(()) };

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::{Spec, cpu_list, namespaces, sysctl};
 
 pub fn check(spec: &Spec, faults: &mut Vec<String>) {
@@ -14,7 +15,7 @@ pub fn check(spec: &Spec, faults: &mut Vec<String>) {
     sysctls(spec, faults);
     net_devices(spec, faults);
     let (limit, swap) =
-        (number(spec, "linux.resources.memory.limit"), number(spec, "linux.resources.memory.swap"));
+        (number(spec, key::LINUX_RESOURCES_MEMORY_LIMIT), number(spec, key::LINUX_RESOURCES_MEMORY_SWAP));
     if let (Some(limit), Some(swap)) = (limit.filter(|n| *n > 0), swap.filter(|n| *n > 0)) {
         if swap < limit {
             faults.push(format!(
@@ -24,64 +25,62 @@ pub fn check(spec: &Spec, faults: &mut Vec<String>) {
     }
 }
 
-fn number(spec: &Spec, path: &str) -> Option<i64> {
-    spec.get(path).and_then(Value::as_i64)
+fn number(spec: &Spec, key: Key) -> Option<i64> {
+    spec.get(key).and_then(Value::as_i64)
 }
 
 /// Checks which values belong to which scheduling policy, by runc's rules
 /// (libcontainer/configs/validate).
 fn scheduler(spec: &Spec, faults: &mut Vec<String>) {
-    if spec.get("process.scheduler").is_none() {
+    if spec.get(key::PROCESS_SCHEDULER).is_none() {
         return;
     }
-    let policy = spec.text("process.scheduler.policy").unwrap_or_default();
+    let policy = spec.text(key::PROCESS_SCHEDULER_POLICY).unwrap_or_default();
     if policy.is_empty() {
         faults.push("process.scheduler.policy: missing".into());
     }
-    let is_set = |key: &str| number(spec, &format!("process.scheduler.{key}")).is_some_and(|n| n != 0);
-    let mut belongs = |key: &str, policies: &[&str]| {
-        if is_set(key) && !policies.contains(&policy) {
-            faults.push(format!(
-                "process.scheduler.{key}: valid only for {}, not for {policy}",
-                policies.join(" or ")
-            ));
+    let mut belongs = |key: Key, policies: &[&str]| {
+        if number(spec, key).is_some_and(|n| n != 0) && !policies.contains(&policy) {
+            faults.push(format!("{key}: valid only for {}, not for {policy}", policies.join(" or ")));
         }
     };
-    belongs("priority", &["SCHED_FIFO", "SCHED_RR"]);
-    for key in ["runtime", "deadline", "period"] {
+    belongs(key::PROCESS_SCHEDULER_PRIORITY, &["SCHED_FIFO", "SCHED_RR"]);
+    for key in
+        [key::PROCESS_SCHEDULER_RUNTIME, key::PROCESS_SCHEDULER_DEADLINE, key::PROCESS_SCHEDULER_PERIOD]
+    {
         belongs(key, &["SCHED_DEADLINE"]);
     }
 }
 
 fn ranges(spec: &Spec, faults: &mut Vec<String>) {
-    let mut within = |path: &str, low: i64, high: i64| {
-        if let Some(n) = number(spec, path).filter(|n| !(low..=high).contains(n)) {
-            faults.push(format!("{path}: expected a number from {low} to {high}, found {n}"));
+    let mut within = |key: Key, low: i64, high: i64| {
+        if let Some(n) = number(spec, key).filter(|n| !(low..=high).contains(n)) {
+            faults.push(format!("{key}: expected a number from {low} to {high}, found {n}"));
         }
     };
-    within("process.scheduler.nice", -20, 19);
-    within("process.scheduler.priority", 0, 99);
-    within("process.ioPriority.priority", 0, 7);
-    within("process.oomScoreAdj", -1000, 1000);
-    within("linux.resources.memory.swappiness", 0, 100);
-    within("linux.resources.cpu.idle", 0, 1);
+    within(key::PROCESS_SCHEDULER_NICE, -20, 19);
+    within(key::PROCESS_SCHEDULER_PRIORITY, 0, 99);
+    within(key::PROCESS_IO_PRIORITY_PRIORITY, 0, 7);
+    within(key::PROCESS_OOM_SCORE_ADJ, -1000, 1000);
+    within(key::LINUX_RESOURCES_MEMORY_SWAPPINESS, 0, 100);
+    within(key::LINUX_RESOURCES_CPU_IDLE, 0, 1);
     // 0 means that the weight is not set.
-    if number(spec, "linux.resources.blockIO.weight") != Some(0) {
-        within("linux.resources.blockIO.weight", 10, 1000);
+    if number(spec, key::LINUX_RESOURCES_BLOCK_IO_WEIGHT) != Some(0) {
+        within(key::LINUX_RESOURCES_BLOCK_IO_WEIGHT, 10, 1000);
     }
 }
 
 fn lists(spec: &Spec, faults: &mut Vec<String>) {
-    for path in [
-        "linux.resources.cpu.cpus",
-        "linux.resources.cpu.mems",
-        "linux.memoryPolicy.nodes",
-        "process.execCPUAffinity.initial",
-        "process.execCPUAffinity.final",
+    for key in [
+        key::LINUX_RESOURCES_CPU_CPUS,
+        key::LINUX_RESOURCES_CPU_MEMS,
+        key::LINUX_MEMORY_POLICY_NODES,
+        key::PROCESS_EXEC_CPU_AFFINITY_INITIAL,
+        key::PROCESS_EXEC_CPU_AFFINITY_FINAL,
     ] {
-        if let Some(list) = spec.text(path) {
+        if let Some(list) = spec.text(key) {
             if let Err(e) = cpu_list::check(list) {
-                faults.push(format!("{path}: {list:?}: {e}"));
+                faults.push(format!("{key}: {list:?}: {e}"));
             }
         }
     }
@@ -95,7 +94,7 @@ pub fn is_page_size(size: &str) -> bool {
 }
 
 fn huge_pages(spec: &Spec, faults: &mut Vec<String>) {
-    for (i, limit) in spec.list("linux.resources.hugepageLimits").iter().enumerate() {
+    for (i, limit) in spec.list(key::LINUX_RESOURCES_HUGEPAGE_LIMITS).iter().enumerate() {
         let size = limit.get("pageSize").and_then(Value::as_str).unwrap_or_default();
         if !is_page_size(size) {
             faults.push(format!(
@@ -107,11 +106,11 @@ fn huge_pages(spec: &Spec, faults: &mut Vec<String>) {
 
 fn intel_rdt(spec: &Spec, faults: &mut Vec<String>) {
     if let Some(class) =
-        spec.text("linux.intelRdt.closID").filter(|c| c.contains('/') || matches!(*c, "." | ".."))
+        spec.text(key::LINUX_INTEL_RDT_CLOS_ID).filter(|c| c.contains('/') || matches!(*c, "." | ".."))
     {
         faults.push(format!("linux.intelRdt.closID: {class:?} is not the name of a directory"));
     }
-    if let Some(schema) = spec.text("linux.intelRdt.memBwSchema") {
+    if let Some(schema) = spec.text(key::LINUX_INTEL_RDT_MEM_BW_SCHEMA) {
         if !schema.starts_with("MB:") || schema.contains('\n') {
             faults
                 .push(format!("linux.intelRdt.memBwSchema: {schema:?} is not one line that starts with MB:"));
@@ -120,7 +119,7 @@ fn intel_rdt(spec: &Spec, faults: &mut Vec<String>) {
 }
 
 fn sysctls(spec: &Spec, faults: &mut Vec<String>) {
-    for key in spec.get("linux.sysctl").and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
+    for key in spec.get(key::LINUX_SYSCTL).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
         match sysctl::namespace(key) {
             Some(kind) if namespaces::find(spec, kind).is_some() => {}
             Some(kind) => faults.push(format!("linux.sysctl.{key}: needs a namespace of type {kind}")),
@@ -131,7 +130,7 @@ fn sysctls(spec: &Spec, faults: &mut Vec<String>) {
 }
 
 fn net_devices(spec: &Spec, faults: &mut Vec<String>) {
-    let Some(devices) = spec.get("linux.netDevices").and_then(Value::as_object) else { return };
+    let Some(devices) = spec.get(key::LINUX_NET_DEVICES).and_then(Value::as_object) else { return };
     if !devices.is_empty() && namespaces::find(spec, "network").is_none() {
         faults.push("linux.netDevices: needs a namespace of type network".into());
     }

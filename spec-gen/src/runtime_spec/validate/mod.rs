@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use cli::Session;
 use serde_json::Value;
 
+use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, mounts, namespaces};
 
 pub use limits::is_page_size;
@@ -51,7 +52,7 @@ pub fn faults(spec: &Spec) -> Vec<String> {
 }
 
 fn top_level(spec: &Spec, faults: &mut Vec<String>) {
-    match spec.text("ociVersion") {
+    match spec.text(key::OCI_VERSION) {
         None => faults.push("ociVersion: missing".into()),
         Some(version) => {
             let core = version.split(['-', '+']).next().unwrap_or_default();
@@ -61,33 +62,33 @@ fn top_level(spec: &Spec, faults: &mut Vec<String>) {
             }
         }
     }
-    if spec.text("root.path").is_none() {
+    if spec.text(key::ROOT_PATH).is_none() {
         faults.push("root.path: missing".into());
     }
-    if spec.get("annotations").and_then(Value::as_object).is_some_and(|a| a.contains_key("")) {
+    if spec.get(key::ANNOTATIONS).and_then(Value::as_object).is_some_and(|a| a.contains_key("")) {
         faults.push("annotations: a key is empty".into());
     }
 }
 
 fn process(spec: &Spec, faults: &mut Vec<String>) {
-    if spec.get("process").is_none() {
+    if spec.get(key::PROCESS).is_none() {
         return;
     }
-    if spec.list("process.args").is_empty() {
+    if spec.list(key::PROCESS_ARGS).is_empty() {
         faults.push("process.args: empty: no command to start".into());
     }
-    match spec.text("process.cwd") {
+    match spec.text(key::PROCESS_CWD) {
         Some(cwd) if cwd.starts_with('/') => {}
         Some(cwd) => faults.push(format!("process.cwd: {cwd:?} is not absolute")),
         None => faults.push("process.cwd: missing".into()),
     }
-    for (i, entry) in spec.texts("process.env").iter().enumerate() {
+    for (i, entry) in spec.texts(key::PROCESS_ENV).iter().enumerate() {
         if !entry.contains('=') || entry.starts_with('=') {
             faults.push(format!("process.env[{i}]: {entry:?} is not NAME=VALUE"));
         }
     }
     let mut seen = BTreeSet::new();
-    for (i, limit) in spec.list("process.rlimits").iter().enumerate() {
+    for (i, limit) in spec.list(key::PROCESS_RLIMITS).iter().enumerate() {
         let kind = limit.get("type").and_then(Value::as_str).unwrap_or_default();
         if !seen.insert(kind) {
             faults.push(format!("process.rlimits[{i}].type: {kind} is given twice"));
@@ -115,7 +116,7 @@ fn mount_list(spec: &Spec, faults: &mut Vec<String>) {
 
 fn namespace_list(spec: &Spec, faults: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
-    for (i, namespace) in spec.list("linux.namespaces").iter().enumerate() {
+    for (i, namespace) in spec.list(key::LINUX_NAMESPACES).iter().enumerate() {
         let kind = namespace.get("type").and_then(Value::as_str).unwrap_or_default();
         if !namespaces::TYPES.iter().any(|(name, _)| *name == kind) {
             faults.push(format!("linux.namespaces[{i}].type: {kind:?} is not a type of namespace"));
@@ -128,11 +129,11 @@ fn namespace_list(spec: &Spec, faults: &mut Vec<String>) {
         }
     }
     let needs = [
-        ("hostname", "uts"),
-        ("domainname", "uts"),
-        ("linux.uidMappings", "user"),
-        ("linux.gidMappings", "user"),
-        ("linux.timeOffsets", "time"),
+        (key::HOSTNAME, "uts"),
+        (key::DOMAINNAME, "uts"),
+        (key::LINUX_UID_MAPPINGS, "user"),
+        (key::LINUX_GID_MAPPINGS, "user"),
+        (key::LINUX_TIME_OFFSETS, "time"),
     ];
     for (key, kind) in needs {
         let empty = spec.get(key).is_none_or(|v| v.as_array().is_some_and(Vec::is_empty) || v == "");
@@ -143,12 +144,12 @@ fn namespace_list(spec: &Spec, faults: &mut Vec<String>) {
 }
 
 fn linux(spec: &Spec, faults: &mut Vec<String>) {
-    for key in ["linux.maskedPaths", "linux.readonlyPaths"] {
+    for key in [key::LINUX_MASKED_PATHS, key::LINUX_READONLY_PATHS] {
         for (i, path) in spec.texts(key).iter().enumerate().filter(|(_, p)| !p.starts_with('/')) {
             faults.push(format!("{key}[{i}]: {path:?} is not absolute"));
         }
     }
-    for (i, device) in spec.list("linux.devices").iter().enumerate() {
+    for (i, device) in spec.list(key::LINUX_DEVICES).iter().enumerate() {
         let text = |key: &str| device.get(key).and_then(Value::as_str).unwrap_or_default();
         if !text("path").starts_with('/') {
             faults.push(format!("linux.devices[{i}].path: {:?} is not absolute", text("path")));
@@ -160,7 +161,7 @@ fn linux(spec: &Spec, faults: &mut Vec<String>) {
 }
 
 fn hooks(spec: &Spec, faults: &mut Vec<String>) {
-    for (stage, list) in spec.get("hooks").and_then(Value::as_object).into_iter().flatten() {
+    for (stage, list) in spec.get(key::HOOKS).and_then(Value::as_object).into_iter().flatten() {
         for (i, hook) in list.as_array().into_iter().flatten().enumerate() {
             if !hook.get("path").and_then(Value::as_str).is_some_and(|p| p.starts_with('/')) {
                 faults.push(format!("hooks.{stage}[{i}].path: not absolute"));
