@@ -1,7 +1,8 @@
-//! Walking a directory tree by descriptors.
+//! Walks a directory tree by descriptors.
 //!
-//! The tree may belong to somebody who puts a link to /etc in the place of a directory while we walk, so
-//! no name is looked up twice, no link is followed, and the visitor gets a directory and a name in it.
+//! The owner of the tree may replace a directory by a link to /etc during the walk. Therefore no
+//! name is looked up twice, no link is followed, and the visitor gets an open directory and a name
+//! in it.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,17 +12,18 @@ use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
-/// What is called for each object: the directory it is in, its name there, its status.
+/// The function called for each inode, with its directory, its name and its status.
 pub type Visitor<'a> = dyn FnMut(BorrowedFd<'_>, &CStr, &FileStat) -> anyhow::Result<()> + 'a;
 
-/// Calls `visit` for everything below the directory `top`, parents before their children.
+/// Calls `visit` for every inode below the directory `top`, parents before children.
 ///
 /// # Errors
-/// The first object that cannot be visited; those before it were.
+/// Returns the first error of `visit`. Earlier inodes have been visited.
 pub fn walk(top: &Path, visit: &mut Visitor<'_>) -> anyhow::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let dir = Dir::open(top, flags, Mode::empty())?;
-    // A stack instead of recursion, for the depth is the tree's choice; one open directory for each level.
+    // Uses a stack instead of recursion, because the tree determines the depth. One directory is
+    // open per level.
     let mut levels = vec![(dir.as_fd().try_clone_to_owned()?, dir.into_iter())];
     while let Some((fd, entries)) = levels.last_mut() {
         let Some(entry) = entries.next() else {

@@ -11,7 +11,7 @@ use crate::input::rootfs::Rootfs;
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
 
-/// What the rules work on.
+/// The values that the rules read and change.
 pub struct Job<'a> {
     pub spec: Spec,
     pub container: Container,
@@ -19,10 +19,10 @@ pub struct Job<'a> {
     pub args: &'a Args,
     pub session: &'a Session,
     pub cgroups: CgroupVersion,
-    /// The input's name in messages.
+    /// The name of the input in messages.
     pub name: String,
     pub trace: Trace,
     pub actions: Vec<Action>,
-    /// Hooks that change the finished spec: their file and program.
+    /// precreate hooks, which change the complete spec: their file and program.
     pub precreate: Vec<(String, Value)>,
 }

@@ -1,8 +1,8 @@
-//! `spec-gen`: a container's `config.json` from a spec, a container config, an image config or flags.
+//! Writes a container's `config.json` from a spec, a container config, an image config or flags.
 //!
-//! The data flows one way. [`args`] parses the command line with the [`notation`] of each flag,
-//! [`input`] reads the documents, the [`rules`] change the [`runtime_spec`], and [`output`] writes
-//! the result. What has to be done on the host besides is a list of [`actions`].
+//! The data flows in one direction. [`args`] parses the command line with the [`notation`] of each
+//! flag, [`input`] reads the documents, the [`rules`] change the [`runtime_spec`], and [`output`]
+//! writes the result. [`actions`] lists what the host needs in addition.
 //!
 //! spec-gen is a library so that its parsers can be fuzzed.
 
@@ -28,10 +28,10 @@ use std::process::ExitCode;
 pub use input::{container, image_config, passwd};
 pub use rules::{cdi, hooks};
 
-/// The program.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    // A verb of its own and not of the filter: to that, any other word is a mistake it can explain. Before it may stand what
-    // both take.
+    // `lookup-user` is a subcommand, while spec-gen itself is a filter that reports any other word
+    // as a mistake. Only flags of both may precede it.
     let mut args = std::env::args_os().skip(1);
     let first = args.find(|arg| arg != "-q" && arg != "--quiet" && arg != "--verbose");
     if first.is_some_and(|arg| arg == "lookup-user") {

@@ -1,4 +1,4 @@
-//! `lookup-user`: who a user is in a root file system, by the one parser that `--user` has.
+//! `lookup-user`: looks up a user in a root file system, with the parser that `--user` uses.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,10 +12,10 @@ use crate::input::rootfs::Rootfs;
 use crate::rules::user::accounts::Accounts;
 use crate::runtime_spec::Spec;
 
-/// Looks the user up and writes what was found.
+/// Looks up the user and writes the result.
 ///
 /// # Errors
-/// When there is no such user or group, or the files cannot be read.
+/// Returns an error if there is no such user or group, or if the files cannot be read.
 pub fn run(args: LookUpArgs, session: &Session) -> anyhow::Result<Exit> {
     let Verb::LookupUser(LookUpUser { user: wanted, rootfs, mut group_add, output }) = args.verb;
     split(&mut group_add, |_| true);

@@ -1,4 +1,4 @@
-//! `spec-gen`: see the library.
+//! The `spec-gen` program; see the library.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,7 @@
-//! Paths of the container as text, and the conversion of host paths to text.
+//! Paths in the container as text, and the conversion of host paths to text.
 
-/// An absolute path without `.`, `..`, double or trailing slashes, as text alone.
+/// Returns an absolute path without `.`, `..`, double or trailing slashes. Does not access the
+/// filesystem.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -15,16 +16,16 @@ pub fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Whether `path` is `dir` or lies below it.
+/// Reports whether `path` is `dir` or below it.
 pub fn is_below(path: &str, dir: &str) -> bool {
     let (path, dir) = (clean(path), clean(dir));
     dir == "/" || path == dir || path.strip_prefix(dir.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// A path as config.json can hold it.
+/// Returns a path as text for config.json.
 ///
 /// # Errors
-/// When it is not UTF-8.
+/// Returns an error if the path is not UTF-8.
 pub fn utf8(path: impl Into<std::path::PathBuf>) -> anyhow::Result<String> {
     let path = path.into().into_os_string();
     path.into_string()

@@ -1,4 +1,4 @@
-//! One run: read, apply the rules, check, write.
+//! One run: reads the input, applies the rules, checks the result and writes it.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,11 @@ use crate::rules::{create, restore};
 use crate::runtime_spec::explain::Trace;
 use crate::runtime_spec::validate;
 
-/// Reads the input, applies the rules, writes the result.
+/// Reads the input, applies the rules and writes the result.
 ///
 /// # Errors
-/// Nothing is written then, and no action was done, unless an action failed.
+/// Returns an error before anything is written or any action is carried out, unless an action
+/// fails.
 pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     args.split_lists();
     security_opt::sort(&mut args.security)?;
@@ -75,7 +76,8 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The file of a bundle. As with `runc spec` one that is there stays: somebody may have worked on it.
+/// Returns the path of config.json in a bundle. Like `runc spec`, keeps an existing file, which the
+/// user may have edited.
 fn config_json(bundle: &Path, force: bool) -> anyhow::Result<PathBuf> {
     let file = bundle.join("config.json");
     if !force && file.symlink_metadata().is_ok() {

@@ -1,7 +1,9 @@
-//! `--env-merge NAME=VALUE`: a variable made of the ones there are, as `PATH=${PATH}:/opt/bin`.
+//! `--env-merge NAME=VALUE`: sets a variable whose value refers to others, such as
+//! `PATH=${PATH}:/opt/bin`.
 //!
-//! The words are a shell's, as podman has them: quotes, backslashes, `$NAME`, `${NAME}`, `${NAME:-WORD}` and
-//! `${NAME:+WORD}`. Its further operators, which cut and replace, are refused and not taken for text.
+//! Values are written as in podman, which follows the shell: quotes, backslashes, `$NAME`,
+//! `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}`. podman's further operators, which truncate and
+//! replace, are rejected.
 
 use anyhow::{Context, bail};
 
@@ -10,7 +12,7 @@ use crate::runtime_spec::{Spec, env};
 /// Sets the variable.
 ///
 /// # Errors
-/// When it is no such word.
+/// Returns an error if the value does not fit the notation.
 pub fn apply(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     let value = |name: &str| env::value(spec, name).unwrap_or_default().to_owned();
     let (name, word) = flag
@@ -39,7 +41,7 @@ fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
             '"' => quoted = !quoted,
             '\\' => {
                 let next = rest.chars().next().context("nothing stands after the backslash")?;
-                // In double quotes a backslash is one before most characters.
+                // Inside double quotes a backslash is literal unless it precedes `$`, `"` or `\`.
                 if quoted && !matches!(next, '$' | '"' | '\\') {
                     text.push('\\');
                 }
@@ -60,15 +62,15 @@ fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What stands for the variable whose name begins `rest`, and what comes after it.
+/// Returns the value of the variable whose name begins `rest`, and the text after the name.
 fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'a str)> {
     let Some(braced) = rest.strip_prefix('{') else {
-        // A digit is a name, and no such variable is ever there.
+        // A single digit is a name, and no such variable exists.
         if let Some(after) = rest.strip_prefix(|c: char| c.is_ascii_digit()) {
             return Ok((String::new(), after));
         }
         let (name, after) = rest.split_at(name_length(rest));
-        // A dollar before anything else is one.
+        // A dollar sign before any other character is literal.
         let put = if name.is_empty() { "$".to_owned() } else { value(name) };
         return Ok((put, after));
     };
@@ -98,7 +100,7 @@ fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'
             }
             _ => return None,
         };
-        // A word with a variable of its own would end at the inner brace.
+        // A word that contains a variable would end at the inner brace.
         (!operation.contains('$')).then_some((put, after))
     });
     parts.with_context(|| format!("${{{braced}: expected ${{NAME}}, ${{NAME:-WORD}} or ${{NAME:+WORD}}"))

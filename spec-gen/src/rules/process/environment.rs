@@ -1,4 +1,4 @@
-//! The flags for the environment of the process.
+//! Applies the flags for the environment of the process.
 
 use anyhow::bail;
 use cli::usage;

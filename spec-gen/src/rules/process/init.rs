@@ -1,4 +1,5 @@
-//! `--init`: the command starts under an init, which podman has at a place of its own in every container.
+//! `--init`: starts the command under an init, which podman binds to the same path in every
+//! container.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Whether the working directory will be there when the process starts.
+//! Checks that the working directory will exist when the process starts.
 
 use anyhow::bail;
 
@@ -8,15 +8,17 @@ use crate::job::Job;
 use crate::path;
 use crate::runtime_spec::{Spec, mounts};
 
-/// Checks `process.cwd`: a directory of the root file system, or on, below or above a mount.
+/// Checks `process.cwd`: it must be a directory of the root file system, or at, below or above a
+/// mount.
 ///
-/// `may_be_made`: the runtime makes the directory where it is missing (an image's WORKDIR).
+/// `may_be_made`: the runtime creates a missing directory (an image's WORKDIR).
 ///
-/// podman joins the strings and so asks the host about an image's absolute links (and makes and gives
-/// away host directories); here every link is followed inside.
+/// podman concatenates the strings, so that the host resolves absolute links of an image (podman
+/// may even create host directories and change their owner). This function follows every link
+/// inside the root.
 ///
 /// # Errors
-/// When it is missing or no directory.
+/// Returns an error if the directory is missing or not a directory.
 fn check(spec: &Spec, rootfs: &Rootfs, may_be_made: bool) -> anyhow::Result<()> {
     let cwd = spec.cwd();
     let on_mount = |path: &str| {
@@ -33,7 +35,7 @@ fn check(spec: &Spec, rootfs: &Rootfs, may_be_made: bool) -> anyhow::Result<()> 
         Some(_) => bail!("workdir \"{cwd}\" exists, but is not a directory"),
         None if may_be_made => Ok(()),
         None => {
-            // A link may lead into a mount that is not there yet.
+            // A link may lead into a mount that does not exist yet.
             if on_mount(&rootfs.resolve(cwd)?) {
                 return Ok(());
             }

@@ -1,7 +1,9 @@
-//! The passwd and group entries a manager writes for a user the image does not know: `--passwd-entry`, `--group-entry`.
+//! The passwd and group entries that an engine adds for a user that the image does not know:
+//! `--passwd-entry`, `--group-entry`.
 //!
-//! The rules are libpod's (`generatePasswdAndGroup`). It writes into the image's files, or into copies where the root
-//! file system is read-only, and takes HOME from what it wrote; spec-gen writes copies only, and only when asked to.
+//! The rules are libpod's (`generatePasswdAndGroup`). libpod writes into the image's files, or into
+//! copies if the root file system is read-only, and takes HOME from the entry. spec-gen writes only
+//! copies, and only on request.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +17,7 @@ use crate::rules::user::accounts::{Accounts, User};
 use crate::rules::user::host_user::HostUser;
 use crate::runtime_spec::{Spec, mounts};
 
-/// What is added to each file; empty where nothing is.
+/// The lines that are added to each file; empty if there are none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     passwd: String,
@@ -23,10 +25,11 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Makes the entries. A file that a mount of the user brings is the user's business and gets none.
+    /// Builds the entries. Adds none to a file that a mount of the user provides.
     ///
     /// # Errors
-    /// When a value would end its field: an image with a newline in its working directory could add a line of its own.
+    /// Returns an error if a value contains a separator: an image with a newline in its working
+    /// directory could otherwise add a line to the file.
     pub fn generate(
         accounts: &Accounts,
         user: &User,
@@ -44,14 +47,16 @@ impl Entries {
         Ok(entries)
     }
 
-    /// The home directory the added entries give a user, found as the container will find it; and what in them is no entry.
+    /// Returns the home directory that the added entries give a user, as the container will find
+    /// it, and a message for each invalid entry.
     pub fn home(&self, uid: u32) -> (Option<String>, Vec<String>) {
         let table = passwd::passwd(self.passwd.as_bytes(), Path::new("passwd entry"));
         let home = table.entries.into_iter().find(|e| e.uid == uid).map(|e| e.home);
         (home, table.ignored)
     }
 
-    /// Copies of the files with their new entries in `dir`: what to bind by destination, and the actions that write them.
+    /// Returns copies of the files with their new entries in `dir`: the sources by destination, and
+    /// the actions that write the copies.
     pub fn copies(&self, accounts: &Accounts, dir: &str) -> (BTreeMap<String, String>, Vec<Action>) {
         let (mut files, mut actions) = (BTreeMap::new(), Vec::new());
         for (file, lines, text) in
@@ -103,7 +108,8 @@ fn passwd_lines(
     Ok(lines)
 }
 
-/// The group of the user who starts the container, and the one that was asked for by number, or else one named as the user.
+/// Returns the group of the user who starts the container, and the group requested by number, or
+/// else a group named like the user.
 fn group_lines(accounts: &Accounts, host: &[HostUser], container: &Container) -> anyhow::Result<String> {
     let mut lines = String::new();
     let mut added = None;
@@ -128,7 +134,8 @@ fn group_lines(accounts: &Accounts, host: &[HostUser], container: &Container) ->
     Ok(lines + &fill(template, &values)? + "\n")
 }
 
-/// The template with its variables replaced, in one pass: what a value holds is no variable.
+/// Returns the template with its variables replaced in one pass, so that variables in values are
+/// not replaced.
 fn fill(template: &str, values: &[(&str, &str)]) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut rest = template;

@@ -1,4 +1,4 @@
-//! The account files of a container, and the look-up of users and groups in them.
+//! The account files of a container, and lookups of users and groups in them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,22 +28,22 @@ pub struct Accounts {
 pub struct User {
     pub uid: u32,
     pub gid: u32,
-    /// Groups asked for by `--group-add`.
+    /// The groups of `--group-add`.
     pub extra_groups: Vec<u32>,
-    /// Groups whose member list names the user; empty when a group was asked for.
+    /// The groups whose member list names the user. Empty if a group was requested.
     pub groups: Vec<u32>,
-    /// The home directory; `None` when the user has no entry.
+    /// The home directory, or `None` if the user has no entry.
     pub home: Option<String>,
-    /// The file and line that decided, for `--explain`.
+    /// The file and line of the entry, for `--explain`.
     pub found: String,
 }
 
 impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: the manager's own copy,
-    /// a bind mount on the file, a bind mount on `/etc`, the root file system.
+    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: the engine's
+    /// copy, a bind mount on the file, a bind mount on `/etc`, or the root file system.
     ///
     /// # Errors
-    /// When a file is there but cannot be read.
+    /// Returns an error if a file exists but cannot be read.
     pub fn read(
         spec: &Spec,
         bind_map: &BTreeMap<String, String>,
@@ -61,21 +61,21 @@ impl Accounts {
         })
     }
 
-    /// The lines that were passed over, for warnings.
+    /// Returns a warning for each line that was ignored.
     pub fn ignored(&self) -> impl Iterator<Item = &String> {
         self.passwd.ignored.iter().chain(&self.group.ignored)
     }
 
-    /// Resolves `USER[:GROUP]`, each a name or a number; an empty user is uid 0.
+    /// Resolves `USER[:GROUP]`, each a name or a number. An empty user is user ID 0.
     ///
     /// # Errors
-    /// When a name is in no file, or a number is out of range.
+    /// Returns an error if a file does not contain a name, or if a number is out of range.
     pub fn look_up(&self, wanted: &str) -> anyhow::Result<User> {
         let mut parts = wanted.split(':');
         let (name, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let number = as_number(name).with_context(|| name.to_owned())?;
         let entry = match number {
-            // A user whose name is a number is never meant by that number: moby's rule.
+            // As in moby, a number never selects a user whose name is that number.
             Some(uid) => self.passwd.entries.iter().find(|e| e.uid == uid),
             None if name.is_empty() => self.passwd.entries.iter().find(|e| e.uid == 0),
             None => Some(self.by_name(name)?),
@@ -113,27 +113,27 @@ impl Accounts {
         bail!("unable to find user {name}: no matching entries in passwd file {file}")
     }
 
-    /// Whether an entry has this name or uid.
+    /// Reports whether an entry has this name or user ID.
     pub fn has_user(&self, name: &str, uid: u32) -> bool {
         self.passwd.entries.iter().any(|e| e.name == name || e.uid == uid)
     }
 
-    /// Whether an entry has this gid.
+    /// Reports whether an entry has this group ID.
     pub fn has_gid(&self, gid: u32) -> bool {
         self.group.entries.iter().any(|g| g.gid == gid)
     }
 
-    /// Whether an entry has this name or gid.
+    /// Reports whether an entry has this name or group ID.
     pub fn has_group(&self, name: &str, gid: u32) -> bool {
         self.group.entries.iter().any(|g| g.name == name || g.gid == gid)
     }
 
-    /// The passwd file; empty where there is none.
+    /// Returns the content of the passwd file, which is empty if there is none.
     pub fn passwd_text(&self) -> &[u8] {
         self.passwd_text.as_deref().unwrap_or_default()
     }
 
-    /// The group file; empty where there is none.
+    /// Returns the content of the group file, which is empty if there is none.
     pub fn group_text(&self) -> &[u8] {
         self.group_text.as_deref().unwrap_or_default()
     }
@@ -151,10 +151,11 @@ impl Accounts {
         }
     }
 
-    /// Returns the gid for `--group-add`: that of the first entry whose name or number it is, as moby's library has it.
+    /// Returns the group ID for `--group-add`: as in moby, that of the first entry whose name or
+    /// number matches.
     ///
     /// # Errors
-    /// Returns an error if no entry has the name, or the number is out of range.
+    /// Returns an error if no entry has the name, or if the number is out of range.
     pub fn gid_to_add(&self, group: &str) -> anyhow::Result<u32> {
         match self.group.entries.iter().find(|g| g.name == group || g.gid.to_string() == group) {
             Some(entry) => Ok(entry.gid),
@@ -162,10 +163,10 @@ impl Accounts {
         }
     }
 
-    /// The gid of a group given by name or number.
+    /// Returns the ID of a group given by name or number.
     ///
     /// # Errors
-    /// When the name is not in the file, or the number is out of range.
+    /// Returns an error if the file does not contain the name, or if the number is out of range.
     pub fn gid_of(&self, group: &str) -> anyhow::Result<u32> {
         if let Some(gid) = as_number(group).with_context(|| group.to_owned())? {
             return Ok(gid);
@@ -180,7 +181,8 @@ impl Accounts {
     }
 }
 
-/// The host path or the rootfs path of `/etc/NAME`, and its content if it is there.
+/// Returns the path of `/etc/NAME` on the host or in the root file system, and its content if it
+/// exists.
 fn account_file(
     spec: &Spec,
     bind_map: &BTreeMap<String, String>,
@@ -193,7 +195,7 @@ fn account_file(
             return Ok((copy, Some(text)));
         }
     }
-    // A tmpfs on /etc has no host path behind it: podman looks for the relative "tmpfs/passwd".
+    // A tmpfs on /etc has no host path; podman then looks for the relative path "tmpfs/passwd".
     let is_host = |m: &&Value| mounts::is_bind(m) && mounts::source(m).starts_with('/');
     let on = |destination: &str| {
         let mut binds = spec.mounts().iter().rev().filter(is_host);

@@ -1,4 +1,4 @@
-//! Users of the host, whose entries a container may get.
+//! Users of the host, whose entries a container can get.
 
 use std::path::Path;
 
@@ -7,25 +7,25 @@ use crate::rules::namespaces::own_ids;
 use crate::rules::user::accounts::User;
 use crate::runtime_spec::{Spec, mounts};
 
-/// A user of this host.
+/// A user of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostUser {
-    /// The name or number it was asked for by.
+    /// The name or number by which the user was requested.
     pub wanted: String,
     pub name: String,
     pub uid: u32,
     pub gid: u32,
     pub full_name: String,
     home: String,
-    /// The name of his group, for the user who starts the container.
+    /// The name of the user's group, for the user who starts the container.
     pub group: Option<String>,
 }
 
 impl HostUser {
-    /// The user who starts the container, as the host knows him; `None` where that is root.
+    /// Returns the user who starts the container, or `None` if that is root.
     ///
     /// # Errors
-    /// When the host's users cannot be read.
+    /// Returns an error if the users of the host cannot be read.
     pub fn current() -> anyhow::Result<Option<HostUser>> {
         let uid = own_ids::outside("uid_map", nix::unistd::geteuid().as_raw())?;
         let gid = own_ids::outside("gid_map", nix::unistd::getegid().as_raw())?;
@@ -36,10 +36,10 @@ impl HostUser {
         Ok(Some(user))
     }
 
-    /// Looks a user up on this host, by number first, as podman's `HostUsers` asks for.
+    /// Looks up a user of the host, first by number, as podman does for its `HostUsers`.
     ///
     /// # Errors
-    /// When the host's users cannot be read.
+    /// Returns an error if the users of the host cannot be read.
     pub fn find(wanted: &str) -> anyhow::Result<Option<HostUser>> {
         let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
         let mut found = by_id.map(nix::unistd::User::from_uid).transpose()?.flatten();
@@ -57,7 +57,8 @@ impl HostUser {
         }))
     }
 
-    /// The home directory in the container: the host's where a mount brings it, else the working directory.
+    /// Returns the home directory in the container: the host's if a mount provides it, otherwise
+    /// the working directory.
     pub fn home_in<'a>(&'a self, container: &Container, spec: &'a Spec) -> &'a str {
         let is_mount = |dir: &Path| {
             let dir = dir.to_string_lossy();
@@ -67,7 +68,8 @@ impl HostUser {
         if Path::new(&self.home).ancestors().any(is_mount) { &self.home } else { spec.cwd() }
     }
 
-    /// The user as one to run as; the home directory is that of the entry made for him.
+    /// Returns the user that the process runs as. The home directory is that of the entry added for
+    /// this user.
     pub fn to_user(&self) -> User {
         User {
             uid: self.uid,

@@ -1,4 +1,5 @@
-//! Who the process is, step by step: podman looks the user up first, and writes the groups last.
+//! Determines the user of the process in podman's order: the lookup comes first, the groups are set
+//! last.
 
 mod account_entries;
 pub mod accounts;
