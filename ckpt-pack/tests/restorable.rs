@@ -73,7 +73,7 @@ fn images_that_criu_cannot_restore_are_rejected() {
         ("checkpoint/core-1.img: no such file", |d| remove(d, "core-1.img")),
         ("checkpoint/core-1.img: ", |d| truncate(d, "core-1.img", 1)),
         ("checkpoint/core-1.img: ", |d| fs::write(d.join("core-1.img"), "").unwrap()),
-        ("checkpoint/core-1.img: is empty", |d| fs::write(d.join("core-1.img"), image(CORE, &[])).unwrap()),
+        ("checkpoint/core-1.img: empty file", |d| fs::write(d.join("core-1.img"), image(CORE, &[])).unwrap()),
         ("checkpoint/core-1.img: ", |d| {
             fs::copy(d.join("mm-1.img"), d.join("core-1.img")).unwrap();
         }),
@@ -109,7 +109,7 @@ fn images_that_criu_cannot_restore_are_rejected() {
         // What a process has besides memory.
         ("checkpoint/fs-1.img: no such file", |d| remove(d, "fs-1.img")),
         ("checkpoint/fs-12.img: ", |d| truncate(d, "fs-12.img", 1)),
-        ("checkpoint/fs-12.img: is empty", |d| fs::write(d.join("fs-12.img"), image(FS, &[])).unwrap()),
+        ("checkpoint/fs-12.img: empty file", |d| fs::write(d.join("fs-12.img"), image(FS, &[])).unwrap()),
         ("checkpoint/ids-1.img: no such file", |d| remove(d, "ids-1.img")),
         ("checkpoint/ids-12.img: ", |d| fs::write(d.join("ids-12.img"), "").unwrap()),
         ("checkpoint/fdinfo-2.img: no such file", |d| remove(d, "fdinfo-2.img")),

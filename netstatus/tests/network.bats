@@ -220,7 +220,7 @@ over_netavark() {
 }
 
 # bats test_tags=tcp
-@test "netavark: hold keeps a connection for 4 s between network setup and restore" {
+@test "netavark: hold keeps a connection for 4 s until the restore" {
     over_netavark $ip "sleep 4" hold
     echoed during
     say after
@@ -231,7 +231,7 @@ over_netavark() {
 }
 
 # bats test_tags=tcp
-@test "netavark: without hold the connection is lost, although every program exits with 0" {
+@test "netavark: without hold the connection is lost without error" {
     over_netavark $ip "reset_from ctrB"
     say after || true
     run ! echoed after 40
@@ -307,7 +307,7 @@ plain_move() {
 }
 
 # bats test_tags=tcp
-@test "a new MAC: peers use the old MAC until the address is announced" {
+@test "peers use the old MAC until the new one is announced" {
     plain_move
     netstatus restore --to status --mac web=02:77:00:00:00:99 <"$dir/network.status" >"$dir/new.status"
     on hostB netstatus apply --netns /run/netns/ctrB --create veth --bridge br0 <"$dir/new.status"
@@ -398,12 +398,12 @@ over_cni() {
 }
 
 # bats test_tags=tcp
-@test "CNI 1.0.0, bridge and host-local: addresses, MAC and connection survive" {
+@test "CNI 1.0.0: addresses, MAC and connection survive" {
     over_cni 1.0.0
 }
 
 # bats test_tags=tcp
-@test "CNI 0.4.0, bridge and host-local: addresses, MAC and connection survive" {
+@test "CNI 0.4.0: addresses, MAC and connection survive" {
     over_cni 0.4.0
 }
 
@@ -421,7 +421,7 @@ over_cni() {
     netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
 }
 
-@test "hold and release work with nft and iptables, and can be repeated" {
+@test "hold and release can be repeated with nft and iptables" {
     plain_start
     reaches() { on client busybox ping -c 1 -W 1 "$1" >/dev/null; }
     reaches $ip && reaches $ip6
@@ -448,7 +448,7 @@ over_cni() {
     [[ $output = *"neither nft nor iptables-restore is in PATH"* ]]
 }
 
-@test "ckpt-pack --check predicts whether the system's CRIU can dump the connection" {
+@test "ckpt-pack --check predicts whether CRIU can dump TCP" {
     command -v /usr/sbin/criu
     plain_start
     bundle "$dir/A" ctrA
@@ -483,7 +483,7 @@ COMMIT
 RULES
 }
 
-@test "release reports CRIU's lock after a failed restore, and removes it on request" {
+@test "release reports CRIU's lock, and removes it on request" {
     criu_lock iptables-restore
     on ctrA nft add table inet CRIU-77
     run -0 netstatus release --netns /run/netns/ctrA
@@ -494,7 +494,7 @@ RULES
     [ -z "$(on ctrA nft list tables | grep CRIU)" ]
 }
 
-@test "release finds and removes rules of iptables-legacy, which nft does not list" {
+@test "release removes iptables-legacy rules that nft does not list" {
     command -v iptables-legacy-restore
     mkdir "$dir/bin"
     local name
@@ -559,7 +559,7 @@ migration_start() {
 }
 
 # bats test_tags=tcp
-@test "migration: a pipe transfers a container with files, addresses and connection" {
+@test "migration: a pipe moves files, addresses and connection" {
     migration_start
     local begin end
     begin=$(date +%s%N)
@@ -598,7 +598,7 @@ migration_start() {
 }
 
 # bats test_tags=tcp
-@test "migration: if the new host fails, the container continues on the old host" {
+@test "migration: the old host continues if the new host fails" {
     migration_start
     # The receiver exits before it has read everything.
     run ! bash -o pipefail -c "$(declare -f migrate_out); migrate_out $id $dir/A ctrA | { head -c 20000 >/dev/null; false; }"
@@ -618,7 +618,7 @@ migration_start() {
     [ "$(resets ctrA)" = 0 ]
 }
 
-@test "podman restores a container with the address that netstatus set in its archive" {
+@test "podman restores with the address that netstatus has set" {
     podman=(podman --root "$dir/root" --runroot "$dir/runroot" --cgroup-manager cgroupfs --events-backend file
         --runtime runc --log-level error --network-config-dir "$dir/networks")
     command -v podman

@@ -67,7 +67,7 @@ at() { echo "([.mounts[] | select(.destination | test(\"$1\"))] | sort_by(.desti
 
 environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") | not)] | sort'
 
-@test "--tz: a file at /etc/localtime, and no variable" {
+@test "--tz binds a file at /etc/localtime and sets no variable" {
     local zone
     for zone in Europe/Berlin local; do
         alike "$(at '^/etc/localtime$' '[.destination, .type]')" --tz $zone
@@ -81,7 +81,7 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     done
 }
 
-@test "--read-only brings writable tmpfs mounts, unless --read-only-tmpfs is false" {
+@test "--read-only and --read-only-tmpfs match podman" {
     local flags shown
     shown="[(.root.readonly // false), $(at '^/(run|tmp|var/tmp)$' '[.destination, .type, .options]'), $(at '^/dev$' '.options | index("ro") != null')]"
     for flags in --read-only '--read-only --read-only-tmpfs=false' '--read-only --tmpfs /run:size=1m' --read-only=false; do
@@ -92,7 +92,7 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     [ "$(jq -c '.[1]' "$BATS_TEST_TMPDIR/ours.shown")" = '[]' ]
 }
 
-@test "--sdnotify" {
+@test "--sdnotify sets the same variables and mounts as podman" {
     local who
     export NOTIFY_SOCKET=/run/a.socket ours=(--bind-mount "/run/notify=$TOP/data")
     alike "[($environment), $(at '^/run/notify$' '[.destination, .type, .options]')]" --sdnotify container
@@ -102,7 +102,7 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     done
 }
 
-@test "--secret" {
+@test "--secret sets the same mounts and variables as podman" {
     local ours=(--secret-root "$TOP/secrets" --secret-copies "$TOP/copies" --apply)
     local flags
     for flags in s1 s1,target=foo,uid=5,gid=6,mode=0400 s1,target=/abs.txt s1,type=env s1,type=env,target=VAR; do
@@ -118,7 +118,7 @@ environment='[.process.env[] | select(test("^(container|HOSTNAME|HOME|TERM)=") |
     done
 }
 
-@test "--chrootdirs, --no-hosts, --no-hostname" {
+@test "--chrootdirs, --no-hosts and --no-hostname match podman" {
     local ours=(--bind-mount "/etc/resolv.conf=$TOP/data" --bind-mount "/etc/hostname=$TOP/data")
     alike "$(at '^/etc/(hosts|resolv)|chr' '[.destination, .options]')" --no-hosts --chrootdirs /chr --chrootdirs /chr2
     ours+=(--bind-mount "/etc/hosts=$TOP/data")
@@ -147,13 +147,13 @@ config_of() {
     tar -xOf "$BATS_TEST_TMPDIR/$1.tar" config.dump
 }
 
-@test "--init" {
+@test "--init has the same effect as in podman" {
     alike "[.process.args, .annotations[\"io.podman.annotations.init\"], $(at podman-init)]" --init
     run ! podman_ create --init --pid host localhost/image sh
     run ! we_write --init --pid host
 }
 
-@test "--env-merge" {
+@test "--env-merge expands variables like podman" {
     local flags
     while read -r -a flags; do
         alike "$environment" "${flags[@]}"
@@ -175,7 +175,7 @@ FLAGS
     done
 }
 
-@test "--image-volume" {
+@test "--image-volume adds the same mounts as podman" {
     local how ours=(--volume-root "$TOP/volumes" --apply)
     for how in tmpfs ignore anonymous; do
         alike "$(at '^/ivol' 'del(.source)')" --image-volume $how
@@ -187,7 +187,7 @@ FLAGS
     run ! we_write --image-volume foo
 }
 
-@test "--volumes-from a container of podman" {
+@test "--volumes-from mounts the volumes of a podman container" {
     podman_ volume create nv
     config_of src -v "$TOP/data:/data:ro,Z" -v nv:/vol:nodev --tmpfs /voltmp -v "$TOP/data:/data2:private" \
         -v "$TOP/data:/data4:noexec" >"$TOP/config.dump"
@@ -211,7 +211,7 @@ FLAGS
     done
 }
 
-@test "--mount type=glob" {
+@test "--mount type=glob binds the same files as podman" {
     local dir=$TOP/glob flag shown
     mkdir "$dir"
     touch "$dir"/{a1,a2,.a,b}
@@ -230,7 +230,7 @@ FLAGS
     done
 }
 
-@test "--label-file: podman does not write labels, spec-gen writes them as annotations" {
+@test "--label-file sets annotations equal to podman's labels" {
     local theirs
     printf '# c\n\n  \t# d\nk1=v1\n  k2=v=2 \nk1=last\nk4=file\n' >"$TOP/labels"
     theirs=$(podman_ create --label-file "$TOP/labels" --label k4=mine --label empty localhost/image sh)
@@ -245,7 +245,7 @@ FLAGS
     done
 }
 
-@test "--passwd=false: no entry for an unknown user" {
+@test "--passwd=false adds no entry for an unknown user" {
     local flag id dump=$BATS_TEST_TMPDIR/config.dump
     config_of plain >"$dump"
     for flag in --passwd=false --passwd; do
@@ -256,7 +256,7 @@ FLAGS
     done
 }
 
-@test "--subuidname, --subgidname" {
+@test "--subuidname and --subgidname map the same IDs as podman" {
     # The test must not write to the system's /etc.
     cp -a /etc "$TOP/etc"
     mount --bind "$TOP/etc" /etc

@@ -16,12 +16,12 @@ teardown() {
 }
 
 # bats test_tags=vm
-@test "runc: a container on an overlay with volume and shared memory goes through the README pipeline" {
+@test "the README pipeline moves a container of runc" {
     round_trip runc
 }
 
 # bats test_tags=vm
-@test "crun: a container on an overlay with volume and shared memory goes through the README pipeline" {
+@test "the README pipeline moves a container of crun" {
     # crun does not support some cgroup setups. This checks crun alone, before the tools run.
     mkdir probe && cd probe && crun spec
     jq --arg root "$image" '.root.path = $root | .process.args = ["true"] | .process.terminal = false' config.json >new
@@ -32,7 +32,7 @@ teardown() {
     round_trip crun
 }
 
-@test "a /dev/shm that is a tmpfs of the container is in the CRIU images" {
+@test "the CRIU images contain a /dev/shm that is a tmpfs" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -49,7 +49,7 @@ teardown() {
     [ "$(runc exec web cat /dev/shm/file)" = 'in shared memory' ]
 }
 
-@test "each stage works alone on files, with the same result as in the pipe" {
+@test "each stage alone has the same result as in the pipe" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web

@@ -50,7 +50,7 @@ in shared memory
 in a tmpfs
 ls: /app/deleted: No such file or directory'
 
-@test "podman imports an archive of a runc container with files, volume and shared memory" {
+@test "podman imports an archive of a runc container" {
     shared_memory "$here/shm"
     # dd waits for a reader. Its buffer of 16 MiB of zeros becomes a hole in the archive.
     make_bundle "$here" "$bind_shm | .process.args = [\"/bin/sh\", \"-c\", \"

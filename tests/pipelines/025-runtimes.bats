@@ -26,7 +26,7 @@ through_a_pipe() {
     runc restore -d --bundle "$1" --image-path "$1/checkpoint" --work-path "$1" web </dev/null >out 2>&1
 }
 
-@test "podman with crun to runc: ckpt-unpack reports crun's images and converts them" {
+@test "ckpt-unpack reports crun's images and converts them for runc" {
     podman_ --runtime crun run -d --name web --network none localhost/image /bin/sh -c '
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1
@@ -61,7 +61,7 @@ through_a_pipe() {
     ckpt-unpack --show --json again.ckpt | jq -e '.. | objects | select(.runtime? == "crun")'
 }
 
-@test "a container with a user namespace is restored from a bundle that other users cannot read" {
+@test "runc restores a user namespace from a private bundle" {
     # The container's root owns all files, and CRIU reads the images as that user.
     cp -a "$image" mapped
     chown -R 100000:100000 mapped

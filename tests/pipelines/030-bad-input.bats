@@ -43,12 +43,12 @@ assert_nothing_written() {
     [ -z "$(find . -mindepth 1 ! -name '*.in')" ]
 }
 
-@test "ckpt-pack: a bundle that does not exist" {
+@test "ckpt-pack rejects a bundle that does not exist" {
     refused 1 '^ckpt-pack: error: .*nowhere.*: No such file' ckpt-pack --bundle nowhere --ignore-rootfs -o web.ckpt
     assert_nothing_written
 }
 
-@test "ckpt-pack: a bundle without a checkpoint" {
+@test "ckpt-pack rejects a bundle without a checkpoint" {
     mkdir "$BATS_FILE_TMPDIR/no-checkpoint"
     cp "$bundle/config.json" "$BATS_FILE_TMPDIR/no-checkpoint/"
     refused 1 '^ckpt-pack: error: .*checkpoint' \
@@ -56,18 +56,18 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-pack: no bundle given" {
+@test "ckpt-pack requires --bundle" {
     refused 2 '\-\-bundle' ckpt-pack -o web.ckpt
     assert_nothing_written
 }
 
-@test "ckpt-pack: members that are not an archive" {
+@test "ckpt-pack rejects members that are not an archive" {
     head -c 20000 /dev/urandom >noise.in
     refused 1 '^ckpt-pack: error: ' ckpt-pack --bundle "$bundle" -o web.ckpt noise.in
     assert_nothing_written
 }
 
-@test "ckpt-pack: an unknown member" {
+@test "ckpt-pack rejects an unknown member" {
     mkdir m.in
     echo x >m.in/surprise
     tar -C m.in -cf members.in surprise
@@ -76,32 +76,32 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-pack: the rootfs diff is missing" {
+@test "ckpt-pack reports a missing rootfs diff" {
     vol-archive create --members data="$BATS_FILE_TMPDIR/data" >members.in
     refused 1 'rootfs-diff' ckpt-pack --bundle "$bundle" -o web.ckpt members.in
     assert_nothing_written
 }
 
-@test "ckpt-pack: a failure leaves the previous archive unchanged" {
+@test "a failed ckpt-pack leaves the previous archive unchanged" {
     echo precious >web.ckpt
     refused 1 '^ckpt-pack: error: ' ckpt-pack --bundle nowhere --ignore-rootfs -o web.ckpt
     [ "$(cat web.ckpt)" = precious ]
     [ "$(ls)" = web.ckpt ]
 }
 
-@test "ckpt-unpack: not an archive" {
+@test "ckpt-unpack rejects input that is not an archive" {
     head -c 20000 /dev/urandom >noise.in
     refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <noise.in
     assert_nothing_written
 }
 
-@test "ckpt-unpack: an empty file" {
+@test "ckpt-unpack rejects an empty file" {
     : >empty.in
     refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <empty.in
     assert_nothing_written
 }
 
-@test "ckpt-unpack: an archive truncated at any of 40 positions" {
+@test "ckpt-unpack rejects an archive truncated at 40 positions" {
     size=$(stat -c %s "$good")
     for part in {1..40}; do
         # The positions are between the first header and the last content, before the end-of-archive
@@ -112,14 +112,14 @@ assert_nothing_written() {
     done
 }
 
-@test "ckpt-unpack: a zstd archive truncated in the last frame" {
+@test "ckpt-unpack rejects a zstd archive truncated at the end" {
     zstd -q -c "$good" >whole.in
     head -c -20 whole.in >cut.in
     refused 1 '^ckpt-unpack: error: ' ckpt-unpack --bundle web <cut.in
     assert_nothing_written
 }
 
-@test "ckpt-unpack: an unknown member" {
+@test "ckpt-unpack --refuse-unknown rejects an unknown member" {
     mkdir m.in
     tar -C m.in -xf "$good"
     echo x >m.in/surprise
@@ -129,7 +129,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: member names that lead out of the bundle" {
+@test "ckpt-unpack rejects names that lead out of the bundle" {
     mkdir m.in
     tar -C m.in -xf "$good"
     for name in ../escape checkpoint/../../escape /escape; do
@@ -142,7 +142,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "ckpt-unpack: the bundle already has another checkpoint" {
+@test "ckpt-unpack rejects a bundle that has another checkpoint" {
     mkdir -p web/checkpoint
     echo mine >web/config.dump
     refused 1 '^ckpt-unpack: error: .*web' ckpt-unpack --bundle web <"$good"
@@ -150,7 +150,7 @@ assert_nothing_written() {
     [ "$(ls -A web web/checkpoint)" = $'web:\ncheckpoint\nconfig.dump\n\nweb/checkpoint:' ]
 }
 
-@test "ckpt-unpack: a bad archive leaves an existing bundle unchanged" {
+@test "ckpt-unpack: a bad archive leaves the bundle unchanged" {
     mkdir web
     echo mine >web/file
     head -c 250000 "$good" >cut.in
@@ -159,37 +159,37 @@ assert_nothing_written() {
     [ "$(ls -A web)" = file ]
 }
 
-@test "rootfs-diff: a directory that is not an overlay" {
+@test "rootfs-diff rejects a directory that is not an overlay" {
     mkdir plain.in
     refused 1 '^rootfs-diff: error: .*plain.in' rootfs-diff create --members --rootfs plain.in -o diff.tar
     rmdir plain.in
     assert_nothing_written
 }
 
-@test "rootfs-diff: create without an output for the deletions" {
+@test "rootfs-diff create requires an output for the deletions" {
     refused 2 'deleted' rootfs-diff create --from "$image" --to "$image" -o diff.tar
     assert_nothing_written
 }
 
-@test "vol-archive: a directory that does not exist" {
+@test "vol-archive rejects a directory that does not exist" {
     refused 1 '^vol-archive: error: .*nowhere.*: No such file' vol-archive create nowhere -o volume.tar
     assert_nothing_written
 }
 
-@test "netstatus: not JSON" {
+@test "netstatus rejects input that is not JSON" {
     echo '{' >bad.in
     refused 1 '^netstatus: error: ' netstatus save -o network.status bad.in
     assert_nothing_written
 }
 
-@test "spec-gen: not JSON" {
+@test "spec-gen rejects input that is not JSON" {
     echo '{' >bad.in
     refused 1 '^spec-gen: error: ' spec-gen --restore -o config.json <bad.in
     assert_nothing_written
 }
 
 # Reading from or writing an archive to a terminal is a mistake of the user.
-@test "standard input is a terminal" {
+@test "each tool refuses to read an archive from a terminal" {
     for command in 'ckpt-unpack --bundle web' 'ckpt-unpack --list' "ckpt-pack --bundle $bundle -" \
         'vol-archive extract .' "rootfs-diff apply --members --rootfs ." 'netstatus save' 'spec-gen'; do
         run script -qec "$command > out.in; echo status=\$?" /dev/null </dev/null
@@ -200,7 +200,7 @@ assert_nothing_written() {
     assert_nothing_written
 }
 
-@test "standard output is a terminal" {
+@test "each tool refuses to write an archive to a terminal" {
     for command in "ckpt-pack --bundle $bundle --ignore-rootfs" "vol-archive create $image" \
         "rootfs-diff create --members --from $image --to $image"; do
         run script -qec "$command; echo status=\$?" /dev/null </dev/null

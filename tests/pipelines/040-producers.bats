@@ -26,7 +26,7 @@ diff_members() {
     rootfs-diff create --members --from "$image" --to "$changed"
 }
 
-@test "a producer killed in the middle of its stream: ckpt-pack fails and writes nothing" {
+@test "ckpt-pack writes nothing if a producer's stream is truncated" {
     mkfifo pipe
     { diff_members; vol-archive create --members data="$volume"; } >whole
     for bytes in 1000000 2000000 4000000; do
@@ -39,7 +39,7 @@ diff_members() {
     done
 }
 
-@test "a real producer killed while it writes" {
+@test "ckpt-pack writes nothing if a running producer is killed" {
     # Data instead of a hole, so that writing takes time. The reader is also slow.
     head -c 200M /dev/zero | tr '\0' x >"$volume/big"
     run --separate-stderr bash -c '
@@ -67,7 +67,7 @@ diff_members() {
     done
 }
 
-@test "a first producer that dies does not hide the stream of the second one" {
+@test "a producer that dies does not hide the next stream" {
     diff_members >first
     for cut in 512 1024 2048 $(($(stat -c %s first) - 1536)); do
         {
@@ -89,7 +89,7 @@ diff_members() {
     [ ! -e web.ckpt ]
 }
 
-@test "a producer that fails before its first byte: ckpt-pack reports its error" {
+@test "ckpt-pack reports the error of a producer without output" {
     local group
     for group in "diff_members; vol-archive create --members data=/typo; vol-archive create --members x=\$volume" \
         "diff_members && vol-archive create --members data=/typo && netstatus save --members </dev/null"; do
@@ -103,7 +103,7 @@ diff_members() {
     done
 }
 
-@test "a producer without any output is reported as missing with --expect" {
+@test "--expect reports a producer without any output as missing" {
     run --separate-stderr bash -c '
         { rootfs-diff create --members --from "$image" --to "$changed"; vol-archive create --members data="$volume"; no-such-tool
         } | ckpt-pack --bundle "$bundle" --expect rootfs-diff,volume:data,network -o web.ckpt -'
@@ -126,7 +126,7 @@ diff_members() {
     tar -tf web.ckpt | grep -x rootfs-diff.tar
 }
 
-@test "a file that grows while it is read is reported, and each tool exits with status 3" {
+@test "a file that grows is reported, and the status is 3" {
     # A slow reader gives the file time to grow between the two passes.
     head -c 20M /dev/zero >"$volume/growing"
     run --separate-stderr bash -c '

@@ -43,7 +43,7 @@ restored() {
     podman_ rmi -f localhost/web:1
 }
 
-@test "podman pulls the image as an oci-archive, its layer in zstd" {
+@test "podman pulls an oci-archive whose layer uses zstd" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -119,7 +119,7 @@ restored() {
     done
 }
 
-@test "an image of an image layout with several images is selected by its name" {
+@test "ckpt-unpack selects one of several images by name" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web

@@ -60,7 +60,7 @@ restores() {
     [ "$(podman_ exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
 }
 
-@test "oci-archive to oci: to oci-archive, in every compression: the same archive, which podman restores" {
+@test "skopeo copies images in every compression without loss" {
     for format in none gzip zstd; do
         skopeo_ copy "oci-archive:$made/$format.tar" oci:layout:localhost/web:1
         as_packed layout
@@ -74,7 +74,7 @@ restores() {
     restores
 }
 
-@test "podman restores images whose layers were recompressed with gzip and zstd" {
+@test "podman restores images that skopeo has recompressed" {
     for format in gzip zstd; do
         skopeo_ copy --dest-compress-format $format --dest-compress "oci-archive:$made/none.tar" "oci:$format:localhost/web:1"
         skopeo_ copy "oci:$format:localhost/web:1" "oci-archive:$format.tar:localhost/web:1"
@@ -88,7 +88,7 @@ restores() {
     done
 }
 
-@test "dir: and docker-archive: keep the content; docker-archive: loses the annotations that podman needs" {
+@test "docker-archive: loses only annotations; dir: loses nothing" {
     skopeo_ copy "oci-archive:$made/gzip.tar" dir:flat
     skopeo_ copy dir:flat oci-archive:back.tar:localhost/web:1
     as_packed back.tar
@@ -104,7 +104,7 @@ restores() {
     restores
 }
 
-@test "podman pull oci-archive: and podman load of the same file" {
+@test "podman pull and podman load accept the same file" {
     podman_ pull "oci-archive:$made/zstd.tar"
     restores
     teardown_podman

@@ -38,7 +38,7 @@ every_line_once() {
     sed '$d' "$1" | awk '$1 != NR { print "line " NR " is " $1; exit 1 }'
 }
 
-@test "L2, rmfail: when the archive cannot be written, the container can be restored from its bundle" {
+@test "L2: after a failed pack, runc restores from the bundle" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -63,7 +63,7 @@ every_line_once() {
     [ "$(counter)" -ge "$before" ]
 }
 
-@test "L8, race: files that change while they are packed are reported, with status 3" {
+@test "L8: files that change while packed are reported, status 3" {
     make_bundle "$here" "$busy"
     start runc "$here" web
     # This file comes first and takes long to read. The size of the log is determined before, so the
@@ -76,7 +76,7 @@ every_line_once() {
     grep -q '^rootfs-diff: .*app/log' <<<"$stderr"
 }
 
-@test "L8, race: a paused container loses no line and repeats none" {
+@test "L8: a paused container loses no line and repeats none" {
     make_bundle "$here" "$busy"
     start runc "$here" web
     runc pause web
@@ -100,7 +100,7 @@ every_line_once() {
     every_line_once "$(podman_ mount web)/app/log"
 }
 
-@test "fifo-socket: sockets are reported, and one that a process listens on is restored" {
+@test "sockets are reported, and listening sockets are restored" {
     make_bundle "$here" '.process.args = ["/bin/sh", "-c",
         "ln -s /app/socket /dev/log; syslogd -O /app/messages; exec /app/count"]'
     start runc "$here" web
@@ -125,7 +125,7 @@ every_line_once() {
     podman_ exec web grep 'after the import' /app/messages
 }
 
-@test "deleted-open: an open file that was deleted, with its content" {
+@test "deleted-open: an open deleted file keeps its content" {
     make_bundle "$here" '.process.args = ["/bin/sh", "-c",
         "exec 5>/app/ghost 6</app/ghost; echo ghostly >&5; rm /app/ghost; exec /app/count"]'
     start runc "$here" web
@@ -138,7 +138,7 @@ every_line_once() {
     [ "$(cat "/proc/$(podman_ inspect --format '{{.State.Pid}}' web)/fd/6")" = ghostly ]
 }
 
-@test "volume-labels: an existing volume keeps its labels and driver options, and gets the content" {
+@test "volume-labels: labels and options of a volume are kept" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -152,7 +152,7 @@ every_line_once() {
     [ "$(podman_ volume inspect --format '{{.Labels.purpose}} {{.Options.o}}' data)" = 'test size=4m,nodev' ]
 }
 
-@test "volume-anon: an anonymous volume keeps its name and stays anonymous" {
+@test "volume-anon: an anonymous volume stays anonymous" {
     podman_ run -d --name web --network none -v /anonymous localhost/image /bin/sh -c '
         echo content > /anonymous/file; chmod 1777 /anonymous
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
@@ -169,7 +169,7 @@ every_line_once() {
     [ "$(podman_ volume inspect --format '{{.Anonymous}}' "$volume")" = true ]
 }
 
-@test "volume-exists: other files in an existing volume are reported, or removed with --replace" {
+@test "volume-exists: old files are reported or replaced" {
     make_bundle "$here"
     start runc "$here" web
     checkpoint runc "$here" web
@@ -185,7 +185,8 @@ every_line_once() {
     same_tree "$here/data" other
 }
 
-@test "bind-content: a bind mount is packed like a volume, and a missing source is reported before the start" {
+# spec-gen reports a missing source of the bind mount before the container starts.
+@test "bind-content: a bind mount is packed like a volume" {
     mkdir -p "$here/conf"
     echo 'from the host' >"$here/conf/file"
     mkdir "$image/conf"
@@ -211,7 +212,7 @@ every_line_once() {
     [ "$(podman_ exec web cat /conf/file)" = 'from the host' ]
 }
 
-@test "image restore: address, MAC and log, which podman ignores in an image, are restored with --import" {
+@test "with --import, podman restores address, MAC and log" {
     podman_ run -d --name web --network podman localhost/image /bin/sh -c '
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; echo tick $i; sleep 0.1; done'
     sleep 1

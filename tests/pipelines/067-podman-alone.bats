@@ -83,7 +83,7 @@ table() {
     row "mode and owner of the volume's directory" has '%a %u:%g' '1777 1000:1001' "$volume"
 }
 
-@test "podman alone: losses of its export and import" {
+@test "podman alone loses all changes in the table" {
     runs most_changes
     # Before the checkpoint, the container has all changes.
     table 3>/dev/null
@@ -103,7 +103,7 @@ table() {
     esac
 }
 
-@test "podman alone: a file replaced by a directory leaves neither an archive nor a container" {
+@test "podman alone cannot export a file replaced by a directory" {
     replaced() { rm "$root/fix/was-file" && mkdir "$root/fix/was-file" && echo inside >"$root/fix/was-file/x"; }
     runs replaced
     run podman_ container checkpoint --export web.tar web
@@ -111,7 +111,7 @@ table() {
     [ "$(podman_ inspect --format '{{.State.Running}}' web)" = false ]
 }
 
-@test "podman alone: a changed mode of the root directory makes the restore fail" {
+@test "podman alone cannot restore a changed mode of the root" {
     closed() { chmod 0751 "$root"; }
     runs closed
     podman_ container checkpoint --export web.tar web

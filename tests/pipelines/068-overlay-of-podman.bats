@@ -45,22 +45,22 @@ lists_deletion() {
     done
 }
 
-@test "podman: a container of one layer" {
+@test "the deletions in one layer are found" {
     changes localhost/image 'rm -r /app; touch /etc/done'
     lists_deletion /app
 }
 
-@test "podman: a container of two layers" {
+@test "the deletions in two layers are found" {
     changes localhost/two 'rm -r /app /etc/two; touch /etc/done'
     lists_deletion /app /etc/two
 }
 
-@test "podman: a container of one layer, mapped for a user namespace" {
+@test "the deletions in one ID-mapped layer are found" {
     changes localhost/image 'rm -r /app; touch /etc/done' --uidmap 0:100000:65536 --gidmap 0:100000:65536
     lists_deletion /app
 }
 
-@test "podman: a container of two layers, mapped for a user namespace" {
+@test "the deletions in two ID-mapped layers are found" {
     changes localhost/two 'rm -r /app /etc/two; touch /etc/done' --uidmap 0:100000:65536 --gidmap 0:100000:65536
     lists_deletion /app /etc/two
     # The archive has the owners that the container sees.
@@ -68,7 +68,7 @@ lists_deletion() {
     tar --numeric-owner -tvf tar | awk '$2 != "0/0" { print; bad = 1 } END { exit bad }'
 }
 
-@test "podman: a container with so many layers that mount options exceed a page" {
+@test "the deletions in layers that exceed a page are found" {
     local n
     mkdir context
     echo text >context/file

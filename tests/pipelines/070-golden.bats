@@ -9,14 +9,14 @@ setup() {
     data=$tests/../ckpt-unpack/tests/data
 }
 
-@test "every archive verifies, lists, shows and unpacks" {
+@test "ckpt-unpack verifies, lists, shows and unpacks every archive" {
     for archive in "$data"/g*; do
         echo "$archive"
         read_by_every_verb "$archive" "$(basename "$archive")"
     done
 }
 
-@test "an archive that is unpacked and packed again has the same members with the same content" {
+@test "an archive that is packed again has the same content" {
     for archive in "$data"/g*.tar.*; do
         case $archive in *image*) continue ;; esac
         echo "$archive"
@@ -27,7 +27,7 @@ setup() {
     done
 }
 
-@test "an OCI and a docker image have the same archive, which packs to an image with the same content" {
+@test "an OCI image and a docker image hold the same archive" {
     ckpt-unpack --bundle oci "$data/g22-image.oci.tar"
     ckpt-unpack --bundle docker "$data/g22-image.docker.tar.xz"
     diff <(cd oci && find . | sort) <(cd docker && find . | sort)

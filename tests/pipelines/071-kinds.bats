@@ -58,7 +58,7 @@ counts_on() {
     [ "$(podman_ exec "$name" cat /tmp/counter)" != "$first" ]
 }
 
-@test "locks on files" {
+@test "a container with locks on files survives" {
     run_web --network none -- 'exec 9>/tmp/lock; /usr/bin/flock -n 9;'
     comes_back --file-locks --file-locks
     counts_on
@@ -67,14 +67,14 @@ counts_on() {
     [ "$status" = 1 ]
 }
 
-@test "a terminal" {
+@test "a container with a terminal survives" {
     run_web --network none -t -- ''
     comes_back ''
     counts_on
     podman_ exec web sh -c 'ls -l /proc/1/fd/0' | grep pts
 }
 
-@test "several processes, connected by a pipe" {
+@test "several processes that are connected by a pipe survive" {
     run_web --network none --hostname many --env GREETING=hello -- '
         mkdir /tmp/many; (while :; do echo $GREETING; sleep 0.1; done | while read -r x; do echo $x >/tmp/many/got; done) &'
     comes_back ''
@@ -84,7 +84,7 @@ counts_on() {
     [ "$(cat told)" = $'hello\nmany' ]
 }
 
-@test "no log, and a log in JSON" {
+@test "containers without a log and with a JSON log survive" {
     for driver in none json-file; do
         run_web --network none --log-driver $driver -- ''
         comes_back ''
@@ -94,7 +94,7 @@ counts_on() {
     done
 }
 
-@test "renamed, and restored under a new name" {
+@test "a renamed container is restored under a new name" {
     run_web --network none -- ''
     podman_ rename web other
     podman_ rename other web2
@@ -108,7 +108,7 @@ counts_on() {
     counts_on web3
 }
 
-@test "a container of a pod" {
+@test "a container of a pod survives" {
     podman_ pod create --name pod --infra-image localhost/image --infra-command '/bin/sleep 100000' --share ipc,net,uts
     run_web --pod pod -- ''
     comes_back '' --pod pod
@@ -116,7 +116,7 @@ counts_on() {
     ckpt-unpack --show ours.ckpt
 }
 
-@test "left running, in gzip, with zstd and plain; the first is restored next to it" {
+@test "a running container is restored next to itself" {
     run_web --network none -- ''
     for format in gzip zstd none; do
         podman_ container checkpoint --leave-running --export $format.ckpt --compress $format web
@@ -129,7 +129,7 @@ counts_on() {
     counts_on second
 }
 
-@test "read-only with a tmpfs, limits, a device and a health check" {
+@test "a read-only container with limits and a device survives" {
     run_web --network none --read-only --tmpfs /tmp:size=1m --memory 64m --pids-limit 50 --device /dev/null:/dev/mine \
         --health-cmd true --health-interval disable --ulimit nofile=100:100 --privileged -- ''
     comes_back ''
@@ -137,14 +137,14 @@ counts_on() {
     [ "$(podman_ exec web cat /proc/1/limits | awk '/open files/ { print $4 }')" = 100 ]
 }
 
-@test "namespaces of the host, and nested volumes" {
+@test "a container with host namespaces and nested volumes survives" {
     run_web --network host --uts host -v outer:/data -v inner:/data/inner:ro -- 'echo x > /data/file;'
     comes_back ''
     counts_on
     [ "$(podman_ exec web cat /data/file)" = x ]
 }
 
-@test "without changes of the root file system and without volumes" {
+@test "an archive without diff and volumes is packed again" {
     run_web --network none -v data:/data -- 'echo x > /data/file; echo x > /app/file;'
     podman_ container checkpoint --export podmans.ckpt --ignore-rootfs --ignore-volumes --leave-running web
     read_by_every_verb podmans.ckpt

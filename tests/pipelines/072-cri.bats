@@ -105,7 +105,7 @@ goes_round() {
     [ "$(runc exec web cat /app/cache/new)" = fresh ]
 }
 
-@test "CRI-O" {
+@test "an archive of CRI-O is packed again and restored" {
     crio_archive
     goes_round crio.tar
     ckpt-unpack --show --json crio.tar | tee shown | jq -e '
@@ -115,7 +115,7 @@ goes_round() {
     cmp bundle/bind.mounts archive/bind.mounts
 }
 
-@test "containerd" {
+@test "an archive of containerd is packed again and restored" {
     containerd_archive
     goes_round containerd.tar
     ckpt-unpack --show --json containerd.tar | tee shown | jq -e '
@@ -125,7 +125,7 @@ goes_round() {
     done
 }
 
-@test "podman rejects an archive of CRI-O, and restores it with the flags for image and name" {
+@test "podman restores an archive of CRI-O only with image and name" {
     crio_archive
     ckpt-unpack --bundle bundle crio.tar
     setup_podman

@@ -23,7 +23,7 @@ teardown() {
     web_is_gone
 }
 
-@test "README: a running container is packed into one file, and continues to count on the other host" {
+@test "README: a running container moves to the other host" {
     web_runs -v /srv/data:/data
     web_is_awaited /run/web2/rootfs
     follow README.md '# here: a running container'
@@ -56,7 +56,7 @@ teardown() {
     follow README.md '067-podman-alone.bats'
 }
 
-@test "README: installation below /usr/local and into a package" {
+@test "README: make installs below /usr/local and into a package" {
     mkdir checkout built
     cp -r "$source_dir"/{Makefile,Cargo.toml,LICENSE,*.md,docs,man,tests} checkout/
     ln -s "$(dirname "$(command -v ckpt-pack)")" built/release
@@ -90,7 +90,7 @@ migration_is_prepared() {
 }
 
 # bats test_tags=tcp
-@test "docs/migration.md: a container moves to another host through one pipe" {
+@test "docs/migration.md: a container moves through one pipe" {
     migration_is_prepared
     before=$(counted "$B/rootfs")
     follow README.md 'migrate_out web'
@@ -101,7 +101,7 @@ migration_is_prepared() {
 }
 
 # bats test_tags=tcp
-@test "docs/migration.md: the way back, when the other host fails" {
+@test "docs/migration.md: the old host continues after a failure" {
     migration_is_prepared
     run ! bash -o pipefail -c "source $hosts/profile; migrate_out web /run/web web | { head -c 20000 >/dev/null; false; }"
     before=$(counted "$B/rootfs")
@@ -109,7 +109,7 @@ migration_is_prepared() {
     counted_past "$B/rootfs/tmp/counter" "$before"
 }
 
-@test "README: the recipes are the same as in ckpt-tools(7), which 092 runs" {
+@test "README: the recipes are the same as in ckpt-tools(7)" {
     "$tests/pipelines/blocks" "$source_dir/man/ckpt-tools.7" recipes
     local recipe file count=0
     for file in "$BATS_FILE_TMPDIR"/blocks/README.md/*; do

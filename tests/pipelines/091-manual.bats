@@ -37,7 +37,7 @@ root() {
     cp -a "$image" "$1"
 }
 
-@test "ckpt-pack(1): separate stages have the same result as the pipe" {
+@test "ckpt-pack(1): separate stages produce the same as the pipe" {
     follow man/ckpt-pack.1 'volumes/data.tar=data.tar'
     rootfs-diff create --members --rootfs "$B/rootfs" >expected
     cmp <(tar -xOf web.ckpt rootfs-diff.tar) <(tar -xOf expected rootfs-diff.tar)
@@ -45,24 +45,24 @@ root() {
     ckpt-unpack --verify web.ckpt
 }
 
-@test "ckpt-pack(1): an image for registries" {
+@test "ckpt-pack(1): the example creates an image for registries" {
     follow man/ckpt-pack.1 '--format oci'
     skopeo inspect --raw oci-archive:web.oci:registry.example/web:1 | jq -e '.annotations["io.podman.annotations.checkpoint.name"]'
 }
 
-@test "ckpt-pack(1): check what this host supports" {
+@test "ckpt-pack(1): --check accepts a host with a newer CRIU" {
     [ -n "${NEWER_CRIU+known}" ] || not_run "needs a CRIU that dumps TCP sockets"
     follow man/ckpt-pack.1 '--check -v'
 }
 
-@test "ckpt-unpack(1): inspect before unpacking" {
+@test "ckpt-unpack(1): the example lists members and the address" {
     cp "$checkpointed" web.ckpt
     follow man/ckpt-unpack.1 '--list web.ckpt' >seen
     grep -w 'rootfs-diff.tar' seen
     grep -w '10.88.0.5' seen
 }
 
-@test "ckpt-unpack(1): into a bundle, a root file system and a volume" {
+@test "ckpt-unpack(1): bundle, root file system, volume are written" {
     cp "$checkpointed" web.ckpt
     export B2=$BATS_TEST_TMPDIR/web2
     overlay "$B2"
@@ -73,14 +73,14 @@ root() {
     umount "$B2/rootfs"
 }
 
-@test "ckpt-unpack(1): verify an archive on the other host" {
+@test "ckpt-unpack(1): a truncated copy fails the verification" {
     cp "$checkpointed" "$hosts/home/there/web.ckpt"
     follow man/ckpt-unpack.1 'ssh there'
     truncate -s -10 "$hosts/home/there/web.ckpt"
     run ! follow man/ckpt-unpack.1 'ssh there'
 }
 
-@test "rootfs-diff(1): what a container has changed" {
+@test "rootfs-diff(1): the example lists the container's changes" {
     printf '#!/bin/sh\nexec cat "$@"\n' >"$hosts/bin/less"
     chmod +x "$hosts/bin/less"
     follow man/rootfs-diff.1 'rootfs-diff list' >seen
@@ -90,12 +90,12 @@ root() {
     grep -x '+changed' seen
 }
 
-@test "rootfs-diff(1): packed with the rest of a checkpoint" {
+@test "rootfs-diff(1): the diff is packed with the checkpoint" {
     follow man/rootfs-diff.1 'ckpt-pack --bundle'
     ckpt-unpack --verify web.ckpt
 }
 
-@test "rootfs-diff(1): a diff without ckpt-pack" {
+@test "rootfs-diff(1): a diff works without ckpt-pack" {
     mkdir up top base work merged copy
     echo one | tee base/kept base/changed base/removed >/dev/null
     echo two >top/added
@@ -111,7 +111,7 @@ root() {
     umount merged
 }
 
-@test "rootfs-diff(1): a layer of an image" {
+@test "rootfs-diff(1): umoci accepts the diff as an image layer" {
     umoci init --layout web
     umoci new --image web:new
     follow man/rootfs-diff.1 '--format oci'
@@ -119,12 +119,12 @@ root() {
     [ "$(cat unpacked/rootfs/app/settings)" = changed ]
 }
 
-@test "vol-archive(1): a volume to another machine" {
+@test "vol-archive(1): a volume is copied to another host" {
     follow man/vol-archive.1 'ssh there'
     same_tree /srv/data "/proc/$(cat "$hosts/there")/root/srv/data"
 }
 
-@test "vol-archive(1): volumes and shared memory with a checkpoint" {
+@test "vol-archive(1): volumes and shared memory are packed" {
     mkdir -p /srv/{db,www} /run/web/shm
     echo rows >/srv/db/table
     echo shared >/run/web/shm/file
@@ -132,7 +132,7 @@ root() {
     [ "$(tar -tf web.ckpt | grep -cE '^(volumes/(db|www)|devshm-checkpoint)\.tar$')" = 3 ]
 }
 
-@test "vol-archive(1): one volume without ckpt-pack" {
+@test "vol-archive(1): one volume is extracted without ckpt-unpack" {
     zstd -dq <"$checkpointed" >web.tar
     cp -a /srv/data before
     rm -r /srv/data
@@ -149,7 +149,7 @@ lan() {
     done
 }
 
-@test "netstatus(1): a network of netavark is set up on another host" {
+@test "netstatus(1): netavark sets up the network on another host" {
     ip netns add web
     cp "$tests/netavark-options.json" opts.json
     cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
@@ -162,7 +162,7 @@ lan() {
 }
 
 # bats test_tags=tcp
-@test "netstatus(1): a container moves with its network, without netavark" {
+@test "netstatus(1): a container moves without netavark" {
     lan br0
     ip netns add web
     echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
@@ -183,7 +183,7 @@ lan() {
     ssh there runc delete -f web
 }
 
-@test "netstatus(1): a copy of a container with another address" {
+@test "netstatus(1): a copy of a container gets another address" {
     cat >"$hosts/bin/podman" <<PODMAN
 #!/bin/sh
 exec /usr/bin/podman --root "$BATS_TEST_TMPDIR/root" --runroot "$BATS_TEST_TMPDIR/run" --storage-driver overlay \
@@ -218,13 +218,13 @@ says() {
     fi
 }
 
-@test "netstatus(1): the message in the page" {
+@test "netstatus(1): the message in the page is exact" {
     echo '{"web": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
         "subnets": [{"ipnet": "10.1.0.0/24", "gateway": "10.1.0.1"}]}}}}' >network.status
     says man/netstatus.1 'netstatus: error:' netstatus restore --to netavark network.status
 }
 
-@test "spec-gen(1): a bundle from a root file system" {
+@test "spec-gen(1): a bundle is made from a root file system" {
     root rootfs
     follow man/spec-gen.1 'spec-gen --new'
     jq '.process.terminal = false' config.json >new && mv new config.json
@@ -233,7 +233,7 @@ says() {
     grep -x file said
 }
 
-@test "spec-gen(1): the specification that podman would create" {
+@test "spec-gen(1): the spec has the arguments that podman sets" {
     root rootfs
     cp "$BATS_FILE_TMPDIR/state.json" .
     # A configuration that podman has written.
@@ -242,7 +242,7 @@ says() {
     [ "$(jq -c .process.args config.json)" = "$(jq -c .spec.process.args config.dump)" ]
 }
 
-@test "spec-gen(1): a container from another machine" {
+@test "spec-gen(1): a container of another host is restored" {
     ckpt-unpack --bundle . <"$checkpointed"
     root rootfs
     rootfs-diff apply --rootfs rootfs --deleted deleted.files <rootfs-diff.tar
@@ -253,7 +253,7 @@ says() {
     runc delete -f web
 }
 
-@test "spec-gen(1): the effect of a flag" {
+@test "spec-gen(1): --explain shows the effect of a flag" {
     root rootfs
     echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
     spec-gen --new --rootfs rootfs >config.json
@@ -261,14 +261,14 @@ says() {
     grep 1000 seen
 }
 
-@test "spec-gen(1): the user of a process" {
+@test "spec-gen(1): lookup-user prints the IDs and the home" {
     root rootfs
     echo 'alice:x:1000:1000::/home/alice:/bin/sh' >>rootfs/etc/passwd
     follow man/spec-gen.1 'lookup-user alice' >seen
     [ "$(jq -c '[.uid, .home]' seen)" = '[1000,"/home/alice"]' ]
 }
 
-@test "spec-gen(1): the messages in the page" {
+@test "spec-gen(1): the messages in the page are exact" {
     root rootfs
     says man/spec-gen.1 'spec-gen: error:' spec-gen --user alice --rootfs rootfs < <(spec-gen --new)
     spec-gen --new | jq 'del(.mounts[2].destination)' >spec.json

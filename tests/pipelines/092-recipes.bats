@@ -51,7 +51,7 @@ arrived() {
     same_tree /srv/data /srv/data2
 }
 
-@test "migrate over ssh" {
+@test "a container migrates over ssh" {
     cp "$tests/netavark-options.json" "$hosts/home/there/opts.json"
     B2=/run/web2
     follow_there $page 'netstatus hold --netns'
@@ -84,7 +84,7 @@ kubelet_checkpoint() {
     tar -C "$dir" -cf "$1" bind.mounts config.dump spec.dump stats-dump dump.log checkpoint rootfs-diff.tar deleted.files
 }
 
-@test "inspect a checkpoint of Kubernetes" {
+@test "a checkpoint of Kubernetes is inspected and verified" {
     mkdir -p /var/lib/kubelet/checkpoints
     kubelet_checkpoint /var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
     follow $page "jq '.process_tree'" >seen
@@ -105,7 +105,7 @@ kubelet_checkpoint() {
     checkpointctl show "$BATS_FILE_TMPDIR/web.ckpt" | grep -w web
 }
 
-@test "build a spec in a Makefile" {
+@test "make builds a spec only if its inputs changed" {
     cp -a "$image" rootfs
     echo 'app:x:1000:1000::/:/bin/sh' >>rootfs/etc/passwd
     block $page 'config.json: Makefile' >Makefile
@@ -118,7 +118,7 @@ kubelet_checkpoint() {
     cmp first config.json
 }
 
-@test "debug a failed restore, stage by stage" {
+@test "the stages of a failed restore show the cause" {
     cp "$BATS_FILE_TMPDIR/web.ckpt" .
     if [ -n "${NEWER_CRIU+known}" ]; then PATH=${NEWER_CRIU:+$NEWER_CRIU:}$PATH follow $page 'ckpt-unpack --check'; fi
     follow $page 'rootfs-diff apply --dry-run'
@@ -135,7 +135,7 @@ kubelet_checkpoint() {
     grep 'app/count' why
 }
 
-@test "encrypt with age" {
+@test "an archive encrypted with age is decrypted and unpacked" {
     follow $page 'age-keygen -o key.txt'
     head -c 20 web.ckpt.age | grep age-encryption
     cp web.ckpt.age sound
@@ -166,7 +166,7 @@ registry() {
     return 1
 }
 
-@test "push to a registry with skopeo" {
+@test "skopeo pushes an image to a registry and pulls it" {
     registry
     follow $page 'skopeo copy oci-archive:web.oci docker://registry.example/ckpt/web:1'
     rm web.oci
@@ -175,7 +175,7 @@ registry() {
     arrived
 }
 
-@test "a fleet: ContainerCheckpoint of Kubernetes" {
+@test "ContainerCheckpoint of Kubernetes collects checkpoints" {
     mkdir -p /var/lib/kubelet/checkpoints
     kubelet_checkpoint "$PWD/made-by-kubelet"
     cat >"$hosts/bin/curl" <<'CURL'
@@ -217,7 +217,7 @@ podman_is_gone() {
     rm "$hosts/bin/podman"
 }
 
-@test "from podman to runc" {
+@test "runc restores a container of podman" {
     podman_here
     # Not /app/count: podman cannot export a container that has replaced a file by a directory.
     podman run -d --name web --network none localhost/web sh -c 'echo changed >/app/new
@@ -238,7 +238,7 @@ podman_is_gone() {
     umount /srv/shm
 }
 
-@test "from runc to podman" {
+@test "podman restores a container of runc" {
     podman_here
     # This container has no volume, and uses the network of the host.
     mkdir bare && overlay bare
@@ -251,7 +251,7 @@ podman_is_gone() {
     podman_is_gone
 }
 
-@test "the record at the end of a member stream" {
+@test "a member stream ends with the documented record" {
     mkdir some
     vol-archive create --members data=some | tar -xOf - .end >record
     [ "$(jq -c keys_unsorted record)" = "$(block $page '"writer"' | jq -c keys_unsorted)" ]

@@ -26,7 +26,7 @@ teardown() {
 # Runs the example Makefile with a cgroup that no other test run uses.
 made_with="--read-only=false --tty=false --cgroups-path"
 
-@test "Makefile: a service is checkpointed when it is ready, and restored twice from the same checkpoint" {
+@test "Makefile: a ready service is dumped, and restored twice" {
     cp "$examples/Makefile" .
     make warm.ckpt IMAGE="$image" FLAGS="$made_with $cgroup/warm"
     ckpt-unpack --verify warm.ckpt
@@ -45,7 +45,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     ckpt-unpack --verify warm.ckpt
 }
 
-@test "snapshot: the container continues, and its snapshot restores that moment" {
+@test "snapshot: the container continues and can be restored" {
     web_runs -v /srv/data:/data
     "$examples/snapshot" web "$B" web.ckpt data=/srv/data
     [ "$(runc state web | jq -r .status)" = running ]
@@ -62,7 +62,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ "$(runc exec web cat /app/settings /data/file)" = $'changed\nin the volume' ]
 }
 
-@test "snapshot: after a failure the container continues, and the last snapshot is unchanged" {
+@test "snapshot: after a failure, container and last file remain" {
     web_runs
     echo precious >web.ckpt
     run ! "$examples/snapshot" web "$B" web.ckpt data=/srv/missing
@@ -71,7 +71,7 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ ! -e web.ckpt.new ]
 }
 
-@test "snapshot@.service and its timer: systemd accepts them, and their command creates a snapshot" {
+@test "snapshot@.service and its timer create a snapshot" {
     mkdir -p /usr/local/bin
     cp "$examples/snapshot" /usr/local/bin/
     cp "$examples"/snapshot@.{service,timer} .
@@ -96,7 +96,7 @@ steps() {
     ' "$1"
 }
 
-@test "ci.yml: every step runs, first without and then with the checkpoint in the cache" {
+@test "ci.yml: every step runs with and without the cache" {
     cp "$examples/Makefile" .
     cp -a "$image" image
     export IMAGE=$PWD/image FLAGS="$made_with $cgroup/warm"

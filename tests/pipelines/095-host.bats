@@ -88,7 +88,7 @@ ends_with() {
     run -0 "$tests/host/left" before
 }
 
-@test "cgroups and processes of containers end with the run under version 2 alone" {
+@test "cgroups and processes end with the run under version 2 alone" {
     unshare --mount --propagation private bash -euc '
         umount -R /sys/fs/cgroup
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -122,7 +122,7 @@ ends_with() {
 
 }
 
-@test "the next run does not remove files of a running one" {
+@test "the next run does not remove the files of a run in progress" {
     start_run "$leave_cgroups"
     find /sys/fs/cgroup /var/tmp -name 'ckpt-tools-run.*' | sort >theirs
     [ "$(wc -l <theirs)" -gt 1 ]
@@ -144,7 +144,7 @@ ends_with() {
     done
 }
 
-@test "the comparison of before and after detects every kind of leftover" {
+@test "the check of the host detects every kind of leftover" {
     local line kinds='
         cgroup /sys/fs/cgroup|mkdir "$(dirname "$(find /sys/fs/cgroup -name cgroup.procs -print -quit)")/left"
         mount /mnt tmpfs left|mount -t tmpfs left /mnt

@@ -23,13 +23,13 @@ teardown() {
 
 uid_1000='.process.user = {uid: 1000, gid: 1000}'
 
-@test "runc: a container of uid 1000 goes through the README pipeline" {
+@test "the README pipeline moves a container of runc with uid 1000" {
     round_trip runc "$uid_1000"
     [ "$(stat -c %u:%g "$there/rootfs/app/settings" "$there/data/file")" = $'1000:1000\n1000:1000' ]
     [ "$(runc exec web id -u)" = 1000 ]
 }
 
-@test "crun: a container of uid 1000 goes through the README pipeline" {
+@test "the README pipeline moves a container of crun with uid 1000" {
     round_trip crun "$uid_1000"
     [ "$(stat -c %u:%g "$there/rootfs/app/settings" "$there/data/file")" = $'1000:1000\n1000:1000' ]
 }

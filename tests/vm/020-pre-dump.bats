@@ -22,7 +22,7 @@ pages() {
     cat "$1"/pages-*.img | wc -c
 }
 
-@test "runc: --pre-dump and --parent-path, packed as two archives, restored with --previous" {
+@test "runc restores a pre-dump and a dump from two archives" {
     # 8 MiB that do not change after the first round.
     make_bundle "$here" '.process.args = ["/bin/sh", "-c", "x=$(head -c 8388608 /dev/zero | tr \"\\0\" x); . /app/count"]'
     start runc "$here" web
@@ -51,7 +51,7 @@ pages() {
     counted_past "$there/rootfs/tmp/counter" "$before"
 }
 
-@test "ckpt-tools(7): the recipe of pre-copy to another host" {
+@test "ckpt-tools(7): the recipe of pre-copy moves a container" {
     page=man/ckpt-tools.7
     documents $page
     hosts

@@ -45,7 +45,7 @@ connect() {
 echo_server='.process.args = ["/bin/nc", "-l", "-p", "7000", "-e", "/bin/cat"]
     | (.linux.namespaces[] | select(.type == "network")).path = "/run/netns/web"'
 
-@test "runc: an established TCP connection survives, with a pause between network and restore" {
+@test "an established TCP connection survives a paused restore" {
     echo '{"lan": {"interfaces": {"eth0": {"mac_address": "02:77:00:00:00:05",
         "subnets": [{"ipnet": "10.77.0.5/24", "gateway": "10.77.0.1"}]}}}}' >network.json
     ip netns add web

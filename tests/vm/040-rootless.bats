@@ -37,7 +37,7 @@ tree='
     echo image | tee lower/{settings,deleted} lower/cache/old > /dev/null
 '
 
-@test "rootfs-diff: the changes of a rootless overlay, applied to a second one" {
+@test "the diff of a rootless overlay applies to another overlay" {
     rootless "$tree"'
         mkdir upper{,2} work{,2} merged{,2}
         mount -t overlay overlay -o "lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work,userxattr" merged
@@ -51,7 +51,7 @@ tree='
         [ ! -e merged2/deleted ]'
 }
 
-@test "vol-archive: a volume of an unprivileged user, to a tar and back" {
+@test "an unprivileged user can archive and extract a volume" {
     rootless "$tree"'
         (cd lower'"$changes"')
         vol-archive create lower -o volume.tar
@@ -61,7 +61,7 @@ tree='
         same_tree lower copy'
 }
 
-@test "vol-archive: IDs are mapped" {
+@test "vol-archive maps the IDs of an unprivileged user" {
     mkdir volume copy
     echo x >volume/file
     chown 1000:1000 volume

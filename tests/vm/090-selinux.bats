@@ -35,7 +35,7 @@ label_of() {
     getfattr --only-values --no-dereference -n security.selinux "$1" | tr -d '\0'
 }
 
-@test "spec-gen --apply labels a :Z volume for this container and a :z volume for all, recursively" {
+@test "spec-gen --apply labels :z and :Z volumes recursively" {
     mkdir -p private/sub common
     touch private/sub/file common/file
     spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" -v "$PWD/common:/common:z" --apply >config.json
@@ -49,7 +49,7 @@ label_of() {
     jq -e '[.mounts[].options[]?] | index("z") == null and index("Z") == null' config.json
 }
 
-@test "spec-gen without --apply labels nothing and reports the pending actions" {
+@test "spec-gen without --apply only reports pending labels" {
     mkdir private
     before=$(label_of private)
     spec-gen --new --mount-label "$label" -v "$PWD/private:/private:Z" --actions actions >config.json
@@ -77,7 +77,7 @@ label_of() {
     done
 }
 
-@test "ckpt-pack --prepare and ckpt-unpack --mount-label create logs that a confined CRIU can write" {
+@test "a confined CRIU can write the prepared logs" {
     mkdir -p bundle/checkpoint
     (cd bundle && runc spec)
     echo inventory >bundle/checkpoint/inventory.img
@@ -90,7 +90,7 @@ label_of() {
 }
 
 # Debian's CRIU is built without libselinux, so the restored process has the label of its parent.
-@test "runc: a labeled container is dumped and restored under the policy, and its logs are labeled" {
+@test "runc dumps and restores a labeled container under the policy" {
     chcon -R "$label" "$image"
     make_bundle "$here" ".process.selinuxLabel = \"$process\" | .linux.mountLabel = \"$label\""
     start runc "$here" web

@@ -223,7 +223,7 @@ fn counted(tar: &Path) -> [String; 2] {
 
 /// The tar of a member is planned before its first byte is written, so it keeps the planned sizes.
 #[test]
-fn a_changing_volume_gives_a_valid_member_and_status_3() {
+fn a_changing_volume_yields_a_valid_member_and_status_3() {
     let source = tempfile::tempdir().unwrap();
     let dir = source.path();
     let operand = format!("data={}", dir.display());
@@ -250,7 +250,7 @@ fn a_changing_volume_gives_a_valid_member_and_status_3() {
 
 /// A plain tar is written in one pass, so each file is archived in its current state.
 #[test]
-fn a_changing_tree_gives_a_valid_tar_and_status_3() {
+fn a_changing_tree_yields_a_valid_tar_and_status_3() {
     let source = tempfile::tempdir().unwrap();
     let dir = source.path();
     let (tar, stderr) = archived_while_it_changes(dir, &["create", dir.to_str().unwrap()]);

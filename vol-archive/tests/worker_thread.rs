@@ -86,7 +86,7 @@ fn create(program: &[&str], args: &[&str]) -> Command {
 }
 
 #[test]
-fn repeated_names_give_the_same_tree_with_a_worker_thread() {
+fn repeated_names_yield_the_same_tree_with_a_worker_thread() {
     let big = vec![3; 3 << 20];
     let tar = files(TarForge::new().dir("./"))
         .file("f149", "another content")

@@ -10,8 +10,8 @@ use crate::tar_kind::TarKind;
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error that names the file or member it is about. The cause is the `source`, so print the
-/// complete chain.
+/// An error about a file or member, with its name. The cause is the `source`, so print the complete
+/// chain.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error in the tar of the archive or stream.
@@ -63,7 +63,7 @@ pub enum Error {
     Twice {
         /// The outer format.
         outer: &'static str,
-        /// The inner one.
+        /// The kind of the inner file.
         found: FileKind,
     },
     /// A tar of another kind than expected.

@@ -67,8 +67,8 @@ fn fix_verb_names(script: &[u8], name: &str) -> Vec<u8> {
 }
 
 /// Returns the command line without hidden arguments and without the words after `--`, which belong
-/// to another program. With those words, zsh would complete the first word of the command line as
-/// one of them.
+/// to another program. If it contained those words, zsh would complete the first operand of the
+/// tool as if it were a word of the other program.
 fn visible(command: &Command) -> Command {
     let (kept, rest): (Vec<&Arg>, Vec<&Arg>) =
         command.get_arguments().partition(|arg| !arg.is_hide_set() && !arg.is_last_set());
@@ -97,8 +97,8 @@ fn leak(text: &str) -> &'static str {
     text.to_owned().leak()
 }
 
-/// Adds to each argument what the shell completes for it: files or directories, by the name of its
-/// value in `--help`.
+/// Adds to each argument whether the shell completes its value as a file or as a directory. The
+/// name of the value in `--help` decides.
 fn with_hints(command: Command, shell: Shell) -> Command {
     command.mut_args(|arg| with_hint(arg, shell)).mut_subcommands(|verb| with_hints(verb, shell))
 }

@@ -32,8 +32,8 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
-/// Converts days since 1970-01-01 to year, month and day of the Gregorian calendar. It counts in
-/// eras of 400 years that start on March 1st, so that the leap day is the last day of a year.
+/// Converts days since 1970-01-01 to year, month and day of the Gregorian calendar. Counts in eras
+/// of 400 years that start on March 1st, so that the leap day is the last day of a year.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -59,9 +59,9 @@ pub struct Xattr {
 pub struct Meta {
     /// Permission bits, 0..=0o7777.
     pub mode: u32,
-    /// Owner. In a tar it is a container ID; see [`IdMaps`](crate::IdMaps).
+    /// Owner. In a tar, the owner is a container ID; see [`IdMaps`](crate::IdMaps).
     pub uid: u32,
-    /// Group. In a tar it is a container ID.
+    /// Group. In a tar, the group is a container ID.
     pub gid: u32,
     /// Time of the last change of the content.
     pub mtime: Timestamp,
@@ -76,8 +76,8 @@ impl Meta {
     }
 }
 
-/// The segments of a sparse file that hold data: `(offset, length)`, in ascending order, without
-/// overlap, none of them empty.
+/// The segments of a sparse file that hold data: `(offset, length)`, in ascending order. Segments
+/// do not overlap, and no segment is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SparseMap(pub Vec<(u64, u64)>);
 
@@ -97,7 +97,7 @@ pub enum Kind {
     File {
         /// Length of the file in bytes, including holes.
         size: u64,
-        /// Where the data is; `None` if the file has no holes.
+        /// The segments that hold data; `None` if the file has no holes.
         map: Option<SparseMap>,
     },
     /// A symbolic link.
@@ -105,9 +105,9 @@ pub enum Kind {
         /// The target, which may be any bytes.
         target: Vec<u8>,
     },
-    /// Another name of an inode whose entry comes before.
+    /// Another name of an inode. An earlier entry of the tar holds the inode.
     HardLink {
-        /// The name in the entry of the inode.
+        /// The path of the entry that holds the inode.
         target: TarPath,
     },
     /// A character device.
@@ -148,17 +148,17 @@ impl Kind {
 /// One entry of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path below the root.
+    /// The path below the root.
     pub path: TarPath,
-    /// Its type.
+    /// The type of the inode.
     pub kind: Kind,
-    /// Its metadata.
+    /// The metadata of the inode.
     pub meta: Meta,
 }
 
 impl Entry {
-    /// Makes the entry of a regular file of `size` bytes that belongs to root, as the members of an
-    /// archive do.
+    /// Returns the entry of a regular file of `size` bytes that belongs to root, like the members
+    /// of an archive.
     pub fn file(path: TarPath, size: u64, mode: u32, mtime: Timestamp) -> Entry {
         Entry { path, kind: Kind::File { size, map: None }, meta: Meta { mode, mtime, ..Meta::default() } }
     }

@@ -21,27 +21,27 @@ pub struct NamespaceArgs {
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, alias = "net")]
     pub network: Option<Mode>,
 
-    /// Select the PID namespace, as --network does
+    /// Select the PID namespace; takes the same values as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse)]
     pub pid: Option<Mode>,
 
-    /// Select the IPC namespace, as --network does
+    /// Select the IPC namespace; takes the same values as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub ipc: Option<Mode>,
 
-    /// Select the UTS namespace (host name), as --network does
+    /// Select the UTS namespace (host name); takes the same values as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub uts: Option<Mode>,
 
-    /// Select the user namespace, as --network does, or keep-id or nomap
+    /// Select the user namespace; takes the same values as --network, and keep-id and nomap
     #[arg(long, value_name = "MODE", value_parser = UserNs::parse, hide_short_help = true)]
     pub userns: Option<UserNs>,
 
-    /// Select the cgroup namespace, as --network does
+    /// Select the cgroup namespace; takes the same values as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub cgroupns: Option<Mode>,
 
-    /// Select the time namespace, as --network does
+    /// Select the time namespace; takes the same values as --network
     #[arg(long, value_name = "MODE", value_parser = Mode::parse, hide_short_help = true)]
     pub time: Option<Mode>,
 

@@ -88,7 +88,7 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub init: Option<bool>,
 
-    /// Start the command under the init FILE instead
+    /// Start the command under the init program FILE, not under podman's
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub init_path: Option<PathBuf>,
 

@@ -22,11 +22,11 @@ use crate::input::image_config::ImageConfig;
 use crate::json_fields::describe;
 use crate::runtime_spec::{Spec, schema};
 
-/// podman's largest specs have about 100 KiB. A much longer document is an attempt to exhaust
+/// podman's largest specs are about 100 KiB long. A much longer document is an attempt to exhaust
 /// memory.
 const MAX_DOCUMENT: u64 = 16 << 20;
 
-/// The spec that the rules start from, and the values that came with it.
+/// The spec that the rules start from, and the other values that the input contains.
 pub struct Document {
     pub spec: Spec,
     pub container: Container,
@@ -51,7 +51,7 @@ impl InputKind {
     /// Determines the kind of a document by its keys.
     ///
     /// # Errors
-    /// Returns an error if it is neither a spec nor a container config.
+    /// Returns an error if the document is neither a spec nor a container config.
     pub fn of(document: &Value, name: &str) -> anyhow::Result<InputKind> {
         if document.get("ociVersion").is_some() {
             return Ok(InputKind::Spec);

@@ -21,7 +21,7 @@ struct Range {
     groups: bool,
 }
 
-/// Which IDs are mapped.
+/// The kind of IDs that are mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
     Users,
@@ -153,7 +153,8 @@ fn without(map: IdMap, other: IdMap) -> Vec<IdMap> {
     parts
 }
 
-/// Rejects overlapping ranges by name: the kernel rejects them too, but only with EINVAL.
+/// Returns an error that names two overlapping ranges. The kernel would reject the ranges too, but
+/// its error is only EINVAL.
 fn refuse_overlaps(maps: &[IdMap]) -> anyhow::Result<()> {
     for (i, a) in maps.iter().enumerate() {
         for b in &maps[i + 1..] {

@@ -1,9 +1,10 @@
-//! The runtime spec as the JSON it came as, with a thin typed view on the parts the rules touch.
+//! The runtime spec as a JSON document, with typed accessors for the parts that the rules change.
 //!
-//! The document stays a [`Value`]: unknown keys, key order and 64-bit integers survive, which they do
-//! not in a struct with one field for each key of the runtime-spec. [`schema::check`] checks the types
-//! before a [`Spec`] is created, so an accessor that finds another type than the runtime-spec's has
-//! found `null`, which Go's encoder writes for an empty slice. It treats `null` as absent.
+//! The document stays a [`Value`], because a struct with one field for each key of the runtime-spec
+//! would lose unknown keys, the order of the keys and 64-bit integers. [`schema::check`] checks the
+//! types before a [`Spec`] is created. So if an accessor finds a type that the runtime-spec does not
+//! allow, the value is `null`, which Go's encoder writes for an empty slice, and the accessor treats
+//! the value as absent.
 
 pub(crate) mod cpu_list;
 pub(crate) mod env;
@@ -22,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use key::Key;
 
-/// A runtime spec whose touched parts have the types the runtime-spec demands.
+/// A runtime spec. The parts that spec-gen reads have the types that the runtime-spec requires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec(Value);
 
@@ -32,12 +33,12 @@ impl Spec {
         Spec(value)
     }
 
-    /// Puts the keys of every object in order.
+    /// Sorts the keys of every object.
     pub fn sort_keys(&mut self) {
         self.0.sort_all_objects();
     }
 
-    /// The document itself.
+    /// Returns the document.
     pub fn value(&self) -> &Value {
         &self.0
     }

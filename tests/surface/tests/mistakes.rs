@@ -330,32 +330,32 @@ fn all_have_helpful_errors(mistakes: &[Mistake]) {
 }
 
 #[test]
-fn mistakes_with_vol_archive() {
+fn mistakes_with_vol_archive_have_helpful_errors() {
     all_have_helpful_errors(VOL_ARCHIVE);
 }
 
 #[test]
-fn mistakes_with_rootfs_diff() {
+fn mistakes_with_rootfs_diff_have_helpful_errors() {
     all_have_helpful_errors(ROOTFS_DIFF);
 }
 
 #[test]
-fn mistakes_with_ckpt_pack() {
+fn mistakes_with_ckpt_pack_have_helpful_errors() {
     all_have_helpful_errors(CKPT_PACK);
 }
 
 #[test]
-fn mistakes_with_ckpt_unpack() {
+fn mistakes_with_ckpt_unpack_have_helpful_errors() {
     all_have_helpful_errors(CKPT_UNPACK);
 }
 
 #[test]
-fn mistakes_with_netstatus() {
+fn mistakes_with_netstatus_have_helpful_errors() {
     all_have_helpful_errors(NETSTATUS);
 }
 
 #[test]
-fn mistakes_with_spec_gen() {
+fn mistakes_with_spec_gen_have_helpful_errors() {
     all_have_helpful_errors(SPEC_GEN);
 }
 

@@ -51,7 +51,8 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> Result<Documen
     for (name, list, paths) in [("deleted.files", &json, text.len()), ("deleted.files0", &raw, raw_paths)] {
         let bytes = list.as_ref().map_or(0, Vec::len) as u64;
         if paths > MAX_PATHS || bytes > LIMIT {
-            let what = format!("{paths} paths in {bytes} bytes, readers accept {MAX_PATHS} in {LIMIT}");
+            let what =
+                format!("{paths} paths in {bytes} bytes; readers accept at most {MAX_PATHS} in {LIMIT}");
             return Err(Error::member(name, what));
         }
     }

@@ -264,8 +264,8 @@ impl Layout {
                 let at = dir.join(path.as_os_str());
                 match options.open(&at) {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                    // docker links from the path that older versions used to the layer, which is at
-                    // the top level.
+                    // docker keeps a symbolic link at the path that older versions used for a
+                    // layer. The link points to the layer at the top level.
                     Err(e) if e.raw_os_error() == Some(libc::ELOOP) && path.as_bytes().contains(&b'/') => {
                         let target = std::fs::read_link(&at).map_err(io)?;
                         let name = target.file_name().and_then(|name| name.to_str());
@@ -295,7 +295,7 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// The most layers of an image. A build writes at most one layer per step.
+/// The maximum number of layers in an image. A build writes at most one layer per step.
 const MAX_LAYERS: usize = 128;
 
 fn layers(layers: &Value) -> Result<&[Value]> {

@@ -27,23 +27,23 @@ static MOVED: AtomicU64 = AtomicU64::new(0);
 /// When to show the progress of a run.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum When {
-    /// If standard error is a terminal and --quiet is not given.
+    /// Show progress if standard error is a terminal and --quiet is not given.
     #[default]
     Auto,
-    /// Always; if standard error is not a terminal, as one line per second.
+    /// Always show progress; if standard error is not a terminal, print one line per second.
     Always,
-    /// Only on SIGUSR1.
+    /// Show progress only on SIGUSR1.
     Never,
 }
 
 /// How the progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As one line that is redrawn.
+    /// Redraws one line.
     Drawn,
-    /// As one line after another.
+    /// Prints each update on a new line.
     Lines,
-    /// As one line per SIGUSR1.
+    /// Prints one line per SIGUSR1.
     OnSignal,
 }
 

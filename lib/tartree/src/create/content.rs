@@ -1,4 +1,4 @@
-//! Writes the content of files, exactly as long as their headers say.
+//! Writes the content of files, with exactly the length that each header states.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -51,9 +51,9 @@ pub fn write_found<W: Destination>(
     }
 }
 
-/// Writes the content of the file `entry` and its padding, exactly as long as the entry says.
-/// `opened` is the file, or the error of opening it. Reports a file that has changed since the
-/// entry was made.
+/// Writes the content of the file `entry`, with exactly the length that the entry states, and its
+/// padding. `opened` is the file, or the error of opening it. Reports a file that has changed since
+/// the entry was made.
 ///
 /// # Errors
 /// Returns an error if writing to the output fails, or if the file still exists and cannot be read.

@@ -1,5 +1,5 @@
 //! Rejects entries that no reader would accept. So the error occurs when the tar is written, while
-//! the data still exists, and not when it is read.
+//! the data still exists, and not when the tar is read.
 
 use crate::dir_xattr_limit::DirXattrLimit;
 use crate::entry::{Entry, Kind, RootName};
@@ -7,10 +7,10 @@ use crate::error::{Error, Result};
 use crate::format::encode::records_of;
 use crate::limits::{Limit, Limits};
 
-/// An entry with no more bytes of names and xattrs than this is within all limits, in whatever form
-/// a header stores them.
+/// An entry whose names and xattrs have at most this many bytes in total is within all limits, in
+/// every form in which a header can store them.
 const ALWAYS_ACCEPTED: usize = 32 << 10;
-/// The most bytes that aligning the content of a large file adds to a header.
+/// The maximum number of bytes that are added to a header to align the content of a large file.
 const ALIGNMENT_COMMENT: usize = 16 << 10;
 
 /// Checks the entries of one tar against the default limits of every reader, except those that a
@@ -25,7 +25,7 @@ impl ReaderLimits {
     ///
     /// # Errors
     /// Returns an error if a [`Reader`](crate::Reader) or an [`Extractor`](crate::Extractor) would
-    /// reject it.
+    /// reject the entry.
     pub fn check(&mut self, entry: &Entry, root: RootName) -> Result<()> {
         if matches!(entry.kind, Kind::Dir) {
             self.dir_xattrs.add(entry)?;
@@ -43,17 +43,19 @@ impl ReaderLimits {
         let fail = |limit, what: String| Err(Error::limit(shortened(entry), limit, what));
         let records = records_of(entry, root);
         if records.longest_name > limits.name_bytes {
-            let what =
-                format!("a name of {} bytes, readers accept {}", records.longest_name, limits.name_bytes);
+            let what = format!(
+                "a name of {} bytes; readers accept at most {}",
+                records.longest_name, limits.name_bytes
+            );
             return fail(Limit::NameBytes, what);
         }
         if entry.meta.xattrs.len() > limits.records / 4 {
             let (count, most) = (entry.meta.xattrs.len(), limits.records / 4);
-            return fail(Limit::Records, format!("{count} attributes, readers accept {most}"));
+            return fail(Limit::Records, format!("{count} attributes; readers accept at most {most}"));
         }
         let most = limits.header_bytes as usize - ALIGNMENT_COMMENT;
         if records.bytes > most {
-            let what = format!("{} bytes of attributes, readers accept {most}", records.bytes);
+            let what = format!("{} bytes of attributes; readers accept at most {most}", records.bytes);
             return fail(Limit::HeaderBytes, what);
         }
         Ok(())

@@ -40,35 +40,35 @@ pub struct ExtractOptions {
     pub ids: IdMaps,
     /// Do not set owners: the inodes belong to the user who extracts.
     pub no_same_owner: bool,
-    /// What happens to device nodes.
+    /// How device nodes are handled.
     pub devices: Devices,
-    /// What happens to zero pages in files.
+    /// How zero pages in files are handled.
     pub zeros: Zeros,
     /// Whether extraction and removal enter filesystems that are mounted below the root. Otherwise
     /// an entry or a removal that would do so is an error.
     pub cross_mounts: bool,
 }
 
-/// What happens to zero pages in the data of a file.
+/// How zero pages in the data of a file are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zeros {
-    /// Write them: a program may have allocated the blocks so that it cannot run out of disk space
-    /// later.
+    /// Write zero pages as data: a program may have allocated the blocks so that it cannot run out
+    /// of disk space later.
     #[default]
     Written,
-    /// Turn them into holes, except for a single page between data. Memory images consist of zero
-    /// pages to a large part, and are never written to again.
+    /// Replace zero pages by holes, except for a single page between data. A large part of memory
+    /// images is zero pages, and no program writes to the images again.
     Holes,
 }
 
-/// What happens to the device nodes of a tar. Whoever can open a device node in the wrong place can
-/// reach the disks and the memory of the host.
+/// How the device nodes in a tar are handled. A process that can open a device node outside its
+/// container can access the disks and the memory of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
-    /// Create them.
+    /// Create the device nodes.
     #[default]
     Make,
-    /// Skip them with a notice that states this reason.
+    /// Skip the device nodes with a notice that states this reason.
     LeaveOut(&'static str),
 }
 
@@ -78,7 +78,8 @@ impl Devices {
         if no_devices { Devices::LeaveOut("left out, as asked") } else { Devices::Make }
     }
 
-    /// Returns the setting for a volume. For an ordinary user, the rest of the volume is extracted.
+    /// Returns the setting for a volume. If the user is not root, device nodes are skipped and the
+    /// rest of the volume is extracted.
     pub fn in_volume(no_devices: bool) -> Devices {
         match Devices::in_rootfs(no_devices) {
             Devices::Make if !geteuid().is_root() => Devices::LeaveOut("only root may make devices"),

@@ -1,10 +1,10 @@
-//! Writes content and metadata of regular files on a worker thread, while the calling thread reads
-//! on and creates the next files.
+//! Writes content and metadata of regular files on a worker thread, while the calling thread
+//! continues to read the tar and creates the next files.
 //!
-//! Only the calling thread handles names: it creates, replaces, links and removes them in the order
-//! of the tar. It hands over a file as an open descriptor with content and metadata, which the
-//! worker writes whatever happens to the name. Therefore no thread waits for the other to finish a
-//! certain file.
+//! Only the calling thread creates, replaces, links and removes names, in the order of the tar. It
+//! passes each file to the worker as an open descriptor, together with the content and the
+//! metadata. The worker does not use the file's name, so the calling thread can rename or remove a
+//! file that the worker is still writing, and neither thread waits for the other.
 
 use std::fs::File;
 use std::ops::Range;
@@ -19,13 +19,14 @@ use crate::parallel::policy::FILE_WRITER;
 use crate::parallel::stage::{Process, Stage};
 use crate::path::TarPath;
 
-/// Bytes per batch. Twice the buffer of readers: the first half takes what the reader has buffered,
-/// and the second half is read directly, as are all that follow.
+/// Bytes per batch. A batch is twice as large as the buffer of a reader: the first half takes the
+/// bytes that the reader has buffered, and the rest of a file is read directly into batches.
 const ROOM: usize = 512 << 10;
-/// Files per batch, each of which is an open descriptor. Waking a thread costs as much as a few
-/// system calls.
+/// Files per batch. Each file is an open descriptor, so a batch cannot hold many files. A batch of
+/// several files wakes the worker only once, which saves the cost of a few system calls per file.
 const FILES: usize = 32;
-/// Steps per batch: the content of an entry can arrive in pieces of one byte.
+/// Maximum number of steps per batch. The content of an entry can arrive in pieces of one byte, so
+/// the size of a batch alone does not limit the number of steps.
 const STEPS: usize = 4096;
 
 /// Accepts files that were just created, one after another, and writes them.
@@ -36,18 +37,19 @@ pub(crate) struct FileWriter {
 }
 
 impl FileWriter {
-    /// Sets metadata with `metadata`.
+    /// Returns a writer that sets the metadata of files with `metadata`.
     pub fn new(metadata: Metadata) -> FileWriter {
         let writer = Writer { metadata, open: None, failed: false };
         FileWriter { batch: Batch::default(), writer: Stage::new(&FILE_WRITER, writer) }
     }
 
-    /// Starts with `file`, which is new and empty.
+    /// Starts to write `file`, which must be new and empty.
     pub fn open(&mut self, file: File, path: TarPath) {
         self.batch.steps.push(Step::Open(file, path));
     }
 
-    /// Returns a buffer for some of the next `left` bytes, for all of them if they are few.
+    /// Returns a buffer for the next bytes of the file: `left` bytes, or fewer if `left` exceeds
+    /// the size of a batch.
     ///
     /// # Errors
     /// Returns the error of an earlier batch, which may concern another file.

@@ -34,11 +34,11 @@ pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, report: &
     }
 }
 
-/// A route to one output that avoids user space, for content that is long enough.
+/// Moves long content to one output without copying it through user space.
 pub struct Passage {
     output: OwnedFd,
     to: FileType,
-    /// Minimum number of bytes for this route.
+    /// Minimum number of bytes that are moved inside the kernel.
     least: u64,
     /// Called after each part.
     report: fn(u64),
@@ -47,7 +47,7 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// Returns a route to `output` if it is a file or a pipe.
+    /// Returns a `Passage` to `output` if `output` is a file or a pipe.
     pub fn to(output: BorrowedFd<'_>, report: fn(u64)) -> Option<Passage> {
         let to = kind(output)?;
         let least = match to {
@@ -63,11 +63,12 @@ impl Passage {
     /// bytes.
     ///
     /// When this function returns, the bytes in the output no longer depend on the input: they are
-    /// either a copy in a file, or so far back in a pipe that they have been read. splice(2) puts
+    /// either copied into a file, or the reader of the pipe has already read them. splice(2) puts
     /// references to the file's pages into a pipe, so a later write to the file would change the
-    /// bytes in the pipe. Therefore the last bytes, as many as fill the pipe, are left to the
-    /// caller, who copies them. A change that is detected after the return cannot have slipped in.
-    /// A copy from pipe to pipe would pass on such references, so it is not done.
+    /// bytes in the pipe. Therefore this function leaves the last bytes, as many as fill the pipe,
+    /// to the caller, which copies them. So if the caller then detects that the file has changed,
+    /// it knows that no later write changes the output. This function never copies from pipe to
+    /// pipe, because such a copy would pass on the references.
     ///
     /// # Errors
     /// Returns the errors of `ready`.

@@ -1,5 +1,5 @@
-//! The table of all keys of an archive's spec and what `--restore` does with them. The code, the
-//! manual and a test use it.
+//! The table of all keys of an archive's spec, with what `--restore` does with each key. The code,
+//! the manual page and a test use this table.
 
 use serde_json::{Map, Value};
 
@@ -8,18 +8,18 @@ use crate::runtime_spec::Spec;
 /// What `--restore` does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is kept.
+    /// Keeps the key.
     Kept,
-    /// It is an error unless a flag gives its value on this host.
+    /// Reports an error unless a flag sets the value for this host.
     Repointed,
-    /// It is kept if its value is harmless and otherwise dropped: [`harmless`](super::harmless)
-    /// decides.
+    /// Keeps the key if [`harmless`](super::harmless) accepts its value, and otherwise drops the
+    /// key.
     Checked,
-    /// It is removed, with a warning that names it.
+    /// Drops the key with a warning that names the key.
     Dropped,
 }
 
-/// Keys that are treated alike for one reason. A key includes all keys below it.
+/// Keys that `--restore` treats alike for the same reason. A key includes all keys below it.
 pub struct Rule {
     pub fate: Fate,
     /// The title of the rule in the manual, before `reason` and `keys`.
@@ -37,7 +37,7 @@ use Fate::{Checked, Dropped, Kept, Repointed};
 #[rustfmt::skip]
 pub const RULES: &[Rule] = &[
     Rule { fate: Kept, title: "the container",
-        reason: "They describe the container and name nothing outside it.",
+        reason: "These keys describe the container and name nothing outside it.",
         keys: &["ociVersion", "hostname", "domainname", "root.readonly", "mounts[].destination", "linux.namespaces[].type",
             "linux.maskedPaths", "linux.readonlyPaths"] },
     Rule { fate: Kept, title: "the process",
@@ -56,8 +56,8 @@ pub const RULES: &[Rule] = &[
             "linux.timeOffsets.monotonic.secs", "linux.timeOffsets.monotonic.nanosecs", "linux.memoryPolicy.mode",
             "linux.memoryPolicy.nodes", "linux.memoryPolicy.flags"] },
     Rule { fate: Kept, title: "labels and profiles",
-        reason: "A process without them is restricted less, so an archive gains nothing by naming one. \
-            --apparmor, --selinux-label and --mount-label replace them.",
+        reason: "A process without a label or profile is restricted less, so an archive gains nothing from these keys. \
+            --apparmor, --selinux-label and --mount-label replace the values.",
         keys: &["process.apparmorProfile", "process.selinuxLabel", "linux.mountLabel"] },
     Rule { fate: Kept, title: "ID mappings",
         reason: "The images hold the same mappings, and CRIU can restore no others.",
@@ -66,14 +66,14 @@ pub const RULES: &[Rule] = &[
             "mounts[].uidMappings[].containerID", "mounts[].uidMappings[].hostID", "mounts[].uidMappings[].size",
             "mounts[].gidMappings[].containerID", "mounts[].gidMappings[].hostID", "mounts[].gidMappings[].size"] },
     Rule { fate: Kept, title: "seccomp filter",
-        reason: "It restricts the process.",
+        reason: "The filter restricts the process.",
         keys: &["linux.seccomp.defaultAction", "linux.seccomp.defaultErrnoRet", "linux.seccomp.flags",
             "linux.seccomp.architectures", "linux.seccomp.syscalls[].names", "linux.seccomp.syscalls[].action",
             "linux.seccomp.syscalls[].errnoRet", "linux.seccomp.syscalls[].args[].index",
             "linux.seccomp.syscalls[].args[].value", "linux.seccomp.syscalls[].args[].valueTwo",
             "linux.seccomp.syscalls[].args[].op"] },
     Rule { fate: Kept, title: "limits",
-        reason: "They limit the container's own cgroup. The options under Limits replace them.",
+        reason: "The limits apply only to the container's own cgroup. The options under Limits replace the values.",
         keys: &["linux.resources.memory.limit", "linux.resources.memory.reservation", "linux.resources.memory.swap",
             "linux.resources.memory.kernel", "linux.resources.memory.kernelTCP", "linux.resources.memory.swappiness",
             "linux.resources.memory.disableOOMKiller", "linux.resources.memory.useHierarchy",
@@ -84,19 +84,21 @@ pub const RULES: &[Rule] = &[
             "linux.resources.blockIO.leafWeight", "linux.resources.hugepageLimits[].pageSize",
             "linux.resources.hugepageLimits[].limit"] },
     Rule { fate: Repointed, title: "root file system",
-        reason: "--rootfs, --root-path or --state says where it is.",
+        reason: "--rootfs, --root-path or --state sets the path.",
         keys: &["root.path"] },
     Rule { fate: Repointed, title: "mounts",
-        reason: "A mount of the host's files (a bind mount, an overlay, a disk, a server) needs --volume, --bind-mount, \
-            --shm-dir, --manager-files or --mount-remove. File systems of the kernel are kept, as is a read-only bind \
-            mount of /sys, or of a path below /sys/fs/cgroup, on itself.",
+        reason: "A mount of the host's files (a bind mount, an overlay, a disk, a network file system) needs --volume, \
+            --bind-mount, --shm-dir, --manager-files or --mount-remove. File systems of the kernel are kept. \
+            A read-only bind mount of /sys, or of a path below /sys/fs/cgroup, is kept if its source and destination \
+            are the same path.",
         keys: &["mounts[].type", "mounts[].source"] },
     Rule { fate: Repointed, title: "namespaces given by path",
-        reason: "--network, --ipc, --uts, --pid, --userns, --cgroupns or --time says which namespace is meant.",
+        reason: "--network, --ipc, --uts, --pid, --userns, --cgroupns or --time selects the namespace.",
         keys: &["linux.namespaces[].path"] },
     Rule { fate: Checked, title: "cgroup path",
-        reason: "It is dropped, and the runtime chooses the cgroup, unless --cgroups-path, --cgroup-parent, \
-            --cgroup-manager or --cgroups sets one. --id puts the new ID into a path below the default parent of podman.",
+        reason: "The path is dropped, and the runtime chooses the cgroup, unless --cgroups-path, --cgroup-parent, \
+            --cgroup-manager or --cgroups sets a path. --id keeps a path below the default parent of podman, and puts \
+            the new ID into the path.",
         keys: &["linux.cgroupsPath"] },
     Rule { fate: Checked, title: "devices",
         reason: "The pseudo devices null, zero, full, random, urandom, tty, ptmx, fuse and net/tun, and FIFOs, are kept. \
@@ -105,48 +107,49 @@ pub const RULES: &[Rule] = &[
             "linux.devices[].fileMode", "linux.devices[].uid", "linux.devices[].gid"] },
     Rule { fate: Checked, title: "device rules",
         reason: "Rules that deny, that allow only mknod(2) for one type, or that allow one of these pseudo devices or a \
-            terminal, are kept. Others are dropped, and all other devices are then denied.",
+            terminal, are kept. Other rules are dropped, and all other devices are then denied.",
         keys: &["linux.resources.devices[].allow", "linux.resources.devices[].type", "linux.resources.devices[].major",
             "linux.resources.devices[].minor", "linux.resources.devices[].access"] },
     Rule { fate: Checked, title: "cgroup v2 files",
         reason: "Limits of the controllers cpu, cpuset, hugetlb, io, memory, misc and pids are kept, unless they name a \
-            disk or take processors from the host (cpuset.cpus.exclusive, cpuset.cpus.partition). Others, such as \
+            disk or take processors from the host (cpuset.cpus.exclusive, cpuset.cpus.partition). Other files, such as \
             cgroup.procs, are dropped.",
         keys: &["linux.resources.unified.*"] },
     Rule { fate: Checked, title: "kernel parameters",
         reason: "A parameter of a namespace that the container has is kept (net.*, fs.mqueue.*, kernel.msg*, kernel.sem, \
-            kernel.shm*, kernel.domainname, kernel.hostname, user.*). Others are the host's, and are dropped.",
+            kernel.shm*, kernel.domainname, kernel.hostname, user.*). Other parameters belong to the host and are dropped.",
         keys: &["linux.sysctl.*"] },
     Rule { fate: Checked, title: "mount propagation",
-        reason: "shared and rshared, which let mounts of the container appear on the host, are dropped, as is what is no \
-            propagation.",
+        reason: "The values shared and rshared, which let mounts of the container appear on the host, are dropped, and \
+            so are values that are not a propagation.",
         keys: &["linux.rootfsPropagation", "mounts[].options"] },
     Rule { fate: Checked, title: "annotations",
-        reason: "Those that runtimes obey are dropped: bundle, cdi.*, dev.gvisor.*, io.containers.trace-syscall, \
-            io.katacontainers.*, krun.*, those by which the CRI names a sandbox, module.wasm.image/*, org.criu.*, run.oci.*, and org.systemd.property.* except \
-            KillSignal and TimeoutStopUSec. Others are kept.",
+        reason: "Annotations that runtimes obey are dropped: bundle, cdi.*, dev.gvisor.*, io.containers.trace-syscall, \
+            io.katacontainers.*, krun.*, the annotations in which the CRI names a sandbox, module.wasm.image/*, \
+            org.criu.*, run.oci.*, and org.systemd.property.* except KillSignal and TimeoutStopUSec. \
+            Other annotations are kept.",
         keys: &["annotations.*"] },
     Rule { fate: Dropped, title: "hooks",
-        reason: "They are commands that the runtime runs on the host.",
+        reason: "Hooks are commands that the runtime runs on the host.",
         keys: &["hooks.prestart", "hooks.createRuntime", "hooks.createContainer", "hooks.startContainer", "hooks.poststart",
             "hooks.poststop"] },
     Rule { fate: Dropped, title: "network devices",
         reason: "The runtime would move the host's interface of that name into the container.",
         keys: &["linux.netDevices.*"] },
     Rule { fate: Dropped, title: "seccomp listener",
-        reason: "It is a socket of the host.",
+        reason: "The listener is a socket of the host.",
         keys: &["linux.seccomp.listenerPath", "linux.seccomp.listenerMetadata"] },
     Rule { fate: Dropped, title: "resource control",
-        reason: "It is a group of the host's /sys/fs/resctrl. --rdt-class sets one.",
+        reason: "The value names a group in the host's /sys/fs/resctrl. --rdt-class sets a group.",
         keys: &["linux.intelRdt"] },
     Rule { fate: Dropped, title: "limits of named devices",
-        reason: "They name disks, interfaces and adapters of the host. --blkio-weight-device and \
+        reason: "These keys name disks, interfaces and adapters of the host. --blkio-weight-device and \
             --device-read-bps, --device-write-bps, --device-read-iops and --device-write-iops set such limits.",
         keys: &["linux.resources.blockIO.weightDevice", "linux.resources.blockIO.throttleReadBpsDevice",
             "linux.resources.blockIO.throttleWriteBpsDevice", "linux.resources.blockIO.throttleReadIOPSDevice",
             "linux.resources.blockIO.throttleWriteIOPSDevice", "linux.resources.network", "linux.resources.rdma"] },
     Rule { fate: Dropped, title: "other platforms",
-        reason: "They have no meaning on Linux; vm names kernels and images of the host.",
+        reason: "These keys have no meaning on Linux; vm names kernels and images of the host.",
         keys: &["process.commandLine", "windows", "solaris", "vm", "zos", "freebsd"] },
 ];
 
@@ -158,7 +161,7 @@ pub fn rule(key: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.keys.iter().any(|pattern| covers(pattern)))
 }
 
-/// Removes dropped and unknown keys. Returns a text for each.
+/// Removes dropped and unknown keys. Returns the text of a warning for each removed key.
 pub fn drop_keys(spec: &mut Spec) -> Vec<String> {
     let mut dropped = Vec::new();
     filter(spec.root_mut(), "", "", &mut dropped);
@@ -297,7 +300,7 @@ mod tests {
         for rule in RULES {
             let fate = match rule.fate {
                 Kept => "kept",
-                Repointed => "an error without a flag",
+                Repointed => "error unless a flag sets it",
                 Checked => "kept if harmless",
                 Dropped => "dropped",
             };

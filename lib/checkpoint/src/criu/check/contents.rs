@@ -44,7 +44,7 @@ impl Check<'_> {
             match self.messages::<FdinfoEntry>(&name, FDINFO) {
                 Ok(Some(fds)) => named.extend(fds.into_iter().map(|fd| (name.clone(), fd.id))),
                 Ok(None) => self.problem(format!(
-                    "{name}: no such file, CRIU would restore process {pid} without open files"
+                    "{name}: no such file; CRIU would restore process {pid} without open files"
                 )),
                 Err(e) => self.problem(e.to_string()),
             }
@@ -55,7 +55,7 @@ impl Check<'_> {
                 Ok(Some(content)) if content.payloads() > 0 => {}
                 Ok(Some(_)) => self.problem(format!("{name}: holds no mount")),
                 Ok(None) => {
-                    self.problem(format!("{name}: no such file, CRIU needs it for the container's mounts"))
+                    self.problem(format!("{name}: no such file; CRIU needs it for the container's mounts"))
                 }
                 Err(e) => self.problem(e.to_string()),
             }
@@ -72,7 +72,7 @@ impl Check<'_> {
         let files: BTreeSet<u32> = match self.image("files.img", FILES) {
             Ok(None) => {
                 return self.problem(
-                    "files.img: no such file, CRIU needs it for the open files of all processes".into(),
+                    "files.img: no such file; CRIU needs it for the open files of all processes".into(),
                 );
             }
             // The image is too large to be read into memory.

@@ -82,7 +82,7 @@ impl Check<'_> {
             // CRIU never writes an inventory without the tree. Without both, the directory is not a
             // dump.
             Ok(None) if matches!(inventory, Ok(Some(_))) => {
-                return self.problem("pstree.img: no such file, CRIU cannot restore without it".into());
+                return self.problem("pstree.img: no such file; CRIU needs it to restore".into());
             }
             Ok(None) => return,
             Ok(Some(tree)) if tree.is_empty() => return self.problem("pstree.img: holds no process".into()),
@@ -151,8 +151,8 @@ impl Check<'_> {
     fn required(&mut self, name: &str, magic: u32, pid: u32) -> Option<Content> {
         let problem = match self.image(name, magic) {
             Ok(Some(content)) if content.payloads() > 0 => return Some(content),
-            Ok(Some(_)) => format!("{name}: is empty, CRIU cannot restore process {pid} without it"),
-            Ok(None) => format!("{name}: no such file, CRIU cannot restore process {pid} without it"),
+            Ok(Some(_)) => format!("{name}: empty file; CRIU needs it to restore process {pid}"),
+            Ok(None) => format!("{name}: no such file; CRIU needs it to restore process {pid}"),
             Err(e) => e.to_string(),
         };
         self.problem(problem);
