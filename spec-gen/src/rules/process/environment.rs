@@ -11,7 +11,8 @@ use crate::runtime_spec::{Spec, env};
 
 const HOME: &str = "HOME";
 
-/// Applies the flags of the environment, and remembers whether one of them sets HOME: then it does not follow the user.
+/// Applies the flags for the environment, and records whether one of them sets HOME, which then
+/// does not follow the user.
 pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.process;
     let Job { spec, trace, container, .. } = job;
@@ -57,14 +58,15 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets what spec-gen's own environment holds, unless it is set.
+/// Sets the variables of spec-gen's own environment that are not set.
 pub fn set_own(spec: &mut Spec) {
     for (name, value) in own() {
         env::set_default(spec, &name, &value);
     }
 }
 
-/// spec-gen's own environment in the order of the names; what is not UTF-8 cannot stand in a spec.
+/// Returns spec-gen's own environment, ordered by name. Omits variables that are not UTF-8, which a
+/// spec cannot hold.
 fn own() -> Vec<(String, String)> {
     let mut own: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -73,10 +75,10 @@ fn own() -> Vec<(String, String)> {
     own
 }
 
-/// The proxy variables, each in lower and upper case.
+/// The proxy variables, each of which exists in lower and upper case.
 const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"];
 
-/// Sets the proxy variables that spec-gen's own environment holds, unless they are set.
+/// Sets the proxy variables of spec-gen's own environment that are not set.
 pub fn set_proxies(spec: &mut Spec) {
     for (name, value) in own() {
         if PROXIES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_uppercase()) {
@@ -85,7 +87,7 @@ pub fn set_proxies(spec: &mut Spec) {
     }
 }
 
-/// Returns whether `-e FLAG` sets the variable.
+/// Reports whether `-e FLAG` sets the variable.
 pub fn gives(flag: &str, name: &str) -> bool {
     let flag = flag.trim_start();
     match flag.split_once('=') {
@@ -97,12 +99,12 @@ pub fn gives(flag: &str, name: &str) -> bool {
     }
 }
 
-/// What `-e` asks for: `NAME=VALUE`, or `NAME` and `PREFIX*` for what spec-gen's own environment holds.
+/// Applies `-e`: `NAME=VALUE`, or `NAME` and `PREFIX*` for variables of spec-gen's own environment.
 ///
 /// # Errors
-/// When no name stands before the `=`.
+/// Returns an error if there is no name before the `=`.
 pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
-    // podman trims the front of a name, and nothing else.
+    // podman trims only the start of a name.
     let flag = flag.trim_start();
     match flag.split_once('=') {
         Some(("", _)) => bail!("--env {flag}: no name before the '='"),
@@ -119,7 +121,8 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Passes on `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`; the container's first process is pid 1 in its namespace.
+/// Passes on `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`. The first process of the container
+/// has the PID 1 in its namespace.
 pub fn listen_fds(spec: &mut Spec) {
     let own = |name: &str| std::env::var(name).ok();
     if own("LISTEN_PID").is_some() {

@@ -11,20 +11,21 @@ use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, namespaces};
 
-/// Where podman has it; images cannot bring it.
+/// podman's path of the init, at which no image has a file.
 pub const INIT: &str = "/run/podman-init";
 
-/// Where podman looks for its helpers; then in $PATH.
+/// The directories in which podman looks for its helpers, before $PATH.
 const DIRS: [&str; 4] =
     ["/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman"];
 
 /// podman's init.
 const PROGRAM: &str = "catatonit";
 
-/// Puts the init before the command and binds it; a spec that has it keeps it once.
+/// Puts the init before the command and binds it. A spec that already has it is not changed.
 ///
 /// # Errors
-/// Where there is none, or it would not be the first process of its PID namespace.
+/// Returns an error if there is no init, or if it would not be the first process of its PID
+/// namespace.
 pub fn apply(spec: &mut Spec, args: &ProcessArgs) -> anyhow::Result<()> {
     let program = match &args.init_path {
         Some(path) => std::path::absolute(path)?,

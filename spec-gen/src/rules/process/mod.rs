@@ -14,10 +14,10 @@ use crate::job::Job;
 use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env};
 
-/// Applies the flags of the process that need no look-up.
+/// Applies the flags for the process that need no lookup.
 ///
 /// # Errors
-/// Names the flag that makes no sense.
+/// Returns an error that names the invalid flag.
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     let (args, command) = (&job.args.process, &job.args.args);
     let Job { spec, trace, container, .. } = job;
@@ -57,7 +57,7 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets the command. ARGS follow the entrypoint: that of the flag, or the image's.
+/// Sets the command: ARGS after the entrypoint of the flag or of the image.
 fn set_command(
     spec: &mut Spec,
     args: &ProcessArgs,
@@ -77,11 +77,11 @@ fn set_command(
     Ok(())
 }
 
-/// One word, or a JSON array of words, as podman takes it.
+/// Parses a command: one word, or a JSON array of words, as podman does.
 fn command_words(text: &str) -> anyhow::Result<Vec<String>> {
     let words = match serde_json::from_str(text) {
         Ok(words) => words,
-        // "[" is a program too, but quotes are those of a list.
+        // "[" is a program too, but text with quotes is meant as an array.
         Err(_) if text.starts_with('[') && text.contains('"') => {
             return Err(usage(format!("--entrypoint {text}: expected an array of strings")));
         }

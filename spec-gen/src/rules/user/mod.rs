@@ -21,10 +21,10 @@ use crate::runtime_spec::env;
 use crate::runtime_spec::id_map::{self, IdMap};
 use crate::runtime_spec::key;
 
-/// podman's word for the groups of whoever starts the container, which only crun keeps.
+/// podman's value for the groups of the user who starts the container, which only crun keeps.
 const KEEP_GROUPS: &str = "keep-groups";
 
-/// Resolves the user; `None` where nobody asks for one.
+/// Resolves the user, or returns `None` if no user is requested.
 pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
     let container = &job.container;
     if !container.is_libpod && container.user.is_none() && container.groups.is_empty() {
@@ -48,7 +48,7 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         return Err(usage(format!("--group-add {other} is not possible with --group-add {KEEP_GROUPS}")));
     }
     for group in &container.groups {
-        // specgen turns this word into an annotation; it is nobody's name.
+        // podman turns this word into an annotation; it is not the name of a group.
         if group == KEEP_GROUPS {
             job.spec.annotate("run.oci.keep_original_groups", "1");
             continue;
@@ -63,7 +63,8 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
     Ok(Some(user))
 }
 
-/// HOME of a complete spec follows the user where it is the home directory of the one before, and no flag asked for it.
+/// Changes HOME of a complete spec with the user, if it is the home directory of the previous user
+/// and no flag sets it.
 fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
     if job.container.is_libpod || job.container.user.is_none() || job.container.home_is_given {
         return;
@@ -77,7 +78,7 @@ fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
     }
 }
 
-/// The users of this host whose entries the container gets.
+/// Returns the users of the host whose entries the container gets.
 fn host_users(job: &Job<'_>) -> anyhow::Result<Vec<HostUser>> {
     let mut found = Vec::new();
     for name in &job.container.host_users {
@@ -92,7 +93,8 @@ fn host_users(job: &Job<'_>) -> anyhow::Result<Vec<HostUser>> {
     Ok(found)
 }
 
-/// Gives a user the image does not know his entries, as libpod does, and the home directory they say.
+/// Adds entries for a user that the image does not know, as libpod does, and sets the home
+/// directory that they name.
 fn add_entries(
     job: &mut Job<'_>,
     accounts: &Accounts,
@@ -116,7 +118,7 @@ fn add_entries(
     for line in nonsense {
         job.session.warn(line);
     }
-    // Before 4.6 podman looked HOME up before it wrote the entry.
+    // podman before 4.6 determined HOME before it wrote the entry.
     if home.is_some() && job.args.hooks.compat != Compat::Podman43 {
         user.home = home;
     }
@@ -131,15 +133,16 @@ fn add_entries(
     Ok(())
 }
 
-/// The ids alone, which the rules for capabilities and owners ask for; [`set`] does the rest in its place.
+/// Sets only the IDs, which the rules for capabilities and owners need. [`set`] does the rest
+/// later.
 pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     let (Some(user), Some(_)) = (user, &job.container.user) else { return };
     let was_root = job.container.was_root.unwrap_or_else(|| capabilities::is_root(&job.spec));
     job.spec.set(key::PROCESS_USER_UID, user.uid);
     job.spec.set(key::PROCESS_USER_GID, user.gid);
-    // The groups of the user before him are not his.
+    // The groups of the previous user do not apply.
     job.spec.remove(key::PROCESS_USER_ADDITIONAL_GIDS);
-    // libpod's config has those of its user already, unless a flag names another.
+    // libpod's config already has the groups of its user, unless a flag names another user.
     match job.container.was_root {
         Some(false) if user.uid == 0 => capabilities::give_all_to_root(&mut job.spec),
         None if job.container.is_libpod => {}
@@ -150,10 +153,10 @@ pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     job.trace.because(&job.spec, || format!("user {wanted}: {why}"));
 }
 
-/// Sets umask, HOME and the groups asked for.
+/// Sets umask, HOME and the requested groups.
 ///
 /// # Errors
-/// When the umask is no octal number.
+/// Returns an error if the umask is not an octal number.
 pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     if let Some(umask) = &job.container.umask {
         let value = u32::from_str_radix(umask, 8).ok().filter(|mode| *mode <= 0o7777);
@@ -184,7 +187,7 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// HOME for a user who has not set it.
+/// Returns HOME for a user who has not set it.
 fn home(user: &User, compat: Compat) -> Option<String> {
     match (user.home.clone().filter(|h| !h.is_empty()), compat) {
         (Some(home), _) => Some(home),
@@ -194,10 +197,11 @@ fn home(user: &User, compat: Compat) -> Option<String> {
     }
 }
 
-/// Adds the groups that list the user, unless a group was asked for; those outside the user namespace cannot be.
+/// Adds the groups that list the user, unless a group was requested. Omits groups that the user
+/// namespace does not map.
 ///
 /// # Errors
-/// When the gids an ordinary user has cannot be read.
+/// Returns an error if the group IDs of an ordinary user cannot be read.
 pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     let Some(user) = user else { return Ok(()) };
     let wanted = job.container.user.as_deref();
@@ -217,8 +221,8 @@ pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Resu
     Ok(())
 }
 
-/// The gids the container can have: those of its user namespace, or all. An ordinary user's podman runs in a user
-/// namespace of its own, and a container without one has the gids of that.
+/// Returns the group IDs that the container can have: those of its user namespace, or all. Rootless
+/// podman runs in its own user namespace, whose group IDs a container without user namespace has.
 fn available_gids(job: &Job<'_>) -> anyhow::Result<Vec<IdMap>> {
     let maps = &job.container.id_maps.gids;
     if maps.is_empty() && job.container.rootless { own_ids::gids() } else { Ok(maps.clone()) }
