@@ -30,7 +30,7 @@ all: build
 
 .PHONY: build
 build: ## build the six tools with optimization, into target/release
-	$(REPRODUCIBLE) $(CARGO) build --release --workspace --features "$(FEATURES)"
+	$(REPRODUCIBLE) $(CARGO) build --release $(addprefix --package ,$(TOOLS)) --features "$(FEATURES)"
 
 .PHONY: quick
 quick: lint test ## format, lints, and the tests that need neither root nor extra programs: run it before each commit
