@@ -12,8 +12,8 @@ use clap_complete::aot::{Shell, generate};
 
 use crate::exit::Exit;
 
-/// Returns the shell if the command line is `--completions SHELL`, or an error with the text that
-/// is not a shell.
+/// Returns the shell if the command line is `--completions SHELL`. If SHELL is not a known shell,
+/// returns its text as the error.
 ///
 /// The command line is inspected before clap parses it: clap would demand the tool's operands.
 pub fn requested() -> Option<Result<Shell, String>> {
@@ -91,8 +91,8 @@ fn visible(command: &Command) -> Command {
     visible
 }
 
-/// Leaks the text: clap keeps names as `&'static str`, and the process exits after the script is
-/// printed.
+/// Leaks `text` to obtain the `&'static str` that clap requires for names. The leak does no harm,
+/// because the process exits after it prints the script.
 fn leak(text: &str) -> &'static str {
     text.to_owned().leak()
 }
@@ -110,8 +110,7 @@ fn with_hint(arg: Arg, shell: Shell) -> Arg {
         Some("FILE" | "ARCHIVE" | "MEMBERS|-") => ValueHint::FilePath,
         _ => arg.get_value_hint(),
     };
-    // clap_complete 4.6 does not escape the name in zsh's `:NAME:ACTION`, where a colon would end
-    // it.
+    // clap_complete 4.6 does not escape NAME in zsh's `:NAME:ACTION`, where a colon would end NAME.
     let escape = |name: &str| leak(&name.replace(':', "\\:"));
     match names {
         [name] if shell == Shell::Zsh && name.contains(':') => {

@@ -84,9 +84,9 @@ fn output(args: &[OsString]) -> Option<&Path> {
     None
 }
 
-/// Opens the output of the stream: standard output, or the FIFO of `-o`. Does not open a regular
-/// file of `-o`, which has a name only when it is complete, nor a terminal or another device, which
-/// has no reader of streams.
+/// Opens the output of the stream: standard output, or the FIFO of `-o`. Returns an error for a
+/// regular file of `-o`, which gets its name only when it is complete, and for a terminal or
+/// another device, because no reader of streams is there.
 fn destination(output: Option<&Path>) -> io::Result<File> {
     let none = || io::Error::from(io::ErrorKind::Unsupported);
     match output {

@@ -1,4 +1,5 @@
-//! From `main` to the exit status: parses the command line, runs the job and reports its error.
+//! Covers the path from `main` to the exit status: parses the command line, runs the job and
+//! reports its error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -30,7 +31,7 @@ pub fn run<A: Parser>(job: Job<A>) -> ExitCode {
 }
 
 /// Runs a tool like [`run`], but generates the shell completions from the command line `completed`.
-/// For a tool that parses its verbs separately.
+/// Use this function for a tool that parses its verbs separately.
 pub fn run_completed<A: Parser>(job: Job<A>, completed: fn() -> Command) -> ExitCode {
     run_with(job, completed, |_| ())
 }
@@ -73,8 +74,8 @@ fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(
     exit.into()
 }
 
-/// Prints what clap returned as an error: an invalid command line, or the output of --help and
-/// --version, with status 0.
+/// Prints the text that clap returned as an error: a message about an invalid command line, or the
+/// output of --help and --version, which exit with status 0.
 fn print_clap_error(tool: &str, e: &clap::Error, failed: impl Fn(&str)) -> ExitCode {
     let status = if e.use_stderr() { Exit::Usage } else { Exit::Done };
     // The tools of a pipeline share one standard error, so the message must name its tool.

@@ -1,4 +1,5 @@
-//! Signals: dies of SIGPIPE, and cleans up before the process dies of SIGINT, SIGTERM or SIGHUP.
+//! Handles signals: dies of SIGPIPE, and cleans up before the process dies of SIGINT, SIGTERM or
+//! SIGHUP.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +15,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 /// Ends the process by SIGPIPE.
 ///
 /// Rust ignores SIGPIPE, so that a write fails with EPIPE and destructors run. Call this function
-/// after them.
+/// after the destructors have run.
 pub fn die_of_sigpipe() -> ! {
     die_of(Signal::SIGPIPE)
 }
@@ -28,8 +29,8 @@ fn die_of(signal: Signal) -> ! {
     set.add(signal);
     let _ = set.thread_unblock();
     let _ = raise(signal);
-    // Reached only if the signal cannot be delivered. This is the status that a shell reports for
-    // it.
+    // This line is reached only if the signal cannot be delivered. A shell reports the same status
+    // for a process that died of the signal.
     std::process::exit(128 + signal as i32);
 }
 
@@ -47,7 +48,7 @@ pub fn wait(set: &SigSet, timeout: Option<Duration>) -> bool {
     got > 0
 }
 
-/// Returns the signals that end a process, without those that it ignores.
+/// Returns the signals that end a process, except those that this process ignores.
 fn termination_signals() -> SigSet {
     // A blocked signal becomes pending even if it is ignored, as SIGHUP is under nohup(1), and
     // would then end the process.
@@ -57,7 +58,8 @@ fn termination_signals() -> SigSet {
         .collect()
 }
 
-/// Returns whether the process ignores the signal, which it can inherit.
+/// Returns whether the process ignores `signal`. A process can inherit this setting from its
+/// parent.
 fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null pointer as new action changes nothing. The call writes the old action to
@@ -93,8 +95,9 @@ pub fn on_termination(cleanup: impl FnOnce() + Send + 'static) {
     register(&mut registered(), Box::new(cleanup));
 }
 
-/// Runs `make` and registers `cleanup` for its result, as [`on_termination`] does. A signal that
-/// arrives between the two is handled after the registration, so that the cleanup always runs.
+/// Runs `make` and registers `cleanup` for its result, like [`on_termination`]. A signal that
+/// arrives between `make` and the registration is handled after the registration, so that the
+/// cleanup always runs.
 ///
 /// # Errors
 /// Returns the error of `make`.
@@ -115,7 +118,7 @@ where
     Ok(made)
 }
 
-/// Runs `steps` and delays the signals of [`on_termination`] until it returns.
+/// Runs `steps` and delays the signals of [`on_termination`] until `steps` returns.
 pub fn uninterrupted<T>(steps: impl FnOnce() -> T) -> T {
     let _cleanups = registered();
     steps()
@@ -150,8 +153,8 @@ fn register(cleanups: &mut Option<Vec<Cleanup>>, cleanup: Cleanup) {
     }
 }
 
-/// The most temporary files at one time: an output and the two deletion lists of a diff, while they
-/// are renamed.
+/// The maximum number of temporary files at one time: the output and the two deletion lists of a
+/// diff, while they are renamed.
 const TEMPORARY: usize = 8;
 static NAMES: [AtomicPtr<c_char>; TEMPORARY] = [const { AtomicPtr::new(ptr::null_mut()) }; TEMPORARY];
 
@@ -161,7 +164,7 @@ pub(crate) struct Temporary(Option<&'static AtomicPtr<c_char>>);
 
 impl Temporary {
     /// Registers `path`. Call this function before the file is created with O_EXCL: a signal may
-    /// arrive as soon as it exists.
+    /// arrive as soon as the file exists.
     pub(crate) fn new(path: &Path) -> Temporary {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return Temporary(None) };
         for signal in &termination_signals() {

@@ -1,5 +1,5 @@
-//! Reads one JSON document: its order and 64-bit integers are preserved, duplicate keys are
-//! rejected.
+//! Reads one JSON document. Preserves the order of keys and 64-bit integers, and rejects duplicate
+//! keys.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,11 +8,11 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 use serde_json::{Map, Number, Value};
 use tartree::FileKind;
 
-/// The most values in one document: arrays, objects and their members, strings and numbers. A pod
-/// with a thousand volumes has twenty thousand.
+/// The maximum number of values in one document: arrays, objects and their members, strings and
+/// numbers. A pod with a thousand volumes has twenty thousand values.
 ///
-/// A limit on the length of the text is not enough: a value takes a hundred bytes of memory, but as
-/// few as two of the text.
+/// A limit on the length of the text is not enough: each value takes about 100 bytes of memory, but
+/// may take only two bytes of the text.
 const MAX_VALUES: u32 = 1 << 18;
 
 /// A text that is not a JSON document.
@@ -31,7 +31,7 @@ pub enum DocumentError {
 }
 
 /// Reads one JSON document in which no object has the same key twice. Only white space may follow
-/// it.
+/// the document.
 ///
 /// Readers disagree about duplicate keys: Go and serde take the last one, others the first. A
 /// checker and the program that it protects would then read two different documents. Nesting is
@@ -53,7 +53,7 @@ pub fn document(bytes: &[u8]) -> Result<Value, DocumentError> {
     Ok(value)
 }
 
-/// A value under the same rules as a [`document`], for deserializers of other formats.
+/// A value that follows the rules of [`document`], for deserializers of other formats.
 pub struct Unique(Value);
 
 impl From<Unique> for Value {
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
-/// Builds a value. The counter has the number of values that the document may still have.
+/// Builds a value. The counter holds the number of values that the document may still contain.
 #[derive(Clone, Copy)]
 struct Build<'a>(&'a Cell<u32>);
 

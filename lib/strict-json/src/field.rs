@@ -12,13 +12,13 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Returns an error about a value. The callers add its place with
+    /// Returns an error about a value. The callers add the place of the value with
     /// [`within`](FieldError::within), innermost first.
     pub fn new(cause: impl Into<String>) -> FieldError {
         FieldError { place: Vec::new(), cause: cause.into() }
     }
 
-    /// Adds the field or object `place` that contains the place so far.
+    /// Puts `place`, the field or object that contains the value, before the places added so far.
     #[must_use]
     pub fn within(mut self, place: impl Into<String>) -> FieldError {
         self.place.insert(0, place.into());
@@ -56,7 +56,8 @@ pub fn object(value: Value) -> Result<Map<String, Value>, FieldError> {
     }
 }
 
-/// Removes `key` from `keys` and returns its object, or an empty one if the key is absent or null.
+/// Removes `key` from `keys` and returns its value, which must be an object. Returns an empty
+/// object if the key is absent or null.
 ///
 /// # Errors
 /// Returns an error if the value is not an object.
@@ -67,7 +68,8 @@ pub fn take_object(keys: &mut Map<String, Value>, key: &str) -> Result<Map<Strin
     }
 }
 
-/// Removes `key` from `keys` and returns its array, or an empty one if the key is absent or null.
+/// Removes `key` from `keys` and returns its value, which must be an array. Returns an empty array
+/// if the key is absent or null.
 ///
 /// # Errors
 /// Returns an error if the value is not an array.

@@ -1,4 +1,4 @@
-//! JSON that has one meaning to every reader.
+//! Reads JSON strictly, so that no two readers can interpret a document differently.
 //!
 //! [`document()`] reads a document and rejects duplicate keys. The functions of [`field`] read the
 //! fields of a document by type; their [`FieldError`] names the place of the field.

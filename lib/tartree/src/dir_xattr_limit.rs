@@ -7,12 +7,13 @@ use crate::limits::Limit;
 
 /// Bytes of xattrs that are always accepted.
 const MIN_TOTAL: usize = 64 << 20;
-/// Bytes of xattrs for each directory above that: enough for a security label and an ACL. A few
-/// directories with megabytes of xattrs each would fill the memory.
+/// Bytes of xattrs that are accepted for each directory, if they exceed [`MIN_TOTAL`] in total:
+/// enough for a security label and an ACL. A few directories with megabytes of xattrs each would
+/// fill the memory.
 const PER_DIR: usize = 256;
 
-/// Counts the xattrs of directories. Both directions use it, so that a tar that an extraction would
-/// reject is an error when it is written.
+/// Counts the xattrs of directories. Creation and extraction share this limit, so that writing a
+/// tar fails if an extraction would reject it.
 #[derive(Default)]
 pub(crate) struct DirXattrLimit {
     bytes: usize,

@@ -82,7 +82,7 @@ impl Meta {
 pub struct SparseMap(pub Vec<(u64, u64)>);
 
 impl SparseMap {
-    /// Returns how many bytes are data.
+    /// Returns the number of data bytes.
     pub fn data_len(&self) -> u64 {
         self.0.iter().map(|&(_, len)| len).sum()
     }
@@ -135,7 +135,7 @@ impl Kind {
         if let Kind::File { size, .. } = self { *size } else { 0 }
     }
 
-    /// Returns how many bytes of content the tar stores.
+    /// Returns the number of content bytes that the tar stores.
     pub fn data_len(&self) -> u64 {
         match self {
             Kind::File { map: Some(map), .. } => map.data_len(),

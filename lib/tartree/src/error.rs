@@ -27,7 +27,7 @@ pub enum Error {
     /// The stream ends within an entry or before the end-of-archive blocks.
     #[error("{object}: the tar stream ends too early")]
     Truncated {
-        /// Where it ends: the path of an entry, or "header".
+        /// Where the stream ends: the path of an entry, or "header".
         object: String,
     },
     /// The stream is not a valid tar.
@@ -88,7 +88,7 @@ pub enum Error {
         /// The limit.
         source: Exceeded,
     },
-    /// A removal in a tar that must not remove anything.
+    /// A removal in a tar whose extraction must not remove anything.
     #[error(
         "{object}: a deletion in the tar of a volume: expected the tar of a volume, found the diff of a root file system"
     )]

@@ -30,10 +30,10 @@ struct Pattern {
     glob: Option<Glob>,
     /// Whether it has matched a path.
     matched: AtomicBool,
-    /// Whether a path deeper in the tree ends like this one, and was kept. GNU tar would leave it
-    /// out.
+    /// Whether a path deeper in the tree ends with this pattern and was kept. GNU tar would leave
+    /// that path out.
     kept_deeper: AtomicBool,
-    /// Whether it is matched against the full path only.
+    /// Whether the pattern is matched against the full path only.
     anchored: bool,
 }
 
@@ -79,8 +79,7 @@ impl Exclude {
         is_left_out
     }
 
-    /// Returns the patterns without wildcards that are the end of a path deeper in the tree which
-    /// was not left out.
+    /// Returns the patterns without wildcards that are the end of a kept path deeper in the tree.
     pub fn kept_deeper(&self) -> impl Iterator<Item = &str> {
         let kept = self.patterns.iter().filter(|pattern| pattern.kept_deeper.load(Ordering::Relaxed));
         kept.map(|pattern| pattern.text.as_str())

@@ -2,7 +2,7 @@
 
 use crate::error::usage;
 
-/// A flag that has no effect next to the other arguments.
+/// A flag, and whether it would have an effect in combination with the other arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Ineffective<'a> {
     /// The flag, such as `--force`.

@@ -7,7 +7,7 @@ use tartree::{IdMap, IdMaps};
 
 use crate::error::usage;
 
-/// The flags of a tool that archives or extracts files.
+/// The ID mapping flags of a tool that archives or extracts files.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Ids {
     /// Map user IDs, as CONTAINER:HOST:SIZE; the tar holds container IDs (repeatable)
@@ -38,7 +38,8 @@ fn map(flag: &str, ranges: &[IdRange]) -> anyhow::Result<IdMap> {
     Ok(IdMap::new(ranges.iter().map(|r| (r.container, r.host, r.size))))
 }
 
-/// A range of IDs in podman's order for `--uidmap`: the container's ID first.
+/// A range of IDs in the order of podman's `--uidmap`: the first container ID, the first host ID,
+/// and the number of IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     /// The first ID in the container.

@@ -19,7 +19,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the largest content in bytes, if the user limits it.
+    /// Returns the maximum number of content bytes, or `None` if the user has not set it.
     pub fn content_bytes(&self) -> Option<u64> {
         self.max_size.map(|size| size.0)
     }

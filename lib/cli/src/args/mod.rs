@@ -1,5 +1,5 @@
-//! Flags that have the same name and meaning in several tools. A tool flattens the types into its
-//! own arguments.
+//! Defines the flags that have the same name and meaning in several tools. A tool flattens these
+//! types into its own arguments.
 
 mod effect;
 #[cfg(feature = "tree")]

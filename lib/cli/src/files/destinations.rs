@@ -57,7 +57,8 @@ pub fn distinct(destinations: &[Destination<'_>]) -> anyhow::Result<()> {
 /// A path, resolved to the device and inode numbers of its nearest existing directory.
 #[derive(Debug)]
 struct Located {
-    /// The device and inode numbers of that directory and of its parents, innermost first.
+    /// The device and inode numbers of the nearest existing directory and of its parents, innermost
+    /// first.
     existing: Vec<(u64, u64)>,
     /// The rest of the path, which does not exist.
     missing: PathBuf,

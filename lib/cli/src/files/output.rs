@@ -16,7 +16,7 @@ use crate::error::{Hint, usage};
 use crate::messages::display::display_path;
 use crate::signal::Temporary;
 
-/// An error of a write to standard output: its reader has closed the pipe.
+/// The error of a write to standard output whose reader has closed the pipe.
 #[derive(Debug)]
 pub struct ReaderGone;
 
@@ -39,7 +39,8 @@ pub enum Content {
 
 enum Sink {
     Stdout(File),
-    /// A device or FIFO. It is opened for writing: a rename would replace it by a regular file.
+    /// A device or FIFO. It is opened for writing, because a rename would replace it by a regular
+    /// file.
     InPlace(File),
     /// A file that has no name until [`Output::commit`], which gives it this path.
     Unnamed(File, PathBuf),
@@ -120,8 +121,9 @@ impl Output {
         }
     }
 
-    /// With `fsync`, makes [`commit`](Output::commit) write the content to the disk, give the file
-    /// its name, and write the directory to the disk. After it the file survives a power loss.
+    /// Makes [`commit`](Output::commit) write the content to the disk, give the file its name, and
+    /// then write the directory to the disk, if `fsync` is set. The file then survives a power
+    /// loss.
     #[must_use]
     pub fn synced(self, fsync: bool) -> Output {
         Output { fsync, ..self }
@@ -205,8 +207,8 @@ impl std::error::Error for NamedError {}
 /// It is 16 times the default, so writer and reader wake each other a sixteenth as often.
 const PIPE_SIZE: libc::c_int = 1 << 20;
 
-/// Enlarges the buffer of `file` if it is a pipe. If that is not allowed, the pipe keeps its
-/// buffer.
+/// Enlarges the buffer of `file` if it is a pipe. If the kernel does not permit this, the pipe
+/// keeps its buffer size.
 fn enlarge_pipe(file: &File) {
     if fcntl(file, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < PIPE_SIZE) {
         let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
@@ -268,8 +270,8 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Links the unnamed `file` to `path`. linkat(2) cannot replace an existing file; to replace one,
-/// links to a temporary name in the same directory and renames that. Only SIGKILL between the two
-/// leaves the temporary name.
+/// this function links the file to a temporary name in the same directory and renames that name.
+/// Only a SIGKILL between these two calls leaves the temporary name behind.
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let link = |path: &Path| linkat(AT_FDCWD, &unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW);

@@ -21,8 +21,8 @@ pub fn dir(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         made => made?,
     }
-    // A directory inherits a default ACL as both of its ACLs, and the access ACL may have changed
-    // the mode.
+    // A new directory inherits the parent's default ACL both as its default ACL and as its access
+    // ACL, and the access ACL may have changed the mode.
     if let Ok(Some(_)) = xattr::get(path, DEFAULT) {
         xattr::remove(path, DEFAULT)?;
         missing_is_ok(xattr::remove(path, ACCESS))?;

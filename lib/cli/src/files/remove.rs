@@ -9,8 +9,8 @@ use anyhow::Context;
 use crate::messages::display::display_path;
 use crate::messages::session::Session;
 
-/// Removes the entries `names` of `dir`, directories with their content, and prints a note for
-/// each. Missing entries are ignored. A symbolic link is removed, not its target.
+/// Removes the entries `names` of `dir` and prints a note for each. A directory is removed with its
+/// content. A symbolic link is removed, but not its target. Missing entries are ignored.
 ///
 /// # Errors
 /// Returns an error for the first entry that cannot be removed. The entries before it are removed.

@@ -38,8 +38,8 @@ pub fn is_input(input: &Path, output: &Metadata) -> bool {
     input.is_ok_and(|input| is_same(&input, output))
 }
 
-/// Resolves the symbolic links of `path`. If the file does not exist, resolves those of its
-/// directory. Returns `None` if the directory does not exist either.
+/// Resolves the symbolic links of `path`. If the file does not exist, resolves only the symbolic
+/// links of its parent directory. Returns `None` if that directory does not exist either.
 pub fn resolve_file(path: &Path) -> Option<PathBuf> {
     if let Ok(real) = fs::canonicalize(path) {
         return Some(real);

@@ -6,8 +6,8 @@ use crate::exit::Exit;
 /// A problem that a check found.
 #[derive(Clone, Copy, Debug)]
 pub struct Finding<'a> {
-    /// Whether the checked operation cannot succeed. Otherwise it succeeds if the user follows the
-    /// hint.
+    /// Whether the checked operation will fail. If `false`, the operation succeeds provided that
+    /// the user follows the hint.
     pub fails: bool,
     /// The problem.
     pub text: &'a str,
@@ -16,8 +16,8 @@ pub struct Finding<'a> {
 }
 
 impl Session {
-    /// Prints what the check passed (`passed`, with `-v`), and each finding with its hint. Returns
-    /// [`Exit::Failed`] if a finding fails.
+    /// Prints the passed checks in `passed` (only with `-v`) and each finding with its hint.
+    /// Returns [`Exit::Failed`] if any finding has `fails` set.
     pub fn findings<'a>(&self, passed: &[String], findings: impl IntoIterator<Item = Finding<'a>>) -> Exit {
         for line in passed {
             self.note(line);

@@ -237,8 +237,9 @@ impl<T> Counted<T> {
         Counted(inner)
     }
 
-    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], such as with splice(2), and
-    /// reports each part to its second argument. Returns the number that `move_to` returns.
+    /// Runs `move_to`, which moves bytes without [`Read`] or [`Write`], for example by splice(2).
+    /// `move_to` reports the size of each part to its second argument. Returns the number that
+    /// `move_to` returns.
     pub fn moving(&mut self, move_to: impl FnOnce(&mut T, &mut dyn FnMut(u64)) -> u64) -> u64 {
         move_to(&mut self.0, &mut count)
     }

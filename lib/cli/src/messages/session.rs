@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    /// Prints `tool: …` if `-vv` is given. For messages about single entries.
+    /// Prints `tool: …` if `-vv` is given. Use this function for messages about single entries.
     pub fn detail(&self, text: impl fmt::Display) {
         if self.verbose >= 2 {
             self.put(&format!("{}: {}", self.tool, Escaped(&text)));
@@ -80,8 +80,8 @@ impl Session {
         self.progress.stage(&Escaped(&what).to_string(), total);
     }
 
-    /// Subtracts `bytes` from the total of the stage: bytes that were announced but need not be
-    /// moved, such as holes.
+    /// Subtracts `bytes` from the total of the stage. Use this function for bytes that were
+    /// announced but need not be moved, such as holes.
     pub fn reduce_total(&self, bytes: u64) {
         self.progress.reduce_total(bytes);
     }

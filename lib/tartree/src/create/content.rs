@@ -16,15 +16,15 @@ use crate::fs::root::Root;
 use crate::fs::stat::Status;
 use crate::notice::{Notice, Notices};
 
-/// A file of this size or larger is checked for changes after reading; a smaller one is read by one
-/// call.
+/// Files of at least this size are checked for changes after reading; smaller files are read by a
+/// single call.
 const CHECK_AFTERWARDS: u64 = 64 << 10;
 
 /// Writes an inode that a walk has just found: header, content and padding. Files that the walk did
 /// not open are opened below `source`.
 ///
 /// # Errors
-/// Returns an error as [`write_content`] does, and if a reader would reject the entry.
+/// Returns the errors of [`write_content`], and an error if a reader would reject the entry.
 pub fn write_found<W: Destination>(
     sink: &mut Sink<W>,
     found: Found,
@@ -83,8 +83,8 @@ pub fn write_content<W: Destination>(
     Ok(())
 }
 
-/// Writes the content of `file`, padded with zeros to the length that `entry` says. `how` is the
-/// change that was detected already, if any.
+/// Writes the content of `file`, padded with zeros to the length that `entry` states. `how`
+/// describes a change that was already detected, if any.
 fn content<W: Destination>(
     sink: &mut Sink<W>,
     mut file: File,
@@ -127,7 +127,8 @@ struct Expected {
 }
 
 impl Expected {
-    /// Returns what has changed since.
+    /// Returns a description of what has changed since the entry was made, or `None` if nothing
+    /// has.
     fn compare(&self, file: &File) -> io::Result<Option<&'static str>> {
         let status = Status::at(file.as_fd(), OsStr::new(""))?;
         Ok(if !status.is_file() {

@@ -1,7 +1,8 @@
 //! Packs the entries of a plan into few bytes each, since a plan may have millions of them.
 //!
-//! Numbers are LEB128. A path is stored as the length of the prefix that it shares with the path
-//! before it, and the rest. So a record takes about 30 bytes plus the last component of its path.
+//! Numbers are LEB128. A path is stored as the length of the prefix that it shares with the
+//! previous path, and the rest of the path. A record therefore takes about 30 bytes plus the last
+//! component of its path.
 
 use crate::entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 use crate::path::TarPath;

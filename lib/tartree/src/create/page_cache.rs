@@ -1,10 +1,10 @@
 //! Prefetches files into the page cache while the disk is the bottleneck: while one file is read,
 //! another thread asks the kernel for the files that come next.
 //!
-//! The kernel reads ahead within a file. With many small files and a cold cache, each file waits
-//! for the disk, which then serves one request at a time, the slowest way to use it. With a warm
-//! cache, this module costs one system call for about thirty files: getrusage(2) reports whether
-//! anything was read from a disk.
+//! The kernel prefetches only within one file. With many small files and a cold cache, each read
+//! waits for the disk, which then serves only one request at a time. With a warm cache, this module
+//! costs one system call for about thirty files: getrusage(2) reports whether anything was read
+//! from a disk.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -19,11 +19,12 @@ use crate::parallel::policy::PREFETCH;
 use crate::parallel::prefetch::Prefetch;
 use crate::path::TarPath;
 
-/// How many names are submitted at a time.
+/// The number of names that are submitted at a time.
 pub(crate) const WINDOW: usize = 64;
-/// When no more than this many submitted names are still to be read, the next ones are submitted.
+/// The next names are submitted when at most this many submitted names are still to be read.
 pub(crate) const REFILL_AT: usize = 32;
-/// How many bytes of each file are prefetched. The kernel reads ahead the rest of a longer file.
+/// The number of bytes that are prefetched of each file. The kernel prefetches the rest of a longer
+/// file.
 const PREFETCHED: Option<NonZeroU64> = NonZeroU64::new(256 << 10);
 
 /// An inode that is going to be read.
@@ -36,7 +37,7 @@ pub(crate) struct Target {
 
 /// Prefetches inodes below one root.
 pub(crate) struct FilePrefetch {
-    /// How many blocks this process had read from disks at the last call of
+    /// The number of blocks that this process had read from disks at the last call of
     /// [`has_read_disk`](FilePrefetch::has_read_disk).
     blocks_read: i64,
     prefetch: Prefetch<Target>,
@@ -61,7 +62,7 @@ impl FilePrefetch {
         self.prefetch.submit(targets, || {
             let root = root.try_clone_to_owned()?;
             Ok(move |target: Target| {
-                // An error shows again when the inode is read.
+                // An error is ignored, because it occurs again when the walk reads the inode.
                 let _ = read(&root, &target);
             })
         });
@@ -70,9 +71,9 @@ impl FilePrefetch {
 
 /// Brings an inode into the page cache.
 ///
-/// The access time must not change, so an inode that does not permit `O_NOATIME` is left alone. So
-/// is what is mounted below the root: it may not belong to the tree, and reading it would trigger
-/// automounts.
+/// The access time must not change, so inodes that do not permit `O_NOATIME` are skipped. File
+/// systems that are mounted below the root are skipped too: they may not belong to the tree, and
+/// reading them would trigger automounts.
 fn read(root: &OwnedFd, Target { path, kind }: &Target) -> io::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let more = if *kind == FileType::Directory { OFlag::O_DIRECTORY } else { OFlag::empty() };

@@ -1,8 +1,8 @@
-//! Plans a tar and then writes it: the size is known before the first byte.
+//! Plans a tar and then writes it, so that its size is known before the first byte is written.
 //!
 //! A tar inside another tar needs its size in the header of its member. The first pass reads only
-//! metadata and keeps it in packed form. The second pass writes exactly that: it pads or truncates
-//! the content of files that have changed meanwhile.
+//! metadata and keeps it in packed form. The second pass writes exactly the planned bytes: it pads
+//! or truncates the content of files that have changed meanwhile.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -28,14 +28,14 @@ pub trait Files {
     /// Opens the regular file at `path` for reading.
     ///
     /// # Errors
-    /// Returns an error if it cannot be opened.
+    /// Returns an error if the file cannot be opened.
     fn open(&mut self, path: &TarPath, source_tree: SourceTree) -> io::Result<File>;
 
-    /// Returns the root directory of `source_tree`. Files are prefetched below it.
+    /// Returns the root directory of `source_tree`, below which files are prefetched.
     fn root(&self, source_tree: SourceTree) -> BorrowedFd<'_>;
 }
 
-/// For plans whose files are all in one tree.
+/// Opens the files of a plan whose files are all in one tree.
 impl Files for Root {
     fn open(&mut self, path: &TarPath, _source_tree: SourceTree) -> io::Result<File> {
         self.open_file(path)
@@ -48,8 +48,8 @@ impl Files for Root {
 
 /// A tar that is planned entry by entry and then written.
 ///
-/// For each entry it holds about 30 bytes and the last component of its name in memory, plus
-/// xattrs, link target and sparse map.
+/// For each entry, the plan holds in memory about 30 bytes and the last component of the name, plus
+/// the xattrs, the link target and the sparse map.
 #[derive(Default)]
 pub struct Plan {
     removals: Records,
@@ -65,7 +65,7 @@ impl Plan {
         Plan::default()
     }
 
-    /// Plans the entry of the inode with number `ino`, which is at the same path of the source.
+    /// Plans `entry`. `ino` is the number of the inode at the same path in the source.
     ///
     /// # Errors
     /// Returns an error if a reader would reject the entry; see [`ReaderLimits`].
@@ -73,19 +73,18 @@ impl Plan {
         self.add_as(entry, ino, RootName::Dot)
     }
 
-    /// Plans an entry as [`add`](Plan::add) does. `root` is the name of the entry if it is the
-    /// root.
+    /// Plans an entry like [`add`](Plan::add). If the entry is the root, `root` is its name.
     ///
     /// # Errors
-    /// Returns an error as [`add`](Plan::add) does.
+    /// Returns the errors of [`add`](Plan::add).
     pub fn add_as(&mut self, entry: Entry, ino: u64, root: RootName) -> Result<()> {
         self.add_record(entry, ino, root, SourceTree::Primary)
     }
 
-    /// Plans the entry of an inode in `source_tree`, as [`add`](Plan::add) does.
+    /// Plans the entry of an inode in `source_tree`, like [`add`](Plan::add).
     ///
     /// # Errors
-    /// Returns an error as [`add`](Plan::add) does.
+    /// Returns the errors of [`add`](Plan::add).
     pub fn add_at(&mut self, source_tree: SourceTree, entry: Entry, ino: u64) -> Result<()> {
         self.add_record(entry, ino, RootName::Dot, source_tree)
     }
@@ -99,7 +98,7 @@ impl Plan {
     }
 
     /// Plans a removal header, which is written before all entries. Returns `false` if the path
-    /// does not fit into one.
+    /// does not fit into the header.
     pub fn add_removal(&mut self, path: &TarPath) -> bool {
         let Some(header) = removal_header(path) else { return false };
         self.size += header.len() as u64;
@@ -108,10 +107,10 @@ impl Plan {
     }
 
     /// Plans a tombstone: an empty file that is not in the source. A reader that replaces existing
-    /// inodes thereby removes what is at `path`.
+    /// inodes thereby removes the inode at `path`.
     ///
     /// # Errors
-    /// Returns an error as [`add`](Plan::add) does.
+    /// Returns the errors of [`add`](Plan::add).
     pub fn add_tombstone(&mut self, path: &TarPath) -> Result<()> {
         let entry = tombstone(path);
         self.reader_limits.check(&entry, RootName::Dot)?;
@@ -180,7 +179,7 @@ impl Plan {
     }
 }
 
-/// Returns the file whose content the record needs, if it is in the tree `from`.
+/// Returns the file whose content the record needs, or `None` if it is not in the tree `from`.
 fn file_of(record: &Record, from: SourceTree) -> Option<Target> {
     match record {
         Record::Entry { entry, source_tree, .. }
@@ -192,7 +191,8 @@ fn file_of(record: &Record, from: SourceTree) -> Option<Target> {
     }
 }
 
-/// Makes the entry of a tombstone: an empty file that only removes what is at its path.
+/// Makes the entry of a tombstone: an empty file whose only purpose is to remove the inode at its
+/// path.
 fn tombstone(path: &TarPath) -> Entry {
     Entry::file(path.clone(), 0, 0o600, Timestamp::default())
 }

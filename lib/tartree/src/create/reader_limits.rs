@@ -13,8 +13,8 @@ const ALWAYS_ACCEPTED: usize = 32 << 10;
 /// The maximum number of bytes that are added to a header to align the content of a large file.
 const ALIGNMENT_COMMENT: usize = 16 << 10;
 
-/// Checks the entries of one tar against the default limits of every reader, except those that a
-/// flag of the reader raises.
+/// Checks the entries of one tar against the default limits of every reader, except the limits that
+/// a flag of the reader can raise.
 #[derive(Default)]
 pub struct ReaderLimits {
     dir_xattrs: DirXattrLimit,
@@ -62,7 +62,8 @@ impl ReaderLimits {
     }
 }
 
-/// Returns the path, or only its ends if it is very long: 64 KiB would fill many screens.
+/// Returns the path, or only its beginning and end if it is very long: 64 KiB would fill many
+/// screens.
 fn shortened(entry: &Entry) -> String {
     const END: usize = 100;
     let path = entry.path.to_string();

@@ -1,4 +1,4 @@
-//! Buffers the output: one write carries the headers and contents of many small files.
+//! Buffers the output, so that one write carries the headers and contents of many small files.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -23,13 +23,13 @@ pub struct Sink<W: Destination> {
     buffer: Buffer,
     writer: Stage<Writer<W>>,
     passage: Option<Passage>,
-    /// How many bytes have left the buffer.
+    /// The number of bytes that have left the buffer.
     written: u64,
     /// Reused memory for headers.
     scratch: Vec<u8>,
 }
 
-/// Bytes that one call writes.
+/// A buffer, whose bytes are written by one call.
 struct Buffer {
     data: Box<[u8]>,
     used: usize,
@@ -43,7 +43,7 @@ impl Default for Buffer {
 }
 
 impl Buffer {
-    /// Reports whether the bytes that it held were written.
+    /// Returns the error of writing the bytes that the buffer held before, if writing failed.
     fn report(&mut self) -> Result<()> {
         self.failed.take().map_or(Ok(()), |e| Err(Error::Stream(e)))
     }
@@ -51,7 +51,7 @@ impl Buffer {
 
 struct Writer<W> {
     out: W,
-    /// After an error nothing more is written.
+    /// Whether a write has failed. Nothing is written after an error.
     failed: bool,
 }
 
@@ -79,13 +79,13 @@ impl<W: Destination> Sink<W> {
         }
     }
 
-    /// Makes a sink that writes to `out`, and copies large files there inside the kernel if there
-    /// is a `passage` to the same output.
+    /// Makes a sink that writes to `out`. If there is a `passage` to the same output, large files
+    /// are copied to it inside the kernel.
     pub fn direct(out: W, passage: Option<Passage>) -> Sink<W> {
         Sink { passage, ..Sink::new(out) }
     }
 
-    /// Returns how many bytes were appended so far.
+    /// Returns the number of bytes appended so far.
     pub fn position(&self) -> u64 {
         self.written + self.buffer.used as u64
     }
@@ -113,10 +113,10 @@ impl<W: Destination> Sink<W> {
         Ok(())
     }
 
-    /// Appends what `encode` writes into an empty vector.
+    /// Appends the bytes that `encode` writes into an empty vector.
     ///
     /// # Errors
-    /// Returns an error as [`put`](Sink::put) does.
+    /// Returns the errors of [`put`](Sink::put).
     pub fn encoded(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -129,7 +129,7 @@ impl<W: Destination> Sink<W> {
     /// Appends `n` zero bytes.
     ///
     /// # Errors
-    /// Returns an error as [`put`](Sink::put) does.
+    /// Returns the errors of [`put`](Sink::put).
     pub fn zeros(&mut self, mut n: u64) -> Result<()> {
         while n > 0 {
             let step = up_to(self.free()?, n);
@@ -141,11 +141,11 @@ impl<W: Destination> Sink<W> {
         Ok(())
     }
 
-    /// Reads up to `n` bytes from `input` directly into the buffer, and returns how many there
-    /// were. An error of reading is the inner result, so that the caller can name the file.
+    /// Reads up to `n` bytes from `input` directly into the buffer, and returns the number of bytes
+    /// read. A read error is the inner result, so that the caller can name the file.
     ///
     /// # Errors
-    /// Returns an error as [`put`](Sink::put) does.
+    /// Returns the errors of [`put`](Sink::put).
     pub fn fill(&mut self, input: &mut impl Read, n: u64) -> Result<io::Result<u64>> {
         let mut done = 0;
         while done < n {
@@ -162,27 +162,28 @@ impl<W: Destination> Sink<W> {
         Ok(Ok(done))
     }
 
-    /// Appends up to `n` bytes of an open file, as [`fill`](Sink::fill) does, or inside the kernel.
+    /// Appends up to `n` bytes of an open file, either like [`fill`](Sink::fill) or inside the
+    /// kernel.
     ///
     /// # Errors
-    /// Returns an error as [`put`](Sink::put) does.
+    /// Returns the errors of [`put`](Sink::put).
     pub fn fill_from(&mut self, file: &mut File, n: u64) -> Result<io::Result<u64>> {
         let moved = self.moved(file.as_fd(), n)?;
         let filled = self.fill(file, n - moved)?;
         if moved > 0 {
-            // Until the rest is written, a pipe may hold references to pages of the file, so a
-            // change of the file still changes the output. The caller checks for changes next, and
-            // must not miss one.
+            // Until the remaining bytes are written, a pipe may hold references to pages of the
+            // file, so a change of the file still changes the output. The caller checks for changes
+            // after this call and must not miss such a change.
             self.flush()?;
         }
         Ok(filled.map(|filled| moved + filled))
     }
 
     /// Moves up to `n` bytes of `input` to the output inside the kernel, if that is possible and
-    /// pays off. Returns how many.
+    /// faster. Returns the number of bytes moved.
     ///
     /// # Errors
-    /// Returns an error if writing the bytes before them fails.
+    /// Returns an error if writing the buffered bytes that precede them fails.
     pub(crate) fn moved(&mut self, input: BorrowedFd<'_>, n: u64) -> Result<u64> {
         let Some(mut passage) = self.passage.take() else { return Ok(0) };
         let moved = passage.transfer(input, n, &mut || self.flush())?;
@@ -209,7 +210,7 @@ impl<W: Destination> Sink<W> {
         self.buffer.report()
     }
 
-    /// Writes the rest and returns the output.
+    /// Writes the buffered bytes and returns the output.
     ///
     /// # Errors
     /// Returns an error if writing fails.
@@ -219,7 +220,7 @@ impl<W: Destination> Sink<W> {
     }
 }
 
-/// Returns the first `n` bytes of `free`, or all of it if it is shorter.
+/// Returns the first `n` bytes of `free`, or all of `free` if it is shorter.
 fn up_to(free: &mut [u8], n: u64) -> &mut [u8] {
     let len = usize::try_from(n).unwrap_or(usize::MAX).min(free.len());
     &mut free[..len]

@@ -1,9 +1,9 @@
-//! Reads the metadata of inodes on a second thread while the walk finds the next ones.
+//! Reads the metadata of inodes on a worker thread while the walk finds the next inodes.
 //!
-//! Planning a tree takes two system calls for each inode and little else. The first byte of the tar
-//! can be written only after all of them.
+//! Planning a tree consists mainly of two system calls for each inode, and the first byte of the
+//! tar can be written only after all of them.
 //!
-//! An inode takes three forms on its way out of a tree:
+//! Three types represent an inode, in this order:
 //!
 //! 1. [`Pending`]: the walk has found its name, and has read its status if it had to decide whether
 //!    to enter it;
@@ -28,7 +28,8 @@ use crate::path::TarPath;
 
 /// The most inodes of one batch.
 const BATCH_INODES: usize = 64;
-/// The most directories that the inodes of one batch may be in: each is an open descriptor.
+/// The maximum number of directories that contain the inodes of one batch. Each directory costs an
+/// open descriptor.
 const BATCH_DIRECTORIES: usize = 4;
 
 /// An inode that the walk has found.
@@ -37,12 +38,12 @@ pub(crate) struct Pending {
     pub location: Location,
 }
 
-/// How the inode is reached, and what is known of it.
+/// How to access the inode, and which of its data was already read.
 pub(crate) enum Location {
-    /// A directory that the walk has entered. Its own descriptor is used, so renaming the directory
-    /// meanwhile does no harm.
+    /// A directory that the walk has entered. It is accessed through its own descriptor, so
+    /// renaming the directory meanwhile does no harm.
     Entered(Arc<OwnedFd>, Status),
-    /// The last component of its path, in this directory.
+    /// An inode in this directory; its name is the last component of its path.
     In(Arc<OwnedFd>, Option<Stat>),
 }
 
@@ -55,11 +56,12 @@ pub(crate) struct Stat {
 /// An inode whose metadata was read.
 pub(crate) struct Inspected {
     pub path: TarPath,
-    /// Whether the filter has accepted it already. If not, it must be asked now that the status is
-    /// known.
+    /// Whether the filter has already accepted the inode. If not, the filter must be called now
+    /// that the status is known.
     pub is_filtered: bool,
     pub stat: io::Result<Stat>,
-    /// Its kind and metadata as [`read_metadata`] returns them; `None` also if there is no status.
+    /// The kind and metadata as [`read_metadata`] returns them. Also `None` if the status could not
+    /// be read.
     pub metadata: io::Result<Option<(Kind, Meta)>>,
 }
 
@@ -68,8 +70,8 @@ impl Stat {
     /// be opened, the status is that of the open file.
     pub fn at(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<Stat> {
         if opens {
-            // If the file cannot be opened, or is of another type by now, the status by name is
-            // returned, or the error that explains why there is none.
+            // If the file cannot be opened, or now has another type, the status is read by name,
+            // which returns the status or the error to report.
             if let Ok(file) = open_file(dir, name) {
                 let status = Status::at(file.as_fd(), OsStr::new(""))?;
                 if status.is_file() {
@@ -82,7 +84,7 @@ impl Stat {
 }
 
 impl Pending {
-    /// Reads what is not known yet.
+    /// Reads the status and metadata that were not read yet.
     pub fn inspect(self) -> Inspected {
         let path = self.path;
         match self.location {
@@ -115,9 +117,9 @@ impl Pending {
 pub(crate) struct StatAhead {
     filling: Batch,
     batches: Ordered<Batch>,
-    /// The rest of the last batch that came back.
+    /// The inodes of the last received batch that were not returned yet.
     inspected: vec::IntoIter<Inspected>,
-    /// How many inodes are left for the submitting thread alone.
+    /// The number of inodes that are still inspected without a worker thread.
     alone: usize,
 }
 
@@ -133,7 +135,7 @@ impl Default for StatAhead {
 }
 
 impl StatAhead {
-    /// Hands over an inode.
+    /// Submits an inode for inspection.
     pub fn submit(&mut self, pending: Pending) {
         self.filling.push(pending);
         if self.filling.is_full() {
@@ -141,8 +143,8 @@ impl StatAhead {
         }
     }
 
-    /// Returns the next inspected inode if one is ready, or if as many batches are in flight as may
-    /// be. `None` asks the walk for more inodes.
+    /// Returns the next inspected inode if one is ready, or if the maximum number of batches is in
+    /// flight. Returns `None` if the walk should submit more inodes.
     pub fn next_if_full(&mut self) -> Option<Inspected> {
         if self.inspected.len() == 0 && self.batches.is_full() {
             self.receive_batch();
@@ -150,8 +152,8 @@ impl StatAhead {
         self.inspected.next()
     }
 
-    /// Returns the next inspected inode after the walk has submitted its last one; `None` after
-    /// all.
+    /// Returns the next inspected inode after the walk has submitted its last one. Returns `None`
+    /// after all inodes.
     pub fn finish(&mut self) -> Option<Inspected> {
         if !self.filling.inodes.is_empty() {
             self.submit_batch();
@@ -165,7 +167,7 @@ impl StatAhead {
     fn submit_batch(&mut self) {
         self.alone = self.alone.saturating_sub(self.filling.inodes.len());
         if self.alone == 0 {
-            // The policy is asked once.
+            // The policy is consulted only once.
             self.alone = usize::MAX;
             self.batches.start_helper(&STAT_AHEAD);
         }
@@ -179,8 +181,7 @@ impl StatAhead {
     }
 }
 
-/// Inodes that are handed over together, because waking a thread costs as much as a few system
-/// calls.
+/// Inodes that are submitted together, because waking a thread costs as much as a few system calls.
 #[derive(Default)]
 struct Batch {
     inodes: Vec<Pending>,

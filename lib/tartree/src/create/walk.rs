@@ -33,8 +33,8 @@ pub enum Visit {
     Skip,
 }
 
-/// Decides what is visited. A walk calls it for every inode below the root, after it has read the
-/// status of the inode and before it reads anything else (but see
+/// Decides which inodes are visited. A walk calls the filter for every inode below the root, after
+/// it has read the status of the inode and before it reads anything else (but see
 /// [`stat_ahead`](Walk::stat_ahead)).
 pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 
@@ -65,16 +65,17 @@ pub struct Walk<'a> {
 }
 
 enum Mode {
-    /// Each inode is inspected when it is asked for.
+    /// Inodes are inspected when the caller asks for them.
     Plain,
-    /// Files are opened as they are found, and the next ones are prefetched.
+    /// Files are opened when the walk finds them, and the next ones are prefetched.
     OpenFiles(FilePrefetch),
-    /// Inodes are inspected before they are asked for.
+    /// Inodes are inspected before the caller asks for them.
     StatAhead(StatAhead),
 }
 
 impl<'a> Walk<'a> {
-    /// Starts a walk over `root`, which comes first itself, as `filter` decides.
+    /// Starts a walk over `root`. The walk returns the root first, and then the inodes that
+    /// `filter` accepts.
     ///
     /// # Errors
     /// Returns an error if the root cannot be listed.
@@ -89,27 +90,28 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Opens regular files as the walk finds them, for a caller that reads them immediately: this
-    /// saves one lookup by name for each. A file that the filter leaves out is opened and closed.
+    /// Opens regular files when the walk finds them, for a caller that reads them immediately. This
+    /// saves one lookup by name for each file. A file that the filter leaves out is opened and
+    /// closed.
     pub fn opening_files(mut self) -> Walk<'a> {
         self.mode = Mode::OpenFiles(FilePrefetch::default());
         self
     }
 
-    /// Reads metadata before it is asked for, on a second thread if there is a processor for it:
-    /// for a caller that needs all inodes soon. The filter is called for a directory earlier than
-    /// for files that come before it, and the metadata of files that the filter leaves out is read
-    /// in vain.
+    /// Reads metadata before the caller asks for it, on a worker thread if a processor is
+    /// available, for a caller that needs all inodes soon. The filter is called for a directory
+    /// earlier than for files that precede the directory, and the metadata of files that the filter
+    /// leaves out is read in vain.
     pub fn stat_ahead(mut self) -> Walk<'a> {
         self.mode = Mode::StatAhead(StatAhead::default());
         self
     }
 
-    /// Returns the next inode; `None` after the last.
+    /// Returns the next inode, or `None` after the last one.
     ///
     /// # Errors
-    /// Returns an error if an inode cannot be read. One that has vanished meanwhile is only
-    /// noticed, since a tree in use loses files.
+    /// Returns an error if an inode cannot be read. An inode that has vanished meanwhile only
+    /// causes a notice, since files may vanish from a tree that is in use.
     pub fn next(&mut self, notices: &mut dyn Notices) -> Result<Option<Found>> {
         loop {
             let ready = match &mut self.mode {
@@ -134,7 +136,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Finds the next inode. If it is a directory that the filter takes, enters it.
+    /// Finds the next inode. Enters the inode if it is a directory that the filter accepts.
     fn advance(&mut self, notices: &mut dyn Notices) -> Result<Option<Pending>> {
         while let Some(descent) = self.descent.as_mut() {
             if !self.root_done {
@@ -166,8 +168,8 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Makes the entry of an inode; `None` if the filter leaves it out, a tar cannot represent it,
-    /// or it has vanished.
+    /// Makes the entry of an inode. Returns `None` if the filter leaves the inode out, a tar cannot
+    /// represent it, or it has vanished.
     fn found(&mut self, inspected: Inspected, notices: &mut dyn Notices) -> Result<Option<Found>> {
         let Inspected { path, is_filtered, stat, metadata } = inspected;
         let gone = |path, notices: &mut dyn Notices| {
@@ -208,8 +210,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Reads what the walk must know of `name` in the current directory, and enters it if it is a
-/// directory that the filter takes. Returns `None` if the filter leaves it out.
+/// Reads the data of `name` in the current directory that the walk needs, and enters `name` if it
+/// is a directory that the filter accepts. Returns `None` if the filter leaves `name` out.
 fn step(
     descent: &mut Descent,
     Name { name, hint }: &Name,
@@ -247,7 +249,7 @@ fn entered(
     Ok(Location::Entered(Arc::clone(dir), status(dir.as_fd())?))
 }
 
-/// Calls `filter`, and reports what it leaves out.
+/// Calls `filter`, and reports an inode that the filter leaves out.
 fn visit(filter: &mut Filter<'_>, path: &TarPath, status: &Status, notices: &mut dyn Notices) -> Visit {
     let visit = filter(path, status);
     let why = match visit {

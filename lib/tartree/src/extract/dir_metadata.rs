@@ -1,5 +1,5 @@
-//! Packs the metadata of directories, which is set after all their content exists: a tar may have
-//! millions of directories.
+//! Packs the metadata of directories, because a tar may have millions of directories, whose
+//! metadata is set only after all their content exists.
 
 use crate::dir_xattr_limit::DirXattrLimit;
 use crate::entry::{Entry, Kind, Meta, Timestamp, Xattr};
@@ -20,8 +20,8 @@ struct Dir {
     path: u32,
     xattrs: u32,
     mode: u16,
-    /// Whether the directory existed before or was created below a default ACL: ACLs that the entry
-    /// does not have are removed.
+    /// Whether the directory existed before or was created below a default ACL. If so, ACLs that
+    /// the entry does not have are removed.
     may_have_acls: bool,
     uid: u32,
     gid: u32,
@@ -60,11 +60,11 @@ impl DirMetadata {
     }
 
     /// Returns the directories, deepest first, each with whether it may have ACLs that its entry
-    /// does not have. Of several entries for one directory, returns the last.
+    /// does not have. If a directory has several entries, returns only the last entry.
     pub fn deepest_first(mut self) -> impl Iterator<Item = (Entry, bool)> {
         let bytes = std::mem::take(&mut self.bytes);
         let path = |dir: &Dir| &bytes[dir.start..dir.start + dir.path as usize];
-        // Regular tars are in order, so sorting moves nothing.
+        // Regular tars are already in order, so sorting moves nothing.
         self.dirs.reverse();
         self.dirs.sort_unstable_by(|a, b| path(b).cmp(path(a)).then(b.start.cmp(&a.start)));
         self.dirs.dedup_by(|earlier, last| {

@@ -30,7 +30,7 @@ use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 
 /// Minimum size of files that are moved inside the kernel, if the input supports it. For smaller
-/// files, two threads that read and write are as fast, although they take twice the CPU time.
+/// files, a reading and a writing thread are as fast, although they take twice the CPU time.
 const WORTH_MOVING: u64 = 4 << 20;
 
 /// Options for creating inodes.
@@ -73,7 +73,8 @@ pub enum Devices {
 }
 
 impl Devices {
-    /// Returns the setting for a root file system: images contain device nodes.
+    /// Returns the setting for a root file system. Devices are created by default, because images
+    /// contain device nodes.
     pub fn in_rootfs(no_devices: bool) -> Devices {
         if no_devices { Devices::LeaveOut("left out, as asked") } else { Devices::Make }
     }
@@ -183,8 +184,8 @@ impl Extractor {
         }
     }
 
-    /// Removes the inode at `path`, except what `keep` keeps. Returns whether nothing of it is
-    /// left; this includes a parent that is missing or not a directory.
+    /// Removes the inode at `path`, except the entries that `keep` keeps. Returns whether nothing
+    /// of the inode is left, which is also the case if a parent is missing or not a directory.
     ///
     /// # Errors
     /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link,
@@ -248,8 +249,8 @@ impl Extractor {
         Ok(())
     }
 
-    /// Runs `make`. If an inode is in the way, removes it and runs `make` again. Returns whether
-    /// `make` created an inode.
+    /// Runs `make`. If an inode already exists at the path, removes it and runs `make` again.
+    /// Returns whether `make` created an inode.
     fn create(
         &mut self,
         path: &TarPath,
@@ -274,8 +275,8 @@ impl Extractor {
         Ok(true)
     }
 
-    /// Hands `len` bytes of `content` to the writer of the file, for offset `at`, or moves them
-    /// inside the kernel.
+    /// Moves `len` bytes of `content` to offset `at` of the file: through the writer of the file,
+    /// or inside the kernel.
     fn fill<C: Read>(
         &mut self,
         path: &TarPath,
@@ -289,7 +290,7 @@ impl Extractor {
             if let Some((file, move_to)) = &mut direct {
                 file.seek(SeekFrom::Start(at)).map_err(|e| Error::io(path, e))?;
                 if let Some(moved) = move_to(content, file.as_fd(), end - at) {
-                    // The rest is read and written, which also reports any error.
+                    // The remaining bytes are read and written, which also reports any error.
                     at += moved;
                     direct = None;
                     continue;
@@ -360,7 +361,8 @@ impl Extractor {
     }
 
     /// Sets the metadata of a link, device or FIFO. These inodes must not be opened for reading, so
-    /// an `O_PATH` descriptor is used. It also ensures that the inode is not replaced meanwhile.
+    /// an `O_PATH` descriptor is used. The descriptor also ensures that the inode is not replaced
+    /// meanwhile.
     fn finish_node(&mut self, entry: &Entry, notices: &mut dyn Notices) -> Result<()> {
         let path = &entry.path;
         let inherited = self.inherits_acl(path)?;
@@ -389,15 +391,15 @@ impl Extractor {
     }
 }
 
-/// What happens to an existing inode at the path of an entry.
+/// How an existing inode at the path of an entry is handled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
     Replace,
     KeepDir,
 }
 
-/// Extracts a complete tar and passes each entry to `made` after it is created. Never deletes:
-/// removals belong to diffs of a root file system, whose reader handles them.
+/// Extracts a complete tar and passes each entry to `made` after the entry is created. Never
+/// deletes inodes: removals belong to diffs of a root file system, whose reader handles them.
 ///
 /// # Errors
 /// Returns an error for the first entry that is malformed or cannot be created, and

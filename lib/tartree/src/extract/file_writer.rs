@@ -62,8 +62,8 @@ impl FileWriter {
         Ok(&mut self.batch.data[filled..filled + wanted])
     }
 
-    /// Takes the first `len` bytes of the buffer as the content from `at` on. With `holes`, zero
-    /// pages among them are not written; the file is new and has holes there.
+    /// Accepts the first `len` bytes of the buffer as the content from offset `at` on. With
+    /// `holes`, zero pages in them are not written, because the new file already has holes there.
     pub fn data(&mut self, at: u64, len: usize, holes: bool) {
         let Batch { data, filled, steps, .. } = &mut self.batch;
         let start = *filled;
@@ -77,8 +77,8 @@ impl FileWriter {
         }
     }
 
-    /// Ends the file. `length` is its size if it may not end with data. `inherited` has the same
-    /// meaning as in [`Metadata::of_file`].
+    /// Ends the file. `length` is its size if the file may not end with data. `inherited` has the
+    /// same meaning as in [`Metadata::of_file`].
     ///
     /// # Errors
     /// Returns the same errors as [`room`](FileWriter::room).
@@ -114,7 +114,7 @@ impl FileWriter {
     }
 }
 
-/// After an error elsewhere, too, files that were handed over completely are written completely.
+/// Writes the files that were submitted completely, even after an error elsewhere.
 impl Drop for FileWriter {
     fn drop(&mut self) {
         // The caller has already got the first error.
@@ -122,7 +122,7 @@ impl Drop for FileWriter {
     }
 }
 
-/// The data that is handed to the worker at once, and its notices on the way back.
+/// The data that is submitted to the worker at once, and the notices that the worker returns.
 struct Batch {
     data: Box<[u8]>,
     filled: usize,
@@ -155,7 +155,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Reports the notices and the error of a batch that came back.
+    /// Reports the notices and the error of a batch that the worker has returned.
     fn report(&mut self, notices: &mut dyn Notices) -> Result<()> {
         for notice in self.notices.drain(..) {
             notices.notice(notice);
@@ -164,7 +164,7 @@ impl Batch {
     }
 }
 
-/// Carries out the steps.
+/// Executes the steps.
 struct Writer {
     metadata: Metadata,
     /// The file that is being written.

@@ -78,8 +78,8 @@ impl Metadata {
         }
     }
 
-    /// Sets the metadata of a regular file through its descriptor. With `may_have_acls`, removes
-    /// ACLs that `meta` does not have, such as inherited ones.
+    /// Sets the metadata of a regular file through its descriptor. If `may_have_acls` is set,
+    /// removes ACLs that `meta` does not have, such as inherited ones.
     pub fn of_file(
         &mut self,
         file: &File,
@@ -121,8 +121,8 @@ impl Metadata {
         let (path, meta) = (&entry.path, &entry.meta);
         let is_link = matches!(entry.kind, Kind::Symlink { .. });
         let owned = self.own(path, meta, |uid, gid| fchownat(fd, "", uid, gid, AtFlags::AT_EMPTY_PATH))?;
-        // This path leads to the inode itself, and is not followed further if that is a symbolic
-        // link.
+        // This path refers to the inode itself: if the inode is a symbolic link, the link is not
+        // followed.
         let proc = proc_path(fd.as_fd(), OsStr::new(""));
         if may_have_acls && !is_link {
             inherited_acl::drop_of(&proc, path, meta, notices);
@@ -139,8 +139,8 @@ impl Metadata {
             .map_err(|e| Error::io(path, e))
     }
 
-    /// Sets the owner of the inode. Returns false if that is not permitted or was not requested:
-    /// setuid and setgid bits must be removed then.
+    /// Sets the owner of the inode. Returns false if that is not permitted or was not requested;
+    /// the setuid and setgid bits must then be removed.
     fn own(
         &mut self,
         path: &TarPath,
@@ -216,7 +216,8 @@ impl Metadata {
         Ok(())
     }
 
-    /// Removes the setuid bit if the file belongs to another user than in the archive.
+    /// Returns the mode to set, without the setuid and setgid bits if the file belongs to another
+    /// user than in the archive.
     fn mode_of(&mut self, path: &TarPath, meta: &Meta, owned: bool) -> Mode {
         if !owned && !self.no_same_owner && meta.mode & 0o6000 != 0 {
             self.unset.get_or_insert_with(|| (path.clone(), 0)).1 += 1;
@@ -225,10 +226,10 @@ impl Metadata {
     }
 }
 
-/// Returns the mode with which a file is created: its final mode if that grants no access that the
-/// file will not have, whoever owns it for now, and otherwise 0600 until the owner is set, because
-/// the content may be secret. Group permissions are withheld, because the file may have the wrong
-/// group first.
+/// Returns the mode with which a file is created. This is the final mode if that mode grants no
+/// access that the file will not have, whoever owns the file temporarily. Otherwise it is 0600
+/// until the owner is set, because the content may be secret. Group permissions are withheld,
+/// because the file may at first have the wrong group.
 pub(crate) fn first_mode(meta: &Meta) -> Mode {
     let (special, group, others) = (meta.mode & 0o7000, meta.mode >> 3 & 7, meta.mode & 7);
     let harmless = special == 0 && group & !others == 0;

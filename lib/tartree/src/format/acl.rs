@@ -63,9 +63,9 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// Returns `mode` with the permissions that belong to the access ACL in `value`: the group bits
-/// hold the mask (acl(5)). A mode that is set after the ACL sets the mask, and bsdtar writes a mode
-/// with the entry of the owning group instead.
+/// Returns `mode` with the permissions that belong to the access ACL in `value`, where the group
+/// bits are the mask (acl(5)). A mode that is set after the ACL sets the mask, but bsdtar writes a
+/// mode whose group bits are the entry of the owning group.
 pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
     let [mut owner, mut group, mut mask, mut other] = [None; 4];
     for (tag, perm, _) in entries(value).into_iter().flatten() {

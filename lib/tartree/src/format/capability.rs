@@ -58,7 +58,8 @@ enum Root {
     User(u32),
 }
 
-/// Returns `None` for a value that the kernel would reject.
+/// Returns the root user of the capabilities in `value`, or `None` if the kernel would reject the
+/// value.
 fn root_id(value: &[u8]) -> Option<Root> {
     let revision = u32::from_le_bytes(*value.first_chunk()?) & REVISION_MASK;
     match (revision, value.len()) {

@@ -210,7 +210,8 @@ impl Parts<'_> {
     }
 }
 
-/// Appends to `records` what the header block cannot hold, and returns the name for the block.
+/// Appends the values that the header block cannot hold to `records`, and returns the name for the
+/// block.
 fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> Cow<'p, [u8]> {
     let (name, link) = (&parts.name[..], parts.link);
     let meta = &entry.meta;

@@ -1,4 +1,4 @@
-//! Identifies input of the wrong kind, for messages: what a file is that should be a tar, an
+//! Identifies input of the wrong kind, so that messages can say what was found instead of a tar, an
 //! archive or a document.
 
 use std::fmt;

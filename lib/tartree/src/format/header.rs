@@ -97,7 +97,7 @@ pub(crate) fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(crate) struct Block(Header);
 
 impl Block {
-    /// Returns `None` for a zero block, which marks the end of the archive.
+    /// Parses a header block. Returns `None` for a zero block, which marks the end of the archive.
     pub fn parse(bytes: &[u8; BLOCK]) -> Result<Option<Block>> {
         if is_zero(bytes) {
             return Ok(None);
@@ -159,8 +159,8 @@ impl Block {
         Ok((number(329..337, "device major")?, number(337..345, "device minor")?))
     }
 
-    /// Reads the old GNU sparse header: appends its up to four segments to `segments`. Returns
-    /// whether more segments follow, and the real size.
+    /// Reads the old GNU sparse header and appends its segments, at most four, to `segments`.
+    /// Returns whether more segments follow, and the real size.
     pub fn gnu_sparse(&self, segments: &mut Vec<(u64, u64)>) -> Result<(bool, u64)> {
         let gnu = self.0.as_gnu().ok_or_else(|| self.bad("type S without a GNU header"))?;
         for segment in &gnu.sparse {

@@ -267,7 +267,7 @@ impl Extended {
     }
 
     /// Moves xattrs and ACLs into `meta`, ordered by name, and sets the mode that belongs to them.
-    /// Of duplicates the last record wins.
+    /// If a record occurs twice, the last one takes precedence.
     pub fn take_xattrs(&mut self, meta: &mut Meta) -> Result<()> {
         let mut all = std::mem::take(&mut self.libarchive_xattrs);
         all.append(&mut self.xattrs);

@@ -35,7 +35,7 @@ impl<R: Skip + ?Sized> Skip for &mut R {
 impl Skip for &File {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         let meta = self.metadata()?;
-        // A device has no length and a pipe no position.
+        // The length of a device and the position of a pipe are unknown.
         if !meta.is_file() {
             return read_over(self, n);
         }

@@ -59,8 +59,8 @@ fn denied(dir: BorrowedFd<'_>, name: &OsStr) -> Option<&'static str> {
     }
 }
 
-/// Reports that the filesystem has no free inodes: ENOSPC covers that case too, and `df` does not
-/// show it.
+/// Returns a reason if the filesystem has no free inodes: ENOSPC covers that case too, and `df`
+/// does not show it.
 fn full(dir: BorrowedFd<'_>) -> Option<&'static str> {
     let free = fstatvfs(dir).ok()?;
     (free.files() > 0 && free.files_available() == 0 && free.blocks_available() > 0)

@@ -14,8 +14,8 @@ pub struct Content<'a, R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Returns the content of the entry that [`next`](Reader::next) returned: for a sparse file
-    /// only the data between its holes.
+    /// Returns the content of the entry that [`next`](Reader::next) returned. For a sparse file,
+    /// this is only the data between the holes.
     pub fn content(&mut self) -> Content<'_, R> {
         Content { reader: self }
     }

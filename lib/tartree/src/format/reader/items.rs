@@ -94,8 +94,8 @@ impl<R: Read> Reader<R> {
         self.position
     }
 
-    /// Returns the next entry, skipping the rest of the current one, or `None` at the
-    /// end-of-archive blocks.
+    /// Returns the next entry, or `None` at the end-of-archive blocks. Skips the unread content of
+    /// the current entry.
     ///
     /// # Errors
     /// Returns an error if the stream ends without end-of-archive blocks (it was truncated), is not
@@ -195,7 +195,7 @@ impl<R: Read> Reader<R> {
         self.input
     }
 
-    /// Returns the input, whose position is behind the bytes that were read.
+    /// Returns the input, positioned after the bytes that were read.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.input
     }
