@@ -1,6 +1,6 @@
 # A running container is packed into one file and restored from it in another bundle.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     build_image

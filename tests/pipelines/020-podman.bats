@@ -3,8 +3,8 @@
 
 # bats file_tags=vm
 
-load helpers
-load podman
+load lib/helpers
+load lib/podman
 
 setup_file() {
     build_image

@@ -1,7 +1,7 @@
 # Containers that another runtime has checkpointed, and containers with a user namespace.
 
-load helpers
-load podman
+load lib/helpers
+load lib/podman
 
 setup_file() {
     build_image

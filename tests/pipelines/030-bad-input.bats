@@ -1,6 +1,6 @@
 # Bad input causes a clear message and exit status 1 or 2, and no output under the final name.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     build_image

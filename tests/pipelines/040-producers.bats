@@ -1,6 +1,6 @@
 # A pipe ignores the exit status of producers, so member streams record failures.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     build_image

@@ -1,6 +1,6 @@
 # Gigabytes are packed and unpacked with little memory, and are written once.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     export source=$BATS_FILE_TMPDIR/source

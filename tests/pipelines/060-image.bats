@@ -1,8 +1,8 @@
 # Checkpoints as OCI images: podman restores images of ckpt-pack, and ckpt-unpack unpacks images of
 # podman.
 
-load helpers
-load podman
+load lib/helpers
+load lib/podman
 
 setup_file() {
     build_image

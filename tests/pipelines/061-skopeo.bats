@@ -1,8 +1,8 @@
 # Checkpoint images that skopeo has copied or converted can be restored.
 
-load helpers
-load podman
-load archives
+load lib/helpers
+load lib/podman
+load lib/archives
 
 setup_file() {
     build_image

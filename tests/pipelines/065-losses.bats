@@ -3,9 +3,9 @@
 # one that podman has restored from the same archive. setup_file creates, changes, packs and
 # restores the container twice. For losses of another kind see 066.
 
-load helpers
-load podman
-load losses
+load lib/helpers
+load lib/podman
+load lib/losses
 
 setup_file() {
     build_image

@@ -2,8 +2,8 @@
 # steps, or because it neither archives nor inspects something. Each test is named after one loss.
 # podman imports the archive if it can.
 
-load helpers
-load podman
+load lib/helpers
+load lib/podman
 
 setup_file() {
     build_image

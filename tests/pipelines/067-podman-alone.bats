@@ -2,9 +2,9 @@
 # container without these tools. A newer podman that loses less does not fail these tests. The
 # output then shows which rows of the table to correct. For the tools' column see 065 and 066.
 
-load helpers
-load podman
-load losses
+load lib/helpers
+load lib/podman
+load lib/losses
 
 setup_file() {
     build_image

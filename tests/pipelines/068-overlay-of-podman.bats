@@ -1,8 +1,8 @@
 # rootfs-diff finds the layers of podman's overlays while the containers run, by the mount point and
 # by /proc/PID/root, including layers that podman maps for a user namespace and unmounts again.
 
-load helpers
-load podman
+load lib/helpers
+load lib/podman
 
 setup_file() {
     build_image

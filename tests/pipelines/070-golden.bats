@@ -1,8 +1,8 @@
 # Archives that podman has created: each command reads them, and packing them again creates an
 # equivalent archive.
 
-load helpers
-load archives
+load lib/helpers
+load lib/archives
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

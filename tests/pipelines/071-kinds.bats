@@ -1,9 +1,9 @@
 # Different kinds of containers that podman has checkpointed: each command reads the archive,
 # packing it again creates an equivalent archive, and podman restores the container from that.
 
-load helpers
-load podman
-load archives
+load lib/helpers
+load lib/podman
+load lib/archives
 
 setup_file() {
     build_image

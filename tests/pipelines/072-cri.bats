@@ -2,9 +2,9 @@
 # sources of CRI-O and containerd write. Each command reads them, ckpt-pack packs them again, and
 # runc restores them.
 
-load helpers
-load archives
-load podman
+load lib/helpers
+load lib/archives
+load lib/podman
 
 setup_file() {
     build_image

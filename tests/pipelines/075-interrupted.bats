@@ -1,7 +1,7 @@
 # An interruption at any point leaves no partial archive and no partial bundle, and only a complete
 # archive changes a root file system.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     export source=$BATS_FILE_TMPDIR/source

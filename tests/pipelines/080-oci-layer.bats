@@ -1,6 +1,6 @@
 # Other programs apply layers of rootfs-diff --format oci, with the same resulting tree.
 
-load helpers
+load lib/helpers
 
 # changed_overlay DIR: mounts an overlay on DIR/m with all kinds of changes that a layer can
 # represent. Its base is DIR/lower.

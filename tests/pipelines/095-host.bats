@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A test run leaves nothing on the host, however it ends, and does not disturb other runs.
 
-load helpers
+load lib/helpers
 
 setup_file() {
     export ROOT=/

@@ -3,7 +3,7 @@
 
 # bats file_tags=vm
 
-load ../pipelines/helpers
+load ../pipelines/lib/helpers
 
 setup_file() {
     build_image

@@ -2,8 +2,8 @@
 
 # bats file_tags=vm
 
-load ../pipelines/helpers
-load ../pipelines/documents
+load ../pipelines/lib/helpers
+load ../pipelines/lib/documents
 
 setup_file() {
     build_image

@@ -2,7 +2,7 @@
 
 # bats file_tags=vm
 
-load ../pipelines/helpers
+load ../pipelines/lib/helpers
 
 setup_file() {
     build_image

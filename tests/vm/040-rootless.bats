@@ -3,13 +3,13 @@
 
 # bats file_tags=vm
 
-load ../pipelines/helpers
+load ../pipelines/lib/helpers
 
 setup() {
     home=$(mktemp -d /tmp/rootless.XXXXXX)
     chown 1000:1000 "$home"
     cd "$home"
-    cp "$tests/pipelines/tree.bash" .
+    cp "$tests/pipelines/lib/tree.bash" .
     # Commands that the user runs as root of a user namespace.
     rootless() {
         setpriv --reuid 1000 --regid 1000 --clear-groups -- \

@@ -4,7 +4,7 @@
 
 # bats file_tags=vm
 
-load ../pipelines/helpers
+load ../pipelines/lib/helpers
 
 label=system_u:object_r:container_file_t:s0:c1,c2
 shared=system_u:object_r:container_file_t:s0

@@ -1,8 +1,8 @@
 # Every code block of the README and of docs/migration.md has the described result (see
 # documents.bash).
 
-load helpers
-load documents
+load ../lib/helpers
+load ../lib/documents
 
 setup_file() {
     if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
@@ -110,7 +110,7 @@ migration_is_prepared() {
 }
 
 @test "README: the recipes are the same as in ckpt-tools(7)" {
-    "$tests/pipelines/blocks" "$source_dir/man/ckpt-tools.7" recipes
+    "$tests/pipelines/lib/blocks" "$source_dir/man/ckpt-tools.7" recipes
     local recipe file count=0
     for file in "$BATS_FILE_TMPDIR"/blocks/README.md/*; do
         for recipe in recipes/*; do

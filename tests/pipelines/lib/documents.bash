@@ -11,7 +11,7 @@ source_dir=$(cd "$tests/.." && pwd)
 documents() {
     local document
     for document; do
-        "$tests/pipelines/blocks" "$source_dir/$document" "$BATS_FILE_TMPDIR/blocks/$document"
+        "$tests/pipelines/lib/blocks" "$source_dir/$document" "$BATS_FILE_TMPDIR/blocks/$document"
     done
 }
 

@@ -1,7 +1,7 @@
 # The files in docs/examples work unchanged.
 
-load helpers
-load documents
+load ../lib/helpers
+load ../lib/documents
 
 setup_file() {
     build_image

@@ -1,7 +1,7 @@
 # Every code block of the tools' manual pages has the described result (see documents.bash).
 
-load helpers
-load documents
+load ../lib/helpers
+load ../lib/documents
 
 setup_file() {
     if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi

@@ -3,9 +3,9 @@
 
 bats_require_minimum_version 1.5.0
 
-tests=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
-# shellcheck source=tests/pipelines/tree.bash
-source "$tests/pipelines/tree.bash"
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/pipelines/lib/tree.bash
+source "$tests/pipelines/lib/tree.bash"
 
 # build_image: creates the root file system for the containers of a test file, and sets $image.
 build_image() {

@@ -2,8 +2,8 @@
 # enters other namespaces, and the kubelet is a script. The registry, age, skopeo, podman and make
 # are real.
 
-load helpers
-load documents
+load ../lib/helpers
+load ../lib/documents
 
 page=man/ckpt-tools.7
 
