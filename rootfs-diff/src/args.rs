@@ -107,7 +107,7 @@ pub struct Apply {
     /// Form of the diff: podman's, or a layer of an OCI image [default: detected]
     #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Input")]
     pub format: Option<Format>,
-    /// Apply a tar even if its names are those of a checkpoint archive or an image
+    /// Apply a tar even if it has the names of a checkpoint archive or an image
     #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
     pub any_tar: bool,
     /// Also write and delete on file systems that are mounted below the root file system

@@ -5,8 +5,8 @@
 //!
 //! The comparison is exact because the kernel resolves overlayfs: content and metadata come from a
 //! merged view, so this crate need not interpret redirects, metacopy files, escaped xattrs or the
-//! forms of whiteouts. The upper directory only tells which paths to compare. A file is read there
-//! directly only if it has no overlay xattr by which the kernel would transform it.
+//! forms of whiteouts. The upper directory only shows which paths to compare. A file in it is read
+//! directly only if the file has no overlay xattr by which the kernel would transform it.
 
 mod change;
 mod compare;

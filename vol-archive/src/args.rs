@@ -62,7 +62,7 @@ pub struct Extract {
     pub operands: Vec<OsString>,
     #[command(flatten)]
     pub members: Members,
-    /// Extract a tar even if its names are those of a checkpoint archive or an image
+    /// Extract a tar even if it has the names of a checkpoint archive or an image
     #[arg(long, help_heading = "Input", conflicts_with = "members", hide_short_help = true)]
     pub any_tar: bool,
     /// Empty the directory first

@@ -194,7 +194,7 @@ fn memory_grows_by_a_hundred_bytes_a_file_at_most() {
         let operand = format!("a={}", arg(dir.path()));
         let args =
             if members { vec!["create", "--members", &operand] } else { vec!["create", arg(dir.path())] };
-        // GNU time is a small process, so the peak it reports is that of the tool.
+        // GNU time is a small process, so the peak memory that it reports is the tool's.
         let output = Command::new("/usr/bin/time")
             .args(["-f", "%M", TOOL])
             .args(args)

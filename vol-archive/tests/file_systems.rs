@@ -1,5 +1,5 @@
-//! Checks that a tree gives the same tar on every file system, and that the tar shares blocks with
-//! the files if the file system supports this.
+//! Checks that the tar of a tree is the same on every file system, and that the tar shares blocks
+//! with the files if the file system supports this.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -169,8 +169,8 @@ fn tars_of_other_programs_are_read() {
     assert_same(source.path(), out.path(), &["mtime", "xattr", "mode"]);
 }
 
-/// For a file with an ACL, bsdtar writes the permissions of the owning group into the mode, where
-/// stat(2) shows those of the mask.
+/// For a file with an ACL, bsdtar writes the permissions of the owning group into the mode, but
+/// stat(2) shows the permissions of the mask there.
 #[test]
 fn an_acl_from_bsdtar_keeps_its_mask() {
     let source = tempfile::tempdir().unwrap();

@@ -73,7 +73,7 @@ impl<F: FnMut(Notice)> Notices for F {
     }
 }
 
-/// Forwards notices, and counts those of changed inodes, which decide the exit status.
+/// Forwards notices, and counts the notices of changed inodes, which decide the exit status.
 pub struct Tally<F> {
     /// How many inodes changed while they were read.
     pub changed: u64,

@@ -49,10 +49,10 @@ impl Address {
         }
     }
 
-    /// Reads a message of the kernel; returns none if it does not contain an address.
+    /// Reads a message of the kernel. Returns `None` if the message does not contain an address.
     pub fn from_message(message: &AddressMessage) -> Option<Address> {
-        // IFA_LOCAL is the address of the interface. IFA_ADDRESS is the same, or that of the peer
-        // on a point-to-point link.
+        // IFA_LOCAL is the address of the interface. IFA_ADDRESS is the same address, or on a
+        // point-to-point link the address of the peer.
         let (mut ip, mut local) = (None, None);
         let mut address = Address {
             index: message.header.index,

@@ -29,8 +29,8 @@ pub enum Neighbors {
 /// Returns the input of nft, which replaces the tables in one transaction, so that no packet passes
 /// in between.
 ///
-/// The priority -400 is lower than that of connection tracking, so the chains run first. ARP needs
-/// a table of its own, because the family inet does not include it.
+/// The priority -400 is lower than the priority of connection tracking, so these chains run first.
+/// ARP needs a separate table, because the family inet does not include ARP.
 fn nft_rules(neighbors: Neighbors) -> String {
     let mut text = String::from("add table inet netstatus_hold\ndelete table inet netstatus_hold\n");
     let nd = match neighbors {
@@ -113,8 +113,8 @@ impl Family {
 
 const FAMILIES: [Family; 2] = [Family::Inet, Family::Inet6];
 
-/// Drops all packets except those of the loopback interface and, unless silent, of neighbor
-/// discovery.
+/// Drops all packets except packets of the loopback interface and, unless `neighbors` is `Silent`,
+/// packets of neighbor discovery.
 ///
 /// If the namespace is already held, only `neighbors` can change.
 ///
@@ -133,7 +133,7 @@ pub fn hold(netns: &Netns, neighbors: Neighbors) -> anyhow::Result<()> {
         }
         if neighbors == Neighbors::Silent {
             // iptables does not filter ARP, and rules of arptables could not be distinguished from
-            // those of the user.
+            // the user's rules.
             return Err(Hint::on(anyhow!("--silent needs nft, which is not in PATH"), "install nftables"));
         }
         for (done, family) in FAMILIES.into_iter().enumerate() {
@@ -206,7 +206,7 @@ fn has_legacy_iptables() -> bool {
         .any(|name| fs::read(format!("/proc/thread-self/net/{name}")).is_ok_and(|names| !names.is_empty()))
 }
 
-/// The chains of a namespace; those of iptables-nft are in the tables called `filter`.
+/// The chains of a namespace. The tables called `filter` contain the chains of iptables-nft.
 #[derive(Debug, Default)]
 struct Rules {
     chains: Vec<(Table, String)>,

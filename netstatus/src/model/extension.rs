@@ -37,7 +37,7 @@ pub struct AddressDetails {
     pub scope: AddressScope,
     /// The metric of the prefix route.
     pub metric: u32,
-    /// The flags that are set; only those of [`USER_FLAGS`].
+    /// The flags that are set. Only flags in [`USER_FLAGS`] are recorded.
     pub flags: AddressFlags,
 }
 

@@ -2,7 +2,8 @@
 
 use checkpoint::network_status::Malformed;
 
-/// The longest name of a network or a search domain: that of a host name (RFC 1035).
+/// The maximum length of the name of a network or a search domain: the same as for a host name (RFC
+/// 1035).
 const LONGEST_NAME: usize = 253;
 
 /// The longest interface name: `IFNAMSIZ` without the final NUL.
@@ -66,7 +67,7 @@ pub fn check_search_domain(domain: &str) -> Result<(), Malformed> {
 
 /// Checks that `name` needs no quoting in a command or in an option list.
 ///
-/// The rule is that of podman for the names of networks. `what` says what the name belongs to.
+/// podman has the same rule for the names of networks. `what` describes the name in the error.
 ///
 /// # Errors
 /// Returns an error if the name contains another character.

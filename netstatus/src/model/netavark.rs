@@ -140,8 +140,8 @@ fn static_ips(
     Ok(ips)
 }
 
-/// Warns if the status has another gateway than the network, since netavark configures that of the
-/// network.
+/// Warns if the status has another gateway than the network, since netavark configures the gateway
+/// of the network.
 fn warn_of_other_gateways(block: &StatusBlock, info: &NetworkInfo, warn: &mut dyn FnMut(String)) {
     for address in block.interfaces.values().flat_map(|i| &i.subnets) {
         let Some(gateway) = address.gateway else { continue };

@@ -177,8 +177,8 @@ impl Walk<'_> {
         self.trees.upper.as_mut().filter(|_| is_same)?.entry(path)
     }
 
-    /// Compares a directory. If `upper` is given, `status` is that of the upper directory, which
-    /// the view shows unchanged.
+    /// Compares a directory. If `upper` is given, `status` is the status of the upper directory,
+    /// which the view shows unchanged.
     fn directory(
         &mut self,
         path: TarPath,

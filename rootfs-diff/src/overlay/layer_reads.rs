@@ -1,9 +1,10 @@
 //! Finds out which directories the kernel reads when a merged directory is listed.
 //!
-//! The kernel reads the directory of the upper layer first and then those of the lower layers,
-//! topmost first. It reads each through a private mount of the overlay that no path leads to.
-//! fanotify(7) reports a descriptor on that mount. The descriptor therefore shows what the overlay
-//! sees, including the owners of an idmapped mount, whatever has happened to the path since.
+//! The kernel reads the directory of the upper layer first and then the directories of the lower
+//! layers, topmost first. The kernel reads each directory through a private mount of the overlay
+//! that no path leads to. fanotify(7) reports a descriptor on that mount. Therefore the descriptor
+//! shows the same inodes and owners as the overlay sees, even on an idmapped mount, and even if the
+//! path has since been renamed, replaced or covered.
 //! Without CAP_SYS_ADMIN, inotify(7) still reports which of the watched directories were read.
 
 use std::ffi::OsStr;

@@ -91,8 +91,8 @@ impl Layers {
     }
 }
 
-/// Splits `a:b::c` at unescaped colons into lower directories and, after `::`, data-only ones. `\x`
-/// stands for `x`.
+/// Splits `a:b::c` at unescaped colons into lower directories and, after `::`, data-only lower
+/// directories. `\x` means `x`.
 pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (mut names, mut data) = (Vec::new(), Vec::new());
     let mut current = Vec::new();

@@ -46,15 +46,15 @@ pub enum TreesError {
     Merge(usize, #[source] io::Error),
 }
 
-/// The old tree, the new tree, and what is known about how they share inodes.
+/// The old tree, the new tree, and the facts that decide which inodes both trees share.
 pub struct Trees {
     pub(crate) old: Tree,
     pub(crate) new: Tree,
-    /// The upper directory, which limits the comparison to what it contains. `None` if both trees
-    /// must be walked completely.
+    /// The upper directory. Only the paths in it are compared. `None` if both trees must be walked
+    /// completely.
     pub(crate) upper: Option<UpperDir>,
-    /// True if the new tree is a view that was merged without the overlay's index: the other hard
-    /// links of a changed file show the old content in it.
+    /// True if the new tree is a view that was merged without the overlay's index. In this view, the
+    /// other hard links of a changed file show the old content.
     pub(crate) view_lacks_index: bool,
     /// True if `view_lacks_index` is true and the overlay has been mounted with an index. If the
     /// changed name of a hard link was then removed, its new content is only in the work directory.

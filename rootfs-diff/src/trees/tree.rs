@@ -60,9 +60,9 @@ impl Tree {
         Status::at(dir, name)
     }
 
-    /// Returns whether `status` is that of a whiteout. Only a layer that is read directly shows
-    /// whiteouts. No other file in a layer is a device 0:0, since overlayfs refuses mknod(2) of
-    /// one.
+    /// Returns whether `status` is the status of a whiteout. Only a layer that is read directly
+    /// shows whiteouts. No other file in a layer is a device 0:0, since overlayfs refuses mknod(2)
+    /// of such a device.
     pub fn is_whiteout(&self, status: &Status) -> bool {
         self.overlay_xattrs != OverlayXattrs::None
             && status.file_type() == FileType::CharacterDevice

@@ -44,7 +44,7 @@ pub(crate) enum UpperEntry {
 }
 
 impl UpperDir {
-    /// Returns an upper directory that is used only for the names in it.
+    /// Returns an upper directory from which only the names are used.
     pub fn new(root: Root, overlay_xattrs: OverlayXattrs) -> UpperDir {
         UpperDir { tree: Tree::new(root, overlay_xattrs), overlay_xattrs, same_as_view: false }
     }
@@ -53,8 +53,8 @@ impl UpperDir {
     /// is read directly only if three conditions hold:
     ///
     /// - `root` is the upper directory of `view`, and not another directory at the same path;
-    /// - both show the same owners, which differ if one of them is an idmapped mount;
-    /// - the view has no SELinux labels, since a mount option can replace those of the upper
+    /// - `root` and `view` show the same owners, which differ if one of them is an idmapped mount;
+    /// - the view has no SELinux labels, since a mount option can replace the labels of the upper
     ///   directory.
     pub fn compared_with_view(root: Root, overlay_xattrs: OverlayXattrs, view: &Root) -> UpperDir {
         let status = |root: &Root| Status::at(root.fd(), OsStr::new("")).ok();

@@ -1,8 +1,8 @@
 //! Builds tars byte by byte, including malformed and malicious tars.
 //!
 //! The builder neither checks nor corrects its arguments: a length may be false, a name may lead
-//! out of the tree, a checksum may be wrong. All other fields are those of a valid ustar header, so
-//! that each forged tar has exactly the fault under test.
+//! out of the tree, a checksum may be wrong. All other fields have the values of a valid ustar
+//! header, so that each forged tar has exactly the fault under test.
 
 const BLOCK: usize = 512;
 

@@ -37,7 +37,7 @@ pub struct Row {
     /// Whether the row is tested only as root.
     pub needs_root: bool,
     /// Whether the tar contains a deletion header. The tar of a volume must not delete, so its
-    /// extraction fails, whatever `outcome` says.
+    /// extraction must fail even if `outcome` is a success.
     pub deletes: bool,
 }
 

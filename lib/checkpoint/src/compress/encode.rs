@@ -25,10 +25,10 @@ const ZSTD_REMEMBERED: u32 = 8;
 /// zstd's default of 16 positions takes 10 % more time for 0.1 % smaller output.
 const ZSTD_COMPARED: u32 = 1;
 /// The number of entries in the hash table without `--level`, as the exponent of a power of two.
-/// The default is the strategy of level 2 with the hash table and the shortest match of level 3. It
-/// takes two thirds of the time of level 3, and the output is not larger than that of podman, whose
-/// zstd is about level 3. (Longer steps over unmatched data are even faster for noise, but make the
-/// compressed memory of real programs larger by half.)
+/// The default is the strategy of level 2 with the hash table and the shortest match of level 3.
+/// This takes two thirds of the time of level 3, and the output is not larger than podman's output,
+/// which is compressed at about level 3. (Longer steps over unmatched data are even faster for
+/// noise, but make the compressed memory of real programs larger by half.)
 const ZSTD_HASH: u32 = 17;
 /// The shortest match without `--level`, in bytes.
 const ZSTD_MATCH: u32 = 5;
@@ -84,7 +84,7 @@ impl<W: Write> Encoder<W> {
                 let mut encoder = zstd::stream::write::Encoder::new(out, level as i32)?;
                 encoder.include_checksum(true)?;
                 // The multi-threaded compressor is also used for one thread: its output is the same
-                // for any number of workers, that of the single-threaded compressor differs.
+                // for any number of workers, but differs from the single-threaded compressor's.
                 encoder.multithread(workers(threads))?;
                 if level <= ZSTD_SMALL_WINDOWS {
                     encoder.window_log(ZSTD_WINDOW)?;

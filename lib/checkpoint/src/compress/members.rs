@@ -71,8 +71,8 @@ pub struct Members<W> {
 impl<W: Write> Members<W> {
     pub fn new(out: W, format: Format, level: u32, threads: usize) -> Members<W> {
         let mut members = Ordered::new();
-        // `threads` is what the user asked for, so the writing thread does not compress in addition
-        // to them.
+        // The user has set the number of `threads`, so the writing thread does not compress in
+        // addition to these threads.
         members.start(&Workers { name: "compress", threads, tasks_per_thread: 2, submitter_helps: false });
         Members { out, format, level, data: Vec::new(), members, begun: false }
     }

@@ -1,5 +1,5 @@
-//! Compression of archives and tars. The format of an input is detected by its first bytes, that of
-//! an output is chosen by name.
+//! Compression of archives and tars. The format of an input is detected by its first bytes. The
+//! format of an output is selected by name.
 //!
 //! The compressed bytes depend on the format and the level, but not on the number of threads: gzip
 //! and bzip2 are written as members with a fixed amount of data, and zstd and xz split their input

@@ -38,7 +38,7 @@ impl Maker {
 /// the image has 10 KB.
 pub const LIMIT: u64 = 8 << 20;
 
-/// Returns whether `name` is that of an image with the mounts of a namespace.
+/// Returns whether `name` is the name of an image with the mounts of a namespace.
 pub fn is_mountpoints(name: &str) -> bool {
     let number = name.strip_prefix("mountpoints-").and_then(|rest| rest.strip_suffix(".img"));
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

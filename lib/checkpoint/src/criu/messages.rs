@@ -22,7 +22,7 @@ pub struct PstreeEntry {
 /// A process (core.proto).
 #[derive(Clone, PartialEq, Message)]
 pub struct CoreEntry {
-    /// The state of the process, as opposed to that of a thread.
+    /// The state of the process, as opposed to the state of a thread.
     #[prost(message, optional, tag = "3")]
     pub tc: Option<TaskCoreEntry>,
 }

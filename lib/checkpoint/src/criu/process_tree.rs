@@ -245,8 +245,8 @@ impl Images {
             ppid: entry.ppid,
             command: String::from_utf8_lossy(&task.comm).into_owned(),
             cmdline: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            // The numbers are those of compel/include/uapi/task-state.h, the names those of
-            // checkpointctl.
+            // compel/include/uapi/task-state.h defines the numbers, and checkpointctl prints these
+            // names.
             state: match task.task_state {
                 1 => "Alive",
                 2 => "Dead",

@@ -48,7 +48,7 @@ pub struct DumpStats {
 /// The statistics of a restore, with times in microseconds.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct RestoreStats {
-    /// The number of pages that were compared with those of the parent process.
+    /// The number of pages that were compared with the pages of the parent process.
     #[prost(uint64, tag = "1")]
     pub pages_compared: u64,
     /// The number of pages that remained shared.

@@ -140,8 +140,8 @@ impl ConfigDump {
         }
     }
 
-    /// Copies the image's name and ID between the keys of podman and those of CRI-O and containerd,
-    /// where one is missing.
+    /// Copies the image's name and ID between the keys of podman and the keys of CRI-O and
+    /// containerd if one of the keys is missing.
     pub fn complete_image_keys(&mut self) {
         for (to, from) in [
             ("rootfsImageName", "rootfsImage"),

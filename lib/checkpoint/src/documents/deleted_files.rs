@@ -11,7 +11,7 @@ use crate::member::DELETED_LIMIT;
 
 /// The largest list that is read, in bytes.
 pub const LIMIT: u64 = DELETED_LIMIT;
-/// The most paths in one list: each takes memory in addition to its bytes.
+/// The maximum number of paths in one list. Each path takes memory in addition to its bytes.
 const MAX_PATHS: usize = 1 << 20;
 
 /// The contents of `deleted.files` and `deleted.files0`, each `None` if it would be empty.

@@ -19,21 +19,21 @@ const ATTESTATION: &str = "vnd.docker.reference.type";
 /// The key of cosign's annotation, the prefix of its value, and the suffixes that mark images.
 /// Entries with other suffixes, such as "sigs", are not images.
 const COSIGN: (&str, &str, [&str; 2]) = ("kind", "dev.cosignproject.cosign/", ["image", "imageIndex"]);
-/// The media types of an index: that of the specification, and the older one of docker.
+/// The media types of an index: the type in the specification, and docker's older type.
 const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
 /// The deepest nesting of indexes. Tools write at most two levels.
 const MAX_DEPTH: usize = 8;
-/// The most indexes. Indexes that each list the next one twice would otherwise take exponential
-/// time.
+/// The maximum number of indexes. If each index lists the next index twice, reading them would
+/// otherwise take exponential time.
 const MAX_INDEXES: usize = 1000;
-/// The most images, for the same reason.
+/// The maximum number of images, for the same reason.
 const MAX_IMAGES: usize = 10_000;
-/// The longest digest, name or architecture, in bytes. Longer strings are ignored: they would be
-/// kept for each image.
+/// The maximum length of a digest, name or architecture, in bytes. Longer strings are ignored,
+/// because the strings of all images are kept in memory.
 const MAX_TEXT: usize = 256;
-/// The most names that an error lists.
+/// The maximum number of names that an error lists.
 const MAX_NAMES: usize = 20;
 
 /// An image that an index lists, or the `manifest.json` of `docker save`.
@@ -41,7 +41,7 @@ const MAX_NAMES: usize = 20;
 pub(super) struct Listed {
     /// The entry of the image in the list.
     pub(super) entry: Value,
-    /// The names of the image, including those of the indexes that contain it.
+    /// The names of the image, including the names of the indexes that contain the image.
     pub(super) names: Vec<String>,
     /// The digests of the image and of the indexes that contain it, as `ALGORITHM:HEX`.
     pub(super) digests: Vec<String>,

@@ -18,7 +18,7 @@ use crate::rootfs::whiteout::{Whiteout, Whiteouts};
 const BUFFER: usize = 256 << 10;
 
 /// Writes the entries of `layers`, the lowest layer first, to `into` as one tar. An entry replaces
-/// that of the same path in a lower layer, and whiteouts delete entries of lower layers.
+/// the entry with the same path in a lower layer, and whiteouts delete entries of lower layers.
 ///
 /// # Errors
 /// Returns an error if a layer is not a tar, or if writing to `into` fails.

@@ -42,7 +42,7 @@ enum Sink {
     /// A device or FIFO. It is opened for writing, because a rename would replace it by a regular
     /// file.
     InPlace(File),
-    /// A file that has no name until [`Output::commit`], which gives it this path.
+    /// A file that has no name until [`Output::commit`] links it at this path.
     Unnamed(File, PathBuf),
     /// A file with a temporary name, on a file system without unnamed files (NFS, FUSE).
     Named(Named, PathBuf),

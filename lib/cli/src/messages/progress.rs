@@ -207,8 +207,8 @@ impl State {
         let rate = if self.form == Form::OnSignal { done as f64 / seconds } else { self.bar.per_sec() };
         let mut line = format!("{}: {}: {}", self.tool, self.stage, DecimalBytes(done));
         if let Some(total) = self.total {
-            // The total is that of the content. Headers and padding are counted too, so `done` may
-            // exceed it.
+            // The total includes only the content. Headers and padding are also counted, so `done`
+            // may exceed the total.
             let total = total.max(done);
             line.push_str(&format!(" of {}, {}%", DecimalBytes(total), percent(done, total)));
         }

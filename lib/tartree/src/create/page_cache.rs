@@ -29,9 +29,9 @@ const PREFETCHED: Option<NonZeroU64> = NonZeroU64::new(256 << 10);
 
 /// An inode that is going to be read.
 pub(crate) struct Target {
-    /// Its path below the tree's root.
+    /// The path below the tree's root.
     pub path: TarPath,
-    /// Whether it is a regular file, whose beginning is read, or a directory, which is listed.
+    /// The type: the start of a regular file is read, and a directory is listed.
     pub kind: FileType,
 }
 

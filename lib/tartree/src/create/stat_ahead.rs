@@ -26,7 +26,7 @@ use crate::parallel::policy::STAT_AHEAD;
 use crate::parallel::{Ordered, Task};
 use crate::path::TarPath;
 
-/// The most inodes of one batch.
+/// The maximum number of inodes in one batch.
 const BATCH_INODES: usize = 64;
 /// The maximum number of directories that contain the inodes of one batch. Each directory costs an
 /// open descriptor.
@@ -67,7 +67,7 @@ pub(crate) struct Inspected {
 
 impl Stat {
     /// Reads the status of `name` in `dir`. If `opens` is set and `name` is a regular file that can
-    /// be opened, the status is that of the open file.
+    /// be opened, opens the file and reads the status from the open file.
     pub fn at(dir: BorrowedFd<'_>, name: &OsStr, opens: bool) -> io::Result<Stat> {
         if opens {
             // If the file cannot be opened, or now has another type, the status is read by name,

@@ -22,7 +22,7 @@ use crate::fs::stat::{Identity, Status};
 use crate::notice::{Notice, Notices};
 use crate::path::TarPath;
 
-/// What a walk does with an inode.
+/// The action of a walk for an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
     /// Return the inode and, if it is a directory, everything below it.
@@ -41,10 +41,10 @@ pub type Filter<'a> = dyn FnMut(&TarPath, &Status) -> Visit + 'a;
 /// An inode that a walk returns.
 #[derive(Debug)]
 pub struct Found {
-    /// Its entry, with IDs of the host. The second name of an inode is a [`Kind::HardLink`] to the
-    /// first.
+    /// The entry of the inode, with IDs of the host. Every further name of an inode is a
+    /// [`Kind::HardLink`] to the first name.
     pub entry: Entry,
-    /// Its status.
+    /// The status of the inode.
     pub status: Status,
     /// The open file that status and metadata were read from, if the walk opens files and this is a
     /// regular file that can be opened.
@@ -53,8 +53,8 @@ pub struct Found {
 
 /// A walk over a tree.
 ///
-/// It holds the names of the directories on the way down in memory, and about 100 bytes for each
-/// inode with more than one name.
+/// A walk holds in memory the names in the directories from the root to the current directory, and
+/// about 100 bytes for each inode with more than one name.
 pub struct Walk<'a> {
     descent: Option<Descent>,
     filter: Box<Filter<'a>>,

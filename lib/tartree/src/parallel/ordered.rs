@@ -1,8 +1,8 @@
 //! Independent tasks on several threads, with results in the order of submission.
 //!
-//! Whichever thread reaches a task first runs it under the task's lock, and every other thread
-//! finds it done. So no thread waits for a task that nobody runs, and the order does not depend on
-//! which thread is faster.
+//! The first thread that reaches a task runs the task under the task's lock, and every later thread
+//! finds the task done. So a thread waits only for tasks that are running, and the order does not
+//! depend on which thread is faster.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,7 +14,7 @@ use crate::parallel::policy::Policy;
 /// How many tasks are in flight with one helper thread.
 const HELPER_TASKS: usize = 8;
 
-/// One piece of work that needs no other.
+/// One piece of work that does not depend on other tasks.
 pub trait Task: Send + 'static {
     /// The result.
     type Output: Send + 'static;
@@ -30,17 +30,17 @@ pub struct Workers {
     pub name: &'static str,
     /// How many threads are started.
     pub threads: usize,
-    /// How many tasks are in flight for each thread. More keep the threads busy while a result is
-    /// awaited, and hold more memory.
+    /// The number of tasks in flight for each thread. More tasks keep the threads busy while a
+    /// result is awaited, but use more memory.
     pub tasks_per_thread: usize,
-    /// Whether the submitting thread runs tasks while it waits for the next result. If not, it runs
-    /// a task only if no thread has begun it when its result is asked for, so about `threads`
-    /// processors are busy.
+    /// Whether the submitting thread runs tasks while it waits for the next result. If not, the
+    /// submitting thread runs a task only if it needs the result and no thread has begun the task,
+    /// so about `threads` processors are busy.
     pub submitter_helps: bool,
 }
 
 /// Runs tasks and returns their results in the order of submission. Without threads, each task runs
-/// when its result is asked for.
+/// when the caller requests its result.
 ///
 /// ```
 /// use tartree::parallel::{Ordered, Task, Workers};
@@ -72,8 +72,8 @@ pub struct Ordered<T: Task> {
     in_flight: VecDeque<Arc<Mutex<State<T>>>>,
     /// How many tasks may be in flight.
     capacity: usize,
-    /// The threads end after this is dropped. Nobody joins them: by then either all results were
-    /// taken, or nobody needs them.
+    /// The threads end after this sender is dropped. They are not joined, because at that time the
+    /// caller either has all results or does not need them.
     queue: Option<SyncSender<Arc<Mutex<State<T>>>>>,
     submitter_helps: bool,
 }

@@ -1,4 +1,4 @@
-//! Lists the worker threads, and what the host must offer before one is started.
+//! Lists the worker threads, with the conditions for starting each thread.
 //!
 //! A thread pays off only if a second processor can run it and if there is enough work: a small
 //! tree is finished before a thread would have started. The amounts below are measured.
@@ -10,15 +10,15 @@ use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// When a worker thread is started.
+/// The conditions for starting a worker thread.
 pub(crate) struct Policy {
     /// The name of the thread, as `ps -L` prints it.
     pub name: &'static str,
     /// How much work the submitting thread does alone before a thread is considered, in the unit
     /// that the policy states.
     pub alone: usize,
-    /// Returns whether the host offers what the thread needs. It is called once, after `alone` is
-    /// used up.
+    /// Returns whether the host has the processors and descriptors that the thread needs. This
+    /// function is called once, after `alone` is used up.
     pub allows: fn() -> bool,
 }
 
@@ -32,8 +32,8 @@ pub(crate) const TAR_WRITER: Policy = Policy { name: "writer", alone: 4, allows:
 pub(crate) const FILE_WRITER: Policy =
     Policy { name: "writer", alone: 16, allows: has_second_processor_and_descriptors };
 
-/// The thread that reads the metadata of inodes while the walk finds the next ones. Unit: inodes. A
-/// batch of them holds the descriptors of up to four directories.
+/// The thread that reads the metadata of inodes while the walk finds the next inodes. Unit: inodes.
+/// A batch of inodes holds the descriptors of up to four directories.
 pub(crate) const STAT_AHEAD: Policy =
     Policy { name: "stat-ahead", alone: 256, allows: has_second_processor_and_descriptors };
 
@@ -44,8 +44,7 @@ pub(crate) const ZERO_SCAN: Policy =
 /// The thread that prefetches files. It needs no second processor, because it waits for the disk.
 pub(crate) const PREFETCH: Policy = Policy { name: "prefetch", alone: 0, allows: || true };
 
-/// The smallest soft limit of open descriptors with which a thread is started that holds many of
-/// them.
+/// The minimum soft limit of open descriptors for starting a thread that holds many descriptors.
 const MIN_DESCRIPTORS: u64 = 256;
 
 /// Returns how many processors this process may use, at least one. The affinity mask and the cgroup

@@ -7,8 +7,8 @@ use std::thread;
 
 use crate::parallel::policy::Policy;
 
-/// How many submissions may wait. If more do, the thread is behind, and what it would fetch then
-/// comes too late.
+/// The maximum number of waiting submissions. If the queue is full, the thread is behind the
+/// caller, and further hints would come too late.
 const CAPACITY: usize = 4;
 
 /// Runs hints on one worker thread, in the order of submission.
@@ -19,21 +19,21 @@ pub(crate) struct Prefetch<T> {
 
 enum Worker<T> {
     NotStarted,
-    /// The thread ends after this is dropped. Nobody joins it: it may be in the middle of a slow
-    /// read.
+    /// The thread ends after this sender is dropped. It is not joined, because a read that is in
+    /// progress may be slow.
     Started(SyncSender<Vec<T>>),
     /// The thread cannot be started.
     Unavailable,
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Makes one whose thread is not started yet.
+    /// Returns a `Prefetch` whose thread is not started yet.
     pub fn new(policy: &'static Policy) -> Prefetch<T> {
         Prefetch { policy, worker: Worker::NotStarted }
     }
 
-    /// Hands over `hints`, or drops them if the thread is behind. The first call starts the thread,
-    /// which calls the closure that `worker` returns with each hint.
+    /// Submits `hints` to the thread, or drops the hints if the queue is full. The first call starts
+    /// the thread. For each hint, the thread calls the closure that `worker` returns.
     pub fn submit<F>(&mut self, hints: Vec<T>, worker: impl FnOnce() -> io::Result<F>)
     where
         F: FnMut(T) + Send + 'static,

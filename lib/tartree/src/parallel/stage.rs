@@ -6,24 +6,23 @@ use std::thread::{self, JoinHandle};
 
 use crate::parallel::policy::Policy;
 
-/// How many batches there are: one that is being filled, one that is being processed, and one that
-/// waits between them.
+/// The number of batches: one batch is being filled, one is being processed, and one waits.
 const BATCHES: usize = 3;
 
-/// What a [`Stage`] does with each batch.
+/// The work that a [`Stage`] does with each batch.
 pub(crate) trait Process: Send + 'static {
-    /// The unit of submission. On its way back it carries what there is to report.
+    /// The unit of submission. A processed batch returns the errors and notices to report.
     type Batch: Default + Send + 'static;
 
     /// Processes `batch` and empties it, so that it can be filled again.
     fn process(&mut self, batch: &mut Self::Batch);
 }
 
-/// Processes batches in the order of submission: on the submitting thread at first, and on a thread
-/// of its own after the policy's `alone` batches, if the policy allows one.
+/// Processes batches in the order of submission. The submitting thread processes the first `alone`
+/// batches of the policy. After that, a worker thread processes them if the policy allows a thread.
 pub(crate) struct Stage<P: Process> {
     policy: &'static Policy,
-    /// `None` once the worker thread has it.
+    /// `None` once the worker thread owns the processor.
     processor: Option<P>,
     worker: Option<Worker<P>>,
     /// How many batches are left for the submitting thread.
@@ -31,7 +30,7 @@ pub(crate) struct Stage<P: Process> {
 }
 
 impl<P: Process> Stage<P> {
-    /// Makes one that has no thread yet.
+    /// Returns a stage without a worker thread.
     pub fn new(policy: &'static Policy, processor: P) -> Stage<P> {
         Stage { policy, processor: Some(processor), worker: None, alone: policy.alone }
     }
@@ -41,8 +40,8 @@ impl<P: Process> Stage<P> {
         self.worker.is_some()
     }
 
-    /// Hands over what is in `batch` and replaces it by an empty batch, which carries what there is
-    /// to report of an earlier one.
+    /// Submits the content of `batch` and replaces `batch` by an empty batch. The empty batch holds
+    /// the errors and notices of an earlier batch.
     pub fn submit(&mut self, batch: &mut P::Batch) {
         if let Some(worker) = &mut self.worker {
             return worker.submit(batch);
@@ -69,7 +68,7 @@ impl<P: Process> Stage<P> {
         }
     }
 
-    /// Waits until all batches are processed, and calls `report` with each one that comes back.
+    /// Waits until all batches are processed, and calls `report` with each processed batch.
     ///
     /// # Errors
     /// Returns the first error of `report`.
@@ -88,14 +87,14 @@ impl<P: Process> Stage<P> {
     }
 }
 
-/// The thread, and the batches on their way to it and back.
+/// The worker thread, with the channels for the batches in both directions.
 struct Worker<P: Process> {
     /// `None` after the last batch.
     to_thread: Option<SyncSender<P::Batch>>,
     from_thread: Receiver<P::Batch>,
-    /// How many batches were submitted and have not come back.
+    /// The number of batches that were submitted and have not come back.
     away: usize,
-    /// Batches that have come back empty.
+    /// Recycled batches, which are empty and ready for reuse.
     recycled: Vec<P::Batch>,
     /// `None` after the thread was joined.
     thread: Option<JoinHandle<Option<P>>>,

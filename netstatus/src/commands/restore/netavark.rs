@@ -118,7 +118,7 @@ fn port_mappings(published: &[PortMapping]) -> Result<Value, Malformed> {
     Ok(published.iter().map(object).collect())
 }
 
-/// Replaces the aliases of `network` by those of the command line, if there are any.
+/// Replaces the aliases of `network` by the aliases on the command line, if there are any.
 fn set_aliases(
     entry: &mut Map<String, Value>,
     network: &str,

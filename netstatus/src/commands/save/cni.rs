@@ -3,9 +3,10 @@
 //! A result does not contain the name of its network. The name comes from libcni's cache or from
 //! `--network`.
 //!
-//! The conversion is that of podman (`libnetwork/cni/run.go`): the status contains the interfaces
-//! with a sandbox, each with the `ips` that have its index. podman loses an address without an
-//! index; here the address belongs to the only interface, and it is an error if there are several.
+//! Results are converted as podman does (`libnetwork/cni/run.go`): the status contains the
+//! interfaces with a sandbox, each with the `ips` that have its index. podman loses an address
+//! without an index. netstatus assigns the address to the only interface, and reports an error if
+//! there are several interfaces.
 
 use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
@@ -33,7 +34,8 @@ pub struct Results {
     missing: Missing,
 }
 
-/// The values of the command line for results that do not contain them, such as those of CNI 0.2.0.
+/// The values of the command line for results that do not contain these values, such as results of
+/// CNI 0.2.0.
 struct Missing {
     ifname: Option<String>,
     mac: Option<Mac>,

@@ -188,8 +188,8 @@ fn hop(keys: &Map<String, Value>, interface: &str) -> Result<Hop, Malformed> {
 
 /// Returns whether the route is an IPv6 route.
 ///
-/// The family is that of the destination, or else the value of the key `family`, or else the family
-/// of the first gateway.
+/// The destination decides the family. Without a destination, the key `family` decides, and without
+/// this key the first gateway.
 fn is_ipv6(keys: &Map<String, Value>, destination: Option<IpNet>, hops: &[Hop]) -> Result<bool, Malformed> {
     if let Some(net) = destination {
         return Ok(net.addr().is_ipv6());

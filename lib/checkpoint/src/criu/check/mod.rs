@@ -217,7 +217,7 @@ impl Check<'_> {
 /// The content of an image.
 enum Content {
     Read(Vec<u8>),
-    /// The image is too large to be read into memory, such as that of a process with a million
+    /// The image is too large to be read into memory, such as the image of a process with a million
     /// mappings. Only its magic number was checked.
     Large,
 }

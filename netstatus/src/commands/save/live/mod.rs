@@ -120,8 +120,8 @@ fn given_names(args: &Save) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(names)
 }
 
-/// Returns the links to save: those of --interface, or all that are up and attach the container to
-/// the host.
+/// Returns the links to save: the links of --interface, or all links that are up and attach the
+/// container to the host.
 ///
 /// Warns about other links that have addresses.
 fn chosen_links<'a>(

@@ -19,8 +19,8 @@ pub struct Dns {
     pub search: Vec<String>,
 }
 
-/// Reads the file at `path`; the word `container` stands for `/etc/resolv.conf` in the root of
-/// `pid`.
+/// Reads the file at `path`. The word `container` means `/etc/resolv.conf` in the root file system
+/// of process `pid`.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.
