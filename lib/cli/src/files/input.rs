@@ -21,8 +21,8 @@ impl Input {
     /// messages, such as "an archive".
     ///
     /// # Errors
-    /// Returns a usage error if standard input is a terminal: the tool would wait for binary data,
-    /// which users do not type. Returns an error if the file cannot be opened or is a directory.
+    /// Returns a usage error if standard input is a terminal: the tool would wait for input
+    /// that users do not type. Returns an error if the file cannot be opened or is a directory.
     pub fn open(path: Option<&Path>, what: &str) -> anyhow::Result<Input> {
         match path {
             Some(path) if path != Path::new("-") => {
