@@ -11,7 +11,7 @@
 //! | [`compress`] | gzip, bzip2, xz and zstd |
 //! | [`criu`] | reads CRIU's images |
 //! | [`documents`] | the JSON members and the deletion lists |
-//! | [`host`] | asks the host: facts for annotations, preflight checks |
+//! | [`host`] | collects facts about the host for annotations; preflight checks |
 //! | [`oci`] | a checkpoint as an OCI image |
 //! | [`rootfs`] | applies a root file system diff |
 //! | [`stream`] | reads and writes member streams |

@@ -7,7 +7,7 @@ use tartree::TarPath;
 use crate::volume_name::VolumeName;
 
 /// A member, recognized by its name. podman's `crutils` and CRI-O's `container_checkpoint.go`
-/// define which engine writes which.
+/// define which members each engine writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Member {
     /// `config.dump`: the container engine's configuration of the container.
@@ -57,8 +57,8 @@ const FOREIGN: [&str; 7] = [
     "io.kubernetes.cri-o.LogPath",
 ];
 
-/// The files that engines, runtimes and shims keep in a bundle. They would use a member of such a
-/// name as their own file.
+/// The files that engines, runtimes and shims keep in a bundle. A program would use a member with
+/// such a name as its own file.
 ///
 /// Sources: podman's libpod/container_internal_common.go and oci_conmon_common.go (its `userdata`
 /// directory is the bundle), containerd's core/runtime/v2/bundle.go and pkg/shim.
@@ -112,11 +112,11 @@ const FIXED: [(&str, Member); 10] = [
     ("deleted.files0", Member::DeletedFiles0),
 ];
 
-/// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's have 25 KB; a pod
-/// with a thousand volumes has 1 MB.
+/// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's documents have 25
+/// KB; those of a pod with a thousand volumes have 1 MB.
 ///
-/// The limits of all documents are here and not with their readers, so that a member is independent
-/// of what reads it.
+/// The limits of all documents are in this module and not in their readers, so that this module
+/// does not depend on the readers.
 pub(crate) const CONFIG_LIMIT: u64 = 32 << 20;
 /// The largest `network.status` that is read, in bytes.
 const NETWORK_LIMIT: u64 = 4 << 20;
@@ -126,9 +126,11 @@ pub(crate) const DELETED_LIMIT: u64 = 40 << 20;
 /// The largest `stats-dump` that is read, in bytes: CRIU writes a few dozen numbers.
 pub(crate) const STATS_LIMIT: u64 = 64 << 10;
 
-/// The last record of a member stream, which proves that it is complete. Not a member.
+/// The last record of a member stream, which proves that the stream is complete. It is not a
+/// member.
 pub(crate) const END_RECORD: &[u8] = b".end";
-/// The record that a producer writes instead of [`END_RECORD`] when it fails. Not a member.
+/// The record that a producer writes instead of [`END_RECORD`] when the producer fails. It is not a
+/// member.
 pub(crate) const FAILURE_RECORD: &[u8] = b".failed";
 
 impl Member {

@@ -21,7 +21,7 @@ pub type Peeked<R> = BufReader<Eager<R>>;
 pub enum TarInput<R: Read> {
     /// A tar that is not compressed.
     Plain(Peeked<R>),
-    /// A compressed tar, which is decompressed.
+    /// A compressed tar, which is decompressed while it is read.
     Compressed(Box<Peeked<Decoder<Peeked<R>>>>),
 }
 
@@ -148,13 +148,13 @@ pub struct Eager<R> {
     input: R,
     /// Whether the next read fills the buffer.
     fill: bool,
-    /// The error that ended that read early.
+    /// The error that ended the first read early.
     failed: Option<io::Error>,
 }
 
 impl<R> Eager<R> {
-    /// Reads from `input`. If `fill` is not set, the first read is passed on unchanged: a regular
-    /// file fills the buffer anyway.
+    /// Creates a reader of `input`. If `fill` is not set, the first read is passed on unchanged: a
+    /// regular file fills the buffer anyway.
     pub fn new(input: R, fill: bool) -> Eager<R> {
         Eager { input, fill, failed: None }
     }

@@ -121,7 +121,7 @@ impl Evidence {
             Member::NetworkStatus => ("network.status", WEAK),
             Member::DeletedFiles => ("deleted.files", WEAK),
             Member::Volume(_) => ("volumes", WEAK),
-            // "status" is a common name of a file.
+            // "status" is not evidence, since it is a common file name.
             Member::Foreign(name @ ("bind.mounts" | "status.dump" | "pod.options" | "pod.dump")) => {
                 (*name, WEAK)
             }

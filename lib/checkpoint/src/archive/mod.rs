@@ -10,7 +10,7 @@ pub use read::{ArchiveReader, UNKNOWN, Unknown};
 pub use write::ArchiveWriter;
 
 /// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU
-/// creates it, and podman makes it relative.
+/// creates the link, and podman makes its target relative.
 pub const PARENT: &[u8] = b"parent";
 /// The target of the link [`PARENT`].
 pub const PARENT_TARGET: &[u8] = b"../pre-checkpoint";

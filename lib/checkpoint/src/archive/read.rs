@@ -10,14 +10,14 @@ use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
 use crate::member::Member;
 
-/// The most members of one archive. CRIU writes about eight files per process; more members are an
-/// attack on the memory.
+/// The maximum number of members in an archive. CRIU writes about eight files per process; an
+/// archive with more members is an attack that exhausts the memory.
 const MAX_MEMBERS: u64 = 1 << 18;
 const BUFFER: usize = 256 << 10;
 /// The error of an unknown member.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
-/// How to treat unknown members. Those that are returned are regular files or directories.
+/// How unknown members are handled. Those that are returned are regular files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// Unknown members are errors.
@@ -138,7 +138,7 @@ impl<R: BufRead> ArchiveReader<R> {
         self.reader.content()
     }
 
-    /// Returns the members so far.
+    /// Returns the members that were read so far.
     pub fn seen(&self) -> &BTreeSet<Member> {
         &self.seen
     }
@@ -199,14 +199,13 @@ impl<R: BufRead> ArchiveReader<R> {
     }
 
     fn has_members_below(&self, path: &TarPath) -> bool {
-        // Members of one kind are ordered by their names, and no name below `path` precedes this
-        // one.
+        // Members of one kind are ordered by name, and no name below `path` sorts before `first`.
         let first = Member::of(&path.child(b"\x01"));
         self.seen.range(first..).next().is_some_and(|member| member.path().starts_with(path))
     }
 
-    /// Converts an error of the tar. If the first header is malformed, the input is another kind of
-    /// file.
+    /// Converts an error of the tar reader. If the first header is malformed, the input is another
+    /// kind of file.
     fn not_an_archive(&self, e: tartree::Error) -> Error {
         match e {
             tartree::Error::NotATar { found }

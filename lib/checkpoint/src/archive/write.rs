@@ -31,12 +31,12 @@ impl<W: Destination> ArchiveWriter<W> {
         ArchiveWriter { sink, written: BTreeSet::new() }
     }
 
-    /// Returns the members so far.
+    /// Returns the members that were written so far.
     pub fn written(&self) -> &BTreeSet<Member> {
         &self.written
     }
 
-    /// Returns the number of bytes so far, before compression.
+    /// Returns the number of bytes that were written so far, before compression.
     pub fn position(&self) -> u64 {
         self.sink.position()
     }
@@ -163,8 +163,8 @@ impl<W: Destination> ArchiveWriter<W> {
     }
 }
 
-/// Returns the time without nanoseconds, for which each member would need a PAX header, and which
-/// no reader uses.
+/// Returns the time without nanoseconds. With nanoseconds, each member would need a PAX header, and
+/// no reader uses them.
 fn whole_seconds(mtime: Timestamp) -> Timestamp {
     Timestamp { nsec: 0, ..mtime }
 }

@@ -12,8 +12,8 @@ use super::Compression;
 /// The decompressed size in bytes that is always allowed.
 const ALWAYS_ALLOWED: u64 = 1 << 30;
 /// The largest ratio of decompressed to compressed size above [`ALWAYS_ALLOWED`]. gzip cannot
-/// exceed it; if all bytes are equal, zstd reaches 30 000 and bzip2 a million. The memory of
-/// processes and the files of databases compress 3 to 50 times.
+/// exceed this ratio; if all bytes are equal, zstd reaches 30 000 and bzip2 a million. The memory
+/// of processes and the files of databases compress 3 to 50 times.
 const MAX_RATIO: u64 = 1000;
 
 /// A limit on the decompressed size and on the memory of decompressors, against decompression
@@ -23,7 +23,8 @@ pub struct Bound {
     bytes: Option<u64>,
     memory: u64,
     counts: Arc<Counts>,
-    /// Whether the compressed bytes are counted, which is not the case for a stream within another.
+    /// Whether the compressed bytes are counted. They are not counted for a stream within another
+    /// stream.
     outer: bool,
 }
 
@@ -53,7 +54,8 @@ impl Bound {
         Bound { bytes, memory, counts: Arc::default(), outer: true }
     }
 
-    /// Returns the bound for a stream within a member. It shares the counts.
+    /// Returns the bound for a stream within a member. The new bound shares the counts of this
+    /// bound.
     #[must_use]
     pub fn within(&self) -> Bound {
         Bound { outer: false, ..self.clone() }
@@ -192,7 +194,7 @@ mod tests {
         }
     }
 
-    /// The input has about 50 kilobytes and decompresses to more than a gibibyte of zeros.
+    /// Decompresses an input of about 50 kilobytes to more than a gibibyte of zeros.
     #[test]
     fn a_ratio_of_1000_is_rejected_above_a_gibibyte() {
         let mib = packed(Compression::Zstd, &mut io::repeat(0).take(1 << 20));
@@ -211,7 +213,8 @@ mod tests {
         assert!(unpack(&packed, small.clone()).is_err_and(memory));
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(21).unwrap();
-        // Flushed before the size is known, so that the frame declares the full window.
+        // The encoder is flushed before the size is known, so that the frame declares the full
+        // window.
         encoder.write_all(b"x").unwrap();
         encoder.flush().unwrap();
         let packed = encoder.finish().unwrap();

@@ -8,8 +8,8 @@ use super::Compression;
 use super::members::{Format, Members};
 
 /// The bytes of data that one thread of zstd compresses at a time. zstd uses more if the level's
-/// window needs more. With half of it, memory images take 6 % longer; with twice as much, each
-/// thread takes 8 MiB more memory without a benefit.
+/// window needs more. With half of this value, memory images take 6 % more time; with twice this
+/// value, each thread takes 8 MiB more memory without a benefit.
 const ZSTD_JOB: u32 = 4 << 20;
 /// The distance in bytes over which zstd finds repeated data, as the exponent of a power of two: 16
 /// MiB. Readers accept more: libzstd up to 128 MiB (`ZSTD_WINDOWLOG_LIMIT_DEFAULT` in zstd.h), Go's
@@ -18,8 +18,8 @@ const ZSTD_JOB: u32 = 4 << 20;
 /// this window, the output is 5 to 15 % smaller and takes less time.
 const ZSTD_WINDOW: u32 = 24;
 /// The interval of the positions that are indexed for long-distance matches, as the exponent of a
-/// power of two. Half as many positions as by default are indexed, since the threads do that work
-/// one after another.
+/// power of two. This value indexes half as many positions as zstd's default, since the threads do
+/// that work one after another.
 const ZSTD_REMEMBERED: u32 = 8;
 /// The number of positions with the same hash that are compared, as the exponent of a power of two.
 /// zstd's default of 16 positions takes 10 % more time for 0.1 % smaller output.
@@ -60,8 +60,8 @@ enum State<W: Write> {
 }
 
 /// Returns the number of zstd workers for `threads` threads. For long-distance matching, each
-/// worker waits for the one before it. With one more worker than processors, all processors are
-/// busy (10 % less time on two processors).
+/// worker waits for the previous worker. With one more worker than processors, all processors are
+/// busy, which saves 10 % of the time on two processors.
 fn workers(threads: usize) -> u32 {
     let waiting = usize::from(threads > 1);
     u32::try_from(threads + waiting).unwrap_or(u32::MAX)
@@ -155,7 +155,7 @@ impl<W: Write> Write for Encoder<W> {
 }
 
 /// An xz encoder. liblzma's encoder ends its stream when it is dropped, so a failed archive would
-/// look complete. Its output is therefore closed first.
+/// look complete. Therefore the output is closed before the encoder is dropped.
 struct Xz<W: Write>(Option<liblzma::write::XzEncoder<Gate<W>>>);
 
 impl<W: Write> Xz<W> {

@@ -8,14 +8,14 @@ use zstd::stream::raw::Operation;
 /// Opens a stream at the current position of the input.
 type Open<R> = fn(R) -> One<R>;
 
-/// The largest number of empty streams in a row. No tool writes them, and each takes as much time
-/// as a stream with content.
+/// The largest number of empty streams in a row. No tool writes empty streams, and each takes as
+/// much time as a stream with content.
 const NOTHING: u32 = 1000;
 
-/// All gzip or bzip2 streams of an input. Each stream has its own decoder, so that its end is
-/// detected and zero padding after it is recognised: bsdtar pads the last record of a compressed
-/// tar with zeros when it writes to a pipe, and so do tapes. gzip(1) ignores the zeros, and podman
-/// rejects them.
+/// All gzip or bzip2 streams of an input. Each stream has its own decoder, which detects the end of
+/// the stream, so that zero padding after the stream is recognised. bsdtar pads the last record of
+/// a compressed tar with zeros when it writes to a pipe, and tape drives do the same. gzip(1)
+/// ignores the zeros, and podman rejects them.
 pub(super) struct Streams<R> {
     state: State<R>,
     open: Open<R>,
@@ -156,7 +156,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// Returns the next bytes without consuming them. They are empty at the end of the input.
+/// Returns the next bytes without consuming them. The slice is empty at the end of the input.
 fn peek(input: &mut impl BufRead) -> io::Result<&[u8]> {
     while let Err(e) = input.fill_buf() {
         if e.kind() != ErrorKind::Interrupted {
@@ -197,7 +197,7 @@ mod tests {
 
     fn unpacked(packed: &[u8]) -> io::Result<String> {
         let mut out = String::new();
-        // Buffers of one byte, since a stream may end anywhere in a buffer.
+        // The buffers have one byte, since a stream may end anywhere in a buffer.
         let mut decoder = Decoder::new(io::BufReader::with_capacity(1, packed))?;
         decoder.read_to_string(&mut out)?;
         Ok(out)

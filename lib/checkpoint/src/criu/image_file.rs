@@ -27,7 +27,7 @@ pub fn messages<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<Vec<M>
 }
 
 /// Returns the encoded messages of the image `name`. Use this function if the first message has
-/// another type than the others.
+/// another type than the following messages.
 ///
 /// # Errors
 /// Returns an error if the image is truncated.

@@ -92,8 +92,8 @@ pub fn socket<'a>(fd: &FdinfoEntry, file: &'a FileEntry) -> Option<Socket<'a>> {
     }
 }
 
-/// Returns the name of a UNIX socket. As in ss(8), `@` replaces the leading NUL of an abstract
-/// name. A path ends in NUL.
+/// Returns the name of a UNIX socket. Like ss(8), replaces the leading NUL of an abstract name with
+/// `@`. A path ends in NUL, which is removed.
 fn unix_name(name: &[u8]) -> Cow<'_, str> {
     match name.strip_prefix(&[0]) {
         Some(abstract_name) if !abstract_name.is_empty() => {

@@ -1,8 +1,8 @@
 //! The processes in CRIU's images, with their command lines.
 //!
 //! Images are read in the order of the archive. All images except the memory pages are small and
-//! are kept in memory. The command lines are in the memory pages. They are only found if the images
-//! with their addresses precede the pages, as in an archive that is sorted by name.
+//! are kept in memory. The command lines are in the memory pages. A command line is found only if
+//! the images with its address precede the pages, as in an archive that is sorted by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -220,8 +220,9 @@ impl Images {
         fds.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the open files of the process, followed by its directories. Files in a table of
-    /// descriptors that processes share are returned for each of them.
+    /// Returns the open files of the process, followed by its directories. If several processes
+    /// share a table of descriptors, the files in the table are returned for each of these
+    /// processes.
     pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
         let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
         let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
@@ -263,7 +264,7 @@ impl Images {
 
 impl Part {
     /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages.
-    /// Their quotient is the page size.
+    /// The page size is `size` divided by `pages`.
     pub fn range(&self, size: u64, pages: u64) -> Option<(u64, u64)> {
         let page = size.checked_div(pages).filter(|page| page % 4096 == 0 && page * pages == size)?;
         let start = self.first_page.checked_mul(page)?.checked_add(self.within)?;

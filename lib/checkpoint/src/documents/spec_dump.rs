@@ -120,8 +120,8 @@ impl SpecDump {
         )
     }
 
-    /// Returns the kubelet's name of the container. The name in config.dump is a longer one of
-    /// CRI-O or containerd.
+    /// Returns the name that the kubelet gave the container. The name in config.dump is a longer
+    /// name, which CRI-O or containerd made.
     pub fn container_name(&self) -> Option<String> {
         if let Some(name) = self.annotation("io.kubernetes.cri.container-name") {
             return Some(name.to_owned());
@@ -144,7 +144,7 @@ impl SpecDump {
     }
 
     /// Returns the host ID of the container's group 0, if the container has a user namespace that
-    /// maps it.
+    /// maps this group.
     pub fn root_group(&self) -> Option<u32> {
         self.namespaces().iter().find(|(kind, _)| *kind == "user")?;
         let maps = self.0.get("linux")?.get("gidMappings")?.as_array()?;
@@ -154,16 +154,16 @@ impl SpecDump {
         number(root, "hostID").and_then(|id| u32::try_from(id).ok())
     }
 
-    /// Returns `uid:gid` of the first process, or `None` if it runs as root.
+    /// Returns `uid:gid` of the first process, or `None` if the process runs as root.
     pub fn user(&self) -> Option<String> {
         let user = self.0.get("process")?.get("user")?;
         let id = |key: &str| user.get(key).and_then(Value::as_u64).unwrap_or(0);
         (id("uid") != 0).then(|| format!("{}:{}", id("uid"), id("gid")))
     }
 
-    /// Returns the container engine. As checkpointctl does, recognizes it by the annotation
-    /// `io.container.manager`. containerd does not set that one, so it is recognized by its own
-    /// annotations.
+    /// Returns the container engine. Like checkpointctl, recognizes the engine by the annotation
+    /// `io.container.manager`. containerd does not set that annotation, so it is recognized by its
+    /// own annotations.
     pub fn engine(&self) -> Engine {
         match self.annotation("io.container.manager") {
             Some("libpod") => Engine::Podman,

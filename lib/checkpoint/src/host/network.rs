@@ -19,8 +19,8 @@ use super::sockets::Sockets;
 /// The largest table in /proc that is read, in bytes. 64 MiB hold half a million sockets.
 const MAX_TABLE: u64 = 64 << 20;
 
-/// The oldest CRIU that dumps INET sockets on a kernel since 6.16, which no longer supports
-/// SO_PASSCRED for them (criu 4b7398595).
+/// The oldest CRIU that dumps INET sockets on Linux 6.16 and later, which no longer supports
+/// SO_PASSCRED for these sockets (criu 4b7398595).
 const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
 
 /// The capabilities that a checkpoint needs: for the network lock, for mounting, and for dumping a

@@ -60,8 +60,8 @@ impl NetworkLock {
     }
 }
 
-/// Returns the method that CRIU's own configuration files select, or those that runc and crun pass
-/// to it. A later file overrides an earlier one.
+/// Returns the method that is selected by CRIU's own configuration files, or by the files that runc
+/// and crun pass to CRIU. A later file overrides an earlier file.
 fn configured() -> io::Result<Method> {
     let mut files = vec!["/etc/criu/default.conf".into()];
     files.extend(env::var_os("HOME").map(|home| Path::new(&home).join(".criu/default.conf")));

@@ -102,14 +102,14 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
     Some(Version { major: number / 10_000, minor: number / 100 % 100 })
 }
 
-/// A feature of the kernel and CRIU that only some containers need, so that `criu check` does not
-/// check it by default.
+/// A feature of the kernel and CRIU that only some containers need, so `criu check` does not check
+/// it by default.
 struct Feature {
     /// The name in CRIU (criu/cr-check.c: `feature_list`).
     name: &'static str,
     /// Whether a restore needs the feature too.
     restore: bool,
-    /// What the feature allows to dump.
+    /// The resources that can be dumped only with this feature.
     what: &'static str,
     /// The remedy if the feature is missing.
     hint: &'static str,

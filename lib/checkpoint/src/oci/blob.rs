@@ -38,7 +38,7 @@ impl Blob {
     /// Reads the blob and compares its hash with its digest.
     ///
     /// # Errors
-    /// Returns an error if they differ, as for a truncated blob.
+    /// Returns an error if the hash and the digest differ, as for a truncated blob.
     pub fn prove(&mut self) -> Result<()> {
         let Some(digest) = &self.digest else { return Ok(()) };
         let io = |e: std::io::Error| Error::member("layer", e);

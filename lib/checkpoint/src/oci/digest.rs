@@ -44,7 +44,7 @@ impl Digest {
         [hex.clone(), format!("{hex}.manifest.json"), format!("{long}.manifest.json"), long]
     }
 
-    /// Reads `input` to its end and returns whether it has this digest.
+    /// Reads `input` to its end and returns whether its content has this digest.
     pub(super) fn is_of(&self, input: impl Read) -> std::io::Result<bool> {
         match self.algorithm {
             "sha512" => Ok(hash(Sha512::new(), input)? == self.hex),

@@ -1,8 +1,8 @@
 //! Writes an image layout in one pass.
 //!
-//! The name of a blob is its hash, which is known only after its last byte. So the layer is written
-//! first, after reserved space for its header, and the header is filled in at the end. The output
-//! must therefore be a seekable file.
+//! The name of a blob is its hash, which is known only after its last byte. The layer is therefore
+//! written first, after reserved space for its header, and the header is written at the end. The
+//! output must be a seekable file.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -2,7 +2,7 @@
 //! image-layout.md).
 //!
 //! An engine recognizes such an image by the annotations on its manifest; each [`Family`] of
-//! engines has its own.
+//! engines has its own annotations.
 
 mod annotations;
 mod blob;

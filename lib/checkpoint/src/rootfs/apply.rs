@@ -51,9 +51,9 @@ impl RootfsApply {
         self.apply(input, limits, Whiteouts::Named, notices)
     }
 
-    /// Applies a diff. Whiteouts spare the paths that the diff itself creates, before or after
-    /// them. Removal headers occur only in podman's format, so after one, files `.wh.NAME` are no
-    /// longer guessed to be whiteouts.
+    /// Applies a diff. A whiteout does not delete the paths that the diff itself creates before or
+    /// after the whiteout. Removal headers occur only in podman's format, so after a removal
+    /// header, files `.wh.NAME` are no longer guessed to be whiteouts.
     ///
     /// # Errors
     /// Returns an error for the first entry that is malformed or cannot be created or deleted. The
@@ -148,7 +148,7 @@ impl RootfsApply {
     }
 
     /// Sets the metadata of directories. Call this function last, since every other operation
-    /// changes their times.
+    /// changes the times of directories.
     ///
     /// # Errors
     /// Returns an error if the metadata of a directory cannot be set.
@@ -208,8 +208,8 @@ mod tests {
         assert!(!dir.path().join("g").exists());
     }
 
-    /// containerd's format: a layer has no fixed order, so a whiteout may precede or follow the
-    /// paths that it spares.
+    /// In containerd's format, a layer has no fixed order, so a whiteout may precede or follow the
+    /// paths that it must not delete.
     #[ignore = "needs root"]
     #[test]
     fn whiteouts_spare_the_paths_of_their_own_layer() {

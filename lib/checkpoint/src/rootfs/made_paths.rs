@@ -2,7 +2,8 @@
 
 use tartree::TarPath;
 
-/// The paths that a tar has created. Each takes the length of its name and a few bytes of memory.
+/// The paths that a tar has created. Each path takes the length of its name and a few bytes of
+/// memory.
 #[derive(Default)]
 pub(super) struct MadePaths {
     names: Vec<u8>,

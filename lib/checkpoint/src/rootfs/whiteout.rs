@@ -14,14 +14,15 @@ pub enum Whiteout {
     Reserved,
 }
 
-/// How to interpret files `.wh.NAME` in a diff.
+/// How files `.wh.NAME` in a diff are interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
-    /// As ordinary files: podman's format has no whiteouts.
+    /// The files are ordinary files: podman's format has no whiteouts.
     Literal,
-    /// As whiteouts: in an OCI layer, the name defines a whiteout.
+    /// The files are whiteouts: in an OCI layer, the name defines a whiteout.
     Named,
-    /// As whiteouts if they are empty regular files, for a diff whose format is not known.
+    /// The files are whiteouts if they are empty regular files, for a diff whose format is not
+    /// known.
     Guessed,
 }
 

@@ -6,7 +6,7 @@
 //! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/typo: No such file or directory"}
 //! ```
 //!
-//! A reader that does not know the record (version 0.1.0) rejects it as a member of an unknown
+//! A reader that does not know the record (version 0.1.0) rejects it as a member with an unknown
 //! name.
 
 use std::io::Read;
@@ -17,7 +17,7 @@ use tartree::{END_OF_ARCHIVE, Entry, Kind, RootName, TarPath, Timestamp};
 use crate::error::{Error, Result};
 use crate::member::{FAILURE_RECORD, Member};
 
-/// The largest record that is read, in bytes. JSON may escape each byte of its strings as six.
+/// The largest record that is read, in bytes. JSON may need six bytes for each byte of a string.
 const RECORD_BYTES: u64 = 16 << 10;
 /// The longest name, in bytes, that is written and shown.
 const NAME_BYTES: usize = 300;

@@ -8,7 +8,7 @@ use super::failure;
 use crate::error::{Error, Result};
 use crate::member::{END_RECORD, FAILURE_RECORD, Member};
 
-/// The largest `.end` record in bytes. It is one short line.
+/// The largest `.end` record in bytes. A valid record is one short line.
 const END_BYTES: u64 = 4096;
 
 /// The content of `.end`.
@@ -25,10 +25,11 @@ pub struct End {
 /// How a stream must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With `.end`, as the tools write streams. A missing or wrong `.end` is an error.
+    /// The stream must end with `.end`, which all tools write. A missing or wrong `.end` is an
+    /// error.
     Proved,
-    /// As a tar, for a hand-made tar of members. Only its end-of-archive blocks show that it is
-    /// complete.
+    /// The stream may end like any tar, for a hand-made tar of members. Only the end-of-archive
+    /// blocks show that such a tar is complete.
     Raw,
 }
 
@@ -126,12 +127,12 @@ impl<R: Read> StreamReader<R> {
         self.reader.content()
     }
 
-    /// Returns the `.end` records so far.
+    /// Returns the `.end` records that were read so far.
     pub fn ends(&self) -> &[End] {
         &self.ends
     }
 
-    /// Returns the number of streams so far.
+    /// Returns the number of streams that were read so far.
     pub fn streams(&self) -> u64 {
         self.streams
     }

@@ -35,7 +35,8 @@ impl<W: Destination> StreamWriter<W> {
         StreamWriter { sink, writer, member: None, announced: None }
     }
 
-    /// Sets the member that is prepared next. A failure record names it if the preparation fails.
+    /// Sets the member that is prepared next. If the preparation fails, the failure record names
+    /// this member.
     pub fn prepare(&mut self, member: &Member) {
         self.member = Some(member.clone());
     }
@@ -63,8 +64,8 @@ impl<W: Destination> StreamWriter<W> {
     }
 
     /// Ends the stream in a failure record. Within a member, a reader would take the record as
-    /// content, so the member is first completed with zeros. If that would take long, the stream is
-    /// truncated, which readers detect.
+    /// content, so the member is first completed with zeros. If too many zeros are missing, the
+    /// stream is truncated instead, which readers detect.
     fn fail(mut self, reason: &str) {
         let rest = self.announced.map_or(0, |end| end.saturating_sub(self.sink.position()));
         let written = if rest > MAX_FILL {
@@ -112,7 +113,7 @@ impl<W: Destination> StreamWriter<W> {
         self.end_of_member(plan.tar_size())
     }
 
-    /// Writes `.end` and the end-of-archive blocks. Without them a reader rejects the stream.
+    /// Writes `.end` and the end-of-archive blocks. A reader rejects a stream without them.
     ///
     /// # Errors
     /// Returns an error if writing to the output fails.
@@ -129,7 +130,7 @@ impl<W: Destination> StreamWriter<W> {
 
     fn header(&mut self, path: TarPath, mode: u32, size: u64, mtime: Timestamp) -> Result<()> {
         let mut header = Vec::new();
-        // With nanoseconds, each member would need a PAX header, and no reader uses them.
+        // With nanoseconds, each member would need a PAX header, and no reader uses nanoseconds.
         let mtime = Timestamp { nsec: 0, ..mtime };
         tartree::encode(&mut header, &Entry::file(path, size, mode, mtime), RootName::Dot);
         let start = self.sink.position() + header.len() as u64;
@@ -208,7 +209,7 @@ mod tests {
         }
     }
 
-    /// Returns what a stream holds whose producer writes with `write` and then fails.
+    /// Returns the bytes of a stream whose producer writes with `write` and then fails.
     fn failing(write: impl FnOnce(&mut StreamWriter<Shared>)) -> Vec<u8> {
         let shared = Shared::default();
         let produced = StreamWriter::new(shared.clone(), "vol-archive").produce(|stream| -> Result<u64> {

@@ -64,7 +64,7 @@ impl Check<'_> {
     }
 
     /// Checks that files.img has all files to which other images refer. CRIU before 3.3 wrote one
-    /// image per kind of file instead.
+    /// image per kind of file instead of files.img.
     fn files(&mut self, named: &[(String, u32)]) {
         if named.is_empty() || Status::at(self.root.fd(), "reg-files.img".as_ref()).is_ok() {
             return;

@@ -4,16 +4,16 @@
 /// The format of an image, as far as it can be checked without knowing its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// This magic number, then only messages.
+    /// The image has this magic number, followed only by messages.
     Messages(u32),
-    /// This magic number, then messages and other data.
+    /// The image has this magic number, followed by messages and other data.
     Mixed(u32),
-    /// A tar that is compressed with gzip.
+    /// The image is a tar that is compressed with gzip.
     Gzip,
 }
 
-/// The images that consist of messages. The name of an image that exists once is complete; a name
-/// that ends in `-` precedes the number of a namespace or another resource.
+/// The images that consist of messages. A name that ends in `-` is followed by the number of a
+/// namespace or another resource. Any other name is complete, since a dump has only one such image.
 const MESSAGES: [(&str, u32); 37] = [
     ("files", 0x5630_3138),
     ("reg-files", 0x5036_3636),
@@ -66,8 +66,8 @@ const MIXED: [(&str, u32); 8] = [
 ];
 
 impl Form {
-    /// Returns the format of the image `name`, or `None` if it is not known, as for pages and the
-    /// output of iptables-save.
+    /// Returns the format of the image `name`. Returns `None` if the format is not known, as for
+    /// memory pages and the output of iptables-save.
     pub fn of(name: &str) -> Option<Form> {
         let stem = name.strip_suffix(".img")?;
         if let Some(tar) = stem.strip_suffix(".tar.gz") {

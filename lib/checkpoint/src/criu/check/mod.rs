@@ -3,8 +3,8 @@
 //!
 //! The rules follow CRIU's source. criu/cr-restore.c opens `core-N.img` of every process in
 //! `pstree.img` and of every thread of a live process, and the `mm` and `pagemap` images of live
-//! processes. It treats a missing image as an empty one, and an empty one makes the restore fail.
-//! Zombies have no memory.
+//! processes. CRIU treats a missing image as an empty image, and an empty image makes the restore
+//! fail. Zombies have no memory.
 //!
 //! Without `fs-N.img`, `ids-N.img` or `fdinfo-N.img`, CRIU restores the process without its
 //! directories or its open files. `dump_one_task` (criu/cr-dump.c) writes `fs` and `ids` for every
@@ -223,7 +223,7 @@ enum Content {
 }
 
 impl Content {
-    /// Returns the first message, if it has this type.
+    /// Returns the first message, if the message has the type `M`.
     fn first<M: Message + Default>(&self, name: &str) -> Option<M> {
         match self {
             Content::Read(bytes) => M::decode(*image_file::payloads(name, bytes).ok()?.first()?).ok(),

@@ -55,7 +55,7 @@ fn net_address(value: Value) -> Result<NetAddress, FieldError> {
 
 /// Returns the unknown keys `keys`, unless one of them differs from a known key only in case. Go
 /// ignores the case of keys and takes the last of `Interfaces` and `interfaces`, so podman would
-/// configure a value that no check of ours has seen.
+/// configure a value that this crate has not checked.
 ///
 /// # Errors
 /// Returns an error that names such a key.

@@ -11,7 +11,7 @@ use super::mac::Mac;
 /// All networks of one container.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetworkStatus {
-    /// The networks by name. The file has the same order.
+    /// The networks, sorted by name, which is also their order in the file.
     pub networks: BTreeMap<String, StatusBlock>,
 }
 
