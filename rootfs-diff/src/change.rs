@@ -25,6 +25,6 @@ pub trait Changes {
     fn removed(&mut self, path: TarPath, was: &Status);
 
     /// Receives a directory that must be removed and made again, because a tar entry cannot remove
-    /// an xattr from it. Its entry and the entries of everything in it follow.
+    /// an xattr. The entries of the directory and of everything in it follow.
     fn replaced(&mut self, path: &TarPath);
 }

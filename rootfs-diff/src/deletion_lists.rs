@@ -38,7 +38,7 @@ impl DeletionLists {
                 output.write_all(&raw).with_context(|| cli::name(&raw_file))?;
                 lists.raw = Some(output);
             }
-            // `apply` would read the FILE0 of an earlier diff as part of this one.
+            // `apply` would read the FILE0 of an earlier diff as part of this diff.
             None => match std::fs::remove_file(&raw_file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(e).with_context(|| cli::name(&raw_file));

@@ -100,8 +100,8 @@ fn unchanged_lower_files_of_an_overlay_are_not_opened() {
     host::own_mounts();
     let dir = overlay(200, 5);
     let all = trees(dir.path(), "lower", "m", &[]);
-    // Only the changed files are opened, when the diff is written. Their different size shows the
-    // change.
+    // Only the changed files are opened, when the diff is written. Their size shows the change, so
+    // the comparison does not open them.
     assert_eq!((opened(&all, "file_"), opened(&all, "new_")), (5, 5), "{all:#?}");
 }
 

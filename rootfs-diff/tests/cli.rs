@@ -154,13 +154,13 @@ fn a_patch_shows_what_changed_in_text_files() {
          --- a/etc/conf\n+++ b/etc/conf\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\
          --- /dev/null\n+++ b/etc/new\n@@ -0,0 +1 @@\n+new\n"
     );
-    // Equal trees give an empty patch.
+    // The patch of equal trees is empty.
     let same = run(&trees.args("list", &trees.text("to"), &trees.text("to"), &["--patch"]), b"");
     assert!(succeeds(same).is_empty());
 }
 
-/// A removal header has no PAX extensions: a name that does not fit into its 100 and 155 bytes is
-/// only in the list.
+/// A removal header has no PAX extensions. A name that does not fit into the two fields of 100 and
+/// 155 bytes is only in the list.
 #[test]
 fn a_deletion_that_is_only_in_the_list_is_reported() {
     for (name, is_reported) in [

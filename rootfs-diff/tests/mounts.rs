@@ -162,8 +162,8 @@ fn deletions_are_found_without_seeing_overlay_xattrs() {
     }
 }
 
-/// Another directory at the path of the upper one, or a mount inside it, must not be read instead
-/// of it.
+/// If the path of the upper directory now leads to another directory, or has a mount below it, the
+/// content at this path must not be read instead of the upper directory.
 #[ignore = "needs root"]
 #[test]
 fn a_replaced_upper_directory_is_not_read() {

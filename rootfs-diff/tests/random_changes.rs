@@ -1,5 +1,5 @@
 //! Makes random changes in random trees on a real overlay mount. The diff must turn a copy of the
-//! old tree into the new one.
+//! old tree into the new tree.
 //!
 //! Runs 1,000 sequences, or as many as PROPTEST_CASES says.
 
@@ -210,10 +210,10 @@ impl Mounted {
             .unwrap_or_else(|e| panic!("{options}: {e}"));
     }
 
-    /// Mounts the overlay again, so that it shows what is stored in its layers. The first mount
-    /// still shows the inode of the first lookup: under `userxattr` a symbolic link cannot have an
-    /// xattr with its origin, so after its copy-up an old and a new name of one inode have
-    /// different inode numbers until the kernel forgets the old one.
+    /// Mounts the overlay again, so that it shows the content of its layers. The first mount still
+    /// shows the inode of the first lookup: under `userxattr` a symbolic link cannot have an xattr
+    /// with its origin, so after its copy-up an old and a new name of the same inode have different
+    /// inode numbers until the kernel drops the old inode from its cache.
     fn remount(&self, options: &str) {
         umount(&self.0).unwrap();
         self.mount(options);

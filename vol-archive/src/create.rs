@@ -97,8 +97,8 @@ fn is_on_other_mount(status: &Status, root: &Status) -> bool {
     status.identity().dev != root.identity().dev || status.mount() != root.mount()
 }
 
-/// Writes a tar that is not a member of a stream. Its size need not be known in advance, so one
-/// pass over the directory is enough.
+/// Writes a tar that is not a member of a stream. The size of such a tar need not be known in
+/// advance, so one pass over the directory is enough.
 fn write(
     dir: &Path,
     options: &CreateOptions,

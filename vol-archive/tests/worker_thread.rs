@@ -1,6 +1,6 @@
-//! Checks the worker threads. While extracting, one writes files while the main thread creates
-//! others; while archiving, one writes the tar while the main thread reads. The result must not
-//! depend on them.
+//! Checks the worker threads. During extraction, a worker thread writes files while the main thread
+//! creates other files. During archiving, a worker thread writes the tar while the main thread
+//! reads. The result must not depend on the threads.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use harness::{Options, differences};
 const TOOL: &str = env!("CARGO_BIN_EXE_vol-archive");
 
 /// Number of files: more than one batch, so that the worker thread has written some files while
-/// others are queued.
+/// other files are queued.
 const FILES: u32 = 150;
 
 fn files(tar: TarForge) -> TarForge {

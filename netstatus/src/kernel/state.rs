@@ -130,7 +130,8 @@ impl ReportedRoute {
     }
 }
 
-/// Returns the ID that the namespace of `netlink` has for the namespace `other`, if it has one.
+/// Returns the ID that the namespace of `netlink` has for the namespace `other`. Returns `None` if
+/// there is no such ID.
 ///
 /// # Errors
 /// Returns an error if the kernel rejects the request.

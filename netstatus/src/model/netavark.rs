@@ -2,8 +2,8 @@
 //!
 //! Before 2.0 netavark assigns `static_ips` by position: the first address belongs to the first
 //! subnet. With too few addresses netavark panics, with a wrong order it fails after its first
-//! changes, and it silently ignores surplus addresses. It also accepts an address outside its
-//! subnet. All of this is therefore checked before netavark runs.
+//! changes, and it silently ignores surplus addresses. It also accepts an address outside the
+//! subnet. Therefore this module checks the addresses before netavark runs.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ use super::status::only_interface;
 pub struct Settings<'a> {
     pub interface_name: &'a str,
     pub static_mac: Option<&'a Mac>,
-    /// The addresses in the order of the network's subnets; none if netavark does not choose the
+    /// The addresses in the order of the network's subnets; `None` if netavark does not choose the
     /// addresses.
     pub static_ips: Option<Vec<IpAddr>>,
     /// The description of the network on the host.
@@ -30,7 +30,7 @@ pub struct Settings<'a> {
 /// Returns the settings that give the interface of `network` its address and MAC.
 ///
 /// # Errors
-/// Returns an error if netavark would fail, or would not configure what the status contains.
+/// Returns an error if netavark would fail, or would not configure the addresses of the status.
 pub fn settings<'a>(
     network: &str,
     block: &'a StatusBlock,

@@ -62,7 +62,7 @@ impl Deref for ValidStatus {
     }
 }
 
-/// Returns the interface of a network, for output formats that support only one.
+/// Returns the interface of a network, for output formats that support only one interface.
 ///
 /// podman itself would choose one of several interfaces at random.
 ///

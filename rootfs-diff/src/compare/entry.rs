@@ -35,7 +35,7 @@ pub(super) fn has_default_acl(inode: &Inode) -> bool {
 }
 
 /// Returns whether a directory has lost an xattr that is not an ACL. A tar entry cannot remove such
-/// an xattr; it can only set an ACL to an empty one.
+/// an xattr. A tar entry can only replace an ACL by an empty ACL.
 pub(super) fn loses_xattrs(new: &Meta, old: &Meta) -> bool {
     compared_xattrs(&old.xattrs).any(|xattr| {
         xattr.name != ACCESS_ACL && xattr.name != DEFAULT_ACL && new.xattr(&xattr.name).is_none()

@@ -5,7 +5,7 @@
 //! hold: nothing about it changed; all names of its group that need no entry had one inode in the
 //! old tree; and no other group of the new tree keeps a name of that old inode. Every other name
 //! becomes a hard link to a name that needs no entry. If there is no such name, the first name gets
-//! the entry with the content and the others link to it.
+//! the entry with the content, and the other names become hard links to the first name.
 
 use std::collections::{HashMap, HashSet};
 

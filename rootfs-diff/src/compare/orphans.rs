@@ -1,9 +1,9 @@
 //! Hard links whose new content is not in the layers, because the name that was written to was
 //! removed.
 //!
-//! Under `index=on` a write through one name of an inode is visible through all of them. If that
-//! name is removed, the other names still show what was written (overlayfs.rst, "index"). The
-//! content is then only in the index, in the work directory, which is not one of the layers.
+//! Under `index=on` a write through one name of an inode is visible through all its names. If that
+//! name is removed, the other names still show the new content (overlayfs.rst, "index"). Then only
+//! the index holds the content. The index is in the work directory, which is not a layer.
 //! Nothing in the layers shows whether there was such a write, so the user is warned of every
 //! removed name that may have received one.
 

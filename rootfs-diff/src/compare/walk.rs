@@ -63,11 +63,11 @@ pub fn compare(
 /// The trees in which the names of a directory are listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListFrom {
-    /// The upper directory: a name that is not in it has not changed.
+    /// The upper directory. A name that is not in the upper directory has not changed.
     Upper,
-    /// Both trees.
+    /// The old tree and the new tree.
     Both,
-    /// The new tree only, since the directory is not in the old one.
+    /// Only the new tree, since the directory is not in the old tree.
     New,
 }
 
@@ -98,8 +98,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Compares the root directory. It always has an entry, since CRIU checks the mode of the root
-    /// before it restores.
+    /// Compares the root directory. The root always has an entry, since CRIU checks the mode of the
+    /// root before it restores.
     fn root(&mut self) -> Result<()> {
         let path = TarPath::root();
         let not_a_directory = || Error::Malformed { object: "/".into(), what: "not a directory".into() };
@@ -337,9 +337,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Decides where the directory at `path` is listed: in the upper directory, unless that one
-    /// hides the lower ones or shows one from another path. When unsure, lists both trees: slower,
-    /// but always correct.
+    /// Decides where the directory at `path` is listed: in the upper directory, unless this
+    /// directory hides the lower directories or shows a lower directory from another path. When
+    /// unsure, lists both trees: slower, but always correct.
     fn list_from(&mut self, path: &TarPath) -> (ListFrom, Option<Listing>) {
         let listing = self.trees.upper.as_mut().and_then(|upper| upper.list(path).ok());
         match listing {
@@ -348,8 +348,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reports the hard links. They come last, when it is known which names of an inode need no
-    /// entry.
+    /// Reports the hard links. They come last, because only then is it known which names of an inode
+    /// need no entry.
     fn report_hard_links(mut self) -> Result<()> {
         self.other_names.add_partly_seen(self.hard_links.partly_seen());
         for name in std::mem::take(&mut self.other_names).find(self.trees)? {

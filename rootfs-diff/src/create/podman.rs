@@ -149,9 +149,9 @@ impl Changes for PodmanDiff {
             self.only_listed.get_or_insert_with(|| path.clone());
         }
         if !inband && was.is_symlink() {
-            // podman from 5.8.2 follows a symbolic link in the last component of a deletion. It
-            // would delete the target of the link and keep the link. The empty file replaces the
-            // link first.
+            // podman from 5.8.2 follows a symbolic link in the last component of a deletion: it
+            // would delete the target of the link and keep the link. Therefore an empty file
+            // replaces the link before podman applies the deletion.
             let added = self.plan.add_tombstone(&path);
             self.keep_error(added);
         }

@@ -1,4 +1,5 @@
-//! Identifies the layer directories of a mounted overlay by observing which ones the kernel reads.
+//! Identifies the layer directories of a mounted overlay by observing which directories the kernel
+//! reads.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -71,7 +72,7 @@ struct Identification<'a> {
     root: &'a MountRoot,
     /// The mount namespace of this process.
     own: MountNamespace,
-    /// The upper directory and the lower ones, as the mount options name them.
+    /// The upper directory and the lower directories, as the mount options name them.
     names: Vec<&'a Path>,
     /// The directories that each of the `names` may mean.
     candidates: Vec<Vec<File>>,
@@ -98,8 +99,8 @@ impl Identification<'_> {
     }
 
     /// Identifies the layers by listing the directories in the root directory `root`. The kernel
-    /// reads each of them in every layer that has it, and `..` leads from there to the root
-    /// directory of the layer. `reads` holds the layers that are already known: the upper one.
+    /// reads each of these directories in every layer that contains it, and `..` leads from the
+    /// directory to the root of the layer. `reads` holds the upper layer, which is already known.
     fn by_children_of_root(
         self,
         root: BorrowedFd<'_>,

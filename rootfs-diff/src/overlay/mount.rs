@@ -67,8 +67,8 @@ impl MountRoot {
         }
     }
 
-    /// Returns the path, inside the overlay, of the directory that is mounted. It is empty unless
-    /// this is a bind mount of a subdirectory.
+    /// Returns the path, inside the overlay, of the directory that is mounted. The path is empty
+    /// unless the mount is a bind mount of a subdirectory.
     pub fn subdirectory(&self) -> &[u8] {
         self.mount.root.strip_prefix(b"/").unwrap_or(&self.mount.root)
     }

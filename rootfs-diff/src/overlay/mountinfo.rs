@@ -18,7 +18,7 @@ pub struct Mount {
 }
 
 /// Parses the text of the file. Skips malformed lines: the kernel may add optional fields, but
-/// keeps the fields that are read here.
+/// keeps the fields that this function reads.
 pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|&b| b == b'\n').filter_map(line).collect()
 }

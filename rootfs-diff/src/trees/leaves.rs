@@ -10,8 +10,8 @@ use super::tree::Tree;
 pub(crate) struct Leaves {
     /// A directory that has not been listed yet.
     next: Option<TarPath>,
-    /// The directories from the start to the current one, each with its remaining names in reverse
-    /// order.
+    /// The directories from the start to the current directory, each with its remaining names in
+    /// reverse order.
     rest: Vec<(TarPath, Vec<CString>)>,
 }
 

@@ -202,7 +202,7 @@ impl Trees {
             MergedView::Subdirectory(_) => None,
             // With an index, the upper directory lacks the other names of a changed hard link.
             // Without the right to read overlay xattrs, this process cannot see which directories
-            // of the upper one hide the lower ones.
+            // in the upper directory hide lower directories.
             _ if layers.index || by_kernel && !overlay_xattrs.are_readable() => None,
             MergedView::WithoutSubmounts | MergedView::Temporary if upper_without_submounts => {
                 Some(UpperDir::compared_with_view(root, overlay_xattrs, &merged))

@@ -10,8 +10,8 @@ use tartree::{Error, Kind, Meta, Result, Root, Status, TarPath, Xattr, read_meta
 
 use crate::overlay::OverlayXattrs;
 
-/// The xattr with the SELinux label. It follows the policy of the host, so two hosts may show
-/// different labels for the same unchanged file.
+/// The xattr with the SELinux label. The label follows the policy of the host, so two hosts may
+/// show different labels for the same unchanged file.
 pub(crate) const SELINUX_LABEL: &[u8] = b"security.selinux";
 
 /// Type and metadata of an inode.

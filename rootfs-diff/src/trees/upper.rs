@@ -162,11 +162,11 @@ impl UpperDir {
 /// A directory in the upper directory.
 pub(crate) struct Listing {
     names: Vec<CString>,
-    /// True if the directory hides the lower ones or shows one from another path. Then names that
-    /// it does not contain can differ from the old tree too.
+    /// True if the directory hides the lower directories or shows a lower directory from another
+    /// path. Then names that the directory does not contain can also differ from the old tree.
     pub hides_lower: bool,
-    /// True if the directory has no xattrs except overlay xattrs. The merged directory then has
-    /// none.
+    /// True if the directory has no xattrs except overlay xattrs. The merged directory then has no
+    /// xattrs.
     pub has_no_xattrs: bool,
     /// True if the merged view shows this directory and its plain files unchanged; see
     /// [`UpperDir::entry`].
@@ -264,8 +264,8 @@ mod tests {
         let upper = || UpperDir::compared_with_view(open(), OverlayXattrs::User, &open());
         assert!(upper().list(&TarPath::root()).unwrap().same_as_view);
         assert_eq!(entries(&mut upper(), &names), expected);
-        // An upper directory that does not belong to the view, or was not compared with one, is
-        // only used for its names.
+        // From an upper directory that does not belong to the view, or was not compared with a
+        // view, only the names are used.
         let other = tempfile::tempdir().unwrap();
         let mut other =
             UpperDir::compared_with_view(open(), OverlayXattrs::User, &Root::open(other.path()).unwrap());

@@ -16,7 +16,7 @@ use harness::tools::tool;
 /// Kind of a job's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
-    /// The file `to/out`, which replaces a previous one.
+    /// The file `to/out`, which replaces a previous file.
     File,
     /// The new directory `to/out`.
     Directory,
@@ -35,7 +35,7 @@ pub struct Job {
     pub stdin: Option<&'static str>,
     /// Kind of the output.
     pub output: OutputKind,
-    /// Names of which an error message must contain at least one.
+    /// An error message must contain at least one of these names.
     pub objects: &'static [&'static str],
 }
 

@@ -41,13 +41,13 @@ fn thirty_two_descriptors_are_enough() {
 
 #[test]
 fn too_few_descriptors_are_reported() {
-    // Three descriptors are the standard streams, and the dynamic loader needs one.
+    // The standard streams use three descriptors, and the dynamic loader needs a fourth.
     for most in 4..=7 {
         all_end_well(&["prlimit", &format!("--nofile={most}")]);
     }
 }
 
-/// Regression: `ulimit -u`, or `pids.max` of a cgroup, may not allow another thread.
+/// `ulimit -u`, or `pids.max` of a cgroup, may not allow another thread.
 #[ignore = "needs strace"]
 #[test]
 fn a_job_succeeds_without_threads() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Compares the options of `tool`, and of each of its `verbs`, with those in its manual page.
+/// Compares the options of `tool`, and of each of its `verbs`, with the options in its manual page.
 /// `others` are options of other programs that appear in the page's examples.
 ///
 /// # Panics

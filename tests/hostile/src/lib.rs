@@ -1,6 +1,6 @@
 //! Tables of hostile input: each row has a description, the input, and the expected result.
 //!
-//! Every tar is given to all eight commands that read tars, every other input to one command. With
+//! All eight commands that read tars read every tar. One command reads every other input. With
 //! any input, no tool may access anything outside its directories, crash, hang, exceed its limits,
 //! or print control characters ([`harness::bounded`], [`harness::watch`]). These checks apply to
 //! every row, in addition to the row's expected result.
@@ -13,9 +13,9 @@ pub mod world;
 
 /// Expected result of a hostile tar.
 pub enum Outcome {
-    /// Every command rejects it with this message, even commands that only list it.
+    /// Every command rejects the tar with this message, even commands that only list entries.
     Refused(&'static str),
-    /// Listing it succeeds. Extraction fails with this message.
+    /// Listing succeeds. Extraction fails with this message.
     Stopped(&'static str),
     /// Extraction succeeds, below the root, with this warning.
     Warned(&'static str),
@@ -23,7 +23,7 @@ pub enum Outcome {
     Made(fn(&std::path::Path) -> bool),
 }
 
-/// Creates the tar. It may contain paths outside of the world's root.
+/// Creates the tar, which may contain paths outside of the world's root.
 pub type Forged = Box<dyn Fn(&world::World) -> Vec<u8> + Send + Sync>;
 
 /// A hostile tar.

@@ -1,5 +1,6 @@
-//! Extracts random hostile tars with the tools and with a model of a file system in memory. Both
-//! must have the same result and the same tree, and the tools must not touch anything outside.
+//! Extracts random hostile tars with the tools and with a model of a file system in memory. Tool and
+//! model must have the same result and the same tree, and the tools must not change anything outside
+//! their directories.
 //!
 //! With SEED=N in the environment, runs only the tar with that seed.
 
@@ -51,7 +52,7 @@ enum Step {
     Removal(String),
 }
 
-/// Error: extraction stops here.
+/// The error at which extraction stops.
 struct Stop;
 
 fn clean(name: &str) -> Result<String, Stop> {
@@ -290,7 +291,7 @@ fn tar(steps: &[Step]) -> Vec<u8> {
 fn problems(seed: u64) -> Vec<String> {
     let world = World::new();
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
-    // After some number of files, the extraction starts a worker thread for the following ones.
+    // After some number of files, the extraction starts a worker thread for the following files.
     let before = [0, 20 + random.below(40)][random.below(2)];
     let mut steps: Vec<_> =
         (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();

@@ -43,7 +43,7 @@ fn raced(tool: &str, args: &[&str], tar: &[u8]) -> u64 {
         let (run, problems) = world.run(tool, args, file_of(tar));
         drop(stops);
         assert!(problems.is_empty(), "{tool} {args:?}: {problems:?}");
-        // The tool fails when it meets the symlink. It succeeds if it never does.
+        // The tool fails if it encounters the symlink, and succeeds otherwise.
         assert!(matches!(run.code, Some(0 | 1)), "{:?} {}", run.code, run.stderr);
     });
     swaps.load(Relaxed)

@@ -80,7 +80,7 @@ pub fn images(bytes: &[u8]) {
     const NAMES: [&str; 7] =
         ["pstree.img", "core-1.img", "ids-1.img", "mm-1.img", "fdinfo-1.img", "pagemap-1.img", "stats-dump"];
     let mut images = Images::default();
-    // One input has several images, so that references between them are parsed, too.
+    // An input contains several images, so that references between images are parsed, too.
     for part in bytes.split(|&b| b == 0xfe) {
         let Some((&which, image)) = part.split_first() else { continue };
         let name = NAMES[usize::from(which) % NAMES.len()];

@@ -1,4 +1,5 @@
-//! Reports of files that are left out: requested exclusions only with `-v`, all others always.
+//! Checks which omitted files are reported: files that the user excludes only with `-v`, all other
+//! files always.
 
 use std::fs;
 use std::os::unix::net::UnixListener;

@@ -27,8 +27,8 @@ pub fn set(interfaces: &DesiredInterfaces<'_>, transaction: &mut Transaction) ->
             remove(live, transaction)?;
         }
     }
-    // The route to a gateway may come later in the list, so the rejected routes are added again
-    // after the others.
+    // The route to a gateway may come later in the list than a route through this gateway, so the
+    // routes that the kernel rejected are added again after all other routes.
     while !missing.is_empty() {
         let count = missing.len();
         let mut first = None;

@@ -52,16 +52,16 @@ impl Results {
         }
     }
 
-    /// Adds a network name for the next result without one.
+    /// Adds a network name for the next result that does not contain a network name.
     pub fn push_name(&mut self, network: &str) {
         self.names.push_back(network.to_owned());
         self.given_names += 1;
     }
 
-    /// Adds the results in `value`; `network` is the name of their network, if it is known.
+    /// Adds the results in `value`. `network` is the name of their network, if this name is known.
     ///
     /// # Errors
-    /// Returns an error if the plugin reported one, or if a result is malformed or describes a
+    /// Returns an error if the plugin reported an error, or if a result is malformed or describes a
     /// known interface again.
     pub fn add(
         &mut self,

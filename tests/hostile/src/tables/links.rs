@@ -257,7 +257,8 @@ fn hard() -> Vec<Row> {
         row(
             "a hard link with a size has no content",
             |_| {
-                // Go and GNU tar also ignore the size of a hard link and read the next header here.
+                // Go and GNU tar also ignore the size of a hard link: they expect the next header
+                // directly after the header of the link.
                 TarForge::new()
                     .header(Header::new(b'1', "h").link("file").size(512))
                     .file("next", "pwn\n")

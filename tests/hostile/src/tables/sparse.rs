@@ -192,7 +192,7 @@ pub(super) fn rows() -> Vec<Row> {
         row(
             "an old map that continues forever",
             |_| {
-                // Each block of the map announces another one.
+                // Each block of the map announces another block.
                 let mut block = [0; 512];
                 block[504] = 1;
                 let more = block.repeat(60_000);

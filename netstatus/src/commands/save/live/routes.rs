@@ -12,10 +12,10 @@ use crate::kernel::state::{ReportedRoute, State};
 use crate::model::desired::{gateway_routes, interfaces};
 use crate::model::network_info::NetworkInfos;
 
-/// Returns the routes for the extensions of the saved links, by the name of the link; warns about
-/// all others.
+/// Returns the routes for the extensions of the saved links, by the name of the link. Warns about
+/// all other routes.
 ///
-/// A route over several links is saved with the first of them, and a route without a link
+/// A route over several links is saved with the first of these links, and a route without a link
 /// (`blackhole`) with the first saved link.
 pub fn extended(
     inside: &State,
