@@ -1,4 +1,4 @@
-//! Matches the wildcards of fnmatch(3). All of them match `/` too.
+//! Matches the wildcards of fnmatch(3), all of which also match `/`.
 
 /// Returns whether `pattern` has an unescaped wildcard.
 pub fn has_wildcard(pattern: &[u8]) -> bool {
@@ -33,12 +33,12 @@ pub fn unescape(pattern: &[u8]) -> Vec<u8> {
 
 /// Returns whether `pattern` matches the complete `text`.
 ///
-/// It takes at most time proportional to the product of both lengths, because it backtracks to the
-/// last `*` only.
+/// The time is at most proportional to the product of both lengths, because only the last `*` is
+/// retried.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
-    // Where to continue after a mismatch: the pattern after the last `*`, and the text one
-    // character later each time.
+    // Where to continue after a mismatch: at the pattern after the last `*`, and one character
+    // later in the text than at the previous attempt.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (element(pattern), character(text)) {
@@ -99,8 +99,8 @@ fn element(pattern: &[u8]) -> Option<(Element<'_>, &[u8])> {
     }
 }
 
-/// Parses a character class after its `[`. Returns `None` if it is not closed: then the `[` is an
-/// ordinary character.
+/// Parses a character class after its `[`. Returns `None` if the class is not closed; the `[` is
+/// then an ordinary character.
 fn class(rest: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (negated, body) = match rest {
         [b'!' | b'^', body @ ..] => (true, body),
@@ -179,8 +179,8 @@ fn named(name: &[u8], c: u32) -> bool {
     }
 }
 
-/// Returns the first character of UTF-8 text and the rest, or the first byte if it begins no
-/// character. Such a byte is encoded so that it equals no character.
+/// Returns the first character of UTF-8 text and the rest. If the text does not begin with a valid
+/// character, returns its first byte, encoded so that it equals no character.
 fn character(text: &[u8]) -> Option<(u32, &[u8])> {
     let first = *text.first()?;
     for length in 1..=4.min(text.len()) {

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::{acl, capability};
 use crate::path::{Shown, TarPath};
 
-/// A mapping between container IDs and host IDs, as a user namespace has it. An empty map is the
-/// identity.
+/// A mapping between container IDs and host IDs, like that of a user namespace. An empty map maps
+/// each ID to itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap(Vec<Range>);
 
@@ -25,12 +25,12 @@ impl IdMap {
         IdMap(ranges.into_iter().map(|(container, host, size)| Range { container, host, size }).collect())
     }
 
-    /// Returns the container ID of the host ID `id`; `None` if no range holds it.
+    /// Returns the container ID of the host ID `id`, or `None` if no range contains `id`.
     pub fn to_container(&self, id: u32) -> Option<u32> {
         self.translate(id, |r| (r.host, r.container))
     }
 
-    /// Returns the host ID of the container ID `id`; `None` if no range holds it.
+    /// Returns the host ID of the container ID `id`, or `None` if no range contains `id`.
     pub fn to_host(&self, id: u32) -> Option<u32> {
         self.translate(id, |r| (r.container, r.host))
     }
@@ -61,7 +61,8 @@ impl IdMaps {
     /// ID of file capabilities.
     ///
     /// # Errors
-    /// Returns an error if no range holds an ID: the archive would state a wrong owner.
+    /// Returns an error if no range contains one of the IDs, because the archive would then state a
+    /// wrong owner.
     pub fn map_to_container(&self, entry: &mut Entry) -> Result<()> {
         let (path, meta) = (&entry.path, &mut entry.meta);
         let owner = |map: &IdMap, kind, id| map.to_container(id).ok_or_else(|| unmapped(path, kind, id));

@@ -1,7 +1,7 @@
 //! Converts a directory tree to a tar and back without loss.
 //!
-//! To create a tar, [`Walk`] finds the inodes of a tree, and [`Plan`] adds up the exact size of
-//! their tar before it writes it, so that a tar can be written into another tar without a temporary
+//! To create a tar, [`Walk`] finds the inodes of a tree, and [`Plan`] computes the exact size of
+//! their tar before writing it, so that the tar can be written into another tar without a temporary
 //! copy. To extract a tar, [`Reader`] turns a stream into entries, and [`Extractor`] turns entries
 //! into inodes, which are never outside their [`Root`].
 //!
@@ -13,7 +13,7 @@
 //! | `fs` | the file system: opens, lists, inspects, copies and removes inodes by descriptor |
 //! | `create` | from a tree to a tar: walk, plan, write |
 //! | `extract` | from a tar to a tree: create inodes, write contents, set metadata |
-//! | [`parallel`] | all work on more than one thread |
+//! | [`parallel`] | all work that uses more than one thread |
 //!
 //! # The dialect
 //!
@@ -22,7 +22,7 @@
 //! | value | form | reason |
 //! |---|---|---|
 //! | long or non-ASCII names | PAX `path`, `linkpath` (raw bytes; `hdrcharset=BINARY` if not UTF-8) | Go, GNU tar, libarchive and Python read it |
-//! | nanoseconds, years before 1970 and after 2242 | PAX `mtime`, sign and magnitude | GNU tar and Go write it so |
+//! | nanoseconds, years before 1970 and after 2242 | PAX `mtime`, sign and magnitude | GNU tar and Go write this form |
 //! | uid, gid above 2^21, sizes from 8 GiB | PAX `uid`, `gid`, `size` | base-256 is not POSIX |
 //! | extended attributes, ACLs, capabilities | `SCHILY.xattr.NAME`, raw value | podman, GNU tar and bsdtar read it |
 //! | attribute names with `=` or `%` | `LIBARCHIVE.xattr.NAME`, base64 | `SCHILY` cannot express them: a reader that splits at `=` would set a wrong name |

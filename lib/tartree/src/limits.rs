@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-/// Limits of a [`Reader`](crate::Reader). Exceeding one is an error; nothing is truncated.
+/// Limits of a [`Reader`](crate::Reader). Exceeding a limit is an error; nothing is truncated.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes in the PAX headers and GNU long names of one entry. Prevents headers from using
@@ -30,7 +30,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Returns the default limits, with other limits on entries and content if they are given.
+    /// Returns the default limits, but replaces the limits on entries and content by those that are
+    /// given.
     pub fn of(entries: Option<u64>, content_bytes: Option<u64>) -> Limits {
         let default = Limits::default();
         Limits {
@@ -41,7 +42,7 @@ impl Limits {
     }
 }
 
-/// A limit: a field of [`Limits`], or a fixed one that no ordinary tar reaches.
+/// A limit: a field of [`Limits`], or a fixed limit that no ordinary tar reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// [`Limits::header_bytes`]
@@ -79,14 +80,15 @@ impl Exceeded {
     }
 
     /// Returns the limit that was exceeded, if that is the cause of `error`. Also searches errors
-    /// inside of I/O errors.
+    /// that are wrapped in I/O errors.
     pub fn in_error(error: &(dyn Error + 'static)) -> Option<Limit> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
                 return Some(exceeded.limit);
             }
-            // `source` of an I/O error skips the error inside and returns the source of that.
+            // `source` of an I/O error skips the wrapped error and returns the source of the
+            // wrapped error.
             next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(held) => Some(held),
                 None => error.source(),

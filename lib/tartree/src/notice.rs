@@ -1,9 +1,9 @@
-//! Reports of what was not done, although the work goes on.
+//! Notices about work that was skipped or done only in part, while the run continues.
 
 use crate::path::TarPath;
 
-/// Something that was not done, or not done as asked. Everything that is left out is reported by
-/// one.
+/// A report that something was not done, or not done as requested. Everything that is left out is
+/// reported by a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// An inode was not archived, because a tar cannot represent it (a socket) or because something
@@ -14,7 +14,7 @@ pub enum Notice {
         /// The reason.
         why: &'static str,
     },
-    /// An inode was left out as the caller asked. This needs no warning.
+    /// An inode was left out at the caller's request. This needs no warning.
     LeftOut {
         /// The path of the inode.
         path: TarPath,
@@ -75,7 +75,7 @@ impl<F: FnMut(Notice)> Notices for F {
 
 /// Forwards notices, and counts the notices of changed inodes, which decide the exit status.
 pub struct Tally<F> {
-    /// How many inodes changed while they were read.
+    /// The number of inodes that changed while they were read.
     pub changed: u64,
     report: F,
 }

@@ -57,7 +57,7 @@ impl TarPath {
         Ok(TarPath(clean))
     }
 
-    /// Makes a path of the bytes of a clean path, without checking them.
+    /// Makes a path from the bytes of a clean path, without checking them.
     pub(crate) fn of_clean(bytes: &[u8]) -> TarPath {
         TarPath(bytes.to_vec())
     }
@@ -89,7 +89,7 @@ impl TarPath {
         if self.is_root() { OsStr::new(".") } else { OsStr::from_bytes(&self.0) }
     }
 
-    /// Returns the parent and the last component; `None` for the root.
+    /// Returns the parent and the last component, or `None` for the root.
     pub fn split(&self) -> Option<(&[u8], &OsStr)> {
         if self.is_root() {
             return None;
@@ -100,7 +100,7 @@ impl TarPath {
         }
     }
 
-    /// Returns the parent; `None` for the root.
+    /// Returns the parent, or `None` for the root.
     pub fn parent(&self) -> Option<TarPath> {
         self.split().map(|(parent, _)| TarPath(parent.to_vec()))
     }

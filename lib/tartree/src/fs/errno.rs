@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::fs::stat::Status;
 use crate::path::TarPath;
 
-/// Reports whether an inode no longer exists or was replaced by one of another type, for example a
-/// directory by a file or a file by a symbolic link.
+/// Reports whether an inode no longer exists or was replaced by an inode of another type, for
+/// example a directory by a file or a file by a symbolic link.
 pub(crate) fn is_gone(e: &io::Error) -> bool {
     let gone = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ESTALE];
     gone.iter().any(|errno| e.raw_os_error() == Some(*errno as i32))

@@ -136,7 +136,8 @@ fn repeat(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>, report: &mut dy
     moved
 }
 
-/// Like [`repeat`], in one call. Returns 0 at the end of the input and on an error.
+/// Splices up to `n` bytes in one call. Returns the number of bytes moved, or 0 at the end of the
+/// input and on an error.
 fn once(n: u64, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> u64 {
     loop {
         match splice(input, None, output, None, n as usize, SpliceFlags::empty()) {
@@ -181,8 +182,8 @@ struct CloneRange {
     to_offset: u64,
 }
 
-/// Shares the blocks on disk between both files (Btrfs, XFS, bcachefs), as many complete blocks as
-/// there are, and moves both positions behind them.
+/// Shares all complete blocks of the range on disk between both files (Btrfs, XFS, bcachefs), and
+/// moves both file positions to the end of the shared blocks.
 fn share(
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,

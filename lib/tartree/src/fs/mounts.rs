@@ -1,9 +1,9 @@
-//! Finds filesystems that are mounted below a root. Extraction and removal do not enter them unless
-//! asked to.
+//! Finds filesystems that are mounted below a root. Extraction and removal enter them only if the
+//! caller asks for it.
 //!
-//! `openat2` with `RESOLVE_NO_XDEV` is the guard, because it also detects bind mounts of the same
-//! filesystem. This list from mountinfo serves to find a mount before the first file next to it is
-//! removed.
+//! `openat2` with `RESOLVE_NO_XDEV` is the protection, because it also detects bind mounts of the
+//! same filesystem. The list from mountinfo is only used to detect a mount before the first file
+//! next to the mount is removed.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -58,8 +58,8 @@ fn below(text: &[u8], root: &[u8], mount: u64) -> Vec<Vec<u8>> {
         }
     }
     let root = root.strip_suffix(b"/").unwrap_or(root);
-    // A mount can be hidden by a mount on a directory above it. Only mounts whose parents lead to
-    // the mount of the root are visible.
+    // A mount can be hidden by a mount on a directory above it. A mount is visible only if the
+    // chain of its parent mounts leads to the mount of the root.
     let hangs_on_it = |parent: u64| {
         let mut at = Some(parent);
         (0..=parents.len()).any(|_| {

@@ -71,7 +71,7 @@ pub(crate) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>
     }
 }
 
-/// Like [`open_dir`], with `resolve`.
+/// Like [`open_dir`], but restricts name resolution by the flags `resolve`.
 pub(crate) fn open_dir_with(dir: BorrowedFd<'_>, name: &OsStr, resolve: ResolveFlag) -> io::Result<OwnedFd> {
     if resolve.is_empty() {
         return open_dir(dir, name);

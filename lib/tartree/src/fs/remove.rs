@@ -1,5 +1,5 @@
-//! Removes a tree by descriptors. Follows no symbolic link, crosses no mount unless asked to, and
-//! keeps what the caller selects.
+//! Removes a tree by descriptors. Never follows a symbolic link, crosses mounts only if the caller
+//! asks for it, and keeps the entries that the caller selects.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,12 +16,12 @@ use crate::fs::errno;
 use crate::fs::openat::open_dir_with;
 use crate::path::TarPath;
 
-/// What happens to an inode of a tree that is being removed.
+/// How an inode of a tree that is being removed is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// Remove it, together with all its content that is not kept.
+    /// Remove the inode, together with all its content that is not kept.
     Remove,
-    /// Keep it and its content.
+    /// Keep the inode and its content.
     Keep,
     /// Keep the directory, but decide about each entry in it.
     KeepEmpty,
@@ -29,7 +29,7 @@ pub enum Keep {
 
 /// Removes `name` in `dir`. `path` is its path in messages and for `keep`. Directories are opened
 /// with `resolve`. If `name` is a directory, calls `before` before the first removal. Returns
-/// whether nothing of it is left, which includes a name that did not exist.
+/// whether nothing of `name` is left, which is also the case if `name` did not exist.
 ///
 /// # Errors
 /// Returns an error if an entry cannot be removed or `before` fails. Part of the tree may be
@@ -53,7 +53,8 @@ pub(crate) fn remove_tree(
     };
     before()?;
     let mut descent = Descent::by(opened.as_fd(), resolve).map_err(|e| Error::io(path, e))?;
-    // For each directory on the path: whether an entry in it is kept, which makes rmdir pointless.
+    // Records for each directory on the path whether an entry in it is kept, so that rmdir(2) would
+    // fail.
     let mut stays = vec![top == Keep::KeepEmpty];
     while let Some(here) = descent.path().cloned() {
         let at = join(path, &here);
@@ -103,7 +104,8 @@ enum Opened {
     Dir(std::os::fd::OwnedFd),
 }
 
-/// Removes `name` in `dir` if it is to be removed and not a directory. Opens a directory.
+/// Removes `name` in `dir` if it is not a directory and is to be removed. If `name` is a directory,
+/// opens it.
 fn open(
     dir: BorrowedFd<'_>,
     name: &OsStr,

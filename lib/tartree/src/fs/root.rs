@@ -1,4 +1,4 @@
-//! Resolves all names: below one directory, never through a symbolic link. No other module resolves
+//! Resolves names below one directory, never through a symbolic link. No other module resolves
 //! names.
 
 use std::cell::OnceCell;
@@ -27,7 +27,7 @@ use crate::path::{TarPath, is_at_or_below};
 /// Maximum number of directories that are created without an entry of their own. One name of 64 KiB
 /// can require 32768 of them. Few writers omit directories, and their trees are small.
 const MADE: u64 = 1 << 18;
-/// Mode of such a directory, as in GNU tar.
+/// Mode of a directory that is created without an entry, as in GNU tar.
 const IMPLIED: Mode = Mode::from_bits_truncate(0o755);
 /// Number of directories kept open. Entries arrive in order, so most lookups hit one of the last
 /// few parents.
@@ -47,7 +47,7 @@ pub struct Root {
     passed: Vec<u8>,
     /// Number of directories that were created because an entry needed a parent.
     made: u64,
-    /// Flags for name resolution, in addition to those that keep it below the root.
+    /// Flags for name resolution, in addition to those that keep names below the root.
     resolve: ResolveFlag,
     /// ID of the mount that the root is on.
     mount: OnceCell<u64>,
@@ -77,7 +77,7 @@ impl Root {
         }
     }
 
-    /// Makes every later lookup fail that would enter a filesystem mounted below the root.
+    /// Makes every later lookup that would enter a filesystem mounted below the root fail.
     pub(crate) fn stay_on_its_mount(&mut self) {
         self.resolve = ResolveFlag::RESOLVE_NO_XDEV;
     }
@@ -121,9 +121,9 @@ impl Root {
         self.mounts.get_or_init(|| Mounts::below(self.fd.as_fd()))
     }
 
-    /// Removes the inode at `path`, except what `keep` keeps. Returns whether nothing of it is
-    /// left; this includes a parent that is missing or not a directory. If mounts may be crossed,
-    /// mounted directories are emptied and the mount points stay.
+    /// Removes the inode at `path`, except the entries that `keep` keeps. Returns whether nothing
+    /// of the inode is left, which is also the case if a parent is missing or not a directory. If
+    /// mounts may be crossed, mounted directories are emptied and the mount points stay.
     ///
     /// # Errors
     /// Returns [`Error::ThroughLink`] if the parent is reached through a symbolic link,
@@ -243,7 +243,7 @@ impl Root {
 
     /// Opens the regular file at `path`, like [`open_file`]. The first file of a directory is
     /// opened in one call, without opening the directory, because a changed file is often the only
-    /// one in its directory. The directory is opened for the second file.
+    /// changed file in its directory. The directory is opened for the second file.
     ///
     /// # Errors
     /// Returns any errno of openat2(2) and openat(2).
@@ -254,7 +254,8 @@ impl Root {
                 self.passed = parent.to_vec();
                 let (base, rest) = self.nearest(path.as_bytes());
                 let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-                // On failure, the path through the directory below retries or finds the reason.
+                // On failure, opening the file through its directory below succeeds or finds the
+                // reason.
                 if let Ok(fd) = open_below(base, rest, flags, self.resolve) {
                     return Ok(fd.into());
                 }

@@ -147,7 +147,7 @@ impl Segments {
         Segments { all: Vec::new(), smallest }
     }
 
-    /// Returns `None` if the `size` bytes contain no hole.
+    /// Returns the map, or `None` if the `size` bytes contain no hole.
     fn map(self, size: u64) -> Option<SparseMap> {
         let map = SparseMap(self.all);
         (map.data_len() < size).then_some(map)

@@ -1,7 +1,7 @@
 //! Reads the extended attributes of an inode.
 //!
-//! The system calls that take a directory descriptor and a name came with Linux 6.13. Older kernels
-//! get a path in `/proc`, which costs a path lookup per inode.
+//! The system calls that take a directory descriptor and a name exist since Linux 6.13. On older
+//! kernels, this module passes a path in `/proc`, which costs a path lookup per inode.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -106,7 +106,7 @@ fn collect(
     Ok(all)
 }
 
-/// Returns what `fill` writes into `small`, or into `large` if `small` is too small.
+/// Returns the bytes that `fill` writes into `small`, or into `large` if `small` is too small.
 fn filled<'a>(
     small: &'a mut [u8],
     large: &'a mut Vec<u8>,

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 pub(crate) const PAGE: usize = 4096;
-/// Zeros between data that stay data: writing one page costs less than a seek, and the file has one
-/// extent less.
+/// The maximum length of zeros between data that are stored as data: writing one page costs less
+/// than a seek, and the file has one extent less.
 pub(crate) const SHORT: usize = PAGE;
 
 /// Returns the parts of `data` that are not zero pages. `data` begins at a page boundary. A single

@@ -1,4 +1,4 @@
-//! Independent tasks on several threads, with results in the order of submission.
+//! Runs independent tasks on several threads, and returns the results in the order of submission.
 //!
 //! The first thread that reaches a task runs the task under the task's lock, and every later thread
 //! finds the task done. So a thread waits only for tasks that are running, and the order does not
@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::parallel::policy::Policy;
 
-/// How many tasks are in flight with one helper thread.
+/// The number of tasks in flight with one helper thread.
 const HELPER_TASKS: usize = 8;
 
 /// One piece of work that does not depend on other tasks.
@@ -28,7 +28,7 @@ pub trait Task: Send + 'static {
 pub struct Workers {
     /// The name of each thread, as `ps -L` prints it.
     pub name: &'static str,
-    /// How many threads are started.
+    /// The number of threads to start.
     pub threads: usize,
     /// The number of tasks in flight for each thread. More tasks keep the threads busy while a
     /// result is awaited, but use more memory.
@@ -70,7 +70,7 @@ pub struct Workers {
 /// ```
 pub struct Ordered<T: Task> {
     in_flight: VecDeque<Arc<Mutex<State<T>>>>,
-    /// How many tasks may be in flight.
+    /// The maximum number of tasks in flight.
     capacity: usize,
     /// The threads end after this sender is dropped. They are not joined, because at that time the
     /// caller either has all results or does not need them.
@@ -102,12 +102,12 @@ impl<T: Task> Default for Ordered<T> {
 }
 
 impl<T: Task> Ordered<T> {
-    /// Makes one without threads.
+    /// Creates an `Ordered` without threads.
     pub fn new() -> Ordered<T> {
         Ordered { in_flight: VecDeque::new(), capacity: 1, queue: None, submitter_helps: true }
     }
 
-    /// Starts `workers`, or as many of them as the system allows. To be called once.
+    /// Starts `workers`, or as many of them as the system allows. Call this function only once.
     pub fn start(&mut self, workers: &Workers) {
         let (queue, tasks) = sync_channel::<Arc<Mutex<State<T>>>>(workers.threads * workers.tasks_per_thread);
         let tasks = Arc::new(Mutex::new(tasks));
@@ -128,7 +128,8 @@ impl<T: Task> Ordered<T> {
         }
     }
 
-    /// Starts one thread that works next to the submitting one, if `policy` allows it.
+    /// Starts one thread that runs tasks in addition to the submitting thread, if `policy` allows
+    /// it.
     pub(crate) fn start_helper(&mut self, policy: &Policy) {
         if (policy.allows)() {
             let tasks_per_thread = HELPER_TASKS;
@@ -136,13 +137,13 @@ impl<T: Task> Ordered<T> {
         }
     }
 
-    /// Returns whether as many tasks are in flight as may be: then take the next result before you
+    /// Returns whether the maximum number of tasks is in flight. If so, call `next` before you
     /// submit another task.
     pub fn is_full(&self) -> bool {
         self.in_flight.len() >= self.capacity
     }
 
-    /// Hands over a task.
+    /// Submits a task.
     pub fn submit(&mut self, task: T) {
         let task = Arc::new(Mutex::new(State::Submitted(task)));
         if let Some(queue) = &self.queue {
@@ -153,8 +154,8 @@ impl<T: Task> Ordered<T> {
         self.in_flight.push_back(task);
     }
 
-    /// Waits for the result of the first task whose result was not taken yet, and returns it;
-    /// `None` if none is in flight.
+    /// Waits for the result of the oldest task in flight and returns it. Returns `None` if no task
+    /// is in flight.
     ///
     /// # Panics
     /// Panics if a task has panicked.
@@ -179,7 +180,8 @@ impl<T: Task> Ordered<T> {
     }
 }
 
-/// Waits for the next task of the queue; `None` after the submitting thread has dropped its end.
+/// Waits for the next task of the queue. Returns `None` after the submitting thread has dropped the
+/// sender.
 fn receive<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().ok()?.recv().ok()
 }

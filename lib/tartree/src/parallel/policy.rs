@@ -1,7 +1,7 @@
 //! Lists the worker threads, with the conditions for starting each thread.
 //!
-//! A thread pays off only if a second processor can run it and if there is enough work: a small
-//! tree is finished before a thread would have started. The amounts below are measured.
+//! A thread is worth its cost only if a second processor can run it and if there is enough work: a
+//! small tree is finished before a thread would have started. The amounts below are measured.
 //!
 //! The threads that compress gzip and bzip2 are not listed: the user chooses their number.
 
@@ -14,8 +14,8 @@ use nix::sys::resource::{Resource, getrlimit};
 pub(crate) struct Policy {
     /// The name of the thread, as `ps -L` prints it.
     pub name: &'static str,
-    /// How much work the submitting thread does alone before a thread is considered, in the unit
-    /// that the policy states.
+    /// The amount of work that the submitting thread does alone before a thread is considered, in
+    /// the unit that the policy states.
     pub alone: usize,
     /// Returns whether the host has the processors and descriptors that the thread needs. This
     /// function is called once, after `alone` is used up.
@@ -47,8 +47,8 @@ pub(crate) const PREFETCH: Policy = Policy { name: "prefetch", alone: 0, allows:
 /// The minimum soft limit of open descriptors for starting a thread that holds many descriptors.
 const MIN_DESCRIPTORS: u64 = 256;
 
-/// Returns how many processors this process may use, at least one. The affinity mask and the cgroup
-/// quota are read only once.
+/// Returns the number of processors that this process may use, at least 1. The affinity mask and
+/// the cgroup quota are read only once.
 pub fn processors() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
@@ -59,8 +59,8 @@ pub(crate) fn has_second_processor() -> bool {
     processors() > 1
 }
 
-/// Returns whether this process may run on more than one processor and may open the hundred further
-/// descriptors that batches in flight hold.
+/// Returns whether this process may run on more than one processor, and may open about a hundred
+/// more descriptors, which the batches in flight hold.
 fn has_second_processor_and_descriptors() -> bool {
     let descriptors = || getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= MIN_DESCRIPTORS);
     has_second_processor() && descriptors()

@@ -1,5 +1,5 @@
-//! Hints for a worker thread that warms a cache. They have no results, and losing one costs only
-//! time.
+//! Submits hints to a worker thread that warms a cache. Hints have no results, and a lost hint
+//! costs only time.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};

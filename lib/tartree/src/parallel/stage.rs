@@ -1,5 +1,5 @@
-//! A step of a pipeline: one thread processes batches while the submitting thread fills the next
-//! one.
+//! Runs a step of a pipeline: a worker thread processes batches while the submitting thread fills
+//! the next batch.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -25,7 +25,7 @@ pub(crate) struct Stage<P: Process> {
     /// `None` once the worker thread owns the processor.
     processor: Option<P>,
     worker: Option<Worker<P>>,
-    /// How many batches are left for the submitting thread.
+    /// The number of batches that the submitting thread still processes itself.
     alone: usize,
 }
 
@@ -51,8 +51,8 @@ impl<P: Process> Stage<P> {
         }
         self.alone = self.alone.saturating_sub(1);
         if self.alone == 0 {
-            // The policy is asked once: its answer may cost a system call, and each batch may hold
-            // a single file.
+            // The policy is consulted only once: this may cost a system call, and each batch may
+            // hold only a single file.
             self.alone = usize::MAX;
             if (self.policy.allows)() {
                 self.start();
@@ -76,7 +76,7 @@ impl<P: Process> Stage<P> {
         self.worker.as_mut().map_or(Ok(()), |worker| worker.wait(report))
     }
 
-    /// Waits until all batches are processed, ends the thread and returns the processor. Nothing
+    /// Waits until all batches are processed, ends the thread and returns the processor. No batch
     /// may be submitted afterwards.
     pub fn finish(&mut self) -> P {
         match (self.processor.take(), self.worker.take()) {
@@ -160,8 +160,8 @@ impl<P: Process> Worker<P> {
         batch
     }
 
-    /// Panics as the thread did. It keeps its ends of both channels open until it ends, so a closed
-    /// channel means a panic.
+    /// Panics with the thread's panic. The thread keeps its ends of both channels open until it
+    /// ends, so a closed channel means that it has panicked.
     fn propagate_panic(&mut self) -> ! {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(panic)) => std::panic::resume_unwind(panic),
@@ -170,13 +170,13 @@ impl<P: Process> Worker<P> {
     }
 }
 
-/// Joins the thread, so that it writes nothing more after this is dropped, not even on the way out
-/// of an error.
+/// Joins the thread, so that it writes nothing more after the `Worker` is dropped, even if an error
+/// is the reason.
 impl<P: Process> Drop for Worker<P> {
     fn drop(&mut self) {
         self.to_thread = None;
         if let Some(thread) = self.thread.take() {
-            // If the thread panicked, an error or a panic is on its way to the caller already.
+            // If the thread panicked, the caller already receives an error or a panic.
             let _ = thread.join();
         }
     }
