@@ -1,8 +1,8 @@
 //! The command line of netstatus: arguments, standard input, exit status, standard output and
 //! standard error.
 //!
-//! The specification of the tool defines the numbers of the cases. Cases without a number were added
-//! later. Each case that fails must print nothing on standard output.
+//! The specification of the tool defines the numbers of the cases. Cases without a number were
+//! added later. Each case that fails must print nothing on standard output.
 
 use std::fs;
 use std::io::Write;

@@ -131,8 +131,8 @@ pub struct Apply {
 }
 
 /// The arguments that name an overlay. `--from` and `--to` list each of these arguments as a
-/// conflict: clap ignores `requires` if the required argument conflicts with another given argument,
-/// and the flag would then silently have no effect.
+/// conflict: clap ignores `requires` if the required argument conflicts with another given
+/// argument, and the flag would then silently have no effect.
 const OVERLAY_ARGS: [&str; 4] = ["rootfs", "upper", "lower", "userxattr"];
 
 #[derive(clap::Args, Debug)]
@@ -156,7 +156,7 @@ pub struct TreesArgs {
     /// New tree
     #[arg(long, value_name = "DIR", help_heading = "Source", requires = "from", conflicts_with_all = OVERLAY_ARGS)]
     pub to: Option<PathBuf>,
-    /// Treat a file whose size and time are unchanged as unchanged, as podman does: faster
+    /// Treat the content of a file as unchanged if size and time are equal, as podman does: faster
     /// between two trees, but misses a write that keeps both
     #[arg(long, help_heading = "How to compare")]
     pub trust_mtime: bool,

@@ -1,5 +1,5 @@
-//! Checks which input `apply` accepts: it refuses input that is not a diff, reports the kind of that
-//! input, and reads diffs in every form and compression.
+//! Checks which input `apply` accepts: it refuses input that is not a diff, reports the kind of
+//! that input, and reads diffs in every form and compression.
 
 use std::fs;
 use std::io::Write;

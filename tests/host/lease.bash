@@ -1,10 +1,10 @@
 # Leases: temporary directories and cgroups of a test run, which are removed even after the run is
 # killed. To be sourced.
 #
-# Their names are ckpt-tools-run.*, and the run holds a flock(2) lock on each of them. The kernel
+# Their names are ckpt-tools-run.*, and the run holds a flock(2) lock on each directory. The kernel
 # releases a lock when its process ends, so a directory of that name without a lock belongs to a run
-# that was killed, and the next run removes it. A PID in the name would not suffice: PIDs are
-# reused, and each PID namespace has its own.
+# that was killed, and the next run removes the directory. A PID in the name would not suffice: PIDs
+# are reused, and each PID namespace has its own PIDs.
 
 lease_name=ckpt-tools-run
 leases=()         # file descriptors of the locks

@@ -1,7 +1,7 @@
 # The tools preserve the changes of files that podman 5.4.2 loses when it exports and imports a
-# container. Each test is named after one loss, and inspects a container that runc has restored, and
-# one that podman has restored from the same archive. setup_file creates, changes, packs and
-# restores the container twice. For losses of another kind see 066.
+# container. Each test covers one loss: it inspects a container that runc has restored and a
+# container that podman has restored from the same archive. setup_file creates, changes and packs
+# the container, and restores it twice. For losses of another kind see 066.
 
 load lib/helpers
 load lib/podman
@@ -50,8 +50,7 @@ teardown_file() {
     true
 }
 
-# both CHECK: runs the function CHECK in /fix of both containers, the one that runc and the one that
-# podman has restored.
+# both CHECK: runs the function CHECK in /fix of both restored containers, runc's and podman's.
 both() {
     local restored
     for restored in "$by_runc" "$by_podman"; do

@@ -1,5 +1,5 @@
 # The tools preserve what podman 5.4 loses because of its procedure: because of the order of its
-# steps, or because it neither archives nor inspects something. Each test is named after one loss.
+# steps, or because it neither archives nor inspects some kind of state. Each test covers one loss.
 # podman imports the archive if it can.
 
 load lib/helpers
@@ -32,7 +32,7 @@ runc_restores() {
 # In addition to counting, the container writes numbered lines to a log, as fast as it can.
 busy='.process.args = ["/bin/sh", "-c", "i=0; (while :; do i=$((i + 1)); echo $i; done >>/app/log) & exec /app/count"]'
 
-# every_line_once LOG: succeeds if LOG has the lines 1, 2, 3 and so on. The last one may be
+# every_line_once LOG: succeeds if LOG has the lines 1, 2, 3 and so on. The last line may be
 # incomplete.
 every_line_once() {
     sed '$d' "$1" | awk '$1 != NR { print "line " NR " is " $1; exit 1 }'

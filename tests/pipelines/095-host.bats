@@ -78,7 +78,7 @@ ends_with() {
     # Version 2 may not be mounted.
     [ -e /sys/fs/cgroup/cgroup.procs ] || sed -i '/^0::/d' own
     run ! grep -v ':/init$' own
-    # The visible root contains only this cgroup, not those of the host.
+    # The visible root contains only this cgroup, not the cgroups of the host.
     run ! grep -vE '(^|/)init$' <(sed '1,/^$/d' seen | grep / || true)
 }
 
@@ -165,6 +165,6 @@ ends_with() {
     while IFS='|' read -r line _; do
         [ -z "$line" ] || grep "^$line" <<<"$output"
     done < <(sed 's/^ *//' <<<"$kinds")
-    # It reports nothing else except itself and the mount that contains /run/netns.
+    # The list contains nothing else, except the process itself and the mount with /run/netns.
     [ "$(grep -cv '^mount /run tmpfs tmpfs$' <<<"$output")" = 9 ]
 }

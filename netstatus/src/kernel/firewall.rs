@@ -1,7 +1,7 @@
 //! The firewall rules that hold a namespace.
 //!
-//! nft or iptables-restore adds the rules. CRIU also needs one of these programs, so every host that
-//! can restore TCP connections has nft or iptables-restore. nft is not needed to release a
+//! nft or iptables-restore adds the rules. CRIU also needs one of these programs, so every host
+//! that can restore TCP connections has nft or iptables-restore. nft is not needed to release a
 //! namespace.
 
 use std::fs;

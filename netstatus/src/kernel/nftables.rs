@@ -1,8 +1,8 @@
 //! Lists and deletes the tables of nf_tables through netlink.
 //!
 //! Running nft(8) instead would take ten milliseconds for each call, during which the namespace
-//! stays held. The tables of iptables-nft are tables of nf_tables, but the tables of iptables-legacy
-//! are not.
+//! stays held. The tables of iptables-nft are tables of nf_tables, but the tables of
+//! iptables-legacy are not.
 //!
 //! `linux/netfilter/nfnetlink.h` and `nf_tables.h` define the message types and attributes.
 

@@ -3,8 +3,8 @@
 //!
 //! - Under `index=on` the upper directory contains only the name that was written to. The mounted
 //!   overlay shows the new content under all names (overlayfs.rst, "index"), but a view that was
-//!   merged from the layers alone shows the old content under the other names. The xattr `nlink`
-//!   of the upper file reveals this case, and the old tree has the other names.
+//!   merged from the layers alone shows the old content under the other names. The overlay xattr
+//!   `nlink` of the upper file reveals this case, and the old tree has the other names.
 //! - A renamed directory is a single entry of the upper directory, with a redirect to the directory
 //!   in a lower layer that holds its files (overlayfs.rst, "redirect_dir"). A file in it still has
 //!   its lower inode, and may have unchanged names outside the directory.

@@ -348,8 +348,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reports the hard links. They come last, because only then is it known which names of an inode
-    /// need no entry.
+    /// Reports the hard links. They come last, because only then is it known which names of an
+    /// inode need no entry.
     fn report_hard_links(mut self) -> Result<()> {
         self.other_names.add_partly_seen(self.hard_links.partly_seen());
         for name in std::mem::take(&mut self.other_names).find(self.trees)? {

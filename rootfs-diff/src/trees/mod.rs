@@ -53,8 +53,8 @@ pub struct Trees {
     /// The upper directory. Only the paths in it are compared. `None` if both trees must be walked
     /// completely.
     pub(crate) upper: Option<UpperDir>,
-    /// True if the new tree is a view that was merged without the overlay's index. In this view, the
-    /// other hard links of a changed file show the old content.
+    /// True if the new tree is a view that was merged without the overlay's index. In this view,
+    /// the other hard links of a changed file show the old content.
     pub(crate) view_lacks_index: bool,
     /// True if `view_lacks_index` is true and the overlay has been mounted with an index. If the
     /// changed name of a hard link was then removed, its new content is only in the work directory.

@@ -30,10 +30,10 @@ pub use security::{DeviceArgs, SecurityArgs};
 
 /// Write an OCI runtime config.json from a spec, a container config, an image config or flags
 ///
-/// Reads one JSON document from standard input or from the file that a flag names, makes the changes
-/// given by the flags, and writes the result to standard output. Unknown keys, the order of keys and
-/// 64-bit integers are preserved; without flags, nothing changes. Only --apply changes anything else on
-/// the host.
+/// Reads one JSON document from standard input or from the file that a flag names, makes the
+/// changes given by the flags, and writes the result to standard output. Unknown keys, the order of
+/// keys and 64-bit integers are preserved; without flags, nothing changes. Only --apply changes
+/// anything else on the host.
 #[derive(Debug, Parser)]
 #[command(
     name = "spec-gen",
@@ -84,9 +84,9 @@ pub struct Args {
     pub args: Vec<String>,
 }
 
-/// The IDs of podman's flags that have a single value. As in podman, the last value is used, so that a
-/// script can append its own values to those of another script. For any other flag, clap reports a
-/// second value as an error, because the first value would be lost.
+/// The IDs of podman's flags that have a single value. As in podman, the last value is used, so
+/// that a script can append its own values to those of another script. For any other flag, clap
+/// reports a second value as an error, because the first value would be lost.
 #[rustfmt::skip]
 const LAST_WINS: [&str; 55] = [
     "blkio_weight", "cgroup_manager", "cgroup_parent", "cgroupns", "cgroups", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
@@ -107,8 +107,8 @@ fn last_wins(arg: Arg) -> Arg {
 }
 
 impl Args {
-    /// Splits the values of flags that are lists in podman: `--cap-add A,B` becomes `--cap-add A` and
-    /// `--cap-add B`.
+    /// Splits the values of flags that are lists in podman: `--cap-add A,B` becomes `--cap-add A`
+    /// and `--cap-add B`.
     pub fn split_lists(&mut self) {
         let any = |_: &str| true;
         let is_pair = |field: &str| field.contains('=');
@@ -123,8 +123,8 @@ impl Args {
         ] {
             split(values, any);
         }
-        // Values of these flags may contain commas: --sysctl net.ipv4.ip_local_reserved_ports=80,443 is
-        // a single pair.
+        // Values of these flags may contain commas: --sysctl
+        // net.ipv4.ip_local_reserved_ports=80,443 is a single pair.
         split(&mut resources.sysctl, is_pair);
         split(&mut resources.cgroup_conf, is_pair);
         split(&mut resources.ulimit, is_limit);
@@ -143,8 +143,8 @@ pub fn split(values: &mut Vec<String>, is_item: impl Fn(&str) -> bool) {
     }
 }
 
-/// Returns the command line for shell completions: the flags of spec-gen, and the verb `lookup-user`,
-/// which is parsed separately.
+/// Returns the command line for shell completions: the flags of spec-gen, and the verb
+/// `lookup-user`, which is parsed separately.
 pub fn completed() -> Command {
     Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
 }

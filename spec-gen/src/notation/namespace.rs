@@ -20,8 +20,8 @@ pub enum Mode {
 
 impl Mode {
     /// Reads `host`, `private` (also `none` and `shareable`: a new namespace), `ns:PATH` or
-    /// `container:ID`. Rejects podman's networks, because configuring a network namespace is the job
-    /// of another tool.
+    /// `container:ID`. Rejects podman's networks, because configuring a network namespace is the
+    /// job of another tool.
     ///
     /// # Errors
     /// Returns what was expected.

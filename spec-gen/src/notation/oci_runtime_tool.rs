@@ -57,7 +57,8 @@ pub fn rlimit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// Reads `TYPE[:PATH]`, a type of namespace and its path. Without a path the namespace is a new one.
+/// Reads `TYPE[:PATH]`, a type of namespace and its path. Without a path the namespace is a new
+/// one.
 ///
 /// # Errors
 /// Returns what was expected.
@@ -81,8 +82,8 @@ pub fn namespace_type(text: &str) -> Result<&'static str, String> {
     }
 }
 
-/// Reads a device node: `TYPE:MAJOR:MINOR:PATH`, then `fileMode=`, `uid=` and `gid=`. All numbers are
-/// decimal.
+/// Reads a device node: `TYPE:MAJOR:MINOR:PATH`, then `fileMode=`, `uid=` and `gid=`. All numbers
+/// are decimal.
 ///
 /// # Errors
 /// Returns what was expected.

@@ -35,8 +35,8 @@ pub struct FileOwner {
 pub const EVERYBODY: FileOwner = FileOwner { uid: 0, gid: 0, mode: 0o444 };
 
 impl Secret {
-    /// Reads podman's `NAME[,type=mount|env][,target=T][,uid=N][,gid=N][,mode=M]`; `src=FILE`, which is
-    /// buildah's option, names the file with the content.
+    /// Reads podman's `NAME[,type=mount|env][,target=T][,uid=N][,gid=N][,mode=M]`; `src=FILE`,
+    /// which is buildah's option, names the file with the content.
     ///
     /// # Errors
     /// Returns what was expected.

@@ -2,9 +2,9 @@
 //!
 //! The document stays a [`Value`], because a struct with one field for each key of the runtime-spec
 //! would lose unknown keys, the order of the keys and 64-bit integers. [`schema::check`] checks the
-//! types before a [`Spec`] is created. So if an accessor finds a type that the runtime-spec does not
-//! allow, the value is `null`, which Go's encoder writes for an empty slice, and the accessor treats
-//! the value as absent.
+//! types before a [`Spec`] is created. So if an accessor finds a type that the runtime-spec does
+//! not allow, the value is `null`, which Go's encoder writes for an empty slice, and the accessor
+//! treats the value as absent.
 
 pub(crate) mod cpu_list;
 pub(crate) mod env;
@@ -58,7 +58,8 @@ impl Spec {
         self.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// Sets the value of a key. Creates the objects above the key; an existing key keeps its position.
+    /// Sets the value of a key. Creates the objects above the key; an existing key keeps its
+    /// position.
     pub fn set(&mut self, key: Key, value: impl Into<Value>) {
         let (parent, key) = split(key);
         self.object_at(parent).insert(key.to_owned(), value.into());

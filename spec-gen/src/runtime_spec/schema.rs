@@ -13,7 +13,8 @@ use crate::json_fields::describe;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Object,
-    /// An object that must be there (an array element that is not an object, a mount without destination).
+    /// An object that must be there (an array element that is not an object, a mount without
+    /// destination).
     Array,
     Text,
     NeededText,

@@ -1,6 +1,6 @@
-//! Extracts random hostile tars with the tools and with a model of a file system in memory. Tool and
-//! model must have the same result and the same tree, and the tools must not change anything outside
-//! their directories.
+//! Extracts random hostile tars with the tools and with a model of a file system in memory. Tool
+//! and model must have the same result and the same tree, and the tools must not access anything
+//! outside their directories.
 //!
 //! With SEED=N in the environment, runs only the tar with that seed.
 

@@ -32,8 +32,8 @@ impl<T: Send + 'static> Prefetch<T> {
         Prefetch { policy, worker: Worker::NotStarted }
     }
 
-    /// Submits `hints` to the thread, or drops the hints if the queue is full. The first call starts
-    /// the thread. For each hint, the thread calls the closure that `worker` returns.
+    /// Submits `hints` to the thread, or drops the hints if the queue is full. The first call
+    /// starts the thread. For each hint, the thread calls the closure that `worker` returns.
     pub fn submit<F>(&mut self, hints: Vec<T>, worker: impl FnOnce() -> io::Result<F>)
     where
         F: FnMut(T) + Send + 'static,

@@ -1,6 +1,6 @@
 //! Expands patterns of file names by the rules of Go's `filepath.Glob`, which podman uses for
-//! `--mount type=glob`: `*`, `?`, `[a-z]` and `[^a-z]` match within one name, and `\` makes the next
-//! character literal. Wildcards also match a leading dot.
+//! `--mount type=glob`: `*`, `?`, `[a-z]` and `[^a-z]` match within one name, and `\` makes the
+//! next character literal. Wildcards also match a leading dot.
 
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};

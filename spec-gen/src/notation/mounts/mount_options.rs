@@ -29,9 +29,9 @@ const CLASSES: [(&str, &[&str]); 9] = [
 
 /// Checks the options and appends podman's defaults.
 ///
-/// podman also appends noexec, nosuid and nodev if the file system of the source is mounted with them.
-/// This function does not read the host: outside a user namespace the kernel keeps these flags for a
-/// bind mount.
+/// podman also appends noexec, nosuid and nodev if the file system of the source is mounted with
+/// them. This function does not read the host: outside a user namespace the kernel keeps these
+/// flags for a bind mount.
 ///
 /// # Errors
 /// Returns an error for an unknown option or for two options of one class.

@@ -44,7 +44,8 @@ fn check(spec: &Spec, rootfs: &Rootfs, may_be_made: bool) -> anyhow::Result<()> 
     }
 }
 
-/// Checks the working directory of a container config, or the one of `--workdir`, as `--check-cwd` says.
+/// Checks the working directory of a container config, or the one of `--workdir`, as `--check-cwd`
+/// says.
 ///
 /// # Errors
 /// Returns an error if `--check-cwd` is not `off` or `warn` and the directory is missing.

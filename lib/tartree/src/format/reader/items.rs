@@ -71,7 +71,8 @@ impl<R: Read> Reader<R> {
     }
 
     /// Like [`new`](Reader::new), but seeks over content if `input` supports seeking, for callers
-    /// that only need headers. The reader still detects a truncated tar, but not unreadable content.
+    /// that only need headers. The reader still detects a truncated tar, but not unreadable
+    /// content.
     pub fn skipping(input: R, limits: Limits) -> Reader<R>
     where
         R: Skip,
