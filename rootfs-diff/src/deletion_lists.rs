@@ -10,15 +10,16 @@ use checkpoint::deleted;
 use cli::Output;
 use tartree::TarPath;
 
-/// Deletion lists that have been written, but do not have their names yet.
+/// Deletion lists that have been written, but are not yet linked to their names.
 pub struct DeletionLists {
     json: Output,
     raw: Option<Output>,
 }
 
 impl DeletionLists {
-    /// Writes the lists. Always writes FILE, so that `apply --deleted FILE` works for every diff;
-    /// writes FILE0 only if there are such names, and otherwise removes it.
+    /// Writes the lists. Always writes FILE, so that `apply --deleted FILE` works for every diff.
+    /// Writes FILE0 only if there are names that are not UTF-8, and otherwise removes an existing
+    /// FILE0.
     ///
     /// # Errors
     /// Returns an error if a list cannot be written, or the FILE0 of an earlier diff cannot be
@@ -49,7 +50,7 @@ impl DeletionLists {
         Ok(lists)
     }
 
-    /// Gives the lists their names.
+    /// Links the lists to their names.
     ///
     /// # Errors
     /// Returns an error if a file cannot be linked.

@@ -17,7 +17,7 @@ pub fn report(session: &Session, notice: &Notice) {
 /// contains a file that the user wanted to keep on the host.
 pub fn warn_unmatched(session: &Session, options: &Options, trees: &mut Trees) {
     for (pattern, path) in options.exclude.unmatched() {
-        // An unchanged file may exist although the comparison never visited it.
+        // An unchanged file may exist although the comparison has not visited it.
         if !path.is_some_and(|path| trees.has(path)) {
             session.warn(format_args!("--exclude {pattern}: matches nothing"));
         }

@@ -92,7 +92,7 @@ impl CreateOptions {
 }
 
 /// Returns whether a file is on another file system than the root, or on another mount of the same
-/// file system, which is a bind mount.
+/// file system, such as a bind mount.
 fn is_on_other_mount(status: &Status, root: &Status) -> bool {
     status.identity().dev != root.identity().dev || status.mount() != root.mount()
 }
@@ -158,7 +158,7 @@ impl PlannedVolume {
     }
 }
 
-/// Returns a tally that reports each notice with the directory in front.
+/// Returns a tally that reports each notice with the directory as a prefix.
 fn tally(session: &Session, dir: &Path) -> Tally<impl FnMut(&Notice)> {
     let dir = cli::name(dir);
     Tally::new(move |notice| match notice {

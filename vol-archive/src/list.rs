@@ -106,8 +106,8 @@ fn permissions(mode: u32) -> String {
     text
 }
 
-/// Returns an entry as JSON. A name that is not UTF-8 is shown with U+FFFD, and exactly, as a list
-/// of bytes, in `path_bytes` or `target_bytes`.
+/// Returns an entry as JSON. A name that is not UTF-8 is shown with U+FFFD, and its exact bytes are
+/// listed in `path_bytes` or `target_bytes`.
 fn document(entry: &Entry) -> Value {
     let Entry { path, kind, meta } = entry;
     let mut map = Map::new();

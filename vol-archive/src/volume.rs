@@ -88,12 +88,12 @@ pub fn refuse_shared_directories(volumes: &[Volume]) -> anyhow::Result<()> {
     distinct(&destinations)
 }
 
-/// Removes the volume of `member` from `volumes` and returns it; `None` if the member is not a
-/// volume.
+/// Removes the volume of `member` from `volumes` and returns the volume. Returns `None` if the
+/// member is not a volume.
 ///
 /// # Errors
-/// Returns an error if it is a volume for which no directory was given, since its data would be
-/// lost silently.
+/// Returns an error if the member is a volume for which no directory was given, since its data
+/// would be lost silently.
 pub fn take_volume(volumes: &mut Vec<Volume>, member: &Member) -> anyhow::Result<Option<Volume>> {
     if let Some(at) = volumes.iter().position(|volume| volume.member == *member) {
         return Ok(Some(volumes.swap_remove(at)));

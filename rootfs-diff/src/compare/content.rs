@@ -26,7 +26,7 @@ impl Buffers {
     pub fn same_content(&mut self, a: &mut File, b: &mut File, size: u64) -> io::Result<bool> {
         let mut rest = size;
         while rest > 0 {
-            // Never asks for bytes after the end: that would cost one more call for each file.
+            // Never requests bytes after the end, which would cost one more call for each file.
             let want = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
             let n = fill(a, &mut self.left[..want])?;
             let m = fill(b, &mut self.right[..want])?;

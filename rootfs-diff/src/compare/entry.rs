@@ -11,8 +11,8 @@ const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 /// (linux/posix_acl_xattr.h).
 const EMPTY_ACL: &[u8] = &[2, 0, 0, 0];
 
-/// Returns the entry of `new`. Adds an empty ACL where `old` had an ACL that is gone, and where the
-/// extracted file would inherit one (`inherits`).
+/// Returns the entry of `new`. Adds an empty ACL if `old` had an ACL that `new` lacks, or if the
+/// extracted file would inherit an ACL (`inherits`).
 pub(super) fn entry(path: TarPath, new: Inode, old: Option<&Inode>, inherits: bool) -> Entry {
     let Inode { kind, mut meta } = new;
     if !matches!(kind, Kind::Symlink { .. }) {

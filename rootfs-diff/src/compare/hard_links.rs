@@ -101,7 +101,7 @@ impl HardLinks {
     }
 
     /// Returns the new inodes that have both a changed name and names that were not compared. The
-    /// latter may exist in the old tree too.
+    /// names that were not compared may exist in the old tree too.
     pub fn partly_seen(&self) -> HashMap<Identity, PartlySeen> {
         let mut groups: HashMap<Identity, (PartlySeen, bool)> = HashMap::new();
         for name in self.names.iter().filter(|_| self.only_upper) {
@@ -114,7 +114,7 @@ impl HardLinks {
         partly.map(|(id, (group, _))| (id, group)).collect()
     }
 
-    /// Returns the entries to write. A hard link follows the entry that it links to.
+    /// Returns the entries to write. A hard link follows the entry to which it links.
     pub fn into_entries(self) -> Vec<LinkEntry> {
         let HardLinks { names, compared, only_upper, self_contained } = self;
         // Groups are in the order of their first name; names are in the order in which they were

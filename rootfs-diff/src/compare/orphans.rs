@@ -53,8 +53,8 @@ impl Orphans {
         }
     }
 
-    /// Returns a removed name of each inode that may still have a name which was not compared.
-    /// `compared` returns how many names of an inode were.
+    /// Returns a removed name of each inode that may still have a name that was not compared.
+    /// `compared` returns how many names of an inode were compared.
     pub fn possible(self, compared: impl Fn(Identity) -> u32) -> Vec<TarPath> {
         let orphans = self.0.into_iter();
         let possible = orphans.filter(|(id, orphan)| compared(*id) + orphan.removed_with_dir < orphan.names);

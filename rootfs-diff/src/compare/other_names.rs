@@ -36,7 +36,7 @@ struct Indexed {
 
 impl OtherNames {
     /// Adds the upper file of `entry`, which has the inode `old` in the old tree and `id` in the
-    /// new.
+    /// new tree.
     pub fn add_indexed(&mut self, old: Identity, entry: &Entry, id: Identity, same: bool) {
         self.indexed.insert(old, Indexed { entry: entry.clone(), id, same });
     }
@@ -97,7 +97,8 @@ impl OtherNames {
     }
 }
 
-/// Returns the entry of the directory at `path` in the new tree, which is empty if there is none.
+/// Returns the entry of the directory at `path` in the new tree, which is empty if there is no such
+/// directory.
 fn pending_entry(trees: &mut Trees, path: &TarPath) -> Result<PendingEntry> {
     if let Some(status) = trees.new.status(path)? {
         if let Some(Inode { kind, meta }) = trees.new.inode(path, &status)? {

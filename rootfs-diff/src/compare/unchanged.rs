@@ -8,8 +8,8 @@ use super::options::ContentCheck;
 use crate::trees::{Trees, is_absent};
 
 /// Returns whether nothing differs between the `old` and the `new` file at `path`. `source_tree`
-/// says where the new file is read. Equal size and time prove nothing about the content, so it is
-/// read too, unless `check` trusts them.
+/// says where the new file is read. Equal size and time prove nothing about the content, so the
+/// content is read too, unless `check` trusts size and time.
 ///
 /// # Errors
 /// Returns an error if one of the files cannot be read.
@@ -32,7 +32,7 @@ pub(super) fn is_unchanged(
             Err(e) if is_absent(&e) => return Ok(false),
             opened => opened.map_err(io)?,
         };
-        // Reads the xattrs by descriptor, which saves resolving both paths again.
+        // The xattrs are read by descriptor, which saves resolving both paths again.
         let new_xattrs = view.xattrs(&new_file).map_err(io)?;
         let same = same_xattrs(&new_xattrs, &trees.old.xattrs(&old_file).map_err(io)?);
         return Ok(same && buffers.same_content(&mut old_file, &mut new_file, new.size()).map_err(io)?);

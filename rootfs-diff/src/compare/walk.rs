@@ -110,7 +110,8 @@ impl Walk<'_> {
             None => None,
         };
         let (list_from, listing) = self.list_from(&path);
-        // Any other directory is removed and made again in this case, but the root cannot be.
+        // Any other directory is removed and made again in this case, but the root cannot be
+        // removed.
         if old.as_ref().is_some_and(|old| loses_xattrs(&new.meta, &old.meta)) {
             let why = "the removal of an extended attribute of the root directory";
             self.notices.notice(Notice::Skipped { path: path.clone(), why });
@@ -132,7 +133,7 @@ impl Walk<'_> {
         let list_from = self.frames.last().map_or(ListFrom::Both, |frame| frame.list_from);
         let old = if list_from == ListFrom::New { None } else { self.trees.old.status(&path)? };
         // The upper directory does not show which names share an inode, so a hard link is read from
-        // the view.
+        // the merged view.
         let has_one_name = old.is_none_or(|old| old.links() == 1);
         let is_new_dir = !old.is_some_and(|old| old.is_dir());
         let (new, upper_inode) = match self.upper_entry(&path) {
@@ -153,8 +154,8 @@ impl Walk<'_> {
             if let Some(old) = old.filter(|old| !old.is_socket()) {
                 self.removed(path.clone(), &old)?;
             }
-            // A tar cannot hold a socket, and CRIU binds it again when it restores the owning
-            // process.
+            // A tar cannot hold a socket, and CRIU binds the socket again when it restores the
+            // owning process.
             self.notices.notice(Notice::Skipped { path, why: "socket" });
             return Ok(());
         }
@@ -171,7 +172,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns what the view shows at `path`, if the upper directory can answer this.
+    /// Returns the entry that the view shows at `path`, if the upper directory alone determines it.
     fn upper_entry(&mut self, path: &TarPath) -> Option<UpperEntry> {
         let is_same = self.frames.last().is_some_and(|frame| frame.upper_is_same_as_view);
         self.trees.upper.as_mut().filter(|_| is_same)?.entry(path)
@@ -240,7 +241,7 @@ impl Walk<'_> {
         !self.trees.owners_unmapped && old.is_some_and(|old| same_metadata(new, old))
     }
 
-    /// Compares a path that is not a directory in the new tree. `upper` is its inode, if that was
+    /// Compares a path that is not a directory in the new tree. `upper` is the inode, if it was
     /// read in the upper directory.
     fn leaf(
         &mut self,
@@ -300,7 +301,7 @@ impl Walk<'_> {
     }
 
     /// Reports the entry of the current directory, so that its times are set again after a change
-    /// in it is applied.
+    /// in the directory is applied.
     fn touch_parent(&mut self) {
         if let Some(own) = self.frames.last().map(|frame| frame.own.clone()) {
             self.emit(&own, Change::Touched);

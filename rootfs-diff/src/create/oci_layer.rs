@@ -1,9 +1,9 @@
 //! `rootfs-diff create --format oci`: writes the changes as one layer of an OCI image.
 //!
 //! image-spec 1.1, "layer.md": the deletion of NAME is an empty file `.wh.NAME` in the same
-//! directory, and an empty file `.wh..wh..opq` in a directory hides everything that lower layers
-//! have in it. Each layer is unpacked into a separate directory, so its hard links never lead to
-//! files outside it.
+//! directory, and an empty file `.wh..wh..opq` in a directory hides all content of that directory
+//! in lower layers. Each layer is unpacked into a separate directory, so the hard links of a layer
+//! never lead to files outside the layer.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +51,8 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
 struct OciLayer {
     plan: Plan,
     ids: IdMaps,
-    /// A directory that hides its content in lower layers. The opaque whiteout follows its entry.
+    /// A directory that hides its content in lower layers. The opaque whiteout follows the
+    /// directory's entry.
     opaque: Option<TarPath>,
     /// The first error: an entry that a layer cannot hold, or an owner that the ID maps lack.
     failed: Option<Error>,

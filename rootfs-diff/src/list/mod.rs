@@ -71,7 +71,7 @@ impl Changes for Lines {
         match change {
             Change::Added => self.0.push(('A', entry.path)),
             Change::Modified => self.0.push(('C', entry.path)),
-            // Only files in the directory changed, and each has a line.
+            // Only files in the directory changed, and each of these files has a line.
             Change::Touched => {}
         }
     }

@@ -12,7 +12,7 @@ use tartree::TarPath;
 const LIMIT: u64 = 4 << 20;
 
 /// Appends a unified diff of every changed regular file. For a file that is not text, appends a
-/// line that says that the two versions differ.
+/// line that reports that the two versions differ.
 ///
 /// # Errors
 /// Returns an error if a patch cannot be formatted.

@@ -53,7 +53,7 @@ impl<'a> CandidatePaths<'a> {
 
     /// Returns the layers that containers/storage has recorded next to the mount point. If an
     /// overlay has very many layers, containers/storage mounts them by descriptors, and the mount
-    /// options hold only the numbers of these.
+    /// options hold only the numbers of these descriptors.
     fn recorded_by_storage(&self, mount_point: &Path) -> Option<Vec<PathBuf>> {
         let container = mount_point.parent()?;
         let mut text = Vec::new();
@@ -89,8 +89,8 @@ impl<'a> CandidatePaths<'a> {
         open
     }
 
-    /// Opens the data-only layer that the mount options call `name`. The kernel does not read these
-    /// when a directory is listed, so their identity is not proved.
+    /// Opens the data-only layer that the mount options call `name`. The kernel does not read a
+    /// data-only layer when a directory is listed, so the identity of such a layer is not proved.
     ///
     /// # Errors
     /// Returns an error if no such directory can be opened.

@@ -175,8 +175,8 @@ impl Identification<'_> {
                 Reopened::ByHandle(dir) => dir,
             },
         };
-        // All lower directories must be on mounts of one namespace, or the kernel refuses to merge
-        // them.
+        // All lower directories must be on mounts of one namespace; otherwise the kernel refuses to
+        // merge them.
         let (lowers, namespace) = match lower {
             Some(lower) => (vec![lower], self.own),
             None => match self.reopen_lowers(&reads, &self.own) {
@@ -307,8 +307,8 @@ fn parent(read: &LayerRead) -> Option<LayerRead> {
     Some(LayerRead { status, dir: Some(dir), handle: None, mount: read.mount })
 }
 
-/// Returns whether `dir` shows the owner that the overlay sees, which differs if the overlay reads
-/// it through an idmapped mount.
+/// Returns whether `dir` shows the owner that the overlay sees. The owners differ if the overlay
+/// reads the directory through an idmapped mount.
 fn has_same_owner(read: &LayerRead, dir: &impl AsFd) -> bool {
     let owners = |status: &Status| (status.uid(), status.gid());
     let status = Status::at(dir.as_fd(), OsStr::new(""));
@@ -320,7 +320,7 @@ fn open_by_handle(handle: &FileHandle, read: &LayerRead, namespace: &MountNamesp
     let device = read.status.identity().dev;
     let mounts = namespace.mounts.iter().filter(|mount| !NO_LAYERS.contains(&&mount.fs_type[..]));
     // A btrfs subvolume has another device number than its file system, so other mounts are tried
-    // too.
+    // as well.
     let (same, others): (Vec<_>, Vec<_>) = mounts.partition(|mount| mount.device == device);
     same.into_iter().chain(others).find_map(|mount| {
         let dir = handle.open(open_readable(namespace.open(mount)?.as_fd()).ok()?.as_fd()).ok()?;

@@ -14,13 +14,13 @@ pub(crate) struct LayerDirs {
     pub upper: OwnedFd,
     /// True if `upper` shows the directory without the mounts inside it.
     pub upper_without_submounts: bool,
-    /// Topmost first.
+    /// The lower directories, topmost first.
     pub lowers: Vec<OwnedFd>,
     pub data_only: Vec<OwnedFd>,
     /// The mount namespace of the layers' mounts.
     pub namespace: MountNamespace,
-    /// True if the lower directories show other owners than the overlay does, because it reads them
-    /// through idmapped mounts that have been unmounted.
+    /// True if the lower directories show other owners than the overlay does, because the overlay
+    /// reads them through idmapped mounts that have been unmounted.
     pub owners_unmapped: bool,
 }
 

@@ -80,7 +80,7 @@ fn mount_overlay(
     fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
-/// Opens the directory `path` below `root`. Returns an empty directory if there is none.
+/// Opens the directory `path` below `root`. Returns an empty directory if `path` does not exist.
 ///
 /// # Errors
 /// Returns any errno of openat2(2), or of mounting a tmpfs.

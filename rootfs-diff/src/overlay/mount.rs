@@ -121,8 +121,8 @@ pub(crate) fn clone_without_submounts(dir: BorrowedFd<'_>) -> io::Result<Option<
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     match open_tree(dir, "", flags) {
         Ok(fd) => Ok(Some(Root::new(fd))),
-        // An unprivileged user, a locked mount, or Linux before 5.2. The comparison then recognises
-        // submounts by their mount IDs.
+        // The clone fails for an unprivileged user, for a locked mount, and on Linux before 5.2.
+        // The comparison then recognises submounts by their mount IDs.
         Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => Ok(None),
         Err(e) => Err(e.into()),
     }

@@ -76,7 +76,7 @@ impl MountNamespace {
             let descriptors = openat(CWD, "/proc/self/fd", flags, Mode::empty())?;
             unshare(CloneFlags::CLONE_FS)?;
             setns(&namespace, CloneFlags::CLONE_NEWNS)?;
-            // The other namespace may have no /proc, or one of another PID namespace.
+            // The other namespace may have no /proc, or the /proc of another PID namespace.
             Ok(fchdir(descriptors)?)
         };
         let thread = move || enter().map_err(|e: io::Error| E::from(e)).and_then(|()| job(""));

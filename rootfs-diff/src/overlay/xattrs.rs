@@ -25,7 +25,7 @@ impl OverlayXattrs {
         }
     }
 
-    /// Returns whether this process can read them.
+    /// Returns whether this process can read these xattrs.
     pub fn are_readable(self) -> bool {
         self != OverlayXattrs::Trusted || can_read_trusted_xattrs()
     }

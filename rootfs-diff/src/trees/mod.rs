@@ -150,7 +150,7 @@ impl Trees {
         Trees::of_layers(layers, dirs, Root::new(merged), MergedView::Temporary)
     }
 
-    /// Opens two plain directories, whatever storage driver made them.
+    /// Opens two plain directories, which any storage driver may have made.
     ///
     /// # Errors
     /// Returns an error if a directory cannot be opened.
@@ -189,8 +189,8 @@ impl Trees {
             _ => old,
         };
         let overlay_xattrs = if layers.userxattr { OverlayXattrs::User } else { OverlayXattrs::Trusted };
-        // If an overlay has an index, the kernel stores in an xattr of the upper directory which
-        // lower directory it belongs to.
+        // If an overlay has an index, the kernel stores in an xattr of the upper directory to which
+        // lower directory it belongs.
         let origin = overlay_xattrs.prefix().map(|prefix| [prefix, b"origin"].concat()).unwrap_or_default();
         let view_lacks_index = view == MergedView::Temporary;
         let path = format!("/proc/self/fd/{}", upper.as_raw_fd());

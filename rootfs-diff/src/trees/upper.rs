@@ -1,10 +1,11 @@
 //! The upper directory of an overlay: which names to compare, and the plain files and directories
 //! that can be read there directly.
 //!
-//! The merged view shows an upper file that has one name and no overlay xattrs unchanged
-//! (overlayfs.rst, "Upper and Lower"), and also the xattrs of an upper directory. Reading these in
-//! the upper directory halves the cost. Everything that the kernel transforms is read from the
-//! merged view: metacopy files, redirects, escaped xattrs, and whiteouts that are regular files.
+//! If an upper file has one name and no overlay xattrs, the merged view shows the file unchanged
+//! (overlayfs.rst, "Upper and Lower"). The view also shows the xattrs of an upper directory
+//! unchanged. Reading these files and xattrs in the upper directory halves the cost. Everything
+//! that the kernel transforms is read from the merged view: metacopy files, redirects, escaped
+//! xattrs, and whiteouts that are regular files.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -108,8 +109,9 @@ impl UpperDir {
         Ok(listing)
     }
 
-    /// Returns what the merged view shows at `path`, which is in a directory whose listing is
-    /// [`same_as_view`](Listing::same_as_view). Returns `None` if only the view itself can answer.
+    /// Returns the entry that the merged view shows at `path`, which is in a directory whose
+    /// listing is [`same_as_view`](Listing::same_as_view). Returns `None` if the upper directory
+    /// alone does not determine the entry.
     pub fn entry(&mut self, path: &TarPath) -> Option<UpperEntry> {
         let status = self.tree.status_or_whiteout(path).ok()?;
         if self.tree.is_whiteout(&status) {
@@ -182,8 +184,8 @@ impl Listing {
     }
 }
 
-/// Returns NAME if `name` is `.wh.NAME`: fuse-overlayfs writes such a file as a whiteout of NAME if
-/// it may not make a device.
+/// Returns NAME if `name` is `.wh.NAME`. fuse-overlayfs writes such a file as a whiteout of NAME if
+/// it may not create a device.
 fn hidden_name(name: &CString) -> Option<CString> {
     let hidden = name.to_bytes().strip_prefix(WHITEOUT_PREFIX)?;
     CString::new(hidden).ok().filter(|hidden| !hidden.is_empty())
@@ -197,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns one word per name for what `upper` reports.
+    /// Returns one word for each name, which describes the entry that `upper` returns.
     fn entries(upper: &mut UpperDir, names: &[&str]) -> Vec<&'static str> {
         let one = |name: &&str| match upper.entry(&TarPath::root().child(name.as_bytes())) {
             Some(UpperEntry::File(..)) => "file",
