@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::model::network_info::{self, NetworkInfos};
 use crate::model::status::ValidStatus;
 
-/// The size of the largest document that is read; a status with a thousand networks has 300 kB.
+/// The largest document that is read, in bytes. A status with a thousand networks has 300 kB.
 const LIMIT: u64 = 1 << 20;
 
 /// A document and its name in messages.
@@ -33,7 +33,7 @@ pub fn read(path: Option<&Path>, what: &str) -> anyhow::Result<Document> {
     Ok(Document { name, value })
 }
 
-/// Reads and validates a `network.status`; also returns its name in messages.
+/// Reads and validates a `network.status`. Also returns the name of the document in messages.
 ///
 /// # Errors
 /// Returns an error if the document is not a status, or contains a value that no container can

@@ -192,7 +192,7 @@ pub struct Apply {
     #[arg(long, value_name = "BRIDGE", help_heading = "Target")]
     pub bridge: Option<String>,
 
-    /// Give the end of a veth on the host this name [default: chosen by the kernel]
+    /// Use this name for the host end of a veth [default: chosen by the kernel]
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     pub host_if: Option<String>,
 

@@ -50,7 +50,7 @@ pub fn ips(arg: &str) -> Result<(String, Vec<AddressArg>), String> {
     Ok((net, list.split(',').map(address).collect::<Result<_, _>>()?))
 }
 
-/// Parses a version such as 1.14.0; returns its major number.
+/// Parses a version such as 1.14.0, and returns its major number.
 pub fn major(arg: &str) -> Result<u32, String> {
     let first = arg.split('.').next().unwrap_or_default();
     first.parse().map_err(|_| "expected a version such as 1.14.0".into())
@@ -59,7 +59,7 @@ pub fn major(arg: &str) -> Result<u32, String> {
 /// A published port, or a range of published ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortMapping {
-    /// The address of the host; none for all addresses.
+    /// The address of the host; `None` for all addresses.
     pub host_ip: Option<IpAddr>,
     /// The first port of the host.
     pub host_port: u16,
@@ -103,7 +103,7 @@ pub fn publish(arg: &str) -> Result<PortMapping, String> {
     Ok(PortMapping { host_ip, host_port, container_port, protocol: protocol.into(), range })
 }
 
-/// Parses `FIRST[-LAST]`; returns the first port and the number of ports.
+/// Parses `FIRST[-LAST]`, and returns the first port and the number of ports.
 fn port_range(text: &str) -> Result<(u16, u16), String> {
     let port = |text: &str| match text.parse() {
         Ok(0) | Err(_) => Err(format!("expected a port, found {text:?}")),
@@ -113,7 +113,7 @@ fn port_range(text: &str) -> Result<(u16, u16), String> {
     let (first, last): (u16, u16) = (port(first)?, port(last)?);
     let more =
         last.checked_sub(first).ok_or_else(|| format!("{text:?}: the last port is lower than the first"))?;
-    // Cannot saturate: port 0 is rejected, so there are at most 65535 ports.
+    // The sum cannot saturate: port 0 is rejected, so there are at most 65535 ports.
     Ok((first, more.saturating_add(1)))
 }
 

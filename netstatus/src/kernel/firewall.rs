@@ -236,8 +236,8 @@ fn has_jump(family: Family, chain: &str) -> bool {
     asked.is_ok_and(|output| output.status.success())
 }
 
-/// Runs `program` with `text` as standard input; returns its output, or none if it is not
-/// installed.
+/// Runs `program` with `text` as standard input. Returns the output, or `None` if the program is
+/// not installed.
 fn feed(program: &str, args: &[&str], text: &str) -> anyhow::Result<Option<String>> {
     match run(Command::new(program).args(args), text) {
         Ok(output) if output.status.success() => {

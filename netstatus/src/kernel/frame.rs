@@ -12,8 +12,8 @@ const ARP_REQUEST: u16 = 1;
 const NEIGHBOR_SOLICITATION: u8 = 135;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const ICMPV6: u8 = 58;
-/// Receivers discard neighbor discovery with another hop limit, since it may be from another link
-/// (RFC 4861 7.1).
+/// The hop limit of neighbor discovery. Receivers discard a message with another hop limit, since
+/// it may be from another link (RFC 4861 7.1).
 const HOP_LIMIT: u8 = 255;
 
 fn ethernet(to: EthernetAddress, from: EthernetAddress, kind: u16) -> Vec<u8> {
@@ -22,7 +22,8 @@ fn ethernet(to: EthernetAddress, from: EthernetAddress, kind: u16) -> Vec<u8> {
 
 fn arp(from: EthernetAddress, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let mut frame = ethernet(BROADCAST, from, ETHERTYPE_ARP);
-    // Hardware type Ethernet, protocol IPv4, address lengths 6 and 4.
+    // The hardware type is Ethernet, the protocol IPv4, and the lengths of the addresses are 6 and
+    // 4.
     frame.extend([0, 1, 8, 0, 6, 4]);
     frame.extend(ARP_REQUEST.to_be_bytes());
     frame.extend(from);

@@ -77,7 +77,7 @@ impl Netlink {
         self.socket.send(&bytes, 0).map(|_| ())
     }
 
-    /// Reads all answers to the last request; the flag is true if a change interrupted the dump.
+    /// Reads all answers to the last request. The flag is true if a change interrupted the dump.
     fn receive(&self) -> io::Result<(Vec<RouteNetlinkMessage>, bool)> {
         let (mut answers, mut interrupted) = (Vec::new(), false);
         loop {
@@ -116,7 +116,7 @@ fn socket() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Returns the first message of a datagram, or none if nothing is left.
+/// Returns the first message of a datagram, or `None` if nothing is left.
 fn first_message(bytes: &[u8]) -> io::Result<Option<&[u8]>> {
     let Some(length) = bytes.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_ne_bytes(*length) as usize;

@@ -74,8 +74,8 @@ impl Netns {
     /// Runs `job` inside the namespace.
     ///
     /// # Errors
-    /// Returns an error that starts with the name of the namespace if entering it fails, which
-    /// needs CAP_SYS_ADMIN, or if `job` fails.
+    /// Returns an error that starts with the name of the namespace if the namespace cannot be
+    /// entered, which needs CAP_SYS_ADMIN, or if `job` fails.
     pub fn within<T: Send>(&self, job: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         thread::scope(|scope| {
             let inside = || {

@@ -38,7 +38,7 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Returns the next frame, or none if no frame has arrived.
+    /// Returns the next frame, or `None` if no frame has arrived.
     ///
     /// # Errors
     /// Returns an error if the link goes down or is removed.

@@ -57,7 +57,7 @@ pub fn from_message(message: &RouteMessage, interfaces: &InterfaceNames<'_>) -> 
                 lost.incidental.push("its remaining lifetime".into());
             }
             // The kernel also reports the next hops of the nexthop object, so the route is complete
-            // without it.
+            // without the object.
             RouteAttribute::NhId(id) => {
                 lost.incidental.push(format!("its reference to nexthop object {id}"));
             }
@@ -87,7 +87,7 @@ pub fn from_message(message: &RouteMessage, interfaces: &InterfaceNames<'_>) -> 
     (route, lost)
 }
 
-/// Returns the prefix of an attribute; a dump omits the attribute if all bits of the prefix are
+/// Returns the prefix of an attribute. A dump omits the attribute if all bits of the prefix are
 /// zero.
 fn prefix(ipv6: bool, address: Option<&RouteAddress>, length: u8) -> Option<IpNet> {
     let zero: IpAddr = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };

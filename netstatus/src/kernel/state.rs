@@ -112,7 +112,7 @@ impl State {
         self.links.iter().map(|link| (link.index, link.name.as_str())).collect()
     }
 
-    /// Returns the default routes of a link, that with the lowest metric first.
+    /// Returns the default routes of a link, starting with the lowest metric.
     pub fn default_routes_of(&self, link: &Link) -> Vec<&ReportedRoute> {
         let of_link = |r: &&ReportedRoute| r.route.is_default() && r.route.uses(&link.name);
         let mut routes: Vec<&ReportedRoute> = self.routes.iter().filter(of_link).collect();
@@ -122,8 +122,8 @@ impl State {
 }
 
 impl ReportedRoute {
-    /// Returns the gateway of a route with a single next hop, if it belongs to the family of the
-    /// route.
+    /// Returns the gateway of a route with a single next hop, if the gateway belongs to the family
+    /// of the route.
     pub fn gateway(&self) -> Option<IpAddr> {
         let [hop] = self.route.hops.as_slice() else { return None };
         hop.gateway.filter(|gateway| gateway.is_ipv6() == self.route.ipv6)

@@ -51,7 +51,7 @@ pub const USER_FLAGS: [(AddressFlags, &str); 5] = [
 ];
 
 impl Extension {
-    /// Reads the extension of the interface called `name`; without the key every field is empty.
+    /// Reads the extension of the interface called `name`. Without the key, every field is empty.
     ///
     /// # Errors
     /// Returns an error if the value is not in the format that `save --extended` writes.
@@ -71,7 +71,8 @@ impl Extension {
 impl AddressDetails {
     /// Returns whether podman's format loses one of the details.
     ///
-    /// The broadcast address does not count, since `apply` sets the usual one for each address.
+    /// The broadcast address does not count, since `apply` sets the usual broadcast address for
+    /// each address.
     pub fn is_beyond_podman(&self) -> bool {
         let named = (self.peer, &self.label, self.metric) != (None, &None, 0);
         named || self.scope != AddressScope::Universe || !self.flags.is_empty()
@@ -147,7 +148,7 @@ fn details(value: Value) -> Result<AddressDetails, Malformed> {
         None | Some(Value::Null) => None,
         Some(label) => {
             let label = string(label).map_err(|e| e.within("label"))?;
-            // IFNAMSIZ without the final NUL.
+            // The limit is IFNAMSIZ without the final NUL.
             if label.len() > 15 || label.is_empty() || label.contains('\0') {
                 return Err(Malformed::new(format!("{label:?}: expected a label of 1 to 15 bytes")));
             }

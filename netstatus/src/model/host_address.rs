@@ -18,15 +18,15 @@ pub fn check_mac(mac: &Mac) -> Result<(), Malformed> {
     if mac.bytes().iter().all(|&b| b == 0) {
         return wrong("all zero");
     }
-    // The group bit of IEEE 802; an InfiniBand address of 20 bytes starts with a queue number
-    // instead.
+    // This is the group bit of IEEE 802. An InfiniBand address of 20 bytes has no such bit, since
+    // it starts with a queue number.
     if mac.bytes().len() != 20 && mac.bytes().first().is_some_and(|b| b & 1 == 1) {
         return wrong("a multicast address");
     }
     Ok(())
 }
 
-/// Checks that a host can have the address, and its gateway.
+/// Checks that a host can have the address and its gateway.
 ///
 /// # Errors
 /// Returns an error that names the address and the rule that it breaks.

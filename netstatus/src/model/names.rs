@@ -53,7 +53,7 @@ pub fn check_interface(name: &str) -> Result<(), Malformed> {
 
 /// Checks a search domain.
 ///
-/// Accepts ".", with which podman says that there is no search domain (`--dns-search .`).
+/// Accepts ".", which in podman means that there is no search domain (`--dns-search .`).
 ///
 /// # Errors
 /// Returns an error if resolv.conf could not hold the domain.
@@ -70,7 +70,7 @@ pub fn check_search_domain(domain: &str) -> Result<(), Malformed> {
 /// podman has the same rule for the names of networks. `what` describes the name in the error.
 ///
 /// # Errors
-/// Returns an error if the name contains another character.
+/// Returns an error if the name contains a character that the rule does not allow.
 pub fn check_unquoted(name: &str, what: &str) -> Result<(), Malformed> {
     let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if first && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {

@@ -27,7 +27,8 @@ pub struct Settings<'a> {
     pub info: &'a NetworkInfo,
 }
 
-/// Returns the settings that give the interface of `network` its address and MAC.
+/// Returns the settings with which netavark assigns the address and the MAC of the interface of
+/// `network`.
 ///
 /// # Errors
 /// Returns an error if netavark would fail, or would not configure the addresses of the status.

@@ -105,7 +105,7 @@ fn network_info(mut map: Map<String, Value>) -> Result<NetworkInfo, Malformed> {
     let ipam = take_object(&mut keys, "ipam_options")?;
     let ipam_driver = match text(&ipam, "driver").map_err(|e| e.within("ipam_options"))? {
         Some(driver) => driver,
-        // The default of netavark, which cannot assign addresses without a subnet.
+        // This is netavark's default: without a subnet, netavark cannot assign addresses.
         None if subnets.is_empty() => "none".into(),
         None => "host-local".into(),
     };

@@ -3,7 +3,7 @@
 use checkpoint::network_status::Malformed;
 use serde_json::{Map, Value};
 
-/// Returns the number under `key`, or nothing if the key is absent or null.
+/// Returns the number under `key`, or `None` if the key is absent or null.
 ///
 /// # Errors
 /// Returns an error if the value is not an integer from 0 to 2^32 - 1.
@@ -11,7 +11,7 @@ pub fn u32_field(keys: &Map<String, Value>, key: &str) -> Result<Option<u32>, Ma
     field(keys, key, "2^32")
 }
 
-/// Returns the number under `key`, or nothing if the key is absent or null.
+/// Returns the number under `key`, or `None` if the key is absent or null.
 ///
 /// # Errors
 /// Returns an error if the value is not an integer from 0 to 255.

@@ -26,7 +26,7 @@ impl ValidStatus {
         Ok(ValidStatus(status))
     }
 
-    /// Returns the status for changes, after which it must be validated again.
+    /// Returns the inner status, so that it can be changed. Validate the changed status again.
     pub fn into_inner(self) -> NetworkStatus {
         self.0
     }

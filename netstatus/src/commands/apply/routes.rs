@@ -47,7 +47,7 @@ pub fn set(interfaces: &DesiredInterfaces<'_>, transaction: &mut Transaction) ->
     Ok(())
 }
 
-/// Returns whether `live` is a default route that the desired one replaces.
+/// Returns whether `live` is a default route that `desired` replaces.
 fn overrides(desired: &DesiredRoute<'_>, live: &ReportedRoute) -> bool {
     let default =
         desired.route.is_default() && live.route.is_default() && desired.route.ipv6 == live.route.ipv6;

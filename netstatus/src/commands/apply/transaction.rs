@@ -91,9 +91,9 @@ impl Transaction {
     /// Makes a change to a link of the container, and takes the link down for the change if
     /// necessary.
     ///
-    /// Some drivers can change the MAC only of a link that is down, and kernels before 6.2 its
-    /// name. A link with global addresses is not taken down, since it would lose addresses and
-    /// routes.
+    /// Some drivers can change the MAC only of a link that is down, and kernels before 6.2 can
+    /// rename only such a link. A link with global addresses is not taken down, since it would lose
+    /// addresses and routes.
     ///
     /// # Errors
     /// Returns an error that starts with `what` if the kernel rejects the change.
@@ -129,7 +129,7 @@ impl Transaction {
         let mut failures = Vec::new();
         while let Some(Undo { side, what, request, flags }) = self.undo.pop() {
             match self.netlink(side).change(request, flags) {
-                // An earlier step of the rollback has already removed it.
+                // An earlier step of the rollback has already removed the link, address or route.
                 Err(e) if matches!(errno(&e), Some(libc::ENODEV | libc::EADDRNOTAVAIL | libc::ESRCH)) => {}
                 Err(e) => failures.push(format!("{what}: could not be reverted: {e}")),
                 Ok(()) => {}
@@ -139,7 +139,7 @@ impl Transaction {
         failures
     }
 
-    /// Puts back the routes and addresses that the kernel itself removed during the changes.
+    /// Restores the routes and addresses that the kernel itself removed during the changes.
     ///
     /// The kernel removes the routes through a subnet with its last address, secondary addresses
     /// with their primary address, and IPv6 addresses when a link goes down.

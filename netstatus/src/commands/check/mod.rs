@@ -127,8 +127,8 @@ fn addresses(desired: &DesiredInterface<'_>) -> Vec<IpAddr> {
 
 /// Compares until there is no difference or `wait` is over; returns the last differences.
 ///
-/// An IPv6 address that a CNI plugin has set, or netavark on an ipvlan, is tentative for a second
-/// or two. CRIU cannot restore a socket on a tentative address.
+/// An IPv6 address that was set by a CNI plugin, or by netavark on an ipvlan, is tentative for a
+/// second or two. CRIU cannot restore a socket on a tentative address.
 fn lasting_differences(
     netns: &Netns,
     desired: &DesiredInterfaces<'_>,

@@ -15,7 +15,7 @@ use crate::kernel::packet_socket::{EtherType, PacketSocket};
 
 /// The number of probes for each address (RFC 5227).
 const TIMES: u32 = 3;
-/// The time to wait for an answer; a neighbor on a local network answers within milliseconds.
+/// The time to wait for an answer. A neighbor on a local network answers within milliseconds.
 const INTERVAL: Duration = Duration::from_millis(300);
 
 /// The addresses of one interface to probe.
@@ -79,16 +79,16 @@ pub fn in_use(netns: &Netns, interfaces: &[ProbedInterface<'_>]) -> anyhow::Resu
 
 /// Returns the source MAC of the probes.
 ///
-/// The old host may still use the MAC of the restored interface. The bridge would then deliver its
-/// answer to that MAC on the side of the old host. A veth therefore probes with another MAC. A
-/// macvlan cannot, because it receives only frames for its own MAC.
+/// The old host may still use the MAC of the restored interface. The bridge would then deliver the
+/// old host's answer to the port of the old host. A veth therefore probes with another MAC. A
+/// macvlan cannot use another MAC, because it receives only frames for its own MAC.
 fn source_mac(link: &Link, own: EthernetAddress) -> EthernetAddress {
     let [a, b, c, d, e, f] = own;
     if link.kind.as_deref() == Some("veth") { [a | 2, b, c, d, e ^ 0x5a, f ^ 0xa5] } else { own }
 }
 
-/// Returns the MAC of the host that uses `ip`, if the frame is an ARP frame from `ip` or an
-/// advertisement of it.
+/// Returns the MAC of the host that uses `ip`, if the frame is an ARP frame from `ip` or a neighbor
+/// advertisement of `ip`.
 fn user_of(bytes: &[u8], ip: IpAddr) -> Option<String> {
     let mac = match ip {
         IpAddr::V4(ip) => frame::arp_sender(bytes).filter(|(sender, _)| *sender == ip)?.1,

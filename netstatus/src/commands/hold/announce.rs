@@ -1,9 +1,9 @@
 //! Announcement of the new location of addresses to neighbors.
 //!
-//! With a new MAC, peers would send to the old MAC for seconds, until their neighbor entries
-//! expire. With the same MAC, switches would send to the old port. The sysctl `arp_notify`
-//! announces too early, when the link comes up, because a bridge port does not forward frames at
-//! that time.
+//! If the MAC has changed, peers would send to the old MAC for seconds, until their neighbor
+//! entries expire. If the MAC is the same, switches would send to the old port. The sysctl
+//! `arp_notify` announces too early, when the link comes up, because a bridge port does not forward
+//! frames at that time.
 
 use std::net::IpAddr;
 use std::thread;

@@ -1,8 +1,8 @@
 //! Addresses and MACs for a CNI plugin.
 //!
-//! CNI has three ways to pass them (CONVENTIONS.md): `runtimeConfig`, for plugins that declare the
-//! capability; `args.cni`; and the environment variable `CNI_ARGS`. `CNI_ARGS` holds only one
-//! address, and plugins reject it without `IgnoreUnknown=1`.
+//! CNI has three ways to pass addresses and MACs (CONVENTIONS.md): `runtimeConfig`, for plugins
+//! that declare the capability; `args.cni`; and the environment variable `CNI_ARGS`. `CNI_ARGS`
+//! holds only one address, and plugins reject it without `IgnoreUnknown=1`.
 
 use anyhow::{anyhow, bail};
 use checkpoint::network_status::{
@@ -123,7 +123,7 @@ fn fill_in(
 
 /// Returns `{"mac": …, "ips": […]}`.
 ///
-/// The addresses have their prefix, which the static plugin requires and host-local accepts.
+/// The addresses include their prefix, which the static plugin requires and host-local accepts.
 fn capability_args(interface: &NetInterface) -> Map<String, Value> {
     let mut out = Map::new();
     if let Some(mac) = &interface.mac_address {

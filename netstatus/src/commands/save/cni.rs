@@ -96,7 +96,7 @@ impl Results {
         }
     }
 
-    /// Returns the status of all results; none for an empty array of podman 3.
+    /// Returns the status of all results, or `None` for an empty array of podman 3.
     ///
     /// # Errors
     /// Returns an error if the number of given names differs from the number of results without a
@@ -177,7 +177,7 @@ fn result(
     let mut block = StatusBlock::default();
     take_dns(&mut keys, &mut block)?;
     let interfaces = take_array(&mut keys, "interfaces")?;
-    // The name of the interface at each index; none for interfaces of the host.
+    // The name of the interface at each index; `None` for interfaces of the host.
     let mut at_index = Vec::new();
     for value in interfaces {
         let (name, interface) = sandbox_interface(value).map_err(|e| e.within("interfaces"))?;
@@ -220,12 +220,12 @@ fn result(
                 ))
             })?),
         };
-        // The address of an interface of the host, such as a bridge that is the gateway.
+        // The address belongs to an interface of the host, such as a bridge that is the gateway.
         let Some(owner) = owner else {
             hosts.push(address.ipnet.to_string());
             continue;
         };
-        // The static plugin reports no gateway, but a route.
+        // The static plugin reports the gateway only in a route.
         let in_subnet = |gateway: &&IpAddr| address.ipnet.contains(*gateway);
         address.gateway = address.gateway.or_else(|| gateways.iter().find(in_subnet).copied());
         if let Some(interface) = block.interfaces.get_mut(&owner) {

@@ -38,7 +38,7 @@ pub fn run(args: &Save, session: &Session) -> anyhow::Result<Exit> {
     let mut text = to_bytes(status.as_deref());
     let output = if args.members {
         let mut stream = StreamWriter::new(args.output.binary()?, "netstatus");
-        // A constant time, so that the same status always yields the same stream.
+        // The time is constant, so that the same status always yields the same stream.
         stream.small(&Member::NetworkStatus, &text, Timestamp::default())?;
         stream.finish(0)?
     } else {

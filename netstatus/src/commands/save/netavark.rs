@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Reads the output of netavark.
 ///
 /// # Errors
-/// Returns an error with netavark's own text if netavark reported one, or if the document is
+/// Returns an error with netavark's own text if netavark failed, or an error if the document is
 /// malformed.
 pub fn status(value: Value) -> anyhow::Result<Option<NetworkStatus>> {
     if let Some(Value::String(error)) = value.get("error") {

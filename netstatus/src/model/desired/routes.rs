@@ -19,11 +19,11 @@ pub struct DesiredRoute<'a> {
     /// The interface of the status with which the route is saved.
     pub interface: &'a str,
     pub route: Route,
-    /// Whether every attribute was saved; otherwise only destination, interfaces and gateways
-    /// count.
+    /// Whether every attribute was saved. Otherwise, only destination, interfaces and gateways are
+    /// compared.
     pub exact: bool,
-    /// Whether the route was saved under `x-netstatus`; otherwise the gateway of an address asks
-    /// for it.
+    /// Whether the route was saved under `x-netstatus`. Otherwise, the route follows from the
+    /// gateway of an address.
     pub saved: bool,
 }
 
@@ -48,15 +48,14 @@ impl DesiredRoute<'_> {
     }
 }
 
-/// Returns the route with its next hops sorted, since the kernel reports them in an order of its
-/// own.
+/// Returns the route with its next hops sorted, since the kernel reports them in its own order.
 fn with_sorted_hops(route: &Route) -> Route {
     let mut route = route.clone();
     route.hops.sort_by(|a, b| (&a.interface, a.gateway).cmp(&(&b.interface, b.gateway)));
     route
 }
 
-/// A default route that the gateway of an address asks for.
+/// A default route that follows from the gateway of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayRoute<'a> {
     pub interface: &'a str,
@@ -74,8 +73,8 @@ impl GatewayRoute<'_> {
 
 /// Returns one default route for each gateway of the interfaces.
 ///
-/// Each further route of a family gets a higher metric, because it would replace a route with the
-/// same metric.
+/// Each further route of a family gets a higher metric, since it would replace the previous route
+/// if both had the same metric.
 pub fn gateway_routes<'a>(interfaces: &DesiredInterfaces<'a>) -> Vec<GatewayRoute<'a>> {
     let mut routes: Vec<GatewayRoute<'a>> = Vec::new();
     for (name, desired) in interfaces.iter().filter(|(_, desired)| !desired.internal) {
@@ -99,8 +98,8 @@ pub fn gateway_routes<'a>(interfaces: &DesiredInterfaces<'a>) -> Vec<GatewayRout
 
 /// Returns the routes of all interfaces.
 ///
-/// These are the routes saved under `x-netstatus`, and a default route for each gateway that no
-/// saved default route leads through.
+/// These are the routes saved under `x-netstatus`, and a default route for each gateway that is not
+/// used by a saved default route.
 ///
 /// # Errors
 /// Returns an error if an extension is malformed.

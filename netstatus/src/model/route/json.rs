@@ -124,7 +124,7 @@ pub fn saved_route(value: Value, interface: &str) -> Result<SavedRoute, Malforme
     }
     if let Some(name) = keys.get("congctl") {
         let name = string(name).map_err(at("congctl"))?;
-        // TCP_CA_NAME_MAX without the final NUL.
+        // The limit is TCP_CA_NAME_MAX without the final NUL.
         if name.is_empty()
             || name.len() > 15
             || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -87,7 +87,7 @@ impl Route {
         self.metric = if self.ipv6 && metric == 0 { IPV6_METRIC } else { metric };
     }
 
-    /// Returns the scope that ip-route(8) assigns to such a route.
+    /// Returns the scope that ip-route(8) assigns by default to a route of this type.
     fn usual_scope(&self) -> u8 {
         let gateway = self.hops.iter().any(|hop| hop.gateway.is_some()) || self.hops.len() > 1;
         let scope = match self.kind {

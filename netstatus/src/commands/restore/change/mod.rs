@@ -1,4 +1,4 @@
-//! Changes of the status that the user asks for.
+//! Changes of the status that the user requests.
 //!
 //! `--ignore-static-ip` drops only addresses and `--ignore-static-mac` drops only MACs, as in
 //! podman 4.4 and later (before 4.4, `--ignore-static-ip` also controlled the MAC: podman#16666).

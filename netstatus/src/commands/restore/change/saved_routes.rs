@@ -10,7 +10,7 @@ use crate::model::extension::{Extension, KEY};
 use crate::model::route::Route;
 
 /// Removes the saved routes that the kernel would reject with the new addresses, and warns about
-/// each.
+/// each removed route.
 ///
 /// The gateway of such a route is in no prefix of the new addresses, or its source address has been
 /// removed. Also removes the details of removed addresses.

@@ -35,7 +35,8 @@ impl Host<'_> {
     /// Returns the name of the network to which `link` is attached.
     ///
     /// This is the network whose description names the bridge or parent, or whose subnet contains
-    /// an address of the interface; otherwise the name of the bridge or parent.
+    /// an address of the interface. Without such a network, the name of the bridge or parent is
+    /// returned.
     ///
     /// # Errors
     /// Returns an error if no network is found and the interface is not attached to a link of the

@@ -10,8 +10,8 @@ use crate::kernel::address::Address;
 use crate::kernel::link::Link;
 use crate::kernel::state::State;
 
-/// Returns the MAC, the global addresses and the gateways of `link`; warns about each address that
-/// it omits.
+/// Returns the MAC, the global addresses and the gateways of `link`, and warns about each address
+/// that it omits.
 pub fn interface(link: &Link, inside: &State, extended: bool, warn: &mut dyn FnMut(String)) -> NetInterface {
     let routes = inside.default_routes_of(link);
     let mut interface = NetInterface { mac_address: Mac::from_bytes(&link.mac), ..NetInterface::default() };

@@ -33,8 +33,8 @@ const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 
 /// Reads the namespace that the arguments name; also returns its name in messages.
 ///
-/// The status is none for the caller's own namespace, because a container in it uses the network of
-/// the host.
+/// The status is `None` for the caller's own namespace, because a container in it uses the network
+/// of the host.
 ///
 /// # Errors
 /// Returns an error if the namespace cannot be entered, or if the network of an interface has no
@@ -158,11 +158,12 @@ fn chosen_links<'a>(
     Ok(chosen)
 }
 
-/// Returns why a link does not attach the container to a network of the host; none if it does.
+/// Returns why a link does not attach the container to a network of the host, or `None` if the link
+/// does.
 fn reason_to_omit(link: &Link) -> Option<&str> {
     match &link.kind {
         Some(kind) if !KINDS.contains(&kind.as_str()) => Some(kind),
-        // The links of nested containers, and VLANs on the container's own interface.
+        // These are the links of nested containers, and VLANs on the container's own interface.
         _ if link.controller.is_some() => Some("port of a bridge in the container"),
         Some(_) if link.other_end.is_some() && link.other_netnsid.is_none() => {
             Some("its other end is in the same namespace")

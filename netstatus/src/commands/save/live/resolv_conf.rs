@@ -9,7 +9,7 @@ use anyhow::Context;
 use cli::{name, read_document, usage};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-/// The size of the largest resolv.conf that is read, far more than a resolver needs.
+/// The largest resolv.conf that is read, in bytes. This is far more than a resolver needs.
 const LIMIT: u64 = 64 << 10;
 
 /// The DNS settings of a resolv.conf.

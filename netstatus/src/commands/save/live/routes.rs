@@ -68,8 +68,8 @@ fn is_local_after_restore(ip: IpAddr, inside: &State, saved: &[&Link]) -> bool {
     ip.is_loopback() || addresses.peek().is_none() || addresses.any(|a| is_saved(a.index) && is_restored(a))
 }
 
-/// Lists the routes that podman's format cannot express, which contains only a gateway for each
-/// address.
+/// Lists the routes that podman's format cannot express. The format contains only a gateway for
+/// each address.
 pub fn beyond_podman(inside: &State, status: &NetworkStatus, infos: &NetworkInfos) -> Vec<String> {
     let expressed = gateway_routes(&interfaces(status, infos));
     let mut lost = Vec::new();

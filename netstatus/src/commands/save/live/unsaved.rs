@@ -1,6 +1,6 @@
 //! Settings of a namespace that a status cannot express, even with `--extended`.
 //!
-//! `save` warns about each, because they are missing after the restore.
+//! `save` warns about each of these settings, because they are missing after the restore.
 
 use std::io;
 
