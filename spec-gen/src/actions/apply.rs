@@ -1,4 +1,4 @@
-//! Carries out the actions of a run on the host.
+//! Performs the actions of a run on the host.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use crate::actions::Action;
 use crate::{directory_walk, selinux};
 
 impl Action {
-    /// Carries out the action.
+    /// Performs the action.
     ///
     /// # Errors
     /// Returns an error if a step fails. Earlier steps are not undone: part of a tree may have its

@@ -1,8 +1,8 @@
-//! Actions that the host needs in addition to the spec: `--actions` lists them, `--apply` carries
-//! them out.
+//! Actions that are needed on the host in addition to the spec: `--actions` lists them, `--apply`
+//! performs them.
 //!
-//! By default spec-gen writes nothing but its output. The side effects of podman (changing the
-//! owner of a volume, relabeling it, creating the directories of an overlay) are listed first.
+//! By default, spec-gen writes nothing but its output. podman's side effects (changing the owner of
+//! a volume, relabeling it, creating the directories of an overlay) are only listed.
 
 mod apply;
 

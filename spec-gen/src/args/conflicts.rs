@@ -6,7 +6,7 @@ use cli::usage;
 
 use crate::args::Args;
 
-/// Checks that no flag is without effect.
+/// Returns an error if a flag would have no effect.
 ///
 /// Accepts flags that only name a directory for lookups (`--volume-root`, `--overlay-dir`,
 /// `--secret-root`, `--cdi-spec-dir`), and `--cgroup-version`, because scripts pass them whether or not
@@ -35,7 +35,7 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
         ("--cgroup-manager", cgroups.cgroup_manager.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroups", cgroups.cgroups.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroup-parent", cgroups.cgroup_parent.is_some(), no_cgroup, "with --cgroups disabled"),
-        // For these, clap drops `requires`: see `reject_ineffective`.
+        // clap drops `requires` for the following flags; see `reject_ineffective`.
         ("--trust-archive", restore.trust_archive, !restore.restore, no_restore),
         ("--manager-files", restore.manager_files.is_some(), !restore.restore, no_restore),
         ("--force", what.force, what.bundle.is_none(), "without --bundle"),

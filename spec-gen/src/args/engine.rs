@@ -42,12 +42,12 @@ pub struct EngineArgs {
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     pub no_hostname: Option<bool>,
 
-    /// Select who notifies the service manager that the container is ready; container binds
-    /// /run/notify
+    /// Select the process that notifies the service manager that the container is ready; container
+    /// binds /run/notify
     #[arg(long, value_name = "WHO", hide_short_help = true)]
     pub sdnotify: Option<SdNotify>,
 
-    /// Select what becomes of the volumes of --image-config
+    /// Select how the volumes of --image-config are handled
     #[arg(long, value_name = "WHAT", hide_short_help = true)]
     pub image_volume: Option<ImageVolume>,
 

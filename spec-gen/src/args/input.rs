@@ -11,8 +11,8 @@ pub struct InputArgs {
     #[arg(long, group = "source")]
     pub new: bool,
 
-    /// Start from that spec and add an image's command, environment, user, ... (OCI or Docker image
-    /// config)
+    /// Start from the spec of --new and add an image's command, environment, user, ... (OCI or
+    /// Docker image config)
     #[arg(long, value_name = "FILE", group = "source")]
     pub image_config: Option<PathBuf>,
 
@@ -41,8 +41,8 @@ pub struct InputArgs {
     #[arg(long, value_name = "ID", hide_short_help = true)]
     pub id: Option<String>,
 
-    /// Write a spec for an unprivileged user: with --new that of `runc spec --rootless`; devices
-    /// bound, ...
+    /// Write a spec for an unprivileged user: devices are bound, ...; with --new, write the spec of
+    /// `runc spec --rootless`
     #[arg(long, hide_short_help = true, conflicts_with = "restore")]
     pub rootless: bool,
 
@@ -78,7 +78,8 @@ pub struct WhatArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub actions: Option<PathBuf>,
 
-    /// Perform these actions: change owners, set labels, create overlay directories
+    /// Perform the actions that --actions lists: change owners, set labels, create overlay
+    /// directories
     #[arg(long, hide_short_help = true, conflicts_with = "what")]
     pub apply: bool,
 

@@ -57,7 +57,7 @@ pub struct NamespaceArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
     pub subuidname: Option<String>,
 
-    /// Map the group IDs that /etc/subgid assigns to NAME; the default is that of --subuidname
+    /// Map the group IDs that /etc/subgid assigns to NAME; the default is the NAME of --subuidname
     #[arg(long, value_name = "NAME", conflicts_with_all = ["restore", "userns", "uidmap", "gidmap"], hide_short_help = true)]
     pub subgidname: Option<String>,
 

@@ -52,7 +52,7 @@ pub struct RuntimeToolArgs {
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     pub process_rlimits_remove_all: Option<bool>,
 
-    /// Makes the root read-only without the tmpfs mounts that `--read-only` adds as podman does.
+    /// Makes the root read-only, but does not add the tmpfs mounts that `--read-only` adds.
     #[arg(long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "read_only", hide = true)]
     pub rootfs_readonly: Option<bool>,
 
@@ -97,7 +97,7 @@ pub struct RuntimeToolArgs {
     #[arg(long, value_name = "allow|deny[,type=T][,major=N][,minor=N][,access=A]", value_parser = oci_runtime_tool::rule, hide = true)]
     pub linux_device_cgroup_remove: Vec<Rule>,
 
-    /// Limits the memory without the limit of swap that `--memory` also sets.
+    /// Limits the memory, but does not limit swap as `--memory` does.
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "memory", hide = true)]
     pub linux_mem_limit: Option<i64>,
     #[arg(long, value_name = "SIZE", value_parser = bytes, hide = true)]

@@ -27,9 +27,9 @@ pub struct Container {
     pub groups: Vec<String>,
     /// Users whose entry on the host is used if the image has none.
     pub host_users: Vec<String>,
-    /// Whether the user of the config was root, if a flag has replaced it.
+    /// Whether the user in the config was root, if a flag has replaced that user.
     pub was_root: Option<bool>,
-    /// The user of the config, if a flag has replaced it.
+    /// The user in the config, if a flag has replaced that user.
     pub user_before: Option<String>,
     /// The mounts of the config that flags removed.
     pub removed: Removed,
@@ -56,11 +56,11 @@ pub struct Container {
     /// Files of the engine by destination, if its state lists them.
     pub bind_map: BTreeMap<String, String>,
     pub volumes: Vec<Volume>,
-    /// Destinations of the mounts that the user requested. Hooks can depend on whether there are
-    /// any.
+    /// Destinations of the mounts that the user requested. The conditions of hooks can depend on
+    /// whether such mounts exist.
     pub user_volumes: Vec<String>,
-    /// Whether the engine creates the network namespace. With `late_netns` the runtime creates it
-    /// and the engine configures it; the path is set if it exists already.
+    /// Whether the engine creates the network namespace. With `late_netns`, the runtime creates the
+    /// namespace and the engine configures it. The path is set if the namespace already exists.
     pub create_netns: bool,
     pub late_netns: bool,
     pub netns: String,
@@ -98,7 +98,7 @@ pub struct Container {
     pub create_workdir: bool,
 }
 
-/// Mounts that flags removed. Rules that would add them later skip them.
+/// Mounts that flags removed. Rules do not add these mounts again.
 #[derive(Clone, Debug, Default)]
 pub struct Removed {
     all: bool,
@@ -229,8 +229,8 @@ impl Container {
         Ok(())
     }
 
-    /// Returns the directory of a named volume in libpod's default layout, if the config states
-    /// where that is.
+    /// Returns the directory of a named volume in libpod's default layout, or `None` if the config
+    /// does not state where libpod stores volumes.
     pub fn volume_dir(&self, name: &str) -> Option<PathBuf> {
         let (root, _) = self.static_dir.split_once("/overlay-containers/")?;
         Some(PathBuf::from(format!("{root}/volumes/{name}/_data")))
@@ -275,7 +275,7 @@ impl Container {
         self.shared.iter().any(|(shared, _)| *shared == kind)
     }
 
-    /// Returns the first 12 characters of the ID, as podman prints it.
+    /// Returns the first 12 characters of the ID, which podman prints.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }

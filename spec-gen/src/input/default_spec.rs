@@ -1,10 +1,11 @@
-//! The spec of `--new`: the one that `runc spec` writes.
+//! The spec of `--new`, which equals the spec that `runc spec` writes.
 
 use serde_json::{Value, json};
 
 use crate::input::cgroup_version::CgroupVersion;
 
-/// Returns the default spec. On cgroup v2 it has a cgroup namespace, as from `runc spec`.
+/// Returns the default spec. On cgroup v2 it has a cgroup namespace, like the spec that `runc spec`
+/// writes.
 pub fn spec(cgroups: CgroupVersion) -> Value {
     let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
     let mut namespaces: Vec<Value> =
@@ -74,8 +75,8 @@ fn mounts() -> Value {
     ])
 }
 
-/// Turns a spec into one that an ordinary user can start, as `runc spec --rootless` does: a user
-/// namespace with one ID, the host's network, and no mount that needs more IDs.
+/// Changes a spec so that an unprivileged user can start it, like `runc spec --rootless`: the spec
+/// gets a user namespace with one ID and the host's network, and has no mount that needs more IDs.
 pub fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     let Some(linux) = spec["linux"].as_object_mut() else { return };
     if let Some(namespaces) = linux.get_mut("namespaces").and_then(Value::as_array_mut) {
@@ -84,7 +85,7 @@ pub fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     }
     linux.insert("uidMappings".into(), json!([{ "containerID": 0, "hostID": uid, "size": 1 }]));
     linux.insert("gidMappings".into(), json!([{ "containerID": 0, "hostID": gid, "size": 1 }]));
-    // An ordinary user has no cgroup in which to set limits.
+    // An unprivileged user has no cgroup in which to set limits.
     linux.shift_remove("resources");
     let Some(mounts) = spec["mounts"].as_array_mut() else { return };
     for mount in mounts {

@@ -36,8 +36,8 @@ const FACTS: [(&str, &str, &str); 6] = [
 ];
 
 impl ImageConfig {
-    /// Reads an image config (`config` holds the keys), the output of `docker inspect` (`Config`),
-    /// or the keys alone.
+    /// Reads an image config (keys in `config`), the output of `docker inspect` (keys in `Config`),
+    /// or an object that contains only the keys.
     ///
     /// # Errors
     /// Returns an error that names the path of the key whose type is wrong.
@@ -149,7 +149,8 @@ impl ImageConfig {
     }
 }
 
-/// Returns an entrypoint. podman and docker treat a single empty word as no entrypoint.
+/// Returns the words of an entrypoint. podman and docker treat a single empty word as no
+/// entrypoint.
 pub fn without_empty_word(words: Vec<String>) -> Vec<String> {
     if words == [""] { Vec::new() } else { words }
 }

@@ -146,7 +146,8 @@ fn object(value: &Value) -> anyhow::Result<&Map<String, Value>> {
 /// Reads a JSON object from a file or standard input.
 ///
 /// # Errors
-/// Returns an error, with line and column, if it cannot be read or is not JSON.
+/// Returns an error if the input cannot be read or is not JSON; a JSON error states line and
+/// column.
 pub fn read_json(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> {
     let (value, name) = read_any(path, what)?;
     if !value.is_object() {

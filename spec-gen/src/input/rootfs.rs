@@ -30,14 +30,15 @@ impl Rootfs {
     /// Opens the directory.
     ///
     /// # Errors
-    /// Returns an error if it cannot be opened. It must exist, because the user named it.
+    /// Returns an error if the directory cannot be opened. The directory must exist, because the
+    /// user named it.
     pub fn open(dir: &Path) -> anyhow::Result<Rootfs> {
         let root = Root::open(dir).map_err(io_error).with_context(|| name(dir))?;
         Ok(Rootfs { dir: Some(dir.to_path_buf()), root: Some(root) })
     }
 
-    /// Opens the directory if it exists. For paths from the input document rather than from the
-    /// user.
+    /// Opens the directory if it exists. Use this function for paths that come from the input
+    /// document rather than from the user.
     pub fn probe(dir: &Path) -> Rootfs {
         Rootfs::open(dir).unwrap_or_else(|_| Rootfs::absent())
     }
@@ -73,7 +74,7 @@ impl Rootfs {
         }
     }
 
-    /// Returns the metadata of the inode that a path leads to, or `None` if there is none. Follows
+    /// Returns the metadata of the inode at `path`, or `None` if no inode is there. Follows
     /// symbolic links inside the root.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! Boolean flag values.
 
-/// Reads a switch as Go's `strconv.ParseBool` reads it.
+/// Parses the value of a switch, like Go's `strconv.ParseBool`.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn boolean(arg: &str) -> Result<bool, String> {
     match arg {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),

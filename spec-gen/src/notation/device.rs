@@ -14,7 +14,7 @@ impl DeviceFlag {
     /// Reads podman's notation.
     ///
     /// # Errors
-    /// Returns an error if a path is not absolute or the parts do not fit the notation.
+    /// Returns an error if a path is not absolute or the value does not match the notation.
     pub fn parse(flag: &str) -> anyhow::Result<DeviceFlag> {
         let is_access = |s: &str| {
             let once = |c: char| "rwm".contains(c) && s.matches(c).count() == 1;

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 
-/// The value of `--image-volume`, in podman's words. podman's default needs an engine that stores the
-/// volumes; the default here does not.
+/// The value of `--image-volume`, in podman's words. podman's default needs an engine that stores
+/// the volumes; spec-gen's default does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImageVolume {
     /// A separate directory below --volume-root

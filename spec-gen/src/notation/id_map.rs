@@ -32,7 +32,7 @@ impl Ranges {
     /// Reads the value of a flag. Commas separate ranges; colons do too if every range has a size.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(text: &str) -> Result<Ranges, String> {
         const EXPECTED: &str =
             "expected [+ug]CONTAINER:[@]HOST[:SIZE], three numbers, and ranges that end at 4294967294";
@@ -82,7 +82,8 @@ impl Range {
 /// namespace that spec-gen runs in.
 ///
 /// # Errors
-/// Returns an error if an ID of the parent user namespace is not in it, or an ID is mapped twice.
+/// Returns an error if an ID of the parent user namespace does not exist there, or if an ID is
+/// mapped twice.
 pub fn resolve_ranges(flags: &[Ranges], kind: IdKind, parent: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
     let mut maps: Vec<IdMap> = Vec::new();
     let counts = |range: &&Range| match kind {
@@ -114,7 +115,7 @@ pub fn resolve_ranges(flags: &[Ranges], kind: IdKind, parent: &[IdMap]) -> anyho
     Ok(merged)
 }
 
-/// Translates the host IDs of a mapping into the user namespace whose map `parent` is.
+/// Translates the host IDs of a mapping into the user namespace whose map is `parent`.
 fn inside(map: IdMap, parent: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
     let mut parts = Vec::new();
     let mut rest = map;
@@ -131,7 +132,7 @@ fn inside(map: IdMap, parent: &[IdMap]) -> anyhow::Result<Vec<IdMap>> {
     Ok(parts)
 }
 
-/// Returns the parts of a mapping whose container IDs and host IDs another mapping does not use.
+/// Returns the parts of `map` whose container IDs and host IDs `other` does not use.
 fn without(map: IdMap, other: IdMap) -> Vec<IdMap> {
     let size = i64::from(map.size);
     let cut = |start: i64| (start.clamp(0, size), (start + i64::from(other.size)).clamp(0, size));

@@ -7,7 +7,7 @@ use crate::runtime_spec::names::RLIMITS;
 /// Returns the bytes of a size with a unit, such as `512m` or `1.5g`. `-1` means no limit.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let lower = text.to_ascii_lowercase();
     let number = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
@@ -44,7 +44,7 @@ pub fn bytes(text: &str) -> Result<i64, String> {
 /// Reads a size that is not negative.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn size(text: &str) -> Result<i64, String> {
     bytes(text).and_then(|size| if size < 0 { Err("expected a size of at least 0".into()) } else { Ok(size) })
 }
@@ -52,7 +52,7 @@ pub fn size(text: &str) -> Result<i64, String> {
 /// Reads a number of processors. 0 or less means no limit, as in podman.
 ///
 /// # Errors
-/// Returns what was expected. The minimum is 0.01, because the kernel rejects a quota below 1 ms.
+/// Returns an error that states what was expected. The minimum is 0.01, because the kernel rejects a quota below 1 ms.
 pub fn cpus(arg: &str) -> Result<f64, String> {
     match arg.parse::<f64>() {
         Ok(n) if (0.01..=1e6).contains(&n) => Ok(n),
@@ -64,7 +64,7 @@ pub fn cpus(arg: &str) -> Result<f64, String> {
 /// Reads a weight of block I/O; 0 means no weight.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn blkio_weight(arg: &str) -> Result<u16, String> {
     match arg.parse() {
         Ok(n) if n == 0 || (10..=1000).contains(&n) => Ok(n),

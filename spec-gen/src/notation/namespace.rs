@@ -24,7 +24,7 @@ impl Mode {
     /// job of another tool.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(text: &str) -> Result<Mode, String> {
         match text.split_once(':') {
             Some(("ns", path)) if path.starts_with('/') => Ok(Mode::Path(path.to_owned())),
@@ -61,7 +61,7 @@ impl Peer {
     /// Reads `ID=PID[,hostname=H]`.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(arg: &str) -> Result<Peer, String> {
         const EXPECTED: &str = "expected ID=PID[,hostname=H]";
         let (id, rest) = arg.split_once('=').ok_or(EXPECTED)?;
@@ -78,7 +78,7 @@ impl Peer {
     /// Finds a container by its ID. A PID is accepted in place of the ID.
     ///
     /// # Errors
-    /// Returns an error if no flag gives the PID of the container.
+    /// Returns an error if no flag states the PID of the container.
     pub fn find(id: &str, peers: &[Peer]) -> anyhow::Result<Peer> {
         if let Some(peer) = peers.iter().find(|peer| peer.id == id) {
             return Ok(peer.clone());

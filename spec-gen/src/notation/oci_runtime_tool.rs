@@ -44,7 +44,7 @@ pub fn json(text: &str) -> Result<Value, String> {
 /// Reads an rlimit of the process.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn rlimit(text: &str) -> Result<Limit, String> {
     const EXPECTED: &str = "expected TYPE:HARD:SOFT, such as RLIMIT_NOFILE:2048:1024";
     let parts: Vec<&str> = text.split(':').collect();
@@ -61,7 +61,7 @@ pub fn rlimit(text: &str) -> Result<Limit, String> {
 /// one.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn namespace(text: &str) -> Result<(&'static str, Option<String>), String> {
     let (kind, path) = text.split_once(':').map_or((text, None), |(kind, path)| (kind, Some(path)));
     match path {
@@ -86,7 +86,7 @@ pub fn namespace_type(text: &str) -> Result<&'static str, String> {
 /// are decimal.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn device(text: &str) -> Result<Device, String> {
     const EXPECTED: &str =
         "expected TYPE:MAJOR:MINOR:PATH[:fileMode=N][:uid=N][:gid=N], TYPE one of b, c, u, p";
@@ -113,7 +113,7 @@ pub fn device(text: &str) -> Result<Device, String> {
 /// Reads a rule of the device cgroup. An omitted field matches every type, number or access.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn rule(text: &str) -> Result<Rule, String> {
     const EXPECTED: &str = "expected allow|deny[,type=a|b|c][,major=N][,minor=N][,access=rwm]";
     let mut fields = text.split(',');
@@ -140,7 +140,7 @@ pub fn rule(text: &str) -> Result<Rule, String> {
 /// Reads `SIZE:BYTES`, the limit for huge pages of one size.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn named_amount(text: &str) -> Result<(String, u64), String> {
     let parsed = text.rsplit_once(':').and_then(|(name, amount)| Some((name, amount.parse().ok()?)));
     match parsed {
@@ -152,7 +152,7 @@ pub fn named_amount(text: &str) -> Result<(String, u64), String> {
 /// Reads `INTERFACE:PRIORITY`. The priority -1 removes the entry.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn priority(text: &str) -> Result<(String, Option<u32>), String> {
     match text.rsplit_once(':').filter(|(name, _)| !name.is_empty()) {
         Some((name, "-1")) => Ok((name.to_owned(), None)),
@@ -164,7 +164,7 @@ pub fn priority(text: &str) -> Result<(String, Option<u32>), String> {
 /// Reads `MAJOR:MINOR:WEIGHT`. The weight -1 removes the entry.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn weight(text: &str) -> Result<Change, String> {
     let change = change(text).ok_or("expected MAJOR:MINOR:WEIGHT, or -1 as WEIGHT to remove the entry")?;
     match change.value {
@@ -176,7 +176,7 @@ pub fn weight(text: &str) -> Result<Change, String> {
 /// Reads `MAJOR:MINOR:RATE`. The rate -1 removes the entry.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn rate(text: &str) -> Result<Change, String> {
     change(text).ok_or_else(|| "expected MAJOR:MINOR:RATE, or -1 as RATE to remove the entry".into())
 }

@@ -3,7 +3,7 @@
 /// Reads `WIDTHxHEIGHT` of a terminal; `WIDTH:HEIGHT` is the form of oci-runtime-tool.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn terminal_size(arg: &str) -> Result<(u64, u64), String> {
     let (width, height) = arg.split_once(['x', ':']).ok_or("expected WIDTHxHEIGHT")?;
     match (width.parse(), height.parse()) {
@@ -12,10 +12,10 @@ pub fn terminal_size(arg: &str) -> Result<(u64, u64), String> {
     }
 }
 
-/// Reads a domain of personality(2), as runtime-spec names it.
+/// Parses a domain of personality(2), by its name in the runtime-spec.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn personality(arg: &str) -> Result<String, String> {
     match arg.to_ascii_uppercase() {
         domain if domain == "LINUX" || domain == "LINUX32" => Ok(domain),
@@ -26,7 +26,7 @@ pub fn personality(arg: &str) -> Result<String, String> {
 /// Reads a umask in octal. podman allows at most four digits.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn umask(arg: &str) -> Result<String, String> {
     let octal = (1..=4).contains(&arg.len()) && arg.bytes().all(|b| (b'0'..=b'7').contains(&b));
     if octal { Ok(arg.to_owned()) } else { Err("expected 1 to 4 octal digits".into()) }
@@ -35,7 +35,7 @@ pub fn umask(arg: &str) -> Result<String, String> {
 /// Reads a signal: a number, or a name in any case with or without `SIG`.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn signal(arg: &str) -> Result<u64, String> {
     if let Ok(number) = arg.parse() {
         return if (1..=64).contains(&number) {
@@ -46,8 +46,8 @@ pub fn signal(arg: &str) -> Result<u64, String> {
     }
     let name = arg.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    // Real-time signals count from the first that the C library leaves to programs, or back from
-    // the last.
+    // Real-time signals are numbered upwards from the first one that the C library leaves to
+    // programs, or downwards from the last one.
     const FIRST: i64 = 34;
     const LAST: i64 = 64;
     let real_time = if let Some(offset) = name.strip_prefix("RTMIN") {
@@ -62,7 +62,7 @@ pub fn signal(arg: &str) -> Result<u64, String> {
             u64::try_from(number).map_err(|_| NONE.into())
         }
         None => {
-            // Aliases that nix does not know.
+            // nix does not know these aliases.
             let name = match name {
                 "CLD" => "CHLD",
                 "POLL" => "IO",

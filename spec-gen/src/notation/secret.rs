@@ -39,7 +39,7 @@ impl Secret {
     /// which is buildah's option, names the file with the content.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(text: &str) -> Result<Secret, String> {
         let (mut name, mut kind, mut target, mut file) = ("", "mount", None, None);
         let (mut uid, mut gid, mut mode) = (None, None, None);

@@ -2,7 +2,8 @@
 
 use anyhow::bail;
 
-/// The largest ID that a lookup may return. glibc and Go treat IDs as signed 32-bit integers in places.
+/// The largest ID that a lookup may return. In some places, glibc and Go treat IDs as signed 32-bit
+/// integers.
 pub const MAX_ID: u64 = 0x7fff_ffff;
 
 /// Checks `USER[:GROUP]`. Names are looked up later, in the root file system.
@@ -25,7 +26,7 @@ pub fn group(arg: &str) -> Result<String, String> {
     Ok(arg.to_owned())
 }
 
-/// Returns the number that `text` holds, or `None` if it holds none. Signs and leading zeros are
+/// Parses `text` as a number. Returns `None` if it is not a number. Signs and leading zeros are
 /// accepted, as in Go's `Atoi`.
 ///
 /// # Errors

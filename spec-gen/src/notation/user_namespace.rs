@@ -7,9 +7,9 @@ use crate::notation::namespace::Mode;
 /// The value of `--userns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserNs {
-    /// A mode that every namespace flag has.
+    /// A mode that every namespace flag accepts.
     Mode(Mode),
-    /// The user keeps its ID inside the container, or gets the given one.
+    /// The user has the same ID inside the container as outside, or the given ID.
     KeepId { uid: Option<u32>, gid: Option<u32> },
     /// The user's own ID is not mapped into the container.
     NoMap,
@@ -19,7 +19,7 @@ impl UserNs {
     /// Reads podman's notation.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(text: &str) -> Result<UserNs, String> {
         const EXPECTED: &str = "expected keep-id[:uid=N,gid=N]";
         let (word, options) = text.split_once(':').map_or((text, None), |(w, o)| (w, Some(o)));
@@ -45,7 +45,8 @@ impl UserNs {
         }
     }
 
-    /// Returns the mode of the namespace: a new one, unless `--userns` names another.
+    /// Returns the mode of the user namespace, which is a new namespace unless `--userns` names
+    /// another one.
     pub fn mode(&self) -> Mode {
         match self {
             UserNs::Mode(mode) => mode.clone(),

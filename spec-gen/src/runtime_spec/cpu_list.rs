@@ -3,7 +3,7 @@
 /// Checks a list.
 ///
 /// # Errors
-/// Returns what was expected.
+/// Returns an error that states what was expected.
 pub fn check(list: &str) -> Result<(), String> {
     const EXPECTED: &str = "expected numbers and ranges, such as 0-3,5";
     let number = |text: &str| {

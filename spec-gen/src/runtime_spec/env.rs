@@ -1,8 +1,8 @@
 //! The environment of the process: one value for each name.
 //!
-//! runtime-tools looks up a name in a cache with `NAME=VALUE` as key, and so never finds it:
-//! podman's containers get the name twice, and the shell decides which value counts
-//! (opencontainers/runtime-tools#798).
+//! runtime-tools looks up a name in a cache whose keys are `NAME=VALUE`, so the lookup never
+//! succeeds. podman's containers therefore get the name twice, and the shell determines which value
+//! is used (opencontainers/runtime-tools#798).
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,8 @@ pub fn value<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
     pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
-/// Sets a variable at its position, or at the end. Removes a second entry of the name.
+/// Sets a variable at its current position, or at the end if it is not set. Removes further entries
+/// with the same name.
 pub fn set(spec: &mut Spec, name: &str, value: &str) {
     let entry = json!(format!("{name}={value}"));
     let list = spec.list_mut(ENV);
@@ -45,7 +46,7 @@ pub fn set(spec: &mut Spec, name: &str, value: &str) {
     }
 }
 
-/// Sets a variable unless it is set.
+/// Sets a variable unless it is already set.
 pub fn set_default(spec: &mut Spec, name: &str, value: &str) {
     if !is_set(spec, name) {
         set(spec, name, value);

@@ -1,21 +1,22 @@
 //! `--explain`: prints one line per change, with its reason.
 //!
 //! After each rule, [`Trace::because`] compares the spec with its previous state and records the
-//! differences with the name of that rule. Rules write no lines themselves, so that none can omit a
-//! change or claim one that it did not make.
+//! differences with the name of that rule. Rules write no lines themselves, so no rule can omit a
+//! change or report a change that it did not make.
 
 use serde_json::Value;
 
 use crate::runtime_spec::Spec;
 
-/// The changes so far. Stays empty unless requested, which costs nothing.
+/// The changes so far. If `--explain` is not given, the trace stays empty and costs nothing.
 pub struct Trace {
     before: Option<Value>,
     lines: Vec<String>,
 }
 
 impl Trace {
-    /// Starts with `spec` as it was read, if `wanted` is true.
+    /// Starts a trace at `spec`, the spec as it was read. If `wanted` is false, nothing is
+    /// recorded.
     pub fn new(wanted: bool, spec: &Spec) -> Trace {
         Trace { before: wanted.then(|| spec.value().clone()), lines: Vec::new() }
     }
@@ -60,8 +61,8 @@ fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>)
     }
 }
 
-/// Elements are identified by their content, so that one inserted at the front counts as one
-/// change.
+/// Compares two lists. Elements are identified by their content, so that an element inserted at the
+/// front counts as one change.
 fn compare_lists(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<String>) {
     let same = |a: &Value, b: &Value| match (key_of(path, a), key_of(path, b)) {
         (Some(a), Some(b)) => a == b,

@@ -28,7 +28,7 @@ impl IdMap {
         (size > 0 && map.fits()).then_some(map)
     }
 
-    /// Reports whether both ends are below the ID that means "none".
+    /// Reports whether both ends of the range are below the ID that means "none".
     fn fits(self) -> bool {
         container_end(self) <= u64::from(u32::MAX)
             && u64::from(self.host) + u64::from(self.size) <= u64::from(u32::MAX)
@@ -69,7 +69,7 @@ impl IdMaps {
     }
 }
 
-/// Returns the host ID of a container ID. Without mappings they are equal.
+/// Returns the host ID of a container ID. Without mappings, both IDs are equal.
 pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
     if maps.is_empty() {
         return Some(id);
@@ -81,7 +81,7 @@ pub fn to_host(maps: &[IdMap], id: u32) -> Option<u32> {
 /// Returns the IDs of the process on the host.
 ///
 /// # Errors
-/// Returns an error if the user namespace does not map them.
+/// Returns an error if the user namespace does not map the IDs.
 pub fn process_on_host(maps: &IdMaps, uid: u32, gid: u32) -> anyhow::Result<(u32, u32)> {
     let show = |maps: &[IdMap]| {
         maps.iter().map(|m| format!("{}:{}:{}", m.container, m.host, m.size)).collect::<Vec<_>>().join(" ")

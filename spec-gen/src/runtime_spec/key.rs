@@ -22,7 +22,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Defines the constants, and the list of them all for the test.
+/// Defines the constants, and a list of all of them for the test.
 macro_rules! keys {
     ($($name:ident = $path:literal;)*) => {
         $(pub const $name: Key = Key($path);)*
@@ -137,7 +137,7 @@ pub const CAPABILITY_SETS: [Key; 5] = [
 mod tests {
     use super::*;
 
-    /// Every key of the JSON Schema of runtime-spec 1.3, one on a line.
+    /// Every key of the JSON Schema of runtime-spec 1.3, one per line.
     const SCHEMA: &str = include_str!("../../tests/data/runtime-spec-1.3-keys");
 
     #[test]

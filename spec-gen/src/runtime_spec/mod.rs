@@ -43,12 +43,13 @@ impl Spec {
         &self.0
     }
 
-    /// Returns the value of a key; `null` counts as absent.
+    /// Returns the value of a key. A `null` value counts as absent.
     pub fn get(&self, key: Key) -> Option<&Value> {
         key.path().split('.').try_fold(&self.0, |at, key| at.get(key)).filter(|v| !v.is_null())
     }
 
-    /// Returns the string of a key; an empty one counts as absent, as Go's `omitempty` writes it.
+    /// Returns the string of a key. An empty string counts as absent, because Go's `omitempty`
+    /// omits it.
     pub fn text(&self, key: Key) -> Option<&str> {
         self.get(key)?.as_str().filter(|s| !s.is_empty())
     }
@@ -81,7 +82,7 @@ impl Spec {
         as_object(&mut self.0)
     }
 
-    /// Returns the object of a key; creates it if it is absent.
+    /// Returns the object of a key. Creates the object if it is absent.
     pub fn object(&mut self, key: Key) -> &mut Map<String, Value> {
         self.object_at(key.path())
     }
@@ -91,18 +92,18 @@ impl Spec {
         keys.fold(as_object(&mut self.0), |at, key| as_object(at.entry(key).or_insert(Value::Null)))
     }
 
-    /// Returns the array of a key; an absent array is empty.
+    /// Returns the array of a key, or an empty one if the key is absent.
     pub fn list(&self, key: Key) -> &[Value] {
         self.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the array of a key for changes; creates it if it is absent.
+    /// Returns the array of a key for changes. Creates the array if it is absent.
     pub fn list_mut(&mut self, key: Key) -> &mut Vec<Value> {
         let (parent, key) = split(key);
         as_list(self.object_at(parent).entry(key).or_insert(Value::Null))
     }
 
-    /// Returns the hooks of a stage for changes; creates the array if it is absent.
+    /// Returns the hooks of a stage for changes. Creates the array if it is absent.
     pub fn hooks_mut(&mut self, stage: &str) -> &mut Vec<Value> {
         as_list(self.object(key::HOOKS).entry(stage).or_insert(Value::Null))
     }
@@ -112,17 +113,17 @@ impl Spec {
         self.list(key).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
-    /// The process's arguments.
+    /// Returns the arguments of the process.
     pub fn args(&self) -> Vec<String> {
         self.texts(key::PROCESS_ARGS)
     }
 
-    /// The process's working directory, `/` where none is given.
+    /// Returns the working directory of the process, or `/` if the spec has none.
     pub fn cwd(&self) -> &str {
         self.text(key::PROCESS_CWD).unwrap_or("/")
     }
 
-    /// Returns the user ID and group ID of the process, 0 where they are absent.
+    /// Returns the user ID and group ID of the process. An absent ID counts as 0.
     pub fn process_ids(&self) -> (u32, u32) {
         let id = |key: Key| {
             self.get(key).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()).unwrap_or(0)
@@ -130,7 +131,7 @@ impl Spec {
         (id(key::PROCESS_USER_UID), id(key::PROCESS_USER_GID))
     }
 
-    /// Adds a supplementary group unless it is there.
+    /// Adds a supplementary group unless the process already has it.
     pub fn add_gid(&mut self, gid: u32) {
         let gids = self.list_mut(key::PROCESS_USER_ADDITIONAL_GIDS);
         if !gids.iter().any(|g| g.as_u64() == Some(u64::from(gid))) {
@@ -138,29 +139,29 @@ impl Spec {
         }
     }
 
-    /// The mounts, in order.
+    /// Returns the mounts, in order.
     pub fn mounts(&self) -> &[Value] {
         self.list(key::MOUNTS)
     }
 
-    /// The mounts for changing.
+    /// Returns the mounts for changes.
     pub fn mounts_mut(&mut self) -> &mut Vec<Value> {
         self.list_mut(key::MOUNTS)
     }
 
-    /// The value of one annotation.
+    /// Returns the value of an annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.get(key::ANNOTATIONS)?.get(name)?.as_str()
     }
 
-    /// Removes one annotation.
+    /// Removes an annotation.
     pub fn remove_annotation(&mut self, name: &str) {
         if self.annotation(name).is_some() {
             self.object(key::ANNOTATIONS).shift_remove(name);
         }
     }
 
-    /// Sets one annotation.
+    /// Sets an annotation.
     pub fn annotate(&mut self, name: &str, value: impl Into<String>) {
         self.object(key::ANNOTATIONS).insert(name.to_owned(), Value::String(value.into()));
     }

@@ -83,8 +83,8 @@ pub fn set_options(mount: &mut Value, options: Vec<String>) {
     }
 }
 
-/// Returns the mount at `destination`. Compares cleaned paths; podman compares the strings, and so
-/// mounts twice for `/etc/hosts/`.
+/// Returns the mount at `destination`. Compares cleaned paths; podman compares the strings and
+/// therefore adds a second mount for `/etc/hosts/`.
 pub fn find<'a>(spec: &'a Spec, destination: &str) -> Option<&'a Value> {
     let wanted = path::clean(destination);
     spec.mounts().iter().find(|m| path::clean(self::destination(m)) == wanted)

@@ -1,8 +1,9 @@
 //! Names that several rules and `--validate` share.
 
-/// Every capability of Linux, in the order of the numbers that the kernel gives them.
+/// Every capability of Linux, in the order of the kernel's numbers.
 ///
-/// oci-spec has the names as an enum, but without these numbers and without a list of its members.
+/// oci-spec defines the names as an enum, but without these numbers and without a list of its
+/// members.
 pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

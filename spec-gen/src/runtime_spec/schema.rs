@@ -9,7 +9,8 @@ use serde_json::{Number, Value};
 
 use crate::json_fields::describe;
 
-/// The type of a key, if it is present and not `null`.
+/// The type of a key. A key may be absent or `null` unless its type is [`NeededText`]. An array
+/// element must never be `null`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Object,
@@ -17,6 +18,7 @@ enum Expected {
     /// destination).
     Array,
     Text,
+    /// A string that must be present, such as the destination of a mount.
     NeededText,
     Bool,
     U32,
@@ -26,7 +28,7 @@ enum Expected {
 }
 use Expected::{Array, Bool, I64, Int, NeededText, Object, Text, U32, U64};
 
-/// `[]` means every element of an array, `*` every value of an object.
+/// The types by path. `[]` means every element of an array, and `*` every value of an object.
 #[rustfmt::skip]
 const SCHEMA: &[(&str, Expected)] = &[
     ("ociVersion", Text), ("hostname", Text), ("domainname", Text),
@@ -105,7 +107,7 @@ pub fn check(spec: &mut Value) -> anyhow::Result<Vec<String>> {
 
 pub type Visitor<'a> = dyn FnMut(&str, Option<&mut Value>) -> anyhow::Result<()> + 'a;
 
-/// Calls `f` for everything that `pattern` matches below `at`, with `None` for a key that its
+/// Calls `f` for every value that `pattern` matches below `at`, with `None` for a key that its
 /// object lacks.
 pub fn visit(at: &mut Value, pattern: &str, path: &mut String, f: &mut Visitor<'_>) -> anyhow::Result<()> {
     let end = pattern.find(['.', '[']).unwrap_or(pattern.len());

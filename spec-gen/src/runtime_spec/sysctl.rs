@@ -1,5 +1,5 @@
-//! Kernel parameters that belong to a namespace. All others are global to the host, and no runtime
-//! sets them for a container.
+//! Kernel parameters that belong to a namespace. All other parameters are global to the host, and
+//! no runtime sets them for a container.
 
 /// Returns the type of the namespace that a parameter belongs to.
 pub fn namespace(key: &str) -> Option<&'static str> {

@@ -122,7 +122,7 @@ fn filled<'a>(
     }
 }
 
-/// Whether the kernel lacks the system calls below; it is asked once.
+/// Whether the kernel lacks the system calls below, so that they are not tried again.
 static LACKING: AtomicBool = AtomicBool::new(false);
 
 // Linux 6.13; the same number on every architecture that Rust supports.

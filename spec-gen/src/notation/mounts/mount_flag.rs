@@ -11,8 +11,8 @@ use crate::notation::csv;
 use crate::path;
 use crate::runtime_spec::mounts::{Mount, check_destination};
 
-/// Reads the `type=…,src=…,dst=…` of `--mount`. `type=glob` returns one mount for each path that
-/// matches.
+/// Parses the `type=…,src=…,dst=…` of `--mount`. For `type=glob`, returns one mount for each path
+/// that matches.
 ///
 /// # Errors
 /// Returns an error that names the flag if the value is not valid.
@@ -190,7 +190,7 @@ fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -
     Ok(())
 }
 
-/// Sets a field that may be given once: of two sources one would be lost.
+/// Sets a field, and rejects a second value for it, because one of the two values would be lost.
 fn once(field: &mut String, key: &str, value: &str) -> anyhow::Result<()> {
     if !field.is_empty() {
         bail!("{key}= is given twice");

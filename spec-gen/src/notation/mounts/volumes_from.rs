@@ -15,7 +15,7 @@ impl VolumesFrom {
     /// Reads `FILE[:OPTIONS]`, with the options that podman accepts.
     ///
     /// # Errors
-    /// Returns what was expected.
+    /// Returns an error that states what was expected.
     pub fn parse(text: &str) -> Result<VolumesFrom, String> {
         let (file, options) =
             text.rsplit_once(':').map_or((text, None), |(file, options)| (file, Some(options)));

@@ -85,7 +85,7 @@ pub fn remove_checked_lists(spec: &mut Value) {
     }
 }
 
-/// Returns the allowed values for a message: of a long list, only their form.
+/// Returns the allowed values for a message. For a long list, returns only the form of the values.
 fn shown(words: &[&str]) -> String {
     let words: Vec<&str> = words.iter().copied().filter(|w| !w.is_empty()).collect();
     match words.len() {
