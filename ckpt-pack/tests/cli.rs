@@ -364,7 +364,7 @@ fn mistakes_are_told_before_anything_is_written() {
         (
             &["--bundle", "web", "--allow-unknown", "--member", "attach=x"],
             2,
-            "attach: a file that engines keep",
+            "attach: engines keep a file of this name",
         ),
         (
             &["--bundle", "web", "--allow-unknown", "--member", "ctr.log/x=x"],

@@ -244,10 +244,10 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
         (other("surprise", link("/etc")), "surprise: not a regular file"),
         (other("surprise", Kind::Fifo), "surprise: not a regular file"),
         (file("volumes/a/b.tar", b""), "volumes/a/b.tar: not the tar of a volume"),
-        (file("ctr.log/x", b""), "ctr.log/x: below a member that is a file"),
+        (file("ctr.log/x", b""), "ctr.log/x: is below a member that is a file"),
         (
             file("checkpoint/pages-1.img/x", b""),
-            "checkpoint/pages-1.img/x: below checkpoint/pages-1.img, which is a file",
+            "checkpoint/pages-1.img/x: is below checkpoint/pages-1.img, which is a file",
         ),
         (file("config.dump", b"{}"), "config.dump: occurs twice"),
         (other("checkpoint", Kind::Dir), "checkpoint: occurs twice"),
@@ -448,7 +448,7 @@ fn the_command_line_is_checked() {
         (&[][..], "--bundle"),
         (&["--list", "--verify"], "cannot be used with"),
         (&["--bundle", "web", "--volume", "a=1", "--volume", "a=2"], "given twice"),
-        (&["--bundle", "web", "--volume", "../a=1"], "volume's name"),
+        (&["--bundle", "web", "--volume", "../a=1"], "expected a letter or digit"),
         (&["--rootfs", "x", "--list"], "cannot be used with"),
         (&["--show", "--bundle", "web"], "cannot be used with"),
         (&["--check", "--show"], "cannot be used with"),
@@ -841,7 +841,7 @@ fn verify_reads_on_behind_members_that_must_not_be_there() {
     assert_eq!(run.status, 1);
     let lines: Vec<_> = run.stderr.lines().map(|l| l.rsplit("input: ").next().unwrap()).collect();
     for (line, start) in lines.iter().zip([
-        "config.json: a file that engines keep",
+        "config.json: engines keep a file of this name",
         "ctr.log: not a regular file",
         "spec.dump: occurs twice",
         "stats-dump: ",

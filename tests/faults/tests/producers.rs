@@ -214,7 +214,7 @@ fn expectations_that_cannot_be_met_are_usage_errors() {
         ("--expect nonsense", "expected rootfs-diff, volume:NAME, network or shm"),
         ("--expect rootfs-diff,", "expected rootfs-diff"),
         ("--expect volume", "expected rootfs-diff"),
-        ("--expect volume:a/b", "a volume's name"),
+        ("--expect volume:a/b", "expected a letter or digit"),
         ("--expect network:x", "expected rootfs-diff"),
         ("--expect rootfs-diff --ignore-rootfs", "--expect: rootfs-diff.tar conflicts with --ignore-rootfs"),
         ("--expect network,volume:data --ignore-volumes", "conflicts with --ignore-volumes"),
