@@ -71,7 +71,7 @@ fn check_case(case: &Case) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("stdout is not {:?}{outputs}", case.stdout)) }
 }
 
-/// Checks the cases that `selected` returns `true` for.
+/// Checks the cases for which `selected` returns `true`.
 fn check_cases(selected: impl Fn(&Case) -> bool) {
     let cases: Vec<&Case> = CASES.iter().filter(|case| selected(case)).collect();
     let failures: Vec<String> = cases
@@ -164,7 +164,7 @@ fn the_input_of_netavark_equals_that_of_podman() {
         let mut recorded = json_of(&data(&base));
         let networks = recorded["networks"].as_object_mut().unwrap();
         for (network, entry) in networks {
-            // netavark chose the MAC of the new container; the status contains it.
+            // netavark chose the MAC of the new container, and the status contains this MAC.
             let mac =
                 restored["networks"][network].as_object_mut().unwrap().shift_remove("static_mac").unwrap();
             let saved = &json_of(&status)[network]["interfaces"][entry["interface_name"].as_str().unwrap()];
@@ -387,7 +387,7 @@ fn networks_of_a_directory_are_read_and_errors_name_the_file() {
 
 #[test]
 fn case_58_conversions_need_no_privileges() {
-    // If the tests run as root, the tool runs as nobody.
+    // If the tests run as root, the tool runs as the user nobody.
     let run = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netstatus"));
         command.args(args).stdin(Stdio::null());
@@ -396,7 +396,7 @@ fn case_58_conversions_need_no_privileges() {
         }
         command.output()
     };
-    // The test cannot run if nobody cannot enter the build directory.
+    // The test is skipped if the user nobody cannot enter the build directory.
     let Ok(output) = run(&["save", "--netns", "/proc/self/ns/net"]) else { return };
     assert_eq!(output.stdout, b"null\n", "the caller's namespace is not entered");
     let empty = run(&["save"]).unwrap();

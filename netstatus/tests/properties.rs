@@ -28,8 +28,8 @@ fn parse(text: &str) -> Value {
 
 /// An interface with at most one address of each family.
 ///
-/// Each address is a host number and whether there is a gateway. The subnets depend on the number
-/// of the network, so that no two interfaces have the same address.
+/// Each address consists of a host number and of whether there is a gateway. The subnets depend on
+/// the number of the network, so that no two interfaces have the same address.
 #[derive(Clone, Debug)]
 struct Net {
     v4: Option<(u8, bool)>,

@@ -88,8 +88,9 @@ fn the_cost_of_an_overlay_grows_only_with_its_changes() {
     // The number of getdents(2) calls for a directory varies slightly.
     assert!(large.abs_diff(few) * 50 <= few, "{few} calls with 300 files below, {large} with 3000");
     assert!(many <= few * 11, "{few} calls for 60 changes, {many} for 600");
-    // A directory: two statx, its xattrs in both trees, its listing, a descriptor of it. A file:
-    // statx in both trees, its xattrs; open, statx, read, close. A removed file: two statx.
+    // A directory takes two statx, its xattrs in both trees, its listing, and a descriptor of the
+    // directory. A file takes statx in both trees, its xattrs, open, statx, read and close. A
+    // removed file takes two statx.
     let each = (many - large) as f64 / 180.0;
     assert!(each <= 29.5, "{each} calls for a directory, two files and a deletion");
 }
@@ -130,6 +131,6 @@ fn with_trust_mtime_unchanged_files_are_not_opened() {
     assert!(copied.success());
     fs::write(dir.path().join("b/file_7"), "CONTENT").unwrap();
     assert_eq!(opened(&trees(dir.path(), "a", "b", &["--trust-mtime"]), "file_"), 1);
-    // 49 files are compared in both trees, one is written.
+    // 49 files are opened in both trees to compare them, and one file is opened to archive it.
     assert_eq!(opened(&trees(dir.path(), "a", "b", &[]), "file_"), 49 * 2 + 1);
 }

@@ -343,7 +343,7 @@ fn a_removed_xattr_of_the_root_directory_is_reported() {
     assert!(created.stderr.is_empty(), "{}", String::from_utf8_lossy(&created.stderr));
 }
 
-/// A file that vanishes is reported like one that shrinks, and everything else is archived.
+/// A file that vanishes is reported like a file that shrinks, and everything else is archived.
 #[test]
 fn a_file_that_vanishes_is_reported_and_no_error() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Checks that the mounted overlay is compared, whatever its mount options say and wherever the
-//! paths in them lead now.
+//! Checks that the tool compares the mounted overlay itself, regardless of what its mount options
+//! say and where the paths in the options lead now.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,8 @@ use harness::host;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
 
-/// The list of changes that `change` makes in an overlay over `l`, and in one over `l` and `l2`.
+/// The list of changes that `change` makes in an overlay over `l`, and in an overlay over `l` and
+/// `l2`.
 const ONE: &str = "C /\nD /a\nC /etc\nD /etc/b\nA /n\n";
 const TWO: &str = "C /\nD /a\nC /etc\nD /etc/b\nD /etc/y\nA /n\nD /z\n";
 

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_rootfs-diff");
-/// user::rwx,user:7:r-x,group::r-x,mask::r-x,other::---
+/// The ACL user::rwx,user:7:r-x,group::r-x,mask::r-x,other::---
 const ACL: &[u8] = &[
     2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 5, 0, 7, 0, 0, 0, 4, 0, 5, 0, 255, 255, 255, 255, 16,
     0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
@@ -106,8 +106,8 @@ fn apply_step(root: &Path, step: &Step) {
             Step::Open(a) => drop(file().open(at(a))?),
             Step::Sparse(a) => file().create(true).open(at(a))?.set_len(300_000)?,
             Step::Mkdir(a) => fs::create_dir(at(a))?,
-            // Relative and downwards: a write through an absolute link would change `/a` of the
-            // host.
+            // The target is relative and leads downwards: a write through an absolute link would
+            // change `/a` of the host.
             Step::Symlink(a, b) => symlink(path(Path::new(""), *b), at(a))?,
             Step::Link(a, b) => fs::hard_link(at(a), at(b))?,
             Step::Rename(a, b) => fs::rename(at(a), at(b))?,
@@ -254,8 +254,8 @@ fn check(sequence: &Sequence) -> Result<(), String> {
     run("cp", &["-a", "--sparse=always", &format!("{}/.", text("base")), &text("t")], None)?;
     age(&at("t"), 1_614_834_367, 123_456_789).unwrap();
     sequence.changes.iter().for_each(|step| apply_step(&merged.0, step));
-    // A comparison of two trees relies on the inode numbers that they show. With known layers it
-    // must also work on the first mount, as in a container.
+    // A comparison of two trees relies on the inode numbers that the trees show. With known layers,
+    // the comparison must also work on the first mount, as in a container.
     if sequence.source == 0 {
         merged.remount(&options);
     }

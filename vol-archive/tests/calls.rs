@@ -39,8 +39,8 @@ fn arg(path: &Path) -> &str {
 #[ignore = "needs strace"]
 #[test]
 fn a_file_is_archived_with_five_calls() {
-    // open, statx, flistxattr, read, close; a twentieth of the calls for a directory; the write of
-    // a full buffer.
+    // Each file takes open, statx, flistxattr, read and close, a twentieth of the calls for a
+    // directory, and its share of the write of a full buffer.
     let out = tempfile::tempdir().unwrap();
     let tar = out.path().join("tar");
     for output in ["-", arg(&tar)] {
@@ -62,7 +62,8 @@ fn a_file_of_a_member_is_archived_with_six_calls() {
 #[ignore = "needs strace"]
 #[test]
 fn a_file_is_extracted_with_five_calls() {
-    // open, pwrite, statx, utimensat, close; and sometimes a futex that wakes the worker thread.
+    // Each file takes open, pwrite, statx, utimensat and close, and sometimes a futex that wakes
+    // the worker thread.
     let each = per_file(100, 1000, |dir| {
         let tar = tempfile::NamedTempFile::new().unwrap();
         let made = Command::new(TOOL).args(["create", arg(dir), "-o", arg(tar.path())]).status().unwrap();
@@ -76,7 +77,8 @@ fn a_file_is_extracted_with_five_calls() {
 #[ignore = "needs strace"]
 #[test]
 fn files_are_prefetched_only_if_the_cache_is_cold() {
-    // Enough files for the prefetching thread to start long before the end, even under strace.
+    // The tree has enough files for the prefetching thread to start long before the end, even under
+    // strace.
     let dir = tree(600);
     let volume = format!("a={}", arg(dir.path()));
     for args in [&["create", arg(dir.path())][..], &["create", "--members", &volume]] {
@@ -167,7 +169,7 @@ fn ten_times_the_files_take_ten_times_the_instructions() {
     let both = |files: usize| {
         let dir = tree(files);
         let create = ["create", arg(dir.path())];
-        // Files without directories: valgrind does not support openat2(2), which opens the
+        // The trees have no subdirectories, since valgrind does not support openat2(2), which opens
         // directories.
         let (flat, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for i in 0..files {

@@ -42,7 +42,7 @@ fn plant(dir: &Path) {
     }
     sparse.set_len(10 << 20).unwrap();
     File::create(at(b"hole")).unwrap().set_len(100 << 20).unwrap();
-    // More than two blocks of sparse map.
+    // The sparse map of this file has more than two blocks.
     let mut many = File::create(at(b"many holes")).unwrap();
     for i in 0..200 {
         many.seek(SeekFrom::Start(i << 16)).unwrap();
@@ -109,7 +109,7 @@ fn everything_survives() {
         &format!("SRC='{}' DST='{}' TOOL='{TOOL}'; {script}", source.path().display(), out.path().display()),
     );
     assert_same(source.path(), out.path(), &["socket"]);
-    // The same tree as a member of a stream.
+    // The same tree is archived as a member of a stream.
     let from = "$TOOL create --members v=$SRC 2>/dev/null";
     let out = through(source.path(), from, "$TOOL extract --members v=$DST");
     assert_same(source.path(), out.path(), &["socket"]);

@@ -35,7 +35,7 @@ fn extract(program: &[&str], tar: &[u8], out: &Path) -> Output {
 }
 
 /// Returns the names of the threads that the tool starts, except two: the thread that waits for
-/// SIGUSR1, and the one that prefetches, which starts only if the tool had to wait for a disk.
+/// SIGUSR1, and the prefetching thread, which starts only if the tool had to wait for a disk.
 fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let status = Command::new("strace")
@@ -57,13 +57,13 @@ fn threads(program: &[&str], args: &[&Path], input: Stdio) -> Vec<String> {
     names
 }
 
-/// Returns `names` if there is a second processor, and otherwise nothing.
+/// Returns `names` if there is a second processor, and otherwise an empty list.
 fn on_two_processors(names: &[&str]) -> Vec<String> {
     if has_two_processors() { names.iter().map(|&name| name.to_owned()).collect() } else { Vec::new() }
 }
 
-/// Creates a tree whose tar two threads write. The kernel copies parts of it directly if it goes to
-/// a pipe.
+/// Creates a tree whose tar is written by two threads. If the output is a pipe, the kernel copies
+/// parts of the tar directly.
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..FILES {

@@ -30,7 +30,7 @@ const fn ok(name: &'static str, args: &'static [&'static str], stdin: &'static s
     Case { name, args, stdin, status: 0, stdout, stderr: "" }
 }
 
-/// A success with a warning on standard error.
+/// Returns a case that succeeds with a warning on standard error.
 const fn warns(
     name: &'static str,
     args: &'static [&'static str],
@@ -41,7 +41,7 @@ const fn warns(
     Case { name, args, stdin, status: 0, stdout, stderr }
 }
 
-/// Invalid input, which ends with status 1.
+/// Returns a case with invalid input, which ends with status 1.
 const fn bad(
     name: &'static str,
     args: &'static [&'static str],
@@ -51,7 +51,7 @@ const fn bad(
     Case { name, args, stdin, status: 1, stdout: Nothing, stderr }
 }
 
-/// An invalid command line, which ends with status 2.
+/// Returns a case with an invalid command line, which ends with status 2.
 const fn usage(
     name: &'static str,
     args: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Live network namespaces: save, apply, check, probe and announce. Each test creates its own
+//! Tests live network namespaces: save, apply, check, probe and announce. Each test creates its own
 //! namespaces.
 //!
 //! The tests need root and ip(8).
@@ -302,7 +302,7 @@ fn case_49_the_network_of_the_host_is_null() {
     assert_eq!(success(host.netstatus(&["save", "--pid", &pid], "")), "null\n");
     assert_eq!(success(host.netstatus(&["save", "--netns", &host.path], "")), "null\n");
     fails_with(host.netstatus(&["save", "--require", "--pid", &pid], ""), "no networks");
-    // A namespace without a network is null, too.
+    // The status of a namespace without a network is null, too.
     let empty = Netns::new();
     assert_eq!(success(host.netstatus(&["save", "--netns", &empty.path], "")), "null\n");
 }
@@ -588,7 +588,8 @@ fn an_announcement_updates_neighbor_entries() {
 fn case_58_entering_a_namespace_needs_privileges() {
     use std::os::unix::process::CommandExt;
     let container = Netns::new();
-    // A copy that an ordinary user can run, since the build directory may be inaccessible.
+    // The test runs a copy that an ordinary user can execute, since the build directory may be
+    // inaccessible.
     let dir = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
