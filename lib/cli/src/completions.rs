@@ -15,7 +15,8 @@ use crate::exit::Exit;
 /// Returns the shell if the command line is `--completions SHELL`. If SHELL is not a known shell,
 /// returns its text as the error.
 ///
-/// The command line is inspected before clap parses it: clap would demand the tool's operands.
+/// The command line is inspected before clap parses it, because clap would require the operands of
+/// the tool.
 pub fn requested() -> Option<Result<Shell, String>> {
     let mut args = std::env::args_os().skip(1);
     let first = args.next()?;
@@ -97,8 +98,8 @@ fn leak(text: &str) -> &'static str {
     text.to_owned().leak()
 }
 
-/// Adds to each argument whether the shell completes its value as a file or as a directory. The
-/// name of the value in `--help` decides.
+/// Sets for each argument whether the shell completes its value as a file or as a directory,
+/// according to the name of the value in `--help`.
 fn with_hints(command: Command, shell: Shell) -> Command {
     command.mut_args(|arg| with_hint(arg, shell)).mut_subcommands(|verb| with_hints(verb, shell))
 }

@@ -1,5 +1,5 @@
-//! Errors with a meaning to [`run`](crate::run()): mistakes on the command line, and errors with a
-//! hint.
+//! Errors that [`run`](crate::run()) treats specially: mistakes on the command line, and errors
+//! with a hint.
 
 use std::fmt;
 

@@ -92,7 +92,8 @@ fn print_clap_error(tool: &str, e: &clap::Error, failed: impl Fn(&str)) -> ExitC
     }
 }
 
-/// Returns the first paragraph of clap's message as one line; tips and the usage follow it.
+/// Returns the first paragraph of clap's message as one line, without the tips and the usage that
+/// follow it.
 fn summary(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");

@@ -33,7 +33,7 @@ pub enum DocumentError {
 /// Reads one JSON document in which no object has the same key twice. Only white space may follow
 /// the document.
 ///
-/// Readers disagree about duplicate keys: Go and serde take the last one, others the first. A
+/// Readers disagree about duplicate keys: Go and serde use the last value, others the first. A
 /// checker and the program that it protects would then read two different documents. Nesting is
 /// limited to 128 levels, the limit of serde_json.
 ///

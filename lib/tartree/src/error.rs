@@ -9,8 +9,8 @@ use crate::path::Malpath;
 /// The result of the functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error. Its text names the entry or file; the cause is its source, so print the chain of
-/// causes.
+/// An error. Its text names the entry or file, and the cause is its source, so the caller must
+/// print the chain of causes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on an inode of the tree failed.
@@ -132,8 +132,8 @@ fn where_mounted(object: &str, mount_point: &str) -> String {
     }
 }
 
-/// Returns a hint for an error of extracting: the flag that helps, if there is one. Searches the
-/// chain of causes.
+/// Returns a hint for an extraction error: the flag that helps, if there is one. Searches the chain
+/// of causes.
 pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -24,11 +24,11 @@ pub struct Exclude {
 struct Pattern {
     /// The pattern as the user typed it.
     text: String,
-    /// The pattern as a path. It matches even if it has wildcards: before `--exclude` supported
-    /// them, it was taken literally.
+    /// The pattern as a path. The path matches even if the pattern has wildcards, because
+    /// `--exclude` took all patterns literally before it supported wildcards.
     path: TarPath,
     glob: Option<Glob>,
-    /// Whether it has matched a path.
+    /// Whether the pattern has matched a path.
     matched: AtomicBool,
     /// Whether a path deeper in the tree ends with this pattern and was kept. GNU tar would leave
     /// that path out.
@@ -45,10 +45,10 @@ struct Glob {
 /// A pattern that matches everything or cannot match anything.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPattern {
-    /// It is not a path below a root.
+    /// The pattern is not a path below a root.
     #[error("{0}")]
     Path(#[from] Malpath),
-    /// It is the root.
+    /// The pattern is the root.
     #[error("{0}: nothing would be left")]
     Root(String),
 }

@@ -2,8 +2,8 @@
 //!
 //! Before `main` runs, the standard library opens `/dev/null` in place of a closed standard
 //! descriptor, so that no other file gets its number. Output would then be lost with status 0. In
-//! `main` such a `/dev/null` cannot be distinguished from one that the user chose, so the
-//! descriptor is checked before.
+//! `main`, this `/dev/null` cannot be distinguished from a `/dev/null` that the user chose, so this
+//! module checks the descriptor before `main`.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

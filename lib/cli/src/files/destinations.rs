@@ -16,11 +16,12 @@ pub struct Destination<'a> {
     pub flag: String,
     /// The directory, which need not exist yet.
     pub dir: &'a Path,
-    /// Whether other destinations may be below this one, as a root file system is below its bundle.
+    /// Whether other destinations may be below this one, such as a root file system below its
+    /// bundle.
     pub holds_others: bool,
 }
 
-/// Rejects two destinations that are the same directory or of which one contains the other.
+/// Rejects two destinations if they are the same directory or one of them contains the other.
 /// Symbolic links and bind mounts are resolved.
 ///
 /// # Errors

@@ -82,8 +82,8 @@ impl AsFd for Input {
 /// for messages.
 ///
 /// # Errors
-/// Returns an error if reading fails, or if the document is longer: an input from another machine
-/// must not exhaust the memory.
+/// Returns an error if reading fails, or if the document is longer than `limit`, because an input
+/// from another machine must not exhaust the memory.
 pub fn read_document(mut input: impl Read, name: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     input.by_ref().take(limit + 1).read_to_end(&mut text).with_context(|| name.to_owned())?;

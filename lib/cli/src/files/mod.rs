@@ -1,4 +1,4 @@
-//! The files of a run: input, output, and what must hold between them.
+//! The files of a run: opens input and output, and rejects files that conflict.
 
 mod closed_stdout;
 pub mod destinations;

@@ -23,7 +23,7 @@ pub fn file_system(dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{}: not written to the disk", display_path(dir)))
 }
 
-/// Writes the names in `dir` to its disk.
+/// Writes the entries of the directory `dir` to its disk.
 ///
 /// # Errors
 /// Returns any errno of open(2) or fsync(2).

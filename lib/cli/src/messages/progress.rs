@@ -1,5 +1,5 @@
-//! Shows the progress of a long run: one line on a terminal, and a line for each SIGUSR1, as dd and
-//! tar print.
+//! Shows the progress of a long run: one line on a terminal, and a line for each SIGUSR1, like dd
+//! and tar.
 //!
 //! The run only increments a counter ([`Counted`]). A separate thread reads the counter five times
 //! a second.
@@ -171,8 +171,8 @@ impl Progress {
 }
 
 impl State {
-    /// Updates the display from the counter. `signalled` prints a line in any case. Returns `false`
-    /// after the end of the run.
+    /// Updates the display from the counter. If `signalled` is set, always prints a line. Returns
+    /// `false` after the end of the run.
     fn show(&mut self, signalled: bool) -> bool {
         if !self.running {
             return false;

@@ -26,7 +26,7 @@ pub(crate) enum Record {
     Entry {
         entry: Entry,
         root: RootName,
-        /// Inode number, to detect that the path names another inode when it is read.
+        /// Inode number, to detect that the path names another inode when the file is read.
         ino: u64,
         source_tree: SourceTree,
     },

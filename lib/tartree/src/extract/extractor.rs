@@ -121,7 +121,7 @@ impl Extractor {
     ///
     /// # Errors
     /// Returns an error if the inode cannot be created, or if an earlier file could not be written.
-    /// An inode that existed at the path may be removed by then.
+    /// In both cases, an inode that existed at the path may already be removed.
     pub fn apply(&mut self, entry: &Entry, content: &mut impl Read, notices: &mut dyn Notices) -> Result<()> {
         self.apply_from(entry, content, |_, _, _| Some(0), notices)
     }

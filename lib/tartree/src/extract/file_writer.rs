@@ -117,7 +117,7 @@ impl FileWriter {
 /// Writes the files that were submitted completely, even after an error elsewhere.
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        // The caller has already got the first error.
+        // The caller has already received the first error.
         let _ = self.submit(&mut |_| ());
     }
 }
@@ -134,7 +134,7 @@ struct Batch {
     failed: Option<Error>,
 }
 
-/// A step in writing one file after another.
+/// A step of writing files, one after another.
 enum Step {
     Open(File, TarPath),
     /// Writes these bytes of the batch at this offset.

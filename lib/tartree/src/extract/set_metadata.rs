@@ -36,10 +36,10 @@ pub(crate) struct Metadata {
     ids: IdMaps,
     no_same_owner: bool,
     privileged: bool,
-    /// The first inode whose owner could not be set, and their number.
+    /// The first inode whose owner could not be set, and the number of such inodes.
     disowned: Option<(TarPath, u64)>,
-    /// The first inode that lost its setuid or setgid bit together with its owner, and their
-    /// number.
+    /// The first inode that lost its setuid or setgid bit because its owner could not be set, and
+    /// the number of such inodes.
     unset: Option<(TarPath, u64)>,
 }
 
@@ -216,8 +216,8 @@ impl Metadata {
         Ok(())
     }
 
-    /// Returns the mode to set, without the setuid and setgid bits if the file belongs to another
-    /// user than in the archive.
+    /// Returns the mode to set, without the setuid and setgid bits if the owner was not set.
+    /// Records the loss of these bits unless no owners are set at all.
     fn mode_of(&mut self, path: &TarPath, meta: &Meta, owned: bool) -> Mode {
         if !owned && !self.no_same_owner && meta.mode & 0o6000 != 0 {
             self.unset.get_or_insert_with(|| (path.clone(), 0)).1 += 1;

@@ -64,8 +64,8 @@ pub(crate) fn from_text(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Returns `mode` with the permissions that belong to the access ACL in `value`, where the group
-/// bits are the mask (acl(5)). A mode that is set after the ACL sets the mask, but bsdtar writes a
-/// mode whose group bits are the entry of the owning group.
+/// bits are the mask (acl(5)). Setting a mode after the ACL sets the mask. bsdtar writes a mode
+/// whose group bits are the entry of the owning group, which would be a wrong mask.
 pub(crate) fn mode(value: &[u8], mode: u32) -> u32 {
     let [mut owner, mut group, mut mask, mut other] = [None; 4];
     for (tag, perm, _) in entries(value).into_iter().flatten() {
@@ -107,8 +107,8 @@ fn entries(value: &[u8]) -> Option<impl Iterator<Item = (u16, u8, u32)>> {
     })
 }
 
-/// Returns the ACL with mapped IDs of its named users and groups, or `None` if it names none or is
-/// not an ACL.
+/// Returns the ACL with mapped IDs of its named users and groups, or `None` if the value names no
+/// users or groups or is not an ACL.
 ///
 /// # Errors
 /// Returns "user" or "group" and the ID that is not mapped.

@@ -1,8 +1,8 @@
 //! File capabilities: maps the user ID in a `security.capability` attribute of version 3.
 //!
 //! The binary form is `struct vfs_ns_cap_data` in linux/capability.h, little endian. Capabilities
-//! of version 2 have no user ID and are effective in every user namespace. Those of version 3 are
-//! effective where their user ID is root.
+//! of version 2 have no user ID and are effective in every user namespace. Capabilities of version
+//! 3 are effective in the user namespaces in which their user ID is root.
 
 pub(crate) const NAME: &[u8] = b"security.capability";
 
@@ -16,8 +16,8 @@ const SIZE_3: usize = 24;
 /// the host.
 ///
 /// Follows the kernel (cap_inode_getsecurity): capabilities for the container's root become version
-/// 2. Those of version 2 are from the host and are effective in the container too, whether or not
-/// it maps the host's root.
+/// 2. Capabilities that already have version 2 come from the host and are also effective in the
+/// container, whether or not the container maps the host's root.
 ///
 /// # Errors
 /// Returns the user ID if `to_container` does not map it.

@@ -229,7 +229,7 @@ fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> C
             pax::push(records, b"GNU.sparse.realsize", size.to_string().as_bytes());
         }
         // The name that readers without support for sparse files show. GNU tar puts its process ID
-        // there.
+        // into this name.
         let (dir, last) = name.split_at(name.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1));
         Cow::Owned([dir, b"GNUSparseFile.0/", last].concat())
     } else {

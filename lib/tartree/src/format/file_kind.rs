@@ -85,7 +85,7 @@ const DOWNLOAD: Option<&str> =
     Some("download the file itself: curl -fL URL; this is what the server answered instead");
 
 impl FileKind {
-    /// Identifies a file by its first bytes, [`ENOUGH`] of them or the complete file if it is
+    /// Identifies a file by its first [`ENOUGH`] bytes, or by its complete content if the file is
     /// shorter. Returns `None` if the kind is unknown.
     pub fn in_bytes(first: &[u8]) -> Option<FileKind> {
         let found = |what: &str, hint| Some(FileKind { what: what.into(), hint });

@@ -11,7 +11,7 @@ use crate::entry::Timestamp;
 use crate::error::{Error, Result};
 use crate::format::raw_header::{BLOCK, checksum_matches, is_zero, number};
 
-/// The largest number in an octal field of 8 and of 12 bytes, including the terminator.
+/// The largest numbers in octal fields of 8 and of 12 bytes, including the terminator.
 pub(crate) const MAX_ID: u32 = 0o7_777_777;
 pub(crate) const MAX_SIZE: u64 = 0o77_777_777_777;
 

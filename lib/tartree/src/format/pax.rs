@@ -1,9 +1,9 @@
 //! PAX records: `LENGTH KEY=VALUE
 //! `, split by their length and never at newlines.
 //!
-//! POSIX.1-2024, pax, "pax Extended Header". A value may contain any byte, including newlines. A
-//! reader that splits at newlines loses file capabilities and lets a value smuggle in a `size`
-//! record.
+//! See POSIX.1-2024, pax, "pax Extended Header". A value may contain any byte, including newlines.
+//! A reader that splits at newlines loses file capabilities, and an attacker can hide a `size`
+//! record in a value.
 
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ fn digits(n: usize) -> usize {
 }
 
 /// A number or a time as text, written from its end. This takes a tenth of the time of the standard
-/// library's formatting, and no allocation.
+/// library's formatting and needs no allocation.
 pub(crate) struct Decimal {
     text: [u8; Decimal::LONGEST],
     start: usize,

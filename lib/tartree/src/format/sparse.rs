@@ -1,7 +1,7 @@
 //! Sparse maps in a tar: writes GNU's PAX form 1.0 and reads all four forms.
 //!
-//! GNU tar manual, "Storing Sparse Files". In form 1.0 the map precedes the data, as decimal lines
-//! padded to a block, so that the length of the header does not depend on it.
+//! See the GNU tar manual, "Storing Sparse Files". In form 1.0 the map precedes the data, as
+//! decimal lines padded to a block, so that the length of the header does not depend on the map.
 
 use crate::entry::SparseMap;
 use crate::error::{Error, Result};

@@ -41,7 +41,7 @@ impl Frame {
 }
 
 impl Descent {
-    /// Starts with the content of `base`.
+    /// Starts a descent at the directory `base`.
     pub fn new(base: BorrowedFd<'_>) -> io::Result<Descent> {
         Descent::by(base, ResolveFlag::empty())
     }
@@ -65,9 +65,10 @@ impl Descent {
         self.frames.last_mut().and_then(|frame| frame.names.pop())
     }
 
-    /// Returns the base, the current directory and its next names that this function has not
-    /// returned before, in reverse order: at most `window` names, and none while more than
-    /// `refill_at` of the returned names are still to be visited.
+    /// Returns the base, the current directory, and the next names in the current directory that
+    /// this function has not returned before. The names are in reverse order. At most `window`
+    /// names are returned, and none while more than `refill_at` of the returned names are still to
+    /// be visited.
     pub fn upcoming(
         &mut self,
         refill_at: usize,

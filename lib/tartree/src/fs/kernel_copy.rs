@@ -10,7 +10,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use crate::format::encode::{ALIGNMENT, WORTH_ALIGNING};
 use crate::parallel::policy::has_second_processor;
 
-/// Shorter content is read and written: it shares system calls with neighbouring entries.
+/// Minimum length of content that is moved inside the kernel. Shorter content is read and written,
+/// because it shares system calls with neighbouring entries.
 pub(crate) const WORTH_IT: u64 = 256 << 10;
 /// Minimum size of a copy from file to file. Below it, two threads that read and write take no
 /// longer than one copy in the kernel, during which one of the threads would be idle.
@@ -20,9 +21,9 @@ const STEP: u64 = 16 << 20;
 /// Size of the pipe between two files. The default of 64 KiB makes a copy a quarter slower.
 const PIPE: u64 = 1 << 20;
 /// Moves up to `n` bytes from the position of `input`, a file or pipe, to the position of the file
-/// `output`, and returns the number of bytes moved. The caller reads and writes the rest: the
-/// kernel may not support the pair of files, and an error then has the caller's context. Calls
-/// `report` after each part.
+/// `output`, and returns the number of bytes moved. The caller reads and writes the remaining
+/// bytes, because the kernel may not support the pair of files, and the caller can report errors
+/// with context. Calls `report` after each part.
 pub fn transfer(input: BorrowedFd<'_>, output: BorrowedFd<'_>, n: u64, report: &mut dyn FnMut(u64)) -> u64 {
     match (kind(input), kind(output)) {
         (Some(FileType::RegularFile), Some(FileType::RegularFile)) => {
@@ -42,7 +43,7 @@ pub struct Passage {
     least: u64,
     /// Called after each part.
     report: fn(u64),
-    /// Whether a reflink to this output may still succeed: cleared by the first one that fails.
+    /// Whether a reflink to this output may still succeed. Cleared when a reflink fails.
     shares: bool,
 }
 

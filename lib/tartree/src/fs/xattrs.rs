@@ -19,7 +19,8 @@ use crate::fs::openat::proc_path;
 const LARGEST: usize = 64 << 10;
 
 /// Returns the extended attributes of the inode `name` in `dir` (`""`: `dir` itself), ordered by
-/// name, without following a symbolic link. Returns none if the filesystem does not support xattrs.
+/// name, without following a symbolic link. Returns an empty list if the filesystem does not
+/// support xattrs.
 ///
 /// # Errors
 /// Returns any other errno of listxattr(2) and getxattr(2).
@@ -46,8 +47,8 @@ pub fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     }
 }
 
-/// Returns the extended attributes of an open file, ordered by name. Returns none if the filesystem
-/// does not support xattrs.
+/// Returns the extended attributes of an open file, ordered by name. Returns an empty list if the
+/// filesystem does not support xattrs.
 ///
 /// # Errors
 /// Returns any other errno of flistxattr(2) and fgetxattr(2).

@@ -117,7 +117,7 @@ impl<R: Read> Reader<R> {
                     return Err(Error::malformed("tar", "a header for an entry that does not come"));
                 }
                 // One zero block can end an archive that was truncated at a tape record; otherwise
-                // a second one must follow.
+                // a second zero block must follow.
                 self.ended = true;
                 self.second_zero_block()?;
                 return Ok(None);
@@ -136,8 +136,8 @@ impl<R: Read> Reader<R> {
                     if size == 0 && !raw.is_empty() {
                         return Ok(Some(Item::Removal(TarPath::parse(&raw)?)));
                     }
-                    // Comments and charsets of other writers. Values for single files are in the
-                    // headers of those files.
+                    // Global headers contain comments and charsets of other writers, which are
+                    // ignored. Values for single files are in the headers of those files.
                     self.payload(&block)?;
                 }
                 b'L' => extended.path = Some(self.long_name(&block)?),

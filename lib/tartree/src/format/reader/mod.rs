@@ -1,8 +1,8 @@
 //! Reads the entries of a tar stream. [`encode`](mod@crate::encode) does the reverse.
 //!
 //! Reads the output of podman, Go, GNU tar, bsdtar, Python and the tar crate: V7, ustar, PAX, GNU
-//! long names, base-256 numbers and the four sparse forms. No number from the input sizes an
-//! allocation.
+//! long names, base-256 numbers and the four sparse forms. The size of an allocation never depends
+//! on a number from the input.
 
 mod content;
 mod entry;
