@@ -84,8 +84,8 @@ through_a_pipe() {
 
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" web.ckpt
     for path in bundle bundle/checkpoint bundle/checkpoint/core-1.img bundle/spec.dump; do
-        # The files belong to the group of the container's root. Only this group can read them, and
-        # no group can write them.
+        # The files belong to the group of the container's root. Only the owner and this group can
+        # read them, and only the owner can write them.
         case $(stat -c '%a %u' "$there/$path") in *[0-7][0145]0\ 0) ;; *) stat "$there/$path" && false ;; esac
     done
     spec-gen --restore --rootfs "$there/rootfs" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
