@@ -632,7 +632,7 @@ fn check_asks_for_the_programs_that_close_the_network_of_this_container() {
         command.current_dir(place.dir.path()).env("PATH", place.path("bin")).env("HOME", place.path("home"));
         let output = command.output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let lock = stderr.split_once(": not found, CRIU needs it to block the network");
+        let lock = stderr.split_once(": not found; CRIU needs it to block the network");
         lock.map(|(before, _)| before.rsplit("error: ").next().unwrap().to_owned())
     };
     // nft is no program that CRIU runs.

@@ -117,7 +117,7 @@ fn images_that_criu_cannot_restore_are_rejected() {
         ("checkpoint/fdinfo-3.img: ", |d| truncate(d, "fdinfo-3.img", 2)),
         ("checkpoint/files.img: no such file", |d| remove(d, "files.img")),
         ("checkpoint/files.img: ", |d| truncate(d, "files.img", 7)),
-        ("checkpoint/files.img: lacks a file that fdinfo-2.img names", |d| {
+        ("checkpoint/files.img: lacks a file that fdinfo-2.img refers to", |d| {
             fs::write(d.join("files.img"), image(FILES, &[])).unwrap();
         }),
         ("checkpoint/mountpoints-13.img: no such file", |d| remove(d, "mountpoints-13.img")),

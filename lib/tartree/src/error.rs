@@ -139,7 +139,7 @@ pub fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     while let Some(error) = next {
         match error.downcast_ref::<Error>() {
             Some(Error::Mounted { .. }) => {
-                return Some("unmount it, or change what is mounted there too: --cross-mounts");
+                return Some("unmount it, or also change the mounted filesystem: --cross-mounts");
             }
             Some(Error::NotMapped { .. }) => {
                 return Some(

@@ -17,7 +17,7 @@ pub fn fields(text: &str) -> Result<Vec<String>, String> {
         };
         if !rest.starts_with('"') && field.contains('"') {
             return Err(format!(
-                "{field}: to hold a quote or comma, a field must be quoted as a whole: \"src=a,b\""
+                "{field}: a field that contains a quote or comma must be quoted completely: \"src=a,b\""
             ));
         }
         fields.push(field);

@@ -89,10 +89,10 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     if job.container.rootless {
         if let Some(wanted) = resources::raise_oom_score(&mut job.spec)? {
             job.session.warn(format_args!(
-                "process.oomScoreAdj: {wanted} is lower than spec-gen's own, raised to it"
+                "process.oomScoreAdj: {wanted} is lower than spec-gen's own score; raised to that score"
             ));
         }
-        job.trace.because(&job.spec, || "--rootless: an ordinary user cannot lower his score".into());
+        job.trace.because(&job.spec, || "--rootless: an unprivileged user cannot lower the score".into());
     }
     hooks::apply(job)?;
     let secret_files = secrets::env_files(&job.args.engine, &job.args.process.secret_env)?;

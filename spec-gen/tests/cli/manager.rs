@@ -96,7 +96,7 @@ fn secrets_become_files_or_variables() {
         (&["--secret", "s1,type=env"], 2, "--secret s1: its file is not known"),
         (&["--secret", "s1,src=nowhere"], 1, "nowhere: No such file or directory"),
         (&["--secret", "s1,src=secrets"], 1, "secrets: not a file"),
-        (&["--secret", "s1,src=key,mode=0400"], 2, "need a copy of it\nhint: add --secret-copies DIR --apply"),
+        (&["--secret", "s1,src=key,mode=0400"], 2, "need a copy of the secret\nhint: add --secret-copies DIR --apply"),
         (&["--secret", "../x,src=key"], 2, "a secret's name is a letter or digit"),
         (&["--secret", "s1,src=key,target=../../etc/shadow"], 2, "expected a file"),
     ];

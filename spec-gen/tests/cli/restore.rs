@@ -59,7 +59,7 @@ fn keys_that_name_host_resources_are_dropped() {
         ("linux.resources", json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "rwm"}, {"allow": true, "type": "c", "access": "m"}]}),
             json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "access": "m"}]}), "linux.resources.devices: b 8:0 rwm: dropped".into()),
         ("linux.devices", json!([{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}, {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]),
-            json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]), "linux.devices: /dev/sda: dropped, --device /dev/sda adds the host's".into()),
+            json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]), "linux.devices: /dev/sda: dropped; --device /dev/sda adds the host's".into()),
         ("linux.devices", json!([{"path": "/dev/null", "type": "c", "major": 1, "minor": 1}]), json!([]), "linux.devices: /dev/null: dropped".into()),
         ("linux.sysctl", json!({"kernel.core_pattern": "|/x", "net.core.somaxconn": "9"}), json!({"net.core.somaxconn": "9"}), "linux.sysctl: kernel.core_pattern: dropped".into()),
         ("linux.sysctl", json!({"kernel/core_pattern": "|/x"}), json!(null), "linux.sysctl: kernel/core_pattern: dropped".into()),
@@ -359,7 +359,7 @@ fn host_paths_and_hooks_of_an_archive_are_not_used() {
     assert_eq!(trusted["hooks"], json!({"poststop": [{"path": "/bin/evil"}]}));
     assert_eq!(trusted["annotations"]["org.criu.config"], "/tmp/evil");
     let output = dir.run(&["--restore", "--trust-archive", "--network", "private"], &spec);
-    assert!(message(&output).contains("can only be restored into one"), "{}", message(&output));
+    assert!(message(&output).contains("can only be restored into such a namespace"), "{}", message(&output));
     // CRIU does not mount a destination that is missing in the checkpoint.
     let output = dir.run(&["--restore", "--trust-archive", "-v", "/a:/new"], &spec);
     assert!(

@@ -143,7 +143,7 @@ fn a_too_large_attribute_is_not_reported_as_a_full_disk() {
 import tarfile
 t = tarfile.open('t.tar', 'w', format=tarfile.PAX_FORMAT); i = tarfile.TarInfo('f')
 i.pax_headers = {'SCHILY.xattr.user.big': 'x' * 100000}; t.addfile(i); t.close()\"
-             fails 'f: attribute user.big has 100000 bytes, the kernel accepts at most 65536' vol-archive extract o < t.tar",
+             fails 'f: attribute user.big has 100000 bytes; the kernel accepts at most 65536' vol-archive extract o < t.tar",
         ),
         (
             "a name that is too long",

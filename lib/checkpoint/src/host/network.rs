@@ -152,7 +152,7 @@ impl Facts {
         let established = self.sockets.map_or(0, |s| s.established);
         let missing = self.missing_lock_programs();
         if !missing.is_empty() {
-            let text = format!("{}: not found, CRIU needs it to block the network", missing.join(", "));
+            let text = format!("{}: not found; CRIU needs it to block the network", missing.join(", "));
             // Without a container, it is not known whether the problem occurs.
             let severity = if self.own_network.is_some() { Severity::Fails } else { Severity::Needs };
             // Before 4.2, a restore with nftables fails because CRIU's own lock still exists.

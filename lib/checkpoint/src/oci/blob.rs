@@ -45,7 +45,7 @@ impl Blob {
         self.file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
         if !digest.is_of((&mut self.file).take(self.size)).map_err(io)? {
             let what = format!(
-                "the {} does not match the digest, the blob was changed or truncated",
+                "the {} does not match the digest; the blob was changed or truncated",
                 digest.algorithm()
             );
             return Err(Error::member("layer", what));

@@ -76,14 +76,14 @@ impl Devices {
     /// Returns the setting for a root file system. Devices are created by default, because images
     /// contain device nodes.
     pub fn in_rootfs(no_devices: bool) -> Devices {
-        if no_devices { Devices::LeaveOut("left out, as asked") } else { Devices::Make }
+        if no_devices { Devices::LeaveOut("--no-devices is given") } else { Devices::Make }
     }
 
     /// Returns the setting for a volume. If the user is not root, device nodes are skipped and the
     /// rest of the volume is extracted.
     pub fn in_volume(no_devices: bool) -> Devices {
         match Devices::in_rootfs(no_devices) {
-            Devices::Make if !geteuid().is_root() => Devices::LeaveOut("only root may make devices"),
+            Devices::Make if !geteuid().is_root() => Devices::LeaveOut("only root may create device nodes"),
             devices => devices,
         }
     }
@@ -371,7 +371,7 @@ impl Extractor {
             .map_err(|e| Error::io(path, e))?;
         let status = Status::at(node.as_fd(), OsStr::new("")).map_err(|e| Error::io(path, e))?;
         if !status.is(&entry.kind) {
-            return Err(Error::malformed(path, "it was replaced by another inode while it was created"));
+            return Err(Error::malformed(path, "another process replaced it while it was created"));
         }
         self.metadata.of_pinned(&node, entry, inherited, notices)
     }

@@ -67,7 +67,7 @@ impl Metadata {
     /// Reports what could not be set.
     pub fn tell(self, notices: &mut dyn Notices) {
         let lost = [
-            (self.disowned, "owner", "only root may give files away"),
+            (self.disowned, "owner", "only root may change the owner"),
             (self.unset, "setuid or setgid", "it belongs to another user than in the archive"),
         ];
         for (first, what, why) in lost {
@@ -198,7 +198,7 @@ impl Metadata {
                 ) => e.to_string(),
                 (Some(Errno::E2BIG), _) => {
                     let len = value.len();
-                    let what = format!("{what} has {len} bytes, the kernel accepts at most {LARGEST_VALUE}");
+                    let what = format!("{what} has {len} bytes; the kernel accepts at most {LARGEST_VALUE}");
                     return Err(Error::Unsupported { object: path.to_string(), what });
                 }
                 // The disk is not full: another inode has space for the xattr.

@@ -103,7 +103,7 @@ impl Block {
             return Ok(None);
         }
         if !checksum_matches(bytes) {
-            return Err(Error::malformed("tar header", "wrong checksum, this is not a tar or it is damaged"));
+            return Err(Error::malformed("tar header", "wrong checksum: not a tar, or a damaged tar"));
         }
         let mut header = EMPTY.clone();
         header.as_mut_bytes().copy_from_slice(bytes);

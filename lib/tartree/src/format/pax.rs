@@ -188,7 +188,7 @@ impl Extended {
                 .and_then(|s| s.parse().ok())
                 .ok_or_else(|| bad("record length is not a number"))?;
             if length <= space + 1 || length > payload.len() {
-                return Err(bad("record length does not fit"));
+                return Err(bad("record length does not match the record"));
             }
             let (record, rest) = payload.split_at(length);
             let body = record[space + 1..]

@@ -242,7 +242,7 @@ mod tests {
             ("type=bind,src=/a,dst=/m,target=/n", "target= is given twice"),
             ("type=bind,type=tmpfs,dst=/m", "type= is given twice"),
             ("type=bind,src=/a,dst=/m,ro,rw", "more than one of ro and rw"),
-            ("type=bind,src=\"/a,b\",dst=/m", "quoted as a whole"),
+            ("type=bind,src=\"/a,b\",dst=/m", "quoted completely"),
             ("type=bind,\"src=/a,b,dst=/m", "no closing quote"),
             ("type=glob,dst=/m", "src= is missing"),
             ("type=glob,src=/[,dst=/m", "not a pattern"),

@@ -30,7 +30,10 @@ pub struct Uses<'a> {
 pub fn check(version: &str, uses: &Uses<'_>) -> anyhow::Result<()> {
     let rank = |version: &str| VERSIONS.iter().position(|v| *v == version);
     let Some(own) = rank(version) else {
-        bail!("cdiVersion: {version:?} is not known, {} is the latest that is", VERSIONS[VERSIONS.len() - 1]);
+        bail!(
+            "cdiVersion: {version:?} is not known; the latest known version is {}",
+            VERSIONS[VERSIONS.len() - 1]
+        );
     };
     let any = |what: fn(&Edits) -> bool| uses.edits.iter().any(|e| what(e));
     let rdt = |e: &Edits, keys: &[&str]| {
@@ -53,7 +56,7 @@ pub fn check(version: &str, uses: &Uses<'_>) -> anyhow::Result<()> {
     ];
     for (since, what, used) in later {
         if used && rank(since) > Some(own) {
-            bail!("cdiVersion: {version} does not have {what}, {since} has");
+            bail!("cdiVersion: {version} does not support {what}; {since} does");
         }
     }
     Ok(())

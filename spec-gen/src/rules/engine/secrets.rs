@@ -67,7 +67,10 @@ pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
         let Some(copies) = &args.secret_copies else {
             if owner.is_some() {
                 return Err(Hint::on(
-                    usage(format!("--secret {}: uid=, gid= and mode= need a copy of it", secret.name)),
+                    usage(format!(
+                        "--secret {}: uid=, gid= and mode= need a copy of the secret",
+                        secret.name
+                    )),
                     "add --secret-copies DIR --apply",
                 ));
             }

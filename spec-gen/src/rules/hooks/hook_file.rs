@@ -95,7 +95,7 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
         if Path::new(program).exists() {
             hooks.push(hook);
         } else {
-            missing.push(format!("{shown}: {program}: no such file, the hook is left out"));
+            missing.push(format!("{shown}: {program}: no such file; the hook is left out"));
         }
     }
     Ok((hooks, missing))

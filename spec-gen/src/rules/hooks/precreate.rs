@@ -48,7 +48,7 @@ fn filter_by(path: &str, hook: &Value, spec: &Spec) -> anyhow::Result<Value> {
     let status = wait(&mut child, timeout)?;
     // A filter may exit before it has read its input. Its exit status decides.
     let _ = writer.join();
-    let output = reader.join().map_err(|_| anyhow::anyhow!("reading its output went wrong"))??;
+    let output = reader.join().map_err(|_| anyhow::anyhow!("cannot read its output"))??;
     if !status.success() {
         bail!("{status}");
     }

@@ -12,7 +12,7 @@ use crate::runtime_spec::{Spec, mounts};
 pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     for destination in resolve_tmpfs(&mut job.spec, &job.rootfs)? {
         job.session.warn(format_args!(
-            "{destination}: two tmpfs mounts have this destination, only the later one is kept"
+            "{destination}: two tmpfs mounts have this destination; only the later mount is kept"
         ));
     }
     job.trace.because(&job.spec, || "links in the destinations of tmpfs mounts".into());

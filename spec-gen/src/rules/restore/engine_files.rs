@@ -28,7 +28,7 @@ pub fn replace(
     for (destination, source) in files {
         if mounts::find(spec, destination).is_some_and(|m| !mounts::is_bind(m)) {
             session.warn(format_args!(
-                "{destination}: the checkpointed container has its own mount there, {source} is not used"
+                "{destination}: the checkpointed container has its own mount there; {source} is not used"
             ));
             continue;
         }

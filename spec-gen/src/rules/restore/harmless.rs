@@ -134,7 +134,7 @@ pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<Strin
     if given {
         return Vec::new();
     }
-    vec![format!("linux.cgroupsPath: {path}: dropped, --cgroups-path sets one")]
+    vec![format!("linux.cgroupsPath: {path}: dropped; --cgroups-path sets a path")]
 }
 
 /// Device numbers that are the same on every host and give no access to hardware.
@@ -166,7 +166,7 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
     for device in &gone {
         let path = text(device, "path");
         if !given.contains(&path::clean(&path)) {
-            dropped.push(format!("linux.devices: {path}: dropped, --device {path} adds the host's"));
+            dropped.push(format!("linux.devices: {path}: dropped; --device {path} adds the host's"));
         }
     }
     let allows_host = |rule: &Value| {

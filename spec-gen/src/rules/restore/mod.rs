@@ -302,7 +302,7 @@ fn check_namespaces(spec: &Spec, namespaces: &[(&'static str, Option<Mode>)]) ->
         if had_path && matches!(mode, Some(Mode::Host | Mode::Private)) {
             return Err(Hint::on(
                 anyhow::anyhow!(
-                    "linux.namespaces: {kind}: the container was checkpointed in a namespace given by path and can only be restored into one"
+                    "linux.namespaces: {kind}: the container was checkpointed in a namespace given by path and can only be restored into such a namespace"
                 ),
                 format!("--{} ns:PATH", namespace_flags::name_of(kind)),
             ));

@@ -114,7 +114,7 @@ impl Host<'_> {
         match is_loaded {
             true => Ok(None),
             false if profile.starts_with(PODMANS_OWN) => Ok(Some(format!(
-                "process.apparmorProfile: {profile:?} is not loaded: podman loads it, other runtimes fail without it"
+                "process.apparmorProfile: {profile:?} is not loaded; podman loads it, but other runtimes fail without it"
             ))),
             false => bail!("AppArmor profile {profile:?} specified but not loaded"),
         }
@@ -156,7 +156,7 @@ mod tests {
         for (profile, rootless, enabled, expected) in cases {
             assert_eq!(answer(profile, rootless, enabled), expected);
         }
-        assert!(answer("containers-default-0.62.2", false, true).contains("is not loaded: podman loads it"));
+        assert!(answer("containers-default-0.62.2", false, true).contains("is not loaded; podman loads it"));
         // A kernel without AppArmor has neither file.
         fs::remove_dir_all(sys.path().join("module")).unwrap();
         let error =

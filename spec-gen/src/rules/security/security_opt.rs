@@ -18,7 +18,7 @@ pub fn sort(args: &mut SecurityArgs) -> anyhow::Result<()> {
         let (key, value) = option.split_once(['=', ':']).unwrap_or((&option, ""));
         if given.contains(&(key, true)) {
             return Err(cli::usage(format!(
-                "--security-opt {option} and --{key} set the same: one would have no effect"
+                "--security-opt {option} and --{key} set the same value: one of them would have no effect"
             )));
         }
         match (key, value) {

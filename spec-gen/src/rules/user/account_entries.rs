@@ -144,7 +144,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> anyhow::Result<String> {
         match values.iter().find(|(name, _)| after.starts_with(name)) {
             Some((name, value)) => {
                 if value.contains([':', '\n', '\r']) {
-                    bail!("${name}: {value:?} cannot stand in an entry of passwd or group");
+                    bail!("${name}: {value:?} not allowed in an entry of passwd or group");
                 }
                 text.push_str(value);
                 rest = &after[name.len()..];

@@ -105,7 +105,9 @@ fn add_entries(
     let templates = p.passwd_entry.is_some() || p.group_entry.is_some();
     if p.passwd == Some(false) {
         if templates || p.passwd_out.is_some() {
-            return Err(usage("--passwd=false: then there is no entry to write or to make from a template"));
+            return Err(usage(
+                "--passwd=false conflicts with --passwd-out, --passwd-entry and --group-entry",
+            ));
         }
         return Ok(());
     }

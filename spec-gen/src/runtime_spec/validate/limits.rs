@@ -19,7 +19,7 @@ pub fn check(spec: &Spec, faults: &mut Vec<String>) {
     if let (Some(limit), Some(swap)) = (limit.filter(|n| *n > 0), swap.filter(|n| *n > 0)) {
         if swap < limit {
             faults.push(format!(
-                "linux.resources.memory.swap: {swap} is below the limit of memory {limit}, which it includes"
+                "linux.resources.memory.swap: {swap} is below the memory limit {limit}; swap includes memory"
             ));
         }
     }

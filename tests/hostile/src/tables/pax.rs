@@ -36,14 +36,18 @@ fn records() -> Vec<Row> {
         row(
             "a record longer than its header",
             |_| payload("99 path=x\n"),
-            Refused("record length does not fit"),
+            Refused("record length does not match the record"),
         ),
         row(
             "a record longer than its length",
             |_| payload("8 path=x\n"),
             Refused("record does not end in a newline"),
         ),
-        row("a record of length 0", |_| payload("0 path=x\n"), Refused("record length does not fit")),
+        row(
+            "a record of length 0",
+            |_| payload("0 path=x\n"),
+            Refused("record length does not match the record"),
+        ),
         row(
             "a record of negative length",
             |_| payload("-9 path=x\n"),
@@ -62,7 +66,7 @@ fn records() -> Vec<Row> {
         row(
             "a record of a length of twenty digits",
             |_| payload("99999999999999999 p=x\n"),
-            Refused("record length does not fit"),
+            Refused("record length does not match the record"),
         ),
         row("a record without a length", |_| payload("path=x\n"), Refused("record without a length")),
         row("a record without a value", |_| payload("8 pathx\n"), Refused("record without '='")),

@@ -157,12 +157,12 @@ fn ends() -> Vec<Row> {
         row(
             "a PAX header and no entry",
             |_| TarForge::new().file("next", "").pax("path", "x").end(),
-            Refused("a header for an entry that does not come"),
+            Refused("a header for an entry that is missing"),
         ),
         row(
             "a long name and no entry",
             |_| TarForge::new().gnu_long(b'L', "x").end(),
-            Refused("a header for an entry that does not come"),
+            Refused("a header for an entry that is missing"),
         ),
         row(
             "one zero block in the middle",

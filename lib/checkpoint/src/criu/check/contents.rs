@@ -88,7 +88,7 @@ impl Check<'_> {
             named.iter().filter(|(_, id)| !files.contains(id)).map(|(name, _)| name.as_str()).collect();
         for name in missing {
             self.problem(format!(
-                "files.img: lacks a file that {name} names, it is truncated or from another dump"
+                "files.img: lacks a file that {name} refers to; files.img is truncated or from another dump"
             ));
         }
     }

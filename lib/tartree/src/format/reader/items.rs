@@ -114,7 +114,7 @@ impl<R: Read> Reader<R> {
         loop {
             let Some(block) = self.header()? else {
                 if announced {
-                    return Err(Error::malformed("tar", "a header for an entry that does not come"));
+                    return Err(Error::malformed("tar", "a header for an entry that is missing"));
                 }
                 // One zero block can end an archive that was truncated at a tape record; otherwise
                 // a second zero block must follow.
