@@ -55,7 +55,7 @@ impl Action {
     }
 }
 
-/// System directories that must not get a container user as owner: podman's list.
+/// System directories that a container user must not own. The list is podman's.
 #[rustfmt::skip]
 const NOT_TO_BE_GIVEN_AWAY: [&str; 24] = [
     "/", "/bin", "/boot", "/dev", "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib", "/lib64", "/media",
@@ -65,7 +65,8 @@ const NOT_TO_BE_GIVEN_AWAY: [&str; 24] = [
 /// Returns the action that changes the owner of a volume.
 ///
 /// # Errors
-/// Returns an error for a system directory, with the command for users who intend it.
+/// Returns an error for a system directory. The error contains the command for users who intend the
+/// change.
 pub fn chown(path: &str, uid: u32, gid: u32) -> anyhow::Result<Action> {
     let clean = path::clean(path);
     if NOT_TO_BE_GIVEN_AWAY.contains(&clean.as_str()) {

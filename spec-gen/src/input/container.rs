@@ -25,7 +25,7 @@ pub struct Container {
     pub id: String,
     pub user: Option<String>,
     pub groups: Vec<String>,
-    /// Users whose entry on the host is used if the image has none.
+    /// Users whose passwd entry on the host is used if the image has no entry for them.
     pub host_users: Vec<String>,
     /// Whether the user in the config was root, if a flag has replaced that user.
     pub was_root: Option<bool>,
@@ -132,7 +132,7 @@ impl Container {
     /// Reads libpod's container config, without its `spec`.
     ///
     /// # Errors
-    /// Returns an error that names the key if its type is not the one that libpod writes.
+    /// Returns an error that names the key if its value does not have the type that libpod writes.
     pub fn from_libpod(config: &Map<String, Value>) -> anyhow::Result<Container> {
         let c = Fields::new(config);
         let mut container = Container {
@@ -214,7 +214,7 @@ impl Container {
     /// Adds the values in libpod's state of the container.
     ///
     /// # Errors
-    /// Returns an error that names the key if its type is not the one that libpod writes.
+    /// Returns an error that names the key if its value does not have the type that libpod writes.
     pub fn add_state(&mut self, state: &Map<String, Value>) -> anyhow::Result<()> {
         let s = Fields::new(state);
         self.mount_point = s.text("mountPoint")?;

@@ -108,8 +108,8 @@ impl ImageConfig {
         })
     }
 
-    /// Applies the image's defaults to a spec. Does not set values that the image leaves open, and
-    /// does not add its volumes.
+    /// Applies the image's defaults to a spec. Does not set values that the image does not state,
+    /// and does not add the image's volumes.
     ///
     /// # Errors
     /// Returns an error if a variable has no name or a path is not absolute.

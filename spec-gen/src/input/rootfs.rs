@@ -1,5 +1,5 @@
-//! Reads the container's root file system, which may be hostile. The kernel (`openat2`), or pathrs
-//! where the kernel cannot, resolves every symbolic link inside it.
+//! Reads the container's root file system, which may be hostile. Every symbolic link is resolved
+//! inside the root: by the kernel (`openat2`), or by pathrs if the kernel lacks this call.
 
 use std::fs::{self, File};
 use std::io;
@@ -107,8 +107,8 @@ impl Rootfs {
     }
 
     /// Returns the path with its symbolic links resolved as the container sees them: absolute
-    /// targets start at the root, and `..` does not leave it. Components that do not exist are
-    /// kept.
+    /// targets start at the root, and `..` does not leave the root. Components that do not exist
+    /// are kept.
     ///
     /// # Errors
     /// Returns an error if there is a loop of links or a directory cannot be searched.

@@ -1,6 +1,7 @@
 //! The comma-separated values of podman's flags, by the rules of Go's `encoding/csv`.
 
-/// Splits `text` at its commas. A field in double quotes may contain commas, and `""` for a quote.
+/// Splits `text` at its commas. A field in double quotes may contain commas, and quotes that are
+/// written as `""`.
 ///
 /// # Errors
 /// Returns a message if the quotes are not balanced.

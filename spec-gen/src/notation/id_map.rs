@@ -154,8 +154,8 @@ fn without(map: IdMap, other: IdMap) -> Vec<IdMap> {
     parts
 }
 
-/// Returns an error that names two overlapping ranges. The kernel would reject the ranges too, but
-/// its error is only EINVAL.
+/// Returns an error if two ranges overlap, and names them. The kernel would reject the ranges too,
+/// but only with EINVAL.
 fn refuse_overlaps(maps: &[IdMap]) -> anyhow::Result<()> {
     for (i, a) in maps.iter().enumerate() {
         for b in &maps[i + 1..] {

@@ -91,8 +91,8 @@ pub fn ulimit(text: &str) -> anyhow::Result<(String, u64, u64)> {
     Ok((kind, soft, hard))
 }
 
-/// Returns the runtime-spec type of an rlimit from its name, in any case, with or without
-/// `RLIMIT_`.
+/// Returns the runtime-spec type of an rlimit from its name, in upper or lower case, with or
+/// without `RLIMIT_`.
 pub fn rlimit_type(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);

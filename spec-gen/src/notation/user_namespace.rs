@@ -45,8 +45,8 @@ impl UserNs {
         }
     }
 
-    /// Returns the mode of the user namespace, which is a new namespace unless `--userns` names
-    /// another one.
+    /// Returns the mode of the user namespace, which is a new namespace unless `--userns` names an
+    /// existing one.
     pub fn mode(&self) -> Mode {
         match self {
             UserNs::Mode(mode) => mode.clone(),

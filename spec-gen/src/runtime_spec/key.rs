@@ -1,7 +1,7 @@
 //! The keys of the runtime-spec that rules read and change.
 //!
-//! [`Spec`](super::Spec) takes no other path than one of these constants, so that a misspelt key
-//! does not compile. Each constant is named after its path.
+//! [`Spec`](super::Spec) accepts only these constants as paths, so that a misspelt key does not
+//! compile. Each constant is named after its path.
 
 use std::fmt;
 

@@ -14,8 +14,6 @@ use crate::json_fields::describe;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Object,
-    /// An object that must be there (an array element that is not an object, a mount without
-    /// destination).
     Array,
     Text,
     /// A string that must be present, such as the destination of a mount.

@@ -1,7 +1,8 @@
 //! Kernel parameters that belong to a namespace. All other parameters are global to the host, and
 //! no runtime sets them for a container.
 
-/// Returns the type of the namespace that a parameter belongs to.
+/// Returns the type of the namespace that a parameter belongs to, or `None` if it belongs to no
+/// namespace.
 pub fn namespace(key: &str) -> Option<&'static str> {
     const IPC: [&str; 8] =
         ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];

@@ -54,7 +54,8 @@ impl Pattern {
     }
 }
 
-/// Returns the paths in a directory whose names match: none if `dir` is missing or not a directory.
+/// Returns the paths in a directory whose names match. Returns an empty list if `dir` is missing or
+/// not a directory.
 fn matches(dir: &Path, names: &Regex) -> anyhow::Result<Vec<PathBuf>> {
     let list = || -> io::Result<Vec<PathBuf>> { fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect() };
     let mut paths = match list() {

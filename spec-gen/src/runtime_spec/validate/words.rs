@@ -1,8 +1,8 @@
 //! The values that runtime-spec 1.3 allows for keys with a fixed set of values.
 //!
-//! oci-spec's types differ from the runtime-spec here: they reject `SCHED_FLAG_RESET_ON_FORK` and
-//! accept capabilities without `CAP_`. Therefore this table decides, and oci-spec checks a document
-//! without these values.
+//! oci-spec's types differ from the runtime-spec for these keys: they reject
+//! `SCHED_FLAG_RESET_ON_FORK` and accept capabilities without `CAP_`. Therefore this table decides,
+//! and oci-spec checks a document without these values.
 
 use serde_json::{Value, json};
 
