@@ -173,7 +173,8 @@ impl TreesArgs {
     /// Opens the trees to compare.
     ///
     /// # Errors
-    /// Returns a usage error if no trees are named, or the error of opening them with a hint.
+    /// Returns a usage error if no trees are named. Returns an error with a hint if the trees
+    /// cannot be opened.
     pub fn open(&self) -> anyhow::Result<Trees> {
         let layers = |upper: &PathBuf, lower: &OsString| {
             let (lowers, data_only) = split_lowers(lower.as_bytes());

@@ -137,7 +137,7 @@ fn deletions_are_found_without_seeing_overlay_xattrs() {
     fs::remove_dir_all(overlay.at("m/o")).unwrap();
     fs::create_dir(overlay.at("m/o")).unwrap();
     fs::write(overlay.at("m/o/new"), "").unwrap();
-    // A metacopy file: its content stays in the lower directory.
+    // The chown creates a metacopy file, whose content stays in the lower directory.
     std::os::unix::fs::chown(overlay.at("m/etc/owned"), Some(7), None).unwrap();
     let expected = "C /\nC /etc/owned\nC /o\nD /o/dir\nA /o/new\nD /o/old\n";
     assert_eq!(overlay.list(), expected);

@@ -81,8 +81,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Returns one of 84 paths: up to three components of four names, so that several steps affect one
-/// path.
+/// Returns one of 84 paths. Each path has up to three components out of four names, so that several
+/// steps affect one path.
 fn path(root: &Path, number: u8) -> PathBuf {
     let name = |n: u8| ["a", "b", "c.d", "e f"][usize::from(n % 4)];
     match number {

@@ -104,8 +104,8 @@ struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
-    /// Extracts a tar that is the complete input. Returns an error if its names show that it is not
-    /// the tar of a volume.
+    /// Extracts a tar that is the complete input. Returns an error if the names in the tar show
+    /// that it is not the tar of a volume.
     fn plain(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<()> {
         let kind = self.run(reader)?;
         // Reads to the end, so that the writer is not killed by SIGPIPE while it writes its

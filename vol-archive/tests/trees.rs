@@ -125,8 +125,8 @@ fn a_socket_is_named_and_left_out() {
     assert!(stderr.contains("app.sock: socket, not archived"), "{stderr}");
 }
 
-/// The ignored kinds are those that the other program does not support; `docs/interop.md` has the
-/// table.
+/// The ignored kinds are the kinds that the other program does not support. `docs/interop.md` has
+/// the table.
 #[ignore = "needs root"]
 #[test]
 fn other_programs_read_the_tar() {

@@ -241,7 +241,7 @@ fn a_failed_write_of_the_worker_thread_is_an_error() {
         assert!(stderr.contains(message), "{stderr}");
     };
     // The limits are reached before the worker thread starts, while it writes small files, while it
-    // writes a large file, and after these.
+    // writes a large file, and after it has written the large file.
     for limit in [500_000, 1_300_000, 4_000_000, 9_000_000] {
         let program = ["prlimit", &format!("--fsize={limit}"), TOOL];
         let output = create(&program, &[dir, "-o", file.to_str().unwrap()]).output().unwrap();

@@ -48,7 +48,7 @@ pub enum Error {
         /// The fault.
         what: String,
     },
-    /// A producer failed and recorded that in its member stream.
+    /// A producer failed and recorded its failure in the member stream.
     #[error("{writer} failed: {}{reason}", .member.as_ref().map(|member| format!("{member}: ")).unwrap_or_default())]
     Producer {
         /// The tool that failed.

@@ -113,7 +113,7 @@ const FIXED: [(&str, Member); 10] = [
 ];
 
 /// The largest `config.dump` and `spec.dump` that are read, in bytes. podman's documents have 25
-/// KB; those of a pod with a thousand volumes have 1 MB.
+/// KB; the documents of a pod with a thousand volumes have 1 MB.
 ///
 /// The limits of all documents are in this module and not in their readers, so that this module
 /// does not depend on the readers.
@@ -186,7 +186,7 @@ impl Member {
     }
 
     /// Returns why a member of this name must not be extracted into a bundle. Returns `None` for
-    /// known members, and for unknown ones that do not conflict with another file.
+    /// known members, and for unknown members that do not conflict with another file.
     pub fn refusal(&self) -> Option<&'static str> {
         let Member::Unknown(path) = self else { return None };
         let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();

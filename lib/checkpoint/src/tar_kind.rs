@@ -55,7 +55,7 @@ const WEAK: u32 = 1;
 const STRONG: u32 = 2;
 const PROOF: u32 = 3;
 
-/// The evidence for each kind of tar: the weights of the names so far.
+/// The evidence for each kind of tar: the weights of the names that were found so far.
 #[derive(Debug, Default)]
 pub struct Evidence {
     archive: Weight,
@@ -150,7 +150,7 @@ impl Evidence {
         self.image.add(name, weight);
     }
 
-    /// Returns the kind that the entries so far prove.
+    /// Returns the kind that the entries prove so far.
     pub fn kind(&self) -> Option<TarKind> {
         match () {
             () if self.stream && !self.beyond_stream => Some(TarKind::MemberStream),

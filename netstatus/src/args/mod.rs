@@ -324,7 +324,7 @@ pub struct NetavarkOptions {
     #[arg(long, value_name = "[IP:]HOST:CTR[/PROTO]", value_parser = publish)]
     pub publish: Vec<PortMapping>,
 
-    /// Give the container this additional DNS name in network NET; repeatable
+    /// Add a DNS name for the container in network NET; repeatable
     #[arg(long, value_name = "NET=NAME", value_parser = pair)]
     pub alias: Vec<(String, String)>,
 

@@ -160,7 +160,7 @@ pub fn hold(netns: &Netns, neighbors: Neighbors) -> anyhow::Result<()> {
 pub struct Released {
     /// Whether the namespace was held.
     pub held: bool,
-    /// The network locks that CRIU leaves behind when a restore fails; includes those that
+    /// The network locks that CRIU leaves behind when a restore fails, including the locks that
     /// `release` removed.
     pub locks: Vec<String>,
 }

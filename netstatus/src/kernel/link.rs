@@ -14,11 +14,11 @@ pub struct Link {
     pub mtu: u32,
     pub up: bool,
     pub loopback: bool,
-    /// `veth`, `macvlan`, …; none for hardware.
+    /// `veth`, `macvlan`, …; `None` for hardware.
     pub kind: Option<String>,
     /// The index of the peer of a veth, or of the parent of a macvlan.
     pub other_end: Option<u32>,
-    /// The ID of the namespace of `other_end`; none for the namespace of this link.
+    /// The ID of the namespace of `other_end`; `None` for the namespace of this link.
     pub other_netnsid: Option<i32>,
     /// The index of the bridge of which this link is a port.
     pub controller: Option<u32>,

@@ -62,7 +62,7 @@ impl Netns {
         &self.name
     }
 
-    /// Returns whether both are the same namespace.
+    /// Returns whether both values refer to the same namespace.
     ///
     /// # Errors
     /// Returns any errno of stat(2).

@@ -67,7 +67,7 @@ impl Deref for ValidStatus {
 /// podman itself would choose one of several interfaces at random.
 ///
 /// # Errors
-/// Returns an error if the network has no interface or several.
+/// Returns an error if the network has no interface or several interfaces.
 pub fn only_interface<'a>(
     block: &'a StatusBlock,
     format: &str,

@@ -1,4 +1,4 @@
-//! Builds the entry of a changed path, and decides what an entry cannot express.
+//! Builds the entry of a changed path, and detects changes that an entry cannot express.
 
 use tartree::{Entry, Kind, Meta, TarPath, Xattr};
 

@@ -62,7 +62,7 @@ pub(super) struct HardLinks {
     /// True if only names in the upper directory were compared. All other names are unchanged and
     /// keep their inode.
     only_upper: bool,
-    /// True if all names of a group get an entry as soon as one of them needs an entry.
+    /// True if all names of a group get an entry as soon as one name of the group needs an entry.
     self_contained: bool,
 }
 

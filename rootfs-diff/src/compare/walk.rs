@@ -226,8 +226,8 @@ impl Walk<'_> {
             self.emit(&own, change);
         }
         if is_mount_point {
-            // The mount could not be cloned without its submounts, so the directory below this one
-            // is not visible.
+            // The mount could not be cloned without its submounts, so the directory that this
+            // submount covers is not visible.
             self.notices.notice(Notice::Skipped { path, why: "the directory below a mount" });
             return Ok(());
         }
@@ -349,8 +349,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reports the hard links. They come last, because only then is it known which names of an
-    /// inode need no entry.
+    /// Reports the hard links. Hard links come last, because only then is it known which names of
+    /// an inode need no entry.
     fn report_hard_links(mut self) -> Result<()> {
         self.other_names.add_partly_seen(self.hard_links.partly_seen());
         for name in std::mem::take(&mut self.other_names).find(self.trees)? {

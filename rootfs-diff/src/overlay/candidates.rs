@@ -24,7 +24,7 @@ pub(crate) struct CandidatePaths<'a> {
     root: &'a MountRoot,
     /// Directories from which relative paths are resolved.
     bases: Vec<PathBuf>,
-    /// The layers that containers/storage has recorded, the upper one first.
+    /// The layers that containers/storage has recorded, the upper layer first.
     storage: Vec<PathBuf>,
 }
 

@@ -290,8 +290,8 @@ enum Reopened {
 }
 
 /// Drops the reads of an overlay that is itself a lower layer. The private mounts of such an
-/// overlay are older than that of the upper directory. The upper directory comes first in `reads`,
-/// and is never on an overlay.
+/// overlay are older than the private mount of the upper directory. The upper directory comes first
+/// in `reads`, and is never on an overlay.
 fn without_nested_overlays(mut reads: Vec<LayerRead>) -> Vec<LayerRead> {
     if let Some(upper) = reads.first().and_then(|upper| upper.mount) {
         reads.retain(|read| read.mount.is_none_or(|mount| mount >= upper));

@@ -29,7 +29,7 @@ pub enum LayersError {
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Another file system is mounted there.
+    /// Another file system is mounted at the path.
     #[error("not an overlay mount but {0}")]
     NotOverlay(String),
     /// A later mount at the same path covers the overlay.

@@ -78,8 +78,8 @@ impl MountRoot {
         self.dir.as_fd()
     }
 
-    /// Returns the root directory of the file system, through another mount if this one shows only
-    /// a subdirectory. Returns `None` if no mount shows the root directory.
+    /// Returns the root directory of the file system, through another mount if this mount shows
+    /// only a subdirectory. Returns `None` if no mount shows the root directory.
     ///
     /// # Errors
     /// Returns an error if `/proc/self/mountinfo` cannot be read.
@@ -128,7 +128,7 @@ pub(crate) fn clone_without_submounts(dir: BorrowedFd<'_>) -> io::Result<Option<
     }
 }
 
-/// Opens `dir` for reading, so that an `O_PATH` descriptor becomes one that can be listed.
+/// Opens `dir` for reading: unlike an `O_PATH` descriptor, the returned descriptor can be listed.
 ///
 /// # Errors
 /// Returns any errno of openat(2).

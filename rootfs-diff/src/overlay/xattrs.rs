@@ -32,8 +32,8 @@ impl OverlayXattrs {
 }
 
 /// Returns whether the kernel shows `trusted.*` xattrs to this process. Without CAP_SYS_ADMIN in
-/// the initial user namespace, reading them fails as if they did not exist (xattr(7)); only an
-/// attempt to set one returns EPERM.
+/// the initial user namespace, reading these xattrs fails as if they did not exist (xattr(7)); only
+/// an attempt to set such an xattr returns EPERM.
 fn can_read_trusted_xattrs() -> bool {
     let flags = MemfdFlags::CLOEXEC;
     // The sysctl vm.memfd_noexec=2 requires MFD_NOEXEC_SEAL; Linux before 6.3 does not know the

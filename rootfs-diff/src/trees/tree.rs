@@ -38,7 +38,7 @@ impl Tree {
         self.root
     }
 
-    /// Returns the status of the file at `path`; `None` if there is no file, or a whiteout.
+    /// Returns the status of the file at `path`. Returns `None` if there is no file or a whiteout.
     ///
     /// # Errors
     /// Returns an error if the file cannot be inspected.
@@ -74,7 +74,7 @@ impl Tree {
         self.mount.is_some_and(|mount| mount != status.mount())
     }
 
-    /// Returns the inode at `path`, without overlay xattrs; `None` for a socket.
+    /// Returns the inode at `path`, without overlay xattrs. Returns `None` for a socket.
     ///
     /// # Errors
     /// Returns an error if the inode cannot be read.
@@ -85,7 +85,7 @@ impl Tree {
         }))
     }
 
-    /// Returns the same as [`inode`](Tree::inode), with overlay xattrs.
+    /// Returns the same inode as [`inode`](Tree::inode), but with overlay xattrs.
     ///
     /// # Errors
     /// Returns an error if the inode cannot be read.
@@ -131,7 +131,8 @@ impl Tree {
         self.list(path).map_err(|source| Error::Io { object: path.to_string(), source })
     }
 
-    /// Returns the same as [`names`](Tree::names).
+    /// Returns the same names as [`names`](Tree::names), but the plain error of a failed system
+    /// call.
     ///
     /// # Errors
     /// Returns any errno of openat2(2) or getdents(2).

@@ -170,14 +170,14 @@ pub(crate) struct Listing {
     /// True if the directory has no xattrs except overlay xattrs. The merged directory then has no
     /// xattrs.
     pub has_no_xattrs: bool,
-    /// True if the merged view shows this directory and its plain files unchanged; see
+    /// True if the merged view shows this directory and its plain files unchanged. See
     /// [`UpperDir::entry`].
     pub same_as_view: bool,
 }
 
 impl Listing {
-    /// Returns the names to compare, in reverse byte order: those in the directory, and those that
-    /// its whiteouts hide.
+    /// Returns the names to compare, in reverse byte order: the names in the directory, and the
+    /// names that its whiteouts hide.
     pub fn into_names(self) -> Vec<CString> {
         let hidden: Vec<_> = self.names.iter().filter_map(hidden_name).collect();
         if hidden.is_empty() { self.names } else { union(self.names, hidden) }

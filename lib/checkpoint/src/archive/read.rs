@@ -17,7 +17,7 @@ const BUFFER: usize = 256 << 10;
 /// The error of an unknown member.
 pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
-/// How unknown members are handled. Those that are returned are regular files or directories.
+/// How unknown members are handled. All returned members are regular files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// Unknown members are errors.

@@ -1,4 +1,4 @@
-//! Limits the decompressed size of all streams of an archive together, including nested ones,
+//! Limits the decompressed size of all streams of an archive together, including nested streams,
 //! against decompression bombs.
 
 use std::io::{self, BufRead, Read};
@@ -47,8 +47,8 @@ impl Bound {
 
     /// Limits the decompressed size to `bytes`, by default to 1000 times the compressed size, but
     /// at least to one gibibyte. Limits the window of zstd to `memory` bytes, and the memory of xz
-    /// to three quarters of that, since decompressing the output of its encoders needs at most 65
-    /// MiB.
+    /// to three quarters of `memory`, since decompressing the output of xz encoders needs at most
+    /// 65 MiB.
     pub fn new(bytes: Option<u64>, memory: Option<u64>) -> Bound {
         let memory = memory.unwrap_or(Bound::MEMORY);
         Bound { bytes, memory, counts: Arc::default(), outer: true }
@@ -83,7 +83,7 @@ impl Bound {
         Exceeded::new(Limit::Memory, what)
     }
 
-    /// Counts the bytes of `input`, if it is the outermost stream.
+    /// Counts the bytes of `input`, if `input` is the outermost stream.
     pub(super) fn meter<R>(&self, input: R) -> Meter<R> {
         Meter { input, counts: self.outer.then(|| self.counts.clone()) }
     }

@@ -21,7 +21,7 @@ enum State<R: BufRead> {
     None(Peeked<R>),
     Streams(Streams<Peeked<R>>),
     Zstd(Frames<Peeked<R>>),
-    /// This decoder handles several streams and padding itself.
+    /// liblzma's decoder handles several streams and padding.
     Xz(liblzma::bufread::XzDecoder<Peeked<R>>),
 }
 
@@ -74,7 +74,7 @@ impl<R: BufRead> Read for Decoder<R> {
         };
         let got = got.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => e,
-            // The error comes from the stream that contains this one.
+            // The error comes from the stream that contains this stream.
             _ if Exceeded::in_error(&e).is_some() => e,
             _ if lacks_memory(&e) => io::Error::other(self.bound.memory_exceeded(self.compression)),
             io::ErrorKind::UnexpectedEof => {

@@ -46,8 +46,8 @@ pub struct Settings {
     pub threads: usize,
 }
 
-/// Compresses the bytes that are written to it. If it is dropped without
-/// [`finish`](Encoder::finish), all readers detect that the stream is truncated.
+/// A writer that compresses. If an encoder is dropped without [`finish`](Encoder::finish), all
+/// readers detect that the stream is truncated.
 pub struct Encoder<W: Write> {
     state: State<W>,
 }
@@ -154,7 +154,7 @@ impl<W: Write> Write for Encoder<W> {
     }
 }
 
-/// An xz encoder. liblzma's encoder ends its stream when it is dropped, so a failed archive would
+/// An xz encoder. When liblzma's encoder is dropped, it ends its stream, so a failed archive would
 /// look complete. Therefore the output is closed before the encoder is dropped.
 struct Xz<W: Write>(Option<liblzma::write::XzEncoder<Gate<W>>>);
 

@@ -54,9 +54,9 @@ impl Task for Chunk {
     }
 }
 
-/// Writes members in order. They are compressed by threads that run ahead of the output by two
-/// chunks each. If no thread can be started (`pids.max`, `ulimit -u`), the writing thread
-/// compresses them.
+/// Writes members in order. Threads compress the members, each up to two chunks ahead of the
+/// output. If no thread can be started (`pids.max`, `ulimit -u`), the writing thread compresses the
+/// members.
 pub struct Members<W> {
     out: W,
     format: Format,
@@ -64,7 +64,7 @@ pub struct Members<W> {
     /// The data of the next member so far.
     data: Vec<u8>,
     members: Ordered<Chunk>,
-    /// Whether there is a member: empty data is compressed to one, too.
+    /// Whether a member was started. Even empty data is compressed to one member.
     begun: bool,
 }
 
@@ -95,7 +95,7 @@ impl<W: Write> Members<W> {
         Ok(())
     }
 
-    /// Writes the next member. Returns `false` if there is none.
+    /// Writes the next member. Returns `false` if no member is left.
     fn write_next(&mut self) -> io::Result<bool> {
         let Some(member) = self.members.next() else { return Ok(false) };
         self.out.write_all(&member?)?;

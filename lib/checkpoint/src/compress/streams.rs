@@ -1,5 +1,5 @@
 //! Input of several gzip, bzip2 or zstd streams, one after another, with optional zero padding
-//! after the last one.
+//! after the last stream.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
@@ -64,7 +64,7 @@ impl<R: BufRead> Read for One<R> {
 }
 
 impl<R: BufRead> Streams<R> {
-    /// Reads the streams of `input`. `open` opens each of them.
+    /// Reads the streams of `input`. `open` opens each stream.
     pub(super) fn new(input: R, open: Open<R>) -> Streams<R> {
         Streams { state: State::Within(open(input)), open, nothing: 0 }
     }
@@ -113,8 +113,8 @@ impl<R: BufRead> Read for Streams<R> {
     }
 }
 
-/// All zstd frames of an input, with optional zero padding after the last one. One decoder context
-/// reads all of them, since there may be one frame for each file (`zstd:chunked`).
+/// All zstd frames of an input, with optional zero padding after the last frame. One decoder
+/// context reads all frames, since there may be one frame for each file (`zstd:chunked`).
 pub(super) struct Frames<R> {
     input: R,
     decoder: zstd::stream::raw::Decoder<'static>,

@@ -27,7 +27,7 @@ impl Maker {
         }
     }
 
-    /// Returns the runtime with this name, or the one whose program has this path.
+    /// Returns the runtime with this name, or the runtime whose program has this path.
     pub fn of(runtime: &str) -> Option<Maker> {
         let name = runtime.rsplit('/').next().unwrap_or(runtime);
         [Maker::Runc, Maker::Crun].into_iter().find(|maker| maker.name() == name)
@@ -51,8 +51,8 @@ const EXT_KEY: u64 = 18;
 
 const DEV_NULL: &[u8] = b"/dev/null";
 
-/// Returns the runtime that created the images. Returns `None` if no key depends on the runtime, so
-/// that any runtime can restore them.
+/// Returns the runtime that created the images. Returns `None` if no key depends on the runtime;
+/// any runtime can then restore the images.
 ///
 /// # Errors
 /// Returns an error if the image is damaged.

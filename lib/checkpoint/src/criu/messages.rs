@@ -14,7 +14,7 @@ pub struct PstreeEntry {
     /// The PID of the parent; 0 for the first process.
     #[prost(uint32, tag = "2")]
     pub ppid: u32,
-    /// The IDs of all threads; the first one is the PID.
+    /// The IDs of all threads. The first ID is the PID.
     #[prost(uint32, repeated, packed = "false", tag = "5")]
     pub threads: Vec<u32>,
 }
@@ -41,10 +41,11 @@ pub struct TaskCoreEntry {
 /// The tables of a process (core.proto, `task_kobj_ids_entry`).
 #[derive(Clone, PartialEq, Message)]
 pub struct TaskIds {
-    /// The number of its `fdinfo` image.
+    /// The number of the `fdinfo` image of the process.
     #[prost(uint32, tag = "2")]
     pub files_id: u32,
-    /// The number of the `mountpoints` image of its mount namespace; CRIU before 1.0 wrote none.
+    /// The number of the `mountpoints` image of the mount namespace. CRIU before 1.0 wrote no such
+    /// image.
     #[prost(uint32, optional, tag = "9")]
     pub mnt_ns_id: Option<u32>,
 }
@@ -220,7 +221,7 @@ pub struct UnixSocketEntry {
     /// The inode number.
     #[prost(uint32, tag = "2")]
     pub ino: u32,
-    /// The inode number of the peer, 0 if there is none.
+    /// The inode number of the peer, or 0 without a peer.
     #[prost(uint32, tag = "8")]
     pub peer: u32,
     /// The path, or the abstract name, which begins with NUL.

@@ -133,13 +133,13 @@ impl Images {
         Ok(())
     }
 
-    /// Returns the parts of the image `name` that hold arguments, and its number of pages. Returns
-    /// no parts for an image that is not a `pages` image.
+    /// Returns the parts of the image `name` that hold arguments, and the number of pages in the
+    /// image. Returns no parts for an image that is not a `pages` image.
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
         let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
         let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
         // If a container continued to run after a checkpoint, podman leaves the images of that
-        // checkpoint in the directory. They may be of processes that no longer exist.
+        // checkpoint in the directory. These images may belong to processes that no longer exist.
         let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
         let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
         let total =

@@ -2,8 +2,9 @@
 //!
 //! podman writes its complete `ContainerConfig` and identifies the image by `rootfsImageID` and
 //! `rootfsImageName`. CRI-O and containerd write nine keys and identify the image by
-//! `rootfsImageRef` and `rootfsImage`. No engine reads the keys of the others, so a document for
-//! all engines has all of these keys. Unknown keys are preserved in their order.
+//! `rootfsImageRef` and `rootfsImage`. podman does not read the keys of CRI-O and containerd, and
+//! they do not read podman's keys, so a document for all engines has all of these keys. Unknown
+//! keys are preserved in their order.
 
 use serde_json::{Map, Value, json};
 
@@ -104,9 +105,9 @@ impl ConfigDump {
         }
     }
 
-    /// Adds the option `nocopy` to all named volumes. Without it podman copies the image's files
-    /// into a volume before it unpacks the volume's tar, which restores files that the container
-    /// had deleted (podman, `mountNamedVolume`).
+    /// Adds the option `nocopy` to all named volumes. Without this option podman copies the image's
+    /// files into a volume before it unpacks the volume's tar, which restores files that the
+    /// container had deleted (podman, `mountNamedVolume`).
     pub fn set_nocopy(&mut self) {
         let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };
         for volume in list.iter_mut().filter_map(Value::as_object_mut) {
@@ -125,9 +126,9 @@ impl ConfigDump {
         }
     }
 
-    /// Marks anonymous volumes as anonymous. podman stores that only in its database, so its import
-    /// creates a named volume, which `podman rm -v` does not remove. An anonymous volume is
-    /// recognized by its name of 64 hexadecimal digits. A volume that already has the key
+    /// Marks anonymous volumes as anonymous. podman stores this property only in its database, so
+    /// its import creates a named volume, which `podman rm -v` does not remove. An anonymous volume
+    /// is recognized by its name of 64 hexadecimal digits. A volume that already has the key
     /// `setAnonymous` is not changed.
     pub fn set_anonymous(&mut self) {
         let Some(Value::Array(list)) = self.0.get_mut("namedVolumes") else { return };

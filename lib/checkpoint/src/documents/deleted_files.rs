@@ -14,12 +14,12 @@ pub const LIMIT: u64 = DELETED_LIMIT;
 /// The maximum number of paths in one list. Each path takes memory in addition to its bytes.
 const MAX_PATHS: usize = 1 << 20;
 
-/// The contents of `deleted.files` and `deleted.files0`, each `None` if it would be empty.
+/// The contents of `deleted.files` and `deleted.files0`. A document that would be empty is `None`.
 pub type Documents = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Returns the two documents for these paths, each `None` if it would be empty: a JSON array of the
-/// paths that are UTF-8, and NUL-separated bytes for the others. The paths in the documents are
-/// absolute, as podman writes them.
+/// Returns the two documents for these paths: a JSON array of the paths that are UTF-8, and
+/// NUL-separated bytes for the other paths. A document that would be empty is `None`. The paths in
+/// the documents are absolute, as podman writes them.
 ///
 /// # Errors
 /// Returns an error if [`read`] or [`read0`] would reject a list.
@@ -60,11 +60,11 @@ pub fn write<'a>(paths: impl IntoIterator<Item = &'a TarPath>) -> Result<Documen
 }
 
 /// Parses `deleted.files`: a JSON array of paths, or `null`, which Go writes for an empty list.
-/// Relative paths, duplicates and any order are accepted.
+/// Accepts relative paths, duplicates and any order.
 ///
 /// # Errors
 /// Returns an error if the document is not such a list, or if a path is the root or leads out of
-/// it.
+/// the root.
 pub fn read(json: &[u8]) -> Result<Vec<TarPath>> {
     let bad = |what: String| Error::member("deleted.files", what);
     let list: Option<Paths> = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for List {
 /// Parses `deleted.files0`.
 ///
 /// # Errors
-/// Returns an error if a path is the root or leads out of it.
+/// Returns an error if a path is the root or leads out of the root.
 pub fn read0(bytes: &[u8]) -> Result<Vec<TarPath>> {
     let bad = |what: String| Error::member("deleted.files0", what);
     let mut paths = Vec::new();

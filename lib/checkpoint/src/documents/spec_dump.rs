@@ -130,8 +130,8 @@ impl SpecDump {
         metadata.get("name")?.as_str().map(str::to_owned)
     }
 
-    /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of
-    /// those that it joined.
+    /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of the
+    /// namespaces that the container joined.
     pub fn namespaces(&self) -> Vec<(&str, Option<&str>)> {
         let list = self.0.get("linux").and_then(|linux| linux.get("namespaces")).and_then(Value::as_array);
         list.into_iter()

@@ -113,7 +113,7 @@ impl Facts {
         missing
     }
 
-    /// Returns the problems. Those that make the dump fail come first.
+    /// Returns the problems. Problems that make the dump fail come first.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut add =

@@ -1,5 +1,5 @@
 //! Checks whether the host can checkpoint or restore: CRIU, the runtime, and problems that neither
-//! of them detects.
+//! CRIU nor the runtime detects.
 
 use std::io;
 
@@ -28,7 +28,7 @@ pub struct Question<'a> {
     pub runtime: &'a str,
     /// Whether the container shares namespaces with a pod.
     pub pod: bool,
-    /// The first process of the container, if one is running.
+    /// The first process of the container, if the container is running.
     pub pid: Option<u32>,
 }
 

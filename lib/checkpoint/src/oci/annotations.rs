@@ -3,8 +3,8 @@
 /// The engines that recognize a checkpoint by the same annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// `io.podman.annotations.checkpoint.…`. Without them podman treats the image as an ordinary
-    /// image.
+    /// `io.podman.annotations.checkpoint.…`. Without these annotations podman treats the image as
+    /// an ordinary image.
     Podman,
     /// `io.kubernetes.cri-o.annotations.checkpoint.…`.
     CriO,

@@ -23,7 +23,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Reads the blob as a document. `name` is its name for messages.
+    /// Reads the blob as a document. `name` is the name of the document for messages.
     pub(super) fn document(mut self, name: &str) -> Result<Vec<u8>> {
         if self.size > MAX_DOCUMENT {
             return Err(Error::member(name, format!("longer than {MAX_DOCUMENT} bytes")));

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::error::image_error;
 use crate::error::{Error, Result};
 
-/// The annotations with the name of an image: the one of the specification, and the one of
-/// containerd and docker, which has the full name.
+/// The annotations with the name of an image. The first annotation is defined in the specification.
+/// The second annotation is used by containerd and docker and has the full name.
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 /// The annotation of buildx's attestations, which an index lists like images.
 const ATTESTATION: &str = "vnd.docker.reference.type";
@@ -100,7 +100,7 @@ fn needed_keys(entry: &Value) -> Value {
     })
 }
 
-/// Returns `true` if the entry is not an image but describes one, such as an attestation or a
+/// Returns `true` if the entry is not an image but describes an image, such as an attestation or a
 /// signature. Otherwise returns null.
 fn is_about_another(entry: &Value) -> Value {
     let annotations = &entry["annotations"];
@@ -124,8 +124,8 @@ fn text(value: &Value) -> Option<&str> {
 
 /// Returns the image with the name `name`, or the only image if `name` is `None`. `list` is the
 /// document that lists the images. Attestations are ignored. If several images have the same names,
-/// returns the image that is `there`, that is, present in the layout. If several of them are
-/// present, returns the image for `architecture`.
+/// returns the image that is present in the layout, which `there` reports. If several of these
+/// images are present, returns the image for `architecture`.
 pub(super) fn choose(
     list: &'static str,
     all: &[Listed],

@@ -51,7 +51,7 @@ pub struct Image {
     pub manifest: Vec<u8>,
     /// The bytes of the configuration.
     pub config: Vec<u8>,
-    /// The layers, the lowest first. Merged, they are the archive.
+    /// The layers, the lowest first. The merged layers are the archive.
     pub layers: Vec<Blob>,
 }
 

@@ -123,7 +123,7 @@ impl RootfsApply {
         Ok(())
     }
 
-    /// Deletes the listed paths, except those that the tar has created. A path below a symbolic
+    /// Deletes the listed paths, except the paths that the tar has created. A path below a symbolic
     /// link is not deleted but reported: following the link would delete another file.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ pub struct StreamWriter<W: Destination> {
     writer: &'static str,
     /// The member that is prepared or written.
     member: Option<Member>,
-    /// The end of the content that the last header announced, until it is complete. Until then a
-    /// reader takes any bytes as content.
+    /// The end of the content that the last header announced, or `None` once this content is
+    /// complete. Before this end, a reader takes any bytes as content.
     announced: Option<u64>,
 }
 

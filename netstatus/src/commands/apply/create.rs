@@ -118,7 +118,7 @@ pub fn link(
         NLM_F_CREATE | NLM_F_EXCL,
         None,
     )?;
-    // Deleting the inner end of a veth pair deletes the outer end, too, whose name the kernel may
+    // Deleting the inner end of a veth pair also deletes the outer end, whose name the kernel may
     // have chosen.
     let Some(index) = transaction.inside()?.link(name).map(|link| link.index) else {
         bail!("{what}: no such interface in {} afterwards", netns.name());

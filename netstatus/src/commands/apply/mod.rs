@@ -107,8 +107,8 @@ impl Job<'_> {
 
     /// Sets the MAC, the MTU and the addresses, and brings the link up.
     ///
-    /// The addresses come last, since changing the MAC may take the link down, which removes its
-    /// IPv6 addresses.
+    /// The addresses come last, since changing the MAC may take the link down. The link then loses
+    /// its IPv6 addresses.
     fn apply_to(
         &self,
         link: &Link,

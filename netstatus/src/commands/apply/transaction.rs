@@ -124,7 +124,7 @@ impl Transaction {
         self.undo.push(Undo { side, what: what.to_owned(), request, flags: 0 });
     }
 
-    /// Reverts all changes, the last one first; returns a message for each failure.
+    /// Reverts all changes, starting with the last change. Returns a message for each failure.
     pub fn roll_back(mut self) -> Vec<String> {
         let mut failures = Vec::new();
         while let Some(Undo { side, what, request, flags }) = self.undo.pop() {

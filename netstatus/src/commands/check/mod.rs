@@ -86,8 +86,8 @@ fn unsuitable_networks(
     failures
 }
 
-/// Returns the macvlan and ipvlan networks whose parent the host lacks; netavark itself creates
-/// missing bridges.
+/// Returns the macvlan and ipvlan networks whose parent the host lacks. Bridges are not checked,
+/// since netavark creates a missing bridge.
 fn missing_parents(status: &NetworkStatus, infos: &NetworkInfos, host: &State) -> Vec<String> {
     let mut failures = Vec::new();
     for (name, info) in infos.iter().filter(|(name, _)| status.networks.contains_key(*name)) {

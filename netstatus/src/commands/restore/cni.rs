@@ -156,7 +156,7 @@ fn select_network<'a>(
     }
 }
 
-/// Returns the interface of the network called `interface`, or its only interface.
+/// Returns the interface called `interface`, or the only interface of the network.
 fn select_interface<'a>(block: &'a StatusBlock, interface: Option<&str>) -> anyhow::Result<&'a NetInterface> {
     let names: Vec<&str> = block.interfaces.keys().map(String::as_str).collect();
     match interface {

@@ -247,7 +247,7 @@ fn result(
     Ok(block)
 }
 
-/// Sets the MAC of the command line if the result has none for the interface.
+/// Sets the MAC of the command line if the result has no MAC for the interface.
 fn set_missing_mac(
     name: &str,
     interface: &mut NetInterface,

@@ -1,4 +1,4 @@
-//! The interfaces, addresses and routes that a status asks for.
+//! The interfaces, addresses and routes that a status requires.
 //!
 //! `apply` sets this state, `check` compares it with a namespace, and `restore --to ip-batch`
 //! prints it.

@@ -40,7 +40,7 @@ impl DesiredRoute<'_> {
         key(&self.route) == key(live) && hops(&self.route) == hops(live)
     }
 
-    /// Returns whether this is a default route through the gateway of `other`.
+    /// Returns whether this route is a default route through the gateway of `other`.
     pub fn covers(&self, other: &GatewayRoute<'_>) -> bool {
         self.route.is_default()
             && self.route.ipv6 == other.gateway.is_ipv6()

@@ -59,7 +59,7 @@ impl Route {
         }
         let lock = self.attributes.get("lock").copied().unwrap_or(0);
         for (name, value) in self.attributes.iter().filter(|(name, _)| **name != "lock") {
-            // ip-route(8) rejects `lock` for these attributes; it always locks rto_min.
+            // ip-route(8) rejects `lock` for these attributes, and always locks rto_min.
             let takes_lock = !matches!(*name, "rto_min" | "quickack" | "fastopen_no_cookie");
             let locked =
                 takes_lock && path_attributes::number(name).is_some_and(|number| lock & (1 << number) != 0);

@@ -25,7 +25,7 @@ pub const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 pub struct Route {
     pub ipv6: bool,
     pub kind: RouteType,
-    /// The destination prefix; none for a default route.
+    /// The destination prefix; `None` for a default route.
     pub destination: Option<IpNet>,
     /// The prefix of source addresses to which the route applies (IPv6 only).
     pub source: Option<IpNet>,
@@ -48,7 +48,8 @@ pub struct Route {
 /// A next hop of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hop {
-    /// The interface; none if no interface of the namespace has the index that the kernel reported.
+    /// The interface; `None` if no interface of the namespace has the index that the kernel
+    /// reported.
     pub interface: Option<String>,
     /// The gateway; an IPv4 route may have an IPv6 gateway.
     pub gateway: Option<IpAddr>,
@@ -102,13 +103,13 @@ impl Route {
         if self.ipv6 { 0 } else { scope.into() }
     }
 
-    /// Returns whether this is a default route of the main table.
+    /// Returns whether the route is a default route of the main table.
     pub fn is_default(&self) -> bool {
         let for_all = (self.destination, self.source, self.tos) == (None, None, 0);
         for_all && self.table == MAIN && self.kind == RouteType::Unicast
     }
 
-    /// Returns whether this is a default route with only a gateway, which podman's format can
+    /// Returns whether the route is a default route with only a gateway, which podman's format can
     /// express.
     pub fn is_gateway_only(&self) -> bool {
         let [hop] = self.hops.as_slice() else { return false };

@@ -18,7 +18,7 @@ pub struct NetworkStatus {
 /// The container's part of one network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusBlock {
-    /// The container's interfaces by name; nearly always one.
+    /// The container's interfaces by name. Most containers have one interface per network.
     pub interfaces: BTreeMap<String, NetInterface>,
     /// The DNS servers of this network.
     pub dns_server_ips: Vec<IpAddr>,

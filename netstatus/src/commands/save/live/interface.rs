@@ -88,8 +88,8 @@ fn is_unsettled(address: &Address) -> bool {
         && address.flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
 }
 
-/// Returns whether the address is temporary: the kernel replaces it regularly by another one (RFC
-/// 8981).
+/// Returns whether the address is temporary: the kernel regularly replaces a temporary address by a
+/// new address (RFC 8981).
 fn is_temporary(address: &Address) -> bool {
     address.ipnet.addr().is_ipv6() && address.flags.contains(AddressFlags::Secondary)
 }

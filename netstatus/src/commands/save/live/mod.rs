@@ -31,7 +31,7 @@ use attachment::Host;
 /// container.
 const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 
-/// Reads the namespace that the arguments name; also returns its name in messages.
+/// Reads the namespace that the arguments name. Also returns the name of the namespace in messages.
 ///
 /// The status is `None` for the caller's own namespace, because a container in it uses the network
 /// of the host.

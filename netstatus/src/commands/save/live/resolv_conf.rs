@@ -31,7 +31,8 @@ pub fn read(path: &Path, pid: Option<u32>) -> anyhow::Result<Dns> {
         };
         let name = format!("/proc/{pid}/root/etc/resolv.conf");
         let root = File::open(format!("/proc/{pid}/root")).with_context(|| name.clone())?;
-        // The container may replace the file by a symlink, which must not lead out of its root.
+        // The container may replace the file by a symlink, which must not lead out of the
+        // container's root.
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
