@@ -48,7 +48,7 @@ pub enum Error {
     #[error(transparent)]
     Path(#[from] Malpath),
     /// A parent directory is a symbolic link, which is never followed.
-    #[error("{object}: a directory on the way is a symbolic link")]
+    #[error("{object}: a parent path component is a symbolic link")]
     ThroughLink {
         /// The path of the inode.
         object: String,

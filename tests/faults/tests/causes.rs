@@ -65,7 +65,7 @@ fn a_failing_removal_or_creation_is_reported_with_its_reason() {
             "a file and a symbolic link as parent directories",
             "mkdir -p src/d v w; echo f > src/d/f; tar -C src -cf t.tar d/f; echo x > v/d; ln -s / w/d
              fails 'd/f: a parent path component is not a directory' vol-archive extract v < t.tar
-             fails 'd/f: a directory on the way is a symbolic link' vol-archive extract w < t.tar",
+             fails 'd/f: a parent path component is a symbolic link' vol-archive extract w < t.tar",
         ),
         (
             "a name that is too long for the filesystem, and a read-only filesystem",

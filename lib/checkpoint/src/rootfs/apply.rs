@@ -139,7 +139,7 @@ impl RootfsApply {
                 Err(TarError::ThroughLink { .. }) => notices.notice(Notice::NotApplied {
                     path: path.clone(),
                     what: "deletion".into(),
-                    why: "a directory on the way is a symbolic link".into(),
+                    why: "a parent path component is a symbolic link".into(),
                 }),
                 Err(e) => return Err(e.into()),
             }

@@ -151,7 +151,7 @@ fn parse_fields(flag: &str) -> anyhow::Result<ParsedMount> {
 }
 
 fn read_field(fields: &mut Fields, kind: &str, key: &str, value: Option<&str>) -> anyhow::Result<()> {
-    let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}= wants a value"));
+    let needed = || value.filter(|v| !v.is_empty()).with_context(|| format!("{key}=: expected a value"));
     match key {
         "source" | "src" => once(&mut fields.source, key, needed()?)?,
         "destination" | "dst" | "dest" | "target" => once(&mut fields.destination, key, needed()?)?,

@@ -285,7 +285,7 @@ fn nested() -> Vec<Input> {
                 let volume = TarForge::new().symlink("l", w.out("")).file("l/victim", "pwn\n").end();
                 put(out, good().file("volumes/v.tar", volume))
             },
-            Fails("volumes/v.tar: l/victim: a directory on the way is a symbolic link"),
+            Fails("volumes/v.tar: l/victim: a parent path component is a symbolic link"),
         ),
         input(
             "shared memory with a name that leads out",
@@ -295,7 +295,7 @@ fn nested() -> Vec<Input> {
                 let shm = TarForge::new().symlink("l", w.out("")).file("l/victim", "pwn\n").end();
                 put(out, good().file("devshm-checkpoint.tar", shm))
             },
-            Fails("devshm-checkpoint.tar: l/victim: a directory on the way is a symbolic link"),
+            Fails("devshm-checkpoint.tar: l/victim: a parent path component is a symbolic link"),
         ),
         input(
             "a layer whose whiteout leads out",
@@ -305,7 +305,7 @@ fn nested() -> Vec<Input> {
                 let layer = zstd::encode_all(&TarForge::new().file("link-out/.wh.victim", "").end()[..], 1)?;
                 put(out, good().file("rootfs-diff.tar", layer))
             },
-            Warns("link-out/victim: deletion not set: a directory on the way is a symbolic link"),
+            Warns("link-out/victim: deletion not set: a parent path component is a symbolic link"),
         ),
         input(
             "a layer with an opaque whiteout behind a symlink",

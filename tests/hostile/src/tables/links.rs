@@ -9,7 +9,7 @@ use harness::forge::{Header, TarForge};
 use crate::Outcome::{Made, Refused, Stopped};
 use crate::{Row, row};
 
-const THROUGH: &str = "a directory on the way is a symbolic link";
+const THROUGH: &str = "a parent path component is a symbolic link";
 
 fn is_link(root: &Path, name: &str) -> bool {
     root.join(name).is_symlink()

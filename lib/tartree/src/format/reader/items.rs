@@ -303,7 +303,7 @@ impl<R: Read> Reader<R> {
         let mut bytes = [0; BLOCK];
         match self.read_block(&mut bytes, "end of archive") {
             Ok(()) if bytes.iter().all(|&b| b == 0) => Ok(()),
-            Ok(()) => Err(Error::malformed("end of archive", "one block of zeros in the middle of the tar")),
+            Ok(()) => Err(Error::malformed("end of archive", "a single zero block in the middle of the tar")),
             Err(Error::Truncated { .. }) => Ok(()),
             Err(e) => Err(e),
         }
