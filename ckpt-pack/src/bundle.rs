@@ -14,9 +14,9 @@ pub struct Bundle {
 
 impl Bundle {
     pub fn open(path: &Path) -> anyhow::Result<Bundle> {
-        let meta = fs::metadata(path).with_context(|| cli::name(path))?;
+        let meta = fs::metadata(path).with_context(|| cli::display_path(path))?;
         if !meta.is_dir() {
-            bail!("{}: not a directory, a bundle is one", cli::name(path));
+            bail!("{}: not a directory, a bundle is one", cli::display_path(path));
         }
         Ok(Bundle { path: path.into() })
     }
@@ -50,13 +50,13 @@ impl Bundle {
     /// Reads the document `name` of at most `limit` bytes, `None` where there is none.
     pub fn document(&self, name: &str, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(file) = self.file(name)? else { return Ok(None) };
-        cli::read_document(file, &cli::name(self.path(name)), limit).map(Some)
+        cli::read_document(file, &cli::display_path(self.path(name)), limit).map(Some)
     }
 }
 
 /// Opens a regular file. A bundle is the user's own, so a symbolic link is followed; a FIFO would wait forever.
 pub fn open(path: &Path) -> anyhow::Result<File> {
-    let object = || cli::name(path);
+    let object = || cli::display_path(path);
     let mut options = fs::OpenOptions::new();
     // O_NONBLOCK: does not change how a regular file is read.
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(object)?;

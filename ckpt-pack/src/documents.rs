@@ -89,11 +89,11 @@ fn document(
     limit: u64,
 ) -> anyhow::Result<Option<(Vec<u8>, String)>> {
     if let Some((_, path)) = files.iter().find(|(m, _)| m == member) {
-        let name = cli::name(path);
+        let name = cli::display_path(path);
         return Ok(Some((cli::read_document(crate::bundle::open(path)?, &name, limit)?, name)));
     }
     let name = member.to_string();
-    Ok(bundle.document(&name, limit)?.map(|bytes| (bytes, cli::name(bundle.path(&name)))))
+    Ok(bundle.document(&name, limit)?.map(|bytes| (bytes, cli::display_path(bundle.path(&name)))))
 }
 
 /// Reads the spec of the container: `--member spec.dump=FILE`, else the bundle's config.json, else its spec.dump.
@@ -106,7 +106,7 @@ fn spec_dump(
     session: &Session,
 ) -> anyhow::Result<(SpecDump, Vec<u8>)> {
     let given = files.iter().any(|(member, _)| *member == Member::SpecDump);
-    let name = cli::name(bundle.path("config.json"));
+    let name = cli::display_path(bundle.path("config.json"));
     let ran = if given { None } else { bundle.document("config.json", SpecDump::LIMIT)? };
     let found = document(bundle, files, &Member::SpecDump, SpecDump::LIMIT)?;
     let (bytes, name) = match (ran, found) {

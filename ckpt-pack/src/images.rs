@@ -50,7 +50,7 @@ pub struct Images {
 impl Images {
     /// Opens the directory and looks for CRIU's inventory, without which nothing can be restored.
     pub fn open(path: &Path, dump: Dump, zeros: Zeros) -> anyhow::Result<Images> {
-        let name = cli::name(path);
+        let name = cli::display_path(path);
         let no_dump = |e: anyhow::Error| {
             let pre = if dump == Dump::Pre { "--pre-dump " } else { "" };
             Hint::on(e, format!("dump the container first: runc checkpoint {pre}--image-path {name} ID"))

@@ -51,7 +51,7 @@ pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
             }
             _ => continue,
         };
-        let object = || cli::name(path);
+        let object = || cli::display_path(path);
         let mut tar = TarInput::open(bundle::open(path)?, true, Bound::default()).with_context(object)?;
         tar.expect(expected, false).with_context(object)?;
     }
@@ -61,7 +61,10 @@ pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
 /// Rejects a tar or another kind of file that should be a list of files or networks.
 fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
     let mut first = Vec::new();
-    bundle::open(path)?.take(ENOUGH as u64).read_to_end(&mut first).with_context(|| cli::name(path))?;
+    bundle::open(path)?
+        .take(ENOUGH as u64)
+        .read_to_end(&mut first)
+        .with_context(|| cli::display_path(path))?;
     let Some(found) = FileKind::in_bytes(&first) else { return Ok(()) };
     let fits = match member {
         // Paths, which may look like anything.
@@ -70,7 +73,7 @@ fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
         _ => found.is_json() || found.is_any_text(),
     };
     if !fits {
-        anyhow::bail!("{}: expected the content of {member}, found {found}", cli::name(path));
+        anyhow::bail!("{}: expected the content of {member}, found {found}", cli::display_path(path));
     }
     Ok(())
 }
@@ -88,7 +91,7 @@ pub fn check_output(
         return Ok(());
     };
     let refused = |input: String| {
-        let error = usage(format!("--output: {}: is an input, {input}", cli::name(output)));
+        let error = usage(format!("--output: {}: is an input, {input}", cli::display_path(output)));
         Err(Hint::on(error, "name another file with -o FILE"))
     };
     let directories = [image_path.to_owned()]
@@ -97,7 +100,7 @@ pub fn check_output(
     if let Some(target) = resolve_file(output) {
         for directory in directories {
             if fs::canonicalize(&directory).is_ok_and(|real| target.starts_with(real)) {
-                return refused(format!("in the directory {}", cli::name(&directory)));
+                return refused(format!("in the directory {}", cli::display_path(&directory)));
             }
         }
     }
@@ -108,7 +111,7 @@ pub fn check_output(
     let in_bundle = named.iter().chain(from_bundle).map(|name| bundle.path(name));
     for input in operands.chain(&args.container.state).cloned().chain(in_bundle) {
         if is_input(&input, &existing) {
-            return refused(cli::name(&input));
+            return refused(cli::display_path(&input));
         }
     }
     Ok(())
@@ -137,8 +140,8 @@ pub fn warn_of_left_out(
         }
         session.warn(format_args!(
             "{}: not packed, no member stream and no --member brings it",
-            cli::name(&path)
+            cli::display_path(&path)
         ));
-        session.hint(format_args!("to pack it: --member {member}={}", cli::name(&path)));
+        session.hint(format_args!("to pack it: --member {member}={}", cli::display_path(&path)));
     }
 }

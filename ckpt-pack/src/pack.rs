@@ -79,7 +79,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         include: &args.include,
         sparse: args.image.format == Format::Archive,
         tally: Tally::new(|notice: &Notice| {
-            session.warn(format_args!("{}/{notice}", cli::name(&image_path)))
+            session.warn(format_args!("{}/{notice}", cli::display_path(&image_path)))
         }),
         session,
     };
@@ -122,7 +122,7 @@ fn print_stats(
     let Some((file, name)) = work_file(bundle, image_path, "stats-dump")? else {
         anyhow::bail!(
             "{}: no such file, CRIU writes it into its --work-path",
-            cli::name(bundle.path("stats-dump"))
+            cli::display_path(bundle.path("stats-dump"))
         );
     };
     let stats = Stats::read(&name, &cli::read_document(file, &name, Stats::LIMIT)?)?;
@@ -144,10 +144,10 @@ fn print_stats(
 /// What CRIU writes into its work path: that was the bundle, or not set and so the image directory.
 fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<Option<(File, String)>> {
     if let Some(file) = bundle.file(name)? {
-        return Ok(Some((file, cli::name(bundle.path(name)))));
+        return Ok(Some((file, cli::display_path(bundle.path(name)))));
     }
     let path = image_path.join(name);
-    Ok(if path.is_file() { Some((bundle::open(&path)?, cli::name(&path))) } else { None })
+    Ok(if path.is_file() { Some((bundle::open(&path)?, cli::display_path(&path))) } else { None })
 }
 
 struct Packer<'a, N> {
@@ -179,7 +179,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             .filter(|(member, _)| !matches!(member, Member::ConfigDump | Member::SpecDump))
             .partition(|(member, _)| is_small(member));
         for (member, path) in early {
-            self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
+            self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))?;
         }
         for name in BUNDLE_FILES {
             // The network may have changed since the bundle's file was written; a stream tells what it is now.
@@ -204,7 +204,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         }
         images.write(&mut self.writer, &mut self.tally, |holes| self.session.reduce_total(holes))?;
         for (member, path) in late {
-            self.file(member, bundle::open(path)?).with_context(|| cli::name(path))?;
+            self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))?;
         }
         let mut changed = 0;
         for stream in &mut streams {
@@ -224,7 +224,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         if self.writer.written().contains(&member) {
             return Ok(());
         }
-        self.file(&member, file).with_context(|| cli::name(bundle.path(name)))
+        self.file(&member, file).with_context(|| cli::display_path(bundle.path(name)))
     }
 
     /// Writes a member from a file. Its path in notices is the member's.

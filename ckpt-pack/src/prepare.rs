@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 /// container's label (podman `createCheckpointLog`).
 pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
     let path = bundle.path("dump.log");
-    let object = || cli::name(&path);
+    let object = || cli::display_path(&path);
     let mut options = OpenOptions::new();
     options
         .write(true)

@@ -66,7 +66,7 @@ impl Target {
         let (file, start, place) = match seekable(&output).with_context(|| output.name().to_owned())? {
             Some((file, start)) => (file, start, Place::Output),
             None => {
-                let name = format!("{}: an unnamed file", cli::name(bundle.dir()));
+                let name = format!("{}: an unnamed file", cli::display_path(bundle.dir()));
                 (cli::spool(Some(bundle.dir()))?, 0, Place::Spool(name))
             }
         };

@@ -45,9 +45,9 @@ const RESTORED: [&str; 12] = [
 
 /// Removes what a finished restore no longer needs.
 pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
-    let meta = fs::metadata(bundle).with_context(|| cli::name(bundle))?;
+    let meta = fs::metadata(bundle).with_context(|| cli::display_path(bundle))?;
     if !meta.is_dir() {
-        anyhow::bail!("{}: not a directory", cli::name(bundle));
+        anyhow::bail!("{}: not a directory", cli::display_path(bundle));
     }
     cli::remove_from(bundle, &RESTORED, session)?;
     Ok(Exit::Done)
@@ -59,11 +59,12 @@ pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
         .into_iter()
         .find(|(name, _)| bundle.join(name).is_file());
     let Some((name, log)) = found else {
-        let e = anyhow::anyhow!("{}: neither stats-restore nor stats-dump is in it", cli::name(bundle));
+        let e =
+            anyhow::anyhow!("{}: neither stats-restore nor stats-dump is in it", cli::display_path(bundle));
         return Err(Hint::on(e, "give the runtime the bundle as --work-path"));
     };
     let path = bundle.join(name);
-    let object = cli::name(&path);
+    let object = cli::display_path(&path);
     let file = fs::File::open(&path).with_context(|| object.clone())?;
     let stats = Stats::read(&object, &cli::read_document(file, &object, Stats::LIMIT)?)?;
     let log = Some(bundle.join(log)).filter(|log| log.is_file()).and_then(|log| fs::File::open(log).ok());

@@ -25,7 +25,7 @@ pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
             }));
         } else {
             let slash = if entry.kind == Kind::Dir { "/" } else { "" };
-            writeln!(out, "{:>12} {}{slash}", entry.kind.len(), cli::shown(&member))?;
+            writeln!(out, "{:>12} {}{slash}", entry.kind.len(), cli::escape(&member))?;
         }
     }
     reader.finish().with_context(|| name)?;

@@ -61,7 +61,7 @@ pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyho
 /// The images of mounts, one for each mount namespace. What was unpacked are regular files, in a directory that
 /// nobody else can enter.
 fn mountpoints(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let object = || cli::name(dir);
+    let object = || cli::display_path(dir);
     let mut found = Vec::new();
     let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),

@@ -57,7 +57,7 @@ impl Source {
         let tag = args.tag.as_deref();
         let place = args.verb.bundle.as_deref().map(staging::place_for);
         if let Some(dir) = path.filter(|path| path.is_dir()) {
-            let name = cli::name(dir);
+            let name = cli::display_path(dir);
             let image = Layout::of_dir(dir).image(tag).with_context(|| name.clone())?;
             return Source::of_layers(image.layers, name, reading, place.as_deref());
         }

@@ -28,7 +28,7 @@ pub struct Staging {
 impl Staging {
     /// Makes the directory, mode 0700: what is in it is all memory of a process.
     pub fn new(bundle: &Path) -> anyhow::Result<Staging> {
-        let object = || cli::name(bundle);
+        let object = || cli::display_path(bundle);
         let existing = match fs::metadata(bundle) {
             Ok(meta) if !meta.is_dir() => bail!("{}: is there already, and is not a directory", object()),
             Ok(_) => true,
@@ -53,7 +53,7 @@ impl Staging {
             }
         };
         let dir = cli::signal::make_with_cleanup(|| make(&place, &prefix), remove)
-            .with_context(|| cli::name(&place))?;
+            .with_context(|| cli::display_path(&place))?;
         Ok(Staging { dir, bundle: bundle.to_owned(), existing, done: false })
     }
 
@@ -72,7 +72,7 @@ impl Staging {
     }
 
     fn move_members(&self) -> anyhow::Result<()> {
-        let object = || cli::name(&self.bundle);
+        let object = || cli::display_path(&self.bundle);
         if !self.existing {
             return rename(&self.dir, &self.bundle).with_context(object);
         }
@@ -89,7 +89,7 @@ impl Staging {
                     let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
                     let _ = rename(path, &back);
                 }
-                return Err(e).with_context(|| cli::name(&to));
+                return Err(e).with_context(|| cli::display_path(&to));
             }
             moved.push(to);
         }
@@ -123,7 +123,7 @@ pub fn is_free(bundle: &Path, member: &Member) -> anyhow::Result<()> {
     let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
     let there = bundle.join(OsStr::from_bytes(top));
     if fs::symlink_metadata(&there).is_ok() {
-        let e = anyhow!("{}: is there already", cli::name(&there));
+        let e = anyhow!("{}: is there already", cli::display_path(&there));
         return Err(Hint::on(e, "name another bundle, or remove it"));
     }
     Ok(())

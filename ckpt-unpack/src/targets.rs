@@ -10,7 +10,7 @@ use checkpoint::compress::{Bound, Compression};
 use checkpoint::rootfs::RootfsApply;
 use checkpoint::tar_input::TarInput;
 use checkpoint::whiteout::Whiteouts;
-use checkpoint::{Member, deleted};
+use checkpoint::{Member, deleted_files};
 use cli::args::Durable;
 use cli::{Hint, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
@@ -63,7 +63,7 @@ impl Touched {
             .map(|dir| {
                 format!(
                     "{}: holds part of the checkpoint, start again from what it was before",
-                    cli::name(dir)
+                    cli::display_path(dir)
                 )
             })
             .collect()
@@ -81,7 +81,7 @@ impl<'a> Targets<'a> {
         let options = args.ownership.options(&args.limits, output.cross_mounts)?;
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
-                let root = Root::open(dir).with_context(|| cli::name(dir))?;
+                let root = Root::open(dir).with_context(|| cli::display_path(dir))?;
                 let devices = Devices::in_rootfs(args.limits.no_devices);
                 let extractor = Extractor::new(root, ExtractOptions { devices, ..options.clone() });
                 Some((RootfsApply::new(extractor), dir.as_path()))
@@ -93,9 +93,10 @@ impl<'a> Targets<'a> {
                 Some(parent) if !parent.as_os_str().is_empty() => parent,
                 _ => Path::new("."),
             };
-            let meta = dir.metadata().or_else(|_| parent.metadata()).with_context(|| cli::name(parent))?;
+            let meta =
+                dir.metadata().or_else(|_| parent.metadata()).with_context(|| cli::display_path(parent))?;
             if !meta.is_dir() {
-                anyhow::bail!("{}: not a directory", cli::name(dir));
+                anyhow::bail!("{}: not a directory", cli::display_path(dir));
             }
         }
         let touched = Touched::default();
@@ -111,7 +112,7 @@ impl<'a> Targets<'a> {
     /// Applies a member to the root file system.
     pub fn apply(&mut self, member: &Member, content: impl Read, bound: &Bound) -> anyhow::Result<()> {
         let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
-        let (name, session) = (cli::name(*dir), self.session);
+        let (name, session) = (cli::display_path(*dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         self.touched.add(dir);
         match member {
@@ -147,7 +148,7 @@ impl<'a> Targets<'a> {
         content: impl Read,
         bound: &Bound,
     ) -> anyhow::Result<()> {
-        let object = || cli::name(dir);
+        let object = || cli::display_path(dir);
         let mut input = tar(content, bound).with_context(|| member.to_string())?;
         input.expect_volume(VOLUME, false).map_err(explained).with_context(|| member.to_string())?;
         let is_new = cli::private::dir(dir).with_context(object)?;
@@ -172,7 +173,7 @@ impl<'a> Targets<'a> {
     /// Sets the metadata of the root file system's directories, when nothing else will change them.
     pub fn finish(&mut self) -> anyhow::Result<()> {
         let Some((apply, dir)) = self.rootfs.take() else { return Ok(()) };
-        let (name, session) = (cli::name(dir), self.session);
+        let (name, session) = (cli::display_path(dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         apply.finish(&mut notices).with_context(|| name.clone())
     }
@@ -211,6 +212,10 @@ pub fn explained(e: checkpoint::Error) -> anyhow::Error {
 
 /// Reads a deletion list.
 pub fn deletions(member: &Member, content: impl Read) -> anyhow::Result<Vec<tartree::TarPath>> {
-    let bytes = cli::read_document(content, &member.to_string(), deleted::LIMIT)?;
-    Ok(if *member == Member::DeletedFiles0 { deleted::read0(&bytes)? } else { deleted::read(&bytes)? })
+    let bytes = cli::read_document(content, &member.to_string(), deleted_files::LIMIT)?;
+    Ok(if *member == Member::DeletedFiles0 {
+        deleted_files::read0(&bytes)?
+    } else {
+        deleted_files::read(&bytes)?
+    })
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         targets.listed = listed.iter().any(|list| contents.members.contains(list));
     }
     let staging = Staging::new(bundle)?;
-    let root = Root::open(staging.dir()).with_context(|| cli::name(staging.dir()))?;
+    let root = Root::open(staging.dir()).with_context(|| cli::display_path(staging.dir()))?;
     // Who unpacks owns the bundle: owners in an archive are those of another machine.
     let options = ExtractOptions { no_same_owner: true, zeros: Zeros::Holes, ..ExtractOptions::default() };
     let mut unpack = Unpack {
@@ -47,7 +47,10 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     };
     if let Some(previous) = &args.include.previous {
         let mut source = Source::open_path(Some(previous), args)?;
-        source.reader().and_then(|reader| unpack.previous(reader)).with_context(|| cli::name(previous))?;
+        source
+            .reader()
+            .and_then(|reader| unpack.previous(reader))
+            .with_context(|| cli::display_path(previous))?;
     }
     session.stage("unpacking", source.size());
     let unpacked = source
@@ -55,7 +58,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|reader| unpack.members(reader))
         .and_then(|()| unpack.targets.finish())
         .with_context(|| name.clone())
-        .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::name(bundle)))
+        .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::display_path(bundle)))
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
         })

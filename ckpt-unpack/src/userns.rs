@@ -33,13 +33,13 @@ pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> an
         for entry in fs::read_dir(&dir).with_context(object)? {
             let entry = entry.with_context(object)?;
             if entry.file_type().with_context(object)?.is_file() {
-                give(&entry.path(), group, 0o640).with_context(|| cli::name(entry.path()))?;
+                give(&entry.path(), group, 0o640).with_context(|| cli::display_path(entry.path()))?;
             }
         }
         give(&dir, group, 0o750).with_context(object)?;
     }
     // Search only: what else is in the bundle stays the owner's.
-    give(staging, group, 0o710).with_context(|| cli::name(bundle))?;
+    give(staging, group, 0o710).with_context(|| cli::display_path(bundle))?;
     warn_of_closed_parents(bundle, group, session);
     Ok(())
 }
@@ -59,7 +59,7 @@ fn warn_of_closed_parents(bundle: &Path, group: u32, session: &Session) {
         if !is_open {
             session.warn(format_args!(
                 "{}: the container's root (group {group}) cannot enter it, and CRIU reads the images as that user: chmod o+x",
-                cli::name(dir)
+                cli::display_path(dir)
             ));
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::spec_dump::SpecDump;
-use checkpoint::{Member, VolumeName, deleted};
+use checkpoint::{Member, VolumeName, deleted_files};
 use cli::{Exit, Session};
 use tartree::{Expanded, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
 
@@ -148,10 +148,10 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
             strict_json::document(bytes).with_context(|| member.to_string())?;
         }
         Member::DeletedFiles => {
-            deleted::read(bytes)?;
+            deleted_files::read(bytes)?;
         }
         Member::DeletedFiles0 => {
-            deleted::read0(bytes)?;
+            deleted_files::read0(bytes)?;
         }
         _ => {}
     }

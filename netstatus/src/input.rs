@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::network_status::NetworkStatus;
-use cli::{Input, name, read_document};
+use cli::{Input, display_path, read_document};
 use serde_json::Value;
 
 use crate::model::network_info::{self, NetworkInfos};
@@ -66,8 +66,8 @@ fn network_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         return Ok(vec![path.to_path_buf()]);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(path).with_context(|| name(path))? {
-        let file = entry.with_context(|| name(path))?.path();
+    for entry in fs::read_dir(path).with_context(|| display_path(path))? {
+        let file = entry.with_context(|| display_path(path))?.path();
         if file.extension().is_some_and(|e| e == "json") {
             files.push(file);
         }

@@ -9,7 +9,7 @@ use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::tar_input::TarInput;
 use checkpoint::tar_kind::TarKind;
 use checkpoint::whiteout::{Whiteout, Whiteouts};
-use checkpoint::{Member, deleted};
+use checkpoint::{Member, deleted_files};
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
@@ -21,7 +21,7 @@ const BUFFER: usize = 256 << 10;
 
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members { "a member stream" } else { "a diff as tar" };
-    let object = || cli::name(&args.rootfs);
+    let object = || cli::display_path(&args.rootfs);
     let listed = match &args.deleted {
         Some(file) => deletion_lists::read(file)?,
         None => Vec::new(),
@@ -89,7 +89,7 @@ const DIFF: &str = "the changes of a root file system";
 
 /// Adds a hint with the command that reads this kind of tar.
 fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
-    let rootfs = cli::name(&args.rootfs);
+    let rootfs = cli::display_path(&args.rootfs);
     let hint = match &e {
         checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
             "a member stream is applied with --members".to_owned()
@@ -140,12 +140,12 @@ fn members(
                 )?;
             }
             Member::DeletedFiles => {
-                let text = cli::read_document(stream.content(), "deleted.files", deleted::LIMIT)?;
-                target.delete(&deleted::read(&text)?, notices)?;
+                let text = cli::read_document(stream.content(), "deleted.files", deleted_files::LIMIT)?;
+                target.delete(&deleted_files::read(&text)?, notices)?;
             }
             Member::DeletedFiles0 => {
-                let text = cli::read_document(stream.content(), "deleted.files0", deleted::LIMIT)?;
-                target.delete(&deleted::read0(&text)?, notices)?;
+                let text = cli::read_document(stream.content(), "deleted.files0", deleted_files::LIMIT)?;
+                target.delete(&deleted_files::read0(&text)?, notices)?;
             }
             other => session.note(format_args!("{other}: not part of a diff, ignored")),
         }

@@ -212,7 +212,7 @@ impl TreesArgs {
     /// Returns the directories that are compared, as context for an error in one of them.
     pub fn name(&self) -> String {
         let given = [&self.rootfs, &self.upper, &self.from, &self.to];
-        let names: Vec<_> = given.into_iter().flatten().map(cli::name).collect();
+        let names: Vec<_> = given.into_iter().flatten().map(cli::display_path).collect();
         names.join(" and ")
     }
 
@@ -233,7 +233,7 @@ impl TreesArgs {
 
 /// Returns the destinations of the mounts in a config.json.
 fn destinations(file: &std::path::Path) -> anyhow::Result<Vec<TarPath>> {
-    let name = cli::name(file);
+    let name = cli::display_path(file);
     let input = std::fs::File::open(file).with_context(|| name.clone())?;
     let text = cli::read_document(input, &name, CONFIG_LIMIT)?;
     let config: serde_json::Value = serde_json::from_slice(&text).with_context(|| name.clone())?;

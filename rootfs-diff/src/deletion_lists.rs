@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use checkpoint::deleted;
+use checkpoint::deleted_files;
 use cli::Output;
 use tartree::TarPath;
 
@@ -31,18 +31,21 @@ impl DeletionLists {
         fsync: bool,
     ) -> anyhow::Result<DeletionLists> {
         let mut lists = DeletionLists { json: Output::text(Some(file))?.synced(fsync), raw: None };
-        lists.json.write_all(&json.unwrap_or_else(|| b"[]\n".to_vec())).with_context(|| cli::name(file))?;
+        lists
+            .json
+            .write_all(&json.unwrap_or_else(|| b"[]\n".to_vec()))
+            .with_context(|| cli::display_path(file))?;
         let raw_file = raw_list(file);
         match raw {
             Some(raw) => {
                 let mut output = Output::text(Some(&raw_file))?.synced(fsync);
-                output.write_all(&raw).with_context(|| cli::name(&raw_file))?;
+                output.write_all(&raw).with_context(|| cli::display_path(&raw_file))?;
                 lists.raw = Some(output);
             }
             // `apply` would read the FILE0 of an earlier diff as part of this diff.
             None => match std::fs::remove_file(&raw_file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(e).with_context(|| cli::name(&raw_file));
+                    return Err(e).with_context(|| cli::display_path(&raw_file));
                 }
                 _ => {}
             },
@@ -66,13 +69,13 @@ impl DeletionLists {
 /// Returns an error if a list cannot be read or is malformed.
 pub fn read(file: &Path) -> anyhow::Result<Vec<TarPath>> {
     let read = |path: &Path| -> anyhow::Result<Vec<u8>> {
-        let input = File::open(path).with_context(|| cli::name(path))?;
-        cli::read_document(input, &cli::name(path), deleted::LIMIT)
+        let input = File::open(path).with_context(|| cli::display_path(path))?;
+        cli::read_document(input, &cli::display_path(path), deleted_files::LIMIT)
     };
-    let mut paths = deleted::read(&read(file)?).with_context(|| cli::name(file))?;
+    let mut paths = deleted_files::read(&read(file)?).with_context(|| cli::display_path(file))?;
     let raw = raw_list(file);
     if raw.exists() {
-        paths.extend(deleted::read0(&read(&raw)?).with_context(|| cli::name(&raw))?);
+        paths.extend(deleted_files::read0(&read(&raw)?).with_context(|| cli::display_path(&raw))?);
     }
     Ok(paths)
 }

@@ -29,5 +29,5 @@ pub fn is_below(path: &str, dir: &str) -> bool {
 pub fn utf8(path: impl Into<std::path::PathBuf>) -> anyhow::Result<String> {
     let path = path.into().into_os_string();
     path.into_string()
-        .map_err(|p| anyhow::anyhow!("{}: not UTF-8, which config.json cannot hold", cli::name(p)))
+        .map_err(|p| anyhow::anyhow!("{}: not UTF-8, which config.json cannot hold", cli::display_path(p)))
 }

@@ -81,7 +81,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
 fn config_json(bundle: &Path, force: bool) -> anyhow::Result<PathBuf> {
     let file = bundle.join("config.json");
     if !force && file.symlink_metadata().is_ok() {
-        let error = anyhow::anyhow!("{}: there already", cli::name(&file));
+        let error = anyhow::anyhow!("{}: there already", cli::display_path(&file));
         return Err(Hint::on(error, "add --force to replace it"));
     }
     Ok(file)

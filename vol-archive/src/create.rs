@@ -21,7 +21,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let (output, changed) = match operands {
         Operands::Plain(dir) => {
             let mut tally = tally(session, &dir);
-            session.stage(cli::name(&dir), None);
+            session.stage(cli::display_path(&dir), None);
             let mut sink = cli::tree::sink(output);
             write(&dir, &options, &mut sink, &mut tally)?;
             (sink.into_inner()?, tally.changed)
@@ -52,7 +52,7 @@ fn members(
     // Reports a misspelled directory before gigabytes of another volume are written.
     for volume in volumes.iter().filter(|_| volumes.len() > 1) {
         stream.prepare(&volume.member);
-        Root::open(&volume.dir).with_context(|| cli::name(&volume.dir))?;
+        Root::open(&volume.dir).with_context(|| cli::display_path(&volume.dir))?;
     }
     let mut changed = 0;
     for volume in volumes {
@@ -61,12 +61,12 @@ fn members(
         // When podman restores a volume, it ignores `./`, which has the mode and the owner of the
         // volume's root, but applies `/`.
         let names = [RootName::Dot, RootName::Slash];
-        session.stage(format_args!("scanning {}", cli::name(&volume.dir)), None);
+        session.stage(format_args!("scanning {}", cli::display_path(&volume.dir)), None);
         let mut planned = PlannedVolume::plan(&volume.dir, options, &names, &mut tally)?;
         session.stage(&volume.member, Some(planned.plan.tar_size()));
         stream
             .tar(&volume.member, &planned.plan, &mut planned.root, planned.mtime, &mut tally)
-            .with_context(|| cli::name(&volume.dir))?;
+            .with_context(|| cli::display_path(&volume.dir))?;
         changed += tally.changed;
     }
     Ok(changed)
@@ -105,7 +105,7 @@ fn write(
     sink: &mut Sink<Counted<Output>>,
     tally: &mut Tally<impl FnMut(&Notice)>,
 ) -> anyhow::Result<()> {
-    let object = || cli::name(dir);
+    let object = || cli::display_path(dir);
     let mut root = Root::open(dir).with_context(object)?;
     let top = Status::at(root.fd(), "".as_ref()).with_context(object)?;
     let mut walk = Walk::new(&root, |path, status| options.visit(path, status, &top))
@@ -135,22 +135,22 @@ impl PlannedVolume {
         root_names: &[RootName],
         tally: &mut Tally<impl FnMut(&Notice)>,
     ) -> anyhow::Result<PlannedVolume> {
-        let root = Root::open(dir).with_context(|| cli::name(dir))?;
-        let top = Status::at(root.fd(), "".as_ref()).with_context(|| cli::name(dir))?;
+        let root = Root::open(dir).with_context(|| cli::display_path(dir))?;
+        let top = Status::at(root.fd(), "".as_ref()).with_context(|| cli::display_path(dir))?;
         let mut plan = Plan::new();
         let mut walk = Walk::new(&root, |path, status| options.visit(path, status, &top))
-            .with_context(|| cli::name(dir))?
+            .with_context(|| cli::display_path(dir))?
             .stat_ahead();
-        while let Some(found) = walk.next(tally).with_context(|| cli::name(dir))? {
+        while let Some(found) = walk.next(tally).with_context(|| cli::display_path(dir))? {
             let mut entry = found.entry;
-            options.ids.map_to_container(&mut entry).with_context(|| cli::name(dir))?;
+            options.ids.map_to_container(&mut entry).with_context(|| cli::display_path(dir))?;
             let ino = found.status.identity().ino;
             if entry.path.is_root() {
                 for &name in root_names {
-                    plan.add_as(entry.clone(), ino, name).with_context(|| cli::name(dir))?;
+                    plan.add_as(entry.clone(), ino, name).with_context(|| cli::display_path(dir))?;
                 }
             } else {
-                plan.add(entry, ino).with_context(|| cli::name(dir))?;
+                plan.add(entry, ino).with_context(|| cli::display_path(dir))?;
             }
         }
         drop(walk);
@@ -160,7 +160,7 @@ impl PlannedVolume {
 
 /// Returns a tally that reports each notice with the directory as a prefix.
 fn tally(session: &Session, dir: &Path) -> Tally<impl FnMut(&Notice)> {
-    let dir = cli::name(dir);
+    let dir = cli::display_path(dir);
     Tally::new(move |notice| match notice {
         Notice::LeftOut { .. } => session.note(format_args!("{dir}/{notice}")),
         _ => session.warn(format_args!("{dir}/{notice}")),

@@ -114,7 +114,7 @@ impl Extraction<'_> {
         match kind {
             Some(found) if !self.args.any_tar => {
                 let e = explained(checkpoint::Error::Kind { found, expected: VOLUME });
-                let name = cli::name(self.dir);
+                let name = cli::display_path(self.dir);
                 Err(e
                     .context("standard input")
                     .context(format!("{name}: now holds files that are not part of a volume")))
@@ -126,7 +126,7 @@ impl Extraction<'_> {
     /// Extracts a tar. Returns the kind of tar that the names of the entries suggest.
     fn run(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
         let Extraction { dir, session, .. } = *self;
-        let object = || cli::name(dir);
+        let object = || cli::display_path(dir);
         cli::private::dir(dir).with_context(object)?;
         let root = Root::open(dir).with_context(object)?;
         let name = object();

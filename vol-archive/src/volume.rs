@@ -58,7 +58,7 @@ pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Oper
 /// Parses NAME=DIR.
 fn volume(operand: &OsStr) -> anyhow::Result<Volume> {
     let bytes = operand.as_bytes();
-    let shown = cli::name(operand);
+    let shown = cli::display_path(operand);
     let Some(at) = bytes.iter().position(|&b| b == b'=') else {
         return Err(cli::usage(format!("{shown}: with --members, expected NAME=DIR")));
     };

@@ -10,7 +10,7 @@ use super::Found;
 
 pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<()> {
     let mut line = |name: &str, value: Option<&str>| match value {
-        Some(value) => writeln!(out, "{name:<14}{}", cli::shown(value)),
+        Some(value) => writeln!(out, "{name:<14}{}", cli::escape(value)),
         None => Ok(()),
     };
     let (pod, kubernetes_namespace) = found.spec.pod();
@@ -37,7 +37,7 @@ pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<(
     }
     writeln!(out, "Sizes")?;
     for (member, size) in &found.sizes {
-        writeln!(out, "{size:>14} {}", cli::shown(member))?;
+        writeln!(out, "{size:>14} {}", cli::escape(member))?;
     }
     writeln!(out, "{:>14} memory pages in checkpoint", found.pages)?;
     if let Some(Value::Object(figures)) = found.stats.map(Stats::to_json) {
@@ -50,7 +50,7 @@ pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<(
     processes(out, &found.images, tree, 1)?;
     writeln!(out, "Mounts")?;
     for mount in found.spec.mounts() {
-        let [to, kind, from] = [mount.destination, mount.kind, mount.source].map(cli::shown);
+        let [to, kind, from] = [mount.destination, mount.kind, mount.source].map(cli::escape);
         writeln!(out, "  {to} {kind} {from}")?;
     }
     Ok(())
@@ -60,7 +60,7 @@ fn processes(out: &mut impl Write, images: &Images, tree: &[Node], depth: usize)
     for node in tree {
         let p = &node.process;
         let command = if p.cmdline.is_empty() { p.command.clone() } else { p.cmdline.join(" ") };
-        let command = cli::shown(command.chars().take(160).collect::<String>());
+        let command = cli::escape(command.chars().take(160).collect::<String>());
         let indent = "  ".repeat(depth);
         let state = p.state.to_ascii_lowercase();
         writeln!(

@@ -40,11 +40,10 @@ pub use architecture::architecture;
 pub use criu::external_mounts;
 #[cfg(feature = "archive")]
 pub use criu::{open_files, process_tree, stats};
-pub use documents::{config_dump, deleted_files, deleted_files as deleted, network_status, spec_dump};
+pub use documents::{config_dump, deleted_files, network_status, spec_dump};
 pub use error::{Error, Result, found_in, hint_in};
 #[cfg(feature = "preflight")]
 pub use host::preflight;
 pub use member::Member;
 pub use rootfs::whiteout;
-pub use strict_json as json;
 pub use volume_name::VolumeName;

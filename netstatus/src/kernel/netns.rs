@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, bail};
-use cli::name;
+use cli::display_path;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
@@ -30,7 +30,7 @@ impl Netns {
     /// Returns an error if `path` is not a namespace. The type of the namespace is checked when it
     /// is entered.
     pub fn open(path: &Path) -> anyhow::Result<Netns> {
-        let name = name(path);
+        let name = display_path(path);
         // Opening a FIFO would otherwise wait for a writer.
         let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
         let file = open.with_context(|| name.clone())?;

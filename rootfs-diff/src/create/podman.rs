@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::stream::StreamWriter;
-use checkpoint::{Member, deleted};
+use checkpoint::{Member, deleted_files};
 use cli::{Exit, Session};
 use rootfs_diff::{Change, Changes, compare};
 use tartree::{Entry, Error, IdMaps, Notice, Plan, RootName, SourceTree, Status, Tally, TarPath, Timestamp};
@@ -36,7 +36,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
         ));
     }
     let (plan, deleted, mtime) = diff.finish()?;
-    let (json, raw) = deleted::write(&deleted)?;
+    let (json, raw) = deleted_files::write(&deleted)?;
     let mut files = trees.into_new_files();
     let sink = cli::tree::sink(args.output.binary()?);
     session.stage("writing the changes", Some(plan.tar_size()));
@@ -70,7 +70,7 @@ fn refuse_same_file(args: &Create) -> anyhow::Result<()> {
     let Some(deleted) = &args.deleted else { return Ok(()) };
     let stdout = Path::new("-");
     let diff = args.output.output.as_deref().unwrap_or(stdout);
-    let (at, name) = (|path: &Path| std::path::absolute(path).ok(), cli::name(deleted));
+    let (at, name) = (|path: &Path| std::path::absolute(path).ok(), cli::display_path(deleted));
     if deleted == stdout && diff != stdout {
         return Ok(());
     }

@@ -47,7 +47,7 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
         if same_output(args.output.output.as_deref(), Some(actions)) {
             return Err(usage(format!(
                 "--actions {}: the result is written to the same file and would be lost or mixed with the list",
-                cli::name(actions)
+                cli::display_path(actions)
             )));
         }
     }

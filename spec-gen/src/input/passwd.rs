@@ -83,7 +83,9 @@ fn parse<T>(text: &[u8], name: &Path, entry: impl Fn(&[&str], usize) -> Result<T
         let parsed = if fields[0].is_empty() { Err("no name") } else { entry(&fields, i + 1) };
         match parsed {
             Ok(entry) => table.entries.push(entry),
-            Err(why) => table.ignored.push(format!("{}:{}: {why}, line ignored", cli::name(name), i + 1)),
+            Err(why) => {
+                table.ignored.push(format!("{}:{}: {why}, line ignored", cli::display_path(name), i + 1))
+            }
         }
     }
     table

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cli::{name, read_document};
+use cli::{display_path, read_document};
 use pathrs::flags::OpenFlags;
 use pathrs::{Root, error::ErrorKind};
 
@@ -33,7 +33,7 @@ impl Rootfs {
     /// Returns an error if the directory cannot be opened. The directory must exist, because the
     /// user named it.
     pub fn open(dir: &Path) -> anyhow::Result<Rootfs> {
-        let root = Root::open(dir).map_err(io_error).with_context(|| name(dir))?;
+        let root = Root::open(dir).map_err(io_error).with_context(|| display_path(dir))?;
         Ok(Rootfs { dir: Some(dir.to_path_buf()), root: Some(root) })
     }
 
@@ -64,7 +64,7 @@ impl Rootfs {
     /// than `limit`.
     pub fn read(&self, path: &str, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(root) = &self.root else { return Ok(None) };
-        let shown = name(self.name_of(path));
+        let shown = display_path(self.name_of(path));
         // O_NONBLOCK: opening a FIFO in place of the file would block forever.
         let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
         match root.open_subpath(path, flags).map_err(io_error) {
@@ -82,9 +82,9 @@ impl Rootfs {
     pub fn metadata(&self, path: &str) -> anyhow::Result<Option<fs::Metadata>> {
         let Some(root) = &self.root else { return Ok(None) };
         match root.open_subpath(path, OpenFlags::O_PATH).map_err(io_error) {
-            Ok(file) => Ok(Some(file.metadata().with_context(|| name(self.name_of(path)))?)),
+            Ok(file) => Ok(Some(file.metadata().with_context(|| display_path(self.name_of(path)))?)),
             Err(e) if is_absent(&e) => Ok(None),
-            Err(e) => Err(e).with_context(|| name(self.name_of(path))),
+            Err(e) => Err(e).with_context(|| display_path(self.name_of(path))),
         }
     }
 
@@ -94,7 +94,7 @@ impl Rootfs {
     /// Returns an error if the directory cannot be read.
     pub fn has_entries(&self, path: &str) -> anyhow::Result<bool> {
         let Some(root) = &self.root else { return Ok(false) };
-        let shown = || name(self.name_of(path));
+        let shown = || display_path(self.name_of(path));
         let dir =
             match root.open_subpath(path, OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY).map_err(io_error) {
                 Ok(dir) => dir,
@@ -132,16 +132,16 @@ impl Rootfs {
                 // EINVAL: the inode exists and is not a link. Below a missing component or a file,
                 // no component is a link.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) || is_absent(&e) => continue,
-                Err(e) => return Err(e).with_context(|| name(self.name_of(&at))),
+                Err(e) => return Err(e).with_context(|| display_path(self.name_of(&at))),
             };
             links += 1;
             if links > MAX_LINKS {
-                bail!("{}: too many levels of symbolic links", name(self.name_of(path)));
+                bail!("{}: too many levels of symbolic links", display_path(self.name_of(path)));
             }
             let Some(target) = target.to_str() else {
                 bail!(
                     "{}: the link's target is not UTF-8, which config.json cannot hold",
-                    name(self.name_of(&at))
+                    display_path(self.name_of(&at))
                 );
             };
             done.pop();
@@ -161,9 +161,9 @@ impl Rootfs {
 pub fn read_host(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     use std::os::unix::fs::OpenOptionsExt;
     match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
-        Ok(file) => read_regular(file, &name(path), limit).map(Some),
+        Ok(file) => read_regular(file, &display_path(path), limit).map(Some),
         Err(e) if is_absent(&e) => Ok(None),
-        Err(e) => Err(e).with_context(|| name(path)),
+        Err(e) => Err(e).with_context(|| display_path(path)),
     }
 }
 

@@ -45,7 +45,7 @@ pub fn check_volumes(args: &MountArgs) -> anyhow::Result<()> {
         let resolved = resolve(dir);
         let other = args.volume_path[..i].iter().find(|(n, d)| n != name && resolve(d) == resolved);
         if let Some((other, _)) = other {
-            let dir = cli::name(dir);
+            let dir = cli::display_path(dir);
             return Err(usage(format!("--volume-path {name}={dir}: volume {other} has the same directory")));
         }
     }

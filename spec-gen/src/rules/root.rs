@@ -19,7 +19,7 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
         job.rootfs = Rootfs::open(dir)?;
         // The path is relative to the working directory of the user, not to the bundle in which the
         // runtime starts.
-        let path = std::path::absolute(dir).with_context(|| cli::name(dir))?;
+        let path = std::path::absolute(dir).with_context(|| cli::display_path(dir))?;
         job.spec.set(key::ROOT_PATH, path::utf8(path)?);
     }
     if !job.container.mount_point.is_empty() {

@@ -52,6 +52,6 @@ pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
             .join(OsStr::from_bytes(name.to_bytes()));
         context
             .set_for_path(&object, false, false)
-            .with_context(|| cli::name(OsStr::from_bytes(name.to_bytes())))
+            .with_context(|| cli::display_path(OsStr::from_bytes(name.to_bytes())))
     })
 }

@@ -27,6 +27,6 @@ pub fn relabel(path: &Path, label: &str) -> anyhow::Result<()> {
     }
     Err(Hint::on(
         anyhow::anyhow!("this spec-gen was built without SELinux support"),
-        format!("chcon -R {label} {}, or build with --features selinux", cli::name(path)),
+        format!("chcon -R {label} {}, or build with --features selinux", cli::display_path(path)),
     ))
 }

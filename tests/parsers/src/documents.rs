@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use checkpoint::config_dump::ConfigDump;
+use checkpoint::deleted_files;
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::spec_dump::SpecDump;
-use checkpoint::{deleted, json};
 use rootfs_diff::layers::Layers;
 use rootfs_diff::mountinfo;
 use spec_gen::cdi::{self, Registry};
@@ -16,14 +16,14 @@ use spec_gen::{hooks, passwd};
 
 /// Parses both forms of deletion lists, and checks that writing and reading them is lossless.
 pub fn deleted_files(bytes: &[u8]) {
-    for read in [deleted::read(bytes), deleted::read0(bytes)] {
+    for read in [deleted_files::read(bytes), deleted_files::read0(bytes)] {
         let Ok(mut paths) = read else { continue };
         assert!(paths.iter().all(|path| !path.is_root()), "the root");
         // A relative path of maximum length becomes too long when it is written as an absolute
         // path.
-        let Ok((text, raw)) = deleted::write(&paths) else { continue };
-        let mut again = deleted::read(&text.unwrap_or(b"null".to_vec())).expect("what was written");
-        again.extend(deleted::read0(&raw.unwrap_or_default()).expect("what was written"));
+        let Ok((text, raw)) = deleted_files::write(&paths) else { continue };
+        let mut again = deleted_files::read(&text.unwrap_or(b"null".to_vec())).expect("what was written");
+        again.extend(deleted_files::read0(&raw.unwrap_or_default()).expect("what was written"));
         again.sort();
         paths.sort();
         assert_eq!(again, paths);
@@ -42,7 +42,7 @@ pub fn config_dump(bytes: &[u8]) {
             assert_eq!(again.len(), volumes.len());
         }
     }
-    if let Some(map) = json::document(bytes).ok().as_ref().and_then(|value| value.as_object()) {
+    if let Some(map) = strict_json::document(bytes).ok().as_ref().and_then(|value| value.as_object()) {
         let _ = Container::from_libpod(map);
     }
 }
@@ -76,7 +76,7 @@ pub fn network_status(bytes: &[u8]) {
 
 /// Parses the configuration of an image, and applies it to a specification.
 pub fn image_config(bytes: &[u8]) {
-    let Ok(value) = json::document(bytes) else { return };
+    let Ok(value) = strict_json::document(bytes) else { return };
     let Ok(image) = ImageConfig::parse(&value) else { return };
     let mut spec = Spec::new(serde_json::json!({ "ociVersion": "1.2.0", "process": {} }));
     let _ = image.apply(&mut spec, &mut Container::default());

@@ -60,7 +60,7 @@ fn matches(dir: &Path, names: &Regex) -> anyhow::Result<Vec<PathBuf>> {
     let list = || -> io::Result<Vec<PathBuf>> { fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect() };
     let mut paths = match list() {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
-        list => list.with_context(|| cli::name(dir))?,
+        list => list.with_context(|| cli::display_path(dir))?,
     };
     paths.retain(|path| path.file_name().is_some_and(|name| names.is_match(&name.to_string_lossy())));
     paths.sort_unstable();

@@ -100,7 +100,7 @@ fn build(source: &str, destination: &str, options: Vec<String>) -> anyhow::Resul
 /// not to the bundle that the runtime starts in.
 pub fn absolute(source: &str) -> anyhow::Result<String> {
     let path = std::path::absolute(source).with_context(|| source.to_owned())?;
-    path.into_os_string().into_string().map_err(|p| anyhow::anyhow!("{}: not UTF-8", cli::name(p)))
+    path.into_os_string().into_string().map_err(|p| anyhow::anyhow!("{}: not UTF-8", cli::display_path(p)))
 }
 
 /// Reads `DST[:OPTIONS]` of `--tmpfs`.

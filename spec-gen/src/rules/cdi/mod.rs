@@ -47,7 +47,7 @@ impl Registry {
                 Ok(entries) => entries,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => {
-                    registry.faults.push(format!("{}: {e}", cli::name(dir)));
+                    registry.faults.push(format!("{}: {e}", cli::display_path(dir)));
                     continue;
                 }
             };
@@ -58,7 +58,7 @@ impl Registry {
             for file in files {
                 match spec_file::read(&file) {
                     Ok((kind, vendor)) => found.push((kind, vendor)),
-                    Err(e) => registry.faults.push(format!("{}: {e:#}", cli::name(&file))),
+                    Err(e) => registry.faults.push(format!("{}: {e:#}", cli::display_path(&file))),
                 }
             }
             registry.faults.extend(drop_conflicts(&mut found));

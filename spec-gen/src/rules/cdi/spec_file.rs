@@ -28,8 +28,8 @@ pub struct Vendor {
 /// # Errors
 /// Returns an error that names the key that is not part of the CDI format.
 pub fn read(path: &Path) -> anyhow::Result<(String, Vendor)> {
-    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 4 << 20)?;
-    document(&text, path.extension().is_some_and(|e| e == "yaml"), cli::name(path))
+    let text = cli::read_document(fs::File::open(path)?, &cli::display_path(path), 4 << 20)?;
+    document(&text, path.extension().is_some_and(|e| e == "yaml"), cli::display_path(path))
 }
 
 /// Like [`read`], from text. `file` is the name of the file in messages.

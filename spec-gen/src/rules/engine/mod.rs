@@ -90,7 +90,7 @@ pub fn flag_files(args: &MountArgs) -> anyhow::Result<Vec<(String, String)>> {
         }
         files.push((
             destination,
-            path::utf8(std::path::absolute(&source).with_context(|| cli::name(&source))?)?,
+            path::utf8(std::path::absolute(&source).with_context(|| cli::display_path(&source))?)?,
         ));
     }
     Ok(files)

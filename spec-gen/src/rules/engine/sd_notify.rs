@@ -49,7 +49,7 @@ pub fn apply(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
                 format!("add --bind-mount {DIR}=DIR, or --bundle DIR for DIR/notify"),
             ));
         };
-        let dir = std::path::absolute(bundle.join("notify")).with_context(|| cli::name(bundle))?;
+        let dir = std::path::absolute(bundle.join("notify")).with_context(|| cli::display_path(bundle))?;
         let path = path::utf8(dir)?;
         job.actions.push(Action::Directory { path: path.clone(), mode: 0o755, uid: 0, gid: 0, like: None });
         files.insert(DIR.into(), path);

@@ -59,9 +59,9 @@ pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
     for secret in &args.secret {
         let Target::File { destination, owner } = &secret.to else { continue };
         let file = file_of(secret, args.secret_root.as_deref())?;
-        let from = std::path::absolute(&file).with_context(|| cli::name(&file))?;
-        if !from.metadata().with_context(|| cli::name(&file))?.is_file() {
-            anyhow::bail!("{}: not a file", cli::name(&file));
+        let from = std::path::absolute(&file).with_context(|| cli::display_path(&file))?;
+        if !from.metadata().with_context(|| cli::display_path(&file))?.is_file() {
+            anyhow::bail!("{}: not a file", cli::display_path(&file));
         }
         let from = path::utf8(from)?;
         let Some(copies) = &args.secret_copies else {
@@ -79,7 +79,7 @@ pub fn bind(job: &mut Job<'_>, files: &mut Files) -> anyhow::Result<()> {
         };
         let FileOwner { uid, gid, mode } = owner.unwrap_or(EVERYBODY);
         let (uid, gid) = id_map::process_on_host(&job.container.id_maps, uid, gid)?;
-        let to = std::path::absolute(copies.join(&secret.name)).with_context(|| cli::name(copies))?;
+        let to = std::path::absolute(copies.join(&secret.name)).with_context(|| cli::display_path(copies))?;
         let to = path::utf8(to)?;
         job.actions.push(Action::Copy { from, to: to.clone(), mode, uid, gid });
         files.insert(destination.clone(), to);
@@ -117,7 +117,7 @@ pub fn apply(
         }
     }
     for (variable, file) in values {
-        let shown = || cli::name(file);
+        let shown = || cli::display_path(file);
         let input = cli::Input::open(Some(file), "a secret")?;
         let value = cli::read_document(input, &shown(), MAX_SECRET)?;
         let value = String::from_utf8(value).ok().filter(|v| !v.contains('\0'));

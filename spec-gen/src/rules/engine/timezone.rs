@@ -28,7 +28,8 @@ const MAX_NAME: usize = 255;
 pub fn file(zone: &str) -> anyhow::Result<PathBuf> {
     if zone == "local" {
         let path = std::fs::canonicalize(LOCALTIME).context(LOCALTIME)?;
-        check(&mut File::open(&path).with_context(|| cli::name(&path))?).with_context(|| cli::name(&path))?;
+        check(&mut File::open(&path).with_context(|| cli::display_path(&path))?)
+            .with_context(|| cli::display_path(&path))?;
         return Ok(path);
     }
     let dir = std::env::var_os("TZDIR").filter(|dir| !dir.is_empty()).unwrap_or_else(|| ZONES.into());
@@ -44,10 +45,10 @@ fn in_dir(dir: &Path, zone: &str) -> anyhow::Result<PathBuf> {
     if zone.len() > MAX_NAME || !zone.split('/').all(is_part) {
         return Err(usage("expected the name of a time zone, such as Europe/Berlin or UTC"));
     }
-    let root = Root::open(dir).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| cli::name(dir))?;
+    let root = Root::open(dir).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| cli::display_path(dir))?;
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
     let Ok(mut file) = root.open_subpath(zone, flags) else {
-        bail!("no such time zone in {}", cli::name(dir));
+        bail!("no such time zone in {}", cli::display_path(dir));
     };
     check(&mut file)?;
     Ok(dir.join(zone))

@@ -76,12 +76,12 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e).with_context(|| cli::name(dir)),
+            Err(e) => return Err(e).with_context(|| cli::display_path(dir)),
         };
         for entry in entries {
-            let path = entry.with_context(|| cli::name(dir))?.path();
+            let path = entry.with_context(|| cli::display_path(dir))?.path();
             if path.extension().is_some_and(|e| e == "json") {
-                files.insert(cli::name(path.file_name().unwrap_or_default()), path);
+                files.insert(cli::display_path(path.file_name().unwrap_or_default()), path);
             }
         }
     }
@@ -89,7 +89,7 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
     named.sort_by_key(|(name, _)| name.to_lowercase());
     let (mut hooks, mut missing) = (Vec::new(), Vec::new());
     for (_, path) in named {
-        let shown = cli::name(&path);
+        let shown = cli::display_path(&path);
         let hook = read_file(&path).with_context(|| shown.clone())?;
         let program = hook.hook["path"].as_str().unwrap_or_default();
         if Path::new(program).exists() {
@@ -102,8 +102,8 @@ pub fn read(dirs: &[PathBuf]) -> anyhow::Result<(Vec<Hook>, Vec<String>)> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Hook> {
-    let text = cli::read_document(fs::File::open(path)?, &cli::name(path), 1 << 20)?;
-    read_text(&text, cli::name(path))
+    let text = cli::read_document(fs::File::open(path)?, &cli::display_path(path), 1 << 20)?;
+    read_text(&text, cli::display_path(path))
 }
 
 /// Reads one hook. `file` is its name in messages.

@@ -64,7 +64,7 @@ pub fn make(job: &mut Job<'_>, name: &str, destination: &str) -> anyhow::Result<
         }
     };
     if job.rootfs.has_entries(destination)? {
-        let from = cli::name(job.rootfs.name_of(destination));
+        let from = cli::display_path(job.rootfs.name_of(destination));
         job.session.warn(format_args!(
             "{path}: the image's files at {destination} are not copied; run: cp -a {from}/. {path}"
         ));

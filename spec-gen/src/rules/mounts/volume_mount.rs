@@ -94,7 +94,7 @@ pub fn mount(
 pub fn below(dir: &Path, subpath: &str) -> anyhow::Result<String> {
     let dir = match dir.to_str() {
         Some(dir) => dir,
-        None => bail!("{}: not UTF-8, which config.json cannot hold", cli::name(dir)),
+        None => bail!("{}: not UTF-8, which config.json cannot hold", cli::display_path(dir)),
     };
     if subpath.is_empty() {
         return Ok(dir.to_owned());

@@ -59,7 +59,11 @@ fn parse(
         match (number(fields.next()), number(fields.next()), fields.next()) {
             // The mapping checks where the range ends.
             (Some(start), Some(length), None) if length > 0 => ranges.push((start, length)),
-            _ => ignored.push(format!("{}:{}: not NAME:START:COUNT, line ignored", cli::name(path), i + 1)),
+            _ => ignored.push(format!(
+                "{}:{}: not NAME:START:COUNT, line ignored",
+                cli::display_path(path),
+                i + 1
+            )),
         }
     }
     ranges

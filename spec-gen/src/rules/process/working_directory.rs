@@ -39,7 +39,7 @@ fn check(spec: &Spec, rootfs: &Rootfs, may_be_made: bool) -> anyhow::Result<()> 
             if on_mount(&rootfs.resolve(cwd)?) {
                 return Ok(());
             }
-            bail!("workdir \"{cwd}\" does not exist in {}", cli::name(rootfs.name_of("/")))
+            bail!("workdir \"{cwd}\" does not exist in {}", cli::display_path(rootfs.name_of("/")))
         }
     }
 }

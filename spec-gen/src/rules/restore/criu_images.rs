@@ -12,7 +12,7 @@ use cli::Session;
 /// # Errors
 /// Returns an error if there are no images of mounts, or if one is damaged.
 pub fn report_maker(dir: &Path, session: &Session) -> anyhow::Result<()> {
-    let object = || cli::name(dir);
+    let object = || cli::display_path(dir);
     let mut found = false;
     for entry in fs::read_dir(dir).with_context(object)? {
         let entry = entry.with_context(object)?;
@@ -30,12 +30,12 @@ pub fn report_maker(dir: &Path, session: &Session) -> anyhow::Result<()> {
         }
         found = true;
         let path = entry.path();
-        let file = File::open(&path).with_context(|| cli::name(&path))?;
-        let image = cli::read_document(file, &cli::name(&path), external_mounts::LIMIT)?;
+        let file = File::open(&path).with_context(|| cli::display_path(&path))?;
+        let image = cli::read_document(file, &cli::display_path(&path), external_mounts::LIMIT)?;
         if external_mounts::maker(&name, &image).with_context(object)? == Some(Maker::Crun) {
             session.warn(format_args!(
                 "{}: crun made the images and runc cannot restore them: restore with crun, or unpack with ckpt-unpack --runtime runc",
-                cli::name(&path)
+                cli::display_path(&path)
             ));
         }
     }

@@ -83,7 +83,7 @@ pub fn mount_points(job: &mut Job<'_>, in_manager_files: &BTreeMap<String, Strin
 /// file in DIR, which `--apply` creates if it is missing. CRIU needs the mount; the user can fill
 /// in the content, for example of resolv.conf.
 pub fn in_directory(job: &mut Job<'_>, dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let dir = path::utf8(std::path::absolute(dir).with_context(|| cli::name(dir))?)?;
+    let dir = path::utf8(std::path::absolute(dir).with_context(|| cli::display_path(dir))?)?;
     let mut files = BTreeMap::new();
     for mount in job.spec.mounts().iter().filter(|m| mounts::is_bind(m)) {
         let destination = path::clean(mounts::destination(mount));

@@ -93,7 +93,7 @@ impl Host<'_> {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(e) => Err(e).with_context(|| cli::name(&path)),
+            Err(e) => Err(e).with_context(|| cli::display_path(&path)),
         }
     }
 

@@ -85,7 +85,7 @@ impl Accounts {
             user.uid = entry.uid;
             user.gid = entry.gid;
             user.home = Some(entry.home.clone());
-            user.found = format!("{}:{}", cli::name(&self.passwd_name), entry.line);
+            user.found = format!("{}:{}", cli::display_path(&self.passwd_name), entry.line);
         }
         if u64::from(user.uid.max(user.gid)) > MAX_ID {
             bail!("{}: uids and gids must be in range 0-{MAX_ID}", user.found);
@@ -103,7 +103,7 @@ impl Accounts {
         if let Some(entry) = self.passwd.entries.iter().find(|e| e.name == name) {
             return Ok(entry);
         }
-        let file = cli::name(&self.passwd_name);
+        let file = cli::display_path(&self.passwd_name);
         if self.passwd_text.is_none() {
             return Err(Hint::on(
                 anyhow::anyhow!("unable to find user {name}: there is no {file}"),
@@ -175,7 +175,7 @@ impl Accounts {
             Some(entry) => Ok(entry.gid),
             None => bail!(
                 "unable to find group {group}: no matching entries in group file {}",
-                cli::name(&self.group_name)
+                cli::display_path(&self.group_name)
             ),
         }
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use cli::{name, read_document, usage};
+use cli::{display_path, read_document, usage};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 /// The largest resolv.conf that is read, in bytes. This is far more than a resolver needs.
@@ -39,7 +39,7 @@ pub fn read(path: &Path, pid: Option<u32>) -> anyhow::Result<Dns> {
         let file = openat2(&root, "etc/resolv.conf", how).with_context(|| name.clone())?;
         (File::from(file), name)
     } else {
-        (File::open(path).with_context(|| name(path))?, name(path))
+        (File::open(path).with_context(|| display_path(path))?, display_path(path))
     };
     let mut text = String::new();
     read_document(file, &name, LIMIT)?.as_slice().read_to_string(&mut text).with_context(|| name)?;
