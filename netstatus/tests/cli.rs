@@ -40,7 +40,7 @@ fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
 }
 
-/// Runs a case; returns an error that describes an unexpected result.
+/// Runs a case. Returns an error that describes an unexpected result.
 fn check_case(case: &Case) -> Result<(), String> {
     let stdin = match case.stdin.strip_prefix('@') {
         Some(file) => data(file),

@@ -188,7 +188,7 @@ fn a_replaced_upper_directory_is_not_read() {
     fs::rename(overlay.at("upper"), overlay.at("away")).unwrap();
     fs::rename(overlay.at("copy"), overlay.at("upper")).unwrap();
     assert!(create() == before);
-    // A mount inside the upper directory.
+    // Adds a mount inside the upper directory.
     fs::rename(overlay.at("upper"), overlay.at("copy")).unwrap();
     fs::rename(overlay.at("away"), overlay.at("upper")).unwrap();
     overlay.bind("copy/etc", "upper/etc");
@@ -236,8 +236,8 @@ fn whiteouts_of_fuse_overlayfs_are_applied() {
     for name in ["lower/d", "lower/o/old", "upper/o", "merged/o", "merged/d", "target"] {
         fs::create_dir_all(at(name)).unwrap();
     }
-    // The upper directory and the merged view of fuse-overlayfs after d/gone was deleted, and o was
-    // removed and made again.
+    // These are the upper directory and the merged view of fuse-overlayfs after d/gone was deleted,
+    // and o was removed and made again.
     fs::write(at("lower/d/gone"), "").unwrap();
     fs::write(at("lower/d/stays"), "").unwrap();
     fs::create_dir_all(at("upper/d")).unwrap();

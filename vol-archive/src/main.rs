@@ -26,7 +26,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     }
 }
 
-/// Adds a hint to an error of reading a tar.
+/// Adds a hint to an error that occurred while reading a tar.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match checkpoint::hint_in(error.chain()).or_else(|| tartree::hint(error.as_ref())) {
         Some(hint) => cli::Hint::on(error, hint),

@@ -7,7 +7,7 @@ fn the_manual_page_has_exactly_the_options_of_help() {
         env!("CARGO_BIN_EXE_vol-archive"),
         page.as_ref(),
         &["create", "extract", "list"],
-        // Options of other programs, in the examples.
+        // The examples contain these options of other programs.
         &["--bundle", "--expect", "--rootfs"],
     );
 }

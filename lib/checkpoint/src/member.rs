@@ -63,13 +63,13 @@ const FOREIGN: [&str; 7] = [
 /// Sources: podman's libpod/container_internal_common.go and oci_conmon_common.go (its `userdata`
 /// directory is the bundle), containerd's core/runtime/v2/bundle.go and pkg/shim.
 const FILES_OF_A_BUNDLE: [&str; 30] = [
-    // The OCI runtime.
+    // Files of the OCI runtime.
     "config.json",
     "rootfs",
-    // CRIU, in its work path.
+    // Files of CRIU in its work path.
     "restore.log",
     "stats-restore",
-    // podman and CRI-O.
+    // Files of podman and CRI-O.
     "attach",
     "conmon-pidfile",
     "conmon.pid",
@@ -87,7 +87,7 @@ const FILES_OF_A_BUNDLE: [&str; 30] = [
     "shm",
     "userdata",
     "winsz",
-    // containerd.
+    // Files of containerd.
     "address",
     "bootstrap.json",
     "init.pid",

@@ -62,11 +62,11 @@ pub struct Evidence {
     image: Weight,
     /// Whether the first entry below the root is a member with which a stream may begin.
     stream: bool,
-    /// Whether there was a member that does not occur in streams.
+    /// Whether a member was found that does not occur in streams.
     beyond_stream: bool,
-    /// Whether there was an entry below the root.
+    /// Whether an entry below the root was found.
     begun: bool,
-    /// Whether there was a file.
+    /// Whether a file was found.
     files: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Compares two trees: which paths need an entry in the diff, and which were removed.
 //!
 //! A diff must produce the same tree in podman's order (the tar first, then the list of deletions),
-//! with `rootfs-diff apply`, and if it is applied twice. Comments in `walk` name the consequences.
+//! with `rootfs-diff apply`, and if it is applied twice. Comments in `walk` explain the
+//! consequences.
 
 mod content;
 mod entry;

@@ -132,8 +132,8 @@ fn unique_mount_id(dir: BorrowedFd<'_>) -> Option<u64> {
     StatxFlags::from_bits_retain(status.stx_mask).contains(UNIQUE).then_some(status.stx_mnt_id)
 }
 
-/// Does the same as [`reads_of_watched`] by inotify(7), whose events name the watch, but neither
-/// the process nor a descriptor of the directory.
+/// Implements [`reads_of_watched`] with inotify(7), whose events name the watch, but neither the
+/// process nor a descriptor of the directory.
 fn by_inotify<'a>(
     merged: BorrowedFd<'_>,
     watched: impl Iterator<Item = &'a File>,

@@ -23,7 +23,7 @@ pub struct Layers {
     pub index: bool,
 }
 
-/// An error of finding the layers of a mount.
+/// An error while finding the layers of a mount.
 #[derive(Debug, thiserror::Error)]
 pub enum LayersError {
     /// A system call failed.

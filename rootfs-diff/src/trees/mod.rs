@@ -29,7 +29,7 @@ use crate::overlay::{
 use same_inode::SameInode;
 use upper::UpperDir;
 
-/// An error of opening the two trees.
+/// An error while opening the two trees.
 #[derive(Debug, thiserror::Error)]
 pub enum TreesError {
     /// A layer or another directory cannot be opened.
@@ -189,8 +189,8 @@ impl Trees {
             _ => old,
         };
         let overlay_xattrs = if layers.userxattr { OverlayXattrs::User } else { OverlayXattrs::Trusted };
-        // If an overlay has an index, the kernel stores in an xattr of the upper directory to which
-        // lower directory it belongs.
+        // If an overlay has an index, the kernel records in an xattr of the upper directory the
+        // lower directory that belongs to the upper directory.
         let origin = overlay_xattrs.prefix().map(|prefix| [prefix, b"origin"].concat()).unwrap_or_default();
         let view_lacks_index = view == MergedView::Temporary;
         let path = format!("/proc/self/fd/{}", upper.as_raw_fd());

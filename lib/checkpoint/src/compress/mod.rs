@@ -200,7 +200,8 @@ mod tests {
     fn a_window_above_128_mebibytes_is_rejected() {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(28).unwrap();
-        // Flushed before the size is known, so that the frame declares the full window.
+        // The encoder is flushed before the size is known, so that the frame declares the full
+        // window.
         encoder.write_all(b"x").unwrap();
         encoder.flush().unwrap();
         let packed = encoder.finish().unwrap();

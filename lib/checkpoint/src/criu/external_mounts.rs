@@ -1,11 +1,11 @@
-//! Detects by the keys of external mounts which runtime created CRIU's images, and converts images
+//! Detects which runtime created CRIU's images by the keys of external mounts, and converts images
 //! for another runtime.
 //!
 //! A runtime hides a file such as `/proc/kcore` under a bind mount of `/dev/null`. CRIU dumps that
 //! mount with a key that the runtime passes to it, and the runtime that restores must pass the same
-//! key. runc's key is `/dev/null` for all hidden files, crun's is the path of the hidden file, so
-//! each runtime fails to restore the images of the other: "No mapping for 123:(null) mountpoint".
-//! The images do not differ otherwise.
+//! key. runc's key is `/dev/null` for all hidden files, and crun's key is the path of the hidden
+//! file. Therefore each runtime fails to restore images of the other runtime: "No mapping for
+//! 123:(null) mountpoint". The images do not differ otherwise.
 
 use crate::error::{Error, Result};
 

@@ -125,9 +125,9 @@ impl Stats {
     }
 }
 
-/// Returns how long CRIU ran, in microseconds, by the last time stamp in its log, such as
+/// Returns how long CRIU ran, in microseconds, according to the last time stamp in its log, such as
 /// `(00.271460) Dumping finished successfully`. The runtimes set a log level at which the log ends
-/// in such a line.
+/// with such a line.
 ///
 /// # Errors
 /// Returns an error if the log cannot be read.

@@ -1,5 +1,5 @@
-//! Problems of a dump that `criu check` does not detect: it prints "Looks good." on a kernel on
-//! which no TCP socket can be dumped.
+//! Problems of a dump that `criu check` does not detect. For example, `criu check` prints "Looks
+//! good." on a kernel on which no TCP socket can be dumped.
 //!
 //! [`Facts::of_host`] and [`Facts::add_process`] read the facts from the kernel;
 //! [`Facts::findings`] applies the rules to them.
@@ -155,7 +155,7 @@ impl Facts {
             let text = format!("{}: not found; CRIU needs it to block the network", missing.join(", "));
             // Without a container, it is not known whether the problem occurs.
             let severity = if self.own_network.is_some() { Severity::Fails } else { Severity::Needs };
-            // Before 4.2, a restore with nftables fails because CRIU's own lock still exists.
+            // Before CRIU 4.2, a restore with nftables fails because CRIU's own lock still exists.
             let hint = match self.criu {
                 Some(criu) if criu >= CRIU_FOR_6_16 => {
                     "install iptables, or add network-lock nftables to /etc/criu/default.conf"

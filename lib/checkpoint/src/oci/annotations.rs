@@ -21,7 +21,7 @@ const FAMILIES: [(Family, &str); 3] = [
 /// The facts about the container and the host, each with the name of its annotation in each family,
 /// without the prefix.
 pub const ANNOTATIONS: [(&str, [Option<&str>; 3]); 19] = [
-    // podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl
+    // Sources: podman pkg/annotations, CRI-O internal/annotations, checkpoint-restore checkpointctl
     // lib/metadata.go.
     ("engine.name", [None, None, Some("engine.name")]),
     ("container.name", [Some("name"), Some("name"), Some("container.name")]),

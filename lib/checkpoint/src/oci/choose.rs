@@ -138,8 +138,8 @@ pub(super) fn choose(
         .filter(|image| name.is_none_or(|name| matches_reference(image, name)))
         .filter(|image| image.entry["annotations"][ATTESTATION].is_null())
         .collect();
-    // Several images with the same names are one image for several architectures. Images that only
-    // have the first digits of their digests in common are different images.
+    // Several images with the same names are one image for several architectures. Images whose
+    // digests only start with the same digits are different images.
     let by_digest = name.is_some_and(|name| !named.iter().any(|image| image.names.iter().any(|n| n == name)));
     let alike = named.windows(2).all(|pair| {
         pair[0].names == pair[1].names && (!by_digest || pair[0].digests.first() == pair[1].digests.first())

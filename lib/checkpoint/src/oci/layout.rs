@@ -25,7 +25,7 @@ const MAX_ENTRIES: u64 = 100_000;
 pub fn is_layout(first: &TarPath) -> bool {
     matches!(first.as_bytes(), b"oci-layout" | b"index.json" | b"manifest.json" | b"repositories")
         || first.as_bytes().starts_with(b"blobs")
-        // In `docker save`, a layer or configuration is named by its digest.
+        // In the format of `docker save`, a layer or configuration is named by its digest.
         || first.as_bytes().split(|&b| b == b'.').next().is_some_and(|stem| stem.len() == 64 && stem.iter().all(u8::is_ascii_hexdigit))
 }
 

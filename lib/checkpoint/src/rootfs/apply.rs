@@ -1,9 +1,9 @@
 //! Applies a root file system diff: its tar, and its deletion list, which may come before or after
 //! the tar.
 //!
-//! podman extracts the tar first and then deletes, which also deletes files that the diff
-//! re-creates below a deleted directory. [`RootfsApply`] instead spares all paths that the tar has
-//! created, and their parents, when it deletes after the tar.
+//! podman extracts the tar first and then deletes the listed paths. This also deletes files that
+//! the diff re-creates below a deleted directory. If the deletion list comes after the tar,
+//! [`RootfsApply`] keeps all paths that the tar has created, and their parents.
 
 use std::io::Read;
 

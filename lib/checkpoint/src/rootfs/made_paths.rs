@@ -1,4 +1,4 @@
-//! The paths that a diff has created, which its deletions must spare.
+//! The paths that a diff has created, which its deletions must keep.
 
 use tartree::TarPath;
 

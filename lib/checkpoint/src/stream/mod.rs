@@ -1,9 +1,9 @@
 //! Member streams: the format of the pipe between the tools.
 //!
 //! A member stream is a plain tar whose entries are members of a checkpoint archive. Several
-//! streams may follow one another, as the outputs of `{ a; b; c; }` do. The reader must detect that
-//! a producer died, but a pipe does not pass the exit status on. So the last record of every stream
-//! is `.end`, one JSON line
+//! streams may follow one another, like the outputs of `{ a; b; c; }`. The reader must detect that
+//! a producer died, but a pipe does not transmit the exit status of the producer. Therefore the
+//! last record of every stream is `.end`, one JSON line
 //!
 //! ```json
 //! {"writer":"rootfs-diff","bytes":10240,"changed":0}

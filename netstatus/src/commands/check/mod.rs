@@ -125,7 +125,7 @@ fn addresses(desired: &DesiredInterface<'_>) -> Vec<IpAddr> {
     desired.interface.subnets.iter().map(|a| a.ipnet.addr()).collect()
 }
 
-/// Compares until there is no difference or `wait` is over; returns the last differences.
+/// Compares until there is no difference or `wait` is over. Returns the last differences.
 ///
 /// An IPv6 address that was set by a CNI plugin, or by netavark on an ipvlan, is tentative for a
 /// second or two. CRIU cannot restore a socket on a tentative address.

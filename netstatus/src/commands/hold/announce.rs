@@ -21,7 +21,7 @@ use crate::kernel::state::State;
 const TIMES: u32 = 3;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Announces every address of the interfaces that are up; returns the number of addresses.
+/// Announces every address of the interfaces that are up. Returns the number of addresses.
 ///
 /// # Errors
 /// Returns an error if the namespace cannot be entered or a frame cannot be sent.

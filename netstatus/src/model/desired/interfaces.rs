@@ -1,4 +1,4 @@
-//! The interfaces and addresses that a status asks for.
+//! The interfaces and addresses that a status requires.
 
 use std::collections::BTreeMap;
 

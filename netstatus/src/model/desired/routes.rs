@@ -1,4 +1,4 @@
-//! The routes that a status asks for.
+//! The routes that a status requires.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::model::route::{Hop, Route};
 /// The metric that netavark sets for a default route.
 const NETAVARK_METRIC: u32 = 100;
 
-/// A route that a status asks for.
+/// A route that a status requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredRoute<'a> {
     /// The interface of the status with which the route is saved.

@@ -1,5 +1,5 @@
-//! The format of an image by its name. criu/image-desc.c defines the names, criu/include/magic.h
-//! the magic numbers.
+//! The format of an image by its name. criu/image-desc.c defines the names, and
+//! criu/include/magic.h defines the magic numbers.
 
 /// The format of an image, as far as it can be checked without knowing its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,8 +110,8 @@ impl Check<'_> {
     fn process(&mut self, process: &PstreeEntry) {
         let pid = process.pid;
         let Some(core) = self.core(pid, pid) else { return };
-        // 1 is alive and 3 stopped (compel/include/uapi/task-state.h). A dead process or a zombie
-        // has no threads and no memory.
+        // 1 means alive and 3 means stopped (compel/include/uapi/task-state.h). A dead process or a
+        // zombie has no threads and no memory.
         if !matches!(core.tc.map(|task| task.task_state), Some(1 | 3)) {
             return;
         }
