@@ -4,7 +4,7 @@
 //! documents, `model` describes the network that a status requires, and `kernel` reads and changes
 //! network namespaces.
 //!
-//! This is a library so that its parsers can be fuzzed.
+//! netstatus is a library so that its parsers can be fuzzed.
 
 #![deny(unsafe_code)]
 

@@ -160,7 +160,7 @@ fn members(
 enum Target {
     /// A directory.
     Root(Box<RootfsApply>),
-    /// No directory: each step is only printed on standard output.
+    /// Without a directory, each step is only printed on standard output.
     DryRun,
 }
 

@@ -101,7 +101,7 @@ pub struct Apply {
     /// Read a member stream, as create --members writes it
     #[arg(long, help_heading = "Input", conflicts_with = "deleted")]
     pub members: bool,
-    /// Delete the paths that FILE (JSON) lists, and those of FILE0 if it exists
+    /// Delete the paths that FILE (JSON) lists, and the paths in FILE0 if it exists
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub deleted: Option<PathBuf>,
     /// Form of the diff: podman's, or a layer of an OCI image [default: detected]
@@ -113,7 +113,7 @@ pub struct Apply {
     /// Also write and delete on file systems that are mounted below the root file system
     #[arg(long, help_heading = "Output")]
     pub cross_mounts: bool,
-    /// Print what would be done, and change nothing
+    /// Print each step, and change nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
     #[command(flatten)]

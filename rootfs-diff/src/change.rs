@@ -17,7 +17,7 @@ pub enum Change {
 /// Receives the changes, in an order in which a tar can hold them.
 pub trait Changes {
     /// Receives a path that needs an entry. `ino` is its inode number in the new tree.
-    /// `source_tree` says where its content is read (see
+    /// `source_tree` is the tree from which its content is read (see
     /// [`Trees::into_new_files`](crate::Trees::into_new_files)).
     fn entry(&mut self, entry: Entry, ino: u64, source_tree: SourceTree, change: Change);
 

@@ -4,8 +4,8 @@ use cli::Session;
 use rootfs_diff::{Options, Trees};
 use tartree::Notice;
 
-/// Reports an excluded path as a note, since the user asked for this, and every other notice as a
-/// warning.
+/// Reports an excluded path as a note, since the user requested the exclusion, and every other
+/// notice as a warning.
 pub fn report(session: &Session, notice: &Notice) {
     match notice {
         Notice::LeftOut { .. } => session.note(notice),

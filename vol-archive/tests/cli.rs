@@ -354,7 +354,7 @@ fn make_null(path: &Path) {
     mknod(path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)).unwrap();
 }
 
-/// Returns the calls that decide what survives a power loss, in order.
+/// Returns the calls that decide which data survives a power loss, in order.
 fn syncs(args: &[&str], input: std::fs::File) -> Vec<String> {
     let trace = tempfile::NamedTempFile::new().unwrap();
     let calls = "trace=fsync,fdatasync,syncfs,linkat,rename,renameat,renameat2";

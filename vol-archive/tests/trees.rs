@@ -1,4 +1,5 @@
-//! Archives and extracts trees with every kind of file and metadata, and compares all of it.
+//! Archives and extracts trees with every kind of file and metadata, and compares all files and
+//! metadata.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -86,7 +86,7 @@ fn output(args: &[OsString]) -> Option<&Path> {
 
 /// Opens the output of the stream: standard output, or the FIFO of `-o`. Returns an error for a
 /// regular file of `-o`, which gets its name only when it is complete, and for a terminal or
-/// another device, because no reader of streams is there.
+/// another device, because it has no reader of streams.
 fn destination(output: Option<&Path>) -> io::Result<File> {
     let none = || io::Error::from(io::ErrorKind::Unsupported);
     match output {

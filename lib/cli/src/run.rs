@@ -119,7 +119,7 @@ fn exit_of(session: &Session, error: &anyhow::Error) -> Exit {
     if is_usage(error) { Exit::Usage } else { Exit::Failed }
 }
 
-/// Prints an error, and its hint if it has one.
+/// Prints an error and its hint, if any.
 pub fn report(session: &Session, error: &anyhow::Error) {
     session.error(format_args!("{error:#}"));
     if let Some(h) = error.chain().find_map(|e| e.downcast_ref::<Hint>()) {

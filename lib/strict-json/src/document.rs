@@ -33,9 +33,9 @@ pub enum DocumentError {
 /// Reads one JSON document in which no object has the same key twice. Only white space may follow
 /// the document.
 ///
-/// Readers disagree about duplicate keys: Go and serde use the last value, others the first. A
-/// checker and the program that it protects would then read two different documents. Nesting is
-/// limited to 128 levels, the limit of serde_json.
+/// Readers disagree about duplicate keys: Go and serde use the last value, other readers the first
+/// value. A checker and the program that it protects would then read two different documents.
+/// Nesting is limited to 128 levels, the limit of serde_json.
 ///
 /// # Errors
 /// Returns an error with the line and column if `bytes` is not such a document.

@@ -27,7 +27,7 @@ pub enum Error {
     /// The stream ends within an entry or before the end-of-archive blocks.
     #[error("{object}: the tar stream ends too early")]
     Truncated {
-        /// Where the stream ends: the path of an entry, or "header".
+        /// The position of the end: the path of an entry, or "header".
         object: String,
     },
     /// The stream is not a valid tar.
@@ -35,10 +35,10 @@ pub enum Error {
     Malformed {
         /// The entry or header.
         object: String,
-        /// What is wrong with it.
+        /// The fault.
         what: String,
     },
-    /// The first bytes of the stream are those of another kind of file.
+    /// The first bytes of the stream identify another kind of file.
     #[error("{}", .found.instead_of("a tar"))]
     NotATar {
         /// The kind of file.
@@ -54,7 +54,7 @@ pub enum Error {
         object: String,
     },
     /// The inode is a mount point, or is on a filesystem that is mounted below the root, and the
-    /// caller did not ask to cross mounts.
+    /// caller did not allow crossing mounts.
     #[error("{object}: {}", where_mounted(object, mount_point))]
     Mounted {
         /// The path of the inode.
@@ -101,7 +101,7 @@ pub enum Error {
     Unsupported {
         /// The entry or header.
         object: String,
-        /// What is not supported.
+        /// The unsupported operation.
         what: String,
     },
 }

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::{acl, capability};
 use crate::path::{Shown, TarPath};
 
-/// A mapping between container IDs and host IDs, like that of a user namespace. An empty map maps
-/// each ID to itself.
+/// A mapping between container IDs and host IDs, like the mapping of a user namespace. An empty map
+/// maps each ID to itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap(Vec<Range>);
 

@@ -30,8 +30,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Returns the default limits, but replaces the limits on entries and content by those that are
-    /// given.
+    /// Returns the default limits, but replaces the limits on entries and content by the given
+    /// limits.
     pub fn of(entries: Option<u64>, content_bytes: Option<u64>) -> Limits {
         let default = Limits::default();
         Limits {

@@ -85,7 +85,7 @@ pub struct Save {
     #[arg(long, value_name = "FILE|DIR", help_heading = "Live namespace")]
     pub network_info: Vec<PathBuf>,
 
-    /// Save this interface, of any kind, instead of those attached to the host; repeatable
+    /// Save this interface, of any kind, instead of the interfaces attached to the host; repeatable
     #[arg(long, value_name = "IF", help_heading = "Live namespace")]
     pub interface: Vec<String>,
 
@@ -188,7 +188,7 @@ pub struct Apply {
     #[arg(long, value_name = "KIND", help_heading = "Target")]
     pub create: Option<InterfaceKind>,
 
-    /// Attach a veth to this bridge on the host [default: that of --network-info]
+    /// Attach a veth to this bridge on the host [default: the bridge in --network-info]
     #[arg(long, value_name = "BRIDGE", help_heading = "Target")]
     pub bridge: Option<String>,
 
@@ -196,7 +196,8 @@ pub struct Apply {
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     pub host_if: Option<String>,
 
-    /// Create a macvlan or ipvlan on this interface of the host [default: that of --network-info]
+    /// Create a macvlan or ipvlan on this interface of the host [default: the interface in
+    /// --network-info]
     #[arg(long, value_name = "IF", help_heading = "Target")]
     pub parent: Option<String>,
 

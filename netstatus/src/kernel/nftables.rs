@@ -170,7 +170,7 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns the string attribute of this type, if there is one.
+/// Returns the string attribute of this type, or `None`.
 fn text(mut attributes: &[u8], kind: u16) -> Option<String> {
     while let [l0, l1, k0, k1, ..] = attributes {
         let length = usize::from(u16::from_ne_bytes([*l0, *l1]));

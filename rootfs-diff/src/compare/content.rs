@@ -45,7 +45,7 @@ impl Buffers {
     }
 }
 
-/// Moves both files to the next offset at which one of them has data, since a file may have
+/// Moves both files to the next offset at which either file has data, since a file may have
 /// terabytes of holes. Returns how much of `size` remains to be compared.
 fn skip_common_hole(a: &mut File, b: &mut File, size: u64, rest: u64) -> io::Result<u64> {
     let at = size - rest;

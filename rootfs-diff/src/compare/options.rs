@@ -1,4 +1,4 @@
-//! The options of a comparison: what to leave out, and how exact to be.
+//! The options of a comparison: the paths to leave out, and how to compare content.
 
 use tartree::{Exclude, TarPath};
 

@@ -7,9 +7,9 @@ use super::metadata::{same_metadata, same_status, same_xattrs};
 use super::options::ContentCheck;
 use crate::trees::{Trees, is_absent};
 
-/// Returns whether nothing differs between the `old` and the `new` file at `path`. `source_tree`
-/// says where the new file is read. Equal size and time prove nothing about the content, so the
-/// content is read too, unless `check` trusts size and time.
+/// Returns whether nothing differs between the `old` and the `new` file at `path`. `source_tree` is
+/// the tree from which the new file is read. Equal size and time prove nothing about the content,
+/// so the content is also read, unless `check` trusts size and time.
 ///
 /// # Errors
 /// Returns an error if one of the files cannot be read.

@@ -83,7 +83,7 @@ fn fanotify() -> nix::Result<Fanotify> {
         | InitFlags::FAN_UNLIMITED_QUEUE
         | InitFlags::FAN_UNLIMITED_MARKS;
     // The group also receives events of other processes: without O_NONBLOCK, opening a FIFO that
-    // one of them reads would block.
+    // such a process reads would block.
     let events =
         EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC | EventFFlags::O_NONBLOCK;
     Fanotify::init(flags, events)

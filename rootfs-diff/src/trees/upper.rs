@@ -37,7 +37,7 @@ pub(crate) enum UpperEntry {
     /// A regular file, the same as in the upper directory.
     File(Status, Inode),
     /// A directory with the same metadata as in the upper directory. If its listing
-    /// [`hides_lower`](Listing::hides_lower), this holds only where no lower layer has the
+    /// [`hides_lower`](Listing::hides_lower), this is only true if no lower layer has the
     /// directory.
     Dir(Status, Listing),
     /// A whiteout, for which the view shows nothing.

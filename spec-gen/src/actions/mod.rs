@@ -17,8 +17,8 @@ pub enum Action {
     Chown { path: String, uid: u32, gid: u32 },
     /// Relabel a tree (`z`, `Z`).
     Relabel { path: String, label: String, shared: bool },
-    /// Create a directory with this owner and mode or, with `like`, with those of another
-    /// directory.
+    /// Create a directory with this owner and mode or, with `like`, with the owner and mode of
+    /// another directory.
     Directory { path: String, mode: u32, uid: u32, gid: u32, like: Option<String> },
     /// Copy a file and set owner and mode of the copy.
     Copy { from: String, to: String, mode: u32, uid: u32, gid: u32 },

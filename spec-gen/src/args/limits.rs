@@ -32,7 +32,7 @@ pub struct ResourceArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-1000..=1000), allow_hyphen_values = true, alias = "linux-oom-score-adj", hide_short_help = true)]
     pub oom_score_adj: Option<i32>,
 
-    /// Limit the processor time to that of N processors
+    /// Limit the processor time to N processors
     #[arg(long, value_name = "N", value_parser = cpus, allow_hyphen_values = true, hide_short_help = true)]
     pub cpus: Option<f64>,
 

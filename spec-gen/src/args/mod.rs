@@ -85,8 +85,8 @@ pub struct Args {
 }
 
 /// The IDs of podman's flags that have a single value. As in podman, the last value is used, so
-/// that a script can append its own values to those of another script. For any other flag, clap
-/// reports a second value as an error, because the first value would be lost.
+/// that a script can append its own values to the values of another script. For any other flag,
+/// clap reports a second value as an error, because the first value would be lost.
 #[rustfmt::skip]
 const LAST_WINS: [&str; 55] = [
     "blkio_weight", "cgroup_manager", "cgroup_parent", "cgroupns", "cgroups", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",

@@ -56,7 +56,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "IMAGE=DIR", value_parser = cli::args::name_value, hide_short_help = true, conflicts_with = "restore")]
     pub image_mount: Vec<(String, PathBuf)>,
 
-    /// Store in DIR what containers write to overlay volumes
+    /// Store in DIR the changes that containers make in overlay volumes
     #[arg(long, value_name = "DIR", hide_short_help = true, conflicts_with = "restore")]
     pub overlay_dir: Option<PathBuf>,
 
@@ -80,7 +80,7 @@ pub struct MountArgs {
 }
 
 impl MountArgs {
-    /// Returns the value of `--read-only-tmpfs`. As in podman, `--read-only` implies it.
+    /// Returns the value of `--read-only-tmpfs`. As in podman, `--read-only` implies this flag.
     pub fn writable_tmpfs(&self) -> Option<bool> {
         self.read_only_tmpfs.or(self.read_only.filter(|&read_only| read_only))
     }

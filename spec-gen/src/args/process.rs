@@ -100,8 +100,8 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "WHAT", default_value = "error", hide_short_help = true)]
     pub check_cwd: CheckCwd,
 
-    /// Give the process a terminal, and set TERM=xterm unless TERM is set; --tty=false gives it
-    /// none
+    /// Give the process a terminal, and set TERM=xterm unless TERM is set; --tty=false sets no
+    /// terminal
     #[arg(short, long, value_name = "BOOL", value_parser = boolean, num_args = 0..=1, require_equals = true, default_missing_value = "true", alias = "process-terminal", hide_possible_values = true)]
     pub tty: Option<bool>,
 

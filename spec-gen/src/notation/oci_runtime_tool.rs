@@ -57,8 +57,7 @@ pub fn rlimit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// Reads `TYPE[:PATH]`, a type of namespace and its path. Without a path the namespace is a new
-/// one.
+/// Reads `TYPE[:PATH]`, a type of namespace and its path. Without a path, the namespace is new.
 ///
 /// # Errors
 /// Returns an error that states what was expected.

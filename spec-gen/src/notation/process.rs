@@ -46,8 +46,8 @@ pub fn signal(arg: &str) -> Result<u64, String> {
     }
     let name = arg.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    // Real-time signals are numbered upwards from the first one that the C library leaves to
-    // programs, or downwards from the last one.
+    // Real-time signals are numbered upwards from the first signal that the C library leaves to
+    // programs, or downwards from the last signal.
     const FIRST: i64 = 34;
     const LAST: i64 = 64;
     let real_time = if let Some(offset) = name.strip_prefix("RTMIN") {

@@ -1,4 +1,4 @@
-//! Annotations: those that libpod sets for runtimes and systemd, and those of flags.
+//! The annotations that libpod sets for runtimes and systemd, and the annotations of flags.
 
 use anyhow::bail;
 use cli::usage;
@@ -32,7 +32,7 @@ pub fn apply_libpod(spec: &mut Spec, container: &Container, compat: Compat) {
     }
 }
 
-/// Sets labels and annotations: first those of files, then those of the command line.
+/// Sets labels and annotations: first from files, then from the command line.
 ///
 /// # Errors
 /// Returns an error that names the invalid flag or line.

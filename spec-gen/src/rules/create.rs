@@ -64,7 +64,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     mounts::add(job, Phase::Image)?;
     user::set(job, user.as_ref())?;
     if job.container.systemd {
-        // A given version is that of another host, whose mounts cannot be inspected.
+        // A version that the user gives belongs to another host, whose mounts cannot be inspected.
         let hierarchy = match job.args.cgroups.cgroup_version {
             Some(_) => Hierarchy::Mounted(Vec::new()),
             None => Hierarchy::of_host(),

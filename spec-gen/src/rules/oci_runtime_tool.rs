@@ -2,8 +2,8 @@
 //! [`create`](crate::rules::create).
 //!
 //! As in oci-runtime-tool, flags that remove all values come before flags that add values, and
-//! flags that remove one value come after them. Unlike there, leaving a namespace to the host also
-//! removes the values with which no runtime would start the container.
+//! flags that remove one value come after them. Unlike oci-runtime-tool, leaving a namespace to the
+//! host also removes the values with which no runtime would start the container.
 
 use cli::{Hint, usage};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::runtime_spec::{Spec, hooks, mounts, schema};
 /// Sets the command, the user and the namespaces, which other rules read.
 ///
 /// # Errors
-/// Returns an error for ID mappings, whose order of fields differs from that of spec-gen.
+/// Returns an error for ID mappings, whose order of fields differs from spec-gen's order.
 pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     let (args, peers) = (&job.args.runtime_tool, &job.args.namespaces.container_pid);
     let Job { spec, trace, session, .. } = job;
@@ -63,8 +63,8 @@ pub fn set_process(job: &mut Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rejects ID mappings. oci-runtime-tool writes the host ID first, podman the container ID. If one
-/// were read as the other, the container would own files of other users.
+/// Rejects ID mappings. oci-runtime-tool writes the host ID first, podman the container ID. If the
+/// two IDs were confused, the container would own files of other users.
 fn refuse_mappings(args: &RuntimeToolArgs) -> anyhow::Result<()> {
     for (theirs, ours, maps) in [
         ("--linux-uidmappings", "--uidmap", &args.linux_uidmappings),
@@ -250,7 +250,7 @@ fn set_resources(spec: &mut Spec, args: &RuntimeToolArgs, trace: &mut Trace) {
 }
 
 /// Sets or removes the limit of one device. A weight and a leaf weight share an entry, which is
-/// removed with the last of them.
+/// removed together with its last value.
 fn set_block_io(spec: &mut Spec, list: Key, limit: &str, change: &Change) {
     let is_device = |entry: &Value| entry["major"] == change.major && entry["minor"] == change.minor;
     let Some(value) = change.value else {

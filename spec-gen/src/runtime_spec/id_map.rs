@@ -52,7 +52,7 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// Returns the mappings in a spec. Skips invalid ones, which the runtime rejects.
+    /// Returns the mappings in a spec. Skips invalid mappings, which the runtime rejects.
     pub fn of_spec(spec: &Spec) -> IdMaps {
         let maps = |key: Key| {
             let number = |map: &Value, key: &str| map.get(key)?.as_u64()?.try_into().ok();

@@ -22,7 +22,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Defines the constants, and a list of all of them for the test.
+/// Defines the constants, and a list of all constants for the test.
 macro_rules! keys {
     ($($name:ident = $path:literal;)*) => {
         $(pub const $name: Key = Key($path);)*

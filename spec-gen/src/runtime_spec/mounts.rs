@@ -104,7 +104,7 @@ pub fn put_value(spec: &mut Spec, value: Value) {
     }
 }
 
-/// Removes every mount at `destination`. Returns whether there was one.
+/// Removes every mount at `destination`. Returns whether there was such a mount.
 pub fn remove(spec: &mut Spec, destination: &str) -> bool {
     let wanted = path::clean(destination);
     let before = spec.mounts().len();

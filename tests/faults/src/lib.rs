@@ -20,7 +20,7 @@ pub enum OutputKind {
     File,
     /// The new directory `to/out`.
     Directory,
-    /// Changes in `to`. They cannot be undone, so a failure leaves some of them.
+    /// Changes in `to`, which cannot be undone, so a failure leaves some changes.
     InPlace,
 }
 
@@ -122,7 +122,7 @@ impl Ground {
             // Three buffers, so that one of the writes is neither the first nor the last.
             fs::write(at("tree/file"), vec![7; 700_000])?;
             fs::write(at("tree/sub/file"), "small\n")?;
-            // Enough files that the worker thread writes some of them.
+            // Enough files that the worker thread writes some files.
             for n in 0..40 {
                 fs::write(at(&format!("tree/sub/file_{n}")), [n; 100])?;
             }

@@ -1,4 +1,4 @@
-//! Messages report the actual cause of a failure, where the errno alone would mislead.
+//! Checks that messages report the actual cause of a failure if the errno alone would mislead.
 
 use faults::script::all_pass;
 

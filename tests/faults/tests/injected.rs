@@ -4,7 +4,7 @@ use faults::{Ground, JOBS};
 
 /// System calls that write data.
 const WRITES: [&str; 4] = ["write", "pwrite64", "copy_file_range", "sendfile"];
-/// System calls that read data. A job need not use all of them.
+/// System calls that read data. A job need not use all these calls.
 const READS: [&str; 4] = ["read", "pread64", "getdents64", "statx"];
 /// System calls that look up or change names.
 const NAMES: [&str; 10] = [

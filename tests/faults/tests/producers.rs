@@ -36,7 +36,7 @@ const RECORDED: &[Row] = &[
     Row("echo [7] | netstatus save --members", &["netstatus failed: network.status: "]),
     Row("netstatus save --members </dev/null", &["netstatus failed: network.status: "]),
     Row("netstatus save --members --netns typo", &["netstatus failed: network.status: ", "typo"]),
-    // Usage errors that the tool detects, and those that clap detects.
+    // Usage errors that the tool detects, and usage errors that clap detects.
     Row("vol-archive create --members", &["vol-archive failed: ", "NAME=DIR"]),
     Row("vol-archive create --members a/b=vol", &["vol-archive failed: ", "a/b=vol"]),
     Row("vol-archive create --members data=vol data=vol", &["vol-archive failed: ", "volumes/data.tar"]),

@@ -61,8 +61,8 @@ pub fn assert_read_ahead(tree: &Path, tool: &str, args: &[&str]) {
         return;
     }
     let prefetched = || trace(tool, args, None).iter().filter(|call| call.contains("fadvise64(")).count();
-    // The prefetching thread skips files that the main thread has already reached. Under strace and
-    // on a busy machine it may be that late for all of them, so some runs may not prefetch.
+    // The prefetching thread skips files that the main thread has already reached. Under strace on
+    // a busy machine, the main thread may reach all files first, so some runs may not prefetch.
     let some = (0..5).any(|_| {
         evict(&files);
         (files.len() / 6..=files.len()).contains(&prefetched())

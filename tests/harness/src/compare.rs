@@ -120,7 +120,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Returns the hard links of an entry, if it has more than one.
+    /// Returns the hard links of an entry with several names.
     fn group(&self, object: &Object) -> Option<&BTreeSet<PathBuf>> {
         self.groups.get(&object.inode).filter(|group| group.len() > 1)
     }

@@ -2,7 +2,7 @@
 
 use hostile::{Input, each, tables};
 
-/// Tests the inputs that need root, or those that do not.
+/// Tests the inputs that need root, or the inputs that do not.
 fn test_inputs(needs_root: bool) {
     let inputs: Vec<_> =
         tables::inputs().into_iter().filter(|input| input.needs_root == needs_root).collect();

@@ -98,7 +98,7 @@ impl Model {
         model
     }
 
-    /// Returns one line per entry. Hard links of one inode refer to the first of them.
+    /// Returns one line per entry. Further hard links of an inode refer to its first name.
     fn lines(&self) -> Vec<String> {
         let mut first: BTreeMap<usize, &str> = BTreeMap::new();
         self.nodes

@@ -2,7 +2,7 @@
 
 use hostile::{each, tables, tar};
 
-/// Tests the rows that need root, or those that do not.
+/// Tests the rows that need root, or the rows that do not.
 fn test_tars(needs_root: bool) {
     let rows: Vec<_> = tables::tars().into_iter().filter(|row| row.needs_root == needs_root).collect();
     each(&rows, |row| row.name, tar::problems);

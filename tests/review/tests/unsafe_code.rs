@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Adds the Rust sources below `dir` to `found`, except generated ones in `target`.
+/// Adds the Rust sources below `dir` to `found`, except generated sources in `target`.
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -43,7 +43,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Returns what a shell offers for the last word of a line.
+/// Returns the completions that a shell offers for the last word of a line.
 type Offer<'a> = dyn Fn(&str) -> BTreeSet<String> + 'a;
 
 /// Checks that `offer`, of any shell, offers the right words.
@@ -138,7 +138,7 @@ fn zsh_completes_verbs_options_values_and_names() {
     assert_eq!(ask("vol-archive create --uidmap "), BTreeSet::from(["file".into(), "sub".into()]));
 }
 
-/// Returns what zsh's completion system offers: runs zsh in a terminal and logs calls of `compadd`.
+/// Returns the completions that zsh offers: runs zsh in a terminal and logs calls of `compadd`.
 fn zsh_offers(scripts: &Path, place: &Path, line: &str) -> BTreeSet<String> {
     let script = r#"
         zmodload zsh/zpty

@@ -1,5 +1,5 @@
-//! Sixty mistakes that new users make. Each error must name the file or flag and the fault, and,
-//! where possible, what to do.
+//! Sixty mistakes that new users make. Each error must name the file or flag and the fault, and, if
+//! possible, a remedy.
 
 use std::collections::BTreeSet;
 use std::fs;

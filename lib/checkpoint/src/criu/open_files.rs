@@ -43,7 +43,7 @@ pub struct Socket<'a> {
     pub receive_buffer: u32,
 }
 
-/// Describes the file of the descriptor `fd`. `file` is its entry, if the images have one.
+/// Describes the file of the descriptor `fd`. `file` is its entry, if the images have an entry.
 pub fn open_file<'a>(fd: &FdinfoEntry, file: Option<&'a FileEntry>) -> OpenFile<'a> {
     let kind = fd.kind_name();
     let path = match (file, kind) {

@@ -18,7 +18,7 @@ pub struct Blob {
     pub offset: u64,
     /// The size of the blob in bytes.
     pub size: u64,
-    /// The digest, if the layout has one.
+    /// The digest, if the layout has a digest.
     pub digest: Option<Digest>,
 }
 

@@ -269,9 +269,9 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Links the unnamed `file` to `path`. linkat(2) cannot replace an existing file; to replace one,
-/// this function links the file to a temporary name in the same directory and renames that name.
-/// Only a SIGKILL between these two calls leaves the temporary name behind.
+/// Links the unnamed `file` to `path`. linkat(2) cannot replace an existing file; to replace an
+/// existing file, this function links the file to a temporary name in the same directory and
+/// renames that name. Only a SIGKILL between these two calls leaves the temporary name behind.
 fn give_name(file: &File, path: &Path) -> io::Result<()> {
     let unnamed = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let link = |path: &Path| linkat(AT_FDCWD, &unnamed, AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW);

@@ -49,7 +49,7 @@ impl Session {
         }
     }
 
-    /// Returns the number of warnings, including those that `--quiet` suppressed.
+    /// Returns the number of warnings, including the warnings that `--quiet` suppressed.
     pub fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Relaxed)
     }

@@ -127,8 +127,8 @@ struct Expected {
 }
 
 impl Expected {
-    /// Returns a description of what has changed since the entry was made, or `None` if nothing
-    /// has.
+    /// Returns a description of what has changed since the entry was made, or `None` if nothing has
+    /// changed.
     fn compare(&self, file: &File) -> io::Result<Option<&'static str>> {
         let status = Status::at(file.as_fd(), OsStr::new(""))?;
         Ok(if !status.is_file() {

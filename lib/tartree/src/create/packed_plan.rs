@@ -1,4 +1,4 @@
-//! Packs the entries of a plan into few bytes each, since a plan may have millions of them.
+//! Packs the entries of a plan into few bytes each, since a plan may have millions of entries.
 //!
 //! Numbers are LEB128. A path is stored as the length of the prefix that it shares with the
 //! previous path, and the rest of the path. A record therefore takes about 30 bytes plus the last
@@ -138,8 +138,7 @@ impl Records {
     }
 }
 
-/// Unpacks records. They come from [`Records::push`], never from outside, so they cannot be
-/// truncated.
+/// Unpacks records. All records come from [`Records::push`], so they cannot be truncated.
 pub(crate) struct RecordIter<'a> {
     rest: &'a [u8],
     last: Vec<u8>,

@@ -40,8 +40,8 @@ pub(crate) struct Pending {
 
 /// How to access the inode, and which of its data was already read.
 pub(crate) enum Location {
-    /// A directory that the walk has entered. It is accessed through its own descriptor, so
-    /// renaming the directory meanwhile does no harm.
+    /// A directory that the walk has entered. It is accessed through its own descriptor, so a
+    /// rename of the directory has no effect.
     Entered(Arc<OwnedFd>, Status),
     /// An inode in this directory; its name is the last component of its path.
     In(Arc<OwnedFd>, Option<Stat>),
@@ -152,7 +152,7 @@ impl StatAhead {
         self.inspected.next()
     }
 
-    /// Returns the next inspected inode after the walk has submitted its last one. Returns `None`
+    /// Returns the next inspected inode after the walk has submitted its last inode. Returns `None`
     /// after all inodes.
     pub fn finish(&mut self) -> Option<Inspected> {
         if !self.filling.inodes.is_empty() {

@@ -67,7 +67,7 @@ pub struct Walk<'a> {
 enum Mode {
     /// Inodes are inspected when the caller asks for them.
     Plain,
-    /// Files are opened when the walk finds them, and the next ones are prefetched.
+    /// Files are opened when the walk finds them, and the next files are prefetched.
     OpenFiles(FilePrefetch),
     /// Inodes are inspected before the caller asks for them.
     StatAhead(StatAhead),
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
     /// Reads metadata before the caller asks for it, on a worker thread if a processor is
     /// available, for a caller that needs all inodes soon. The filter is called for a directory
     /// earlier than for files that precede the directory, and the metadata of files that the filter
-    /// leaves out is read in vain.
+    /// leaves out is read unnecessarily.
     pub fn stat_ahead(mut self) -> Walk<'a> {
         self.mode = Mode::StatAhead(StatAhead::default());
         self

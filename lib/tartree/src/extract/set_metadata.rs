@@ -31,7 +31,7 @@ use crate::path::{Shown, TarPath};
 const LONGEST_NAME: usize = 255;
 const LARGEST_VALUE: usize = 64 << 10;
 
-/// Sets the metadata of inodes and records what could not be set.
+/// Sets the metadata of inodes and records the metadata that could not be set.
 pub(crate) struct Metadata {
     ids: IdMaps,
     no_same_owner: bool,
@@ -64,7 +64,7 @@ impl Metadata {
         }
     }
 
-    /// Reports what could not be set.
+    /// Reports the metadata that could not be set.
     pub fn tell(self, notices: &mut dyn Notices) {
         let lost = [
             (self.disowned, "owner", "only root may change the owner"),
@@ -79,7 +79,7 @@ impl Metadata {
     }
 
     /// Sets the metadata of a regular file through its descriptor. If `may_have_acls` is set,
-    /// removes ACLs that `meta` does not have, such as inherited ones.
+    /// removes ACLs that `meta` does not have, such as inherited ACLs.
     pub fn of_file(
         &mut self,
         file: &File,

@@ -218,7 +218,7 @@ fn extended<'p>(records: &mut Vec<u8>, entry: &Entry, parts: &'p Parts<'_>) -> C
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
     if !is_text(name) || !is_text(link) {
         // Without this record libarchive reads the names as UTF-8 and falls back to the truncated
-        // ones.
+        // names.
         pax::push(records, b"hdrcharset", b"BINARY");
     }
     let shown = if parts.map.is_some() {

@@ -1,7 +1,7 @@
 //! One 512-byte header block, with the layout of the `tar` crate.
 //!
-//! Values that do not fit into a field are truncated here. The encoder has already put the complete
-//! value into a PAX record.
+//! This module truncates values that do not fit into a field. The encoder has already put the
+//! complete value into a PAX record.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ pub(crate) const MAX_ID: u32 = 0o7_777_777;
 pub(crate) const MAX_SIZE: u64 = 0o77_777_777_777;
 
 /// The initial state of every header. It is copied for every entry, because the `tar` crate formats
-/// numbers when it creates one.
+/// numbers when it creates a header.
 static EMPTY: LazyLock<Header> = LazyLock::new(Header::new_ustar);
 
 /// The fields of a header to write. Names and link targets are truncated to their fields.

@@ -156,8 +156,8 @@ pub(crate) struct SparseRecords {
     pub minor: Option<u64>,
     pub name: Option<Vec<u8>>,
     pub realsize: Option<u64>,
-    /// Version 0.0 alternates offset and numbytes, version 0.1 has one list with commas. Both are
-    /// stored flat.
+    /// Version 0.0 alternates offset and numbytes, version 0.1 has one list with commas. Both
+    /// versions are stored as one flat list.
     pub numbers: Vec<u64>,
 }
 

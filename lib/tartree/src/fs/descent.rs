@@ -55,7 +55,8 @@ impl Descent {
         Ok(Descent { base: Arc::new(fd), resolve, frames: vec![Frame::new(TarPath::root(), None, names)] })
     }
 
-    /// Returns the path of the current directory below the base, or `None` after the last one.
+    /// Returns the path of the current directory below the base, or `None` after the last
+    /// directory.
     pub fn path(&self) -> Option<&TarPath> {
         self.frames.last().map(|frame| &frame.path)
     }

@@ -1,5 +1,5 @@
-//! Removes ACLs that a new inode inherits from the default ACL of its directory (acl(5)), and those
-//! that an existing inode already has.
+//! Removes ACLs that a new inode inherits from the default ACL of its directory (acl(5)), and the
+//! ACLs that an existing inode already has.
 //!
 //! An archive states the ACLs of each inode. Any further ACL would grant access that users did not
 //! have where the archive was made.

@@ -1,5 +1,5 @@
 //! Finds filesystems that are mounted below a root. Extraction and removal enter them only if the
-//! caller asks for it.
+//! caller allows it.
 //!
 //! `openat2` with `RESOLVE_NO_XDEV` is the protection, because it also detects bind mounts of the
 //! same filesystem. The list from mountinfo is only used to detect a mount before the first file

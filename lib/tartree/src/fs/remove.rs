@@ -1,5 +1,5 @@
 //! Removes a tree by descriptors. Never follows a symbolic link, crosses mounts only if the caller
-//! asks for it, and keeps the entries that the caller selects.
+//! allows it, and keeps the entries that the caller selects.
 
 use std::ffi::OsStr;
 use std::io;

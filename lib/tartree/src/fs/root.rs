@@ -47,7 +47,7 @@ pub struct Root {
     passed: Vec<u8>,
     /// Number of directories that were created because an entry needed a parent.
     made: u64,
-    /// Flags for name resolution, in addition to those that keep names below the root.
+    /// Flags for name resolution, in addition to the flags that keep names below the root.
     resolve: ResolveFlag,
     /// ID of the mount that the root is on.
     mount: OnceCell<u64>,

@@ -79,8 +79,8 @@ fn through_proc(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<Xattr>> {
     Ok(result?)
 }
 
-/// Lists the names with `list` and reads each value with `get`. Both fill a buffer, or report that
-/// it is too small.
+/// Lists the names with `list` and reads each value with `get`. Both functions fill a buffer, or
+/// report that it is too small.
 fn collect(
     list: &mut dyn FnMut(&mut [u8]) -> rustix::io::Result<usize>,
     get: &mut dyn FnMut(&CStr, &mut [u8]) -> rustix::io::Result<usize>,

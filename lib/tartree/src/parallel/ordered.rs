@@ -105,7 +105,7 @@ impl<T: Task> Ordered<T> {
         Ordered { in_flight: VecDeque::new(), capacity: 1, queue: None, submitter_helps: true }
     }
 
-    /// Starts `workers`, or as many of them as the system allows. Call this function only once.
+    /// Starts `workers`, or as many threads as the system allows. Call this function only once.
     pub fn start(&mut self, workers: &Workers) {
         let (queue, tasks) = sync_channel::<Arc<Mutex<State<T>>>>(workers.threads * workers.tasks_per_thread);
         let tasks = Arc::new(Mutex::new(tasks));

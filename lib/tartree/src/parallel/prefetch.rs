@@ -79,7 +79,8 @@ mod tests {
         for n in 0..100 {
             prefetch.submit(vec![n], || Ok(worker.take().unwrap()));
         }
-        // Lets the worker thread fetch the request that it may have taken, and those in the queue.
+        // Lets the worker thread fetch the request that it may have taken, and the requests in the
+        // queue.
         (0..100).for_each(|_| begin.send(()).unwrap_or_default());
         drop(prefetch);
         let all: Vec<usize> = all.iter().collect();

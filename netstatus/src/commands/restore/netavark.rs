@@ -15,7 +15,7 @@ use crate::model::network_info::NetworkInfos;
 /// Keeps the other keys of `base`, and the keys of its networks that do not concern addresses.
 ///
 /// # Errors
-/// Returns an error if netavark would fail, or would not configure what the status contains.
+/// Returns an error if netavark would fail, or would not configure the addresses of the status.
 pub fn input(
     status: &NetworkStatus,
     base: Option<Value>,

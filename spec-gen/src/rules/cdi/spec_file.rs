@@ -1,5 +1,5 @@
-//! Reads a vendor's file: the kind of its devices, and the edits for all devices and for each of
-//! them.
+//! Reads a vendor's file: the kind of its devices, the edits for all devices, and the edits for
+//! each device.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::notation::device::split_name;
 use crate::rules::cdi::container_edits::Edits;
 use crate::rules::cdi::version;
 
-/// The content of a file: the edits for every container that uses one of its devices, and those of
-/// each device.
+/// The content of a file: the edits for every container that uses one of its devices, and the edits
+/// for each device.
 #[derive(Debug)]
 pub struct Vendor {
     pub file: String,

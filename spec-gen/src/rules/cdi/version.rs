@@ -2,7 +2,7 @@
 //!
 //! A file that uses a feature of a later version than its own is rejected, as by podman's reader
 //! (container-device-interface, `MinimumRequiredVersion`): another reader of the same file may
-//! ignore what it does not know, and give the container a device without its groups.
+//! ignore features that it does not know, and add a device to the container without its groups.
 
 use anyhow::bail;
 

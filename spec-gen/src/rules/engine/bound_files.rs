@@ -1,4 +1,5 @@
-//! The files that a container engine creates for each container and binds over those of the image.
+//! The files that a container engine creates for each container and binds over the files of the
+//! image.
 
 use std::collections::BTreeMap;
 

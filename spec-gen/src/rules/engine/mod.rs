@@ -1,5 +1,5 @@
-//! The files that a container engine provides: those in libpod's config and state, and those of
-//! flags.
+//! The files that a container engine provides: the files in libpod's config and state, and the
+//! files of flags.
 
 pub mod bound_files;
 mod sd_notify;

@@ -22,10 +22,10 @@ pub fn add(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Returns the volumes of the image, without those whose destination a flag uses.
+/// Returns the volumes of the image, except volumes whose destination a flag uses.
 ///
 /// # Errors
-/// Returns an error if they need directories and the location of these is not known.
+/// Returns an error if they need directories and the location of the directories is not known.
 fn of_image(job: &mut Job<'_>, destinations: &[String], taken: &[String]) -> anyhow::Result<Vec<Volume>> {
     let mut made = Vec::new();
     for destination in destinations {

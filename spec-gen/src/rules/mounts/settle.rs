@@ -39,7 +39,7 @@ fn resolve_tmpfs(spec: &mut Spec, rootfs: &Rootfs) -> anyhow::Result<Vec<String>
             mount["destination"] = json!(resolved);
         }
     }
-    // Two destinations may have become equal. The later mount would hide the earlier one.
+    // Two destinations may have become equal. The later mount would hide the earlier mount.
     let mounts = spec.mounts_mut();
     for i in (0..mounts.len()).rev() {
         let hidden = mounts::kind(&mounts[i]) == "tmpfs"

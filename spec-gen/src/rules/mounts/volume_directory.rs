@@ -1,4 +1,5 @@
-//! Finds the directory of a named volume, and names and creates the directory of an anonymous one.
+//! Finds the directory of a named volume, and names and creates the directory of an anonymous
+//! volume.
 
 use std::path::PathBuf;
 

@@ -74,7 +74,7 @@ fn of_config(map: &Map<String, Value>) -> anyhow::Result<Vec<Volume>> {
     Ok(found)
 }
 
-/// Returns the bind mounts of a spec, except those of the container engine.
+/// Returns the bind mounts of a spec, except the mounts of the container engine.
 fn of_spec(spec: &Value) -> Vec<Volume> {
     let is_managers = |m: &&Mount| {
         let destination = path::clean(&m.destination);

@@ -8,8 +8,8 @@ use crate::notation::namespace::Peer;
 use crate::runtime_spec::key;
 use crate::runtime_spec::{Spec, env, namespaces};
 
-/// Sets the host name and HOSTNAME: the container's own, or those of the container or host whose
-/// UTS namespace it shares.
+/// Sets the host name and HOSTNAME: the container's own name, or the name of the container or host
+/// whose UTS namespace it shares.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     apply_flags(&mut job.spec, &job.args.namespaces)?;
     job.trace.because(&job.spec, || "--hostname".into());
@@ -32,7 +32,7 @@ pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     } else {
         job.spec.remove(key::HOSTNAME);
     }
-    // podman sets HOSTNAME twice if the user has set it. The user's value is kept here.
+    // podman sets HOSTNAME twice if the user has set it. spec-gen keeps only the user's value.
     env::set_default(&mut job.spec, "HOSTNAME", &name);
     job.trace.because(&job.spec, || "host name".into());
     Ok(())

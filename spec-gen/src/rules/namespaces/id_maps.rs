@@ -152,7 +152,7 @@ mod tests {
             (vec![map(0, 0, 65_537)], vec![map(0, 0, 1), map(1, 1, 65_536)]),
             (vec![map(0, 1, 100), map(100, 0, 2)], vec![map(0, 1, 100), map(100, 0, 1), map(101, 1, 1)]),
             (vec![map(5, 7, 9)], vec![map(5, 7, 9)]),
-            // One ID too many: the mapping is returned unchanged.
+            // The mapping has one ID too many, so it is returned unchanged.
             (vec![map(0, 0, 65_538)], vec![map(0, 0, 65_538)]),
             (vec![map(u32::MAX, 0, 2)], vec![map(u32::MAX, 0, 2)]),
             (vec![], vec![]),

@@ -75,8 +75,8 @@ impl Available {
         Ok(found)
     }
 
-    /// Returns podman's mappings, in its order: the subordinate IDs below the user's ID, the user,
-    /// and those above.
+    /// Returns podman's mappings, in its order: the subordinate IDs below the user's ID, the user's
+    /// ID, and the subordinate IDs above it.
     fn with_user_as(&self, id: u32) -> Vec<IdMap> {
         let mut maps = Vec::new();
         if id > 0 && self.others > 0 {

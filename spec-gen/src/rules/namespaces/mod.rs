@@ -1,4 +1,4 @@
-//! The namespaces of the container: new ones, the host's, or those of other containers.
+//! The namespaces of the container: new namespaces, the host's, or another container's.
 
 pub mod hostname;
 pub mod id_maps;
@@ -30,7 +30,8 @@ pub fn share(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (kind, id) in job.container.shared.clone() {
         let peer = Peer::find(&id, &job.args.namespaces.container_pid)?;
         namespaces::set(&mut job.spec, kind, Some(&namespaces::of_process(peer.pid, kind)));
-        // Runtimes require mappings with a user namespace. Those of the owning container are used.
+        // Runtimes require mappings with a user namespace. The mappings of the owning container are
+        // used.
         if kind == "user" && job.spec.list(key::LINUX_UID_MAPPINGS).is_empty() {
             let one = IdMap { container: 0, host: 0, size: 1 }.to_value();
             job.spec.set(key::LINUX_UID_MAPPINGS, json!([one]));

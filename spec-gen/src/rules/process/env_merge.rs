@@ -1,4 +1,4 @@
-//! `--env-merge NAME=VALUE`: sets a variable whose value refers to others, such as
+//! `--env-merge NAME=VALUE`: sets a variable whose value refers to other variables, such as
 //! `PATH=${PATH}:/opt/bin`.
 //!
 //! Values are written as in podman, which follows the shell: quotes, backslashes, `$NAME`,

@@ -11,7 +11,7 @@ use crate::runtime_spec::{Spec, env};
 
 const HOME: &str = "HOME";
 
-/// Applies the flags for the environment, and records whether one of them sets HOME, which then
+/// Applies the flags for the environment, and records whether a flag sets HOME: in this case HOME
 /// does not follow the user.
 pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
     let args = &job.args.process;

@@ -7,7 +7,7 @@ use crate::input::container::Container;
 use crate::job::Job;
 use crate::runtime_spec::key;
 
-/// Sets the cgroup path: the given one, or one made from ID, parent and cgroup manager.
+/// Sets the cgroup path: the given path, or a path made from ID, parent and cgroup manager.
 ///
 /// # Errors
 /// Returns an error if these values are invalid.
@@ -90,7 +90,7 @@ fn path(container: &Container) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Reports whether a parent is libpod's own, or that of a pod in it.
+/// Reports whether a parent is libpod's default parent, or a pod's parent below it.
 fn is_default(parent: &str) -> bool {
     let parent = parent.trim_end_matches('/');
     let above = parent.rsplit_once('/').map_or("", |(above, _)| above);

@@ -23,7 +23,7 @@ pub fn apply(spec: &mut Spec, args: &ResourceArgs, trace: &mut Trace) -> anyhow:
     let mut cgroup = Limits { spec, trace };
     cgroup.set_memory(args)?;
     cgroup.set_cpu(args)?;
-    // Runtimes disagree about 0. All of them treat -1 as no limit.
+    // Runtimes disagree about 0. All runtimes treat -1 as no limit.
     let pids = args.pids_limit.map(|n| json!(if n <= 0 { -1 } else { n }));
     cgroup.put(key::LINUX_RESOURCES_PIDS_LIMIT, pids, "--pids-limit");
     cgroup.put(key::LINUX_RESOURCES_BLOCK_IO_WEIGHT, args.blkio_weight.map(limit), "--blkio-weight");

@@ -8,8 +8,8 @@ use crate::runtime_spec::Spec;
 use crate::runtime_spec::explain::Trace;
 use crate::runtime_spec::key;
 
-/// Sets rlimits of the process. `host` removes all rlimits, so that the process inherits those of
-/// the runtime.
+/// Sets rlimits of the process. `host` removes all rlimits, so that the process inherits the
+/// rlimits of the runtime.
 pub fn set(spec: &mut Spec, flags: &[String], trace: &mut Trace) -> anyhow::Result<()> {
     if flags.iter().any(|flag| flag == "host") {
         if let Some(other) = flags.iter().find(|flag| *flag != "host") {

@@ -16,9 +16,9 @@ use crate::runtime_spec::Spec;
 use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 
-/// Replaces the old engine's `/etc/hosts`, `/dev/shm` and so on by those of this host.
+/// Replaces the old engine's `/etc/hosts`, `/dev/shm` and so on by the files of this host.
 ///
-/// As in podman, the old mount is removed and the new one is appended with the option `private`.
+/// As in podman, the old mount is removed and the new mount is appended with the option `private`.
 pub fn replace(
     spec: &mut Spec,
     files: &BTreeMap<String, String>,

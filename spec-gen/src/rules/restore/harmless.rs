@@ -49,8 +49,8 @@ pub fn annotations(spec: &mut Spec) -> Vec<String> {
     remove_keys(spec, key::ANNOTATIONS, |key, _| obeyed(key))
 }
 
-/// Removes kernel parameters of the host: those that belong to no namespace, or to one that the
-/// container shares.
+/// Removes kernel parameters of the host: the parameters that belong to no namespace, or to a
+/// namespace that the container shares.
 pub fn kernel_parameters(spec: &mut Spec) -> Vec<String> {
     let types: Vec<&str> =
         TYPES.iter().map(|(kind, _)| *kind).filter(|kind| namespaces::find(spec, kind).is_some()).collect();

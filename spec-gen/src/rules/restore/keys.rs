@@ -207,7 +207,7 @@ fn descend(value: &mut Value, pattern: &str, path: &str, dropped: &mut Vec<Strin
     }
 }
 
-/// Reports whether the table has a key below this one.
+/// Reports whether the table has a key below this key.
 fn has_keys_below(pattern: &str) -> bool {
     let below = |key: &&str| {
         key.strip_prefix(pattern)

@@ -1,6 +1,6 @@
 //! `--restore`: adapts the spec of a checkpointed container to this host.
 //!
-//! A `spec.dump` is the final `config.json` of a container on another host, and whoever made the
+//! A `spec.dump` is the final `config.json` of a container on another host, and the author of the
 //! archive controls its content. A hook in it is a command that the runtime runs as root on this
 //! host, and a bind mount gives access to any directory of the host. Therefore each key that names
 //! something on the host is dropped, re-pointed by a flag, or an error. [`keys`] has the table, and
@@ -90,7 +90,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     job.container.cgroup_parent = args.cgroups.cgroup_parent.clone().unwrap_or_default();
     job.container.cgroups_mode = args.cgroups.cgroups.clone().unwrap_or_default();
     cgroup_path::set(job)?;
-    // Labels and profiles are those of this host. The checkpoint determines all other privileges of
+    // Labels and profiles come from this host. The checkpoint determines all other privileges of
     // the process.
     labels_and_annotations::apply(job)?;
     resources::apply(&mut job.spec, &args.resources, &mut job.trace)?;
@@ -170,7 +170,7 @@ fn device_destinations(job: &Job<'_>) -> anyhow::Result<Vec<String>> {
 }
 
 /// Re-points mounts to directories of this host. A mount keeps its destination, by which CRIU
-/// identifies it, and its options unless the flag gives others.
+/// identifies it, and its options unless the flag sets other options.
 ///
 /// # Errors
 /// Returns an error if a flag names a destination at which the container has no mount, because CRIU
@@ -209,8 +209,8 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
                 );
             }
             mount["source"] = json!(source);
-            // A volume without options has the default options, which do not replace those of the
-            // mount.
+            // A volume without options has the default options, which do not replace the options of
+            // the mount.
             if *options != default_options {
                 mounts::set_options(mount, options.clone());
             }

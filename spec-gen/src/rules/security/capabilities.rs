@@ -10,7 +10,7 @@ use crate::runtime_spec::key::{self, Key};
 use crate::runtime_spec::names::CAPABILITIES;
 
 /// Returns every capability that spec-gen itself could pass on: a runtime that it starts rejects
-/// any other.
+/// any other capability.
 fn all() -> BTreeSet<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
@@ -128,8 +128,8 @@ pub fn follow_user(spec: &mut Spec, was_root: bool) {
     }
 }
 
-/// Gives root all capabilities of its bounding set, which include those that flags added for the
-/// previous user.
+/// Gives root all capabilities of its bounding set, which include the capabilities that flags added
+/// for the previous user.
 pub fn give_all_to_root(spec: &mut Spec) {
     take_from_user(spec);
     give_to_root(spec);

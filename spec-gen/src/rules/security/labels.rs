@@ -4,8 +4,8 @@ use crate::job::Job;
 use crate::runtime_spec::key;
 use crate::selinux;
 
-/// Sets the labels of the config. An empty label does not replace one in the spec, although libpod
-/// writes empty ones.
+/// Sets the labels of the config. An empty label does not replace a label in the spec, although
+/// libpod writes empty labels.
 pub fn set(job: &mut Job<'_>) -> anyhow::Result<()> {
     for (key, label) in [
         (key::PROCESS_SELINUX_LABEL, &job.container.process_label),

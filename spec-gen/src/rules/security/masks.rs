@@ -40,8 +40,8 @@ pub fn unmask(spec: &mut Spec, values: &[String]) {
 }
 
 /// Masks the paths that podman masks in every container with masked paths: the energy counters,
-/// which reveal what other processes compute (CVE-2020-8694). podman 5 lists the path twice, this
-/// function once.
+/// which reveal what other processes compute (CVE-2020-8694). podman 5 lists the path twice. This
+/// function lists it once.
 pub fn of_libpod(spec: &mut Spec, privileged: bool, compat: Compat) {
     if spec.list(MASKED).is_empty() {
         return;

@@ -72,7 +72,7 @@ fn add_proc_options(spec: &mut Spec, wanted: &[String]) -> anyhow::Result<()> {
     let Some(proc) = spec.mounts_mut().iter_mut().find(|m| mounts::kind(m) == "proc") else {
         return Err(cli::usage("--security-opt proc-opts: the spec has no mount of proc"));
     };
-    // As in podman, these options replace all earlier ones.
+    // As in podman, these options replace all earlier options.
     mounts::set_options(proc, wanted.iter().filter(|o| !o.is_empty()).cloned().collect());
     Ok(())
 }

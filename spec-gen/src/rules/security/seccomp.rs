@@ -1,5 +1,5 @@
-//! Seccomp: reads the profile of `--seccomp FILE`, in the format of the runtime-spec or in that of
-//! the engines' default profiles, whose conditions depend on the container and the host.
+//! Seccomp: reads the profile of `--seccomp FILE`, in the format of the runtime-spec or of the
+//! engines' default profiles, whose conditions depend on the container and the host.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -107,7 +107,8 @@ fn conditions(rule: &Map<String, Value>, key: &str, facts: &Facts<'_>) -> anyhow
     let caps = texts("caps");
     if !caps.is_empty() {
         let has = |cap: &&str| facts.capabilities.iter().any(|c| c == cap);
-        // `includes` requires all capabilities, `excludes` any of them.
+        // `includes` requires all its capabilities. `excludes` applies if any of its capabilities
+        // is present.
         all.push(if key == "excludes" { caps.iter().any(has) } else { caps.iter().all(has) });
     }
     if let Some(wanted) = map.get("minKernel").and_then(Value::as_str) {

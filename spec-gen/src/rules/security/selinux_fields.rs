@@ -25,8 +25,8 @@ pub fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|(field, _)| *field == name)
 }
 
-/// Sets a field of the labels in a spec. Returns whether it did: a host without SELinux has no
-/// labels, and podman ignores the flag there.
+/// Sets a field of the labels in a spec. Returns whether a field was set: a host without SELinux
+/// has no labels, and podman ignores the flag on such a host.
 ///
 /// # Errors
 /// Returns an error if the host has SELinux and the spec has no label: only the container engine

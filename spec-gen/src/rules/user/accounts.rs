@@ -39,8 +39,9 @@ pub struct User {
 }
 
 impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group` from where the container will find them: the engine's
-    /// copy, a bind mount on the file, a bind mount on `/etc`, or the root file system.
+    /// Reads `/etc/passwd` and `/etc/group` from the path at which the container will find them:
+    /// the engine's copy, a bind mount on the file, a bind mount on `/etc`, or the root file
+    /// system.
     ///
     /// # Errors
     /// Returns an error if a file exists but cannot be read.
@@ -151,7 +152,7 @@ impl Accounts {
         }
     }
 
-    /// Returns the group ID for `--group-add`: as in moby, that of the first entry whose name or
+    /// Returns the group ID for `--group-add`: as in moby, the ID of the first entry whose name or
     /// number matches.
     ///
     /// # Errors

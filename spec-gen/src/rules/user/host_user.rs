@@ -68,8 +68,8 @@ impl HostUser {
         if Path::new(&self.home).ancestors().any(is_mount) { &self.home } else { spec.cwd() }
     }
 
-    /// Returns the user that the process runs as. The home directory is that of the entry added for
-    /// this user.
+    /// Returns the user that the process runs as. The home directory is the home directory in the
+    /// entry that was added for this user.
     pub fn to_user(&self) -> User {
         User {
             uid: self.uid,

@@ -223,8 +223,9 @@ pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Resu
     Ok(())
 }
 
-/// Returns the group IDs that the container can have: those of its user namespace, or all. Rootless
-/// podman runs in its own user namespace, whose group IDs a container without user namespace has.
+/// Returns the group IDs that the container can have: the group IDs of its user namespace, or all
+/// group IDs. Rootless podman runs in its own user namespace, whose group IDs a container without
+/// user namespace has.
 fn available_gids(job: &Job<'_>) -> anyhow::Result<Vec<IdMap>> {
     let maps = &job.container.id_maps.gids;
     if maps.is_empty() && job.container.rootless { own_ids::gids() } else { Ok(maps.clone()) }

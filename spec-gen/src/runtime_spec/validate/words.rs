@@ -47,7 +47,7 @@ const ACTIONS: &[&str] = &[
     "SCMP_ACT_NOTIFY",
 ];
 
-/// Reports values that the runtime-spec does not allow, and replaces all of them by values that
+/// Reports values that the runtime-spec does not allow, and replaces all such values by values that
 /// oci-spec knows.
 pub fn check(spec: &mut Value, faults: &mut Vec<String>) {
     for (pattern, words) in WORDS {

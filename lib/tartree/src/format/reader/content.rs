@@ -1,4 +1,4 @@
-//! Reads the content of an entry, the bytes between its header and the next one.
+//! Reads the content of an entry, the bytes between its header and the next header.
 
 use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -166,9 +166,9 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    /// Advances to the next archive of several concatenated ones, skipping any number of zero
-    /// blocks between them (GNU tar pads to 10 KiB). Returns its offset, or `None` at the end of
-    /// the input.
+    /// Advances to the next of several concatenated archives, skipping any number of zero blocks
+    /// between them (GNU tar pads to 10 KiB). Returns its offset, or `None` at the end of the
+    /// input.
     ///
     /// # Errors
     /// Returns an error if the input fails or ends inside a block.
@@ -202,7 +202,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads the payload of an extension header. The limit covers all extension headers of one
-    /// entry, as any number of them may precede it.
+    /// entry, as any number of extension headers may precede an entry.
     fn payload(&mut self, block: &Block) -> Result<Vec<u8>> {
         let size = block.size()?;
         self.extensions = self.extensions.saturating_add(size);
