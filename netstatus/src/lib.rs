@@ -1,8 +1,8 @@
 //! The network status of a container: saved before a checkpoint, set up again before a restore.
 //!
-//! `args` holds the command line, and `commands` one module for each subcommand. `input` reads JSON
-//! documents, `model` describes the network that a status requires, and `kernel` reads and changes
-//! network namespaces.
+//! `args` holds the command line, and `commands` holds one module for each subcommand. `input`
+//! reads JSON documents, `model` describes the network that a status requires, and `kernel` reads
+//! and changes network namespaces.
 //!
 //! netstatus is a library so that its parsers can be fuzzed.
 

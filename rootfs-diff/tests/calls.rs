@@ -25,8 +25,8 @@ impl Drop for Overlay {
     }
 }
 
-/// Mounts an overlay over a lower layer of `files` files. In the overlay, `changes` of the files
-/// are written, as many are removed, and as many are added, all in existing directories.
+/// Mounts an overlay over a lower layer of `files` files. In the overlay, `changes` files are
+/// written, the same number is removed, and the same number is added, all in existing directories.
 fn overlay(files: usize, changes: usize) -> Overlay {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: String| dir.path().join(name);

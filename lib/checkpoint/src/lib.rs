@@ -1,9 +1,9 @@
 //! The checkpoint archive that podman, CRI-O, containerd and checkpointctl exchange.
 //!
-//! An archive is a tar of [members](Member). ckpt-pack assembles it from *member streams*
-//! ([`stream`]), plain tars of members whose last record proves that they are complete; ckpt-unpack
-//! extracts it in one pass. JSON documents ([`documents`]) keep the keys that this crate does not
-//! know.
+//! An archive is a tar of [members](Member). ckpt-pack assembles the archive from *member streams*
+//! ([`stream`]), plain tars of members. The last record of a member stream proves that the stream
+//! is complete. ckpt-unpack extracts the archive in one pass. JSON documents ([`documents`]) keep
+//! the keys that this crate does not know.
 //!
 //! | folder | content |
 //! |---|---|

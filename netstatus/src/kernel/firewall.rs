@@ -230,7 +230,7 @@ fn no_program() -> anyhow::Error {
     Hint::on(anyhow!("neither nft nor iptables-restore is in PATH"), "install nftables or iptables")
 }
 
-/// Returns whether INPUT jumps to `chain`; false without iptables.
+/// Returns whether INPUT jumps to `chain`. Returns false without iptables.
 fn has_jump(family: Family, chain: &str) -> bool {
     let asked = run(Command::new(family.iptables()).args(["-w", "-C", "INPUT", "-j", chain]), "");
     asked.is_ok_and(|output| output.status.success())

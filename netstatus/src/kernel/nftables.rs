@@ -191,7 +191,7 @@ struct Message<'a> {
     body: &'a [u8],
 }
 
-/// Splits a datagram into messages; stops at a truncated message.
+/// Splits a datagram into messages. Stops at a truncated message.
 fn messages(mut datagram: &[u8]) -> Vec<Message<'_>> {
     let mut messages = Vec::new();
     while let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = datagram {

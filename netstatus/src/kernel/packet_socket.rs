@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
-/// The type of the frames that a socket receives; it never receives frames that this host sends.
+/// The type of the frames that a socket receives. A socket never receives frames that this host
+/// sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EtherType {
     Arp = libc::ETH_P_ARP as isize,

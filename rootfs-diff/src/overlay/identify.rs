@@ -233,7 +233,7 @@ impl Identification<'_> {
         lowers.map(open).collect()
     }
 
-    /// Returns the layers that the mount options name: the first candidate of each.
+    /// Returns the layers that the mount options name: the first candidate of each layer.
     fn first_candidates(self) -> Result<LayerDirs, LayersError> {
         if self.candidates.iter().any(Vec::is_empty) {
             return Err(self.unproven(&[]));

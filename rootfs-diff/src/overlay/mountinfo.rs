@@ -49,7 +49,7 @@ fn number<N: std::str::FromStr>(field: &[u8]) -> Option<N> {
 }
 
 /// Replaces `\072` by an escaped colon. Linux 6.5 to 6.7 print a colon inside the name of a lower
-/// directory that way; other versions print the escape of the mount option.
+/// directory as `\072`; other versions print the escape of the mount option.
 fn escape_colons(option: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(option.len());
     let mut rest = option;

@@ -135,12 +135,12 @@ impl UpperDir {
         Some(UpperEntry::File(status, inode))
     }
 
-    /// Returns the upper inode at `path` if it is of a type that can have no overlay xattrs, such
-    /// as a symbolic link or a device under `userxattr`; `seen` is the status that the view shows.
+    /// Returns the upper inode at `path` if the type of the inode allows no overlay xattrs, such as
+    /// a symbolic link or a device under `userxattr`. `seen` is the status that the view shows.
     ///
     /// A mounted overlay may show a different inode number for each name of such a file. A name
-    /// that was looked up before the copy-up keeps the old number until the kernel forgets it, and
-    /// without an xattr the copy does not record its origin.
+    /// that was looked up before the copy-up keeps the old number until the kernel drops the name
+    /// from its cache, and without an xattr the copy does not record its origin.
     pub fn inode_without_overlay_xattrs(&mut self, path: &TarPath, seen: &Status) -> Option<Identity> {
         if !self.same_as_view || seen.is_file() {
             return None;

@@ -95,7 +95,7 @@ fn lacks_memory(e: &io::Error) -> bool {
         || e.to_string() == "Frame requires too much memory for decoding"
 }
 
-/// Skips bytes. Compressed data must be decompressed for that.
+/// Skips bytes. To skip compressed data, the decoder must decompress it.
 impl<R: BufRead + Skip> Skip for Decoder<R> {
     fn skip(&mut self, n: u64) -> io::Result<u64> {
         match &mut self.state {

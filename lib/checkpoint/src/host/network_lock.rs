@@ -1,6 +1,6 @@
 //! The programs of CRIU's network lock. During a dump and a restore, CRIU blocks the container's
-//! network, so that no packet reaches a host without the container's sockets, which would reset the
-//! connections.
+//! network. Otherwise a packet could reach a host without the container's sockets, and this host
+//! would reset the connection.
 //!
 //! A trace of CRIU 4.1 and 4.2 shows: if the container has its own network namespace, CRIU always
 //! blocks it with `iptables-restore` and, if the kernel has IPv6, `ip6tables-restore`. If the

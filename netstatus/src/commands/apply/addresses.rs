@@ -11,7 +11,7 @@ use crate::kernel::link::Link;
 use crate::model::desired::{self, DesiredInterface};
 use crate::model::extension::Extension;
 
-/// Sets the addresses of the status; with `flush`, also removes all other global addresses of
+/// Sets the addresses of the status. With `flush`, also removes all other global addresses of
 /// `link`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Lines for `ip -n NETNS -batch -`; running them a second time changes nothing.
+//! Lines for `ip -n NETNS -batch -`. Running the lines a second time changes nothing.
 
 use checkpoint::network_status::{Malformed, NetworkStatus};
 use ipnet::IpNet;

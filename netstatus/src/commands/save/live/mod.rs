@@ -27,8 +27,8 @@ use crate::kernel::state::{self, State};
 use crate::model::extension::{self, DEFAULT_MTU};
 use attachment::Host;
 
-/// The kinds of links that attach a container to the host; bridges and tunnels inside belong to the
-/// container.
+/// The kinds of links that attach a container to the host. Bridges and tunnels in the container
+/// belong to the container itself.
 const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 
 /// Reads the namespace that the arguments name. Also returns the name of the namespace in messages.

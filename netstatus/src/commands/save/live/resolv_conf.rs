@@ -46,7 +46,8 @@ pub fn read(path: &Path, pid: Option<u32>) -> anyhow::Result<Dns> {
     Ok(parse(&text))
 }
 
-/// Parses the text of a resolv.conf(5), of which the last `search` or `domain` line counts.
+/// Parses the text of a resolv.conf(5). If there are several `search` or `domain` lines, the last
+/// line is used.
 ///
 /// Ignores loopback servers, which run on the host, and everything that a resolver ignores.
 pub fn parse(text: &str) -> Dns {
