@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cli::args::{Common, OutputFile, Progress, name_value};
 
-/// One checkpoint archive from a CRIU image directory and member streams
+/// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
 #[command(
     name = "ckpt-pack",
@@ -46,13 +46,13 @@ pub struct Args {
 #[command(next_help_heading = "Instead of packing")]
 #[group(multiple = false)]
 pub struct Verb {
-    /// Tell whether this host can checkpoint a container
+    /// Check whether this host can checkpoint a container
     #[arg(long)]
     pub check: bool,
-    /// Make an empty dump.log in the bundle, for CRIU to write to
+    /// Create an empty dump.log in the bundle, for CRIU to write to
     #[arg(long, hide_short_help = true)]
     pub prepare: bool,
-    /// Remove from the bundle what a finished export no longer needs
+    /// Remove files from the bundle that are not needed after an export
     #[arg(long, hide_short_help = true)]
     pub cleanup: bool,
 }
@@ -60,22 +60,24 @@ pub struct Verb {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Input")]
 pub struct Input {
-    /// The container's bundle: config.json, and config.dump, spec.dump, network.status, … where there are any
+    /// Read config.json from the bundle DIR, and config.dump, spec.dump, network.status, … if they
+    /// exist
     #[arg(short, long, value_name = "DIR", required_unless_present = "check")]
     pub bundle: Option<PathBuf>,
-    /// CRIU's images [default: BUNDLE/checkpoint, with --pre-checkpoint BUNDLE/pre-checkpoint]
+    /// Read CRIU's images from DIR [default: BUNDLE/checkpoint, with --pre-checkpoint
+    /// BUNDLE/pre-checkpoint]
     #[arg(long, value_name = "DIR")]
     pub image_path: Option<PathBuf>,
-    /// Member streams, in this order; '-' is standard input
+    /// Read these member streams, in this order; '-' is standard input
     #[arg(value_name = "MEMBERS|-")]
     pub streams: Vec<PathBuf>,
-    /// A member from a file, such as volumes/data.tar=FILE (repeatable)
+    /// Pack FILE as the member NAME, such as volumes/data.tar=FILE (repeatable)
     #[arg(long, value_name = "NAME=FILE", value_parser = name_value)]
     pub member: Vec<(String, PathBuf)>,
-    /// Take members by names that no engine has so far, as ckpt-unpack keeps them
+    /// Accept unknown member names, such as of members that ckpt-unpack kept in a bundle
     #[arg(long, requires = "member", hide_short_help = true)]
     pub allow_unknown: bool,
-    /// Take member streams that were made by hand, whose end proves nothing
+    /// Accept member streams without a record of their end, such as a tar made by hand
     #[arg(long, hide_short_help = true)]
     pub raw_members: bool,
 }
@@ -83,49 +85,49 @@ pub struct Input {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to include")]
 pub struct Include {
-    /// Pack without changes of the root file system
+    /// Pack without the changes of the root file system
     #[arg(long)]
     pub ignore_rootfs: bool,
-    /// Pack without content of volumes
+    /// Pack without the content of volumes
     #[arg(long)]
     pub ignore_volumes: bool,
-    /// Fail unless a member stream or --member contains MEMBER: rootfs-diff, volume:NAME, network, shm (repeatable; several
-    /// separated by commas)
+    /// Fail unless a member stream or --member contains MEMBER: rootfs-diff, volume:NAME, network,
+    /// shm (repeatable; several separated by commas)
     #[arg(long, value_name = "MEMBER,...", value_delimiter = ',', value_parser = expected, conflicts_with = "Verb")]
     pub expect: Vec<Member>,
-    /// Pack pages of zeros in the images of memory as they are, not as holes
+    /// Pack zero pages in memory images as they are, not as holes
     #[arg(long, hide_short_help = true)]
     pub keep_zeros: bool,
-    /// Pack the images of a pre-dump, of a container that runs on
+    /// Pack the images of a pre-dump, after which the container keeps running
     #[arg(long, conflicts_with = "with_previous", hide_short_help = true)]
     pub pre_checkpoint: bool,
-    /// The images need those of a pre-dump, which travel in another archive
+    /// Pack a dump that needs the images of a pre-dump, which are in another archive
     #[arg(long, hide_short_help = true)]
     pub with_previous: bool,
 }
 
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Container, where the bundle has no config.dump")]
+#[command(next_help_heading = "Container, if the bundle has no config.dump")]
 pub struct Container {
-    /// Its ID [default: made from name and config.json]
+    /// Set the container's ID [default: derived from its name and config.json]
     #[arg(long, value_name = "ID", value_parser = id, hide_short_help = true)]
     pub id: Option<String>,
-    /// Its name [default: that of the bundle]
+    /// Set the container's name [default: the name of the bundle]
     #[arg(long, value_name = "NAME", value_parser = id)]
     pub name: Option<String>,
-    /// Its image, by name and ID; podman restores only with both
+    /// Set the container's image by name and ID; podman needs both to restore
     #[arg(long, value_name = "REF[@ID]")]
     pub rootfs_image: Option<String>,
-    /// What "runc state" printed: its name, and when it was created
+    /// Read the container's name and time of creation from FILE, the output of "runc state"
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
-    /// The runtime that dumped it [default: the one that the images show, else runc]
+    /// Set the runtime that dumped the container [default: the one that made the images, else runc]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub runtime: Option<String>,
-    /// Its mount at DEST is the volume NAME, for podman to make anew (repeatable)
+    /// Declare the mount at DEST to be the volume NAME, which podman will create (repeatable)
     #[arg(long, value_name = "NAME=DEST", value_parser = volume)]
     pub volume: Vec<(VolumeName, String)>,
-    /// Where the podman that will restore it keeps volumes [default: /var/lib/containers/storage/volumes]
+    /// Assume that podman will create volumes in DIR [default: /var/lib/containers/storage/volumes]
     #[arg(long, value_name = "DIR", requires = "volume", hide_short_help = true)]
     pub volume_path: Option<String>,
 }
@@ -136,10 +138,10 @@ pub struct Compress {
     /// Compress with none, gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FORMAT", default_value = "none", value_parser = compression(), hide_possible_values = true)]
     pub compress: Compression,
-    /// How hard: zstd 1 to 22, xz 0 to 9, gzip and bzip2 1 to 9
+    /// Set the compression level: zstd 1 to 22, xz 0 to 9, gzip and bzip2 1 to 9
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub level: Option<u32>,
-    /// How many threads compress [default: one for each CPU]
+    /// Compress with N threads [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub threads: Option<u16>,
 }
@@ -147,19 +149,19 @@ pub struct Compress {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Image {
-    /// Write a checkpoint archive, or an OCI image whose layer is one
+    /// Write a checkpoint archive, or an OCI image whose layer is the archive
     #[arg(long, value_name = "FORMAT", default_value = "archive")]
     pub format: Format,
-    /// The image's name
+    /// Name the image REF
     #[arg(long, value_name = "REF", value_parser = tag, hide_short_help = true)]
     pub tag: Option<String>,
-    /// Annotate the image also for FAMILY: cri-o [default: podman's and CRIU's]
+    /// Also write the annotations of FAMILY: cri-o [default: those of podman and CRIU only]
     #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
-    pub annotations: Option<Also>,
-    /// One more annotation of the image (repeatable)
+    pub annotations: Option<ExtraFamily>,
+    /// Add the annotation K with the value V to the image (repeatable)
     #[arg(long, value_name = "K=V", value_parser = annotation, hide_short_help = true)]
     pub annotation: Vec<(String, String)>,
-    /// Print what CRIU measured, as JSON: on standard output with -o, else on standard error
+    /// Print CRIU's statistics as JSON: on standard output with -o, else on standard error
     #[arg(long, hide_short_help = true)]
     pub print_stats: bool,
 }
@@ -167,16 +169,16 @@ pub struct Image {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Host")]
 pub struct Check {
-    /// CRIU
+    /// Check the CRIU program PROGRAM, or read its version for an image
     #[arg(long, value_name = "PROGRAM", default_value = "criu", hide_short_help = true)]
     pub criu: String,
-    /// With --check: the container is in a pod
+    /// With --check: check that a container in a pod can be checkpointed
     #[arg(long, requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pod: bool,
-    /// With --check: look also at the container of this process
+    /// With --check: also check the container of the process PID
     #[arg(long, value_name = "PID", requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pid: Option<u32>,
-    /// With --prepare: the SELinux label of the container's files
+    /// With --prepare: give dump.log the SELinux label LABEL
     #[arg(long, value_name = "LABEL", requires = "prepare", conflicts_with_all = ["check", "cleanup"], hide_short_help = true)]
     pub mount_label: Option<String>,
 }
@@ -187,18 +189,18 @@ pub enum Format {
     Oci,
 }
 
-/// Engines that want annotations of their own.
+/// Container engines with additional annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Also {
+pub enum ExtraFamily {
     #[value(name = "cri-o")]
     CriO,
 }
 
 impl Args {
-    /// Rejects flags and operands that have no effect, because nothing is packed.
+    /// Rejects flags and operands that have no effect because nothing is packed.
     ///
     /// # Errors
-    /// Returns a usage error that names the first one.
+    /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self) -> anyhow::Result<()> {
         let Args { verb, input, include, container, compress, image, output, .. } = self;
         let Some((_, verb_name)) =
@@ -247,13 +249,13 @@ impl Args {
     }
 }
 
-/// The names stand as possible values, so that completions know them.
+/// Parses `--compress`. The names are clap's possible values, so that shell completion knows them.
 fn compression() -> impl TypedValueParser<Value = Compression> {
     PossibleValuesParser::new(Compression::names()).try_map(|name| name.parse::<Compression>())
 }
 
-/// What may stand in `org.opencontainers.image.ref.name` (image-spec, annotations.md): letters and digits, between them one of `-._:@+/`
-/// or `--`.
+/// Parses a value of `org.opencontainers.image.ref.name` (image-spec, annotations.md): letters and
+/// digits, separated by one of `-._:@+/` or by `--`.
 fn tag(text: &str) -> Result<String, String> {
     let separated = text.replace("--", "-");
     let words = separated.split(['-', '.', '_', ':', '@', '+', '/']);
@@ -270,7 +272,7 @@ fn annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// podman's rule for IDs and names, which become file names.
+/// Parses an ID or a name by podman's rule, because they become file names.
 fn id(text: &str) -> Result<String, String> {
     match text.parse::<VolumeName>() {
         Ok(_) => Ok(text.into()),
@@ -278,7 +280,7 @@ fn id(text: &str) -> Result<String, String> {
     }
 }
 
-/// A word of `--expect`.
+/// Parses a word of `--expect`.
 fn expected(word: &str) -> Result<Member, String> {
     match word.split_once(':') {
         Some(("volume", name)) => name.parse().map(Member::Volume),
@@ -292,7 +294,7 @@ fn expected(word: &str) -> Result<Member, String> {
 fn volume(text: &str) -> Result<(VolumeName, String), String> {
     let (name, dest) = text.split_once('=').ok_or("expected NAME=DEST")?;
     if !dest.starts_with('/') {
-        return Err("DEST is an absolute path in the container".into());
+        return Err("expected an absolute path in the container for DEST".into());
     }
     Ok((name.parse()?, dest.into()))
 }

@@ -1,4 +1,4 @@
-//! The bundle directory, and the files in it.
+//! Opens files in the bundle directory.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,31 +13,32 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Opens the directory `path`.
     pub fn open(path: &Path) -> anyhow::Result<Bundle> {
         let meta = fs::metadata(path).with_context(|| cli::display_path(path))?;
         if !meta.is_dir() {
-            bail!("{}: not a directory, a bundle is one", cli::display_path(path));
+            bail!("{}: expected a bundle, found a file that is not a directory", cli::display_path(path));
         }
         Ok(Bundle { path: path.into() })
     }
 
-    /// The name of its directory, also where it was given as `.`.
+    /// Returns the name of the directory, also if it was given as `.`.
     pub fn dir_name(&self) -> String {
         let real = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// The directory itself.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.path
     }
 
-    /// The path of `name` in it.
+    /// Returns the path of `name` in the bundle.
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Opens `name`, `None` where there is none.
+    /// Opens the file `name`; returns `None` if it does not exist.
     pub fn file(&self, name: &str) -> anyhow::Result<Option<File>> {
         match open(&self.path(name)) {
             Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {
@@ -47,18 +48,21 @@ impl Bundle {
         }
     }
 
-    /// Reads the document `name` of at most `limit` bytes, `None` where there is none.
+    /// Reads the document `name` of at most `limit` bytes; returns `None` if it does not exist.
     pub fn document(&self, name: &str, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         let Some(file) = self.file(name)? else { return Ok(None) };
         cli::read_document(file, &cli::display_path(self.path(name)), limit).map(Some)
     }
 }
 
-/// Opens a regular file. A bundle is the user's own, so a symbolic link is followed; a FIFO would wait forever.
+/// Opens a regular file. The bundle belongs to the user, so a symbolic link is followed.
+///
+/// # Errors
+/// Returns an error if it is not a regular file; reading a FIFO could block forever.
 pub fn open(path: &Path) -> anyhow::Result<File> {
     let object = || cli::display_path(path);
     let mut options = fs::OpenOptions::new();
-    // O_NONBLOCK: does not change how a regular file is read.
+    // O_NONBLOCK keeps open(2) from blocking on a FIFO. It has no effect on a regular file.
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(object)?;
     if !file.metadata().with_context(object)?.is_file() {
         bail!("{}: not a regular file", object());

@@ -1,4 +1,4 @@
-//! `--check`: can this host checkpoint a container?
+//! `--check`: checks whether this host can checkpoint a container.
 
 use checkpoint::preflight::{Purpose, Question, ask};
 use cli::{Exit, Finding, Session};

@@ -1,4 +1,4 @@
-//! The small members: config.dump and spec.dump, taken from the bundle or made, and what else lies there.
+//! Reads config.dump and spec.dump from the bundle, or creates them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use tartree::Timestamp;
 use crate::args::Container;
 use crate::bundle::Bundle;
 
-/// Where podman keeps volumes when nobody told it otherwise (containers-storage.conf: graphroot).
+/// podman's default directory for volumes (containers-storage.conf: graphroot).
 const VOLUME_PATH: &str = "/var/lib/containers/storage/volumes";
 
 /// config.dump and spec.dump, ready to be written.
@@ -26,7 +26,8 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Takes both from `files` (`--member`), else from the bundle, else makes them from config.json and the flags.
+    /// Reads both from `files` (`--member`), else from the bundle, else creates them from
+    /// config.json and the flags.
     pub fn gather(
         bundle: &Bundle,
         files: &[(Member, PathBuf)],
@@ -37,7 +38,7 @@ impl Documents {
     ) -> anyhow::Result<Documents> {
         let (mut spec, mut spec_bytes) = spec_dump(bundle, files, session)?;
         let given = document(bundle, files, &Member::ConfigDump, ConfigDump::LIMIT)?;
-        let made = given.is_none();
+        let is_new = given.is_none();
         let (mut config, source) = match given {
             Some((bytes, name)) => {
                 refuse_flags(flags, &name)?;
@@ -45,12 +46,12 @@ impl Documents {
                 refuse_dependencies(&config).with_context(|| name.clone())?;
                 (config, name)
             }
-            None => (made_config(bundle, flags, images, &spec, &spec_bytes)?, "config.dump".into()),
+            None => (new_config(bundle, flags, images, &spec, &spec_bytes)?, "config.dump".into()),
         };
         let volumes = config.volumes().with_context(|| source.clone())?;
         for (name, destination) in &flags.volume {
             let root = flags.volume_path.as_deref().unwrap_or(VOLUME_PATH).trim_end_matches('/');
-            announce(&mut spec, destination, &format!("{root}/{name}/_data"))?;
+            set_volume_source(&mut spec, destination, &format!("{root}/{name}/_data"))?;
             if !volumes.iter().any(|volume| volume.name == *name) {
                 config.add_volume(&NamedVolume { name: name.clone(), destination: destination.clone() });
             }
@@ -58,7 +59,7 @@ impl Documents {
         if !flags.volume.is_empty() {
             spec_bytes = spec.write();
         }
-        if made {
+        if is_new {
             for volume in podman_volumes(&spec) {
                 if !config
                     .volumes()?
@@ -81,7 +82,7 @@ impl Documents {
     }
 }
 
-/// The document `member`, and the name it has in messages.
+/// Reads the document `member`; returns it with its name for messages.
 fn document(
     bundle: &Bundle,
     files: &[(Member, PathBuf)],
@@ -96,10 +97,12 @@ fn document(
     Ok(bundle.document(&name, limit)?.map(|bytes| (bytes, cli::display_path(bundle.path(&name)))))
 }
 
-/// Reads the spec of the container: `--member spec.dump=FILE`, else the bundle's config.json, else its spec.dump.
+/// Reads the spec of the container: `--member spec.dump=FILE`, else the bundle's config.json, else
+/// its spec.dump.
 ///
-/// The container ran with config.json. podman and CRI-O write spec.dump from it while they export, so that both say the same
-/// there; a spec.dump that says something else is left from an archive that was unpacked into the bundle before.
+/// The container ran with config.json. podman and CRI-O write spec.dump from config.json when they
+/// export, so the two agree. A spec.dump that differs is left over from an archive that was
+/// unpacked into the bundle earlier.
 fn spec_dump(
     bundle: &Bundle,
     files: &[(Member, PathBuf)],
@@ -107,33 +110,35 @@ fn spec_dump(
 ) -> anyhow::Result<(SpecDump, Vec<u8>)> {
     let given = files.iter().any(|(member, _)| *member == Member::SpecDump);
     let name = cli::display_path(bundle.path("config.json"));
-    let ran = if given { None } else { bundle.document("config.json", SpecDump::LIMIT)? };
+    let config_json = if given { None } else { bundle.document("config.json", SpecDump::LIMIT)? };
     let found = document(bundle, files, &Member::SpecDump, SpecDump::LIMIT)?;
-    let (bytes, name) = match (ran, found) {
-        (Some(ran), found) => {
+    let (bytes, name) = match (config_json, found) {
+        (Some(config_json), found) => {
             if let Some((dumped, dump)) = found {
-                // A damaged one is an error, as any input that is not what its name says.
+                // A damaged spec.dump is an error even though it is not packed.
                 SpecDump::read(&dumped).with_context(|| dump.clone())?;
-                if !same_document(&dumped, &ran) {
+                if !same_document(&dumped, &config_json) {
                     session.warn(format_args!(
-                        "{dump}: ignored, {name} differs and is what the container ran with"
+                        "{dump}: ignored, it differs from {name}, with which the container ran"
                     ));
-                    session.hint(format_args!("to pack it nevertheless: --member spec.dump={dump}"));
+                    session.hint(format_args!("to pack it instead: --member spec.dump={dump}"));
                 }
             }
-            (ran, name)
+            (config_json, name)
         }
         (None, Some(found)) => found,
         (None, None) => anyhow::bail!("{name}: no such file, and no spec.dump next to it"),
     };
     let spec = SpecDump::read(&bytes).with_context(|| name.clone())?;
     if let Some(key) = spec.missing() {
-        session.warn(format_args!("{name}: without {key:?} no engine restores the container"));
+        session.warn(format_args!(
+            "{name}: {key:?} is missing, no container engine restores the container without it"
+        ));
     }
     Ok((spec, bytes))
 }
 
-/// Whether two JSON documents say the same; key order and white space do not count.
+/// Returns whether two JSON documents are equal, regardless of key order and white space.
 fn same_document(a: &[u8], b: &[u8]) -> bool {
     match (strict_json::document(a), strict_json::document(b)) {
         (Ok(a), Ok(b)) => a == b,
@@ -141,8 +146,9 @@ fn same_document(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// A config.dump for a container no engine has seen. These keys are enough for podman and CRI-O (and checkpointctl).
-fn made_config(
+/// Creates config.dump for a container that no container engine manages. podman, CRI-O and
+/// checkpointctl need no other keys.
+fn new_config(
     bundle: &Bundle,
     flags: &Container,
     images: &Path,
@@ -165,10 +171,12 @@ fn made_config(
     if let Some(created) = state.created {
         config.set("createdTime", created);
     }
-    // podman restores with this runtime, and only the one that made the images can.
-    let made_by = || made_by(images).map_or("runc", Maker::name);
-    config.set("runtime", flags.runtime.as_deref().unwrap_or_else(made_by));
-    // podman refuses a spec whose user is not root unless the configuration says the same ("please set User explicitly").
+    // podman restores with this runtime, and only the runtime that made the images can restore
+    // them.
+    let image_maker = || image_maker(images).map_or("runc", Maker::name);
+    config.set("runtime", flags.runtime.as_deref().unwrap_or_else(image_maker));
+    // If the user is not root, podman requires the same user in config.dump ("please set User
+    // explicitly").
     if let Some(user) = spec.user() {
         config.set("user", user);
     }
@@ -176,7 +184,7 @@ fn made_config(
 }
 
 /// Returns the runtime that made the images in `dir`, if their mounts show it.
-fn made_by(dir: &Path) -> Option<Maker> {
+fn image_maker(dir: &Path) -> Option<Maker> {
     let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| external_mounts::is_mountpoints(name)).find_map(|name| {
         let file = crate::bundle::open(&dir.join(&name)).ok()?;
@@ -185,7 +193,7 @@ fn made_by(dir: &Path) -> Option<Maker> {
     })
 }
 
-/// What `runc state` and `crun state` print (runtime-spec, runtime.md: "State").
+/// The output of `runc state` and `crun state` (runtime-spec, runtime.md: "State").
 #[derive(Default, serde::Deserialize)]
 struct RuntimeState {
     id: Option<String>,
@@ -193,13 +201,14 @@ struct RuntimeState {
 }
 
 fn runtime_state(path: &Path) -> anyhow::Result<RuntimeState> {
-    // A pipe is welcome: --state <(runc state web).
-    let input = Input::open(Some(path), "what runc state prints")?;
+    // Unlike the files of a bundle, this may be a pipe: --state <(runc state web).
+    let input = Input::open(Some(path), "the output of runc state")?;
     let name = input.name().to_owned();
     let bytes = cli::read_document(input, &name, 1 << 20)?;
     serde_json::from_slice(&bytes).with_context(|| name)
 }
 
+/// Rejects flags whose value is already in the config.dump `name`.
 fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
     let given = [
         ("--id", flags.id.is_some()),
@@ -210,14 +219,15 @@ fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((flag, _)) => {
-            let e = usage(format!("{flag}: {name} says it already"));
-            Err(Hint::on(e, format!("edit {name}, or remove it to have one made")))
+            let e = usage(format!("{flag} conflicts with {name}, which has this value"));
+            Err(Hint::on(e, format!("edit {name}, or remove it to have it created")))
         }
         None => Ok(()),
     }
 }
 
-/// podman exports no container that needs others, except the one that holds its pod's namespaces.
+/// Rejects a container that depends on others, as podman does. The infra container of a pod is
+/// allowed.
 fn refuse_dependencies(config: &ConfigDump) -> anyhow::Result<()> {
     let dependencies = config.keys().get("Dependencies").and_then(|d| d.as_array()).map_or(0, Vec::len);
     if dependencies > usize::from(config.text("pod").is_some()) {
@@ -226,18 +236,24 @@ fn refuse_dependencies(config: &ConfigDump) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// podman mounts the sources that spec.dump names, also those of volumes it has just made, and rewrites none of them
-/// (podman 5.4.2): so the mount must lead to where it makes them.
-fn announce(spec: &mut SpecDump, destination: &str, source: &str) -> anyhow::Result<()> {
+/// Sets the source of the volume's mount in spec.dump to the directory where podman will create the
+/// volume.
+///
+/// podman mounts the sources that spec.dump names and rewrites none of them, not even those of
+/// volumes that it has just created (podman 5.4.2).
+fn set_volume_source(spec: &mut SpecDump, destination: &str, source: &str) -> anyhow::Result<()> {
     if spec.set_mount_source(destination, source) {
         return Ok(());
     }
     let binds: Vec<_> =
         spec.mounts().iter().filter(|m| m.source.starts_with('/')).map(|m| m.destination).collect();
-    anyhow::bail!("--volume: the container has no mount at {destination}, but at: {}", binds.join(" "))
+    anyhow::bail!(
+        "--volume: the container has no mount at {destination}; it has mounts at: {}",
+        binds.join(" ")
+    )
 }
 
-/// Mounts whose source is where podman keeps a volume are volumes.
+/// Lists the mounts whose source has the form of a volume of podman.
 fn podman_volumes(spec: &SpecDump) -> Vec<NamedVolume> {
     let volume = |source: &str| -> Option<VolumeName> {
         let (rest, name) = source.strip_suffix("/_data")?.rsplit_once('/')?;
@@ -250,24 +266,28 @@ fn podman_volumes(spec: &SpecDump) -> Vec<NamedVolume> {
         .collect()
 }
 
-/// `REF@ID` to name and ID. A digest (`name@sha256:…`) has the same form, and as an image's ID podman knows only the ID.
+/// Splits `REF@ID` into name and ID. A digest (`name@sha256:…`) has the same form, but podman
+/// compares only image IDs.
 fn image_parts(image: &str) -> anyhow::Result<(&str, Option<&str>)> {
     match image.rsplit_once('@') {
         None => Ok((image, None)),
         Some((reference, id)) if !reference.is_empty() => match image_id(id) {
             Some(id) => Ok((reference, Some(id))),
-            None => Err(usage(format!("--rootfs-image: {id:?} is not an image's ID, 64 hexadecimal digits"))),
+            None => Err(usage(format!(
+                "--rootfs-image: expected an image ID of 64 hexadecimal digits, found {id:?}"
+            ))),
         },
         Some(_) => Err(usage("--rootfs-image: expected a name before the '@'")),
     }
 }
 
-/// An ID that is the same whenever the same container is packed again.
+/// Returns a container ID that is the same each time the same container is packed.
 fn derived_id(name: &str, spec: &[u8]) -> String {
     let digest = Sha256::new().chain_update(name).chain_update([0]).chain_update(spec).finalize();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Returns a valid container name that resembles `dir`.
 fn valid_name(dir: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
     let name: String = dir.chars().map(allowed).take(200).collect();
@@ -280,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_directory_gives_a_valid_name() {
+    fn any_directory_name_becomes_a_valid_container_name() {
         for (dir, name) in
             [("web", "web"), ("my web", "my-web"), ("..-x", "x"), ("", "container"), ("ü", "container")]
         {
@@ -290,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_split_at_its_last_at_sign() {
+    fn an_image_reference_is_split_at_the_last_at_sign() {
         let id = "a".repeat(64);
         assert_eq!(image_parts(&format!("h:5/a/b:t@{id}")).unwrap(), ("h:5/a/b:t", Some(&id[..])));
         assert_eq!(image_parts(&format!("b@sha256:{id}")).unwrap(), ("b", Some(&id[..])));
@@ -300,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn only_podmans_own_places_are_volumes() {
+    fn only_sources_in_podmans_volume_directory_are_volumes() {
         let spec = SpecDump::read(
             br#"{"mounts":[{"destination":"/a","source":"/x/volumes/data/_data"},{"destination":"/b","source":"/x/data/_data"},
                 {"destination":"/c","source":"/x/volumes/-/_data"},{"destination":"/d","source":"/srv/volumes/x"}]}"#,
@@ -312,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_are_refused_except_a_pods() {
+    fn dependencies_are_rejected_except_on_the_infra_container() {
         let config = |text: &str| ConfigDump::read(text.as_bytes()).unwrap();
         assert!(refuse_dependencies(&config(r#"{"Dependencies":["a"]}"#)).is_err());
         assert!(refuse_dependencies(&config(r#"{"Dependencies":["a"],"pod":"p"}"#)).is_ok());

@@ -1,4 +1,5 @@
-//! Checks that the archive is complete: a producer that never ran leaves no trace in the pipe, so its member is missed here.
+//! Checks that the archive is complete. A producer that never ran leaves no trace in the pipe; only
+//! its member is missing.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use cli::{Hint, Session, usage};
 use crate::args::Include;
 
 /// Rejects `--expect` of a member that another flag leaves out.
-pub fn check(include: &Include) -> anyhow::Result<()> {
+pub fn check_flags(include: &Include) -> anyhow::Result<()> {
     for member in &include.expect {
         let flag = match member {
             Member::RootfsDiff if include.ignore_rootfs => "--ignore-rootfs",
@@ -21,15 +22,19 @@ pub fn check(include: &Include) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if a member of `--expect`, the root file system's diff or a named volume is not among the members.
-pub fn all_there(
+/// Checks that the members of `--expect`, the root file system's diff and all named volumes are
+/// among `written`.
+///
+/// # Errors
+/// Returns an error that names the last missing member, and reports the others.
+pub fn check_complete(
     written: &BTreeSet<Member>,
     volumes: &[NamedVolume],
     include: &Include,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut needed: BTreeSet<Member> = include.expect.iter().cloned().collect();
-    // A pre-checkpoint is memory only: its container runs on, and goes on to write.
+    // A pre-checkpoint has only memory, because its container keeps running and writing.
     if !include.ignore_rootfs && !include.pre_checkpoint {
         needed.insert(Member::RootfsDiff);
     }
@@ -38,7 +43,7 @@ pub fn all_there(
     }
     let mut missing: Vec<&Member> = needed.difference(written).collect();
     let Some(last) = missing.pop() else { return Ok(()) };
-    let why = |member: &Member| format!("{member}: missing, no member stream brings it");
+    let why = |member: &Member| format!("{member}: missing, no member stream contains it");
     for member in missing {
         session.error(why(member));
     }
@@ -54,7 +59,7 @@ fn hint(member: &Member, include: &Include) -> String {
     };
     match member {
         _ if include.expect.contains(member) => {
-            format!("look above for the error of its producer, or {producer}")
+            format!("see the error of its producer above, or {producer}")
         }
         Member::Volume(_) => format!("{producer}, or use --ignore-volumes"),
         _ => format!("{producer}, or use --ignore-rootfs"),

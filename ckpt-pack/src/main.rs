@@ -1,16 +1,18 @@
-//! `ckpt-pack`: one checkpoint archive from a CRIU image directory, the files of a bundle and member streams.
+//! `ckpt-pack`: packs a CRIU image directory, the files of a bundle and member streams into one
+//! checkpoint archive.
 
+mod archive_output;
 mod args;
 mod bundle;
 mod check;
+mod criu_images;
 mod documents;
 mod expect;
-mod images;
+mod image_description;
+mod member_stream;
 mod operands;
 mod pack;
 mod prepare;
-mod streams;
-mod target;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     if args.verb.check {
         return check::run(&args.check, args.container.runtime.as_deref(), session);
     }
-    // clap demands it for all but --check.
+    // clap requires --bundle unless --check is given.
     let bundle = Bundle::open(args.input.bundle.as_deref().unwrap_or(Path::new(".")))?;
     if args.verb.prepare {
         prepare::prepare(&bundle, args.check.mount_label.as_deref())
@@ -39,7 +41,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     }
 }
 
-/// Adds what helps when an input is of another kind.
+/// Adds a hint if an input is a file of another kind.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match checkpoint::hint_in(error.chain()) {
         Some(hint) => cli::Hint::on(error, hint),

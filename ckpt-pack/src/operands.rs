@@ -1,4 +1,4 @@
-//! Checks that operands and flags fit each other, before anything is written.
+//! Checks operands and flags before anything is written.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
@@ -58,7 +58,7 @@ pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rejects a tar or another kind of file that should be a list of files or networks.
+/// Rejects a file that is not a list of files or networks, such as a tar.
 fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
     let mut first = Vec::new();
     bundle::open(path)?
@@ -67,7 +67,7 @@ fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
         .with_context(|| cli::display_path(path))?;
     let Some(found) = FileKind::in_bytes(&first) else { return Ok(()) };
     let fits = match member {
-        // Paths, which may look like anything.
+        // The list consists of paths, which may contain any bytes.
         Member::DeletedFiles0 => !found.is_tar() && !found.is_compressed(),
         Member::DeletedFiles if found.is_empty() => true,
         _ => found.is_json() || found.is_any_text(),
@@ -78,8 +78,8 @@ fn check_list(member: &Member, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rejects an output that is one of the inputs: it would replace what the archive was made from, such as the only copy of a
-/// dump.
+/// Rejects an output that is also an input, because it would replace that input, such as the only
+/// copy of a dump.
 pub fn check_output(
     args: &Args,
     files: &[(Member, PathBuf)],
@@ -92,7 +92,7 @@ pub fn check_output(
     };
     let refused = |input: String| {
         let error = usage(format!("--output: {}: is an input, {input}", cli::display_path(output)));
-        Err(Hint::on(error, "name another file with -o FILE"))
+        Err(Hint::on(error, "choose another file: -o FILE"))
     };
     let directories = [image_path.to_owned()]
         .into_iter()
@@ -104,7 +104,7 @@ pub fn check_output(
             }
         }
     }
-    // Only a regular file is replaced: a pipe or /dev/null may be named twice.
+    // The output replaces only a regular file. A pipe or /dev/null may be named as both.
     let Some(existing) = fs::metadata(output).ok().filter(Metadata::is_file) else { return Ok(()) };
     let operands = args.input.streams.iter().chain(files.iter().map(|(_, path)| path));
     let named = ["config.json", "config.dump", "spec.dump", "dump.log"];
@@ -117,8 +117,8 @@ pub fn check_output(
     Ok(())
 }
 
-/// Names what lies in the bundle as ckpt-unpack leaves it and is in no archive unless it is given: it may be older than the
-/// dump.
+/// Warns of members that ckpt-unpack has left in the bundle and that are not packed. They are
+/// packed only if they are given, because they may be older than the dump.
 pub fn warn_of_left_out(
     bundle: &Bundle,
     written: &BTreeSet<Member>,
@@ -132,14 +132,17 @@ pub fn warn_of_left_out(
     let has_diff = files.iter().any(|(member, _)| *member == Member::RootfsDiff);
     for member in [Member::DevShm, Member::DeletedFiles, Member::DeletedFiles0] {
         let path = bundle.path(&member.to_string());
-        // A diff from a stream comes with the deletions that belong to it, if there are any.
-        let belongs = member == Member::DevShm || has_diff;
-        if !belongs || written.contains(&member) || ignored_by(&member, include).is_some() || !path.is_file()
+        // A diff from a stream comes with its own deletion list, if it has deletions.
+        let is_relevant = member == Member::DevShm || has_diff;
+        if !is_relevant
+            || written.contains(&member)
+            || ignored_by(&member, include).is_some()
+            || !path.is_file()
         {
             continue;
         }
         session.warn(format_args!(
-            "{}: not packed, no member stream and no --member brings it",
+            "{}: not packed, neither a member stream nor --member contains it",
             cli::display_path(&path)
         ));
         session.hint(format_args!("to pack it: --member {member}={}", cli::display_path(&path)));

@@ -1,4 +1,4 @@
-//! Packing: the small members, CRIU's images, then what the streams bring.
+//! Packs an archive: the small members, CRIU's images, then the members of streams.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,17 +15,19 @@ use checkpoint::stream::Ending;
 use cli::{Counted, Exit, Hint, Session, usage};
 use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
+use crate::archive_output::{self, ArchiveOutput};
 use crate::args::{Args, Compress, Format, Include};
 use crate::bundle::{self, Bundle};
+use crate::criu_images::{Dump, Images, Zeros};
 use crate::documents::Documents;
 use crate::expect;
-use crate::images::{Dump, Images, Zeros};
+use crate::image_description::describe;
+use crate::member_stream::MemberStream;
 use crate::operands;
-use crate::streams::Stream;
-use crate::target::{self, Target};
 
-/// Members that lie in a bundle as files and are taken as they are. Those that hold data (`rootfs-diff.tar`, volumes)
-/// are not among them: one left behind by an earlier export would bring back old content (podman before 5.6).
+/// Members that are packed unchanged from files in the bundle. Members with the container's data
+/// (`rootfs-diff.tar`, volumes) are not: a file that an earlier export left behind would restore
+/// old content (podman before 5.6).
 const BUNDLE_FILES: [&str; 10] = [
     "network.status",
     "stats-dump",
@@ -42,14 +44,14 @@ const BUNDLE_FILES: [&str; 10] = [
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let settings = settings(&args.compress)?;
-    target::check(&args.image)?;
-    expect::check(&args.include)?;
+    archive_output::check_flags(&args.image)?;
+    expect::check_flags(&args.include)?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
     operands::check_flags(args)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,
-        _ => Dump::Whole,
+        _ => Dump::Full,
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
     let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
@@ -65,14 +67,18 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let time = archive_time(images.time())?;
     let documents = Documents::gather(bundle, &files, &args.container, &image_path, time, session)?;
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
-    let streams =
-        args.input.streams.iter().map(|path| Stream::open(path, ending)).collect::<Result<Vec<_>, _>>()?;
+    let streams = args
+        .input
+        .streams
+        .iter()
+        .map(|path| MemberStream::open(path, ending))
+        .collect::<Result<Vec<_>, _>>()?;
     session.stage("packing", total(&images, &files, &streams));
 
     let output = args.output.binary()?;
-    let target = Target::new(output, &settings, args.image.format, time, bundle)?;
-    let passage = target.passage();
-    let sink = Sink::direct(Counted::new(target), passage);
+    let output = ArchiveOutput::new(output, &settings, args.image.format, time, bundle)?;
+    let passage = output.passage();
+    let sink = Sink::direct(Counted::new(output), passage);
     let mut packer = Packer {
         writer: ArchiveWriter::on(sink),
         time,
@@ -90,28 +96,31 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
                 .writer
                 .finish()?
                 .into_inner()
-                .finish(|| target::describe(&documents, &args.image, &args.check.criu, runtime, time))?;
+                .finish(|| describe(&documents, &args.image, &args.check.criu, runtime, time))?;
             if args.image.print_stats {
                 print_stats(bundle, &image_path, &documents, args, started.elapsed())?;
             }
             Ok(if changed { Exit::Changed } else { Exit::Done })
         }
         Err(e) => {
-            // Where it does not even take this, it is cut anyway.
-            let _ = packer.writer.spoil().map(|mut target| target.flush());
+            // If the failure marker cannot be written either, the output is truncated, and readers
+            // detect that.
+            let _ = packer.writer.spoil().map(|mut output| output.flush());
             Err(e)
         }
     }
 }
 
-/// How many bytes go into the archive, headers and small members aside; not known of what comes through a pipe.
-fn total(images: &Images, files: &[(Member, PathBuf)], streams: &[Stream]) -> Option<u64> {
+/// Returns the size of the archive in bytes without headers and small members, or `None` if a
+/// stream is a pipe.
+fn total(images: &Images, files: &[(Member, PathBuf)], streams: &[MemberStream]) -> Option<u64> {
     let files = files.iter().map(|(_, path)| path.metadata().ok().map(|meta| meta.len()));
-    let parts = files.chain(streams.iter().map(Stream::rest)).chain([images.size()]);
+    let parts = files.chain(streams.iter().map(MemberStream::size)).chain([images.size()]);
     parts.into_iter().try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
 }
 
-/// What podman prints with the same flag. Its time for all is here CRIU's and that of packing.
+/// Prints the statistics that podman prints with the same flag. The total duration is that of CRIU
+/// plus that of packing.
 fn print_stats(
     bundle: &Bundle,
     image_path: &Path,
@@ -131,9 +140,9 @@ fn print_stats(
         None => None,
     };
     let packing = u64::try_from(packing.as_micros()).ok();
-    let whole = runtime.zip(packing).and_then(|(runtime, packing)| runtime.checked_add(packing));
-    let report = stats.report(documents.config.text("id").unwrap_or_default(), runtime, whole);
-    // Standard output may be the archive.
+    let total = runtime.zip(packing).and_then(|(runtime, packing)| runtime.checked_add(packing));
+    let report = stats.report(documents.config.text("id").unwrap_or_default(), runtime, total);
+    // Without -o, standard output is the archive.
     match args.output.output.as_deref().is_some_and(|path| path != Path::new("-")) {
         true => writeln!(std::io::stdout(), "{report:#}")?,
         false => writeln!(std::io::stderr(), "{report:#}")?,
@@ -141,7 +150,8 @@ fn print_stats(
     Ok(())
 }
 
-/// What CRIU writes into its work path: that was the bundle, or not set and so the image directory.
+/// Opens a file that CRIU wrote into its work directory: the bundle, or by default the image
+/// directory.
 fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<Option<(File, String)>> {
     if let Some(file) = bundle.file(name)? {
         return Ok(Some((file, cli::display_path(bundle.path(name)))));
@@ -151,8 +161,9 @@ fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<O
 }
 
 struct Packer<'a, N> {
-    writer: ArchiveWriter<Counted<Target>>,
-    /// Of every member but those of directories: the same checkpoint gives the same archive, whenever it is packed.
+    writer: ArchiveWriter<Counted<ArchiveOutput>>,
+    /// Time of every member that is not from a directory. It is fixed, so that packing the same
+    /// checkpoint again yields the same bytes.
     time: Timestamp,
     include: &'a Include,
     /// Whether the output may have sparse members.
@@ -162,7 +173,7 @@ struct Packer<'a, N> {
 }
 
 impl<N: FnMut(&Notice)> Packer<'_, N> {
-    /// Writes all members; gives whether something changed while it was read.
+    /// Writes all members. Returns whether a file changed while it was read.
     fn pack(
         &mut self,
         bundle: &Bundle,
@@ -170,7 +181,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         documents: &Documents,
         files: &[(Member, PathBuf)],
         images: Images,
-        mut streams: Vec<Stream>,
+        mut streams: Vec<MemberStream>,
     ) -> anyhow::Result<bool> {
         self.writer.small(&Member::ConfigDump, &documents.config_bytes, self.time)?;
         self.writer.small(&Member::SpecDump, &documents.spec_bytes, self.time)?;
@@ -182,7 +193,8 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))?;
         }
         for name in BUNDLE_FILES {
-            // The network may have changed since the bundle's file was written; a stream tells what it is now.
+            // The network may have changed since the bundle's file was written; a stream has its
+            // current state.
             if name != "network.status" || streams.is_empty() {
                 self.bundle_file(bundle, name)?;
             }
@@ -194,7 +206,8 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         }
         let artifacts = bundle.path("artifacts");
         if artifacts.is_dir() {
-            // They are not in the total.
+            // Artifacts are not part of the progress total, so their holes are not subtracted from
+            // it.
             let zeros = if self.sparse { Zeros::AsFound } else { Zeros::Bytes };
             Images::open(&artifacts, Dump::Artifacts, zeros)?.write(
                 &mut self.writer,
@@ -211,9 +224,15 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             self.stream(stream)?;
             changed += stream.changed(self.session);
         }
-        expect::all_there(self.writer.written(), &documents.config.volumes()?, self.include, self.session)?;
+        expect::check_complete(
+            self.writer.written(),
+            &documents.config.volumes()?,
+            self.include,
+            self.session,
+        )?;
         operands::warn_of_left_out(bundle, self.writer.written(), files, self.include, self.session);
-        // Not for --expect: a bundle's older file must not replace what a lost producer would have written.
+        // This comes after --expect is checked: an older file in the bundle does not replace the
+        // member of a producer that never ran.
         self.bundle_file(bundle, "network.status")?;
         Ok(changed + self.tally.changed > 0)
     }
@@ -227,7 +246,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         self.file(&member, file).with_context(|| cli::display_path(bundle.path(name)))
     }
 
-    /// Writes a member from a file. Its path in notices is the member's.
+    /// Writes a member from a file. Notices name the member.
     fn file(&mut self, member: &Member, file: File) -> anyhow::Result<()> {
         let status = Status::at(file.as_fd(), "".as_ref())?;
         let entry = Entry::file(member.path(), status.size(), member.mode(), status.mtime());
@@ -235,10 +254,10 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         Ok(self.writer.file(member, Ok(file), &entry, ino, self.time, &mut self.tally)?)
     }
 
-    fn stream(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
+    fn stream(&mut self, stream: &mut MemberStream) -> anyhow::Result<()> {
         while let Some((member, _)) = stream.next()? {
             if operands::ignored_by(&member, self.include).is_some() {
-                self.session.note(format_args!("{member}: ignored"));
+                self.session.note(format_args!("{member}: skipped, as requested"));
                 continue;
             }
             self.writer
@@ -249,7 +268,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
     }
 }
 
-/// Members that a reader wants to see before the pages.
+/// Returns whether a member belongs before CRIU's images, so that a reader finds it early.
 fn is_small(member: &Member) -> bool {
     !matches!(
         member,
@@ -273,7 +292,7 @@ fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Ve
             Member::Unknown(_) if !unknown || path_in_archive.is_root() => {
                 return Err(Hint::on(
                     usage(format!("--member: {name}: not a member of a checkpoint archive")),
-                    "see FILES in ckpt-pack(1) for their names; --allow-unknown takes others",
+                    "see FILES in ckpt-pack(1) for the names of members, or add --allow-unknown",
                 ));
             }
             Member::Images(_) | Member::PreImages(_) => {
@@ -288,12 +307,12 @@ fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Ve
     Ok(files)
 }
 
-/// The time of the checkpoint, or what SOURCE_DATE_EPOCH says instead of it.
+/// Returns SOURCE_DATE_EPOCH if it is set, else the time of the dump without fractions of a second.
 fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => match text.parse() {
             Ok(sec) => Ok(Timestamp { sec, nsec: 0 }),
-            Err(_) => Err(usage(format!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds"))),
+            Err(_) => Err(usage(format!("SOURCE_DATE_EPOCH: expected a number of seconds, found {text:?}"))),
         },
         Err(_) => Ok(Timestamp { nsec: 0, ..dumped }),
     }
@@ -303,14 +322,17 @@ fn settings(args: &Compress) -> anyhow::Result<Settings> {
     if args.compress == Compression::None {
         for (flag, given) in [("--level", args.level.is_some()), ("--threads", args.threads.is_some())] {
             if given {
-                return Err(Hint::on(usage(format!("{flag}: nothing is compressed")), "add --compress zstd"));
+                return Err(Hint::on(
+                    usage(format!("{flag} has no effect without --compress")),
+                    "add --compress zstd",
+                ));
             }
         }
     }
     match (args.level, args.compress.levels()) {
         (Some(level), Some((range, _))) if !range.contains(&level) => {
             let (compression, from, to) = (args.compress, range.start(), range.end());
-            return Err(usage(format!("--level: {compression} has levels {from} to {to}")));
+            return Err(usage(format!("--level: expected {from} to {to} for {compression}, found {level}")));
         }
         _ => {}
     }

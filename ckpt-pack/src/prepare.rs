@@ -1,4 +1,4 @@
-//! `--prepare` and `--cleanup`: the bundle before a dump and after its export.
+//! `--prepare` and `--cleanup`: prepare the bundle for a dump, and clean it up after the export.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,8 +9,9 @@ use xattr::FileExt;
 
 use crate::bundle::Bundle;
 
-/// Makes an empty `dump.log`. CRIU's parasite writes to it from inside the container, so SELinux wants it to have the
-/// container's label (podman `createCheckpointLog`).
+/// Creates an empty `dump.log` with the container's SELinux label (podman `createCheckpointLog`).
+/// CRIU's parasite code writes to it from inside the container, and SELinux allows that only with
+/// this label.
 pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
     let path = bundle.path("dump.log");
     let object = || cli::display_path(&path);
@@ -24,17 +25,17 @@ pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
     let file = options.open(&path).with_context(object)?;
     cli::private::file(&file).with_context(object)?;
     if let Some(label) = label {
-        // The kernel takes the label with its final NUL, as libselinux writes it.
+        // libselinux includes the final NUL in the label.
         let value = [label.as_bytes(), b"\0"].concat();
         file.set_xattr("security.selinux", &value)
             .with_context(|| format!("{}: label {label}", object()))
-            .map_err(|e| Hint::on(e, "leave --mount-label out where SELinux is not enabled"))?;
+            .map_err(|e| Hint::on(e, "if SELinux is disabled, leave out --mount-label"))?;
     }
     Ok(Exit::Done)
 }
 
-/// What podman deletes after an export (libpod `Container.checkpoint`), and what an older one leaves behind: a stale
-/// diff would be applied by the next local restore. CRIU's images stay.
+/// The files that podman deletes after an export (libpod `Container.checkpoint`), and those that an
+/// older podman forgets: the next local restore would apply a stale diff. CRIU's images stay.
 const EXPORTED: [&str; 8] = [
     "config.dump",
     "deleted.files",
@@ -46,7 +47,7 @@ const EXPORTED: [&str; 8] = [
     "volumes",
 ];
 
-/// Removes what a finished export no longer needs.
+/// Removes files from the bundle that are not needed after an export.
 pub fn cleanup(bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     cli::remove_from(bundle.dir(), &EXPORTED, session)?;
     Ok(Exit::Done)

@@ -1,4 +1,4 @@
-//! The binary as a user runs it: what it packs, what it refuses, and what it leaves behind.
+//! Runs the binary, and checks the archives, the messages and the files it leaves behind.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use checkpoint::stream::StreamWriter;
 use serde_json::{Value, json};
 use tartree::{Entry, TarPath, Timestamp};
 
-struct Place {
+struct TestDir {
     dir: tempfile::TempDir,
 }
 
@@ -22,19 +22,19 @@ struct Run {
     stderr: String,
 }
 
-impl Place {
-    /// A place with a bundle `web`.
-    fn new() -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap() };
-        fs::create_dir_all(place.path("web/checkpoint")).unwrap();
-        place.write("web/checkpoint/inventory.img", "inventory");
-        place.write("web/checkpoint/pages-1.img", "pages");
+impl TestDir {
+    /// Creates a directory with a bundle `web`.
+    fn new() -> TestDir {
+        let test = TestDir { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(test.path("web/checkpoint")).unwrap();
+        test.write("web/checkpoint/inventory.img", "inventory");
+        test.write("web/checkpoint/pages-1.img", "pages");
         let spec = json!({
             "ociVersion": "1.2.0", "process": { "user": { "uid": 7, "gid": 8 } }, "root": {}, "linux": {},
             "mounts": [{ "destination": "/data", "type": "bind", "source": "/srv/data" }],
         });
-        place.write("web/config.json", spec.to_string());
-        place
+        test.write("web/config.json", spec.to_string());
+        test
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -56,7 +56,7 @@ impl Place {
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = input.to_vec();
-        // The tool may have given up before the end.
+        // The tool may end before it has read everything.
         let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
@@ -64,7 +64,7 @@ impl Place {
         Run { status: output.status.code().unwrap_or(-1), stdout: output.stdout, stderr }
     }
 
-    /// Packs with these arguments, which must succeed silently.
+    /// Packs with these arguments; the run must succeed without messages.
     fn pack(&self, args: &[&str], input: &[u8]) -> Vec<(Member, Entry, Vec<u8>)> {
         let run = self.run_with(&[&["--bundle", "web"], args].concat(), input);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""));
@@ -104,13 +104,13 @@ fn stream(members: &[(&str, &[u8])], changed: u64) -> Vec<u8> {
 const DIFF: (&str, &[u8]) = ("rootfs-diff.tar", b"diff");
 
 #[test]
-fn small_members_come_first_then_the_images_then_the_streams() {
-    let place = Place::new();
-    place.write("web/ctr.log", "log");
-    place.write("web/stats-dump", "stats");
+fn small_members_precede_images_and_images_precede_streams() {
+    let test = TestDir::new();
+    test.write("web/ctr.log", "log");
+    test.write("web/stats-dump", "stats");
     let two =
         [stream(&[DIFF, ("deleted.files", b"[]")], 0), stream(&[("network.status", b"null")], 0)].concat();
-    let all = place.pack(&["-"], &two);
+    let all = test.pack(&["-"], &two);
     assert_eq!(
         names(&all),
         [
@@ -127,29 +127,29 @@ fn small_members_come_first_then_the_images_then_the_streams() {
         ]
     );
     assert_eq!(all[4].1.meta.mode, 0o700);
-    assert_eq!(all[1].2, fs::read(place.path("web/config.json")).unwrap());
+    assert_eq!(all[1].2, fs::read(test.path("web/config.json")).unwrap());
 }
 
 #[test]
-fn the_same_checkpoint_gives_the_same_bytes_in_any_compression_and_mode_0600() {
-    let place = Place::new();
+fn packing_twice_yields_the_same_bytes_in_files_of_mode_0600() {
+    let test = TestDir::new();
     for format in ["none", "gzip", "zstd", "xz", "bzip2"] {
         let args = ["--bundle", "web", "--compress", format, "-o", "web.ckpt", "-"];
-        assert_eq!(place.run_with(&args, &stream(&[DIFF], 0)).status, 0);
-        let first = fs::read(place.path("web.ckpt")).unwrap();
+        assert_eq!(test.run_with(&args, &stream(&[DIFF], 0)).status, 0);
+        let first = fs::read(test.path("web.ckpt")).unwrap();
         let threads: &[&str] = if format == "none" { &[] } else { &["--threads", "3"] };
-        assert_eq!(place.run_with(&[&args[..], threads].concat(), &stream(&[DIFF], 0)).status, 0);
-        assert!(first == fs::read(place.path("web.ckpt")).unwrap(), "{format}");
+        assert_eq!(test.run_with(&[&args[..], threads].concat(), &stream(&[DIFF], 0)).status, 0);
+        assert!(first == fs::read(test.path("web.ckpt")).unwrap(), "{format}");
         assert_eq!(members(&first).len(), 6, "{format}");
-        assert_eq!(fs::metadata(place.path("web.ckpt")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(test.path("web.ckpt")).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
 
 #[test]
-fn config_dump_is_made_for_both_families_of_engines() {
-    let place = Place::new();
+fn a_new_config_dump_has_the_keys_of_podman_and_cri_o() {
+    let test = TestDir::new();
     let id = "a".repeat(64);
-    place.write(
+    test.write(
         "state.json",
         json!({ "id": "shop", "created": "2026-11-23T10:00:00Z", "pid": 1 }).to_string(),
     );
@@ -164,7 +164,7 @@ fn config_dump_is_made_for_both_families_of_engines() {
         "--volume",
         "data=/data",
     ];
-    let all = place.pack(&args, b"");
+    let all = test.pack(&args, b"");
     let config = json_of(&all, &Member::ConfigDump);
     let expected = json!({
         "name": "shop", "rootfsImageName": "localhost/web:1", "rootfsImage": "localhost/web:1",
@@ -181,37 +181,41 @@ fn config_dump_is_made_for_both_families_of_engines() {
 }
 
 #[test]
-fn config_dump_of_the_bundle_keeps_what_it_says() {
-    let place = Place::new();
+fn config_dump_of_the_bundle_keeps_its_values() {
+    let test = TestDir::new();
     let config = r#"{"zeta":18446744073709551615,"id":"x","namedVolumes":[{"volumeName":"v","dest":"/v","options":["ro"]}],"runtime":"crun"}"#;
-    place.write("web/config.dump", config);
-    let all = place.pack(&["--ignore-rootfs", "--ignore-volumes"], b"");
+    test.write("web/config.dump", config);
+    let all = test.pack(&["--ignore-rootfs", "--ignore-volumes"], b"");
     let written = String::from_utf8(all[0].2.clone()).unwrap();
     assert!(written.starts_with("{\n  \"zeta\": 18446744073709551615,\n  \"id\": \"x\""), "{written}");
     assert_eq!(json_of(&all, &Member::ConfigDump)["namedVolumes"][0]["options"], json!(["ro", "nocopy"]));
-    let run = place.run(&["--bundle", "web", "--ignore-rootfs", "--name", "other"]);
+    let run = test.run(&["--bundle", "web", "--ignore-rootfs", "--name", "other"]);
     assert_eq!(run.status, 2);
-    assert!(run.stderr.contains("--name: web/config.dump says it already"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("--name conflicts with web/config.dump, which has this value"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
-fn what_is_announced_and_does_not_come_is_named() {
-    let place = Place::new();
-    let run = place.run(&["--bundle", "web", "--volume", "data=/data", "-o", "web.ckpt"]);
+fn named_volumes_that_are_missing_are_reported() {
+    let test = TestDir::new();
+    let run = test.run(&["--bundle", "web", "--volume", "data=/data", "-o", "web.ckpt"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("error: rootfs-diff.tar: missing"), "{}", run.stderr);
     assert!(run.stderr.contains("error: volumes/data.tar: missing"), "{}", run.stderr);
     assert!(run.stderr.contains("hint: add data=DIR to vol-archive create"), "{}", run.stderr);
-    assert!(!place.path("web.ckpt").exists());
+    assert!(!test.path("web.ckpt").exists());
     let both = stream(&[DIFF, ("volumes/data.tar", b"x")], 0);
-    assert_eq!(place.run_with(&["--bundle", "web", "--volume", "data=/data", "-"], &both).status, 0);
+    assert_eq!(test.run_with(&["--bundle", "web", "--volume", "data=/data", "-"], &both).status, 0);
 }
 
 #[test]
-fn a_failure_on_standard_output_leaves_no_archive_that_a_reader_takes_for_whole() {
-    let place = Place::new();
+fn an_archive_on_stdout_is_unreadable_after_a_failure() {
+    let test = TestDir::new();
     for format in ["none", "gzip", "zstd", "xz", "bzip2"] {
-        let run = place.run(&["--bundle", "web", "--compress", format]);
+        let run = test.run(&["--bundle", "web", "--compress", format]);
         assert_eq!(run.status, 1);
         let read = ArchiveReader::new(&run.stdout[..], Unknown::Keep).and_then(|mut reader| {
             while reader.next()?.is_some() {}
@@ -219,8 +223,9 @@ fn a_failure_on_standard_output_leaves_no_archive_that_a_reader_takes_for_whole(
         });
         assert!(read.is_err(), "{format}");
     }
-    // Go and GNU tar need no end-of-archive blocks, so what they get must end in the middle of a member.
-    let run = place.run(&["--bundle", "web"]);
+    // Go and GNU tar need no end-of-archive blocks, so the archive must end in the middle of a
+    // member.
+    let run = test.run(&["--bundle", "web"]);
     let mut tar = Command::new("tar")
         .arg("-t")
         .stdin(Stdio::piped())
@@ -234,13 +239,13 @@ fn a_failure_on_standard_output_leaves_no_archive_that_a_reader_takes_for_whole(
 
 #[test]
 fn files_of_an_earlier_export_are_not_packed() {
-    let place = Place::new();
-    place.write("web/rootfs-diff.tar", "stale");
-    place.write("web/deleted.files", "[]");
-    fs::create_dir(place.path("web/volumes")).unwrap();
-    place.write("web/volumes/v.tar", "stale");
-    place.write("web/network.status", "null");
-    let all = place.pack(&["-"], &stream(&[DIFF, ("network.status", b"{}")], 0));
+    let test = TestDir::new();
+    test.write("web/rootfs-diff.tar", "stale");
+    test.write("web/deleted.files", "[]");
+    fs::create_dir(test.path("web/volumes")).unwrap();
+    test.write("web/volumes/v.tar", "stale");
+    test.write("web/network.status", "null");
+    let all = test.pack(&["-"], &stream(&[DIFF, ("network.status", b"{}")], 0));
     let content = |name: &str| &all.iter().find(|(m, ..)| m.to_string() == name).unwrap().2;
     assert_eq!(content("rootfs-diff.tar"), b"diff");
     assert_eq!(content("network.status"), b"{}");
@@ -248,8 +253,8 @@ fn files_of_an_earlier_export_are_not_packed() {
 }
 
 #[test]
-fn streams_that_cannot_be_trusted_are_refused() {
-    let place = Place::new();
+fn incomplete_or_invalid_streams_are_refused() {
+    let test = TestDir::new();
     let good = stream(&[DIFF], 0);
     let double = [good.clone(), stream(&[DIFF], 0)].concat();
     let unknown = stream(&[DIFF, ("surprise", b"")], 0);
@@ -257,52 +262,52 @@ fn streams_that_cannot_be_trusted_are_refused() {
         (&good[..1024], "producer"),
         (&good[..good.len() - 2048], ""),
         (b"noise", ""),
-        (b"", "it is empty"),
+        (b"", "expected a member stream, found no data"),
         (&double, "rootfs-diff.tar: occurs twice"),
         (&unknown, "surprise: not a member"),
     ] {
-        let run = place.run_with(&["--bundle", "web", "-o", "web.ckpt", "-"], bytes);
+        let run = test.run_with(&["--bundle", "web", "-o", "web.ckpt", "-"], bytes);
         assert_eq!(run.status, 1, "{message}");
         assert!(run.stderr.starts_with("ckpt-pack: error: standard input: "), "{}", run.stderr);
         if message != "producer" {
             assert!(run.stderr.contains(message), "{message}: {}", run.stderr);
         }
-        assert!(!place.path("web.ckpt").exists());
+        assert!(!test.path("web.ckpt").exists());
     }
 }
 
 #[test]
-fn a_change_that_a_producer_saw_is_passed_on_as_status_3() {
-    let place = Place::new();
-    let run = place.run_with(&["--bundle", "web", "-"], &stream(&[DIFF], 2));
+fn a_change_that_a_producer_recorded_leads_to_status_3() {
+    let test = TestDir::new();
+    let run = test.run_with(&["--bundle", "web", "-"], &stream(&[DIFF], 2));
     assert_eq!(run.status, 3);
-    assert!(run.stderr.contains("standard input: 2 objects changed while producer read"), "{}", run.stderr);
+    assert!(run.stderr.contains("standard input: 2 entries changed while producer read"), "{}", run.stderr);
     assert_eq!(members(&run.stdout).len(), 6);
 }
 
 #[test]
-fn pre_checkpoints_and_what_follows_them() {
-    let place = Place::new();
-    fs::create_dir(place.path("web/pre-checkpoint")).unwrap();
-    place.write("web/pre-checkpoint/pages-1.img", "pre");
-    let all = place.pack(&["--pre-checkpoint"], b"");
+fn a_pre_checkpoint_and_the_dump_after_it_are_packed() {
+    let test = TestDir::new();
+    fs::create_dir(test.path("web/pre-checkpoint")).unwrap();
+    test.write("web/pre-checkpoint/pages-1.img", "pre");
+    let all = test.pack(&["--pre-checkpoint"], b"");
     assert_eq!(names(&all)[2..], ["pre-checkpoint", "pre-checkpoint/pages-1.img"]);
-    std::os::unix::fs::symlink("/somewhere/else", place.path("web/checkpoint/parent")).unwrap();
-    let run = place.run(&["--bundle", "web", "--ignore-rootfs"]);
+    std::os::unix::fs::symlink("/somewhere/else", test.path("web/checkpoint/parent")).unwrap();
+    let run = test.run(&["--bundle", "web", "--ignore-rootfs"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("--with-previous"), "{}", run.stderr);
-    let all = place.pack(&["--with-previous", "--ignore-rootfs"], b"");
+    let all = test.pack(&["--with-previous", "--ignore-rootfs"], b"");
     let link = &all.iter().find(|(m, ..)| m.to_string() == "checkpoint/parent").unwrap().1.kind;
     assert_eq!(*link, tartree::Kind::Symlink { target: b"../pre-checkpoint".to_vec() });
 }
 
-/// What `ckpt-unpack` has kept of an archive of a later version.
+/// `ckpt-unpack` keeps unknown members of an archive of a later version in the bundle.
 #[test]
-fn a_member_nobody_knows_yet_is_packed_when_it_is_asked_for() {
-    let place = Place::new();
-    place.write("new", "later");
+fn an_unknown_member_is_packed_with_allow_unknown() {
+    let test = TestDir::new();
+    test.write("new", "later");
     let run =
-        place.run(&["--bundle", "web", "--ignore-rootfs", "--allow-unknown", "--member", "some/new=new"]);
+        test.run(&["--bundle", "web", "--ignore-rootfs", "--allow-unknown", "--member", "some/new=new"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let mut reader = ArchiveReader::new(&run.stdout[..], Unknown::Keep).unwrap();
     let mut found = Vec::new();
@@ -315,16 +320,16 @@ fn a_member_nobody_knows_yet_is_packed_when_it_is_asked_for() {
 }
 
 #[test]
-fn pages_of_zeros_in_memory_images_are_holes_of_the_archive() {
-    let place = Place::new();
+fn zero_pages_in_memory_images_become_holes() {
+    let test = TestDir::new();
     let mut memory = vec![1; 4096];
     memory.resize(1 << 20, 0);
     memory.extend([2; 4096]);
     for name in ["pages-1.img", "other.img"] {
-        fs::write(place.path("web/checkpoint").join(name), &memory).unwrap();
+        fs::write(test.path("web/checkpoint").join(name), &memory).unwrap();
     }
     let sizes = |args: &[&str]| {
-        let run = place.run(&[&["--bundle", "web", "--ignore-rootfs"], args].concat());
+        let run = test.run(&[&["--bundle", "web", "--ignore-rootfs"], args].concat());
         assert_eq!(run.status, 0, "{}", run.stderr);
         let size = run.stdout.len();
         let mut reader = ArchiveReader::new(&run.stdout[..], Unknown::Refuse).unwrap();
@@ -346,14 +351,18 @@ fn pages_of_zeros_in_memory_images_are_holes_of_the_archive() {
 }
 
 #[test]
-fn mistakes_are_told_before_anything_is_written() {
-    let place = Place::new();
-    place.write("web/bad.dump", "[]");
-    fs::create_dir(place.path("empty")).unwrap();
+fn mistakes_are_reported_before_anything_is_written() {
+    let test = TestDir::new();
+    test.write("web/bad.dump", "[]");
+    fs::create_dir(test.path("empty")).unwrap();
     for (args, status, message) in [
         (&["--bundle", "nowhere"][..], 1, "nowhere: No such file"),
         (&["--bundle", "empty"], 1, "empty/checkpoint: No such file"),
-        (&["--bundle", "web/config.json"], 1, "web/config.json: not a directory"),
+        (
+            &["--bundle", "web/config.json"],
+            1,
+            "web/config.json: expected a bundle, found a file that is not a directory",
+        ),
         (&["--bundle", "web", "--image-path", "empty"], 1, "empty/inventory.img: No such file"),
         (
             &["--bundle", "web", "--member", "config.dump=web/bad.dump"],
@@ -374,17 +383,21 @@ fn mistakes_are_told_before_anything_is_written() {
         (&["--bundle", "web", "--allow-unknown", "--member", "../x=x"], 2, "--member: "),
         (&["--bundle", "web", "--allow-unknown", "--member", ".=x"], 2, "not a member"),
         (&["--bundle", "web", "--member", "checkpoint/x=x"], 2, "--image-path"),
-        (&["--bundle", "web", "--volume", "v=/nowhere"], 1, "no mount at /nowhere, but at: /data"),
+        (&["--bundle", "web", "--volume", "v=/nowhere"], 1, "no mount at /nowhere; it has mounts at: /data"),
         (&["--bundle", "web", "--volume", "v=nowhere"], 2, "absolute path"),
-        (&["--bundle", "web", "--level", "3"], 2, "--level: nothing is compressed"),
-        (&["--bundle", "web", "--threads", "3"], 2, "--threads: nothing is compressed"),
-        (&["--bundle", "web", "--compress", "gzip", "--level", "10"], 2, "gzip has levels 1 to 9"),
+        (&["--bundle", "web", "--level", "3"], 2, "--level has no effect without --compress"),
+        (&["--bundle", "web", "--threads", "3"], 2, "--threads has no effect without --compress"),
+        (
+            &["--bundle", "web", "--compress", "gzip", "--level", "10"],
+            2,
+            "--level: expected 1 to 9 for gzip, found 10",
+        ),
         (&["--bundle", "web", "--compress", "lz4"], 2, "possible values: none, gzip, zstd, xz, bzip2"),
         (&["--bundle", "web", "--id", "a/b"], 2, "a letter or digit"),
         (&["--bundle", "web", "--rootfs-image", "x@12"], 2, "64 hexadecimal digits"),
         (&["--bundle", "web", "--format", "oci", "--compress", "xz"], 2, "gzip or zstd"),
         (&["--bundle", "web", "--pre-checkpoint", "--with-previous"], 2, "cannot be used with"),
-        (&["--bundle", "web", "--tag", "localhost/web:1"], 2, "--tag: only an image has such a thing"),
+        (&["--bundle", "web", "--tag", "localhost/web:1"], 2, "--tag has no effect without --format oci"),
         (&["--bundle", "web", "--annotation", "a=b"], 2, "hint: add --format oci"),
         (&["--bundle", "web", "--format", "oci", "--tag", ""], 2, "--tag"),
         (
@@ -399,35 +412,35 @@ fn mistakes_are_told_before_anything_is_written() {
         if args[0] != "-o" {
             args.extend(["--ignore-rootfs", "--ignore-volumes", "--output", "web.ckpt"]);
         }
-        let run = place.run(&args);
+        let run = test.run(&args);
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
-        assert!(!place.path("web.ckpt").exists(), "{args:?}");
+        assert!(!test.path("web.ckpt").exists(), "{args:?}");
     }
 }
 
 #[test]
-fn a_container_that_needs_others_is_refused() {
-    let place = Place::new();
-    place.write("web/config.dump", r#"{"id":"x","Dependencies":["y"]}"#);
-    let run = place.run(&["--bundle", "web", "--ignore-rootfs"]);
+fn a_container_that_depends_on_others_is_refused() {
+    let test = TestDir::new();
+    test.write("web/config.dump", r#"{"id":"x","Dependencies":["y"]}"#);
+    let run = test.run(&["--bundle", "web", "--ignore-rootfs"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("web/config.dump: the container depends on 1 others"), "{}", run.stderr);
 }
 
-/// The annotations of the image that these options give.
-fn annotations(place: &Place, more: &[&str]) -> std::collections::BTreeMap<String, String> {
+/// Returns the annotations of an image that is packed with these options.
+fn annotations(test: &TestDir, more: &[&str]) -> std::collections::BTreeMap<String, String> {
     let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci", "-o", "image.tar"];
-    let run = place.run(&[&args[..], more].concat());
+    let run = test.run(&[&args[..], more].concat());
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    let layout = checkpoint::oci::Layout::of_tar(&fs::File::open(place.path("image.tar")).unwrap()).unwrap();
+    let layout = checkpoint::oci::Layout::of_tar(&fs::File::open(test.path("image.tar")).unwrap()).unwrap();
     layout.image(None).unwrap().annotations
 }
 
 #[test]
-fn an_image_has_the_annotations_of_podman_and_criu_and_on_request_those_of_cri_o() {
-    let place = Place::new();
-    let all = annotations(&place, &["--annotation", "note=x"]);
+fn an_image_has_annotations_of_podman_criu_and_optionally_cri_o() {
+    let test = TestDir::new();
+    let all = annotations(&test, &["--annotation", "note=x"]);
     for (name, value) in [
         ("io.podman.annotations.checkpoint.name", "web"),
         ("io.podman.annotations.checkpoint.runtime.name", "runc"),
@@ -438,15 +451,15 @@ fn an_image_has_the_annotations_of_podman_and_criu_and_on_request_those_of_cri_o
         assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(!all.keys().any(|name| name.starts_with("io.kubernetes.cri-o.")), "{all:?}");
-    let with_cri_o = annotations(&place, &["--annotation", "note=x", "--annotations", "cri-o"]);
+    let with_cri_o = annotations(&test, &["--annotation", "note=x", "--annotations", "cri-o"]);
     assert_eq!(with_cri_o["io.kubernetes.cri-o.annotations.checkpoint.name"], "web");
     assert!(all.iter().all(|(name, value)| with_cri_o.get(name) == Some(value)));
-    assert_eq!(place.run(&["--bundle", "web", "--annotations", "docker"]).status, 2);
+    assert_eq!(test.run(&["--bundle", "web", "--annotations", "docker"]).status, 2);
 }
 
 #[test]
-fn an_image_names_the_pod_that_spec_dump_tells_of() {
-    let place = Place::new();
+fn an_image_has_the_pod_names_of_spec_dump() {
+    let test = TestDir::new();
     let spec = json!({
         "process": {}, "root": {}, "linux": {}, "mounts": [],
         "annotations": {
@@ -454,10 +467,10 @@ fn an_image_names_the_pod_that_spec_dump_tells_of() {
             "io.kubernetes.pod.uid": "u-1", "io.kubernetes.cri-o.SandboxID": "s-1",
         },
     });
-    place.write("web/spec.dump", spec.to_string());
-    // With it the container would have run, and spec.dump would be stale.
-    fs::remove_file(place.path("web/config.json")).unwrap();
-    let all = annotations(&place, &[]);
+    test.write("web/spec.dump", spec.to_string());
+    // If config.json existed, it would be packed instead of spec.dump.
+    fs::remove_file(test.path("web/config.json")).unwrap();
+    let all = annotations(&test, &[]);
     for (name, value) in [
         ("engine.name", "CRI-O"),
         ("pod.name", "shop"),
@@ -470,11 +483,11 @@ fn an_image_names_the_pod_that_spec_dump_tells_of() {
 }
 
 #[test]
-fn every_document_of_an_image_is_what_the_image_specification_says() {
+fn every_document_of_an_image_follows_the_image_spec() {
     use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest, MediaType, OciLayout};
-    let place = Place::new();
+    let test = TestDir::new();
     for name in ["checkpoint/other.img", "checkpoint/pages-2.img", "artifacts/dump"] {
-        let path = place.path("web").join(name);
+        let path = test.path("web").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::File::create(path).unwrap().set_len(1 << 20).unwrap();
     }
@@ -484,10 +497,10 @@ fn every_document_of_an_image_is_what_the_image_specification_says() {
         ("zstd", MediaType::ImageLayerZstd),
     ] {
         let args = ["--annotations", "cri-o", "--tag", "localhost/web:1", "--compress", compress];
-        annotations(&place, &args);
-        let dir = place.path(compress);
+        annotations(&test, &args);
+        let dir = test.path(compress);
         fs::create_dir(&dir).unwrap();
-        let tar = Command::new("tar").arg("-C").arg(&dir).arg("-xf").arg(place.path("image.tar")).status();
+        let tar = Command::new("tar").arg("-C").arg(&dir).arg("-xf").arg(test.path("image.tar")).status();
         assert!(tar.unwrap().success());
         let blob = |digest: &oci_spec::image::Digest| dir.join("blobs/sha256").join(digest.digest());
         let layout = OciLayout::from_file(dir.join("oci-layout")).unwrap();
@@ -500,7 +513,8 @@ fn every_document_of_an_image_is_what_the_image_specification_says() {
         let config = ImageConfiguration::from_file(blob(manifest.config().digest())).unwrap();
         assert_eq!(config.os(), &oci_spec::image::Os::Linux);
         assert_eq!(*manifest.layers()[0].media_type(), layer_type);
-        // Each blob is as long as is said, has the hash that is its name, and there are no others.
+        // Each blob has the size in its descriptor and the hash in its name, and there are no other
+        // blobs.
         for descriptor in [entry, manifest.config(), &manifest.layers()[0]] {
             assert_eq!(fs::metadata(blob(descriptor.digest())).unwrap().len(), descriptor.size());
             let sum = Command::new("sha256sum").arg(blob(descriptor.digest())).output().unwrap();
@@ -513,56 +527,55 @@ fn every_document_of_an_image_is_what_the_image_specification_says() {
         while let Some((member, entry)) = reader.next().unwrap() {
             assert!(!matches!(entry.kind, tartree::Kind::File { map: Some(_), .. }), "{member} is sparse");
         }
-        // And its layer is the archive.
+        // The layer of the image is the archive.
         let layer = fs::read(blob(manifest.layers()[0].digest())).unwrap();
         assert_eq!(names(&members(&layer))[..2], ["config.dump", "spec.dump"]);
     }
 }
 
 #[test]
-fn an_image_goes_into_a_pipe_or_behind_what_a_file_holds_as_the_same_bytes_and_leaves_nothing() {
-    let place = Place::new();
+fn an_image_has_the_same_bytes_in_a_pipe_and_after_other_data() {
+    let test = TestDir::new();
     let args = ["--bundle", "web", "--ignore-rootfs", "--format", "oci", "--compress", "zstd"];
-    assert_eq!(place.run(&[&args[..], &["-o", "image.tar"]].concat()).status, 0);
-    let image = fs::read(place.path("image.tar")).unwrap();
-    let names = |dir: &str| {
-        fs::read_dir(place.path(dir)).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>()
-    };
+    assert_eq!(test.run(&[&args[..], &["-o", "image.tar"]].concat()).status, 0);
+    let image = fs::read(test.path("image.tar")).unwrap();
+    let names =
+        |dir: &str| fs::read_dir(test.path(dir)).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
     let before = names("web");
-    let run = place.run(&args);
+    let run = test.run(&args);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     assert!(run.stdout == image);
-    place.write("log", "before");
-    let log = fs::OpenOptions::new().append(true).open(place.path("log")).unwrap();
+    test.write("log", "before");
+    let log = fs::OpenOptions::new().append(true).open(test.path("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
-    assert!(command.args(args).current_dir(place.dir.path()).stdout(log).status().unwrap().success());
-    assert!(fs::read(place.path("log")).unwrap() == [&b"before"[..], &image].concat());
-    // A failed one writes nothing at all.
-    let run = place.run(&["--bundle", "web", "--format", "oci"]);
+    assert!(command.args(args).current_dir(test.dir.path()).stdout(log).status().unwrap().success());
+    assert!(fs::read(test.path("log")).unwrap() == [&b"before"[..], &image].concat());
+    // A failed run writes nothing.
+    let run = test.run(&["--bundle", "web", "--format", "oci"]);
     assert_eq!((run.status, run.stdout.len()), (1, 0));
     assert_eq!(names("web"), before);
 }
 
 #[test]
-fn prepare_and_cleanup_touch_what_they_should() {
-    let place = Place::new();
-    assert_eq!(place.run(&["--prepare", "--bundle", "web"]).status, 0);
-    assert_eq!(fs::metadata(place.path("web/dump.log")).unwrap().permissions().mode() & 0o777, 0o600);
+fn prepare_and_cleanup_change_only_their_files() {
+    let test = TestDir::new();
+    assert_eq!(test.run(&["--prepare", "--bundle", "web"]).status, 0);
+    assert_eq!(fs::metadata(test.path("web/dump.log")).unwrap().permissions().mode() & 0o777, 0o600);
     for name in ["config.dump", "rootfs-diff.tar", "deleted.files", "mine"] {
-        place.write(&format!("web/{name}"), "");
+        test.write(&format!("web/{name}"), "");
     }
-    assert_eq!(place.run(&["--cleanup", "--bundle", "web"]).status, 0);
+    assert_eq!(test.run(&["--cleanup", "--bundle", "web"]).status, 0);
     let left = |dir: &Path| {
         let mut names: Vec<_> =
             fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     };
-    assert_eq!(left(&place.path("web")), ["checkpoint", "config.json", "mine"]);
+    assert_eq!(left(&test.path("web")), ["checkpoint", "config.json", "mine"]);
 }
 
-impl Place {
-    /// A program of this name that is the shell script `body`.
+impl TestDir {
+    /// Writes a program of this name, which is the shell script `body`.
     fn program(&self, name: &str, body: &str) {
         self.write(name, format!("#!/bin/sh\n{body}\n"));
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -570,13 +583,13 @@ impl Place {
 }
 
 #[test]
-fn check_tells_each_thing_that_is_missing_with_a_way_out() {
-    let place = Place::new();
-    place.program(
+fn check_reports_each_problem_with_a_hint() {
+    let test = TestDir::new();
+    test.program(
         "runtime",
         r#"case "$*" in "checkpoint --help") ;; *) echo "no such flag" >&2; exit 1;; esac"#,
     );
-    place.program(
+    test.program(
         "criu",
         r#"case "$*" in
             --version) echo "Version: 3.15" ;;
@@ -587,7 +600,7 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
         esac"#,
     );
     let args = ["--check", "-v", "--criu", "./criu", "--runtime", "./runtime"];
-    let run = place.run(&args);
+    let run = test.run(&args);
     for line in [
         "ckpt-pack: ./criu 3.15.0\n",
         "ckpt-pack: ./runtime: can checkpoint\n",
@@ -598,8 +611,8 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
         assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
     }
     assert!(!run.stderr.contains("time namespaces"), "{}", run.stderr);
-    // A pod needs more of both.
-    let run = place.run(&[&args[..], &["--pod"]].concat());
+    // A container in a pod has more requirements on CRIU and the runtime.
+    let run = test.run(&[&args[..], &["--pod"]].concat());
     assert_eq!(run.status, 1);
     for line in [
         "error: ./criu 3.15.0: a pod's container needs 3.16.0 or newer\nhint: install a newer criu\n",
@@ -607,7 +620,7 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
     ] {
         assert!(run.stderr.contains(line), "{line}: {}", run.stderr);
     }
-    let run = place.run(&["--check", "--criu", "./nowhere", "--runtime", "./nowhere", "-q"]);
+    let run = test.run(&["--check", "--criu", "./nowhere", "--runtime", "./nowhere", "-q"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("error: ./nowhere: not found\nhint: install criu"), "{}", run.stderr);
     assert!(
@@ -618,25 +631,26 @@ fn check_tells_each_thing_that_is_missing_with_a_way_out() {
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
 }
 
-/// As traced of CRIU 4.1 and 4.2: a namespace is closed by iptables-restore in any case, a namespace that is CRIU's own never.
+/// The expectations are from traces of CRIU 4.1 and 4.2: CRIU always locks another network
+/// namespace with iptables-restore, and never its own.
 #[test]
-fn check_asks_for_the_programs_that_close_the_network_of_this_container() {
-    let place = Place::new();
-    place.program("criu", r#"case "$*" in --version) echo "Version: 4.2.1" ;; esac"#);
-    fs::create_dir_all(place.path("bin")).unwrap();
-    fs::create_dir_all(place.path("home/.criu")).unwrap();
+fn check_requires_the_programs_that_lock_the_network() {
+    let test = TestDir::new();
+    test.program("criu", r#"case "$*" in --version) echo "Version: 4.2.1" ;; esac"#);
+    fs::create_dir_all(test.path("bin")).unwrap();
+    fs::create_dir_all(test.path("home/.criu")).unwrap();
     let check = |pid: u32, method: &str| {
-        place.write("home/.criu/default.conf", format!("network-lock {method}\n"));
+        test.write("home/.criu/default.conf", format!("network-lock {method}\n"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
         command.args(["--check", "--criu", "./criu", "--runtime", "./criu", "--pid", &pid.to_string()]);
-        command.current_dir(place.dir.path()).env("PATH", place.path("bin")).env("HOME", place.path("home"));
+        command.current_dir(test.dir.path()).env("PATH", test.path("bin")).env("HOME", test.path("home"));
         let output = command.output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         let lock = stderr.split_once(": not found; CRIU needs it to block the network");
         lock.map(|(before, _)| before.rsplit("error: ").next().unwrap().to_owned())
     };
-    // nft is no program that CRIU runs.
-    place.program("bin/nft", "");
+    // CRIU never runs nft.
+    test.program("bin/nft", "");
     let mut own = Command::new("unshare").args(["--map-root-user", "--net", "sleep", "60"]).spawn().unwrap();
     let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
     while network(&own.id().to_string()) == network("self") {
@@ -648,34 +662,34 @@ fn check_asks_for_the_programs_that_close_the_network_of_this_container() {
     assert_eq!(check(own.id(), "iptables").as_deref(), Some(both));
     assert_eq!(check(own.id(), "nftables"), None);
     assert_eq!(check(own.id(), "skip"), None);
-    place.program("bin/iptables-restore", "");
+    test.program("bin/iptables-restore", "");
     assert_eq!(check(own.id(), "iptables").as_deref(), v6.then_some("ip6tables-restore"));
-    place.program("bin/ip6tables-restore", "");
+    test.program("bin/ip6tables-restore", "");
     assert_eq!(check(own.id(), "iptables"), None);
     own.kill().unwrap();
     own.wait().unwrap();
-    // In the network of CRIU it is the connection that is closed.
+    // In its own network namespace, CRIU locks each connection.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let _connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    fs::remove_file(place.path("bin/iptables-restore")).unwrap();
+    fs::remove_file(test.path("bin/iptables-restore")).unwrap();
     let missing = check(std::process::id(), "iptables").unwrap_or_default();
     assert!(missing.starts_with("iptables") && !missing.contains("restore"), "{missing}");
-    place.program("bin/iptables", "");
-    place.program("bin/ip6tables", "");
+    test.program("bin/iptables", "");
+    test.program("bin/ip6tables", "");
     assert_eq!(check(std::process::id(), "iptables"), None);
 }
 
-/// stats-dump of CRIU 4.1.1, freezing_time 300 and pages_written 34.
+/// A stats-dump of CRIU 4.1.1 with freezing_time 300 and pages_written 34.
 const STATS: &[u8] = b"\x40\x59\x10\x55\x06\x33\x09\x57\x11\0\0\0\x0a\x0f\x08\xac\x02\x10\x01\x18\x01\x20\x01\x28\x01\x30\0\x38\x22";
 
 #[test]
-fn statistics_have_podmans_names_and_the_times_of_criu_and_of_packing() {
-    let place = Place::new();
-    place.write("web/stats-dump", STATS);
-    place.write("web/dump.log", "(00.000001) start\n(00.271460) Dumping finished successfully\n");
+fn statistics_have_podmans_names_and_both_durations() {
+    let test = TestDir::new();
+    test.write("web/stats-dump", STATS);
+    test.write("web/dump.log", "(00.000001) start\n(00.271460) Dumping finished successfully\n");
     let args = ["--bundle", "web", "--ignore-rootfs", "--print-stats"];
     let stats = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
-    let run = place.run(&[&args[..], &["-o", "web.ckpt"]].concat());
+    let run = test.run(&[&args[..], &["-o", "web.ckpt"]].concat());
     let report = stats(&run.stdout);
     assert!(report["podman_checkpoint_duration"].as_u64().unwrap() > 271_460);
     let container = &report["container_statistics"][0];
@@ -683,17 +697,17 @@ fn statistics_have_podmans_names_and_the_times_of_criu_and_of_packing() {
     assert_eq!(container["runtime_checkpoint_duration"], 271_460);
     assert_eq!(container["criu_statistics"]["freezing_time"], 300);
     assert_eq!(container["criu_statistics"]["pages_written"], 34);
-    // The archive has standard output.
-    let run = place.run(&args);
+    // Standard output is the archive.
+    let run = test.run(&args);
     assert!(!members(&run.stdout).is_empty());
     assert_eq!(
         stats(run.stderr.as_bytes())["container_statistics"][0]["runtime_checkpoint_duration"],
         271_460
     );
-    fs::remove_file(place.path("web/dump.log")).unwrap();
-    assert_eq!(stats(place.run(&args).stderr.as_bytes())["podman_checkpoint_duration"], Value::Null);
-    fs::remove_file(place.path("web/stats-dump")).unwrap();
-    let run = place.run(&args);
+    fs::remove_file(test.path("web/dump.log")).unwrap();
+    assert_eq!(stats(test.run(&args).stderr.as_bytes())["podman_checkpoint_duration"], Value::Null);
+    fs::remove_file(test.path("web/stats-dump")).unwrap();
+    let run = test.run(&args);
     assert_eq!(run.status, 1);
     assert!(
         run.stderr.contains("web/stats-dump: no such file, CRIU writes it into its --work-path"),
@@ -703,11 +717,11 @@ fn statistics_have_podmans_names_and_the_times_of_criu_and_of_packing() {
 }
 
 #[test]
-fn the_state_of_the_runtime_may_come_by_a_pipe() {
-    let place = Place::new();
+fn the_state_of_the_runtime_may_be_a_pipe() {
+    let test = TestDir::new();
     let args = ["--bundle", "web", "--ignore-rootfs", "--state", "/dev/stdin"];
     let state = br#"{"id":"shop","created":"2026-11-23T10:00:00Z"}"#;
-    let run = place.run_with(&args, state);
+    let run = test.run_with(&args, state);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let config = json_of(&members(&run.stdout), &Member::ConfigDump);
     assert_eq!((&config["name"], &config["createdTime"]), (&json!("shop"), &json!("2026-11-23T10:00:00Z")));
@@ -715,7 +729,7 @@ fn the_state_of_the_runtime_may_come_by_a_pipe() {
 
 #[test]
 fn a_flag_without_effect_is_a_usage_error() {
-    let place = Place::new();
+    let test = TestDir::new();
     for (args, message) in [
         (&["--check", "web.ckpt"][..], "reads no archive\nhint: ckpt-unpack --verify ARCHIVE"),
         (&["--check", "--bundle", "web"], "--bundle has no effect with --check"),
@@ -729,13 +743,13 @@ fn a_flag_without_effect_is_a_usage_error() {
             "--ignore-rootfs has no effect with --cleanup",
         ),
     ] {
-        let run = place.run(args);
+        let run = test.run(args);
         assert_eq!(run.status, 2, "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
     }
 }
 
-/// A tar with one file of this name.
+/// Returns a tar with one file of this name.
 fn tar_with(name: &str) -> Vec<u8> {
     let mut tar = Vec::new();
     let entry = Entry::file(TarPath::parse(name.as_bytes()).unwrap(), 0, 0o644, Timestamp::default());
@@ -745,20 +759,20 @@ fn tar_with(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn operands_that_do_not_fit_are_rejected_before_anything_is_written() {
-    let place = Place::new();
-    place.write("m1", stream(&[DIFF], 0));
-    place.write("diff.tar", tar_with("etc"));
-    place.write("json", "{}");
-    place.write("html", "<!DOCTYPE html><html></html>");
-    place.write("empty", "");
-    place.write("archive", [&tar_with("config.dump")[..512], &tar_with("spec.dump")].concat());
-    place.write("web/network.status", "[]");
-    place.write("web/config.dump", r#"{"id":"x"}"#);
-    std::os::unix::fs::symlink("m1", place.path("link")).unwrap();
+fn invalid_operands_are_rejected_before_anything_is_written() {
+    let test = TestDir::new();
+    test.write("m1", stream(&[DIFF], 0));
+    test.write("diff.tar", tar_with("etc"));
+    test.write("json", "{}");
+    test.write("html", "<!DOCTYPE html><html></html>");
+    test.write("empty", "");
+    test.write("archive", [&tar_with("config.dump")[..512], &tar_with("spec.dump")].concat());
+    test.write("web/network.status", "[]");
+    test.write("web/config.dump", r#"{"id":"x"}"#);
+    std::os::unix::fs::symlink("m1", test.path("link")).unwrap();
     let diff = "rootfs-diff.tar=diff.tar";
     for (args, status, message) in [
-        // The output is an input.
+        // The output is also an input.
         (&["m1", "-o", "m1"][..], 2, "--output: m1: is an input, m1"),
         (&["m1", "-o", "./link"], 2, "is an input, m1"),
         (&["--member", diff, "-o", "diff.tar"], 2, "is an input, diff.tar"),
@@ -767,7 +781,7 @@ fn operands_that_do_not_fit_are_rejected_before_anything_is_written() {
         (&["--ignore-rootfs", "-o", "web/network.status"], 2, "is an input, web/network.status"),
         (&["--ignore-rootfs", "-o", "web/checkpoint/pages-1.img"], 2, "in the directory web/checkpoint"),
         (&["--ignore-rootfs", "-o", "web/../web/checkpoint/new"], 2, "in the directory web/checkpoint"),
-        // Of the wrong kind.
+        // The file has the wrong kind.
         (&["--member", "rootfs-diff.tar=json"], 1, "json: "),
         (&["--member", "rootfs-diff.tar=html"], 1, "html: "),
         (&["--member", "rootfs-diff.tar=empty"], 1, "empty: "),
@@ -779,35 +793,35 @@ fn operands_that_do_not_fit_are_rejected_before_anything_is_written() {
         (&["--member", diff, "--member", "network.status=diff.tar"], 1, "found a tar archive"),
         (&["--member", diff, "--member", "deleted.files=diff.tar"], 1, "found a tar archive"),
         (&["--member", diff, "--member", "deleted.files0=diff.tar"], 1, "found a tar archive"),
-        // Flags that contradict each other.
+        // The flags contradict each other.
         (&["--ignore-rootfs", "--raw-members"], 2, "--raw-members has no effect"),
     ] {
         let names = ["m1", "diff.tar", "web/config.json", "web/config.dump", "web/network.status"];
-        let contents = || names.map(|name| fs::read(place.path(name)).unwrap());
+        let contents = || names.map(|name| fs::read(test.path(name)).unwrap());
         let before = contents();
         let mut args = [&["--bundle", "web"], args].concat();
         if !args.contains(&"-o") {
             args.extend(["-o", "web.ckpt"]);
         }
-        let run = place.run(&args);
+        let run = test.run(&args);
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
-        assert!(!place.path("web.ckpt").exists(), "{args:?}");
+        assert!(!test.path("web.ckpt").exists(), "{args:?}");
         assert!(before == contents(), "{args:?}");
     }
-    // In the bundle but no input; and a pipe or device may be named.
+    // Other files of the bundle are not inputs; and a pipe or device may be input and output.
     for output in ["web/new.ckpt", "/dev/null"] {
-        let run = place.run(&["--bundle", "web", "--member", diff, "-o", output]);
+        let run = test.run(&["--bundle", "web", "--member", diff, "-o", output]);
         assert_eq!(run.status, 0, "{output}: {}", run.stderr);
     }
 }
 
 #[test]
-fn what_an_unpacked_bundle_holds_and_nothing_brings_is_named() {
-    let place = Place::new();
-    place.write("web/rootfs-diff.tar", tar_with("etc"));
-    place.write("web/devshm-checkpoint.tar", tar_with("x"));
-    place.write("web/deleted.files", "[]");
+fn members_in_an_unpacked_bundle_that_are_not_packed_are_named() {
+    let test = TestDir::new();
+    test.write("web/rootfs-diff.tar", tar_with("etc"));
+    test.write("web/devshm-checkpoint.tar", tar_with("x"));
+    test.write("web/deleted.files", "[]");
     let diff = "rootfs-diff.tar=web/rootfs-diff.tar";
     let shm = "devshm-checkpoint.tar=web/devshm-checkpoint.tar";
     let deleted = "deleted.files=web/deleted.files";
@@ -818,7 +832,7 @@ fn what_an_unpacked_bundle_holds_and_nothing_brings_is_named() {
         (&["--ignore-rootfs"], vec![], &[shm]),
         (&["-"], stream(&[DIFF], 0), &[shm]),
     ] {
-        let run = place.run_with(&[&["--bundle", "web", "-o", "out"], args].concat(), &input);
+        let run = test.run_with(&[&["--bundle", "web", "-o", "out"], args].concat(), &input);
         assert_eq!(run.status, 0, "{args:?}: {}", run.stderr);
         for member in [shm, deleted] {
             let hint = format!("hint: to pack it: --member {member}");

@@ -1,4 +1,5 @@
-//! Images that CRIU could not restore, and documents of a container that did not run, must not become an archive.
+//! Checks that ckpt-pack rejects images that CRIU could not restore, and a spec.dump of another
+//! container.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +11,7 @@ use checkpoint::archive::{ArchiveReader, Unknown};
 
 const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ckpt-unpack/tests/data/g06-bridge.tar.xz");
 
-/// A bundle with the images of a real checkpoint: processes 1 and 12, each with pages.
+/// Returns a bundle with the images of a real checkpoint: processes 1 and 12, each with pages.
 fn bundle() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("checkpoint")).unwrap();
@@ -50,7 +51,7 @@ fn truncate_to(dir: &Path, name: &str, size: u64) {
     fs::OpenOptions::new().write(true).open(dir.join(name)).unwrap().set_len(size).unwrap();
 }
 
-/// An image: the magic of its kind, then messages.
+/// Returns an image: the magic number of its kind, then messages.
 fn image(magic: u32, messages: &[&[u8]]) -> Vec<u8> {
     let mut image = [0x5456_4319u32.to_le_bytes(), magic.to_le_bytes()].concat();
     for message in messages {
@@ -92,7 +93,7 @@ fn images_that_criu_cannot_restore_are_rejected() {
         }),
         ("checkpoint/inventory.img: ", |d| truncate(d, "inventory.img", 1)),
         ("checkpoint/inventory.img: ", |d| fs::write(d.join("inventory.img"), "").unwrap()),
-        // Process 1 with a second thread, 7.
+        // Process 1 has a second thread, 7.
         ("checkpoint/core-7.img: no such file", |d| {
             fs::write(
                 d.join("pstree.img"),
@@ -100,13 +101,13 @@ fn images_that_criu_cannot_restore_are_rejected() {
             )
             .unwrap();
         }),
-        // A process of which nothing was dumped.
+        // Process 99 was not dumped.
         ("checkpoint/core-99.img: no such file", |d| {
             let mut tree = fs::read(d.join("pstree.img")).unwrap();
             tree.extend_from_slice(b"\x04\0\0\0\x08\x63\x10\x01");
             fs::write(d.join("pstree.img"), tree).unwrap();
         }),
-        // What a process has besides memory.
+        // Images of a process other than its memory.
         ("checkpoint/fs-1.img: no such file", |d| remove(d, "fs-1.img")),
         ("checkpoint/fs-12.img: ", |d| truncate(d, "fs-12.img", 1)),
         ("checkpoint/fs-12.img: empty file", |d| fs::write(d.join("fs-12.img"), image(FS, &[])).unwrap()),
@@ -123,7 +124,7 @@ fn images_that_criu_cannot_restore_are_rejected() {
         ("checkpoint/mountpoints-13.img: no such file", |d| remove(d, "mountpoints-13.img")),
         ("checkpoint/mountpoints-13.img: ", |d| truncate(d, "mountpoints-13.img", 1)),
         ("checkpoint/mountpoints-13.img: holds no mount", |d| truncate_to(d, "mountpoints-13.img", 8)),
-        // Images of the whole dump.
+        // Images that exist once for the complete dump.
         ("checkpoint/cgroup.img: ", |d| fs::write(d.join("cgroup.img"), "").unwrap()),
         ("checkpoint/netns-10.img: ", |d| truncate(d, "netns-10.img", 1)),
         ("checkpoint/utsns-12.img: ", |d| fs::write(d.join("utsns-12.img"), "{}").unwrap()),
@@ -190,7 +191,7 @@ fn images_that_criu_can_restore_are_packed() {
 }
 
 #[test]
-fn the_config_json_of_the_container_that_ran_wins_over_a_stale_spec_dump() {
+fn config_json_is_preferred_to_a_stale_spec_dump() {
     let ran = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{}}"#;
     let same = r#"{ "linux": {}, "mounts": [], "root": {}, "process": { "args": ["ran"] } }"#;
     let stale = r#"{"process":{"args":["stale"]},"root":{},"mounts":[],"linux":{}}"#;
@@ -220,7 +221,11 @@ fn the_config_json_of_the_container_that_ran_wins_over_a_stale_spec_dump() {
         let (output, out) = pack(dir.path(), args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{what}: {stderr}");
-        assert_eq!(stderr.contains("spec.dump: ignored, ./config.json differs"), warns, "{what}: {stderr}");
+        assert_eq!(
+            stderr.contains("spec.dump: ignored, it differs from ./config.json"),
+            warns,
+            "{what}: {stderr}"
+        );
         assert!(warns || stderr.is_empty(), "{what}: {stderr}");
         let archive = fs::read(out).unwrap();
         let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();

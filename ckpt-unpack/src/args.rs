@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use clap::Parser;
-use cli::args::{Bounds, Common, Durable, Ids, Progress, Size, name_value};
+use cli::args::{Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective};
 use tartree::{Devices, ExtractOptions};
 
-/// A checkpoint archive to a bundle, a root file system and volumes
+/// Unpack a checkpoint archive into a bundle, a root file system and volumes
 #[derive(Parser, Debug)]
 #[command(
     name = "ckpt-unpack",
@@ -21,13 +21,14 @@ use tartree::{Devices, ExtractOptions};
 pub struct Args {
     #[command(flatten)]
     pub verb: Verb,
-    /// The archive, or an OCI image of one (file or directory) [default: standard input]
+    /// Read the archive ARCHIVE, or an OCI image that contains one (file or directory) [default:
+    /// standard input]
     #[arg(value_name = "ARCHIVE", help_heading = "Input")]
     pub archive: Option<PathBuf>,
-    /// Of the images in the input, the one of this name
+    /// Read the image REF, if the input has several images
     #[arg(long, value_name = "REF", help_heading = "Input", hide_short_help = true)]
     pub tag: Option<String>,
-    /// Refuse an archive with members nobody knows [default: they become files of the bundle]
+    /// Refuse an archive with unknown members [default: keep them as files in the bundle]
     #[arg(long, help_heading = "Input", hide_short_help = true)]
     pub refuse_unknown: bool,
     #[command(flatten)]
@@ -49,31 +50,37 @@ pub struct Args {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to do")]
 pub struct Verb {
-    /// The bundle to make; one that is there may hold anything but members
-    #[arg(short, long, value_name = "DIR", required_unless_present = "Look", conflicts_with = "Look")]
+    /// Create the bundle DIR; an existing one may contain any files except members
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        required_unless_present = "Inspection",
+        conflicts_with = "Inspection"
+    )]
     pub bundle: Option<PathBuf>,
     #[command(flatten)]
-    pub look: Look,
-    /// Remove from the bundle what a finished restore no longer needs
-    #[arg(long, requires = "bundle", conflicts_with = "Look", hide_short_help = true)]
+    pub inspection: Inspection,
+    /// Remove files from the bundle that are not needed after a restore
+    #[arg(long, requires = "bundle", conflicts_with = "Inspection", hide_short_help = true)]
     pub cleanup: bool,
 }
 
-/// What is done without a bundle, one at a time.
+/// Actions that need no bundle. They exclude each other.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to do")]
 #[group(multiple = false)]
-pub struct Look {
+pub struct Inspection {
     /// List the members
     #[arg(long)]
     pub list: bool,
-    /// Read the whole archive and tell what is wrong with it; writes nothing
+    /// Check the complete archive and report every problem; write nothing
     #[arg(long)]
     pub verify: bool,
-    /// Tell of container, image, sizes, network, processes, statistics and mounts
+    /// Show the container, image, sizes, network, processes, statistics and mounts
     #[arg(long)]
     pub show: bool,
-    /// Tell whether this host can restore a container
+    /// Check whether this host can restore a container
     #[arg(long)]
     pub check: bool,
 }
@@ -81,45 +88,46 @@ pub struct Look {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// Apply the changes to the root file system DIR [default: they stay files in the bundle]
-    #[arg(long, value_name = "DIR", conflicts_with = "Look")]
+    /// Apply the changes to the root file system DIR [default: write them into the bundle]
+    #[arg(long, value_name = "DIR", conflicts_with = "Inspection")]
     pub rootfs: Option<PathBuf>,
-    /// Extract the volume NAME into DIR (repeatable) [default: volumes stay files in the bundle]
-    #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with = "Look")]
+    /// Extract the volume NAME into DIR (repeatable) [default: write volumes into the bundle as
+    /// tars]
+    #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with = "Inspection")]
     pub volume: Vec<(VolumeName, PathBuf)>,
-    /// Extract the content of /dev/shm into DIR [default: it stays a file in the bundle]
-    #[arg(long, value_name = "DIR", conflicts_with = "Look")]
+    /// Extract the content of /dev/shm into DIR [default: write it into the bundle as a tar]
+    #[arg(long, value_name = "DIR", conflicts_with = "Inspection")]
     pub shm: Option<PathBuf>,
-    /// Also write to filesystems that are mounted below these directories, and delete in them
-    #[arg(long, conflicts_with = "Look", hide_short_help = true)]
+    /// Also write and delete in file systems that are mounted below these directories
+    #[arg(long, conflicts_with = "Inspection", hide_short_help = true)]
     pub cross_mounts: bool,
-    /// Make an empty restore.log with this SELinux label in the bundle, for CRIU to write to
-    #[arg(long, value_name = "LABEL", conflicts_with = "Look", hide_short_help = true)]
+    /// Create an empty restore.log in the bundle with the SELinux label LABEL, for CRIU to write to
+    #[arg(long, value_name = "LABEL", conflicts_with = "Inspection", hide_short_help = true)]
     pub mount_label: Option<String>,
     #[command(flatten)]
     pub durable: Durable,
-    /// With --list or --show: one JSON document instead of lines
-    #[arg(long, requires = "Look", conflicts_with_all = ["verify", "check"])]
+    /// With --list or --show: print one JSON document instead of text
+    #[arg(long, requires = "Inspection", conflicts_with_all = ["verify", "check"])]
     pub json: bool,
-    /// Print what CRIU measured, as JSON: of the restore if the bundle has seen one, else of the dump
-    #[arg(long, conflicts_with = "Look", hide_short_help = true)]
+    /// Print CRIU's statistics as JSON: of the restore if the bundle has them, else of the dump
+    #[arg(long, conflicts_with = "Inspection", hide_short_help = true)]
     pub print_stats: bool,
 }
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to include")]
 pub struct Include {
-    /// Without config.dump and spec.dump
+    /// Skip config.dump and spec.dump
     #[arg(long, hide_short_help = true)]
     pub without_config: bool,
-    /// Without the changes of the root file system
+    /// Skip the changes of the root file system
     #[arg(long, conflicts_with = "rootfs")]
     pub ignore_rootfs: bool,
-    /// Without volumes
+    /// Skip volumes
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
-    /// The archive of the pre-checkpoint that this one needs
-    #[arg(long, value_name = "FILE", conflicts_with = "Look", hide_short_help = true)]
+    /// Read the images of the pre-checkpoint from the archive FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "Inspection", hide_short_help = true)]
     pub previous: Option<PathBuf>,
 }
 
@@ -128,8 +136,9 @@ pub struct Include {
 pub struct Ownership {
     #[command(flatten)]
     pub ids: Ids,
-    /// Give all files outside the bundle to the user who unpacks, and drop setuid and setgid
-    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "Look"], hide_short_help = true)]
+    /// Give all files outside the bundle to the user who unpacks, and clear the setuid and setgid
+    /// bits
+    #[arg(long, conflicts_with_all = ["uidmap", "gidmap", "Inspection"], hide_short_help = true)]
     pub no_same_owner: bool,
 }
 
@@ -137,28 +146,31 @@ pub struct Ownership {
 pub struct Limits {
     #[command(flatten)]
     pub bounds: Bounds,
-    /// Memory for one decompressor, such as the window of zstd [default: 128M]
+    /// Allow one decompressor SIZE bytes of memory, such as for the window of zstd [default: 128M]
     #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
     pub max_memory: Option<Size>,
-    /// Leave out device nodes, and name them; in volumes always so for who may not make them
-    #[arg(long, help_heading = "Limits", conflicts_with = "Look", hide_short_help = true)]
+    /// Skip device nodes and report them; in volumes, users other than root always skip them
+    #[arg(long, help_heading = "Limits", conflicts_with = "Inspection", hide_short_help = true)]
     pub no_devices: bool,
 }
 
 impl Limits {
-    /// For each tar of the archive, and the archive itself.
+    /// Returns the limits for the archive and for each tar in it.
     pub fn of_tars(&self) -> tartree::Limits {
         self.bounds.limits()
     }
 
-    /// For what is compressed, once for each reading.
+    /// Returns the limit on decompressed bytes. Each reading of the archive needs a new one.
     pub fn bound(&self) -> Bound {
         Bound::new(self.bounds.content_bytes(), self.max_memory.map(|size| size.0))
     }
 }
 
 impl Ownership {
-    /// How volumes are extracted; a root file system in the same way but for its devices.
+    /// Returns the options for volumes. A root file system differs only in its device nodes.
+    ///
+    /// # Errors
+    /// Returns a usage error if the ID maps are invalid.
     pub fn options(&self, limits: &Limits, cross_mounts: bool) -> anyhow::Result<ExtractOptions> {
         let (ids, devices) = (self.ids.maps()?, Devices::in_volume(limits.no_devices));
         let no_same_owner = self.no_same_owner;
@@ -169,30 +181,32 @@ impl Ownership {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Host")]
 pub struct Host {
-    /// CRIU
-    #[arg(long, value_name = "PROGRAM", default_value = "criu", requires = "check", hide_short_help = true)]
-    pub criu: String,
-    /// The runtime that is to restore; with --bundle: convert images of another one [--check: runc]
+    /// With --check: check the CRIU program PROGRAM [default: criu]
+    #[arg(long, value_name = "PROGRAM", hide_short_help = true)]
+    pub criu: Option<String>,
+    /// Restore with the runtime NAME: check it, or with --bundle convert images of another runtime
+    /// [--check: runc]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cleanup"], hide_short_help = true)]
     pub runtime: Option<String>,
-    /// The container is in a pod
-    #[arg(long, requires = "check", hide_short_help = true)]
+    /// With --check: check that a container in a pod can be restored
+    #[arg(long, hide_short_help = true)]
     pub pod: bool,
 }
 
 impl Args {
-    /// Rejects flags and operands that have no effect on what is to be done.
+    /// Rejects flags and operands that have no effect on the requested action.
     ///
     /// # Errors
-    /// Returns a usage error that names the first one.
+    /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self) -> anyhow::Result<()> {
-        let look = &self.verb.look;
-        if look.check && self.archive.is_some() {
+        let inspection = &self.verb.inspection;
+        if inspection.check && self.archive.is_some() {
             let error = cli::usage("--check inspects this host and reads no archive");
             return Err(cli::Hint::on(error, "--verify ARCHIVE"));
         }
         let (output, include, ids) = (&self.output, &self.include, &self.ownership.ids);
         let bounds = &self.limits.bounds;
+        let checking = [("--criu", self.host.criu.is_some()), ("--pod", self.host.pod)];
         let reading = [
             ("ARCHIVE", self.archive.is_some()),
             ("--tag", self.tag.is_some()),
@@ -204,41 +218,58 @@ impl Args {
             ("--ignore-rootfs", include.ignore_rootfs),
             ("--ignore-volumes", include.ignore_volumes),
         ];
-        let writing = [
-            ("--fsync", output.durable.fsync),
-            ("--uidmap", !ids.uidmap.is_empty()),
-            ("--gidmap", !ids.gidmap.is_empty()),
-        ];
-        let unpacking = [
+        let destinations = [
             ("--rootfs", output.rootfs.is_some()),
             ("--volume", !output.volume.is_empty()),
             ("--shm", output.shm.is_some()),
-            ("--mount-label", output.mount_label.is_some()),
-            ("--previous", include.previous.is_some()),
+        ];
+        let extracting = [
+            ("--uidmap", !ids.uidmap.is_empty()),
+            ("--gidmap", !ids.gidmap.is_empty()),
             ("--no-same-owner", self.ownership.no_same_owner),
             ("--no-devices", self.limits.no_devices),
+            ("--cross-mounts", output.cross_mounts),
         ];
-        let given = |flags: &[(&'static str, bool)], verb| match flags.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(cli::usage(format!("{flag} has no effect with {verb}"))),
-            None => Ok(()),
-        };
+        let unpacking = [
+            ("--fsync", output.durable.fsync),
+            ("--mount-label", output.mount_label.is_some()),
+            ("--previous", include.previous.is_some()),
+        ];
         for (active, verb, reads) in [
-            (look.check, "--check", false),
+            (inspection.check, "--check", false),
             (self.verb.cleanup, "--cleanup", false),
-            (look.list, "--list", true),
-            (look.show, "--show", true),
-            (look.verify, "--verify", true),
+            (inspection.list, "--list", true),
+            (inspection.show, "--show", true),
+            (inspection.verify, "--verify", true),
         ] {
             if active {
+                let reason = format!("with {verb}");
                 if !reads {
-                    given(&reading, verb)?;
+                    reject_given(&reading, &reason)?;
                 }
-                given(&writing, verb)?;
-                given(&unpacking, verb)?;
+                reject_given(&destinations, &reason)?;
+                reject_given(&extracting, &reason)?;
+                reject_given(&unpacking, &reason)?;
             }
+        }
+        if !inspection.check {
+            reject_given(&checking, "without --check")?;
+        }
+        if destinations.iter().all(|(_, given)| !given) {
+            reject_given(&extracting, "without --rootfs, --volume or --shm")?;
         }
         Ok(())
     }
+}
+
+/// Rejects the first of `flags` that is given; `reason` says why the flag has no effect.
+fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
+    reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective {
+        flag,
+        given,
+        ineffective: true,
+        reason,
+    }))
 }
 
 fn volume(text: &str) -> Result<(VolumeName, PathBuf), String> {

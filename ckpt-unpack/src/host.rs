@@ -1,4 +1,5 @@
-//! `--check` before a restore, `--cleanup` after it, and the log CRIU writes during it.
+//! `--check`, `--cleanup`, `--print-stats` and `--mount-label`: the host and the bundle before and
+//! after a restore.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,11 +16,12 @@ use xattr::FileExt;
 
 use crate::args::Host;
 
-/// Can this host restore a container?
+/// Checks whether this host can restore a container.
 pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
     let purpose = Purpose::Restore;
+    let criu = args.criu.as_deref().unwrap_or("criu");
     let runtime = args.runtime.as_deref().unwrap_or("runc");
-    let answer = ask(&Question { purpose, criu: &args.criu, runtime, pod: args.pod, pid: None })?;
+    let answer = ask(&Question { purpose, criu, runtime, pod: args.pod, pid: None })?;
     let findings = answer.findings.iter();
     Ok(session.findings(
         &answer.passed,
@@ -27,7 +29,8 @@ pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
     ))
 }
 
-/// What podman deletes after a restore (libpod `Container.restore`). config.json, config.dump and spec.dump stay.
+/// The files that podman deletes after a restore (libpod `Container.restore`). config.json,
+/// config.dump and spec.dump stay.
 const RESTORED: [&str; 12] = [
     "checkpoint",
     "deleted.files",
@@ -43,7 +46,7 @@ const RESTORED: [&str; 12] = [
     "volumes",
 ];
 
-/// Removes what a finished restore no longer needs.
+/// Removes files from the bundle that are not needed after a restore.
 pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     let meta = fs::metadata(bundle).with_context(|| cli::display_path(bundle))?;
     if !meta.is_dir() {
@@ -53,15 +56,15 @@ pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints what was measured, of the restore if there was one, else of the dump.
+/// Prints CRIU's statistics of the restore if the bundle has them, else those of the dump.
 pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
     let found = [("stats-restore", "restore.log"), ("stats-dump", "dump.log")]
         .into_iter()
         .find(|(name, _)| bundle.join(name).is_file());
     let Some((name, log)) = found else {
         let e =
-            anyhow::anyhow!("{}: neither stats-restore nor stats-dump is in it", cli::display_path(bundle));
-        return Err(Hint::on(e, "give the runtime the bundle as --work-path"));
+            anyhow::anyhow!("{}: contains neither stats-restore nor stats-dump", cli::display_path(bundle));
+        return Err(Hint::on(e, "to have them written: --work-path BUNDLE with the runtime"));
     };
     let path = bundle.join(name);
     let object = cli::display_path(&path);
@@ -77,7 +80,8 @@ pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes an empty `restore.log` with the container's label: CRIU writes to it from inside the container.
+/// Creates an empty `restore.log` with the container's SELinux label, because CRIU writes to it
+/// from inside the container.
 pub fn labelled_log(dir: &Path, label: &str) -> anyhow::Result<()> {
     let path = dir.join("restore.log");
     let mut options = OpenOptions::new();
@@ -86,5 +90,5 @@ pub fn labelled_log(dir: &Path, label: &str) -> anyhow::Result<()> {
     let value = [label.as_bytes(), b"\0"].concat();
     file.set_xattr("security.selinux", &value)
         .with_context(|| format!("restore.log: label {label}"))
-        .map_err(|e| Hint::on(e, "leave --mount-label out where SELinux is not enabled"))
+        .map_err(|e| Hint::on(e, "if SELinux is disabled, leave out --mount-label"))
 }

@@ -1,4 +1,4 @@
-//! `--list`: the members.
+//! `--list`: lists the members.
 
 use std::io::{BufWriter, Write};
 
@@ -7,15 +7,15 @@ use cli::{Exit, Output, Session};
 use serde_json::json;
 use tartree::{Entry, Kind};
 
+use crate::archive_input::ArchiveInput;
 use crate::args::Args;
-use crate::source::Source;
 
 pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
-    let mut source = Source::open(args)?;
-    let name = source.name().to_owned();
+    let mut archive = ArchiveInput::open(args)?;
+    let name = archive.name().to_owned();
     let mut out = BufWriter::new(Output::text(None)?);
     let mut members = Vec::new();
-    let mut reader = source.survey_of_all().with_context(|| name.clone())?;
+    let mut reader = archive.survey_of_all().with_context(|| name.clone())?;
     let compression = reader.compression();
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         if args.output.json {

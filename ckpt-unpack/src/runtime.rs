@@ -1,4 +1,4 @@
-//! The runtime that is to restore: images that another one made are converted, or the difference is reported.
+//! Converts images for the runtime that will restore them, or reports which runtime made them.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,8 +12,8 @@ use cli::{Hint, Session, usage};
 /// Reads `--runtime` for unpacking.
 ///
 /// # Errors
-/// Returns a usage error for a runtime whose images are not known.
-pub fn wanted(runtime: Option<&str>) -> anyhow::Result<Option<Maker>> {
+/// Returns a usage error if the runtime is neither runc nor crun.
+pub fn requested(runtime: Option<&str>) -> anyhow::Result<Option<Maker>> {
     let Some(runtime) = runtime else { return Ok(None) };
     match Maker::of(runtime) {
         Some(maker) => Ok(Some(maker)),
@@ -21,31 +21,32 @@ pub fn wanted(runtime: Option<&str>) -> anyhow::Result<Option<Maker>> {
     }
 }
 
-/// Converts the images in `dir`, or warns of those that runc cannot restore.
+/// Converts the images in `dir` for the runtime of `--runtime`. Without that flag, warns if runc
+/// cannot restore them.
 ///
 /// # Errors
-/// Returns an error if an image is damaged, or cannot be converted.
-pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyhow::Result<()> {
+/// Returns an error if an image is damaged or cannot be converted.
+pub fn fit_images(dir: &Path, runtime: Option<Maker>, session: &Session) -> anyhow::Result<()> {
     for path in mountpoints(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = File::open(&path).with_context(|| format!("checkpoint/{name}"))?;
         let image = cli::read_document(file, &name, external_mounts::LIMIT)?;
         let maker = match external_mounts::maker(&name, &image) {
-            // Without --runtime nothing depends on it: --verify and CRIU report damage.
-            Err(_) if wanted.is_none() => continue,
+            // Without --runtime the image is not used here; --verify and CRIU report the damage.
+            Err(_) if runtime.is_none() => continue,
             maker => maker?,
         };
         let Some(maker) = maker else { continue };
-        match wanted {
-            Some(wanted) if wanted != maker => {
-                let converted = external_mounts::convert(&name, &image, wanted).map_err(|e| {
-                    Hint::on(anyhow::Error::from(e), format!("restore with {}, and leave --runtime out", maker.name()))
+        match runtime {
+            Some(runtime) if runtime != maker => {
+                let converted = external_mounts::convert(&name, &image, runtime).map_err(|e| {
+                    Hint::on(anyhow::Error::from(e), format!("restore with {}, without --runtime", maker.name()))
                 })?;
                 replace(&path, &converted).with_context(|| format!("checkpoint/{name}"))?;
                 session.note(format_args!(
                     "checkpoint/{name}: made by {}, converted for {}",
                     maker.name(),
-                    wanted.name()
+                    runtime.name()
                 ));
             }
             Some(_) => {}
@@ -58,8 +59,8 @@ pub fn fit_images(dir: &Path, wanted: Option<Maker>, session: &Session) -> anyho
     Ok(())
 }
 
-/// The images of mounts, one for each mount namespace. What was unpacked are regular files, in a directory that
-/// nobody else can enter.
+/// Lists the images of mounts, one for each mount namespace. They are regular files that were just
+/// unpacked, in a directory with mode 0700.
 fn mountpoints(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let object = || cli::display_path(dir);
     let mut found = Vec::new();

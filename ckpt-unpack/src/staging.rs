@@ -1,4 +1,4 @@
-//! A bundle under construction: it is built beside or inside its place and moved there when it is whole.
+//! Builds a bundle in a temporary directory and moves it to its path when it is complete.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,33 +13,35 @@ use cli::args::Durable;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tartree::TarPath;
 
-/// Members that every archive has: a bundle that holds one is somebody's checkpoint.
+/// Members that every archive has. A directory with one of them already contains a checkpoint.
 const ALWAYS: [&[u8]; 3] = [b"checkpoint", b"config.dump", b"spec.dump"];
 
-/// A directory for the members, removed unless [`commit`](Staging::commit) is reached.
+/// A temporary directory for the members. It is removed unless [`commit`](Staging::commit)
+/// succeeds.
 pub struct Staging {
     dir: PathBuf,
     bundle: PathBuf,
-    /// The bundle was there before, with other things in it.
+    /// Whether the bundle existed before. It may contain other files.
     existing: bool,
-    done: bool,
+    committed: bool,
 }
 
 impl Staging {
-    /// Makes the directory, mode 0700: what is in it is all memory of a process.
+    /// Creates the directory with mode 0700, because the images contain all memory of the
+    /// processes.
     pub fn new(bundle: &Path) -> anyhow::Result<Staging> {
         let object = || cli::display_path(bundle);
         let existing = match fs::metadata(bundle) {
-            Ok(meta) if !meta.is_dir() => bail!("{}: is there already, and is not a directory", object()),
+            Ok(meta) if !meta.is_dir() => bail!("{}: already exists and is not a directory", object()),
             Ok(_) => true,
             Err(e) if e.kind() == io::ErrorKind::NotFound => false,
             Err(e) => return Err(e).with_context(object),
         };
         for name in ALWAYS {
-            is_free(bundle, &Member::of(&TarPath::root().child(name)))?;
+            check_is_free(bundle, &Member::of(&TarPath::root().child(name)))?;
         }
         let name = bundle.file_name().unwrap_or(OsStr::new("bundle")).to_owned();
-        let place = place_for(bundle);
+        let parent = directory_for(bundle);
         let mut prefix = OsString::from(if existing { "" } else { "." });
         prefix.push(if existing { OsStr::new(".ckpt-unpack-") } else { &name });
         if !existing {
@@ -48,27 +50,28 @@ impl Staging {
         let remove = |dir: &PathBuf| {
             let dir = dir.clone();
             move || {
-                // The main thread creates files in it until the process dies, so that one attempt may fail.
+                // The main thread creates files in it until the process ends, so one attempt may
+                // fail.
                 let _ = (0..1000).find(|_| fs::remove_dir_all(&dir).is_ok() || !dir.exists());
             }
         };
-        let dir = cli::signal::make_with_cleanup(|| make(&place, &prefix), remove)
-            .with_context(|| cli::display_path(&place))?;
-        Ok(Staging { dir, bundle: bundle.to_owned(), existing, done: false })
+        let dir = cli::signal::make_with_cleanup(|| create(&parent, &prefix), remove)
+            .with_context(|| cli::display_path(&parent))?;
+        Ok(Staging { dir, bundle: bundle.to_owned(), existing, committed: false })
     }
 
-    /// Where the members are built.
+    /// Returns the temporary directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Gives the members their place. All of them arrive there, or none.
+    /// Moves all members into the bundle, or none.
     pub fn commit(mut self, durable: &Durable) -> anyhow::Result<()> {
         durable.sync(&self.dir)?;
-        // A signal in the middle would leave half of the members, or half of a staging directory under the bundle's name.
+        // A signal in between would leave a bundle with some of the members.
         cli::signal::uninterrupted(|| self.move_members())?;
-        self.done = true;
-        if durable.fsync { cli::sync::directory(&place_for(&self.bundle)) } else { Ok(()) }
+        self.committed = true;
+        if durable.fsync { cli::sync::directory(&directory_for(&self.bundle)) } else { Ok(()) }
     }
 
     fn move_members(&self) -> anyhow::Result<()> {
@@ -85,7 +88,8 @@ impl Staging {
             let to = self.bundle.join(&name);
             if let Err(e) = rename(&self.dir.join(&name), &to) {
                 for path in moved.iter().rev() {
-                    // Back into what is removed: a bundle with half of the members would look like one.
+                    // A bundle with some of the members would look complete, so the members go back
+                    // into the temporary directory, which is removed.
                     let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
                     let _ = rename(path, &back);
                 }
@@ -99,8 +103,9 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.done {
-            // The error that led here is the one to tell. An empty directory goes without a descriptor, of which there may be none left.
+        if !self.committed {
+            // The caller reports the error that led to this. rmdir(2) comes first, because it needs
+            // no descriptor and the process may have none left.
             if fs::remove_dir(&self.dir).is_err() {
                 let _ = fs::remove_dir_all(&self.dir);
             }
@@ -108,8 +113,9 @@ impl Drop for Staging {
     }
 }
 
-/// Where a bundle's data may lie until it is whole: in the bundle that is there, else beside its place.
-pub fn place_for(bundle: &Path) -> PathBuf {
+/// Returns the directory for temporary files of a bundle: the bundle itself if it exists, else its
+/// parent.
+pub fn directory_for(bundle: &Path) -> PathBuf {
     match bundle.parent() {
         _ if bundle.is_dir() => bundle.into(),
         Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
@@ -117,23 +123,26 @@ pub fn place_for(bundle: &Path) -> PathBuf {
     }
 }
 
-/// Fails when the bundle already has what `member` would become.
-pub fn is_free(bundle: &Path, member: &Member) -> anyhow::Result<()> {
+/// Checks that `member` would replace nothing in the bundle.
+///
+/// # Errors
+/// Returns an error that names the existing file.
+pub fn check_is_free(bundle: &Path, member: &Member) -> anyhow::Result<()> {
     let path = member.path();
     let top = path.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
-    let there = bundle.join(OsStr::from_bytes(top));
-    if fs::symlink_metadata(&there).is_ok() {
-        let e = anyhow!("{}: is there already", cli::display_path(&there));
-        return Err(Hint::on(e, "name another bundle, or remove it"));
+    let existing = bundle.join(OsStr::from_bytes(top));
+    if fs::symlink_metadata(&existing).is_ok() {
+        let e = anyhow!("{}: already exists", cli::display_path(&existing));
+        return Err(Hint::on(e, "choose another directory for --bundle, or remove this file"));
     }
     Ok(())
 }
 
-fn make(place: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
+fn create(parent: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
     for attempt in 0..1000 {
         let mut name = prefix.to_owned();
         name.push(format!("{}-{attempt}", std::process::id()));
-        let dir = place.join(name);
+        let dir = parent.join(name);
         if cli::private::dir(&dir)? {
             return Ok(dir);
         }
@@ -141,10 +150,11 @@ fn make(place: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-/// Never over something that appeared meanwhile.
+/// Renames, but never replaces a file that was created in the meantime.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        // Not every file system can (NFS): then only the check before stands between.
+        // Some file systems, such as NFS, do not support RENAME_NOREPLACE. A check before the
+        // rename remains.
         Err(nix::errno::Errno::EINVAL) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
         renamed => Ok(renamed?),
     }

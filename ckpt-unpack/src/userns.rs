@@ -1,4 +1,5 @@
-//! A container with a user namespace: CRIU opens the images as its root, who is another user on the host.
+//! Lets the root user of a container with a user namespace read the images. CRIU opens them as that
+//! user, who is not root on the host.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
@@ -10,16 +11,16 @@ use cli::Session;
 
 /// Lets the group of the container's root read the images in `staging`, which becomes the bundle.
 ///
-/// The owner stays the one who unpacks, and the group may not write: spec.dump comes from the archive, and could name
-/// any user of the host. Nobody else gains anything.
+/// The owner does not change, and the group may not write, because spec.dump comes from the archive
+/// and could name any user of the host. No other user gets access.
 ///
 /// # Errors
-/// Any errno of chown(2) and chmod(2).
+/// Returns an error if chown(2) or chmod(2) fails.
 pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> anyhow::Result<()> {
     let Some(group) = container_group(staging)? else { return Ok(()) };
     if !nix::unistd::geteuid().is_root() {
         session.warn(format_args!(
-            "checkpoint/: CRIU reads the images as group {group}, the container's root, which only root can allow"
+            "checkpoint/: not readable for group {group}, the container's root, as which CRIU reads the images: unpack as root"
         ));
         return Ok(());
     }
@@ -38,34 +39,37 @@ pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> an
         }
         give(&dir, group, 0o750).with_context(object)?;
     }
-    // Search only: what else is in the bundle stays the owner's.
+    // Search permission only: the other files in the bundle stay private to the owner.
     give(staging, group, 0o710).with_context(|| cli::display_path(bundle))?;
     warn_of_closed_parents(bundle, group, session);
     Ok(())
 }
 
+/// Gives `path` to `group`.
 fn give(path: &Path, group: u32, mode: u32) -> std::io::Result<()> {
     lchown(path, None, Some(group))?;
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Reports directories above the bundle that the container's root cannot enter: CRIU fails with "Permission denied".
+/// Warns of directories above the bundle that the container's root cannot enter, because CRIU then
+/// fails with "Permission denied".
 fn warn_of_closed_parents(bundle: &Path, group: u32, session: &Session) {
     let Ok(bundle) = std::path::absolute(bundle) else { return };
-    // An existing bundle keeps its mode, and a new one is not there yet.
+    // The list includes the bundle: an existing bundle keeps its mode. A new one does not exist
+    // yet.
     for dir in bundle.ancestors() {
         let Ok(meta) = fs::metadata(dir) else { continue };
         let is_open = meta.mode() & 0o001 != 0 || meta.gid() == group && meta.mode() & 0o010 != 0;
         if !is_open {
             session.warn(format_args!(
-                "{}: the container's root (group {group}) cannot enter it, and CRIU reads the images as that user: chmod o+x",
+                "{}: group {group}, the container's root, cannot enter this directory, and CRIU reads the images as that user: chmod o+x",
                 cli::display_path(dir)
             ));
         }
     }
 }
 
-/// Returns the host's group of the container's root, unless it is root's.
+/// Returns the host group ID of the container's root, or `None` if it is 0.
 fn container_group(staging: &Path) -> anyhow::Result<Option<u32>> {
     let Ok(file) = fs::File::open(staging.join("spec.dump")) else { return Ok(None) };
     let spec = SpecDump::read(&cli::read_document(file, "spec.dump", SpecDump::LIMIT)?)?;

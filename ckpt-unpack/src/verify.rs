@@ -1,32 +1,33 @@
-//! `--verify`: is the whole archive sound? Also what runs before an archive that can be read twice touches anything.
+//! `--verify`: checks the complete archive. The same checks run before an archive that can be read
+//! twice is unpacked.
 
 use std::collections::BTreeSet;
-use std::io::BufReader;
 
 use anyhow::Context;
-use checkpoint::compress::{Bound, Decoder};
+use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::spec_dump::SpecDump;
+use checkpoint::tar_input::TarInput;
 use checkpoint::{Member, VolumeName, deleted_files};
 use cli::{Exit, Session};
-use tartree::{Expanded, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
+use tartree::{Expanded, Limits, Reader, Skip, TarPath};
 
+use crate::archive_input::{self, ArchiveInput};
 use crate::args::Args;
-use crate::source::Source;
 use crate::verify_images::ImageCheck;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let mut source = Source::open(args)?;
-    let name = source.name().to_owned();
-    session.stage("verifying", source.size());
+    let mut archive = ArchiveInput::open(args)?;
+    let name = archive.name().to_owned();
+    session.stage("verifying", archive.size());
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
         problems += 1;
-        cli::report(session, &crate::explain(e).context(name.clone()));
+        cli::report(session, &archive_input::explain(e).context(name.clone()));
         Ok(())
     };
     let mut images = ImageCheck::default();
-    match scan(&mut source, Some(&mut images), &mut |_| Ok(()), &mut problem) {
+    match scan(&mut archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
             for what in images.problems() {
                 problem(anyhow::anyhow!(what))?;
@@ -35,64 +36,75 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
                 problem(anyhow::anyhow!(what))?;
             }
             for volume in contents.missing_volumes() {
-                session.warn(format_args!(
-                    "{name}: volumes/{volume}.tar: not in the archive, config.dump announces it"
-                ));
+                session.warn(format_args!("{name}: {}", missing_volume(volume)));
             }
         }
-        // What comes after this cannot be read.
+        // The rest of the archive cannot be read after this error.
         Err(e) => problem(e)?,
     }
     Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// What an archive was found to hold.
+/// The content of an archive, as far as it was read.
 pub struct Contents {
     pub members: BTreeSet<Member>,
     pub volumes: Vec<NamedVolume>,
 }
 
 impl Contents {
-    /// What no engine restores without.
+    /// Lists the missing members without which no container engine restores the container, as
+    /// messages.
     pub fn missing(&self, without_config: bool) -> Vec<String> {
         let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
         let dumped = self.members.iter().any(|m| matches!(m, Member::Images(_)));
         let is_pre = !dumped && self.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        // A pre-dump is never restored by itself, so that not every engine gives it an inventory.
-        let mut wanted = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
+        // A pre-dump is never restored on its own, so not every container engine gives it an
+        // inventory.
+        let mut required = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
         if !without_config {
-            wanted.extend(["config.dump", "spec.dump"]);
+            required.extend(["config.dump", "spec.dump"]);
         }
-        wanted.retain(|name| !self.members.contains(&file(name)));
-        wanted.iter().map(|name| format!("{name}: not in the archive")).collect()
+        required.retain(|name| !self.members.contains(&file(name)));
+        required.iter().map(|name| format!("{name}: not in the archive")).collect()
     }
 
-    /// Volumes that config.dump announces and the archive does not hold, as after `--ignore-volumes`.
+    /// Lists the volumes that are in config.dump but not in the archive, as after `ckpt-pack
+    /// --ignore-volumes`.
     pub fn missing_volumes(&self) -> Vec<&VolumeName> {
         let names = self.volumes.iter().map(|v| &v.name);
         names.filter(|name| !self.members.contains(&Member::Volume((*name).clone()))).collect()
     }
 }
 
-/// Goes through the whole archive. Every member is shown to `member`, whose error ends the scan. A problem in one member is
-/// given to `problem`, which may end it too; one that makes the rest unreadable is the result. `images` has CRIU's
-/// read as well, and with it every byte; without it, content that needs no reading is passed over where the input can be sought.
+/// Returns the message for a volume that is in config.dump but not in the archive.
+pub fn missing_volume(volume: &VolumeName) -> String {
+    format!("volumes/{volume}.tar: missing in the archive, but named in config.dump")
+}
+
+/// Reads the complete archive and returns its content.
+///
+/// Calls `member` for every member, and `problem` for every problem that concerns one member only;
+/// an error of either ends the scan. With `images`, CRIU's images are checked too and every byte is
+/// read. Without, content that needs no check is skipped by seeking if the input is a file.
+///
+/// # Errors
+/// Returns an error if the rest of the archive cannot be read.
 pub fn scan(
-    source: &mut Source,
+    archive: &mut ArchiveInput,
     mut images: Option<&mut ImageCheck>,
     member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contents> {
     let mut volumes = Vec::new();
-    let limits = source.limits().clone();
-    let mut reader = if images.is_some() { source.reader()? } else { source.survey()? };
+    let limits = archive.limits().clone();
+    let mut reader = if images.is_some() { archive.reader()? } else { archive.survey()? };
     loop {
         let (found, entry) = match reader.next() {
             Ok(None) => break,
             Ok(Some(next)) => next,
-            // The member must not be there; what comes after it can be read.
-            Err(checkpoint::Error::Member { member, what }) if member != "archive" => {
-                problem(checkpoint::Error::Member { member, what }.into())?;
+            // This member is not allowed, but the members after it can be read.
+            Err(e) if concerns_one_member(&e) => {
+                problem(e.into())?;
                 continue;
             }
             Err(e) => return Err(e.into()),
@@ -100,8 +112,8 @@ pub fn scan(
         member(&found)?;
         if let Some(images) = images.as_deref_mut() {
             let mut content = Expanded::new(&entry.kind, reader.content());
-            if let Some(taken) = images.take(&found, entry.kind.len(), &mut content) {
-                taken.or_else(&mut *problem)?;
+            if let Some(checked) = images.check(&found, entry.kind.len(), &mut content) {
+                checked.or_else(&mut *problem)?;
                 continue;
             }
         }
@@ -118,7 +130,17 @@ pub fn scan(
     Ok(Contents { members, volumes })
 }
 
-/// Reads the content of one member as far as it must be of some form. Gives config.dump when it is that.
+/// Returns whether the archive can be read beyond the error.
+fn concerns_one_member(e: &checkpoint::Error) -> bool {
+    match e {
+        checkpoint::Error::Member { member, .. } => member != "archive",
+        checkpoint::Error::UnknownMember { .. } => true,
+        _ => false,
+    }
+}
+
+/// Checks the content of one member if its format is known. Returns the parsed config.dump if
+/// `member` is that.
 fn check(
     member: &Member,
     content: &mut impl Skip,
@@ -137,7 +159,7 @@ fn check(
     }
 }
 
-/// Checks a document. Gives config.dump when it is that.
+/// Checks a document. Returns the parsed config.dump if `member` is that.
 pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDump>> {
     match member {
         Member::ConfigDump => return Ok(Some(ConfigDump::read(bytes)?)),
@@ -158,9 +180,9 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
     Ok(None)
 }
 
+/// Reads the headers of the tar in a member.
 fn nested(content: &mut impl Skip, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
-    let decoder = Decoder::bounded(BufReader::with_capacity(SKIPPING_BUFFER, content), bound.clone())?;
-    let mut reader = Reader::skipping(BufReader::with_capacity(SKIPPING_BUFFER, decoder), limits.clone());
+    let mut reader = Reader::skipping(TarInput::skipping(content, bound.clone())?, limits.clone());
     while reader.next()?.is_some() {}
     Ok(reader.drain()?)
 }

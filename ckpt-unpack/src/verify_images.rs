@@ -1,4 +1,5 @@
-//! Whether CRIU's images fit together, as far as they are read: a restore would find out after the container is gone.
+//! Checks that CRIU's images fit together. Without this check, only a restore would find the
+//! problem, when the container no longer exists.
 
 use std::io::Read;
 
@@ -6,9 +7,9 @@ use checkpoint::Member;
 use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use checkpoint::stats::Stats;
 
-/// Bytes of all images that are read; those of larger processes are only counted.
+/// Maximum number of bytes of images that are read. Beyond it, images are only counted.
 const IMAGES_LIMIT: u64 = 512 << 20;
-/// The smallest page of any architecture.
+/// The smallest page size of any architecture.
 const PAGE: u64 = 4096;
 
 /// The images of one archive.
@@ -16,15 +17,19 @@ const PAGE: u64 = 4096;
 pub struct ImageCheck {
     images: Images,
     read: u64,
-    /// Of each image of pages: its name and length.
+    /// Name and length of each pages image.
     pages: Vec<(String, u64)>,
-    /// Some were too large to be read: what is missing may be in them.
+    /// Whether some images were too large to be read. If so, pages or processes that seem missing
+    /// may be in them.
     partial: bool,
 }
 
 impl ImageCheck {
-    /// Reads a member that CRIU wrote; `None` for any other. An error when it is not what its name says.
-    pub fn take(
+    /// Checks a member that CRIU wrote; returns `None` for any other member.
+    ///
+    /// # Errors
+    /// The inner result is an error if the content does not match the member's name.
+    pub fn check(
         &mut self,
         member: &Member,
         size: u64,
@@ -56,28 +61,28 @@ impl ImageCheck {
         self.images.add(name, &bytes).map_err(|e| anyhow::anyhow!("checkpoint/{e}"))
     }
 
-    /// What is wrong with them together.
+    /// Lists contradictions between the images, as messages.
     pub fn problems(&self) -> Vec<String> {
         if self.partial {
             return Vec::new();
         }
         let pages = self.pages.iter().filter_map(|(name, size)| {
             let (_, pages) = self.images.parts(name);
-            let whole = match size.checked_div(pages) {
+            let fits = match size.checked_div(pages) {
                 None => true,
                 Some(page) => page.checked_mul(pages) == Some(*size) && page > 0 && page % PAGE == 0,
             };
-            (!whole).then(|| format!("checkpoint/{name}: {size} bytes, {pages} pages are announced"))
+            (!fits).then(|| format!("checkpoint/{name}: expected {pages} pages, found {size} bytes"))
         });
         let missing = self.images.pages_images().filter_map(|name| {
             let (_, pages) = self.images.parts(&name);
-            let there = self.pages.iter().any(|(image, _)| *image == name);
-            (pages > 0 && !there)
-                .then(|| format!("checkpoint/{name}: not in the archive, {pages} pages are announced"))
+            let present = self.pages.iter().any(|(image, _)| *image == name);
+            (pages > 0 && !present)
+                .then(|| format!("checkpoint/{name}: not in the archive, expected {pages} pages"))
         });
         let processes = self.images.without_core();
         let processes = processes.map(|pid| {
-            format!("checkpoint/core-{pid}.img: not in the archive, pstree.img has process {pid}")
+            format!("checkpoint/core-{pid}.img: not in the archive, but pstree.img lists process {pid}")
         });
         pages.chain(missing).chain(processes).collect()
     }

@@ -1,4 +1,5 @@
-//! The binary as a user runs it: what it makes of good and bad archives, and what it leaves behind.
+//! Runs the binary on valid and invalid archives, and checks its messages and the files it leaves
+//! behind.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +12,7 @@ use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Encoder, Settings};
 use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, RootName, TarPath, Timestamp};
 
-struct Place {
+struct TestDir {
     dir: tempfile::TempDir,
 }
 
@@ -21,9 +22,9 @@ struct Run {
     stderr: String,
 }
 
-impl Place {
-    fn new() -> Place {
-        Place { dir: tempfile::tempdir().unwrap() }
+impl TestDir {
+    fn new() -> TestDir {
+        TestDir { dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -40,7 +41,7 @@ impl Place {
         command
     }
 
-    /// With the archive as a file on standard input, which can be read twice.
+    /// Runs the tool with the archive as a file on standard input, which can be read twice.
     fn run(&self, args: &[&str], archive: &[u8]) -> Run {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(archive).unwrap();
@@ -48,14 +49,14 @@ impl Place {
         ended(self.command(args).stdin(file).output().unwrap())
     }
 
-    /// With the archive through a pipe.
+    /// Runs the tool with the archive in a pipe.
     fn run_piped(&self, args: &[&str], archive: &[u8]) -> Run {
         let mut command = self.command(args);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = archive.to_vec();
-        // The tool may have given up before the end.
+        // The tool may end before it has read everything.
         let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         let run = ended(child.wait_with_output().unwrap());
         writer.join().unwrap();
@@ -104,7 +105,7 @@ fn tar(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-/// Members every archive has, then `more`.
+/// Returns an archive with the members that every archive has, then `more`.
 fn archive(more: &[(Entry, Vec<u8>)]) -> Vec<u8> {
     let mut entries = vec![
         file("config.dump", br#"{"id":"x","namedVolumes":[]}"#),
@@ -128,22 +129,22 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn rootfs(place: &Place) {
-    fs::create_dir_all(place.path("rootfs/etc/again")).unwrap();
+fn rootfs(test: &TestDir) {
+    fs::create_dir_all(test.path("rootfs/etc/again")).unwrap();
     for name in ["rootfs/etc/gone", "rootfs/etc/stays", "rootfs/etc/again/old"] {
-        fs::write(place.path(name), "old\n").unwrap();
+        fs::write(test.path(name), "old\n").unwrap();
     }
 }
 
 #[test]
 fn a_bundle_is_private_whatever_the_archive_says() {
-    let place = Place::new();
+    let test = TestDir::new();
     let mut hostile = file("checkpoint/setuid.img", b"x");
     hostile.0.meta.mode = 0o6777;
-    let run = place.run(&["--bundle", "web"], &archive(&[hostile, file("checkpoint/sub/x.img", b"")]));
+    let run = test.run(&["--bundle", "web"], &archive(&[hostile, file("checkpoint/sub/x.img", b"")]));
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    assert_eq!(names(&place.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
-    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(names(&test.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
+    let mode = |name: &str| fs::metadata(test.path(name)).unwrap().permissions().mode() & 0o7777;
     for dir in ["web", "web/checkpoint", "web/checkpoint/sub"] {
         assert_eq!(mode(dir), 0o700, "{dir}");
     }
@@ -160,79 +161,79 @@ fn diff_and_deletions_reach_the_root_file_system_in_either_order() {
         [file("rootfs-diff.tar", &diff()), deletions.clone()],
         [deletions.clone(), file("rootfs-diff.tar", &diff())],
     ] {
-        let place = Place::new();
-        rootfs(&place);
-        let run = place.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], &archive(&members));
+        let test = TestDir::new();
+        rootfs(&test);
+        let run = test.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], &archive(&members));
         assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-        assert_eq!(names(&place.path("rootfs/etc")), ["again", "new", "stays"]);
-        assert_eq!(names(&place.path("rootfs/etc/again")), ["x"]);
-        assert_eq!(names(&place.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
+        assert_eq!(names(&test.path("rootfs/etc")), ["again", "new", "stays"]);
+        assert_eq!(names(&test.path("rootfs/etc/again")), ["x"]);
+        assert_eq!(names(&test.path("web")), ["checkpoint", "config.dump", "spec.dump"]);
     }
 }
 
 #[ignore = "needs root"]
 #[test]
 fn containerds_layer_with_whiteouts_is_applied() {
-    let place = Place::new();
-    rootfs(&place);
+    let test = TestDir::new();
+    rootfs(&test);
     let layer =
         tar(&[file("etc/.wh.gone", b""), file("etc/again/.wh..wh..opq", b""), file("etc/again/x", b"x\n")]);
-    let run = place
+    let run = test
         .run(&["--bundle", "web", "--rootfs", "rootfs"], &archive(&[file("rootfs-diff.tar", &gzip(&layer))]));
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    assert_eq!(names(&place.path("rootfs/etc")), ["again", "stays"]);
-    assert_eq!(names(&place.path("rootfs/etc/again")), ["x"]);
+    assert_eq!(names(&test.path("rootfs/etc")), ["again", "stays"]);
+    assert_eq!(names(&test.path("rootfs/etc/again")), ["x"]);
 }
 
 #[ignore = "needs root"]
 #[test]
-fn volumes_go_into_their_directories_and_a_forgotten_one_is_named_before_anything_is_touched() {
+fn a_volume_without_a_directory_is_an_error_before_any_write() {
     let volume = tar(&[file("data", b"data\n")]);
     let bytes = archive(&[file("volumes/a.tar", &volume), file("volumes/b.tar", &volume)]);
-    let place = Place::new();
-    let run = place.run(&["--bundle", "web", "--volume", "a=va"], &bytes);
+    let test = TestDir::new();
+    let run = test.run(&["--bundle", "web", "--volume", "a=va"], &bytes);
     assert_eq!(run.status, 1);
     assert!(
         run.stderr.contains("volumes/b.tar: no directory given for this volume\nhint: add --volume b=DIR"),
         "{}",
         run.stderr
     );
-    assert!(place.names().is_empty());
+    assert!(test.names().is_empty());
     let run =
-        place.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb", "--volume", "c=vc"], &bytes);
+        test.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb", "--volume", "c=vc"], &bytes);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("--volume c: the archive has no such volume, it has: a b"), "{}", run.stderr);
-    assert!(place.names().is_empty());
-    let run = place.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb"], &bytes);
+    assert!(test.names().is_empty());
+    let run = test.run(&["--bundle", "web", "--volume", "a=va", "--volume", "b=vb"], &bytes);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    assert_eq!(fs::read(place.path("vb/data")).unwrap(), b"data\n");
-    let run = place.run(&["--bundle", "web2", "--ignore-volumes"], &bytes);
+    assert_eq!(fs::read(test.path("vb/data")).unwrap(), b"data\n");
+    let run = test.run(&["--bundle", "web2", "--ignore-volumes"], &bytes);
     assert_eq!(run.status, 0);
-    assert!(!place.path("web2/volumes").exists());
+    assert!(!test.path("web2/volumes").exists());
 }
 
 #[test]
-fn a_bundle_that_is_there_takes_members_beside_what_it_has_but_never_over_it() {
-    let place = Place::new();
-    fs::create_dir_all(place.path("web/rootfs")).unwrap();
+fn an_existing_bundle_gets_members_but_no_file_is_replaced() {
+    let test = TestDir::new();
+    fs::create_dir_all(test.path("web/rootfs")).unwrap();
     let bytes = archive(&[file("network.status", b"null")]);
-    assert_eq!(place.run(&["--bundle", "web"], &bytes).status, 0);
+    assert_eq!(test.run(&["--bundle", "web"], &bytes).status, 0);
     assert_eq!(
-        names(&place.path("web")),
+        names(&test.path("web")),
         ["checkpoint", "config.dump", "network.status", "rootfs", "spec.dump"]
     );
-    fs::create_dir(place.path("other")).unwrap();
-    fs::write(place.path("other/network.status"), "mine").unwrap();
-    for run in [place.run(&["--bundle", "other"], &bytes), place.run_piped(&["--bundle", "other"], &bytes)] {
+    fs::create_dir(test.path("other")).unwrap();
+    fs::write(test.path("other/network.status"), "mine").unwrap();
+    for run in [test.run(&["--bundle", "other"], &bytes), test.run_piped(&["--bundle", "other"], &bytes)] {
         assert_eq!(run.status, 1);
-        assert!(run.stderr.contains("other/network.status: is there already\nhint: "), "{}", run.stderr);
-        assert_eq!(names(&place.path("other")), ["network.status"]);
-        assert_eq!(fs::read(place.path("other/network.status")).unwrap(), b"mine");
+        assert!(run.stderr.contains("other/network.status: already exists\nhint: "), "{}", run.stderr);
+        assert_eq!(names(&test.path("other")), ["network.status"]);
+        assert_eq!(fs::read(test.path("other/network.status")).unwrap(), b"mine");
     }
 }
 
 #[test]
-fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
+fn forbidden_members_are_refused_and_nothing_is_written() {
     let link = |target: &str| Kind::Symlink { target: target.into() };
     let hard = Kind::HardLink { target: path("spec.dump") };
     for (member, message) in [
@@ -267,49 +268,53 @@ fn what_must_not_be_in_an_archive_is_refused_and_nothing_is_written() {
     ] {
         let name = member.0.path.to_string();
         let bytes = archive(&[member]);
-        let place = Place::new();
-        let run = place.run(&["--bundle", "web"], &bytes);
+        let test = TestDir::new();
+        let run = test.run(&["--bundle", "web"], &bytes);
         assert_eq!(run.status, 1, "{name}");
         assert!(run.stderr.contains(message), "{name}: {}", run.stderr);
-        assert!(place.names().is_empty(), "{name}");
-        // It is also told by --verify, which reads on.
-        assert_eq!(place.run(&["--verify"], &bytes).status, 1, "{name}");
+        assert!(test.names().is_empty(), "{name}");
+        // --verify reports it too.
+        assert_eq!(test.run(&["--verify"], &bytes).status, 1, "{name}");
     }
 }
 
 #[test]
-fn an_unknown_member_is_kept_in_the_bundle_and_named_unless_it_is_to_be_refused() {
+fn an_unknown_member_is_kept_and_reported_or_refused_on_request() {
     let mut setuid = file("new/member", b"x");
     setuid.0.meta.mode = 0o6777;
     let bytes = archive(&[setuid, other("empty", Kind::Dir)]);
-    let place = Place::new();
+    let test = TestDir::new();
     for run in
-        [place.run(&["--bundle", "web", "-v"], &bytes), place.run_piped(&["--bundle", "piped", "-v"], &bytes)]
+        [test.run(&["--bundle", "web", "-v"], &bytes), test.run_piped(&["--bundle", "piped", "-v"], &bytes)]
     {
         assert_eq!(run.status, 0, "{}", run.stderr);
-        assert!(run.stderr.contains("new/member: not a known member, kept in the bundle"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("new/member: unknown member, kept as a file in the bundle"),
+            "{}",
+            run.stderr
+        );
     }
-    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    let mode = |name: &str| fs::metadata(test.path(name)).unwrap().permissions().mode() & 0o7777;
     for bundle in ["web", "piped"] {
-        assert_eq!(fs::read(place.path(&format!("{bundle}/new/member"))).unwrap(), b"x");
+        assert_eq!(fs::read(test.path(&format!("{bundle}/new/member"))).unwrap(), b"x");
         let modes = ["", "/new", "/empty", "/new/member"].map(|name| mode(&format!("{bundle}{name}")));
         assert_eq!(modes, [0o700, 0o700, 0o700, 0o600]);
     }
-    assert_eq!(place.run(&["--verify"], &bytes).status, 0);
+    assert_eq!(test.run(&["--verify"], &bytes).status, 0);
     for args in [&["--bundle", "no", "--refuse-unknown"][..], &["--verify", "--refuse-unknown"]] {
-        let run = place.run(args, &bytes);
+        let run = test.run(args, &bytes);
         assert_eq!(run.status, 1);
         assert!(run.stderr.contains("new/member: not a member of a checkpoint archive"), "{}", run.stderr);
     }
-    assert_eq!(place.names(), ["piped", "web"]);
+    assert_eq!(test.names(), ["piped", "web"]);
 }
 
 #[test]
-fn a_file_and_members_below_it_are_refused_whichever_comes_first() {
+fn a_file_with_members_below_it_is_refused_in_any_order() {
     for order in [["a", "a/b"], ["a/b", "a"], ["a/b/c", "a"]] {
         let bytes = archive(&order.map(|name| file(name, b"")));
-        let place = Place::new();
-        for run in [place.run(&["--bundle", "web"], &bytes), place.run_piped(&["--bundle", "web"], &bytes)] {
+        let test = TestDir::new();
+        for run in [test.run(&["--bundle", "web"], &bytes), test.run_piped(&["--bundle", "web"], &bytes)] {
             assert_eq!(run.status, 1, "{order:?}");
             assert!(
                 run.stderr.contains("which is a file") || run.stderr.contains("members are below it"),
@@ -317,55 +322,55 @@ fn a_file_and_members_below_it_are_refused_whichever_comes_first() {
                 run.stderr
             );
         }
-        assert!(place.names().is_empty(), "{order:?}");
+        assert!(test.names().is_empty(), "{order:?}");
     }
-    // Names that only begin alike are no concern.
+    // Names with a common prefix do not conflict.
     let bytes = archive(&[file("a.b", b""), file("a/b", b""), file("ab", b""), other("a", Kind::Dir)]);
-    assert_eq!(Place::new().run(&["--bundle", "web"], &bytes).status, 0);
+    assert_eq!(TestDir::new().run(&["--bundle", "web"], &bytes).status, 0);
 }
 
 #[test]
-fn the_root_file_system_is_untouched_until_a_file_has_proved_complete() {
+fn the_rootfs_is_unchanged_if_the_archive_file_is_truncated() {
     let whole = archive(&[file("rootfs-diff.tar", &diff()), file("ctr.log", b"log")]);
-    // Behind the diff, and in a compressed archive in its last bytes.
+    // The plain archive is truncated after the diff, the compressed one in its last bytes.
     let cut = &whole[..whole.len() - END_OF_ARCHIVE.len() - 512];
     let packed = gzip(&whole);
     for bytes in [cut, &packed[..packed.len() - 4]] {
-        let place = Place::new();
-        rootfs(&place);
-        let run = place.run(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
+        let test = TestDir::new();
+        rootfs(&test);
+        let run = test.run(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
         assert_eq!(run.status, 1);
-        assert_eq!(names(&place.path("rootfs/etc")), ["again", "gone", "stays"]);
-        assert_eq!(place.names(), ["rootfs"]);
-        let run = place.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
+        assert_eq!(names(&test.path("rootfs/etc")), ["again", "gone", "stays"]);
+        assert_eq!(test.names(), ["rootfs"]);
+        let run = test.run_piped(&["--bundle", "web", "--rootfs", "rootfs"], bytes);
         assert_eq!(run.status, 1);
-        assert!(run.stderr.contains("rootfs: holds part of the checkpoint"), "{}", run.stderr);
-        assert_eq!(place.names(), ["rootfs"]);
+        assert!(run.stderr.contains("rootfs: contains part of the checkpoint"), "{}", run.stderr);
+        assert_eq!(test.names(), ["rootfs"]);
     }
 }
 
 #[test]
-fn an_archive_without_what_every_engine_needs_is_refused() {
+fn an_archive_without_required_members_is_refused() {
     for missing in ["config.dump", "spec.dump", "checkpoint/inventory.img"] {
         let mut entries =
             vec![file("config.dump", b"{}"), file("spec.dump", b"{}"), file("checkpoint/inventory.img", b"")];
         entries.retain(|(entry, _)| entry.path != path(missing));
         let bytes = tar(&entries);
-        let place = Place::new();
-        for run in [place.run(&["--bundle", "web"], &bytes), place.run_piped(&["--bundle", "web"], &bytes)] {
+        let test = TestDir::new();
+        for run in [test.run(&["--bundle", "web"], &bytes), test.run_piped(&["--bundle", "web"], &bytes)] {
             assert_eq!(run.status, 1);
             assert!(run.stderr.contains(&format!("{missing}: not in the archive")), "{}", run.stderr);
         }
-        assert!(place.names().is_empty());
+        assert!(test.names().is_empty());
     }
-    let place = Place::new();
+    let test = TestDir::new();
     let bytes = tar(&[file("checkpoint/inventory.img", b"")]);
-    assert_eq!(place.run(&["--bundle", "web", "--without-config"], &bytes).status, 0);
-    assert_eq!(names(&place.path("web")), ["checkpoint"]);
+    assert_eq!(test.run(&["--bundle", "web", "--without-config"], &bytes).status, 0);
+    assert_eq!(names(&test.path("web")), ["checkpoint"]);
 }
 
 #[test]
-fn images_since_a_pre_checkpoint_are_unpacked_with_it_only() {
+fn images_since_a_pre_checkpoint_need_its_archive() {
     let mut main = ArchiveWriter::new(Vec::new());
     let time = Timestamp::default();
     for (name, content) in
@@ -375,54 +380,54 @@ fn images_since_a_pre_checkpoint_are_unpacked_with_it_only() {
     }
     main.parent(&Member::of(&path("checkpoint/parent")), time).unwrap();
     let main = main.finish().unwrap();
-    let place = Place::new();
-    let run = place.run(&["--bundle", "web"], &main);
+    let test = TestDir::new();
+    let run = test.run(&["--bundle", "web"], &main);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("hint: add --previous FILE"), "{}", run.stderr);
-    assert!(place.names().is_empty());
+    assert!(test.names().is_empty());
     fs::write(
-        place.path("pre.ckpt"),
+        test.path("pre.ckpt"),
         tar(&[file("config.dump", b"{}"), file("pre-checkpoint/pages-1.img", b"pages")]),
     )
     .unwrap();
-    let run = place.run(&["--bundle", "web", "--previous", "pre.ckpt"], &main);
+    let run = test.run(&["--bundle", "web", "--previous", "pre.ckpt"], &main);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    assert_eq!(fs::read(place.path("web/checkpoint/parent/pages-1.img")).unwrap(), b"pages");
+    assert_eq!(fs::read(test.path("web/checkpoint/parent/pages-1.img")).unwrap(), b"pages");
 }
 
 #[test]
-fn owners_are_mapped_or_left_out_as_asked() {
+fn owners_are_mapped_or_skipped_as_requested() {
     let mut owned = file("owned", b"");
     (owned.0.meta.uid, owned.0.meta.gid, owned.0.meta.mode) = (5, 6, 0o4755);
     let bytes = archive(&[file("volumes/a.tar", &tar(&[owned]))]);
-    let place = Place::new();
+    let test = TestDir::new();
     let base = ["--bundle", "web", "--volume", "a=va"];
-    let run = place.run(&[&base[..], &["--no-same-owner"]].concat(), &bytes);
+    let run = test.run(&[&base[..], &["--no-same-owner"]].concat(), &bytes);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-    let meta = fs::metadata(place.path("va/owned")).unwrap();
-    let me = fs::metadata(place.path("va")).unwrap();
+    let meta = fs::metadata(test.path("va/owned")).unwrap();
+    let me = fs::metadata(test.path("va")).unwrap();
     assert_eq!((meta.uid(), meta.permissions().mode() & 0o7777), (me.uid(), 0o755));
-    // An id in no range has no owner here.
-    let run = Place::new().run(&[&base[..], &["--uidmap", "0:100000:5"]].concat(), &bytes);
+    // An ID outside all ranges has no owner on the host.
+    let run = TestDir::new().run(&[&base[..], &["--uidmap", "0:100000:5"]].concat(), &bytes);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("volumes/a.tar: owned: uid 5 is not in the id map"), "{}", run.stderr);
     if me.uid() == 0 {
-        let place = Place::new();
+        let test = TestDir::new();
         let run =
-            place.run(&[&base[..], &["--uidmap", "0:100000:50", "--gidmap", "0:200000:50"]].concat(), &bytes);
+            test.run(&[&base[..], &["--uidmap", "0:100000:50", "--gidmap", "0:200000:50"]].concat(), &bytes);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-        let meta = fs::metadata(place.path("va/owned")).unwrap();
+        let meta = fs::metadata(test.path("va/owned")).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (100_005, 200_006));
     }
 }
 
 #[test]
 fn members_are_listed_by_line_and_as_json() {
-    let place = Place::new();
-    let run = place.run_piped(&["--list"], &gzip(&archive(&[])));
+    let test = TestDir::new();
+    let run = test.run_piped(&["--list"], &gzip(&archive(&[])));
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     assert_eq!(run.stdout.lines().nth(3).unwrap(), "           9 checkpoint/inventory.img");
-    let run = place.run(&["--list", "--json"], &gzip(&archive(&[])));
+    let run = test.run(&["--list", "--json"], &gzip(&archive(&[])));
     let list: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(list["compression"], "gzip");
     assert_eq!(list["members"][2]["type"], "directory");
@@ -430,20 +435,20 @@ fn members_are_listed_by_line_and_as_json() {
 }
 
 #[test]
-fn verify_tells_every_problem_on_its_own_line() {
-    let place = Place::new();
+fn verify_reports_every_problem_on_its_own_line() {
+    let test = TestDir::new();
     let bytes = tar(&[file("config.dump", b"["), file("spec.dump", b"1"), file("rootfs-diff.tar", b"x")]);
-    let run = place.run(&["--verify"], &bytes);
+    let run = test.run(&["--verify"], &bytes);
     assert_eq!(run.status, 1);
     let lines: Vec<_> =
         run.stderr.lines().map(|l| l.rsplit("input: ").next().unwrap().split(':').next().unwrap()).collect();
     assert_eq!(lines, ["config.dump", "spec.dump", "rootfs-diff.tar", "checkpoint/inventory.img"]);
-    assert_eq!(place.run(&["--verify"], &archive(&[])).status, 0);
+    assert_eq!(test.run(&["--verify"], &archive(&[])).status, 0);
 }
 
 #[test]
 fn the_command_line_is_checked() {
-    let place = Place::new();
+    let test = TestDir::new();
     for (args, message) in [
         (&[][..], "--bundle"),
         (&["--list", "--verify"], "cannot be used with"),
@@ -465,7 +470,19 @@ fn the_command_line_is_checked() {
         (&["--cleanup", "--bundle", "web", "--fsync"], "--fsync has no effect with --cleanup"),
         (&["--list", "--uidmap", "0:0:1"], "--uidmap has no effect with --list"),
         (&["--show", "--fsync"], "--fsync has no effect with --show"),
-        // One directory for two outputs, or one inside the other.
+        (&["--list", "--criu", "x"], "--criu has no effect without --check"),
+        (&["--bundle", "web", "--criu", "x"], "--criu has no effect without --check"),
+        (&["--bundle", "web", "--pod"], "--pod has no effect without --check"),
+        (
+            &["--bundle", "web", "--uidmap", "0:0:1"],
+            "--uidmap has no effect without --rootfs, --volume or --shm",
+        ),
+        (&["--bundle", "web", "--gidmap", "0:0:1"], "--gidmap has no effect without --rootfs"),
+        (&["--bundle", "web", "--no-same-owner"], "--no-same-owner has no effect without --rootfs"),
+        (&["--bundle", "web", "--no-devices"], "--no-devices has no effect without --rootfs"),
+        (&["--bundle", "web", "--cross-mounts"], "--cross-mounts has no effect without --rootfs"),
+        (&["--cleanup", "--bundle", "web", "--cross-mounts"], "--cross-mounts has no effect with --cleanup"),
+        // Two outputs use the same directory, or one is inside the other.
         (&["--bundle", "web", "--rootfs", "./web/"], "the same directory as --bundle web"),
         (&["--bundle", "web", "--volume", "a=D", "--volume", "b=./D"], "the same directory as --volume a=D"),
         (&["--bundle", "web", "--volume", "a=D", "--shm", "D"], "the same directory as --shm D"),
@@ -473,58 +490,58 @@ fn the_command_line_is_checked() {
         (&["--bundle", "web", "--rootfs", "r", "--volume", "a=r/data"], "is inside --rootfs r"),
         (&["--bundle", "r/web", "--rootfs", "r"], "--bundle r/web: is inside --rootfs r"),
     ] {
-        let run = place.run(args, &archive(&[]));
+        let run = test.run(args, &archive(&[]));
         assert_eq!(run.status, 2, "{args:?}");
         assert!(run.stderr.contains(message), "{args:?}: {}", run.stderr);
     }
-    let run = place.run(&["--bundle", "web", "--rootfs", "nowhere"], &archive(&[]));
+    let run = test.run(&["--bundle", "web", "--rootfs", "nowhere"], &archive(&[]));
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("nowhere: No such file"), "{}", run.stderr);
-    assert!(place.names().is_empty());
+    assert!(test.names().is_empty());
 }
 
 #[test]
-fn a_killed_unpack_leaves_no_bundle_and_one_told_to_end_leaves_nothing() {
+fn sigkill_leaves_no_bundle_and_sigterm_leaves_no_files() {
     let bytes = archive(&[]);
     for (signal, left) in [("-KILL", 1), ("-TERM", 0)] {
-        let place = Place::new();
-        let mut command = place.command(&["--bundle", "web"]);
+        let test = TestDir::new();
+        let mut command = test.command(&["--bundle", "web"]);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(&bytes[..200_000]).unwrap();
-        // Until it has begun to write.
-        while !place.names().iter().any(|name| place.path(name).join("checkpoint").exists()) {
+        // Wait until it has begun to write.
+        while !test.names().iter().any(|name| test.path(name).join("checkpoint").exists()) {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         assert!(!child.wait().unwrap().success());
-        assert_eq!(place.names().len(), left, "{signal}");
-        assert!(!place.path("web").exists());
+        assert_eq!(test.names().len(), left, "{signal}");
+        assert!(!test.path("web").exists());
     }
 }
 
 #[test]
-fn what_nohup_ignores_does_not_end_an_unpack() {
+fn an_ignored_sighup_does_not_end_an_unpack() {
     let bytes = archive(&[]);
-    let place = Place::new();
+    let test = TestDir::new();
     let script = "trap '' HUP INT; exec \"$0\" --bundle web";
     let mut command = Command::new("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_ckpt-unpack")]).current_dir(place.dir.path());
+    command.args(["-c", script, env!("CARGO_BIN_EXE_ckpt-unpack")]).current_dir(test.dir.path());
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&bytes[..200_000]).unwrap();
-    while !place.names().iter().any(|name| place.path(name).join("checkpoint").exists()) {
+    while !test.names().iter().any(|name| test.path(name).join("checkpoint").exists()) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     for signal in ["-HUP", "-INT"] {
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     }
-    // Time to die in, if it were to.
+    // Leave time for the signal to end the process, if it is not ignored.
     std::thread::sleep(std::time::Duration::from_millis(200));
     stdin.write_all(&bytes[200_000..]).unwrap();
     drop(stdin);
     assert!(child.wait().unwrap().success());
-    assert_eq!(place.names(), ["web"]);
+    assert_eq!(test.names(), ["web"]);
 }
 
 #[test]
@@ -556,29 +573,29 @@ fn podmans_archives_are_shown() {
     let network = serde_json::json!({ "type": "network", "path": "/run/netns/netns-4baf690d-1a56-cfcb-79a3-e85398d4de73" });
     assert!(bridge["namespaces"].as_array().unwrap().contains(&network), "{}", bridge["namespaces"]);
     assert_eq!(bridge["metadata"]["annotations"]["io.container.manager"], "libpod");
-    // Its pages stand before the images that tell where in them the arguments are.
+    // In this archive the pages precede the images that locate the arguments in them.
     let unordered = show("g23-handmade-from-runc.tar.xz");
     assert_eq!(unordered["process_tree"]["children"][0]["cmdline"], "sleep 0.2");
     assert_eq!(show("g22-image.oci.tar")["container_name"], "c");
 }
 
 #[test]
-fn an_image_that_was_changed_is_refused() {
+fn an_image_with_a_modified_blob_is_refused() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g22-image.oci.tar");
     let mut bytes = Vec::new();
     fs::File::open(data).unwrap().read_to_end(&mut bytes).unwrap();
-    let place = Place::new();
-    assert_eq!(place.run(&["--verify"], &bytes).status, 0);
-    // In the middle of the layer, the largest blob.
+    let test = TestDir::new();
+    assert_eq!(test.run(&["--verify"], &bytes).status, 0);
+    // Modify the middle of the layer, which is the largest blob.
     bytes[30_000] ^= 1;
-    let run = place.run(&["--bundle", "web"], &bytes);
+    let run = test.run(&["--bundle", "web"], &bytes);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("SHA-256"), "{}", run.stderr);
-    assert!(place.names().is_empty());
+    assert!(test.names().is_empty());
 }
 
 #[test]
-fn an_image_is_read_from_a_pipe_whatever_the_order_of_its_blobs() {
+fn an_image_from_a_pipe_may_have_its_blobs_in_any_order() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g22-image.oci.tar");
     let image = fs::read(data).unwrap();
     let mut parts: Vec<(Entry, Vec<u8>)> = Vec::new();
@@ -590,35 +607,36 @@ fn an_image_is_read_from_a_pipe_whatever_the_order_of_its_blobs() {
         parts.push((entry, content));
     }
     let backwards: Vec<_> = parts.iter().rev().cloned().collect();
-    let place = Place::new();
-    let listed = place.run(&["--list"], &image);
+    let test = TestDir::new();
+    let listed = test.run(&["--list"], &image);
     assert_eq!(listed.status, 0);
     assert!(listed.stdout.contains(" config.dump\n"), "{}", listed.stdout);
     for (n, bytes) in [image.clone(), tar(&parts), tar(&backwards), gzip(&tar(&backwards))].iter().enumerate()
     {
-        let run = place.run_piped(&["--list"], bytes);
+        let run = test.run_piped(&["--list"], bytes);
         assert_eq!(
             (run.status, run.stdout.as_str(), run.stderr.as_str()),
             (0, listed.stdout.as_str(), ""),
             "{n}"
         );
-        assert_eq!(place.run_piped(&["--verify"], bytes).status, 0);
-        assert!(place.run_piped(&["--show"], bytes).stdout.contains("Engine        Podman"));
-        let run = place.run_piped(&["--bundle", &format!("web{n}")], bytes);
+        assert_eq!(test.run_piped(&["--verify"], bytes).status, 0);
+        assert!(test.run_piped(&["--show"], bytes).stdout.contains("Engine        Podman"));
+        let run = test.run_piped(&["--bundle", &format!("web{n}")], bytes);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""));
-        assert!(place.path(&format!("web{n}/checkpoint/inventory.img")).exists());
+        assert!(test.path(&format!("web{n}/checkpoint/inventory.img")).exists());
     }
-    // A cut one is none, and leaves nothing.
-    let names = place.names();
-    let run = place.run_piped(&["--bundle", "cut"], &image[..image.len() / 2]);
+    // A truncated image is refused and leaves no files.
+    let names = test.names();
+    let run = test.run_piped(&["--bundle", "cut"], &image[..image.len() / 2]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.starts_with("ckpt-unpack: error: standard input: "), "{}", run.stderr);
-    assert_eq!(place.names(), names);
+    assert_eq!(test.names(), names);
 }
 
-/// A diff of a gibibyte and more of zeros, alone or in the gzip that containerd makes of it: some 50 kilobytes.
+/// The bomb is a diff of more than a gibibyte of zeros in some 50 kilobytes: plain, or in gzip as
+/// containerd writes it.
 #[test]
-fn a_decompression_bomb_is_refused_before_anything_is_touched() {
+fn a_decompression_bomb_is_refused_before_any_write() {
     let size = (1 << 30) + (16 << 20);
     let mut head = Vec::new();
     tartree::encode(
@@ -638,51 +656,52 @@ fn a_decompression_bomb_is_refused_before_anything_is_touched() {
     encoder.write_all(&start).unwrap();
     std::io::copy(&mut std::io::repeat(0).take(size + 4096), &mut encoder).unwrap();
     let bomb = encoder.finish().unwrap();
-    let place = Place::new();
-    rootfs(&place);
+    let test = TestDir::new();
+    rootfs(&test);
     for args in [&["--bundle", "b", "--rootfs", "rootfs"][..], &["--verify"], &["--list"], &["--show"]] {
-        let run = place.run(args, &bomb);
+        let run = test.run(args, &bomb);
         assert_eq!(run.status, 1, "{args:?}: {}", run.stderr);
         assert!(run.stderr.contains("more than 1000 times its size when decompressed"), "{}", run.stderr);
         let hint = run.stderr.contains("hint: if you trust it: --max-size SIZE");
         assert!(hint, "{args:?}: {}", run.stderr);
     }
-    assert_eq!(place.names(), ["rootfs"]);
+    assert_eq!(test.names(), ["rootfs"]);
 }
 
 #[test]
 fn limits_hold_for_the_archive_and_each_tar_in_it() {
-    let place = Place::new();
+    let test = TestDir::new();
     let volume = tar(&[file("a", b"12345"), file("b", b"12345"), file("c", b"")]);
     let archive = archive(&[file("volumes/v.tar", &volume)]);
     for (args, message) in [
         (&["--max-entries", "2"][..], "more than 2 entries"),
         (&["--max-size", "9"], "more than 9 bytes of content in all"),
     ] {
-        let run = place.run(&[&["--bundle", "b", "--volume", "v=v"], args].concat(), &archive);
+        let run = test.run(&[&["--bundle", "b", "--volume", "v=v"], args].concat(), &archive);
         assert_eq!(run.status, 1, "{}", run.stderr);
         assert!(run.stderr.contains(message), "{}", run.stderr);
         let hint = format!("hint: if you trust it: {} ", args[0]);
         assert!(run.stderr.contains(&hint), "{}", run.stderr);
     }
     let packed = gzip(&archive);
-    let run = place.run(&["--bundle", "b", "--max-size", "1K"], &packed);
+    let run = test.run(&["--bundle", "b", "--max-size", "1K"], &packed);
     assert!(run.stderr.contains("more than 1024 bytes when decompressed"), "{}", run.stderr);
     assert!(run.stderr.contains("hint: if you trust it: --max-size SIZE"), "{}", run.stderr);
-    assert_eq!(place.run(&["--bundle", "b", "--max-size", "1M"], &packed).status, 0);
+    assert_eq!(test.run(&["--bundle", "b", "--max-size", "1M"], &packed).status, 0);
 }
 
 #[test]
-fn statistics_are_those_of_the_restore_if_the_bundle_has_seen_one() {
+fn statistics_of_a_restore_are_preferred_to_those_of_the_dump() {
     let service = |payload: &[u8]| {
         let head = [&0x5510_5940u32.to_le_bytes()[..], &0x5709_3306u32.to_le_bytes()].concat();
         [&head, &(payload.len() as u32).to_le_bytes()[..], payload].concat()
     };
-    // stats.proto: dump is 1 (freezing_time 1, pages_written 7), restore is 2 (restore_time 4, pages_restored 5).
+    // stats.proto: dump is 1 (freezing_time 1, pages_written 7), restore is 2 (restore_time 4,
+    // pages_restored 5).
     let dump = service(b"\x0a\x05\x08\xac\x02\x38\x22");
     let restore = service(b"\x12\x05\x20\xac\x02\x28\x21");
-    let place = Place::new();
-    let run = place.run(
+    let test = TestDir::new();
+    let run = test.run(
         &["--bundle", "web", "--print-stats"],
         &archive(&[
             file("stats-dump", &dump),
@@ -693,9 +712,9 @@ fn statistics_are_those_of_the_restore_if_the_bundle_has_seen_one() {
     assert_eq!(report["container_statistics"][0]["Id"], "x");
     assert_eq!(report["container_statistics"][0]["runtime_checkpoint_duration"], 500);
     assert_eq!(report["container_statistics"][0]["criu_statistics"]["freezing_time"], 300);
-    fs::write(place.path("web/stats-restore"), restore).unwrap();
-    fs::write(place.path("web/restore.log"), "(01.000002) Restore finished successfully\n").unwrap();
-    let run = place.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
+    fs::write(test.path("web/stats-restore"), restore).unwrap();
+    fs::write(test.path("web/restore.log"), "(01.000002) Restore finished successfully\n").unwrap();
+    let run = test.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["podman_restore_duration"], 1_000_002);
@@ -703,15 +722,19 @@ fn statistics_are_those_of_the_restore_if_the_bundle_has_seen_one() {
     assert_eq!(container["runtime_restore_duration"], 1_000_002);
     assert_eq!(container["criu_statistics"]["restore_time"], 300);
     assert_eq!(container["criu_statistics"]["pages_restored"], 33);
-    assert_eq!(names(&place.path("web")), ["config.dump", "spec.dump"]);
-    let run = place.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
+    assert_eq!(names(&test.path("web")), ["config.dump", "spec.dump"]);
+    let run = test.run(&["--cleanup", "--print-stats", "--bundle", "web"], b"");
     assert_eq!(run.status, 1);
-    assert!(run.stderr.contains("hint: give the runtime the bundle as --work-path"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("hint: to have them written: --work-path BUNDLE with the runtime"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
-fn check_asks_what_a_restore_needs_and_nothing_of_a_dump() {
-    let place = Place::new();
+fn check_covers_what_a_restore_needs_and_not_a_dump() {
+    let test = TestDir::new();
     for (name, body) in [
         ("runtime", r#"[ "$*" = "restore --help" ]"#),
         (
@@ -719,10 +742,10 @@ fn check_asks_what_a_restore_needs_and_nothing_of_a_dump() {
             r#"case "$*" in --version) echo "Version: 4.1.1";; *seccomp*|*mem_dirty*|*userns) exit 1;; esac"#,
         ),
     ] {
-        fs::write(place.path(name), format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(test.path(name), format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(test.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let run = place.run(&["--check", "-v", "--criu", "./criu", "--runtime", "./runtime"], b"");
+    let run = test.run(&["--check", "-v", "--criu", "./criu", "--runtime", "./runtime"], b"");
     assert!(run.stderr.contains("./runtime: can restore\n"), "{}", run.stderr);
     assert!(run.stderr.contains("warning: user namespaces cannot be restored\nhint: "), "{}", run.stderr);
     for other in ["seccomp", "track memory", "INET sockets"] {
@@ -731,7 +754,7 @@ fn check_asks_what_a_restore_needs_and_nothing_of_a_dump() {
 }
 
 #[test]
-fn containers_of_kubernetes_are_shown_by_the_names_it_gave_them() {
+fn containers_of_kubernetes_are_shown_by_their_kubernetes_names() {
     let spec = serde_json::json!({ "annotations": {
         "io.container.manager": "cri-o", "io.kubernetes.cri-o.Metadata": r#"{"name":"web","attempt":1}"#,
         "io.kubernetes.cri-o.Created": "2026-11-23T10:00:00Z", "io.kubernetes.cri-o.IP.0": "10.1.2.3",
@@ -745,7 +768,7 @@ fn containers_of_kubernetes_are_shown_by_the_names_it_gave_them() {
         file("spec.dump", spec.to_string().as_bytes()),
         file("checkpoint/inventory.img", b""),
     ]);
-    let run = Place::new().run(&["--show", "--json"], &bytes);
+    let run = TestDir::new().run(&["--show", "--json"], &bytes);
     let shown: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     for (key, value) in [
         ("container_name", "web"),
@@ -758,12 +781,12 @@ fn containers_of_kubernetes_are_shown_by_the_names_it_gave_them() {
     }
     assert_eq!(shown["metadata"]["pod_name"], "shop");
     assert_eq!(shown["metadata"]["kubernetes_namespace"], "prod");
-    let text = Place::new().run(&["--show"], &bytes).stdout;
+    let text = TestDir::new().run(&["--show"], &bytes).stdout;
     assert!(text.contains("\nPod           shop\nPod namespace prod\n"), "{text}");
 }
 
 #[test]
-fn names_from_an_archive_cannot_move_the_cursor() {
+fn names_from_an_archive_are_escaped_on_a_terminal() {
     let bytes = tar(&[
         file("config.dump", b"{\"name\":\"a\\u001b[2Jb\\nc\"}"),
         file("spec.dump", b"{}"),
@@ -771,7 +794,7 @@ fn names_from_an_archive_cannot_move_the_cursor() {
         file("new\x1b[31m", b""),
     ]);
     for verb in ["--show", "--list"] {
-        let run = Place::new().run(&[verb], &bytes);
+        let run = TestDir::new().run(&[verb], &bytes);
         assert_eq!(run.status, 0, "{}", run.stderr);
         assert!(!run.stdout.contains('\x1b'), "{}", run.stdout);
         assert!(run.stdout.contains("new\\x1b[31m"), "{}", run.stdout);
@@ -779,13 +802,13 @@ fn names_from_an_archive_cannot_move_the_cursor() {
 }
 
 #[test]
-fn an_input_that_is_no_archive_is_named_once() {
+fn an_input_that_is_not_an_archive_is_reported_once() {
     for verb in [&["--list"][..], &["--show"], &["--verify"], &["--bundle", "web"]] {
         for (bytes, what) in [
             (&b""[..], "archive: it is empty"),
             (&[b'x'; 600], "expected a tar, found text that begins with"),
         ] {
-            for run in [Place::new().run(verb, bytes), Place::new().run_piped(verb, bytes)] {
+            for run in [TestDir::new().run(verb, bytes), TestDir::new().run_piped(verb, bytes)] {
                 let start = format!("ckpt-unpack: error: standard input: {what}");
                 assert!(run.status == 1 && run.stderr.starts_with(&start), "{verb:?}: {}", run.stderr);
             }
@@ -795,41 +818,42 @@ fn an_input_that_is_no_archive_is_named_once() {
 
 #[ignore = "needs strace"]
 #[test]
-fn with_fsync_everything_is_on_the_disk_before_the_bundle_has_its_name() {
-    let place = Place::new();
-    rootfs(&place);
+fn fsync_writes_everything_before_the_bundle_gets_its_name() {
+    let test = TestDir::new();
+    rootfs(&test);
     fs::write(
-        place.path("archive"),
+        test.path("archive"),
         archive(&[file("rootfs-diff.tar", &diff()), file("volumes/v.tar", &tar(&[file("f", b"")]))]),
     )
     .unwrap();
     for bundle in ["new", "there"] {
         if bundle == "there" {
-            fs::create_dir(place.path(bundle)).unwrap();
+            fs::create_dir(test.path(bundle)).unwrap();
         }
         let calls = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2";
         let run = Command::new("strace")
             .args(["-f", "-qq", "-e", calls, "-e", "signal=none", "-o", "trace"])
             .arg(env!("CARGO_BIN_EXE_ckpt-unpack"))
             .args(["--bundle", bundle, "--rootfs", "rootfs", "--volume", "v=v", "--fsync", "archive"])
-            .current_dir(place.dir.path())
+            .current_dir(test.dir.path())
             .output()
             .expect("strace runs");
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        let trace = fs::read_to_string(place.path("trace")).unwrap();
+        let trace = fs::read_to_string(test.path("trace")).unwrap();
         let mut calls: Vec<_> =
             trace.lines().filter_map(|l| l.split_once(' ')?.1.trim().split('(').next()).collect();
-        // strace prints calls that it does not know whatever it was told.
+        // strace prints unknown system calls regardless of its filter.
         calls.retain(|name| !name.starts_with("syscall_"));
-        // A bundle that is there gets its members one by one.
+        // Members are moved into an existing bundle one by one.
         calls.dedup_by(|a, b| a == b && *a == "renameat2");
-        // The root file system, the volume, the members; then the name and its directory.
+        // The order is: root file system, volume, members; then the bundle's name and its parent
+        // directory.
         assert_eq!(calls, ["syncfs", "syncfs", "syncfs", "renameat2", "fsync"], "{bundle}");
     }
 }
 
 #[test]
-fn verify_reads_on_behind_members_that_must_not_be_there() {
+fn verify_continues_after_a_forbidden_member() {
     let bytes = archive(&[
         file("config.json", b""),
         other("ctr.log", Kind::Fifo),
@@ -837,7 +861,7 @@ fn verify_reads_on_behind_members_that_must_not_be_there() {
         file("stats-dump", b"short"),
         file("network.status", b"["),
     ]);
-    let run = Place::new().run(&["--verify"], &bytes);
+    let run = TestDir::new().run(&["--verify"], &bytes);
     assert_eq!(run.status, 1);
     let lines: Vec<_> = run.stderr.lines().map(|l| l.rsplit("input: ").next().unwrap()).collect();
     for (line, start) in lines.iter().zip([
@@ -854,7 +878,7 @@ fn verify_reads_on_behind_members_that_must_not_be_there() {
 
 type Members = Vec<(Entry, Vec<u8>)>;
 
-/// The golden archive, plain and with `change` applied to its members.
+/// Returns the golden archive, decompressed and with `change` applied to its members.
 fn golden(change: impl Fn(&mut Members)) -> Vec<u8> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g06-bridge.tar.xz");
     let input = std::io::BufReader::new(fs::File::open(data).unwrap());
@@ -877,13 +901,13 @@ fn golden(change: impl Fn(&mut Members)) -> Vec<u8> {
 }
 
 #[test]
-fn what_podman_3_wrote_of_the_network_is_named_and_the_rest_is_shown() {
+fn cni_results_of_podman_3_are_reported_and_the_rest_is_shown() {
     let with = |status: &[u8]| {
         let archive = golden(|members| {
             let network = members.iter_mut().find(|(entry, _)| entry.path == path("network.status"));
             network.unwrap().1 = status.to_vec();
         });
-        Place::new().run(&["--show"], &archive)
+        TestDir::new().run(&["--show"], &archive)
     };
     let result =
         br#" [{"cniVersion":"0.4.0","interfaces":[{"name":"eth0","sandbox":"/run/netns/a"}],"ips":[]}]"#;
@@ -894,21 +918,24 @@ fn what_podman_3_wrote_of_the_network_is_named_and_the_rest_is_shown() {
 }
 
 #[test]
-fn verify_tells_when_images_do_not_fit_together() {
+fn verify_reports_images_that_contradict_each_other() {
     fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
         &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
     }
     let verify = |change: &dyn Fn(&mut Members)| {
-        let run = Place::new().run(&["--verify"], &golden(change));
+        let run = TestDir::new().run(&["--verify"], &golden(change));
         (run.status, run.stderr)
     };
     assert_eq!(verify(&|_| ()), (0, String::new()));
     let (status, told) = verify(&|members| find(members, "checkpoint/pages-2.img").truncate(5000));
     assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pages-2.img: 5000 bytes, "), "{told}");
+    assert!(told.contains("checkpoint/pages-2.img: expected 16 pages, found 5000 bytes"), "{told}");
     let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/core-12.img")));
     assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/core-12.img: not in the archive, pstree.img has process 12"), "{told}");
+    assert!(
+        told.contains("checkpoint/core-12.img: not in the archive, but pstree.img lists process 12"),
+        "{told}"
+    );
     let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/pages-2.img")));
     assert_eq!(status, 1);
     assert!(told.contains("checkpoint/pages-2.img: not in the archive, "), "{told}");

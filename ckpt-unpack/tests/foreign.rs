@@ -1,4 +1,4 @@
-//! Archives and images as other tools leave them: padded, in another order, listed by an index in an index.
+//! Reads archives and images of other tools: padded, in another order, or listed in a nested index.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
@@ -13,7 +13,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// An archive of podman as a plain tar.
+/// Returns an archive of podman as a plain tar.
 fn plain(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let file = BufReader::new(File::open(data(name)).unwrap());
@@ -40,7 +40,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_compressed_archive_that_bsdtar_wrote_to_a_pipe_ends_in_zeros() {
+fn zeros_after_a_compressed_archive_of_bsdtar_are_accepted() {
     let plain = plain("g04-volumes.tar.xz");
     for compression in [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2] {
         let settings = Settings { compression, level: Some(1), threads: 1 };
@@ -56,12 +56,12 @@ fn a_compressed_archive_that_bsdtar_wrote_to_a_pipe_ends_in_zeros() {
 }
 
 #[test]
-fn show_tells_when_a_pipe_brings_the_pages_too_early_for_command_lines() {
+fn show_warns_if_pages_precede_their_index_in_a_pipe() {
     let unordered = plain("g23-handmade-from-runc.tar.xz");
     let run = piped(&["--show", "--json"], &unordered);
     assert!(run.status.success());
     assert!(
-        said(&run).contains("command lines are not shown: the pages that hold them come before"),
+        said(&run).contains("command lines are not shown: the memory pages precede the images"),
         "{}",
         said(&run)
     );
@@ -69,10 +69,10 @@ fn show_tells_when_a_pipe_brings_the_pages_too_early_for_command_lines() {
     assert_eq!(said(&piped(&["--show"], &ordered)), "");
 }
 
-/// podman's image as a directory, so that other indexes can be put before it.
+/// podman's image as a directory, to which other indexes can be added.
 struct Layout {
     dir: tempfile::TempDir,
-    /// What its own index lists.
+    /// The manifest that its own index lists.
     image: Value,
 }
 
@@ -88,7 +88,7 @@ impl Layout {
         Layout { dir, image }
     }
 
-    /// Adds a document; gives its descriptor.
+    /// Adds a document and returns its descriptor.
     fn add(&self, kind: &str, document: &Value) -> Value {
         let bytes = document.to_string().into_bytes();
         let mut hashing = Hashing::new(Vec::new());
@@ -108,7 +108,7 @@ impl Layout {
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 #[test]
-fn an_image_is_found_in_an_index_within_the_index_as_buildx_writes_it() {
+fn an_image_in_a_nested_index_of_buildx_is_found() {
     let layout = Layout::new();
     let mut amd = layout.image.clone();
     amd["platform"] = json!({ "os": "linux", "architecture": checkpoint::architecture() });
@@ -141,7 +141,7 @@ fn an_image_is_found_in_an_index_within_the_index_as_buildx_writes_it() {
 }
 
 #[test]
-fn an_index_that_goes_down_without_end_is_refused() {
+fn endlessly_nested_indexes_are_refused() {
     let layout = Layout::new();
     let mut entry = layout.image.clone();
     for _ in 0..20 {
@@ -153,7 +153,7 @@ fn an_index_that_goes_down_without_end_is_refused() {
 }
 
 #[test]
-fn what_is_not_as_long_as_it_is_announced_is_refused() {
+fn a_blob_whose_size_differs_from_its_descriptor_is_refused() {
     let layout = Layout::new();
     let mut entry = layout.image.clone();
     entry["size"] = json!(entry["size"].as_u64().unwrap() + 1);
@@ -163,7 +163,7 @@ fn what_is_not_as_long_as_it_is_announced_is_refused() {
 }
 
 #[test]
-fn an_index_of_millions_of_values_is_refused_before_they_fill_the_memory() {
+fn an_index_of_millions_of_values_is_refused_early() {
     let layout = Layout::new();
     let run = layout.list(json!(vec![0; 1_900_000]), &[]);
     assert_eq!(run.status.code(), Some(1));

@@ -1,15 +1,16 @@
-//! Pages of zeros in images become holes.
+//! Zero pages in images become holes.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 #[test]
-fn zero_pages_of_an_image_take_no_room_and_read_as_before() {
+fn zero_pages_of_an_image_become_holes_that_read_as_zeros() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("checkpoint")).unwrap();
-    // Zeros first, last, in runs of several pages and of less than one, and at an end that is no page's.
+    // Zeros at the start, at the end, in runs of several pages and of less than one, and before an
+    // end that is not at a page boundary.
     let mut pages = vec![0; 3 << 20];
     for (i, page) in pages.chunks_mut(4096).enumerate() {
         if i % 7 == 3 || (200..600).contains(&i) {

@@ -1,4 +1,4 @@
-//! Images of checkpoints in the forms in which tools write them.
+//! Reads images of checkpoints in every form in which tools write them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -30,7 +30,8 @@ impl Place {
                 &[("config.dump", "{\"id\":\"x\"}"), ("spec.dump", SPEC), ("checkpoint/inventory.img", "x")]
                     [..],
             ),
-            // The same in two layers: the upper one replaces a file, deletes one, and empties a directory.
+            // The same archive in two layers: the upper one replaces a file, deletes one, and
+            // empties a directory.
             ("lower", &[("config.dump", "old"), ("dump.log", "old"), ("checkpoint/core-9.img", "old")]),
             (
                 "upper",
@@ -70,7 +71,7 @@ impl Place {
         Run { code: run.status.code(), stdout: text(run.stdout), stderr: text(run.stderr) }
     }
 
-    /// Names and sizes of the members.
+    /// Returns the names and sizes of the members.
     #[track_caller]
     fn members(&self, args: &[&str]) -> Vec<String> {
         let run = self.run(&[&["--list"], args].concat());
@@ -80,7 +81,7 @@ impl Place {
         lines
     }
 
-    /// Adds a blob; returns its descriptor.
+    /// Adds a blob and returns its descriptor.
     fn blob(&self, layout: &str, algorithm: &str, kind: &str, content: &[u8]) -> Value {
         fs::write(self.path("blob"), content).unwrap();
         let hex = self.shell(&format!("{algorithm}sum blob"))[..].split(' ').next().unwrap().to_owned();
@@ -90,7 +91,7 @@ impl Place {
         json!({ "mediaType": kind, "digest": format!("{algorithm}:{hex}"), "size": content.len() })
     }
 
-    /// Adds an image of the layers; returns the descriptor of its manifest.
+    /// Adds an image with these layers and returns the descriptor of its manifest.
     fn image(&self, layout: &str, algorithm: &str, layers: &[&[u8]], mark: &str) -> Value {
         let layer =
             |layer: &&[u8]| self.blob(layout, algorithm, "application/vnd.oci.image.layer.v1.tar", layer);
@@ -113,7 +114,7 @@ impl Place {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// The input as a directory, as a tar of it, and as that compressed.
+    /// Returns the input as a directory, as a tar, and as a compressed tar.
     fn is_read_in_every_form(&self, layout: &str, args: &[&str]) {
         let expected = self.members(&["whole.tar"]);
         self.shell(&format!("tar -C {layout} -cf {layout}.tar $(ls {layout}); gzip -k {layout}.tar"));
@@ -211,7 +212,7 @@ fn an_image_is_chosen_by_its_digest() {
         assert_eq!(run.code, Some(1), "{tag}: {}", run.stdout);
         assert!(run.stderr.contains("quay.io/x/web:1"), "{tag}: {}", run.stderr);
     }
-    // Without names the digests are what a user can choose by.
+    // Images without names can be selected only by digest.
     let nameless = |image: &Value| with(image.clone(), "annotations", json!({}));
     place.index("l", &[&nameless(&one), &nameless(&two)]);
     let run = place.run(&["--list", "l"]);
@@ -220,7 +221,7 @@ fn an_image_is_chosen_by_its_digest() {
 }
 
 #[test]
-fn layers_of_a_build_are_one_archive() {
+fn several_layers_are_merged_into_one_archive() {
     let place = Place::new();
     let layers = [place.read("lower.tar"), place.read("upper.tar")];
     place.shell("gzip -k upper.tar; tar -cf empty.tar -T /dev/null");
@@ -241,7 +242,7 @@ fn layers_of_a_build_are_one_archive() {
 }
 
 #[test]
-fn blobs_may_be_named_by_sha512_and_are_checked_by_it() {
+fn blobs_named_by_sha512_are_checked() {
     let place = Place::new();
     let image = place.image("l", "sha512", &[&place.read("whole.tar")], "");
     place.index("l", &[&image]);
@@ -263,7 +264,7 @@ impl Place {
 }
 
 #[test]
-fn what_skopeo_and_docker_write_into_a_directory_is_read() {
+fn directories_written_by_skopeo_and_docker_are_read() {
     let place = Place::new();
     let whole = place.read("whole.tar");
     let image = place.image("l", "sha256", &[&whole], "");
@@ -281,7 +282,7 @@ fn what_skopeo_and_docker_write_into_a_directory_is_read() {
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [image] });
     fs::write(place.path("all/manifest.json"), index.to_string()).unwrap();
     place.is_read_in_every_form("all", &[]);
-    // docker save, with the link by which it replaced a second copy of a layer.
+    // docker save, which replaces a second copy of a layer with a symbolic link.
     let id = "c".repeat(64);
     fs::create_dir_all(place.path("docker").join(&id)).unwrap();
     let layer = "d".repeat(64);

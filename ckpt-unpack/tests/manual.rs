@@ -1,7 +1,7 @@
-//! The manual page and --help tell of the same options.
+//! Compares the options in the manual page and in --help.
 
 #[test]
-fn every_option_is_in_the_manual_page_and_none_else() {
+fn manual_page_and_help_list_the_same_options() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../man/ckpt-unpack.1");
     harness::manual::agrees(
         env!("CARGO_BIN_EXE_ckpt-unpack"),

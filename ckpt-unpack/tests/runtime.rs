@@ -1,4 +1,5 @@
-//! What the runtime that restores needs: images with its own keys, and images that the container's root may read.
+//! Checks that the runtime can use the unpacked images: their keys are its own, and the container's
+//! root can read them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,10 +10,11 @@ use checkpoint::external_mounts::{Maker, maker};
 struct Archive(tempfile::TempDir);
 
 impl Archive {
-    /// An archive of `spec` and an image of one mount, with this root, mount point and key.
+    /// Writes an archive of `spec` and an image of one mount with this root, mount point and key.
     fn new(spec: &str, mount: (&str, &str, &str)) -> Archive {
         let archive = Archive(tempfile::tempdir().unwrap());
-        // Of another mode CRIU could enter it as the container's root.
+        // With a more open mode, the container's root could enter the directory, and there would be
+        // no warning.
         fs::set_permissions(archive.0.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let dir = archive.0.path().join("in");
         fs::create_dir_all(dir.join("checkpoint")).unwrap();
@@ -45,7 +47,7 @@ impl Archive {
     }
 }
 
-/// A `mountpoints-N.img` of one mount (CRIU's mnt.proto: 6 root, 7 mountpoint, 18 ext_key).
+/// Returns a `mountpoints-N.img` of one mount (CRIU's mnt.proto: 6 root, 7 mountpoint, 18 ext_key).
 fn image((root, at, key): (&str, &str, &str)) -> Vec<u8> {
     let mut entry = Vec::new();
     for (tag, text) in [(&[0x32][..], root), (&[0x3a], at), (&[0x92, 0x01], key)] {
@@ -130,11 +132,11 @@ fn the_root_of_a_user_namespace_may_read_its_images_only() {
         assert_eq!(archive.mode("b"), (dir, 0, gid), "{spec}");
         assert_eq!(archive.mode("b/checkpoint"), (images, 0, gid), "{spec}");
         assert_eq!(archive.mode("b/checkpoint/mountpoints-13.img"), (image, 0, gid), "{spec}");
-        // What the runtime reads as root stays root's.
+        // The runtime reads these files as root, so they keep their mode.
         assert_eq!(archive.mode("b/config.dump"), (0o600, 0, 0), "{spec}");
         assert_eq!(archive.mode("b/spec.dump"), (0o600, 0, 0), "{spec}");
-        // The directory above is the owner's only.
-        let warned = stderr(&output).contains("cannot enter it");
+        // The parent directory is private to the owner.
+        let warned = stderr(&output).contains("cannot enter this directory");
         assert_eq!(warned, group.is_some(), "{}", stderr(&output));
     }
 }

@@ -1,11 +1,12 @@
-//! A sparse member is reported as the file that it is, not as the bytes that the tar stores of it.
+//! Reports a sparse member with the size of its file, not with the number of bytes that the tar
+//! stores.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Archives of podman and of hand.
+/// Archives of podman, and archives made by hand.
 const ARCHIVES: [&str; 4] = [
     "g01-basic-none.tar.xz",
     "g06-bridge.tar.xz",
@@ -21,7 +22,7 @@ const FORMS: [&[&str]; 4] = [
 ];
 
 fn tar(dir: &Path, args: &[&str]) {
-    // CRIU's images, which alone may be sparse, and the rest.
+    // Only CRIU's images may be sparse.
     let [images, rest] = [&["-C", "b", "checkpoint"][..], &["-C", "b", "--exclude=./checkpoint", "."]];
     for (args, members) in [([args, &["-cf", "a.tar"]].concat(), images), (vec!["-rf", "a.tar"], rest)] {
         let run = Command::new("tar").args(&args).args(members).current_dir(dir).status();
@@ -29,7 +30,7 @@ fn tar(dir: &Path, args: &[&str]) {
     }
 }
 
-/// What a run prints; it must succeed.
+/// Returns the output of a run, which must succeed.
 fn printed(dir: &Path, args: &[&str]) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack")).args(args).current_dir(dir).output().unwrap();
     let stderr = String::from_utf8_lossy(&run.stderr);
@@ -62,7 +63,7 @@ fn a_sparse_member_is_listed_shown_and_verified_as_its_file() {
         let plain = all(dir);
         let size = dir.join("a.tar").metadata().unwrap().len();
         for form in FORMS {
-            // "raw" makes holes of all blocks of zeros, of which memory has some.
+            // "raw" turns all zero blocks into holes, and memory has some of them.
             tar(dir, &[form, &["-S", "--hole-detection=raw"]].concat());
             assert!(
                 dir.join("a.tar").metadata().unwrap().len() < size,

@@ -135,7 +135,7 @@ restored() {
     for form in both both.tar; do
         run -1 ckpt-unpack --show "$form"
         [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
-        [[ $output == *'hint: name one: --tag REF, or its digest: --tag sha256:DIGEST'* ]]
+        [[ $output == *'hint: select one: --tag REF, or --tag sha256:DIGEST'* ]]
         run -1 ckpt-unpack --show --tag localhost/three "$form"
         [[ $output == *'index.json lists "localhost/one", "localhost/two"'* ]]
         rm -rf chosen
@@ -144,5 +144,5 @@ restored() {
     done
     ckpt-pack --bundle "$here" --ignore-rootfs -o plain
     run -2 ckpt-unpack --show --tag localhost/one plain
-    [[ $output == *'plain is no image'* ]]
+    [[ $output == *'plain is not an OCI image'* ]]
 }

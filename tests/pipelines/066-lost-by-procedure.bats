@@ -178,7 +178,7 @@ every_line_once() {
     run --separate-stderr ckpt-unpack --bundle bundle --volume data=other web.ckpt
     printf '%s\n' "$stderr"
     [ "$status" = 0 ]
-    grep -qx 'ckpt-unpack: warning: other: is not empty, what it holds stays beside volumes/data.tar' <<<"$stderr"
+    grep -qx 'ckpt-unpack: warning: other: not empty, keeping the existing files next to those of volumes/data.tar' <<<"$stderr"
     [ "$(cat other/mine other/file)" = $'mine\nin the volume' ]
 
     tar -xOf web.ckpt volumes/data.tar | vol-archive extract --replace other

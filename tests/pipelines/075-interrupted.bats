@@ -164,7 +164,7 @@ complete() {
             [ -z "$(ls -d .web.ckpt-* 2>/dev/null)" ]
             for dir in rootfs data; do
                 if [ -n "$(ls -A $dir 2>/dev/null)" ]; then
-                    grep -qx "ckpt-unpack: error: $dir: holds part of the checkpoint, .*" said
+                    grep -qx "ckpt-unpack: error: $dir: contains part of the checkpoint, .*" said
                 fi
             done
         fi
@@ -197,7 +197,7 @@ complete() {
         [ -z "$(ls -d .web.ckpt-* 2>/dev/null)" ]
         for dir in rootfs data; do
             if [ -n "$(ls -A $dir 2>/dev/null)" ]; then
-                grep -q "error: $dir: holds part of the checkpoint" <<<"$stderr"
+                grep -q "error: $dir: contains part of the checkpoint" <<<"$stderr"
             fi
         done
     done
@@ -228,8 +228,8 @@ complete() {
     run --separate-stderr ckpt-unpack --bundle web --rootfs rootfs --volume data=small/data <"$archive"
     printf '%s\n' "$stderr"
     [ "$status" = 1 ]
-    grep -q 'rootfs: holds part of the checkpoint' <<<"$stderr"
-    grep -q 'small/data: holds part of the checkpoint' <<<"$stderr"
+    grep -q 'rootfs: contains part of the checkpoint' <<<"$stderr"
+    grep -q 'small/data: contains part of the checkpoint' <<<"$stderr"
     [ ! -e web ]
     [ -z "$(ls -A | grep -v -e '^rootfs$' -e '^small$' -e '^separate-stderr')" ]
 }

@@ -42,18 +42,12 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     match operands {
         Operands::Plain(dir) => {
             let extraction = Extraction { dir: &dir, options: &options, args, session };
-            match input {
-                TarInput::Plain(input) => {
-                    let mut reader = Reader::direct(input, limits, |input, output, n| {
-                        let copy = |input: &mut Input, count: &mut dyn FnMut(u64)| {
-                            tartree::transfer(input.as_fd(), output, n, count)
-                        };
-                        input.buffer().is_empty().then(|| input.get_mut().get_mut().moving(copy))
-                    });
-                    extraction.plain(&mut reader)?;
-                }
-                input => extraction.plain(&mut Reader::new(input, limits))?,
-            }
+            let mut reader = Reader::direct(input, limits, |tar, output, n| {
+                tar.past_buffer(|input| {
+                    Some(input.moving(|input, count| tartree::transfer(input.as_fd(), output, n, count)))
+                })
+            });
+            extraction.plain(&mut reader)?;
             args.durable.sync(&dir)?;
         }
         Operands::Members(mut volumes) => {

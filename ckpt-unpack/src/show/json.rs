@@ -1,5 +1,6 @@
-//! The one JSON document, with the keys of `checkpointctl inspect --all --format json` (checkpointctl internal/json.go).
-//! What they have not is beside theirs: `image_id`, `namespaces`, `member_sizes`, `addresses`, `threads` and counts.
+//! Writes the JSON document of `--show --json`. It has the keys of `checkpointctl inspect --all
+//! --format json` (checkpointctl internal/json.go), and keys that checkpointctl lacks: `image_id`,
+//! `namespaces`, `member_sizes`, `addresses`, `threads` and counts.
 
 use checkpoint::open_files::Socket;
 use checkpoint::process_tree::{Images, Node};
@@ -8,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Found, Interface};
 
-/// Open files that are told, and bytes of their paths: processes can share one table, so that a small archive could tell of many.
+/// Maximum number of open files in the document, and of bytes in their paths. Processes can share
+/// one table of open files, so a small archive could otherwise produce a huge document.
 const FILES: usize = 1 << 18;
 const PATHS: usize = 64 << 20;
 
@@ -45,7 +47,7 @@ pub fn document(found: &Found, tree: &[Node], session: &Session) -> Value {
             "kubernetes_namespace": kubernetes_namespace,
             "annotations": found.spec.annotations(),
         },
-        // CRIU dumps one tree.
+        // CRIU dumps a single process tree.
         "process_tree": tree.first().map(process),
         "file_descriptors": file_descriptors(&found.images, &pids, &mut budget),
         "sockets": sockets(&found.images, &pids, &mut budget),
@@ -84,12 +86,12 @@ fn process(node: &Node) -> Value {
     })
 }
 
-/// All processes, parents before their children.
+/// Lists the PIDs of all processes, parents before their children.
 fn pids(tree: &[Node]) -> Vec<u32> {
     tree.iter().flat_map(|node| std::iter::once(node.process.pid).chain(pids(&node.children))).collect()
 }
 
-/// What may still be told.
+/// The number of open files and of bytes that the document may still get.
 struct Budget {
     files: usize,
     bytes: usize,
@@ -109,7 +111,7 @@ fn file_descriptors(images: &Images, pids: &[u32], budget: &mut Budget) -> Vec<V
         let files: Vec<_> = images
             .open_files(pid)
             .take_while(|file| budget.allows(file.path.len()))
-            // "REG 0", "cwd": so checkpointctl has it.
+            // checkpointctl writes "REG 0" and "cwd".
             .map(|file| json!({ "type": file.kind, "fd": format!("{} {}", file.kind, file.fd).trim(), "path": file.path }))
             .collect();
         if !files.is_empty() {
@@ -146,7 +148,7 @@ fn socket(s: &Socket<'_>) -> Value {
     json!({ "protocol": s.protocol, "fd": s.fd, "data": data })
 }
 
-/// `16.0 KB`, as crit writes sizes of buffers.
+/// Formats a buffer size as crit does: `16.0 KB`.
 fn bytes(n: u32) -> String {
     match n {
         0..1024 => format!("{n} B"),

@@ -1,4 +1,4 @@
-//! For people: one line for each thing.
+//! Writes the text of `--show`: one line for each fact.
 
 use std::io::{self, Write};
 
@@ -25,7 +25,7 @@ pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<(
     line("Created", found.created())?;
     line("Checkpointed", found.config.text("checkpointedTime"))?;
     for i in found.interfaces() {
-        let gateway = i.gateway.map(|gateway| format!(" by {gateway}")).unwrap_or_default();
+        let gateway = i.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
         let text = format!("{}: {} {} {}{gateway}", i.network, i.name, i.addresses.join(" "), i.mac);
         line("Network", Some(&text))?;
     }

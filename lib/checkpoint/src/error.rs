@@ -33,6 +33,12 @@ pub enum Error {
         /// The fault.
         what: String,
     },
+    /// The member has an unknown name.
+    #[error("{member}: not a member of a checkpoint archive")]
+    UnknownMember {
+        /// The member's name.
+        member: String,
+    },
     /// The name of an image is missing or does not identify one of the listed images.
     #[error("image: {list} lists {}", .names.join(", "))]
     Choice {
@@ -116,6 +122,10 @@ pub fn hint_in<'a>(
 impl Error {
     pub(crate) fn member(member: impl ToString, what: impl ToString) -> Error {
         Error::Member { member: member.to_string(), what: what.to_string() }
+    }
+
+    pub(crate) fn unknown_member(member: impl ToString) -> Error {
+        Error::UnknownMember { member: member.to_string() }
     }
 
     pub(crate) fn stream(what: impl ToString) -> Error {

@@ -3,9 +3,9 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use tartree::{FileKind, Item, Limits, Reader, TarPath};
+use tartree::{FileKind, Item, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath, read_over};
 
-use crate::compress::{Bound, Compression, Decoder};
+use crate::compress::{Bound, Compression, Decoder, Meter};
 use crate::error::{Error, Result};
 use crate::rootfs::whiteout::Whiteouts;
 use crate::stream;
@@ -14,15 +14,18 @@ use crate::tar_kind::TarKind;
 /// The number of bytes at the start of a tar from which its kind is detected.
 const PEEKED: usize = 256 << 10;
 
-/// An input with its first bytes in a buffer.
-pub type Peeked<R> = BufReader<Eager<R>>;
+/// A buffer that holds the first bytes of its input from the start.
+type Peeked<R> = BufReader<Eager<R>>;
 
-/// An open tar.
-pub enum TarInput<R: Read> {
-    /// A tar that is not compressed.
-    Plain(Peeked<R>),
-    /// A compressed tar, which is decompressed while it is read.
-    Compressed(Box<Peeked<Decoder<Peeked<R>>>>),
+/// An open tar. An uncompressed tar is read through one buffer, without a decoder.
+pub struct TarInput<R: Read> {
+    bytes: Bytes<R>,
+    compression: Compression,
+}
+
+enum Bytes<R: Read> {
+    Plain(Meter<Peeked<R>>),
+    Decompressed(Box<Peeked<Decoder<Peeked<R>>>>),
 }
 
 impl<R: Read> TarInput<R> {
@@ -32,19 +35,65 @@ impl<R: Read> TarInput<R> {
     /// # Errors
     /// Returns an error if the input cannot be read.
     pub fn open(input: R, is_file: bool, bound: Bound) -> io::Result<TarInput<R>> {
-        let mut input = BufReader::with_capacity(PEEKED, Eager::new(input, !is_file));
-        if Compression::detect(input.fill_buf()?) == Compression::None {
-            return Ok(TarInput::Plain(input));
-        }
-        let decoder = Decoder::bounded(input, bound)?;
-        Ok(TarInput::Compressed(Box::new(BufReader::with_capacity(PEEKED, Eager::new(decoder, true)))))
+        let at_least = if is_file { 0 } else { PEEKED };
+        TarInput::with_buffer(PEEKED, [at_least, PEEKED], input, bound)
+    }
+
+    /// Opens a checkpoint archive. Waits only for the bytes that show the compression, so that an
+    /// archive in a pipe is read while it is written.
+    pub(crate) fn archive(input: R, bound: Bound) -> io::Result<TarInput<R>> {
+        TarInput::with_buffer(PEEKED, [Compression::MAGIC, 0], input, bound)
+    }
+
+    /// Opens a tar for a reader that skips content. The buffer is small, and too small for
+    /// [`expect`](TarInput::expect).
+    ///
+    /// # Errors
+    /// Returns an error if the input cannot be read.
+    pub fn skipping(input: R, bound: Bound) -> io::Result<TarInput<R>> {
+        TarInput::with_buffer(SKIPPING_BUFFER, [Compression::MAGIC, 0], input, bound)
+    }
+
+    /// Opens `input` with buffers of `capacity` bytes. `at_least` has the numbers of bytes that the
+    /// first read waits for: of `input`, and of its decompressed content.
+    fn with_buffer(capacity: usize, at_least: [usize; 2], input: R, bound: Bound) -> io::Result<TarInput<R>> {
+        let mut input = BufReader::with_capacity(capacity, Eager::new(input, at_least[0]));
+        let compression = Compression::detect(input.fill_buf()?);
+        let bytes = if compression == Compression::None {
+            Bytes::Plain(bound.meter(input))
+        } else {
+            let decoder = Eager::new(Decoder::bounded(input, bound)?, at_least[1]);
+            Bytes::Decompressed(Box::new(BufReader::with_capacity(capacity, decoder)))
+        };
+        Ok(TarInput { bytes, compression })
     }
 
     /// Returns the compression of the input.
-    pub fn compression(&mut self) -> Compression {
-        match self {
-            TarInput::Plain(_) => Compression::None,
-            TarInput::Compressed(input) => input.get_mut().get_mut().compression(),
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Returns whether the input has no bytes at all.
+    ///
+    /// # Errors
+    /// Returns an error if the input cannot be read.
+    pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
+        match &mut self.bytes {
+            Bytes::Plain(input) => Ok(input.fill_buf()?.is_empty()),
+            Bytes::Decompressed(_) => Ok(false),
+        }
+    }
+
+    /// Calls `move_on` with the input below the buffer; `move_on` moves the next bytes elsewhere
+    /// and returns their number. Returns `None` while bytes are in the buffer, and 0 without a call
+    /// if the tar is compressed.
+    pub fn past_buffer(&mut self, move_on: impl FnOnce(&mut R) -> Option<u64>) -> Option<u64> {
+        match &mut self.bytes {
+            Bytes::Plain(input) => input.past(|input| match input.buffer() {
+                [] => input.get_mut().past(move_on),
+                _ => None,
+            }),
+            Bytes::Decompressed(_) => Some(0),
         }
     }
 
@@ -119,49 +168,60 @@ impl<R: Read> TarInput<R> {
 
 impl<R: Read> Read for TarInput<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            TarInput::Plain(input) => input.read(buf),
-            TarInput::Compressed(input) => input.read(buf),
+        match &mut self.bytes {
+            Bytes::Plain(input) => input.read(buf),
+            Bytes::Decompressed(input) => input.read(buf),
         }
     }
 }
 
 impl<R: Read> BufRead for TarInput<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self {
-            TarInput::Plain(input) => input.fill_buf(),
-            TarInput::Compressed(input) => input.fill_buf(),
+        match &mut self.bytes {
+            Bytes::Plain(input) => input.fill_buf(),
+            Bytes::Decompressed(input) => input.fill_buf(),
         }
     }
 
     fn consume(&mut self, bytes: usize) {
-        match self {
-            TarInput::Plain(input) => input.consume(bytes),
-            TarInput::Compressed(input) => input.consume(bytes),
+        match &mut self.bytes {
+            Bytes::Plain(input) => input.consume(bytes),
+            Bytes::Decompressed(input) => input.consume(bytes),
         }
     }
 }
 
-/// A reader whose first read fills the complete buffer, although a pipe returns fewer bytes per
-/// read. The buffer then holds the first [`PEEKED`] bytes.
-pub struct Eager<R> {
+/// Skips bytes. To skip compressed data, the decoder must decompress it.
+impl<R: Skip> Skip for TarInput<R> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        match &mut self.bytes {
+            Bytes::Plain(input) => input.skip(n),
+            Bytes::Decompressed(input) => read_over(input, n),
+        }
+    }
+}
+
+/// A reader whose first read waits for a number of bytes, although a pipe returns fewer bytes per
+/// read. The buffer then holds them.
+struct Eager<R> {
     input: R,
-    /// Whether the next read fills the buffer.
-    fill: bool,
+    /// The number of bytes for which the next read waits.
+    at_least: usize,
     /// The error that ended the first read early.
     failed: Option<io::Error>,
 }
 
 impl<R> Eager<R> {
-    /// Creates a reader of `input`. If `fill` is not set, the first read is passed on unchanged: a
+    /// Creates a reader of `input`. If `at_least` is 0, the first read is passed on unchanged: a
     /// regular file fills the buffer anyway.
-    pub fn new(input: R, fill: bool) -> Eager<R> {
-        Eager { input, fill, failed: None }
+    fn new(input: R, at_least: usize) -> Eager<R> {
+        Eager { input, at_least, failed: None }
     }
 
-    /// Returns the inner reader.
-    pub fn get_mut(&mut self) -> &mut R {
-        &mut self.input
+    /// Calls `move_on` with the inner reader, as [`TarInput::past_buffer`] does. Returns 0 if the
+    /// next read returns an error.
+    fn past(&mut self, move_on: impl FnOnce(&mut R) -> Option<u64>) -> Option<u64> {
+        if self.failed.is_some() { Some(0) } else { move_on(&mut self.input) }
     }
 }
 
@@ -170,11 +230,12 @@ impl<R: Read> Read for Eager<R> {
         if let Some(e) = self.failed.take() {
             return Err(e);
         }
-        if !std::mem::take(&mut self.fill) {
+        let at_least = std::mem::take(&mut self.at_least).min(buf.len());
+        if at_least == 0 {
             return self.input.read(buf);
         }
         let mut got = 0;
-        while got < buf.len() {
+        while got < at_least {
             match self.input.read(&mut buf[got..]) {
                 Ok(0) => break,
                 Ok(n) => got += n,
@@ -187,5 +248,14 @@ impl<R: Read> Read for Eager<R> {
             }
         }
         Ok(got)
+    }
+}
+
+impl<R: Skip> Skip for Eager<R> {
+    fn skip(&mut self, n: u64) -> io::Result<u64> {
+        match self.failed.take() {
+            Some(e) => Err(e),
+            None => self.input.skip(n),
+        }
     }
 }

@@ -82,14 +82,14 @@ const CKPT_PACK: &[Mistake] = &[
     Mistake(
         "ckpt-pack --bundle bundle -o new.ckpt",
         1,
-        "rootfs-diff.tar: missing, no member stream brings it",
+        "rootfs-diff.tar: missing, no member stream contains it",
         "rootfs-diff create --members",
     ),
     Mistake(
         "ckpt-pack --bundle bundle nothing -o new.ckpt",
         1,
-        "nothing: no member stream, it is empty",
-        "look above",
+        "nothing: expected a member stream, found no data",
+        "see the error above",
     ),
     Mistake("ckpt-pack --bundle bundle vol.tar -o new.ckpt", 1, "vol.tar: /: not a member", "--members"),
     Mistake(
@@ -102,13 +102,13 @@ const CKPT_PACK: &[Mistake] = &[
     Mistake(
         "ckpt-pack --bundle bundle --ignore-rootfs --compress zstd --level 99",
         2,
-        "--level: zstd has levels 1 to 22",
+        "--level: expected 1 to 22 for zstd, found 99",
         "",
     ),
     Mistake(
         "ckpt-pack --bundle bundle --ignore-rootfs --level 3",
         2,
-        "--level: nothing is compressed",
+        "--level has no effect without --compress",
         "--compress zstd",
     ),
     Mistake(
@@ -126,7 +126,7 @@ const CKPT_PACK: &[Mistake] = &[
     Mistake(
         "ckpt-pack --bundle bundle --ignore-rootfs --format oci --compress xz -o x",
         2,
-        "--format oci: layers of images",
+        "--format oci: the layers of an image",
         "",
     ),
     Mistake(
@@ -153,8 +153,8 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake(
         "ckpt-unpack --bundle full --ignore-volumes web.ckpt",
         1,
-        "full/config.dump: is there already",
-        "name another bundle",
+        "full/config.dump: already exists",
+        "choose another directory for --bundle",
     ),
     Mistake(
         "ckpt-unpack --bundle new --volume v1=other web.ckpt",

@@ -6,7 +6,7 @@
 mod read;
 mod write;
 
-pub use read::{ArchiveReader, UNKNOWN, Unknown};
+pub use read::{ArchiveReader, Unknown};
 pub use write::ArchiveWriter;
 
 /// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU

@@ -1,21 +1,19 @@
 //! Reads the members of an archive.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{self, Read};
 
-use tartree::{Content, Entry, Item, Kind, Limits, Reader, SKIPPING_BUFFER, Skip, TarPath};
+use tartree::{Content, Direct, Entry, Item, Kind, Limits, Reader, Skip, TarPath};
 
 use super::{PARENT, PARENT_TARGET};
-use crate::compress::{Bound, Compression, Decoder};
+use crate::compress::{Bound, Compression};
 use crate::error::{Error, Result};
 use crate::member::Member;
+use crate::tar_input::TarInput;
 
 /// The maximum number of members in an archive. CRIU writes about eight files per process; an
 /// archive with more members is an attack that exhausts the memory.
 const MAX_MEMBERS: u64 = 1 << 18;
-const BUFFER: usize = 256 << 10;
-/// The error of an unknown member.
-pub const UNKNOWN: &str = "not a member of a checkpoint archive";
 
 /// How unknown members are handled. All returned members are regular files or directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +29,8 @@ pub enum Unknown {
 
 /// Reads an archive with any compression. A member with a wrong type or a duplicate name is an
 /// error.
-pub struct ArchiveReader<R: BufRead> {
-    reader: Reader<BufReader<Decoder<R>>>,
+pub struct ArchiveReader<R: Read> {
+    reader: Reader<TarInput<R>>,
     compression: Compression,
     bound: Bound,
     unknown: Unknown,
@@ -42,7 +40,7 @@ pub struct ArchiveReader<R: BufRead> {
     first: bool,
 }
 
-impl<R: BufRead> ArchiveReader<R> {
+impl<R: Read> ArchiveReader<R> {
     /// Detects the compression of `input` by its first bytes.
     ///
     /// # Errors
@@ -56,9 +54,23 @@ impl<R: BufRead> ArchiveReader<R> {
     /// # Errors
     /// Returns an error if the input cannot be read or is empty.
     pub fn bounded(input: R, unknown: Unknown, limits: Limits, bound: Bound) -> Result<ArchiveReader<R>> {
-        ArchiveReader::with(input, unknown, bound, |decoder| {
-            Reader::new(BufReader::with_capacity(BUFFER, decoder), of_archive(limits))
-        })
+        ArchiveReader::direct(input, unknown, limits, bound, |_, _, _| Some(0))
+    }
+
+    /// Opens an archive as [`bounded`](ArchiveReader::bounded) does, and moves the content of large
+    /// files with `direct`, as [`Reader::direct`] does.
+    ///
+    /// # Errors
+    /// Returns an error if the input cannot be read or is empty.
+    pub fn direct(
+        input: R,
+        unknown: Unknown,
+        limits: Limits,
+        bound: Bound,
+        direct: Direct<TarInput<R>>,
+    ) -> Result<ArchiveReader<R>> {
+        let input = TarInput::archive(input, bound.clone());
+        ArchiveReader::of(input, unknown, bound, |tar| Reader::direct(tar, of_archive(limits), direct))
     }
 
     /// Opens an archive as [`bounded`](ArchiveReader::bounded) does, and seeks over content that is
@@ -70,25 +82,24 @@ impl<R: BufRead> ArchiveReader<R> {
     where
         R: Skip,
     {
-        ArchiveReader::with(input, unknown, bound, |decoder| {
-            Reader::skipping(BufReader::with_capacity(SKIPPING_BUFFER, decoder), of_archive(limits))
-        })
+        let input = TarInput::skipping(input, bound.clone());
+        ArchiveReader::of(input, unknown, bound, |tar| Reader::skipping(tar, of_archive(limits)))
     }
 
-    fn with(
-        mut input: R,
+    fn of(
+        input: io::Result<TarInput<R>>,
         unknown: Unknown,
         bound: Bound,
-        reader: impl FnOnce(Decoder<R>) -> Reader<BufReader<Decoder<R>>>,
+        reader: impl FnOnce(TarInput<R>) -> Reader<TarInput<R>>,
     ) -> Result<ArchiveReader<R>> {
         let io = |source| Error::Compression { what: "archive", source };
-        if input.fill_buf().map_err(io)?.is_empty() {
+        let mut input = input.map_err(io)?;
+        if input.is_empty().map_err(io)? {
             return Err(Error::member("archive", "it is empty"));
         }
-        let decoder = Decoder::bounded(input, bound.clone()).map_err(io)?;
-        let compression = decoder.compression();
+        let compression = input.compression();
         Ok(ArchiveReader {
-            reader: reader(decoder),
+            reader: reader(input),
             compression,
             bound,
             unknown,
@@ -134,7 +145,7 @@ impl<R: BufRead> ArchiveReader<R> {
     }
 
     /// Returns a reader of the member that [`next`](ArchiveReader::next) returned.
-    pub fn content(&mut self) -> Content<'_, BufReader<Decoder<R>>> {
+    pub fn content(&mut self) -> Content<'_, TarInput<R>> {
         self.reader.content()
     }
 
@@ -158,7 +169,7 @@ impl<R: BufRead> ArchiveReader<R> {
         }
         let known = match &member {
             Member::Unknown(_) if self.unknown == Unknown::Refuse => {
-                return Err(Error::member(&entry.path, UNKNOWN));
+                return Err(Error::unknown_member(&entry.path));
             }
             Member::Images(path) | Member::PreImages(path) | Member::Artifacts(path) => match &entry.kind {
                 Kind::Dir => true,

@@ -84,7 +84,7 @@ impl Bound {
     }
 
     /// Counts the bytes of `input`, if `input` is the outermost stream.
-    pub(super) fn meter<R>(&self, input: R) -> Meter<R> {
+    pub(crate) fn meter<R>(&self, input: R) -> Meter<R> {
         Meter { input, counts: self.outer.then(|| self.counts.clone()) }
     }
 
@@ -107,7 +107,7 @@ impl Bound {
 }
 
 /// Counts the bytes that are read from an input.
-pub(super) struct Meter<R> {
+pub(crate) struct Meter<R> {
     input: R,
     counts: Option<Arc<Counts>>,
 }
@@ -117,6 +117,13 @@ impl<R> Meter<R> {
         if let Some(counts) = &self.counts {
             counts.read.fetch_add(bytes, Relaxed);
         }
+    }
+
+    /// Calls `move_on` with the input and counts the bytes that `move_on` returns.
+    pub(crate) fn past(&mut self, move_on: impl FnOnce(&mut R) -> Option<u64>) -> Option<u64> {
+        let moved = move_on(&mut self.input)?;
+        self.count(moved);
+        Some(moved)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
-use tartree::{Exceeded, Skip, read_over};
+use tartree::Exceeded;
 
 use super::Compression;
 use super::bound::{Bound, Meter};
@@ -93,14 +93,4 @@ fn lacks_memory(e: &io::Error) -> bool {
     // The zstd crate keeps only the text of the error ZSTD_error_frameParameter_windowTooLarge.
     matches!(xz, Some(liblzma::stream::Error::MemLimit))
         || e.to_string() == "Frame requires too much memory for decoding"
-}
-
-/// Skips bytes. To skip compressed data, the decoder must decompress it.
-impl<R: BufRead + Skip> Skip for Decoder<R> {
-    fn skip(&mut self, n: u64) -> io::Result<u64> {
-        match &mut self.state {
-            State::None(input) => input.skip(n),
-            _ => read_over(self, n),
-        }
-    }
 }

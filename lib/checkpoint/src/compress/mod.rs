@@ -15,6 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use bound::Bound;
+pub(crate) use bound::Meter;
 pub use decode::Decoder;
 pub use encode::{Encoder, Settings};
 

@@ -140,9 +140,7 @@ impl<R: Read> StreamReader<R> {
     fn member(&self, entry: Entry) -> Result<(Member, Entry)> {
         let member = Member::of(&entry.path);
         match (&entry.kind, &member) {
-            (_, Member::Unknown(_)) => {
-                Err(Error::member(&entry.path, "not a member of a checkpoint archive"))
-            }
+            (_, Member::Unknown(_)) => Err(Error::unknown_member(&entry.path)),
             (Kind::File { map: None, .. }, _) => Ok((member, entry)),
             (Kind::Dir, Member::Images(_) | Member::PreImages(_) | Member::Artifacts(_)) => {
                 Ok((member, entry))

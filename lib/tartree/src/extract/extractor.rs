@@ -297,8 +297,10 @@ impl Extractor {
                 }
             }
             let room = self.files.room(end - at, notices)?;
-            read_whole(content, room, path)?;
-            let read = room.len();
+            // Until content can be moved, one read at a time: it empties a buffer and does not
+            // refill it.
+            let at_least = if direct.is_some() { 1 } else { room.len() };
+            let read = read_at_least(content, room, at_least, path)?;
             self.files.data(at, read, self.zeros == Zeros::Holes);
             at += read as u64;
         }
@@ -422,10 +424,11 @@ pub fn extract_tar<R: Read>(
     Ok(())
 }
 
-/// Fills `room` with the next bytes of the content of `path`.
-fn read_whole(content: &mut impl Read, room: &mut [u8], path: &TarPath) -> Result<()> {
+/// Reads the next bytes of the content of `path` into `room`, at least `at_least`, and returns
+/// their number.
+fn read_at_least(content: &mut impl Read, room: &mut [u8], at_least: usize, path: &TarPath) -> Result<usize> {
     let mut got = 0;
-    while got < room.len() {
+    while got < at_least {
         match content.read(&mut room[got..]) {
             Ok(0) => return Err(Error::Truncated { object: path.to_string() }),
             Ok(n) => got += n,
@@ -433,5 +436,5 @@ fn read_whole(content: &mut impl Read, room: &mut [u8], path: &TarPath) -> Resul
             Err(e) => return Err(Error::Stream(e)),
         }
     }
-    Ok(())
+    Ok(got)
 }

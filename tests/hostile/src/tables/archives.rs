@@ -210,7 +210,7 @@ fn types() -> Vec<Input> {
         unpack(
             "the link to the parent images is valid and dangling",
             |_, out| put(out, good().symlink("checkpoint/parent", "../pre-checkpoint")),
-            Fails("checkpoint/parent: the images need those of a pre-checkpoint"),
+            Fails("checkpoint/parent: these images need the images of a pre-checkpoint"),
         ),
         unpack(
             "the parent images have a parent",
@@ -573,14 +573,14 @@ fn shown() -> Vec<Input> {
                     ),
                 )
             },
-            Warns("1 processes without a first ancestor, not shown"),
+            Warns("1 processes are not shown, they do not descend from the first process"),
         ),
         show(
             "two processes that are parents of each other",
             |_, out| {
                 put(out, good().file("checkpoint/pstree.img", b"\x19\x43\x56\x54\x09\x49\x26\x50\x04\0\0\0\x08\x01\x10\x02\x04\0\0\0\x08\x02\x10\x01"))
             },
-            Warns("2 processes without a first ancestor, not shown"),
+            Warns("2 processes are not shown, they do not descend from the first process"),
         ),
         show(
             "a network status with a number as interface",

@@ -164,7 +164,11 @@ fn ends() -> Vec<Input> {
             },
             Fails("members after .end"),
         ),
-        pack("an empty stream", |w, _| bundle(w), Fails("standard input: no member stream, it is empty")),
+        pack(
+            "an empty stream",
+            |w, _| bundle(w),
+            Fails("standard input: expected a member stream, found no data"),
+        ),
         pack(
             "text instead of a stream",
             |w, out| {

@@ -29,7 +29,7 @@ impl<R> Content<'_, R> {
 
     /// Moves at most `n` bytes inside the kernel from the input to `output`, if the input supports
     /// it; see [`Direct`](super::Direct).
-    pub(crate) fn move_to(&mut self, output: BorrowedFd<'_>, n: u64) -> Option<u64> {
+    pub fn move_to(&mut self, output: BorrowedFd<'_>, n: u64) -> Option<u64> {
         let reader = &mut *self.reader;
         let moved = (reader.direct)(&mut reader.input, output, n.min(reader.remaining))?;
         reader.remaining -= moved;

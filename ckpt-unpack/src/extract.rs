@@ -1,4 +1,4 @@
-//! What lies outside the bundle: the root file system and the directories of volumes.
+//! Extracts members into directories outside the bundle: the root file system and the volumes.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,26 +13,26 @@ use checkpoint::whiteout::Whiteouts;
 use checkpoint::{Member, deleted_files};
 use cli::args::Durable;
 use cli::{Hint, Session};
-use tartree::{Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
+use tartree::{Content, Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
 use crate::args::Args;
 
-/// All of them.
-pub struct Targets<'a> {
+/// The directory trees that members are extracted into.
+pub struct Trees<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
     options: ExtractOptions,
     limits: Limits,
-    /// The archive lists its deletions: its diff has no whiteouts.
+    /// Whether the archive has a deletion list. If so, its diff has no whiteouts.
     pub listed: bool,
-    touched: Touched,
+    modified: Modified,
     session: &'a Session,
 }
 
-/// Directories that were written to, which neither an error nor a signal undoes.
+/// Directories that were written to. Neither an error nor a signal undoes what was written.
 #[derive(Clone, Default)]
-struct Touched(Arc<Mutex<Vec<PathBuf>>>);
+struct Modified(Arc<Mutex<Vec<PathBuf>>>);
 
-impl Touched {
+impl Modified {
     fn add(&self, dir: &Path) {
         if let Ok(mut dirs) = self.0.lock() {
             if dirs.last().is_none_or(|last| last != dir) {
@@ -45,24 +45,25 @@ impl Touched {
         self.0.lock().map(|dirs| dirs.clone()).unwrap_or_default()
     }
 
-    /// What is left half done, one line for each.
-    fn state(&self) -> Vec<String> {
-        Touched::lines(&self.dirs())
+    /// Returns one message for each directory that is incomplete after an error.
+    fn messages(&self) -> Vec<String> {
+        Modified::messages_for(&self.dirs())
     }
 
-    /// The same when the process ends, while another thread still works: it waits at the next directory it comes to.
-    fn last_state(&self) -> Vec<String> {
+    /// As [`messages`](Modified::messages), for a process that is about to end. Keeps the lock, so
+    /// that a thread that still works cannot start on another directory.
+    fn last_messages(&self) -> Vec<String> {
         let Ok(dirs) = self.0.lock() else { return Vec::new() };
-        let lines = Touched::lines(&dirs);
+        let messages = Modified::messages_for(&dirs);
         std::mem::forget(dirs);
-        lines
+        messages
     }
 
-    fn lines(dirs: &[PathBuf]) -> Vec<String> {
+    fn messages_for(dirs: &[PathBuf]) -> Vec<String> {
         dirs.iter()
             .map(|dir| {
                 format!(
-                    "{}: holds part of the checkpoint, start again from what it was before",
+                    "{}: contains part of the checkpoint, restore its previous content before you try again",
                     cli::display_path(dir)
                 )
             })
@@ -70,14 +71,13 @@ impl Touched {
     }
 }
 
-impl<'a> Targets<'a> {
-    /// Opens the root file system, and looks for the parents of the others: what is missing is told before anything is done.
-    pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Targets<'a>> {
+impl<'a> Trees<'a> {
+    /// Opens the root file system, and checks that the parents of the other directories exist.
+    ///
+    /// # Errors
+    /// Returns an error if a directory is missing; nothing has been written then.
+    pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Trees<'a>> {
         let output = &args.output;
-        if output.cross_mounts && output.rootfs.is_none() && output.volume.is_empty() && output.shm.is_none()
-        {
-            return Err(cli::usage("--cross-mounts: needs --rootfs, --volume or --shm"));
-        }
         let options = args.ownership.options(&args.limits, output.cross_mounts)?;
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
@@ -99,22 +99,27 @@ impl<'a> Targets<'a> {
                 anyhow::bail!("{}: not a directory", cli::display_path(dir));
             }
         }
-        let touched = Touched::default();
-        let told = touched.clone();
+        let modified = Modified::default();
+        let at_signal = modified.clone();
         cli::signal::on_termination(move || {
-            for line in told.last_state() {
-                eprintln!("ckpt-unpack: error: {line}");
+            for message in at_signal.last_messages() {
+                eprintln!("ckpt-unpack: error: {message}");
             }
         });
-        Ok(Targets { rootfs, options, limits: args.limits.of_tars(), listed: false, touched, session })
+        Ok(Trees { rootfs, options, limits: args.limits.of_tars(), listed: false, modified, session })
     }
 
-    /// Applies a member to the root file system.
-    pub fn apply(&mut self, member: &Member, content: impl Read, bound: &Bound) -> anyhow::Result<()> {
+    /// Applies a member to the root file system: the diff, or a deletion list.
+    pub fn apply_to_rootfs(
+        &mut self,
+        member: &Member,
+        content: impl Read,
+        bound: &Bound,
+    ) -> anyhow::Result<()> {
         let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
         let (name, session) = (cli::display_path(*dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-        self.touched.add(dir);
+        self.modified.add(dir);
         match member {
             Member::DeletedFiles | Member::DeletedFiles0 => {
                 self.listed = true;
@@ -133,36 +138,43 @@ impl<'a> Targets<'a> {
                     .apply(input, self.limits.clone(), whiteouts, &mut notices)
                     .with_context(|| name.clone())?;
                 if apply.whiteouts() > 0 {
-                    session.note(format_args!("{member}: an OCI layer, its whiteouts are deletions"));
+                    session.note(format_args!(
+                        "{member}: an OCI layer, its whiteouts were applied as deletions"
+                    ));
                 }
                 Ok(())
             }
         }
     }
 
-    /// Extracts a member into `dir`, making its last component where it is missing.
+    /// Extracts a member into `dir`, and creates the last component of `dir` if it is missing.
     pub fn extract(
         &mut self,
         member: &Member,
         dir: &Path,
-        content: impl Read,
+        content: Content<'_, impl Read>,
         bound: &Bound,
     ) -> anyhow::Result<()> {
         let object = || cli::display_path(dir);
         let mut input = tar(content, bound).with_context(|| member.to_string())?;
         input.expect_volume(VOLUME, false).map_err(explained).with_context(|| member.to_string())?;
         let is_new = cli::private::dir(dir).with_context(object)?;
-        // Files of another volume beside those of this one are neither: podman, told to ignore volumes, takes them in silence.
+        // A directory with files of two volumes is a copy of neither. podman --ignore-volumes uses
+        // such a directory without a warning.
         if !is_new && fs::read_dir(dir).with_context(object)?.next().is_some() {
-            self.session
-                .warn(format_args!("{}: is not empty, what it holds stays beside {member}", object()));
+            self.session.warn(format_args!(
+                "{}: not empty, keeping the existing files next to those of {member}",
+                object()
+            ));
         }
         let root = Root::open(dir).with_context(object)?;
-        self.touched.add(dir);
+        self.modified.add(dir);
         let (name, session) = (object(), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
-        let mut reader = Reader::new(input, self.limits.clone());
+        let mut reader = Reader::direct(input, self.limits.clone(), |tar, output, n| {
+            tar.past_buffer(|content| content.move_to(output, n))
+        });
         tartree::extract_tar(&mut reader, &mut extractor, &mut notices, |entry| {
             session.detail(format_args!("{name}/{}", entry.path));
         })
@@ -170,7 +182,8 @@ impl<'a> Targets<'a> {
         extractor.finish(&mut notices).with_context(object)
     }
 
-    /// Sets the metadata of the root file system's directories, when nothing else will change them.
+    /// Sets the metadata of the root file system's directories. Called last, because writing into a
+    /// directory changes its times.
     pub fn finish(&mut self) -> anyhow::Result<()> {
         let Some((apply, dir)) = self.rootfs.take() else { return Ok(()) };
         let (name, session) = (cli::display_path(dir), self.session);
@@ -178,32 +191,33 @@ impl<'a> Targets<'a> {
         apply.finish(&mut notices).with_context(|| name.clone())
     }
 
-    /// Writes all of them to their disks, if that was asked for.
+    /// Calls fsync(2) on everything that was extracted, if `--fsync` is given.
     pub fn sync(&self, durable: &Durable) -> anyhow::Result<()> {
-        self.touched.dirs().iter().try_for_each(|dir| durable.sync(dir))
+        self.modified.dirs().iter().try_for_each(|dir| durable.sync(dir))
     }
 
-    /// Tells what an error has left half done.
-    pub fn tell_state(&self) {
-        for line in self.touched.state() {
-            self.session.error(line);
+    /// Reports the directories that an error has left incomplete.
+    pub fn report_incomplete(&self) {
+        for message in self.modified.messages() {
+            self.session.error(message);
         }
     }
 }
 
-/// What a member for the root file system, and one for a directory, must be.
-pub const DIFF: &str = "the changes of a root file system";
-pub const VOLUME: &str = "the tar of a volume";
+/// The kind of tar that is expected for the root file system, in messages.
+const DIFF: &str = "the changes of a root file system";
+/// The kind of tar that is expected for a directory, in messages.
+const VOLUME: &str = "the tar of a volume";
 
 fn tar<R: Read>(content: R, bound: &Bound) -> io::Result<TarInput<R>> {
     TarInput::open(content, false, bound.clone())
 }
 
-/// Adds the commands that take any tar.
-pub fn explained(e: checkpoint::Error) -> anyhow::Error {
+/// Adds a hint that names the commands for other kinds of tar.
+fn explained(e: checkpoint::Error) -> anyhow::Error {
     match e {
         checkpoint::Error::Kind { .. } => {
-            let hint = "unpack it into the bundle only; rootfs-diff apply and vol-archive extract take any tar with --any-tar";
+            let hint = "unpack it into the bundle only, then use rootfs-diff apply --any-tar or vol-archive extract --any-tar";
             Hint::on(e, hint)
         }
         _ => e.into(),
@@ -211,7 +225,7 @@ pub fn explained(e: checkpoint::Error) -> anyhow::Error {
 }
 
 /// Reads a deletion list.
-pub fn deletions(member: &Member, content: impl Read) -> anyhow::Result<Vec<tartree::TarPath>> {
+fn deletions(member: &Member, content: impl Read) -> anyhow::Result<Vec<tartree::TarPath>> {
     let bytes = cli::read_document(content, &member.to_string(), deleted_files::LIMIT)?;
     Ok(if *member == Member::DeletedFiles0 {
         deleted_files::read0(&bytes)?

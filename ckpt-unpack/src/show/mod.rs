@@ -1,4 +1,5 @@
-//! `--show`: what an archive tells of its container, as `checkpointctl show` and `inspect` do.
+//! `--show`: describes the container in an archive, like `checkpointctl show` and `checkpointctl
+//! inspect`.
 
 mod json;
 mod text;
@@ -16,10 +17,10 @@ use checkpoint::stats::Stats;
 use cli::{Exit, Output, Session};
 use tartree::{Expanded, Skip, TarPath};
 
+use crate::archive_input::ArchiveInput;
 use crate::args::Args;
-use crate::source::Source;
 
-/// What was found.
+/// The facts that were found in the archive.
 #[derive(Default)]
 struct Found {
     config: ConfigDump,
@@ -27,35 +28,37 @@ struct Found {
     network: Option<NetworkStatus>,
     stats: Option<Stats>,
     images: Images,
-    /// Bytes of each member, of the image directories in sum.
+    /// Size of each member in bytes; an image directory has one sum.
     sizes: BTreeMap<String, u64>,
     pages: u64,
     gpu_pages: u64,
-    /// Bytes of CRIU's images that were read.
+    /// Number of bytes of CRIU's images that were read.
     read: u64,
 }
 
-/// Bytes of all images that are read. A process has some tens of kilobytes of them.
+/// Maximum number of bytes of images that are read. The images of one process without its memory
+/// have some tens of kilobytes.
 const IMAGES_LIMIT: u64 = 512 << 20;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let mut source = Source::open(args)?;
-    let name = source.name().to_owned();
+    let mut archive = ArchiveInput::open(args)?;
+    let name = archive.name().to_owned();
     let mut found = Found::default();
-    session.stage("reading", source.size());
-    let mut reader = source.survey_of_all().with_context(|| name.clone())?;
+    session.stage("reading", archive.size());
+    let mut reader = archive.survey_of_all().with_context(|| name.clone())?;
     while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
         let mut content = Expanded::new(&entry.kind, reader.content());
-        found.take(&member, entry.kind.len(), &mut content, session).with_context(|| name.clone())?;
+        found.add(&member, entry.kind.len(), &mut content, session).with_context(|| name.clone())?;
     }
     reader.finish().with_context(|| name.clone())?;
-    // An archive in another order has the pages before what tells where in them the command lines are.
-    if found.images.lacks_cmdlines() && !source.can_rewind() {
+    // In an archive with another order of members, the pages images precede the images that tell
+    // where in the pages the command lines are.
+    if found.images.lacks_cmdlines() && !archive.can_rewind() {
         session.warn(format_args!(
-            "{name}: command lines are not shown: the pages that hold them come before what tells where, and a pipe is read once"
+            "{name}: command lines are not shown: the memory pages precede the images that locate them, and a pipe cannot be read twice"
         ));
     } else if found.images.lacks_cmdlines() {
-        let mut reader = source.survey_of_all().with_context(|| name.clone())?;
+        let mut reader = archive.survey_of_all().with_context(|| name.clone())?;
         while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
             if let Member::Images(path) = member {
                 let mut content = Expanded::new(&entry.kind, reader.content());
@@ -63,18 +66,18 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             }
         }
     }
-    // Where nothing of it is there, it is some other tar.
+    // A tar without any of these members is not a checkpoint archive.
     if !["config.dump", "spec.dump", "checkpoint", "pre-checkpoint"]
         .iter()
         .any(|m| found.sizes.contains_key(*m))
     {
-        anyhow::bail!("{name}: not a checkpoint archive: neither config.dump nor checkpoint/ is in it");
+        anyhow::bail!("{name}: not a checkpoint archive: it contains neither config.dump nor checkpoint/");
     }
     session.end_stages();
     let (tree, lost) = found.images.tree();
     if lost > 0 {
         session.warn(format_args!(
-            "checkpoint/pstree.img: {lost} processes without a first ancestor, not shown"
+            "checkpoint/pstree.img: {lost} processes are not shown, they do not descend from the first process"
         ));
     }
     let mut out = BufWriter::new(Output::text(None)?);
@@ -87,7 +90,8 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
 }
 
 impl Found {
-    fn take(
+    /// Adds the facts in `member`.
+    fn add(
         &mut self,
         member: &Member,
         size: u64,
@@ -101,7 +105,7 @@ impl Found {
             Member::SpecDump => self.spec = SpecDump::read(&document()?)?,
             Member::NetworkStatus => match document()?.as_slice() {
                 list if list.trim_ascii_start().starts_with(b"[") => session.warn(format_args!(
-                    "{object}: CNI results of podman 3, which do not name their networks: not shown, \"netstatus save\" reads them"
+                    "{object}: CNI results of podman 3 do not name their networks: not shown; \"netstatus save\" reads them"
                 )),
                 status => self.network = NetworkStatus::parse(status).with_context(|| object.clone())?,
             },
@@ -137,7 +141,9 @@ impl Found {
         if Images::wants(&name) {
             self.read = self.read.saturating_add(size);
             if size > IMAGE_LIMIT || self.read > IMAGES_LIMIT {
-                session.warn(format_args!("checkpoint/{name}: too large, processes are shown without it"));
+                session.warn(format_args!(
+                    "checkpoint/{name}: not read, too large; facts about processes are missing"
+                ));
                 return Ok(());
             }
             let bytes = cli::read_document(content, &name, IMAGE_LIMIT)?;
@@ -149,7 +155,7 @@ impl Found {
         self.cmdlines(&name, size, content)
     }
 
-    /// Reads the command lines from an image of pages.
+    /// Reads the command lines from a pages image.
     fn cmdlines(&mut self, name: &str, size: u64, content: &mut impl Skip) -> anyhow::Result<()> {
         let (parts, pages) = self.images.parts(name);
         let mut ranges: Vec<_> =
@@ -157,7 +163,7 @@ impl Found {
         ranges.sort_by_key(|((start, _), _)| *start);
         let mut position = 0;
         for ((start, len), part) in ranges {
-            // Command lines of two processes never overlap, unless somebody made it so.
+            // The command lines of two processes overlap only in a forged image.
             let Some(gap) = start.checked_sub(position) else { continue };
             content.skip(gap)?;
             let mut bytes = Vec::new();
@@ -198,7 +204,7 @@ impl Found {
     }
 }
 
-/// An interface of the container in one of its networks.
+/// A network interface of the container.
 struct Interface<'a> {
     network: &'a str,
     name: &'a str,

@@ -1,4 +1,4 @@
-//! CRIU's image directory to members.
+//! Writes a CRIU image directory into the archive.
 
 use std::path::Path;
 
@@ -11,29 +11,31 @@ use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timesta
 
 const INVENTORY: &str = "inventory.img";
 
-/// What the images are.
+/// The kind of dump that an image directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dump {
-    /// All of a container.
-    Whole,
-    /// What changed since a pre-dump, whose images must be beside these when they are restored.
+    /// A complete dump of a container.
+    Full,
+    /// The memory that changed since a pre-dump. A restore needs the images of that pre-dump too.
     SincePrevious,
-    /// Memory of a container that runs on.
+    /// A pre-dump: the memory of a container that keeps running.
     Pre,
-    /// Not CRIU's, but podman's own: files of other programs for the container.
+    /// Not a dump, but podman's directory `artifacts`: files that other programs add for the
+    /// container.
     Artifacts,
 }
 
-/// How zeros are archived: the zero pages of memory images (CRIU dumps every page that was ever written to) and the holes of
-/// files.
+/// How to archive zero pages in memory images (CRIU dumps every page that was ever written) and
+/// holes in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zeros {
     /// Both become holes of sparse members.
     Holes,
     /// Zero pages become bytes; holes of files remain holes.
     AsFound,
-    /// Both become bytes. The layer of an image must not have sparse members (image-spec, layer.md: SHOULD NOT): busybox,
-    /// npm's tar and the tar crate extract one as a file `GNUSparseFile.0/NAME`.
+    /// Both become bytes. The layer of an image must not have sparse members (image-spec, layer.md:
+    /// SHOULD NOT): busybox, npm's tar and the tar crate extract one as a file
+    /// `GNUSparseFile.0/NAME`.
     Bytes,
 }
 
@@ -43,12 +45,15 @@ pub struct Images {
     name: String,
     dump: Dump,
     zeros: Zeros,
-    /// When CRIU wrote its inventory, the last image of a dump.
+    /// The time at which CRIU wrote its inventory, which is the last image of a dump.
     time: Timestamp,
 }
 
 impl Images {
-    /// Opens the directory and looks for CRIU's inventory, without which nothing can be restored.
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// Returns an error if a dump has no inventory, because CRIU restores nothing without it.
     pub fn open(path: &Path, dump: Dump, zeros: Zeros) -> anyhow::Result<Images> {
         let name = cli::display_path(path);
         let no_dump = |e: anyhow::Error| {
@@ -58,7 +63,7 @@ impl Images {
         let root = Root::open(path).with_context(|| name.clone()).map_err(no_dump)?;
         let time = match Status::at(root.fd(), INVENTORY.as_ref()) {
             Ok(inventory) => inventory.mtime(),
-            // Only a full dump is restored by itself.
+            // A pre-dump is never restored on its own, so it needs no inventory.
             Err(_) if matches!(dump, Dump::Pre | Dump::Artifacts) => {
                 Status::at(root.fd(), "".as_ref()).with_context(|| name.clone())?.mtime()
             }
@@ -67,7 +72,11 @@ impl Images {
         Ok(Images { root, name, dump, zeros, time })
     }
 
-    /// Fails if CRIU could not restore the images. Those of a pre-dump are never restored on their own.
+    /// Checks that CRIU can restore the images. A pre-dump is not checked, because it is never
+    /// restored on its own.
+    ///
+    /// # Errors
+    /// Returns an error with the last problem, and reports the others.
     pub fn check(&mut self, session: &Session) -> anyhow::Result<()> {
         if matches!(self.dump, Dump::Pre | Dump::Artifacts) {
             return Ok(());
@@ -81,15 +90,16 @@ impl Images {
         Err(Hint::on(e, format!("dump the container again: runc checkpoint --image-path {} ID", self.name)))
     }
 
-    /// When the dump was complete.
+    /// Returns the time at which the dump was complete.
     pub fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// How many bytes its files have, to tell how far packing is. Where they are zeros is seen when they are written.
+    /// Returns the size of all files in bytes, for the progress display. Zero pages are subtracted
+    /// when they are written.
     pub fn size(&self) -> Option<u64> {
         let mut size = 0u64;
-        // A file that is left out here is not looked at any further.
+        // Skipping a file after its size is known keeps the walk from reading its metadata.
         let count = |_: &TarPath, status: &Status| {
             if status.is_dir() {
                 return Visit::Take;
@@ -98,7 +108,7 @@ impl Images {
             Visit::Skip
         };
         let mut walk = Walk::new(&self.root, count).ok()?;
-        // What is wrong with a file is told when it is packed.
+        // Problems with a file are reported when it is packed.
         while walk.next(&mut |_: Notice| {}).ok()?.is_some() {}
         drop(walk);
         Some(size)
@@ -108,17 +118,20 @@ impl Images {
         match self.dump {
             Dump::Pre => Member::PreImages(path),
             Dump::Artifacts => Member::Artifacts(path),
-            Dump::Whole | Dump::SincePrevious => Member::Images(path),
+            Dump::Full | Dump::SincePrevious => Member::Images(path),
         }
     }
 
-    /// Writes the directory, mode 0700 (0600, as podman writes it, keeps others than root out: checkpointctl #153), and
-    /// what is in it. Of each file `left_out` learns how many of its bytes are holes.
+    /// Writes the directory and the files in it. Calls `on_holes` for each file with the number of
+    /// bytes in holes.
+    ///
+    /// The directory gets mode 0700. podman writes 0600, with which only root can enter it after
+    /// extraction (checkpointctl #153).
     pub fn write<W: Destination>(
         mut self,
         writer: &mut ArchiveWriter<W>,
         notices: &mut dyn Notices,
-        left_out: impl Fn(u64),
+        on_holes: impl Fn(u64),
     ) -> anyhow::Result<()> {
         let name = self.name.clone();
         let mut walk =
@@ -126,7 +139,7 @@ impl Images {
         while let Some(found) = walk.next(notices).with_context(|| name.clone())? {
             let mut entry = found.entry;
             let member = self.member(entry.path.clone());
-            // A second name of a file is one more file: the archive has no links.
+            // The archive has no hard links, so each further name of a file becomes another file.
             if let Kind::HardLink { .. } = entry.kind {
                 entry.kind = Kind::File { size: found.status.size(), map: None };
             }
@@ -144,7 +157,7 @@ impl Images {
                             .with_context(|| format!("{name}/{}", entry.path))?;
                         entry.kind = Kind::File { size, map };
                     }
-                    left_out(found.status.size().saturating_sub(entry.kind.data_len()));
+                    on_holes(found.status.size().saturating_sub(entry.kind.data_len()));
                     let (ino, mtime) = (found.status.identity().ino, entry.meta.mtime);
                     writer
                         .file(&member, opened, &entry, ino, mtime, notices)
@@ -152,17 +165,20 @@ impl Images {
                 }
                 Kind::Symlink { .. } if entry.path.as_bytes() == PARENT && self.dump != Dump::Artifacts => {
                     match self.dump {
-                        // Written below, relative whatever it is here: an absolute one leads nowhere on the other
-                        // machine, and CRIU then restores without a word what it has (CRIU #116, #1387).
+                        // Always written below as a relative link: an absolute link dangles on
+                        // another host, and CRIU then restores without the pre-dump and reports no
+                        // error (CRIU #116, #1387).
                         Dump::SincePrevious => {}
                         Dump::Pre => {
-                            anyhow::bail!("{name}/parent: a chain of pre-dumps, only one can be packed")
+                            anyhow::bail!(
+                                "{name}/parent: expected a single pre-dump, found a chain of pre-dumps"
+                            )
                         }
-                        Dump::Whole | Dump::Artifacts => {
+                        Dump::Full | Dump::Artifacts => {
                             let e = anyhow::anyhow!("{name}/parent: the dump needs the images of a pre-dump");
                             return Err(Hint::on(
                                 e,
-                                "pack both: with --pre-checkpoint that, with --with-previous this",
+                                "pack the pre-dump with --pre-checkpoint, and this dump with --with-previous",
                             ));
                         }
                     }
@@ -177,7 +193,7 @@ impl Images {
     }
 }
 
-/// Whether an image is of nothing but pages of memory: `pages-1.img`.
+/// Returns whether an image consists of memory pages only, such as `pages-1.img`.
 fn is_memory(path: &TarPath) -> bool {
     path.as_bytes().strip_prefix(b"pages-").is_some_and(|rest| rest.ends_with(b".img"))
 }

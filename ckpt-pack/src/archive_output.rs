@@ -1,0 +1,143 @@
+//! Writes the archive, or an OCI image whose layer is the archive.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek, Write};
+use std::os::fd::AsFd;
+
+use anyhow::Context;
+use checkpoint::compress::{Compression, Encoder, Settings};
+use checkpoint::oci::{Description, LayoutWriter};
+use cli::{Hint, Output, usage};
+use tartree::{Passage, Timestamp};
+
+use crate::args::{Format, Image};
+use crate::bundle::Bundle;
+
+const BUFFER: usize = 256 << 10;
+
+/// A writer for the archive's bytes.
+pub enum ArchiveOutput {
+    Archive(Encoder<Output>),
+    Image(Box<LayoutWriter>, LayoutFile, Output),
+}
+
+/// The file into which an image is written. The name of its first entry is a hash that is known
+/// last, so the file must support seeking.
+pub enum LayoutFile {
+    /// The output itself.
+    Output,
+    /// An unnamed file in the bundle that is copied to the output when it is complete; has a name
+    /// for messages.
+    Spool(String),
+}
+
+/// Rejects flags that need `--format oci`.
+pub fn check_flags(image: &Image) -> anyhow::Result<()> {
+    let given = [
+        ("--tag", image.tag.is_some()),
+        ("--annotations", image.annotations.is_some()),
+        ("--annotation", !image.annotation.is_empty()),
+    ];
+    match given.into_iter().find(|(_, given)| *given && image.format == Format::Archive) {
+        Some((flag, _)) => {
+            Err(Hint::on(usage(format!("{flag} has no effect without --format oci")), "add --format oci"))
+        }
+        None => Ok(()),
+    }
+}
+
+impl ArchiveOutput {
+    /// Prepares to write to `output`.
+    pub fn new(
+        output: Output,
+        settings: &Settings,
+        format: Format,
+        time: Timestamp,
+        bundle: &Bundle,
+    ) -> anyhow::Result<ArchiveOutput> {
+        if format == Format::Archive {
+            return Ok(ArchiveOutput::Archive(Encoder::new(output, settings)?));
+        }
+        if matches!(settings.compression, Compression::Xz | Compression::Bzip2) {
+            return Err(usage(
+                "--format oci: the layers of an image can be compressed with gzip or zstd only",
+            ));
+        }
+        let (file, start, layout_file) = match seekable(&output).with_context(|| output.name().to_owned())? {
+            Some((file, start)) => (file, start, LayoutFile::Output),
+            None => {
+                let name = format!("{}: an unnamed file", cli::display_path(bundle.dir()));
+                (cli::spool(Some(bundle.dir()))?, 0, LayoutFile::Spool(name))
+            }
+        };
+        let layout = LayoutWriter::new(file, start, settings, time)?;
+        Ok(ArchiveOutput::Image(Box::new(layout), layout_file, output))
+    }
+
+    /// Returns a way to copy bytes to the output inside the kernel, if they are neither compressed
+    /// nor hashed.
+    pub fn passage(&self) -> Option<Passage> {
+        match self {
+            ArchiveOutput::Archive(encoder) => Passage::to(encoder.plain()?.as_fd(), cli::count),
+            ArchiveOutput::Image(..) => None,
+        }
+    }
+
+    /// Writes the rest of the image, if it is one, and gives the output its name.
+    pub fn finish(self, describe: impl FnOnce() -> Description) -> anyhow::Result<()> {
+        match self {
+            ArchiveOutput::Archive(encoder) => encoder.finish()?.commit(),
+            ArchiveOutput::Image(layout, layout_file, mut output) => {
+                let name = layout_file.name(&output).to_owned();
+                let mut file = layout.finish(&describe()).with_context(|| name.clone())?;
+                if let LayoutFile::Spool(_) = layout_file {
+                    file.rewind().with_context(|| name)?;
+                    io::copy(&mut BufReader::with_capacity(BUFFER, file), &mut output)?;
+                }
+                output.commit()
+            }
+        }
+    }
+}
+
+impl LayoutFile {
+    /// Returns the file's name for messages.
+    fn name<'a>(&'a self, output: &'a Output) -> &'a str {
+        match self {
+            LayoutFile::Output => output.name(),
+            LayoutFile::Spool(name) => name,
+        }
+    }
+}
+
+/// Returns the output as a file that supports seeking, and its position. Returns `None` for a pipe,
+/// and for a file opened with O_APPEND, where every write goes to the end.
+fn seekable(output: &Output) -> io::Result<Option<(File, u64)>> {
+    let mut file = File::from(output.as_fd().try_clone_to_owned()?);
+    let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL)?;
+    if flags & libc::O_APPEND != 0 || !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let start = file.stream_position()?;
+    Ok(Some((file, start)))
+}
+
+impl Write for ArchiveOutput {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            ArchiveOutput::Archive(encoder) => encoder.write(buf),
+            ArchiveOutput::Image(layout, layout_file, output) => {
+                let named =
+                    |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", layout_file.name(output)));
+                layout.write(buf).map_err(named)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            ArchiveOutput::Archive(encoder) => encoder.flush(),
+            ArchiveOutput::Image(layout, ..) => layout.flush(),
+        }
+    }
+}
