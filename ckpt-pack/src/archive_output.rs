@@ -83,7 +83,7 @@ impl ArchiveOutput {
         }
     }
 
-    /// Writes the rest of the image, if it is one, and gives the output its name.
+    /// If the output is an image, writes the rest of the image. Then gives the output its name.
     pub fn finish(self, describe: impl FnOnce() -> Description) -> anyhow::Result<()> {
         match self {
             ArchiveOutput::Archive(encoder) => encoder.finish()?.commit(),

@@ -155,7 +155,7 @@ pub struct Image {
     /// Name the image REF
     #[arg(long, value_name = "REF", value_parser = tag, hide_short_help = true)]
     pub tag: Option<String>,
-    /// Also write the annotations of FAMILY: cri-o [default: those of podman and CRIU only]
+    /// Also write the annotations of FAMILY: cri-o [default: only annotations of podman and CRIU]
     #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
     pub annotations: Option<ExtraFamily>,
     /// Add the annotation K with the value V to the image (repeatable)

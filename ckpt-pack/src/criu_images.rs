@@ -29,13 +29,13 @@ pub enum Dump {
 /// holes in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zeros {
-    /// Both become holes of sparse members.
+    /// Zero pages and the holes of the images become holes of sparse members.
     Holes,
     /// Zero pages become bytes; holes of files remain holes.
     AsFound,
-    /// Both become bytes. The layer of an image must not have sparse members (image-spec, layer.md:
-    /// SHOULD NOT): busybox, npm's tar and the tar crate extract one as a file
-    /// `GNUSparseFile.0/NAME`.
+    /// Zero pages and the holes of the images become zero bytes. The layer of an image must not
+    /// have sparse members (image-spec, layer.md: SHOULD NOT): busybox, npm's tar and the tar crate
+    /// extract a sparse member as a file `GNUSparseFile.0/NAME`.
     Bytes,
 }
 
@@ -76,7 +76,7 @@ impl Images {
     /// restored on its own.
     ///
     /// # Errors
-    /// Returns an error with the last problem, and reports the others.
+    /// Returns an error with the last problem, and reports the other problems.
     pub fn check(&mut self, session: &Session) -> anyhow::Result<()> {
         if matches!(self.dump, Dump::Pre | Dump::Artifacts) {
             return Ok(());

@@ -226,8 +226,8 @@ fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Rejects a container that depends on others, as podman does. The infra container of a pod is
-/// allowed.
+/// Rejects a container that depends on other containers, as podman does. The infra container of a
+/// pod is allowed.
 fn refuse_dependencies(config: &ConfigDump) -> anyhow::Result<()> {
     let dependencies = config.keys().get("Dependencies").and_then(|d| d.as_array()).map_or(0, Vec::len);
     if dependencies > usize::from(config.text("pod").is_some()) {
@@ -239,8 +239,8 @@ fn refuse_dependencies(config: &ConfigDump) -> anyhow::Result<()> {
 /// Sets the source of the volume's mount in spec.dump to the directory where podman will create the
 /// volume.
 ///
-/// podman mounts the sources that spec.dump names and rewrites none of them, not even those of
-/// volumes that it has just created (podman 5.4.2).
+/// podman mounts the sources that spec.dump names and does not change them, not even for volumes
+/// that it has just created (podman 5.4.2).
 fn set_volume_source(spec: &mut SpecDump, destination: &str, source: &str) -> anyhow::Result<()> {
     if spec.set_mount_source(destination, source) {
         return Ok(());

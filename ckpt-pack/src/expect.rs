@@ -26,7 +26,7 @@ pub fn check_flags(include: &Include) -> anyhow::Result<()> {
 /// among `written`.
 ///
 /// # Errors
-/// Returns an error that names the last missing member, and reports the others.
+/// Returns an error that names the last missing member, and reports the other missing members.
 pub fn check_complete(
     written: &BTreeSet<Member>,
     volumes: &[NamedVolume],

@@ -9,8 +9,8 @@ use tartree::Timestamp;
 use crate::args::{ExtraFamily, Image};
 use crate::documents::Documents;
 
-/// The annotations in spec.dump that describe the pod: those of CRI-O and the kubelet, then
-/// containerd's.
+/// The annotations in spec.dump that describe the pod: first the annotations of CRI-O and the
+/// kubelet, then containerd's.
 const POD: [(&str, &[&str]); 4] = [
     ("pod.name", &["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"]),
     ("pod.namespace", &["io.kubernetes.pod.namespace", "io.kubernetes.cri.sandbox-namespace"]),

@@ -38,7 +38,8 @@ pub fn ignored_by(member: &Member, include: &Include) -> Option<&'static str> {
     }
 }
 
-/// Rejects files of `--member` whose first bytes show that they are not what their member is.
+/// Rejects files of `--member` whose first bytes show that their kind is not the kind of the
+/// member.
 pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
     for (member, path) in files {
         let expected = match member {

@@ -119,8 +119,8 @@ fn total(images: &Images, files: &[(Member, PathBuf)], streams: &[MemberStream])
     parts.into_iter().try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
 }
 
-/// Prints the statistics that podman prints with the same flag. The total duration is that of CRIU
-/// plus that of packing.
+/// Prints the statistics that podman prints with the same flag. The total duration is the duration
+/// of CRIU's dump plus the duration of packing.
 fn print_stats(
     bundle: &Bundle,
     image_path: &Path,

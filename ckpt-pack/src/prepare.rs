@@ -34,8 +34,9 @@ pub fn prepare(bundle: &Bundle, label: Option<&str>) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The files that podman deletes after an export (libpod `Container.checkpoint`), and those that an
-/// older podman forgets: the next local restore would apply a stale diff. CRIU's images stay.
+/// The files that podman deletes after an export (libpod `Container.checkpoint`), and the files
+/// that an older podman leaves there: the next local restore would apply a stale diff. CRIU's
+/// images are kept.
 const EXPORTED: [&str; 8] = [
     "config.dump",
     "deleted.files",

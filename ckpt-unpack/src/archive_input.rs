@@ -54,7 +54,7 @@ impl ArchiveInput {
 
     /// Opens `path`; `None` and `-` are standard input.
     ///
-    /// An image from a pipe, or a compressed one, is first copied to an unnamed file in the
+    /// An image that is compressed, or comes from a pipe, is first copied to an unnamed file in the
     /// directory of the bundle, because the parts of an image may be in any order.
     pub fn open_path(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveInput> {
         let unknown = if args.refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
@@ -156,14 +156,14 @@ impl ArchiveInput {
         })?)
     }
 
-    /// As [`reader`](ArchiveInput::reader), for callers that list or check the archive: content
+    /// Like [`reader`](ArchiveInput::reader), for callers that list or check the archive: content
     /// that they do not read is skipped by seeking if the input is a file.
     pub fn survey(&mut self) -> anyhow::Result<Members<'_>> {
         let unknown = self.reading.unknown;
         self.survey_with(unknown)
     }
 
-    /// As [`survey`](ArchiveInput::survey), and reports members with unknown names too.
+    /// Like [`survey`](ArchiveInput::survey), but also reports members with unknown names.
     pub fn survey_of_all(&mut self) -> anyhow::Result<Members<'_>> {
         self.survey_with(Unknown::Show)
     }
@@ -218,7 +218,7 @@ impl Skip for CountedFile<'_> {
 }
 
 /// Reads up to the first entry below the root. Returns the bytes that were read, and whether the
-/// entry is that of an OCI image. Any other fault of the input is reported when the archive is
+/// entry belongs to an OCI image. Any other fault of the input is reported when the archive is
 /// read.
 fn recognize(file: &File) -> io::Result<(Vec<u8>, bool)> {
     let mut recorder = Recorder { file, read: Vec::new() };

@@ -66,7 +66,7 @@ pub struct Verb {
     pub cleanup: bool,
 }
 
-/// Actions that need no bundle. They exclude each other.
+/// Actions that need no bundle. Only one action can be given.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to do")]
 #[group(multiple = false)]
@@ -160,7 +160,7 @@ impl Limits {
         self.bounds.limits()
     }
 
-    /// Returns the limit on decompressed bytes. Each reading of the archive needs a new one.
+    /// Returns the limit on decompressed bytes. Each pass over the archive needs a new limit.
     pub fn bound(&self) -> Bound {
         Bound::new(self.bounds.content_bytes(), self.max_memory.map(|size| size.0))
     }

@@ -1,4 +1,4 @@
-//! Decides where each member goes.
+//! Decides the destination of each member.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use cli::destinations::{Destination, distinct};
 
 use crate::args::Args;
 
-/// Where one member goes. An archive may be read twice; both readings make the same decision.
+/// The destination of a member. An archive may be read twice; both passes make the same decision.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MemberDestination<'a> {
     /// The member is skipped, as a flag demands.
@@ -24,7 +24,7 @@ pub enum MemberDestination<'a> {
 /// Returns the destination of `member`.
 ///
 /// # Errors
-/// Returns an error if `--volume` is given for other volumes but not for this one.
+/// Returns an error if `--volume` is given for other volumes but not for this volume.
 pub fn destination<'a>(member: &Member, args: &'a Args) -> anyhow::Result<MemberDestination<'a>> {
     let (output, include) = (&args.output, &args.include);
     Ok(match member {
@@ -53,7 +53,7 @@ fn no_directory(name: &VolumeName) -> anyhow::Error {
     Hint::on(e, format!("add --volume {name}=DIR, or --ignore-volumes"))
 }
 
-/// Checks that every volume of `--volume` is among `volumes`, those of the archive.
+/// Checks that every volume of `--volume` is among `volumes`, the volumes of the archive.
 ///
 /// # Errors
 /// Returns an error that names the first missing volume.

@@ -28,7 +28,7 @@ pub struct Trees<'a> {
     session: &'a Session,
 }
 
-/// Directories that were written to. Neither an error nor a signal undoes what was written.
+/// Directories that were written to. Neither an error nor a signal reverts the written files.
 #[derive(Clone, Default)]
 struct Modified(Arc<Mutex<Vec<PathBuf>>>);
 
@@ -50,8 +50,8 @@ impl Modified {
         Modified::messages_for(&self.dirs())
     }
 
-    /// As [`messages`](Modified::messages), for a process that is about to end. Keeps the lock, so
-    /// that a thread that still works cannot start on another directory.
+    /// Like [`messages`](Modified::messages), for a process that is about to end. Keeps the lock,
+    /// so that a thread that is still running cannot start with another directory.
     fn last_messages(&self) -> Vec<String> {
         let Ok(dirs) = self.0.lock() else { return Vec::new() };
         let messages = Modified::messages_for(&dirs);

@@ -56,7 +56,8 @@ pub fn cleanup(bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints CRIU's statistics of the restore if the bundle has them, else those of the dump.
+/// Prints CRIU's statistics of the restore if the bundle has them, and otherwise the statistics of
+/// the dump.
 pub fn print_stats(bundle: &Path) -> anyhow::Result<()> {
     let found = [("stats-restore", "restore.log"), ("stats-dump", "dump.log")]
         .into_iter()

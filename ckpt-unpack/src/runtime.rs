@@ -32,7 +32,8 @@ pub fn fit_images(dir: &Path, runtime: Option<Maker>, session: &Session) -> anyh
         let file = File::open(&path).with_context(|| format!("checkpoint/{name}"))?;
         let image = cli::read_document(file, &name, external_mounts::LIMIT)?;
         let maker = match external_mounts::maker(&name, &image) {
-            // Without --runtime the image is not used here; --verify and CRIU report the damage.
+            // Without --runtime, this function does not need the image; --verify and CRIU report
+            // the damage.
             Err(_) if runtime.is_none() => continue,
             maker => maker?,
         };

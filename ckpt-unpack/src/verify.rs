@@ -58,7 +58,7 @@ impl Contents {
         let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
         let dumped = self.members.iter().any(|m| matches!(m, Member::Images(_)));
         let is_pre = !dumped && self.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        // A pre-dump is never restored on its own, so not every container engine gives it an
+        // A pre-dump is never restored on its own, so not every container engine writes its
         // inventory.
         let mut required = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
         if !without_config {
@@ -83,9 +83,10 @@ pub fn missing_volume(volume: &VolumeName) -> String {
 
 /// Reads the complete archive and returns its content.
 ///
-/// Calls `member` for every member, and `problem` for every problem that concerns one member only;
-/// an error of either ends the scan. With `images`, CRIU's images are checked too and every byte is
-/// read. Without, content that needs no check is skipped by seeking if the input is a file.
+/// Calls `member` for every member, and `problem` for every problem that concerns only one member.
+/// An error of either function ends the scan. With `images`, CRIU's images are checked too and
+/// every byte is read. Without `images`, content that needs no check is skipped by seeking if the
+/// input is a file.
 ///
 /// # Errors
 /// Returns an error if the rest of the archive cannot be read.

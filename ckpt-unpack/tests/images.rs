@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A directory with an archive `a.tar` and parts of it.
+/// A directory with an archive `a.tar` and parts of this archive.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -30,8 +30,8 @@ impl Place {
                 &[("config.dump", "{\"id\":\"x\"}"), ("spec.dump", SPEC), ("checkpoint/inventory.img", "x")]
                     [..],
             ),
-            // The same archive in two layers: the upper one replaces a file, deletes one, and
-            // empties a directory.
+            // The same archive in two layers: the upper layer replaces a file, deletes another
+            // file, and empties a directory.
             ("lower", &[("config.dump", "old"), ("dump.log", "old"), ("checkpoint/core-9.img", "old")]),
             (
                 "upper",

@@ -63,7 +63,7 @@ fn a_sparse_member_is_listed_shown_and_verified_as_its_file() {
         let plain = all(dir);
         let size = dir.join("a.tar").metadata().unwrap().len();
         for form in FORMS {
-            // "raw" turns all zero blocks into holes, and memory has some of them.
+            // "raw" turns all zero blocks into holes, and memory contains zero blocks.
             tar(dir, &[form, &["-S", "--hole-detection=raw"]].concat());
             assert!(
                 dir.join("a.tar").metadata().unwrap().len() < size,

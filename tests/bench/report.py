@@ -298,8 +298,9 @@ def write(docs, results, grown, runs, quick):
         "## Measurements",
         "",
         prose(
-            "Memory is that of the largest process of a pipeline. Bytes written to disk are those that the kernel charges to the",
-            "program; output to a pipe or to a tmpfs is not written to a disk.",
+            "Memory is the memory of the largest process of a pipeline. Bytes written to disk are the",
+            "bytes that the kernel charges to the program; output to a pipe or to a tmpfs is not written",
+            "to a disk.",
         ),
         "",
         *details(results),

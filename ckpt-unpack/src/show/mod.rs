@@ -28,7 +28,7 @@ struct Found {
     network: Option<NetworkStatus>,
     stats: Option<Stats>,
     images: Images,
-    /// Size of each member in bytes; an image directory has one sum.
+    /// Size of each member in bytes. For an image directory, the sum of its files.
     sizes: BTreeMap<String, u64>,
     pages: u64,
     gpu_pages: u64,
@@ -51,8 +51,8 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         found.add(&member, entry.kind.len(), &mut content, session).with_context(|| name.clone())?;
     }
     reader.finish().with_context(|| name.clone())?;
-    // In an archive with another order of members, the pages images precede the images that tell
-    // where in the pages the command lines are.
+    // In an archive with another order of members, the pages images precede the images that contain
+    // the positions of the command lines.
     if found.images.lacks_cmdlines() && !archive.can_rewind() {
         session.warn(format_args!(
             "{name}: command lines are not shown: the memory pages precede the images that locate them, and a pipe cannot be read twice"
