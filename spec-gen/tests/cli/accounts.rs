@@ -103,7 +103,7 @@ fn a_working_directory_cannot_inject_a_passwd_line() {
     let output = dir.run(&["--rootfs", "rootfs", "--check-cwd", "off"], &config);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(
-        message(&output).contains("$HOME: \"/a\\nroot2:x:0:0::/:\" cannot stand in"),
+        message(&output).contains("$HOME: \"/a\\nroot2:x:0:0::/:\" not allowed in an entry"),
         "{}",
         message(&output)
     );
