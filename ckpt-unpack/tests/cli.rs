@@ -155,7 +155,7 @@ fn a_bundle_is_private_whatever_the_archive_says() {
 
 #[ignore = "needs root"]
 #[test]
-fn diff_and_deletions_reach_the_root_file_system_in_either_order() {
+fn diff_and_deletions_are_applied_in_either_order() {
     let deletions = file("deleted.files", br#"["/etc/gone","/etc/again"]"#);
     for members in [
         [file("rootfs-diff.tar", &diff()), deletions.clone()],

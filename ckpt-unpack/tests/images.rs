@@ -137,7 +137,7 @@ fn digest(descriptor: &Value) -> &str {
 }
 
 #[test]
-fn signatures_and_attestations_next_to_an_image_are_not_candidates() {
+fn signatures_and_attestations_of_an_image_are_ignored() {
     let place = Place::new();
     let whole = place.read("whole.tar");
     let kind = |kind: &str| json!({ "kind": format!("dev.cosignproject.cosign/{kind}") });

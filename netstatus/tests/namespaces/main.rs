@@ -595,8 +595,8 @@ fn case_58_entering_a_namespace_needs_privileges() {
         .tempdir()
         .unwrap();
     let tool: PathBuf = dir.path().join("netstatus");
-    // cp(1) writes the copy: a file that this process writes may be inherited by the child of another
-    // test, and a file that is open for writing cannot be executed.
+    // cp(1) writes the copy: a file that this process writes may be inherited by the child of
+    // another test, and a file that is open for writing cannot be executed.
     assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_netstatus")).arg(&tool).status().unwrap().success());
     let as_nobody =
         |args: &[&str], stdin: &str| run(Command::new(&tool).args(args).uid(65534).gid(65534), stdin);
