@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The fields of a JSON object. An absent field and `null` are the zero value, as in Go.
+/// The fields of a JSON object. Absent fields and `null` have the zero value of their type, as in Go.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,
@@ -13,12 +13,12 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the fields of a document.
+    /// Wraps the top-level object of a document.
     pub fn new(object: &'a Map<String, Value>) -> Fields<'a> {
         Fields { object, path: String::new() }
     }
 
-    /// Reads the fields of the object at `path` in a document.
+    /// Wraps the object at `path` in a document.
     ///
     /// # Errors
     /// Returns an error if the value is not an object.
@@ -136,7 +136,7 @@ pub fn describe(value: &Value) -> String {
     }
 }
 
-/// Reads a type of ours from a document.
+/// Deserializes a value of a document.
 ///
 /// # Errors
 /// Returns an error that names the path in the document.

@@ -51,7 +51,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
     if args.restore.restore {
         if document.kind != InputKind::Spec {
             return Err(usage(
-                "--restore wants a spec.dump: a config.dump holds the spec before podman changed it",
+                "--restore: expected a spec.dump, since a config.dump holds the spec before podman changed it",
             ));
         }
         restore::run(&mut job)?;
@@ -81,7 +81,7 @@ pub fn run(mut args: Args, session: &Session) -> anyhow::Result<Exit> {
 fn config_json(bundle: &Path, force: bool) -> anyhow::Result<PathBuf> {
     let file = bundle.join("config.json");
     if !force && file.symlink_metadata().is_ok() {
-        let error = anyhow::anyhow!("{}: there already", cli::display_path(&file));
+        let error = anyhow::anyhow!("{}: already exists", cli::display_path(&file));
         return Err(Hint::on(error, "add --force to replace it"));
     }
     Ok(file)

@@ -167,7 +167,7 @@ impl Spec {
     }
 }
 
-/// Splits the path of a key into the path of its object and the key in it.
+/// Splits the path of a key into the path of its object and its name in that object.
 fn split(key: Key) -> (&'static str, &'static str) {
     key.path().rsplit_once('.').unwrap_or(("", key.path()))
 }

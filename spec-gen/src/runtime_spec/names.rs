@@ -1,4 +1,4 @@
-//! Names that several rules and `--validate` share.
+//! Tables of names that several rules and `--validate` share.
 
 /// Every capability of Linux, in the order of the kernel's numbers.
 ///
@@ -48,7 +48,7 @@ pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// Every resource limit of a process.
+/// The resource limits of a process.
 pub const RLIMITS: [&str; 16] = [
     "RLIMIT_AS",
     "RLIMIT_CORE",
@@ -68,7 +68,7 @@ pub const RLIMITS: [&str; 16] = [
     "RLIMIT_STACK",
 ];
 
-/// Every mount propagation.
+/// The mount propagations.
 pub const PROPAGATIONS: [&str; 8] =
     ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
 

@@ -89,7 +89,7 @@ fn an_entry_template_without_passwd_out_is_reported() {
     let flags = ["--new", "--rootfs", "rootfs", "--user", "7", "--passwd-entry", "x:*:$UID:0::/h:/bin/sh"];
     let output = dir.run(&flags, "");
     assert!(
-        message(&output).contains("only HOME follows them without --passwd-out DIR"),
+        message(&output).contains("without --passwd-out DIR they change only HOME"),
         "{}",
         message(&output)
     );
@@ -128,7 +128,7 @@ fn a_host_user_has_its_host_home_only_if_it_is_mounted() {
     );
     let missing = container(json!({"HostUsers": ["no-such-user-here"]}));
     let output = dir.run(&flags[..4], &missing);
-    assert!(message(&output).contains("no-such-user-here: not a user of this host"), "{}", message(&output));
+    assert!(message(&output).contains("no-such-user-here: no such user on the host"), "{}", message(&output));
 }
 
 #[test]
@@ -142,9 +142,9 @@ fn a_group_outside_the_user_namespace_is_reported() {
     let output = dir.run(&["--rootfs", "rootfs", "--check-cwd", "off"], &config);
     let (found, spec) = (message(&output), serde_json::from_slice::<Value>(&output.stdout).unwrap());
     assert_eq!(spec["process"]["user"]["additionalGids"], json!([1000, 5, 70000, 10]));
-    assert!(found.contains("warning: --group-add 70000: not present in the user namespace"), "{found}");
+    assert!(found.contains("warning: --group-add 70000: not mapped in the user namespace"), "{found}");
     assert!(
-        found.contains("warning: additional gid=60000 is not present in the user namespace, left out"),
+        found.contains("warning: group 60000 of the user skipped: not mapped in the user namespace"),
         "{found}"
     );
     assert!(!found.contains("--group-add 5:"), "{found}");

@@ -166,7 +166,7 @@ fn config_json_in_a_bundle_is_replaced_only_with_force() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         message(&output),
-        "spec-gen: error: ./config.json: there already\nhint: add --force to replace it\n"
+        "spec-gen: error: ./config.json: already exists\nhint: add --force to replace it\n"
     );
     assert_eq!(fs::read_to_string(dir.path("config.json")).unwrap(), written);
     assert!(made(&["--force"]).status.success());
@@ -192,9 +192,9 @@ fn invalid_flag_values_are_reported() {
         (&["--security-opt", "proc-opts=hidepid=2"], 2, "the spec has no mount of proc"),
         (&["--new", "--mount", "type=bind,src=/s,dst=/d,subpath=x"], 2, "subpath: only for volumes and images"),
         (&["--new", "--mount", "type=tmpfs,dst=/d,bind-nonrecursive"], 2, "bind-nonrecursive: only for type=bind"),
-        (&["--new", "--mount", "type=image,src=i,dst=/d,U"], 2, "U: not an option of an image"),
+        (&["--new", "--mount", "type=image,src=i,dst=/d,U"], 2, "U: not an option of type=image"),
         (&["--new", "--personality", "FOO"], 2, "expected LINUX or LINUX32"),
-        (&["--new", "--userns", "auto"], 2, "only the container's manager knows: give them with --uidmap"),
+        (&["--new", "--userns", "auto"], 2, "only the container engine knows which IDs are free; pass them with --uidmap"),
         (&["--new", "--userns", "keep-id:pid=1"], 2, "expected keep-id[:uid=N,gid=N]"),
         (&["--new", "--userns", "keep-id", "--uidmap", "0:1:1"], 2, "--userns names another"),
         (&["--restore", "--userns", "nomap"], 2, "the mappings of a restored container are in its checkpoint"),
@@ -232,7 +232,7 @@ fn invalid_flag_values_are_reported() {
         (&["--new", "--bind-mount", "etc=x"], 2, "etc: a mount's destination must be an absolute path"),
         (&["--new", "-e", "=1"], 2, "--env =1: no name before the '='"),
         (&["--new", "--entrypoint", "[\"a\""], 2, "--entrypoint [\"a\": expected an array of strings"),
-        (&["--new", "--entrypoint", ""], 2, "--entrypoint: empty, and there are no ARGS"),
+        (&["--new", "--entrypoint", ""], 2, "--entrypoint is empty, and there are no ARGS"),
         (&["--new", "--shm-size-systemd=-1"], 2, "--shm-size-systemd"),
         (&["--new", "--cgroups", "some", "--id", "a"], 2, "--cgroups: \"some\" is not one of enabled"),
         (&["--new", "--cgroup-parent", "/x"], 2, "--id: missing, and the cgroup path needs the container ID"),

@@ -56,7 +56,7 @@ fn a_time_zone_is_a_read_only_bind_mount_of_the_hosts_file() {
     for (zone, status, text) in [
         ("../../etc/passwd", 2, "--tz ../../etc/passwd: expected the name of a time zone"),
         ("/etc/passwd", 2, "expected the name of a time zone"),
-        ("Europe/Paris", 1, "--tz Europe/Paris: there is no such time zone"),
+        ("Europe/Paris", 1, "--tz Europe/Paris: no such time zone"),
         ("Europe", 1, "--tz Europe: not a time zone"),
     ] {
         let output = with_zones(&dir, &["--new", "--tz", zone], "");
@@ -97,8 +97,8 @@ fn secrets_become_files_or_variables() {
         (&["--secret", "s1,src=nowhere"], 1, "nowhere: No such file or directory"),
         (&["--secret", "s1,src=secrets"], 1, "secrets: not a file"),
         (&["--secret", "s1,src=key,mode=0400"], 2, "need a copy of the secret\nhint: add --secret-copies DIR --apply"),
-        (&["--secret", "../x,src=key"], 2, "a secret's name is a letter or digit"),
-        (&["--secret", "s1,src=key,target=../../etc/shadow"], 2, "expected a file"),
+        (&["--secret", "../x,src=key"], 2, "expected a name of letters, digits, '_', '.' and '-' that starts with a letter or digit"),
+        (&["--secret", "s1,src=key,target=../../etc/shadow"], 2, "expected the path of a file"),
     ];
     for (flags, status, text) in cases {
         let output = dir.run(&[&["--new"], *flags].concat(), "");
@@ -343,7 +343,7 @@ fn an_init_is_prepended_to_the_command_only_once() {
     assert_eq!(dir.spec(&flags, &spec.to_string()), spec);
     let output = dir.run(&["--new", "--pid", "host", "--init-path", "bin/init"], "");
     assert_eq!(output.status.code(), Some(2));
-    assert!(message(&output).contains("the PID namespace is not the container's own"));
+    assert!(message(&output).contains("the container has no PID namespace of its own"));
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn a_flag_that_config_json_cannot_express_is_reported() {
     let dir = Dir::new();
     let output = dir.run(&["--new", "--timeout", "5"], "");
     assert!(output.status.success());
-    assert!(message(&output).contains("warning: --timeout: config.json has no place for it"));
+    assert!(message(&output).contains("warning: --timeout ignored: config.json cannot express it"));
     for flags in [&["--subuidname", "x", "--userns", "host"][..], &["--subgidname", "x", "--uidmap", "0:1:1"]]
     {
         assert_eq!(dir.run(&[&["--new"], flags].concat(), "").status.code(), Some(2), "{flags:?}");

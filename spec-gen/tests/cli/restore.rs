@@ -203,7 +203,7 @@ fn mounts_cannot_propagate_to_the_host_or_control_it() {
         let output = dir.run(&RESTORE, &spec.to_string());
         assert_eq!(output.status.code(), Some(1), "{options:?}");
         assert!(
-            message(&output).contains("mounts: /sys/fs/cgroup: /sys/fs/cgroup: of"),
+            message(&output).contains("mounts: /sys/fs/cgroup: /sys/fs/cgroup: belongs to the host"),
             "{}",
             message(&output)
         );
@@ -300,15 +300,15 @@ fn host_paths_and_hooks_of_an_archive_are_not_used() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     for text in [
-        "root.path: /other/rootfs: of the machine",
-        "mounts: /data: /srv/data: of",
-        "mounts: /data/: /: of",
-        "mounts: /etc/hosts: /run/hosts: of",
-        "mounts: /none: /root: of",
-        "mounts: /o: overlay of overlay: of",
-        "mounts: /disk: ext4 of /dev/sda1: of",
-        "network: /proc/7/ns/net: of",
-        "ipc: /proc/7/ns/ipc: of",
+        "root.path: /other/rootfs: belongs to the host",
+        "mounts: /data: /srv/data: belongs to the host",
+        "mounts: /data/: /: belongs to the host",
+        "mounts: /etc/hosts: /run/hosts: belongs to the host",
+        "mounts: /none: /root: belongs to the host",
+        "mounts: /o: overlay of overlay: belongs to the host",
+        "mounts: /disk: ext4 of /dev/sda1: belongs to the host",
+        "network: /proc/7/ns/net: belongs to the host",
+        "ipc: /proc/7/ns/ipc: belongs to the host",
         "warning: standard input: hooks.poststop: /bin/evil: dropped",
         "org.criu.config: dropped",
         "cdi.k8s.io/x: dropped",

@@ -76,7 +76,7 @@ fn invalid_values_are_reported_with_their_path() {
         ("linux.resources.hugepageLimits", json!([{"pageSize": "2mb", "limit": 1}]), "linux.resources.hugepageLimits[0].pageSize: \"2mb\""),
         ("linux.resources.cpu", json!({"cpus": "a"}), "linux.resources.cpu.cpus: \"a\": expected numbers"),
         ("linux.resources.memory", json!({"limit": 5, "swap": 4}), "linux.resources.memory.swap: 4 is below the memory limit 5"),
-        ("linux.resources.memory", json!({"swappiness": 101}), "linux.resources.memory.swappiness: 101"),
+        ("linux.resources.memory", json!({"swappiness": 101}), "linux.resources.memory.swappiness: expected a number from 0 to 100, found 101"),
         ("linux.devices", json!([{"path": "/dev/x", "type": "x", "major": 1, "minor": 3}]), "linux.devices[0].type: \"x\" is not one of c, b, u, p"),
     ];
     for (path, value, fault) in cases {

@@ -2,8 +2,8 @@
 //! `PATH=${PATH}:/opt/bin`.
 //!
 //! Values are written as in podman, which follows the shell: quotes, backslashes, `$NAME`,
-//! `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}`. podman's further operators, which truncate and
-//! replace, are rejected.
+//! `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}`. The other operators of the
+//! shell, which remove or replace text, are an error.
 
 use anyhow::{Context, bail};
 
@@ -40,7 +40,7 @@ fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
             }
             '"' => quoted = !quoted,
             '\\' => {
-                let next = rest.chars().next().context("nothing stands after the backslash")?;
+                let next = rest.chars().next().context("expected a character after the backslash")?;
                 // Inside double quotes a backslash is literal unless it precedes `$`, `"` or `\`.
                 if quoted && !matches!(next, '$' | '"' | '\\') {
                     text.push('\\');
@@ -65,7 +65,7 @@ fn expand(word: &str, value: &Lookup<'_>) -> anyhow::Result<String> {
 /// Returns the value of the variable whose name begins `rest`, and the text after the name.
 fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'a str)> {
     let Some(braced) = rest.strip_prefix('{') else {
-        // A single digit is a name, and no such variable exists.
+        // A single digit is the name of a positional parameter, which is never set.
         if let Some(after) = rest.strip_prefix(|c: char| c.is_ascii_digit()) {
             return Ok((String::new(), after));
         }
@@ -76,7 +76,7 @@ fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'
     };
     let (name, after) = braced.split_at(name_length(braced));
     if name.is_empty() {
-        bail!("${{{braced}: expected a variable's name");
+        bail!("${{{braced}: expected the name of a variable");
     }
     if let Some(after) = after.strip_prefix('}') {
         return Ok((value(name), after));
@@ -100,7 +100,7 @@ fn variable<'a>(rest: &'a str, value: &Lookup<'_>) -> anyhow::Result<(String, &'
             }
             _ => return None,
         };
-        // A word that contains a variable would end at the inner brace.
+        // A variable inside WORD is not supported: the search ends at the first closing brace.
         (!operation.contains('$')).then_some((put, after))
     });
     parts.with_context(|| format!("${{{braced}: expected ${{NAME}}, ${{NAME:-WORD}} or ${{NAME:+WORD}}"))

@@ -59,7 +59,7 @@ pub fn apply_flags(job: &mut Job<'_>) -> anyhow::Result<()> {
 }
 
 /// Sets the variables of spec-gen's own environment that are not set.
-pub fn set_own(spec: &mut Spec) {
+fn set_own(spec: &mut Spec) {
     for (name, value) in own() {
         env::set_default(spec, &name, &value);
     }
@@ -79,7 +79,7 @@ fn own() -> Vec<(String, String)> {
 const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"];
 
 /// Sets the proxy variables of spec-gen's own environment that are not set.
-pub fn set_proxies(spec: &mut Spec) {
+fn set_proxies(spec: &mut Spec) {
     for (name, value) in own() {
         if PROXIES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_uppercase()) {
             env::set_default(spec, &name, &value);
@@ -88,7 +88,7 @@ pub fn set_proxies(spec: &mut Spec) {
 }
 
 /// Reports whether `-e FLAG` sets the variable.
-pub fn gives(flag: &str, name: &str) -> bool {
+fn gives(flag: &str, name: &str) -> bool {
     let flag = flag.trim_start();
     match flag.split_once('=') {
         Some((given, _)) => given == name,
@@ -103,7 +103,7 @@ pub fn gives(flag: &str, name: &str) -> bool {
 ///
 /// # Errors
 /// Returns an error if there is no name before the `=`.
-pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
+fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     // podman trims only the start of a name.
     let flag = flag.trim_start();
     match flag.split_once('=') {
@@ -121,8 +121,8 @@ pub fn apply_flag(spec: &mut Spec, flag: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Passes on `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`. The first process of the container
-/// has the PID 1 in its namespace.
+/// Passes on the variables of socket activation: `LISTEN_FDS`, `LISTEN_FDNAMES`, and `LISTEN_PID` with
+/// the value 1, the PID of the first process in the PID namespace of the container.
 pub fn listen_fds(spec: &mut Spec) {
     let own = |name: &str| std::env::var(name).ok();
     if own("LISTEN_PID").is_some() {

@@ -11,17 +11,18 @@ use crate::runtime_spec::key;
 use crate::runtime_spec::mounts::{self, Mount};
 use crate::runtime_spec::{Spec, namespaces};
 
-/// podman's path of the init, at which no image has a file.
+/// The path of the init in the container, as in podman.
 pub const INIT: &str = "/run/podman-init";
 
 /// The directories in which podman looks for its helpers, before $PATH.
 const DIRS: [&str; 4] =
     ["/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman"];
 
-/// podman's init.
+/// The name of podman's init program.
 const PROGRAM: &str = "catatonit";
 
-/// Puts the init before the command and binds it. A spec that already has it is not changed.
+/// Puts the init before the command and adds its bind mount. Does not repeat an init that the command
+/// already has.
 ///
 /// # Errors
 /// Returns an error if there is no init, or if it would not be the first process of its PID
@@ -33,7 +34,7 @@ pub fn apply(spec: &mut Spec, args: &ProcessArgs) -> anyhow::Result<()> {
         None => return Ok(()),
     };
     if namespaces::find(spec, "pid").is_none_or(|n| namespaces::path(n).is_some()) {
-        return Err(usage("--init: the PID namespace is not the container's own"));
+        return Err(usage("--init: the container has no PID namespace of its own"));
     }
     let mut words = spec.args();
     if words.first().is_none_or(|first| first != INIT) {
@@ -51,6 +52,6 @@ fn find(path: Option<&std::ffi::OsStr>) -> anyhow::Result<PathBuf> {
     let is_program = |file: &Path| nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok();
     dirs.find_map(|dir| Some(dir.join(PROGRAM)).filter(|file| is_program(file))).ok_or_else(|| {
         let error = anyhow::anyhow!("--init: no {PROGRAM} in {} or $PATH", DIRS.join(", "));
-        Hint::on(error, "install it, or name another init with --init-path FILE")
+        Hint::on(error, "install it, or add --init-path FILE")
     })
 }

@@ -71,7 +71,7 @@ fn set_command(
     };
     words.extend(command.iter().cloned());
     if words.is_empty() {
-        return Err(usage("--entrypoint: empty, and there are no ARGS"));
+        return Err(usage("--entrypoint is empty, and there are no ARGS"));
     }
     spec.set(key::PROCESS_ARGS, words);
     Ok(())
@@ -81,7 +81,7 @@ fn set_command(
 fn command_words(text: &str) -> anyhow::Result<Vec<String>> {
     let words = match serde_json::from_str(text) {
         Ok(words) => words,
-        // "[" is a program too, but text with quotes is meant as an array.
+        // "[" is the name of a program, but "[" with a quote is a malformed array.
         Err(_) if text.starts_with('[') && text.contains('"') => {
             return Err(usage(format!("--entrypoint {text}: expected an array of strings")));
         }

@@ -48,7 +48,7 @@ fn check(spec: &Spec, rootfs: &Rootfs, may_be_made: bool) -> anyhow::Result<()> 
 /// says.
 ///
 /// # Errors
-/// Returns an error if `--check-cwd` is not `off` or `warn` and the directory is missing.
+/// Returns an error if the directory is missing. With `--check-cwd warn`, prints a warning instead.
 pub fn apply(job: &Job<'_>) -> anyhow::Result<()> {
     let asked = job.container.is_libpod || job.args.process.workdir.is_some();
     if !asked || job.args.process.check_cwd == CheckCwd::Off {

@@ -3,7 +3,7 @@
 //!
 //! The rules are libpod's (`generatePasswdAndGroup`). libpod writes into the image's files, or into
 //! copies if the root file system is read-only, and takes HOME from the entry. spec-gen writes only
-//! copies, and only on request.
+//! copies, and only with `--passwd-out`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -70,7 +70,7 @@ impl Accounts {
     /// Resolves `USER[:GROUP]`, each a name or a number. An empty user is user ID 0.
     ///
     /// # Errors
-    /// Returns an error if a file does not contain a name, or if a number is out of range.
+    /// Returns an error if a name is not in its file, or if a number is out of range.
     pub fn look_up(&self, wanted: &str) -> anyhow::Result<User> {
         let mut parts = wanted.split(':');
         let (name, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -107,8 +107,8 @@ impl Accounts {
         let file = cli::display_path(&self.passwd_name);
         if self.passwd_text.is_none() {
             return Err(Hint::on(
-                anyhow::anyhow!("unable to find user {name}: there is no {file}"),
-                "name the root file system with --rootfs DIR, or give numbers: --user UID:GID",
+                anyhow::anyhow!("unable to find user {name}: {file} does not exist"),
+                "add --rootfs DIR, or give numbers: --user UID:GID",
             ));
         }
         bail!("unable to find user {name}: no matching entries in passwd file {file}")

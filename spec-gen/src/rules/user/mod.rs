@@ -21,7 +21,8 @@ use crate::runtime_spec::env;
 use crate::runtime_spec::id_map::{self, IdMap};
 use crate::runtime_spec::key;
 
-/// podman's value for the groups of the user who starts the container, which only crun keeps.
+/// The value of `--group-add` that keeps the groups of the user who starts the container. Only crun
+/// supports it.
 const KEEP_GROUPS: &str = "keep-groups";
 
 /// Resolves the user, or returns `None` if no user is requested.
@@ -45,7 +46,7 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
         container.groups.iter().any(|g| g == KEEP_GROUPS),
         container.groups.iter().find(|g| *g != KEEP_GROUPS),
     ) {
-        return Err(usage(format!("--group-add {other} is not possible with --group-add {KEEP_GROUPS}")));
+        return Err(usage(format!("--group-add {other} conflicts with --group-add {KEEP_GROUPS}")));
     }
     for group in &container.groups {
         // podman turns this word into an annotation; it is not the name of a group.
@@ -63,8 +64,8 @@ pub fn look_up(job: &mut Job<'_>) -> anyhow::Result<Option<User>> {
     Ok(Some(user))
 }
 
-/// Changes HOME of a complete spec with the user, if it is the home directory of the previous user
-/// and no flag sets it.
+/// Sets HOME in a plain spec to the home directory of the new user, if HOME is the home directory of the
+/// previous user and no flag sets it.
 fn move_home(job: &mut Job<'_>, accounts: &Accounts, user: &User) {
     if job.container.is_libpod || job.container.user.is_none() || job.container.home_is_given {
         return;
@@ -84,7 +85,7 @@ fn host_users(job: &Job<'_>) -> anyhow::Result<Vec<HostUser>> {
     for name in &job.container.host_users {
         match HostUser::find(name).with_context(|| format!("user {name}"))? {
             Some(user) => found.push(user),
-            None => job.session.warn(format_args!("user {name}: not a user of this host")),
+            None => job.session.warn(format_args!("user {name}: no such user on the host")),
         }
     }
     if job.container.add_current_user {
@@ -130,7 +131,7 @@ fn add_entries(
         job.container.bind_map.extend(files);
         job.actions.extend(actions);
     } else if templates {
-        job.session.warn("--passwd-entry, --group-entry: only HOME follows them without --passwd-out DIR");
+        job.session.warn("--passwd-entry, --group-entry: without --passwd-out DIR they change only HOME");
     }
     Ok(())
 }
@@ -142,15 +143,16 @@ pub fn set_ids(job: &mut Job<'_>, user: Option<&User>) {
     let was_root = job.container.was_root.unwrap_or_else(|| capabilities::is_root(&job.spec));
     job.spec.set(key::PROCESS_USER_UID, user.uid);
     job.spec.set(key::PROCESS_USER_GID, user.gid);
-    // The groups of the previous user do not apply.
+    // The supplementary groups belong to the previous user.
     job.spec.remove(key::PROCESS_USER_ADDITIONAL_GIDS);
-    // libpod's config already has the groups of its user, unless a flag names another user.
+    // The capabilities in a config of libpod are already those of its user. They change only if a flag
+    // names another user.
     match job.container.was_root {
         Some(false) if user.uid == 0 => capabilities::give_all_to_root(&mut job.spec),
         None if job.container.is_libpod => {}
         _ => capabilities::follow_user(&mut job.spec, was_root),
     }
-    let why = if user.found.is_empty() { "a number that no entry has" } else { &user.found };
+    let why = if user.found.is_empty() { "a number without an entry" } else { &user.found };
     let wanted = job.container.user.as_deref().unwrap_or_default();
     job.trace.because(&job.spec, || format!("user {wanted}: {why}"));
 }
@@ -181,7 +183,7 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
         job.spec.add_gid(*gid);
         if id_map::to_host(&available, *gid).is_none() {
             job.session.warn(format_args!(
-                "--group-add {gid}: not present in the user namespace, setgroups will fail"
+                "--group-add {gid}: not mapped in the user namespace, setgroups(2) will fail"
             ));
         }
     }
@@ -189,7 +191,7 @@ pub fn set(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns HOME for a user who has not set it.
+/// Returns the value of HOME for a user, if no flag sets it.
 fn home(user: &User, compat: Compat) -> Option<String> {
     match (user.home.clone().filter(|h| !h.is_empty()), compat) {
         (Some(home), _) => Some(home),
@@ -203,7 +205,7 @@ fn home(user: &User, compat: Compat) -> Option<String> {
 /// namespace does not map.
 ///
 /// # Errors
-/// Returns an error if the group IDs of an ordinary user cannot be read.
+/// Returns an error if the GID map of spec-gen's user namespace cannot be read.
 pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Result<()> {
     let Some(user) = user else { return Ok(()) };
     let wanted = job.container.user.as_deref();
@@ -216,7 +218,7 @@ pub fn add_member_groups(job: &mut Job<'_>, user: Option<&User>) -> anyhow::Resu
             job.spec.add_gid(*gid);
         } else {
             job.session
-                .warn(format_args!("additional gid={gid} is not present in the user namespace, left out"));
+                .warn(format_args!("group {gid} of the user skipped: not mapped in the user namespace"));
         }
     }
     job.trace.because(&job.spec, || "groups that list the user".into());
