@@ -32,6 +32,7 @@
 //!
 //! The root of the tree has its own entry, named `./` or `/` ([`RootName`]).
 
+pub mod base64;
 mod create;
 mod dir_xattr_limit;
 mod entry;

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base64;
 use crate::entry::{Meta, Timestamp, Xattr};
 use crate::error::{Error, Result};
 use crate::format::acl;
@@ -121,7 +122,7 @@ pub(crate) fn push_xattr(out: &mut Vec<u8>, xattr: &Xattr) {
     if xattr.name.iter().any(|&b| b == b'=' || b == b'%') {
         key.extend_from_slice(b"LIBARCHIVE.xattr.");
         url_encode(&mut key, &xattr.name);
-        push(out, &key, base64(&xattr.value).as_bytes());
+        push(out, &key, base64::encode(&xattr.value).as_bytes());
     } else {
         key.extend_from_slice(b"SCHILY.xattr.");
         key.extend_from_slice(&xattr.name);
@@ -242,7 +243,7 @@ impl Extended {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.set_xattr(gnu_decode(name), value);
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-                    let value = decode_base64(value).ok_or_else(|| bad_value(key, value))?;
+                    let value = base64::decode(value).ok_or_else(|| bad_value(key, value))?;
                     self.libarchive_xattrs.push(Xattr { name: url_decode(name), value });
                 }
             }
@@ -353,35 +354,6 @@ fn url_decode(name: &[u8]) -> Vec<u8> {
     out
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Encodes base64 without padding, as libarchive writes it. libarchive reads both forms.
-fn base64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |w, &b| w << 8 | u32::from(b)) << (8 * (3 - group.len()));
-        for i in 0..=group.len() {
-            out.push(BASE64[(word >> (18 - 6 * i) & 63) as usize] as char);
-        }
-    }
-    out
-}
-
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut word, mut bits) = (0u32, 0);
-    for &byte in text.iter().filter(|&&b| b != b'=' && b != b'\n') {
-        let value = BASE64.iter().position(|&b| b == byte)?;
-        word = word << 6 | value as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((word >> bits) as u8);
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,14 +453,5 @@ mod tests {
         let mut meta = Meta::default();
         read(&payload).unwrap().take_xattrs(&mut meta).unwrap();
         assert_eq!(meta.xattrs, [xattr]);
-    }
-
-    #[test]
-    fn base64_is_encoded_and_decoded_without_loss() {
-        for len in 0..50u8 {
-            let bytes: Vec<u8> = (0..len).map(|i| i.wrapping_mul(37)).collect();
-            assert_eq!(decode_base64(base64(&bytes).as_bytes()).unwrap(), bytes);
-        }
-        assert_eq!(base64(b"any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw");
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use strict_json::FieldError;
 use strict_json::field::unexpected;
+use tartree::base64;
 
 /// A hardware address of 6 bytes (Ethernet), 8 (EUI-64) or 20 (IP over InfiniBand).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +57,7 @@ impl FromStr for Mac {
         let bytes = groups(text, ':', 2)
             .or_else(|| groups(text, '-', 2))
             .or_else(|| groups(text, '.', 4))
-            .or_else(|| base64(text));
+            .or_else(|| base64::decode_canonical(text));
         bytes
             .and_then(|bytes| Mac::from_bytes(&bytes))
             .ok_or_else(|| FieldError::new(format!("{text:?}: not a MAC address")))
@@ -88,33 +89,6 @@ fn groups(text: &str, separator: char, digits: usize) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-/// Decodes standard base64 (RFC 4648) with padding. The unused bits of the last digit must be zero.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let body = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len() - body.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut pending, mut bits) = (Vec::new(), 0u32, 0);
-    for c in body.bytes() {
-        let six = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        pending = pending << 6 | u32::from(six);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((pending >> bits & 0xff) as u8);
-            pending &= (1 << bits) - 1;
-        }
-    }
-    (pending == 0 && text.len() - body.len() == bits / 2).then_some(bytes)
 }
 
 #[cfg(test)]
