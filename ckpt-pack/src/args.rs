@@ -74,7 +74,7 @@ pub struct Input {
     /// Pack FILE as the member NAME, such as volumes/data.tar=FILE (repeatable)
     #[arg(long, value_name = "NAME=FILE", value_parser = name_value)]
     pub member: Vec<(String, PathBuf)>,
-    /// Accept unknown member names, such as of members that ckpt-unpack kept in a bundle
+    /// Accept unknown member names, such as those that ckpt-unpack kept in a bundle
     #[arg(long, requires = "member", hide_short_help = true)]
     pub allow_unknown: bool,
     /// Accept member streams without a record of their end, such as a tar made by hand

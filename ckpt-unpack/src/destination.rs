@@ -11,7 +11,7 @@ use crate::args::Args;
 /// The destination of a member. An archive may be read twice; both passes make the same decision.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MemberDestination<'a> {
-    /// The member is skipped, as a flag demands.
+    /// A flag excludes the member.
     Skipped,
     /// The member becomes a file in the bundle.
     Bundle,

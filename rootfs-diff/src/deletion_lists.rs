@@ -80,7 +80,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<TarPath>> {
     Ok(paths)
 }
 
-/// Returns the path of FILE0.
+/// Returns the path of the second list: `file` with `0` appended to its name.
 pub fn raw_list(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("0");

@@ -62,7 +62,7 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "unexpected: $1"; echo "output: 
     has 'uid=1000(alice) gid=1000'; has '10(wheel)'; has /home/alice
 }
 
-@test "--user accepts a number with the name of a group" { starts -u 4242:users 'id -u; id -g'; has 4242; has 100; }
+@test "--user accepts a user ID with the name of a group" { starts -u 4242:users 'id -u; id -g'; has 4242; has 100; }
 
 @test "--group-add adds groups by name and by number" { starts --group-add wheel --group-add 777 'id -G'; has '10'; has 777; }
 

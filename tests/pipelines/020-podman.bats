@@ -26,8 +26,8 @@ inside() {
     podman_ exec web sh -c "$1"
 }
 
-# Prints the changes of /app/count in the restored container. One command, because podman starts
-# slowly under emulation.
+# Prints the changes of /app/count in the restored container. A single command does this, because
+# podman starts slowly under emulation.
 everything='
     cat /app/settings /app/replaced-dir /app/replaced-file/x /app/second /app/untouched
     stat -c "%a %n" /app/private /data

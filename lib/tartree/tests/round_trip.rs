@@ -37,9 +37,8 @@ fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
     proptest::collection::vec(one, 0..4).prop_map(|mut all| {
         all.sort();
         all.dedup_by(|a, b| a.name == b.name);
-        // Names with `=` and `%` are kept: they are written in the form of libarchive, because
-        // readers cannot tell %3D and %25, which GNU tar writes for them, from the same characters
-        // in a name.
+        // Keeps names with `=` and `%`. They are written as LIBARCHIVE.xattr records. GNU tar
+        // writes `=` as %3D, and a reader cannot distinguish that from a name that contains "%3D".
         all
     })
 }

@@ -30,7 +30,7 @@ pub enum LayersError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Another file system is mounted at the path.
-    #[error("not an overlay mount but {0}")]
+    #[error("expected an overlay mount, found {0}")]
     NotOverlay(String),
     /// A later mount at the same path covers the overlay.
     #[error("the overlay mounted here is hidden by a later mount ({0})")]

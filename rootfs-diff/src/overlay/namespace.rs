@@ -47,7 +47,7 @@ impl MountNamespace {
         })
     }
 
-    /// Returns the path by which this process reaches the absolute `path` of the namespace.
+    /// Translates an absolute path in the mount namespace to a path that this process can open.
     pub fn reach(&self, path: &Path) -> PathBuf {
         match self.process {
             Some(process) => {

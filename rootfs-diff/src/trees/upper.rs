@@ -266,8 +266,8 @@ mod tests {
         let upper = || UpperDir::compared_with_view(open(), OverlayXattrs::User, &open());
         assert!(upper().list(&TarPath::root()).unwrap().same_as_view);
         assert_eq!(entries(&mut upper(), &names), expected);
-        // From an upper directory that does not belong to the view, or was not compared with a
-        // view, only the names are used.
+        // Only the names are read from an upper directory that does not belong to the view or was
+        // not compared with one.
         let other = tempfile::tempdir().unwrap();
         let mut other =
             UpperDir::compared_with_view(open(), OverlayXattrs::User, &Root::open(other.path()).unwrap());

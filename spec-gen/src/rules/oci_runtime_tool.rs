@@ -291,7 +291,7 @@ fn add_hooks(spec: &mut Spec, args: &RuntimeToolArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the types of a part of a spec from the command line.
+/// Checks the JSON types in `part`, a part of a spec that a flag holds.
 fn checked(flag: impl FnOnce() -> String, mut part: Value) -> anyhow::Result<()> {
     schema::check(&mut part).map(|_| ()).map_err(|e| senseless(flag, &e))
 }

@@ -86,7 +86,8 @@ const SCHEMA: &[(&str, Expected)] = &[
 /// Checks `spec`, and converts whole numbers written as floats to integers.
 ///
 /// jq up to 1.6 writes the u64 of `RLIM_INFINITY` as 18446744073709552000, and Go's encoders write
-/// large numbers as `1e+06`. Runtimes reject both forms. Returns a text for each converted number.
+/// large numbers as `1e+06`. Runtimes reject both forms. Returns a warning for each converted
+/// number.
 ///
 /// # Errors
 /// Returns an error that names the JSON path and the value.

@@ -38,7 +38,7 @@ teardown() {
     [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
 }
 
-# 010 runs the demo. This test cannot run "make check", which runs this test.
+# 010-round-trip.bats runs "make demo". "make check" would run this test again.
 @test "README: the two make targets exist" {
     printf '#!/bin/sh\nexec /usr/bin/make -n -C "%s" "$@"\n' "$source_dir" >"$hosts/bin/make"
     chmod +x "$hosts/bin/make"

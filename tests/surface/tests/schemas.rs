@@ -63,7 +63,7 @@ impl Cases {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn output_of_ckpt_unpack() {
+fn ckpt_unpack_output_matches_its_schema() {
     let mut cases = Cases::default();
     let mut archives = files("ckpt-unpack/tests/data", ".tar.xz");
     archives.extend(files("ckpt-unpack/tests/data", ".oci.tar"));
@@ -88,7 +88,7 @@ fn bundle(dir: &Path) -> PathBuf {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn statistics_of_a_dump() {
+fn dump_statistics_match_their_schema() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = bundle(dir.path());
     let out = dir.path().join("out");
@@ -101,7 +101,7 @@ fn statistics_of_a_dump() {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn changes_of_a_root_file_system_and_entries_of_a_tar() {
+fn lists_of_changes_and_entries_match_their_schemas() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     for root in [&from, &to] {
@@ -162,7 +162,7 @@ fn changes_of_a_root_file_system_and_entries_of_a_tar() {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn networks() {
+fn networks_match_their_schemas() {
     let mut cases = Cases::default();
     let mut statuses = files("netstatus/tests/data/podman", ".network.status");
     statuses.push(source("netstatus/tests/data/netavark/dualstack.status.json"));
@@ -183,7 +183,7 @@ fn networks() {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn actions_of_spec_gen() {
+fn actions_of_spec_gen_match_their_schema() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join("actions");
     let data = dir.path().join("data");
@@ -211,7 +211,7 @@ fn actions_of_spec_gen() {
 
 #[ignore = "needs python3-jsonschema"]
 #[test]
-fn users() {
+fn users_match_their_schema() {
     let dir = tempfile::tempdir().unwrap();
     let rootfs = dir.path().to_str().unwrap();
     fs::create_dir(dir.path().join("etc")).unwrap();

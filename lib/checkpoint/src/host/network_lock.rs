@@ -23,7 +23,7 @@ pub enum Method {
     NoProgram,
 }
 
-/// The missing programs among the programs that [`Method::Iptables`] may run.
+/// The programs of [`Method::Iptables`] that are not installed on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkLock {
     /// The missing programs that block a namespace.

@@ -14,7 +14,7 @@ pub enum Whiteout {
     Reserved,
 }
 
-/// How files `.wh.NAME` in a diff are interpreted.
+/// The interpretation of `.wh.NAME` files in a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
     /// The files are ordinary files: podman's format has no whiteouts.

@@ -69,7 +69,8 @@ fn fill(field: &mut [u8], value: &[u8]) {
     field[..len].copy_from_slice(&value[..len]);
 }
 
-/// Writes all digits that fit into a terminated field.
+/// Writes `value` as octal digits with leading zeros, followed by a NUL byte. Drops leading digits
+/// that do not fit into the field.
 fn octal(field: &mut [u8], mut value: u64) {
     if let Some((end, digits)) = field.split_last_mut() {
         *end = 0;

@@ -41,7 +41,7 @@ pub struct Passage {
     to: FileType,
     /// Minimum number of bytes that are moved inside the kernel.
     least: u64,
-    /// Called after each part.
+    /// Called with the number of bytes after each system call that moved some.
     report: fn(u64),
     /// Whether a reflink to this output may still succeed. Cleared when a reflink fails.
     shares: bool,

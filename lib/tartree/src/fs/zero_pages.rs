@@ -1,4 +1,4 @@
-//! Finds zero pages in data, which may become holes.
+//! Finds zero pages in data, so that they can become holes.
 
 use std::ops::Range;
 

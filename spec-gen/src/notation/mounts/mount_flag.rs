@@ -28,7 +28,8 @@ enum ParsedMount {
     Paths(Paths),
 }
 
-/// Host paths of `type=glob`, each bound to the same path or into one directory.
+/// The host paths that match a `type=glob` mount. Each path is bound to its own path in the
+/// container, or into one directory.
 struct Paths {
     pattern: Pattern,
     destination: Option<String>,

@@ -75,7 +75,8 @@ fn bind_zone(job: &mut Job<'_>, zone: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the files of `--bind-mount` and `--shm-dir` by destination.
+/// Returns the files that `--bind-mount` and `--shm-dir` name, as pairs of destination and host
+/// path.
 ///
 /// # Errors
 /// Returns an error if a destination is given twice or is not absolute.

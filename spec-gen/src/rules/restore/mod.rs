@@ -221,7 +221,7 @@ fn repoint_volumes(job: &mut Job<'_>, volumes: &[Volume]) -> anyhow::Result<BTre
                 anyhow::anyhow!(
                     "--volume {source}:{destination}: the checkpointed container has no mount there"
                 ),
-                format!("its mounts are {}", there.join(" ")),
+                format!("the container has mounts at {}", there.join(" ")),
             ));
         }
     }

@@ -53,7 +53,7 @@ pub fn profile(value: &Value, facts: &Facts<'_>) -> anyhow::Result<Value> {
     Ok(Value::Object(result))
 }
 
-/// Returns the native architecture of `archMap` with its sub-architectures.
+/// Returns the architectures of a filter: the native one, and its sub-architectures in `archMap`.
 fn architectures(maps: &[Value]) -> Option<Value> {
     let native = format!("SCMP_ARCH_{}", native_architecture());
     let entry = maps.iter().find(|m| m.get("architecture").and_then(Value::as_str) == Some(&native))?;

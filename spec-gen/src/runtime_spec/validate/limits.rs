@@ -143,7 +143,9 @@ fn net_devices(spec: &Spec, faults: &mut Vec<String>) {
                 && !matches!(name, "." | "..")
                 && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
             if !valid {
-                faults.push(format!("linux.netDevices.{device}: {name:?} is not the name of an interface"));
+                faults.push(format!(
+                    "linux.netDevices.{device}: expected a valid interface name, found {name:?}"
+                ));
             }
         }
     }
