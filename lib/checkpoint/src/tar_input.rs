@@ -139,9 +139,9 @@ impl<R: Read> TarInput<R> {
         }
     }
 
-    /// Returns how to interpret files `.wh.NAME` in a diff. Removal headers occur only in podman's
-    /// diffs, which have no whiteouts. containerd stores a compressed OCI layer; podman and CRI-O
-    /// never compress their diffs.
+    /// Returns the interpretation of `.wh.NAME` files in a diff. A diff with removal headers is
+    /// podman's and has no whiteouts. A compressed diff is containerd's and is an OCI layer,
+    /// because podman and CRI-O never compress their diffs.
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.

@@ -7,9 +7,9 @@ use crate::limits::Limit;
 
 /// Bytes of xattrs that are always accepted.
 const MIN_TOTAL: usize = 64 << 20;
-/// Bytes of xattrs that are accepted for each directory, if they exceed [`MIN_TOTAL`] in total:
-/// enough for a security label and an ACL. A few directories with megabytes of xattrs each would
-/// fill the memory.
+/// Bytes of xattrs per directory that are accepted when the total exceeds [`MIN_TOTAL`]: enough for
+/// a security label and an ACL. A few directories with megabytes of xattrs each would fill the
+/// memory.
 const PER_DIR: usize = 256;
 
 /// Counts the xattrs of directories. Creation and extraction share this limit, so that writing a

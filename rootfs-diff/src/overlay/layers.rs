@@ -117,8 +117,8 @@ pub fn split_lowers(text: &[u8]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (names, data)
 }
 
-/// Returns the upper directory that `value` names if its backslashes are escapes, which depends on
-/// the kernel version.
+/// Returns the upper directory that `value` names, with backslashes interpreted as escapes. The
+/// kernel version determines whether they are escapes.
 pub(crate) fn unescaped(value: &Path) -> PathBuf {
     let mut rest = value.as_os_str().as_bytes().iter().copied();
     let mut unescaped = Vec::new();

@@ -18,8 +18,8 @@ use tartree::{Identity, Root, Status, TarPath, xattr_names, xattrs_at};
 use super::tree::{Inode, SELINUX_LABEL, Tree, union};
 use crate::overlay::OverlayXattrs;
 
-/// The opaque xattr of fuse-overlayfs, which also writes the file [`OPAQUE_FILE`] as far as its
-/// privileges allow.
+/// The opaque xattr of fuse-overlayfs. If its privileges permit, fuse-overlayfs also creates the
+/// file [`OPAQUE_FILE`].
 const FUSE_OPAQUE: &[u8] = b"user.fuseoverlayfs.opaque";
 const OPAQUE_FILE: &[u8] = b".wh..wh..opq";
 const WHITEOUT_PREFIX: &[u8] = b".wh.";

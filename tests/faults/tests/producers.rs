@@ -94,7 +94,7 @@ fn bash(dir: &Path, script: &str) -> Output {
     command.output().unwrap()
 }
 
-/// Runs `script`, which must fail with `words` on standard error. Returns a violation.
+/// Runs `script` and returns a violation unless it fails with `words` on standard error.
 fn judge(dir: &Path, script: &str, words: &[&str], earlier: bool) -> Option<String> {
     let archive = dir.join("web.ckpt");
     match earlier {

@@ -1,5 +1,5 @@
-//! Checks which omitted files are reported: files that the user excludes only with `-v`, all other
-//! files always.
+//! Checks the reports of omitted files: files that the user excludes are reported only with `-v`,
+//! all other files always.
 
 use std::fs;
 use std::os::unix::net::UnixListener;

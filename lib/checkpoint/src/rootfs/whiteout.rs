@@ -27,9 +27,9 @@ pub enum Whiteouts {
 }
 
 impl Whiteouts {
-    /// Returns the whiteout that `entry` represents, if any. [`Whiteouts::Guessed`] requires an
-    /// empty regular file, since all programs write whiteouts as such files; only reserved names
-    /// may belong to other entries.
+    /// Returns the whiteout that `entry` represents, if any. With [`Whiteouts::Guessed`] only an
+    /// empty regular file is a whiteout, because all programs write whiteouts as such files. An
+    /// entry whose name is reserved may have any type.
     pub fn in_entry(self, entry: &Entry) -> Option<Whiteout> {
         let is_one = match self {
             Whiteouts::Literal => false,

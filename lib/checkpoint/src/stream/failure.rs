@@ -1,6 +1,6 @@
 //! The failure record, which a producer writes instead of `.end` when it fails.
 //!
-//! The last record of such a member stream is `.failed`, one JSON line
+//! The last record of such a member stream is `.failed`, which contains one line of JSON:
 //!
 //! ```json
 //! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/typo: No such file or

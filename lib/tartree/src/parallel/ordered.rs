@@ -54,8 +54,15 @@ pub struct Workers {
 ///     }
 /// }
 ///
-/// let mut squares = Ordered::new(); squares.start(&Workers { name: "squares", threads: 2,
-/// tasks_per_thread: 4, submitter_helps: true }); let mut results = Vec::new(); for n in 0..100 {
+/// let mut squares = Ordered::new();
+/// squares.start(&Workers {
+///     name: "squares",
+///     threads: 2,
+///     tasks_per_thread: 4,
+///     submitter_helps: true,
+/// });
+/// let mut results = Vec::new();
+/// for n in 0..100 {
 ///     if squares.is_full() {
 ///         results.extend(squares.next());
 ///     }

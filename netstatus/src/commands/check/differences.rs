@@ -75,8 +75,9 @@ fn of_interface(link: &Link, desired: &DesiredInterface<'_>, state: &State) -> a
                 differences.push(format!("address is {}, expected {ipnet}", there.ipnet))
             }
             Some(there) if there.flags.contains(AddressFlags::Dadfailed) => {
-                differences
-                    .push(format!("address {ipnet}: duplicate address detection found another host with it"));
+                differences.push(format!(
+                    "address {ipnet}: duplicate address detection found another host that uses this address"
+                ));
             }
             Some(there) if there.flags.contains(AddressFlags::Tentative) => {
                 differences.push(format!("address {ipnet} is tentative: sockets cannot bind to it yet"));

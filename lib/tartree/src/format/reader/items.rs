@@ -207,7 +207,7 @@ impl<R: Read> Reader<R> {
         let size = block.size()?;
         self.extensions = self.extensions.saturating_add(size);
         if self.extensions > self.limits.header_bytes {
-            let what = format!("header of {size} bytes, {} are allowed", self.limits.header_bytes);
+            let what = format!("header of {size} bytes, expected at most {}", self.limits.header_bytes);
             return Err(Error::limit("PAX header", Limit::HeaderBytes, what));
         }
         let mut payload = Vec::new();
