@@ -3,8 +3,7 @@
 //! The last record of such a member stream is `.failed`, which contains one line of JSON:
 //!
 //! ```json
-//! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/typo: No such file or
-//! directory"}
+//! {"writer":"vol-archive","member":"volumes/data.tar","error":"/srv/db: Permission denied"}
 //! ```
 //!
 //! A reader that does not know the record (version 0.1.0) rejects it as a member with an unknown
