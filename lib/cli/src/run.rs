@@ -58,7 +58,9 @@ fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(
         Err(e) => return print_clap_error(&tool, &e, failed),
     };
     let session = Session::new(tool, common.verbose, common.quiet, progress);
-    let exit = match catch_unwind(AssertUnwindSafe(|| job(args, &session))) {
+    let result = catch_unwind(AssertUnwindSafe(|| job(args, &session)));
+    signal::wait_for_cleanup();
+    let exit = match result {
         Ok(Ok(exit)) => exit,
         Ok(Err(e)) => {
             let exit = exit_of(&session, &e);

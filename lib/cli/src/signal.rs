@@ -124,6 +124,14 @@ pub fn uninterrupted<T>(steps: impl FnOnce() -> T) -> T {
     steps()
 }
 
+/// Blocks until the process is dead, if a signal of [`on_termination`] is being handled.
+///
+/// Call this function before the error of a job is reported: the job may have failed only because a
+/// cleanup removed its files, and the process must then die of the signal.
+pub(crate) fn wait_for_cleanup() {
+    drop(registered());
+}
+
 fn registered() -> MutexGuard<'static, Option<Vec<Cleanup>>> {
     CLEANUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
