@@ -104,7 +104,7 @@ fn usage_errors_exit_with_2_and_say_what_to_do() {
 fn a_plain_directory_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(&["list", "--rootfs", dir.path().to_str().unwrap()], b"");
-    fails(&output, 1, "not an overlay mount");
+    fails(&output, 1, "expected an overlay mount");
     fails(&output, 1, "hint: name the layers");
     fails(&run(&["list", "--rootfs", "/nonexistent"], b""), 1, "/nonexistent: No such file");
     fails(&run(&["list", "--from", "/nonexistent", "--to", "/"], b""), 1, "/nonexistent: No such file");

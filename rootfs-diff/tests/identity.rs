@@ -319,8 +319,8 @@ fn a_hidden_overlay_is_not_compared() {
             "m",
             Error("does not read the layer that its options name", "--from"),
         ),
-        ("no overlay", "layers", "l", Error("not an overlay mount", "--from")),
-        ("a directory inside", "one", "m/etc", Error("not an overlay mount", "--from")),
+        ("no overlay", "layers", "l", Error("expected an overlay mount", "--from")),
+        ("a directory inside", "one", "m/etc", Error("expected an overlay mount", "--from")),
     ]);
 }
 

@@ -66,7 +66,7 @@ fn invalid_values_are_reported_with_their_path() {
         ("linux.seccomp", json!({"defaultAction": "SCMP_ACT_DENY"}), "linux.seccomp.defaultAction: \"SCMP_ACT_DENY\""),
         ("linux.seccomp", json!({"defaultAction": "SCMP_ACT_LOG", "architectures": ["x86_64"]}), "linux.seccomp.architectures[0]: \"x86_64\""),
         ("linux.netDevices", json!({"a/b": {}}), "linux.netDevices.a/b: expected a valid interface name"),
-        ("linux.netDevices", json!({"eth0": {"name": "a-name-of-16-byte"}}), "linux.netDevices.eth0: \"a-name-of-16-byte\""),
+        ("linux.netDevices", json!({"eth0": {"name": "a-name-of-16-byte"}}), "linux.netDevices.eth0: expected a valid interface name, found \"a-name-of-16-byte\""),
         ("linux.sysctl", json!({"kernel.core_pattern": "x"}), "linux.sysctl.kernel.core_pattern: belongs to no namespace"),
         ("linux.sysctl", json!({"user.max_user_namespaces": "1"}), "linux.sysctl.user.max_user_namespaces: needs a namespace of type user"),
         ("linux.intelRdt", json!({"closID": "a/b"}), "linux.intelRdt.closID: \"a/b\""),

@@ -44,7 +44,7 @@ const ROOTFS_DIFF: &[Mistake] = &[
     Mistake(
         "rootfs-diff create --members --rootfs vol",
         1,
-        "vol: not an overlay mount",
+        "vol: expected an overlay mount",
         "--from DIR --to MOUNTPOINT",
     ),
     Mistake("rootfs-diff create --members --rootfs nothere", 1, "nothere: No such file or directory", ""),
