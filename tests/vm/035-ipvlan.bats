@@ -24,7 +24,7 @@ teardown() {
 
 @test "apply creates an ipvlan and reports the different MAC" {
     run -0 --separate-stderr ip netns exec host netstatus apply --netns /run/netns/web --create ipvlan --parent mp0 network.status
-    [[ $stderr = *"interface eth0: MAC 02:77:00:00:00:05 left out: an ipvlan has the MAC of its parent"* ]]
+    [[ $stderr = *"interface eth0: MAC 02:77:00:00:00:05 left out: an ipvlan interface has the MAC of its parent"* ]]
     ip -n web -d -json link show dev eth0 | jq -e '.[0].address == "02:77:00:00:00:01" and .[0].linkinfo.info_kind == "ipvlan"'
     netstatus check --netns /run/netns/web network.status
     ip netns exec host netstatus save -q --netns /run/netns/web --network eth0=lan >saved
