@@ -41,6 +41,7 @@ impl<R: Read> TarInput<R> {
 
     /// Opens a checkpoint archive. Waits only for the bytes that show the compression, so that an
     /// archive in a pipe is read while it is written.
+    #[cfg(feature = "archive")]
     pub(crate) fn archive(input: R, bound: Bound) -> io::Result<TarInput<R>> {
         TarInput::with_buffer(PEEKED, [Compression::MAGIC, 0], input, bound)
     }
@@ -77,6 +78,7 @@ impl<R: Read> TarInput<R> {
     ///
     /// # Errors
     /// Returns an error if the input cannot be read.
+    #[cfg(feature = "archive")]
     pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
         match &mut self.bytes {
             Bytes::Plain(input) => Ok(input.fill_buf()?.is_empty()),
