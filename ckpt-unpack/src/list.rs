@@ -7,11 +7,11 @@ use cli::{Exit, Output, Session};
 use serde_json::json;
 use tartree::{Entry, Kind};
 
-use crate::archive_input::ArchiveInput;
+use crate::archive_input;
 use crate::args::Args;
 
 pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
-    let mut archive = ArchiveInput::open(args)?;
+    let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     let mut out = BufWriter::new(Output::text(None)?);
     let mut members = Vec::new();

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
+use checkpoint::archive::{ArchiveFile, Members};
 use cli::{Exit, Hint, Session};
 use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath, Zeros};
 
-use crate::archive_input::{ArchiveInput, Members};
+use crate::archive_input;
 use crate::args::Args;
 use crate::destination::{
     MemberDestination, check_directories_differ, check_volumes_differ, check_volumes_exist, destination,
@@ -25,7 +26,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     check_volumes_differ(args)?;
     check_directories_differ(args, bundle)?;
     let runtime = runtime::requested(args.host.runtime.as_deref())?;
-    let mut archive = ArchiveInput::open(args)?;
+    let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     let mut trees = Trees::open(args, session)?;
     if archive.can_rewind() {
@@ -48,15 +49,17 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         session,
     };
     if let Some(previous) = &args.include.previous {
-        let mut archive = ArchiveInput::open_path(Some(previous), args)?;
+        let mut archive = archive_input::open_path(Some(previous), args)?;
         archive
             .reader()
+            .map_err(anyhow::Error::from)
             .and_then(|reader| unpack.previous(reader))
             .with_context(|| cli::display_path(previous))?;
     }
     session.stage("unpacking", archive.size());
     let unpacked = archive
         .reader()
+        .map_err(anyhow::Error::from)
         .and_then(|reader| unpack.members(reader))
         .and_then(|()| unpack.trees.finish())
         .with_context(|| name.clone())
@@ -80,7 +83,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
 }
 
 /// Reads the complete archive and checks it before anything is written.
-fn survey(archive: &mut ArchiveInput, args: &Args, bundle: &Path) -> anyhow::Result<Contents> {
+fn survey(archive: &mut ArchiveFile, args: &Args, bundle: &Path) -> anyhow::Result<Contents> {
     let mut check_member = |member: &Member| match destination(member, args)? {
         MemberDestination::Bundle => staging::check_is_free(bundle, member),
         _ => Ok(()),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
+use checkpoint::archive::ArchiveFile;
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::spec_dump::SpecDump;
@@ -12,12 +13,12 @@ use checkpoint::{Member, VolumeName, deleted_files};
 use cli::{Exit, Session};
 use tartree::{Expanded, Limits, Reader, Skip, TarPath};
 
-use crate::archive_input::{self, ArchiveInput};
+use crate::archive_input;
 use crate::args::Args;
 use crate::verify_images::ImageCheck;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let mut archive = ArchiveInput::open(args)?;
+    let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     session.stage("verifying", archive.size());
     let mut problems = 0u64;
@@ -91,7 +92,7 @@ pub fn missing_volume(volume: &VolumeName) -> String {
 /// # Errors
 /// Returns an error if the rest of the archive cannot be read.
 pub fn scan(
-    archive: &mut ArchiveInput,
+    archive: &mut ArchiveFile,
     mut images: Option<&mut ImageCheck>,
     member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,

@@ -17,7 +17,7 @@ use checkpoint::stats::Stats;
 use cli::{Exit, Output, Session};
 use tartree::{Expanded, Skip, TarPath};
 
-use crate::archive_input::ArchiveInput;
+use crate::archive_input;
 use crate::args::Args;
 
 /// The facts that were found in the archive.
@@ -41,7 +41,7 @@ struct Found {
 const IMAGES_LIMIT: u64 = 512 << 20;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let mut archive = ArchiveInput::open(args)?;
+    let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     let mut found = Found::default();
     session.stage("reading", archive.size());

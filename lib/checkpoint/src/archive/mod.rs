@@ -3,9 +3,11 @@
 //! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a
 //! regular file, and only CRIU's images and podman's artifacts have directories.
 
+mod open;
 mod read;
 mod write;
 
+pub use open::{ArchiveFile, ImageChoice, Members, Reading};
 pub use read::{ArchiveReader, Unknown};
 pub use write::ArchiveWriter;
 
