@@ -189,21 +189,35 @@ def details(results):
             )
 
 
-def plot(results):
-    """Returns an SVG with a bar for each contender of each workload. The slowest contender has full width."""
-    width, label, bar, gap = 900, 250, 13, 24
+# The workloads in the picture of the README, with a title that a reader understands who does not know the benchmarks.
+OVERVIEW = {
+    "create small to a pipe": "small files into a tar",
+    "extract small on tmpfs": "small files out of a tar",
+    "checkpoint of a container, none": "checkpoint of a running container into one file, with CRIU's dump",
+    "restore of a container, none": "restore of a container from one file, with CRIU's restore",
+}
+
+
+def plot(results, titles=None):
+    """Returns an SVG with a bar for each contender of each workload. The slowest contender has full width. With `titles`,
+    only those workloads."""
+    label, bars, beside, bar, gap = 300, 430, 210, 13, 24
+    width = label + bars + beside
     rows, y = [], 34
     for r in results:
+        if titles is not None and r.name not in titles:
+            continue
         slowest = max(r.time(who) for who in r.medians)
-        rows.append(f'<text class="h" x="8" y="{y}">{escape(r.name)}{" (CPU time)" if r.cpu else ""}</text>')
+        title = (titles or {}).get(r.name, r.name) + (" (CPU time)" if r.cpu else "")
+        rows.append(f'<text class="h" x="8" y="{y}">{escape(title)}</text>')
         y += 7
         for who in r.medians:
             kind = "ours" if who == OURS else "limit" if who.startswith("limit") else "peer"
-            length = max(1, round(r.time(who) / slowest * (width - label - 130)))
-            beside = "" if who == OURS else f", ckpt-tools: {r.ratio(who):.2f} of it"
-            rows.append(f'<text x="{label - 6}" y="{y + bar - 3}" text-anchor="end">{escape(who[:42])}</text>')
+            length = max(1, round(r.time(who) / slowest * bars))
+            ratio = "" if who == OURS else f", ckpt-tools: {r.ratio(who):.2f} of it"
+            rows.append(f'<text x="{label - 6}" y="{y + bar - 3}" text-anchor="end">{escape(who)}</text>')
             rows.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{length}" height="{bar - 2}"/>')
-            rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.time(who):.3f} s{beside}</text>')
+            rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.time(who):.3f} s{ratio}</text>')
             y += bar
         y += gap
     style = (
@@ -251,6 +265,25 @@ def growth_section(grown):
     ]
 
 
+# Counted by hand; vol-archive/tests/calls.rs limits the numbers of vol-archive.
+SYSTEM_CALLS = [
+    "## System calls",
+    "",
+    prose(
+        "The number of system calls does not depend on the machine. These were counted by `strace -f -c` for 2,000 small cached",
+        "files in 20 directories. `vol-archive/tests/calls.rs` limits the system calls, instructions and memory per file.",
+    ),
+    "",
+    "| system calls | create a tar | extract it |",
+    "|---|---|---|",
+    "| `vol-archive` | 10,404 | 10,550 |",
+    "| GNU tar 1.34 | 13,311 | 13,395 |",
+    "| GNU tar 1.34 `--xattrs --acls`, which preserves the same metadata | 17,555 | 15,440 |",
+    "| bsdtar 3.6 | 37,352 | 30,673 |",
+    "",
+]
+
+
 def memory_section(results):
     if not peak(results):
         return []
@@ -295,6 +328,7 @@ def write(docs, results, grown, runs, quick):
         "",
         *growth_section(grown),
         *memory_section(results),
+        *SYSTEM_CALLS,
         "## Measurements",
         "",
         prose(
@@ -308,3 +342,4 @@ def write(docs, results, grown, runs, quick):
     ]
     (docs / "benchmarks.md").write_text("\n".join(text))
     (docs / "benchmarks.svg").write_text(plot(results))
+    (docs / "overview.svg").write_text(plot(results, OVERVIEW))

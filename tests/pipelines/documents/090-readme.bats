@@ -1,4 +1,4 @@
-# Every code block of the README and of docs/migration.md has the described result (see
+# Every code block of the README, docs/losses.md and docs/migration.md has the described result (see
 # documents.bash).
 
 load ../lib/helpers
@@ -7,7 +7,7 @@ load ../lib/documents
 setup_file() {
     if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
     build_image
-    documents README.md docs/migration.md
+    documents README.md docs/losses.md docs/migration.md
     hosts
 }
 
@@ -21,6 +21,46 @@ setup() {
 
 teardown() {
     web_is_gone
+}
+
+# session FILE: runs the commands of a session, which is a transcript with the prompts "here# " and
+# "there# ", and prints the same transcript with the real output.
+session() {
+    local line host command='' lines=()
+    mapfile -t lines <"$1"
+    lines+=('')
+    for line in "${lines[@]}"; do
+        case $line in
+        '> '*) command+=$'\n'${line#> } && printf '%s\n' "$line" && continue ;;
+        esac
+        # A command ends before the next line that does not continue it.
+        [ -z "$command" ] || ssh "$host" "$command" 2>&1 || return
+        command=''
+        case $line in
+        here#*|there#*) host=${line%%#*} command=${line#*# } && printf '%s\n' "$line" ;;
+        esac
+    done
+}
+
+@test "README: the session prints this output" {
+    # Replaces scp: all hosts of the test have the same file system.
+    printf '#!/bin/sh\nexec cp "$2" "$hosts/home/${3%%:}"\n' >"$hosts/bin/scp"
+    chmod +x "$hosts/bin/scp"
+    overlay "$PWD/web"
+    mkdir -p /srv/data
+    spec-gen --new --rootfs "$PWD/web/rootfs" --read-only=false --tty=false \
+        -v /srv/data:/data -- /app/count >web/config.json
+    start runc "$PWD/web" web
+    # The overlays of the hosts need different upper directories, and a home directory per host.
+    echo "export hosts=$hosts IMAGE=$image" >"$hosts/profile"
+    ssh there 'mkdir -p /srv/data upper work rootfs'
+    sed -n '/^```console$/,/^```$/{/^```/d;p}' "$source_dir/README.md" >session
+    [ "$(wc -l <session)" -gt 10 ]
+    session session >printed || { cat printed; false; }
+    # The numbers of the counter differ, but it must count on.
+    diff <(sed -E 's/^[0-9]+$/N/' session) <(sed -E 's/^[0-9]+$/N/' printed)
+    mapfile -t counted < <(grep -xE '[0-9]+' printed)
+    [ "${counted[1]}" -gt "${counted[0]}" ]
 }
 
 @test "README: a running container moves to the other host" {
@@ -38,22 +78,12 @@ teardown() {
     [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
 }
 
-# 010-round-trip.bats runs "make demo". "make check" would run this test again.
-@test "README: the two make targets exist" {
-    printf '#!/bin/sh\nexec /usr/bin/make -n -C "%s" "$@"\n' "$source_dir" >"$hosts/bin/make"
-    chmod +x "$hosts/bin/make"
-    follow README.md 'make demo ' >recipes
-    rm "$hosts/bin/make"
-    grep 'tests/host/enter tests/demo' recipes
-    grep 'tests/check' recipes
-}
-
 # These test files run in the same run as this one.
-@test "README: the tests of losses exist" {
+@test "docs/losses.md: the tests of losses exist" {
     mkdir -p tests/pipelines
     printf '#!/bin/sh\ncd "%s" && ls "$@" && exec bats --count "$@"\n' "$source_dir" >tests/pipelines/run
     chmod +x tests/pipelines/run
-    follow README.md '067-podman-alone.bats'
+    follow docs/losses.md '067-podman-alone.bats'
 }
 
 @test "README: make installs below /usr/local and into a package" {
@@ -93,11 +123,10 @@ migration_is_prepared() {
 @test "docs/migration.md: a container moves through one pipe" {
     migration_is_prepared
     before=$(counted "$B/rootfs")
-    follow README.md 'migrate_out web'
+    follow docs/migration.md 'migrate_out web'
     there=/proc/$(cat "$hosts/there")/root
     counted_past "$there/srv/web/rootfs/tmp/counter" "$before"
     [ "$(ssh there runc exec web cat /app/settings /app/cache/new)" = $'changed\nfresh' ]
-    [ "$(block docs/migration.md 'migrate_out web')" = "$(block README.md 'migrate_out web')" ]
 }
 
 # bats test_tags=tcp
@@ -109,20 +138,6 @@ migration_is_prepared() {
     counted_past "$B/rootfs/tmp/counter" "$before"
 }
 
-@test "README: the recipes are the same as in ckpt-tools(7)" {
-    "$tests/pipelines/lib/blocks" "$source_dir/man/ckpt-tools.7" recipes
-    local recipe file count=0
-    for file in "$BATS_FILE_TMPDIR"/blocks/README.md/*; do
-        for recipe in recipes/*; do
-            if cmp -s "$recipe" "$file"; then
-                cp "$file" "$file.run"
-                count=$((count + 1))
-            fi
-        done
-    done
-    [ "$count" -gt 10 ]
-}
-
 @test "README: the picture is up to date and has all tools" {
     "$source_dir/docs/draw" "$source_dir/docs/pipeline.txt" | cmp - "$source_dir/docs/pipeline.svg"
     for tool in spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack; do
@@ -130,9 +145,13 @@ migration_is_prepared() {
     done
 }
 
+@test "README: it is short" {
+    [ "$(wc -l <"$source_dir/README.md")" -le 180 ]
+}
+
 @test "README: all files that it mentions exist" {
     local name
-    for name in $(grep -oE '`(docs|tests|man)/[^` ]*`|\]\([^)]*\)' "$source_dir/README.md" | tr -d '`()]'); do
+    for name in $(grep -oE '`(docs|tests|man)/[^` ]*`|\]\([^)]*\)' "$source_dir/README.md" | tr -d '`()]' | grep -v ^https:); do
         [ -e "$source_dir/$name" ] || { echo "$name"; false; }
     done
 }

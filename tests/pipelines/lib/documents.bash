@@ -139,7 +139,7 @@ web_is_gone() {
             for name in $(runc list -q); do runc delete -f "$name"; done
             for name in $(ip netns list | cut -d" " -f1); do ip netns delete "$name"; done
             ip -json link show type bridge | jq -r ".[].ifname" | xargs -rn1 ip link delete
-            findmnt -rno TARGET -t overlay | grep -E "^/(run|srv)/" | xargs -rn1 umount -l
+            findmnt -rno TARGET -t overlay | grep -E "^(/run|/srv|$hosts/home)/" | xargs -rn1 umount -l
             rm -rf /run/web* /run/migrate.* /run/containers/networks/* /srv/*'
     done
     rm -rf "$hosts"/home/*/*
