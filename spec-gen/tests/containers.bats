@@ -50,10 +50,12 @@ has_not() { [[ "$output" != *"$1"* ]] || { echo "unexpected: $1"; echo "output: 
 
 @test "the default specs are the same as those of runc" {
     local kind
+    # Before version 1.3, runc also sets ambient capabilities.
+    local current='.ociVersion = "1.2.1" | del(.process.capabilities.ambient)'
     for kind in '' --rootless; do
         mkdir -p "$TOP/spec$kind"
         (cd "$TOP/spec$kind" && in_tree runc spec $kind)
-        diff <(jq -S . "$TOP/spec$kind/config.json") <(spec-gen --new $kind | jq -S .)
+        diff <(jq -S "$current" "$TOP/spec$kind/config.json") <(spec-gen --new $kind | jq -S .)
     done
 }
 

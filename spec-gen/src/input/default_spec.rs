@@ -1,4 +1,4 @@
-//! The spec of `--new`, which equals the spec that `runc spec` writes.
+//! The spec of `--new`, which equals the spec that `runc spec` writes since runc 1.3.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub fn spec(cgroups: CgroupVersion) -> Value {
         namespaces.push(json!({ "type": "cgroup" }));
     }
     json!({
-        "ociVersion": "1.2.0",
+        "ociVersion": "1.2.1",
         "process": {
             "terminal": true,
             "user": { "uid": 0, "gid": 0 },
@@ -24,8 +24,7 @@ pub fn spec(cgroups: CgroupVersion) -> Value {
             "capabilities": {
                 "bounding": capabilities,
                 "effective": capabilities,
-                "permitted": capabilities,
-                "ambient": capabilities
+                "permitted": capabilities
             },
             "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
             "noNewPrivileges": true

@@ -44,6 +44,8 @@ fn keys_that_name_host_resources_are_dropped() {
         ("linux.cgroupsPath", json!("system.slice:libpod:x"), json!(null), "linux.cgroupsPath: system.slice:libpod:x: dropped".into()),
         ("linux.cgroupsPath", json!(other), json!(null), format!("linux.cgroupsPath: {other}: dropped")),
         ("linux.netDevices", json!({"eth7": {"name": "eth0"}}), json!(null), "linux.netDevices.eth7: dropped".into()),
+        ("linux.netDevices", json!({"eth7": null}), json!(null), "linux.netDevices.eth7: dropped".into()),
+        ("linux.netDevices", json!({"eth7": {}}), json!(null), "linux.netDevices.eth7: dropped".into()),
         ("linux.intelRdt", json!({"closID": "guaranteed", "schemata": ["L3:0=1"]}), json!(null), "linux.intelRdt: dropped".into()),
         ("linux.seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/s", "listenerMetadata": "m"}),
             json!({"defaultAction": "SCMP_ACT_ALLOW"}), "linux.seccomp.listenerPath: /run/s: dropped".into()),
@@ -166,12 +168,22 @@ fn flags_supply_host_resources_that_an_archive_may_not_name() {
 }
 
 #[test]
-fn an_id_changes_only_a_cgroup_path_below_podmans_parent() {
+fn an_id_changes_only_a_cgroup_path_below_an_engines_parent() {
     let dir = Dir::new();
     let old = "ab".repeat(32);
     for (path, expected) in [
         (format!("/libpod_parent/libpod-{old}"), Some("/libpod_parent/libpod-NEW")),
         (format!("machine.slice:libpod:{old}"), Some("machine.slice:libpod:NEW")),
+        (format!("/docker/{old}"), Some("/docker/NEW")),
+        (format!("system.slice:docker:{old}"), Some("system.slice:docker:NEW")),
+        (format!("/default/{old}"), Some("/default/NEW")),
+        ("/default/web".into(), Some("/default/NEW")),
+        (format!("/k8s.io/{old}"), Some("/k8s.io/NEW")),
+        ("/default/..".into(), None),
+        ("/docker/web".into(), None),
+        (format!("/docker/x/{old}"), None),
+        (format!("/kubepods/burstable/pod1/{old}"), None),
+        (format!("kubepods-pod1.slice:cri-containerd:{old}"), None),
         (format!("/system.slice/sshd.service/libpod-{old}"), None),
         (format!("/libpod_parent/../system.slice/libpod-{old}"), None),
         (format!("system.slice:libpod:{old}"), None),

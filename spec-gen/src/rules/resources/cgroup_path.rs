@@ -97,20 +97,41 @@ fn is_default(parent: &str) -> bool {
     parent.is_empty() || parent == DEFAULT_PARENT || above == DEFAULT_PARENT
 }
 
-/// Reports whether libpod made `path` for a container below its default parent, which every host
-/// with podman has.
+/// The parents, with the prefix of the container ID, that engines use on every host unless they are
+/// configured otherwise: podman, Docker and nerdctl with cgroupfs and with systemd. A pod's parent
+/// below kubepods is none of them: the kubelet kills the processes in cgroups of pods that it does
+/// not know.
+const DEFAULT_PREFIXES: [&str; 5] = [
+    "/libpod_parent/libpod-",
+    "machine.slice:libpod:",
+    "/docker/",
+    "system.slice:docker:",
+    "system.slice:nerdctl:",
+];
+
+/// The parents that containerd names after its namespaces: those of ctr and nerdctl, and of the CRI.
+/// The name of a container in them is any text.
+const NAMESPACES: [&str; 2] = ["/default/", "/k8s.io/"];
+
+/// Reports whether an engine made `path` for a container below its default parent, which every host
+/// with that engine has.
 pub fn is_default_path(path: &str) -> bool {
-    let (cgroupfs, systemd) = (format!("{DEFAULT_PARENT}/libpod-"), "machine.slice:libpod:");
-    (path.starts_with(&cgroupfs) || path.starts_with(systemd))
-        && with_id(path, "").as_deref().is_some_and(|parent| parent == cgroupfs || parent == systemd)
+    let parent = with_id(path, "");
+    parent.is_some_and(|parent| DEFAULT_PREFIXES.iter().chain(&NAMESPACES).any(|prefix| parent == *prefix))
 }
 
-/// Replaces the container ID in a path that libpod made. Keeps parent, manager and form.
+/// Replaces the container ID in a path that an engine made. Keeps parent, manager and form.
 fn with_id(path: &str, id: &str) -> Option<String> {
-    let at = ["/libpod-", ":libpod:"].iter().find_map(|form| Some(path.rfind(form)? + form.len()))?;
-    let old = &path[at..];
+    let name = path.rsplit(['/', ':']).next().unwrap_or_default();
+    let parent = &path[..path.len() - name.len()];
+    // podman and CRI-O put their name before the ID in cgroupfs.
+    let prefix = ["libpod-", "crio-"].into_iter().find(|prefix| name.starts_with(prefix)).unwrap_or_default();
+    let old = &name[prefix.len()..];
     let is_id = old.len() == 64 && old.bytes().all(|b| b.is_ascii_hexdigit());
-    is_id.then(|| format!("{}{id}", &path[..at]))
+    if NAMESPACES.contains(&parent) && !matches!(name, "" | "." | "..") {
+        return Some(format!("{parent}{id}"));
+    }
+    is_id.then(|| format!("{parent}{prefix}{id}"))
 }
 
 /// Returns a path next to the cgroup of spec-gen, which is the unit of the caller.
@@ -174,18 +195,29 @@ mod tests {
         let old = "ab".repeat(32);
         #[rustfmt::skip]
         let cases = [
-            (format!("/p/libpod-{old}"), Some("/p/libpod-NEW".to_owned())),
-            (format!("my-foo.slice:libpod:{old}"), Some("my-foo.slice:libpod:NEW".to_owned())),
+            (format!("/p/libpod-{old}"), Some("/p/libpod-NEW")),
+            (format!("my-foo.slice:libpod:{old}"), Some("my-foo.slice:libpod:NEW")),
+            (format!("/docker/{old}"), Some("/docker/NEW")),
+            (format!("/p/{old}"), Some("/p/NEW")),
+            (format!("system.slice:docker:{old}"), Some("system.slice:docker:NEW")),
+            (format!("/kubepods/burstable/pod1/crio-{old}"), Some("/kubepods/burstable/pod1/crio-NEW")),
+            (format!("kubepods-pod1.slice:cri-containerd:{old}"), Some("kubepods-pod1.slice:cri-containerd:NEW")),
+            (format!("/k8s.io/{old}"), Some("/k8s.io/NEW")),
+            ("/default/web".to_owned(), Some("/default/NEW")),
             ("/p/libpod-web".to_owned(), None),
+            ("/docker/web".to_owned(), None),
+            ("/default/..".to_owned(), None),
+            ("/default/".to_owned(), None),
             ("/web".to_owned(), None),
+            (String::new(), None),
         ];
         for (path, expected) in cases {
-            assert_eq!(with_id(&path, "NEW"), expected, "{path}");
+            assert_eq!(with_id(&path, "NEW").as_deref(), expected, "{path}");
         }
     }
 
     #[test]
-    fn only_podmans_default_parents_are_the_same_on_every_host() {
+    fn only_default_parents_are_the_same_on_every_host() {
         let id = "ab".repeat(32);
         for (path, expected) in [
             (format!("/libpod_parent/libpod-{id}"), true),
@@ -194,6 +226,17 @@ mod tests {
             (format!("/libpod_parent/libpod-{id}/libpod-{id}"), false),
             (format!("/system.slice/sshd.service/libpod-{id}"), false),
             (format!("system.slice:libpod:{id}"), false),
+            (format!("/docker/{id}"), true),
+            (format!("system.slice:docker:{id}"), true),
+            (format!("system.slice:nerdctl:{id}"), true),
+            (format!("/k8s.io/{id}"), true),
+            ("/default/web".into(), true),
+            ("/default/../web".into(), false),
+            (format!("system.slice/docker/{id}"), false),
+            (format!("system.slice:sshd:{id}"), false),
+            (format!("/docker/libpod-{id}"), false),
+            (format!("/kubepods/besteffort/pod1/{id}"), false),
+            ("/docker/web".into(), false),
             ("/libpod_parent/libpod-web".into(), false),
             ("/".into(), false),
         ] {

@@ -123,8 +123,8 @@ pub fn propagation(spec: &mut Spec) -> Vec<String> {
 
 /// Removes a cgroup path that the archive chose, because it may be any cgroup of the host.
 ///
-/// `given`: a flag sets the path, so nothing is lost. `id`: podman's default path gets this
-/// container ID later.
+/// `given`: a flag sets the path, so nothing is lost. `id`: the default path of an engine
+/// gets this container ID later.
 pub fn cgroups_path(spec: &mut Spec, given: bool, id: Option<&str>) -> Vec<String> {
     let Some(path) = spec.text(key::LINUX_CGROUPS_PATH).map(str::to_owned) else { return Vec::new() };
     if id.is_some() && cgroup_path::is_default_path(&path) {

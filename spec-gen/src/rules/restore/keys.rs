@@ -97,8 +97,8 @@ pub const RULES: &[Rule] = &[
         keys: &["linux.namespaces[].path"] },
     Rule { fate: Checked, title: "cgroup path",
         reason: "The path is dropped, and the runtime chooses the cgroup, unless --cgroups-path, --cgroup-parent, \
-            --cgroup-manager or --cgroups sets a path. --id keeps a path below the default parent of podman, and puts \
-            the new ID into the path.",
+            --cgroup-manager or --cgroups sets a path. --id keeps a path below the default parent of podman, Docker, \
+            nerdctl or containerd, and puts the new ID into the path.",
         keys: &["linux.cgroupsPath"] },
     Rule { fate: Checked, title: "devices",
         reason: "The pseudo devices null, zero, full, random, urandom, tty, ptmx, fuse and net/tun, and FIFOs, are kept. \
@@ -171,10 +171,13 @@ pub fn drop_keys(spec: &mut Spec) -> Vec<String> {
 /// Filters one object. `pattern` is its path in the table, `path` its path in the document.
 fn filter(object: &mut Map<String, Value>, pattern: &str, path: &str, dropped: &mut Vec<String>) {
     let join = |path: &str, key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    let keys: Vec<String> = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k.clone()).collect();
+    // Runtimes treat a key that is null as absent. But in a map, the key is what counts: runc moves
+    // the interface that `{"netDevices": {"eth0": null}}` names.
+    let is_map = has_keys_below(&join(pattern, "*"));
+    let keys: Vec<String> =
+        object.iter().filter(|(_, v)| is_map || !v.is_null()).map(|(k, _)| k.clone()).collect();
     for key in keys {
         let here = join(path, &key);
-        let is_map = has_keys_below(&join(pattern, "*"));
         let pattern = join(pattern, if is_map { "*" } else { &key });
         let value = &mut object[&key];
         match rule(&pattern).map(|rule| rule.fate) {

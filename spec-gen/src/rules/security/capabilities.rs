@@ -111,8 +111,8 @@ pub fn set_all(spec: &mut Spec) {
 }
 
 /// Adapts the sets to a user that was changed from or to root, as podman does. A user other than
-/// root keeps only capabilities that flags add: with the default spec, the ambient set would pass
-/// root's capabilities on to it.
+/// root keeps only capabilities that flags add: an ambient set would pass root's capabilities on to
+/// it.
 pub fn follow_user(spec: &mut Spec, was_root: bool) {
     let has = |set: Key| spec.get(set).is_some();
     match (was_root, is_root(spec)) {
