@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, LayersError, split_lowers};
-use rootfs_diff::{ContentCheck, Options, Trees, TreesError};
+use rootfs_diff::{ContentCheck, ImageLayers, Options, Trees, TreesError};
 use tartree::{Exclude, TarPath};
 
 /// Maximum size of a config.json, in bytes.
@@ -133,7 +133,7 @@ pub struct Apply {
 /// The arguments that name an overlay. `--from` and `--to` list each of these arguments as a
 /// conflict: clap ignores `requires` if the required argument conflicts with another given
 /// argument, and the flag would then silently have no effect.
-const OVERLAY_ARGS: [&str; 4] = ["rootfs", "upper", "lower", "userxattr"];
+const OVERLAY_ARGS: [&str; 5] = ["rootfs", "upper", "lower", "userxattr", "image_layers"];
 
 #[derive(clap::Args, Debug)]
 #[group(skip)]
@@ -150,6 +150,9 @@ pub struct TreesArgs {
     /// The overlay's own xattrs are user.overlay.*, as in user namespaces
     #[arg(long, help_heading = "Source", requires = "upper")]
     pub userxattr: bool,
+    /// Take only the N lowest lower directories as the image: what the others hold has changed
+    #[arg(long, value_name = "N", help_heading = "Source", value_parser = clap::value_parser!(u16).range(1..))]
+    pub image_layers: Option<u16>,
     /// Old tree, of any storage driver
     #[arg(long, value_name = "DIR", help_heading = "Source", requires = "to", conflicts_with_all = OVERLAY_ARGS)]
     pub from: Option<PathBuf>,
@@ -180,12 +183,13 @@ impl TreesArgs {
             let (lowers, data_only) = split_lowers(lower.as_bytes());
             Layers { upper: Some(upper.clone()), lowers, data_only, userxattr: self.userxattr, index: false }
         };
+        let image = self.image_layers.map_or(ImageLayers::All, |n| ImageLayers::Lowest(n.into()));
         let trees = match (&self.rootfs, &self.upper, &self.lower, &self.from, &self.to) {
             (Some(rootfs), Some(upper), Some(lower), ..) => {
-                Trees::mounted_with_layers(rootfs, &layers(upper, lower))
+                Trees::mounted_with_layers(rootfs, &layers(upper, lower), image)
             }
-            (Some(rootfs), ..) => Trees::mounted(rootfs),
-            (_, Some(upper), Some(lower), ..) => Trees::unmounted(&layers(upper, lower)),
+            (Some(rootfs), ..) => Trees::mounted(rootfs, image),
+            (_, Some(upper), Some(lower), ..) => Trees::unmounted(&layers(upper, lower), image),
             (_, _, _, Some(from), Some(to)) => Trees::directories(from, to),
             _ => {
                 return Err(cli::usage(
@@ -204,6 +208,9 @@ impl TreesArgs {
                 e,
                 "name the layers: --upper DIR --lower DIR:DIR, or compare two trees: --from DIR --to MOUNTPOINT",
             ),
+            TreesError::ImageLayers { expected, found } => cli::usage(format!(
+                "--image-layers {expected}: the overlay has only {found} lower directories"
+            )),
             TreesError::Merge(..) => cli::Hint::on(e, "compare two trees instead: --from DIR --to DIR"),
             e => e.into(),
         })

@@ -16,4 +16,4 @@ mod trees;
 pub use change::{Change, Changes};
 pub use compare::{ContentCheck, Options, compare};
 pub use overlay::{layers, mountinfo};
-pub use trees::{NewFiles, Trees, TreesError};
+pub use trees::{ImageLayers, NewFiles, Trees, TreesError};

@@ -276,3 +276,70 @@ fn whiteouts_of_fuse_overlayfs_are_applied() {
     let found = differences(&at("merged"), &at("target"), &Options::default()).unwrap();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+/// The lower layers of the next test, topmost first, and the upper directory. `init` is the layer
+/// that Docker puts between the image and the upper directory.
+const LAYERS_OF_DOCKER: &str = r#"
+    mkdir -p base/{etc,app/gone,app/hidden,was-dir/sub,kept} top/kept init/{dev,etc,app/hidden,new/deep} m view upper work
+    echo image | tee base/{etc/hosts,app/file,app/gone/x,app/hidden/x,was-dir/sub/x,kept/x} top/kept/y >/dev/null
+    ln base/app/file base/app/link
+    find base top -depth -exec touch -h -d @1000000000.5 {} +
+    touch init/.dockerenv init/etc/hosts init/dev/console
+    ln -s /proc/mounts init/etc/mtab
+    echo init | tee init/app/hidden/new init/new/deep/x init/new/removed >/dev/null
+    setfattr -n trusted.overlay.opaque -v y init/app/hidden
+    mknod init/app/gone c 0 0
+    echo file >init/was-dir
+    mount -t overlay overlay -o lowerdir=init:top:base,upperdir=upper,workdir=work m
+    mount -t overlay overlay -o lowerdir=top:base view
+    echo upper | tee m/app/link m/new/deep/y m/kept/z >/dev/null
+    rm m/was-dir m/new/removed; mkdir m/was-dir; echo upper >m/was-dir/z
+    rm m/kept/x
+"#;
+
+#[ignore = "needs root"]
+#[test]
+fn layers_above_the_image_belong_to_the_diff() {
+    host::own_mounts();
+    let dir = tempfile::tempdir().unwrap();
+    let bash = |script: &str| {
+        let output = Command::new("bash").args(["-euc", script]).current_dir(&dir).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let run = |args: &str| {
+        let output = Command::new(TOOL).args(args.split(' ')).current_dir(&dir).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    bash(LAYERS_OF_DOCKER);
+    // Two complete trees show all changes to the image.
+    let expected = run("list --from view --to m");
+    assert_eq!(expected.0, Some(0), "{}", expected.2);
+    for line in
+        ["A /.dockerenv", "A /etc/mtab", "A /dev/console", "D /app/gone", "A /new/deep/x", "C /was-dir"]
+    {
+        assert!(expected.1.lines().any(|found| found == line), "{line} is not in:\n{}", expected.1);
+    }
+    let offline = "--upper upper --lower init:top:base";
+    for source in ["--rootfs m", offline] {
+        assert_eq!(run(&format!("list {source} --image-layers 2")).1, expected.1, "{source}");
+        let all = run(&format!("list {source}"));
+        assert_eq!(run(&format!("list {source} --image-layers 3")), all);
+        assert!(!all.1.contains(".dockerenv"), "{}", all.1);
+        let (status, _, errors) = run(&format!("list {source} --image-layers 4"));
+        assert_eq!(status, Some(2), "{errors}");
+        assert!(errors.contains("--image-layers 4: the overlay has only 3 lower directories"), "{errors}");
+        bash(&format!(
+            "rm -rf copy; cp -a view copy; '{TOOL}' create --members {source} --image-layers 2 |
+             '{TOOL}' apply --members --rootfs copy"
+        ));
+        let mut options = Options::default();
+        options.ignore.insert("opaque".into());
+        let found = differences(&dir.path().join("m"), &dir.path().join("copy"), &options).unwrap();
+        let found: Vec<_> = found.into_iter().filter(|line| !line.contains("trusted.overlay.")).collect();
+        assert_eq!(found, [""; 0], "{source}");
+    }
+    assert_eq!(run("list --from view --to m --image-layers 2").0, Some(2));
+    bash("umount m view");
+}

@@ -41,6 +41,9 @@ pub enum TreesError {
     /// The mount has no upper directory.
     #[error("{}: mounted read-only, without an upper directory: nothing can have changed", .0.display())]
     NoUpper(PathBuf),
+    /// The overlay has fewer lower directories than the image is said to have.
+    #[error("expected at least {expected} lower directories, found {found}")]
+    ImageLayers { expected: usize, found: usize },
     /// The kernel refuses to merge the layers.
     #[error("cannot mount a merged view of {0} layers")]
     Merge(usize, #[source] io::Error),
@@ -64,6 +67,16 @@ pub struct Trees {
     pub(crate) owners_unmapped: bool,
     /// The proof that both trees show one unchanged inode.
     pub(crate) same_inode: SameInode,
+}
+
+/// Which lower directories of an overlay are the old tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageLayers {
+    /// All lower directories.
+    All,
+    /// This number of lower directories, counted from the lowest. Everything in the other lower
+    /// directories is a change.
+    Lowest(usize),
 }
 
 /// The view of an overlay that shows the new tree.
@@ -92,9 +105,9 @@ impl Trees {
     /// is bind-mounted there.
     ///
     /// # Errors
-    /// Returns an error if no overlay is mounted there, if its layers cannot be identified, or if
-    /// the kernel refuses to merge them.
-    pub fn mounted(mount_point: &Path) -> Result<Trees, TreesError> {
+    /// Returns an error if no overlay is mounted there, if its layers cannot be identified, if there
+    /// are fewer than `image` counts, or if the kernel refuses to merge them.
+    pub fn mounted(mount_point: &Path, image: ImageLayers) -> Result<Trees, TreesError> {
         let open = |e| TreesError::Open(mount_point.into(), e);
         let layers = |e| TreesError::Layers(mount_point.into(), e);
         let root = MountRoot::find(open_directory(mount_point).map_err(open)?).map_err(layers)?;
@@ -114,7 +127,7 @@ impl Trees {
             b"" => view,
             subdirectory => MergedView::Subdirectory(subdirectory),
         };
-        Trees::of_layers(&names, dirs, merged, view)
+        Trees::of_layers(&names, image, dirs, merged, view)
     }
 
     /// Opens the overlay that is mounted at `mount_point` and does not report its layers, such as a
@@ -123,7 +136,11 @@ impl Trees {
     /// # Errors
     /// Returns an error if a directory cannot be opened, or if the kernel refuses to merge the
     /// layers.
-    pub fn mounted_with_layers(mount_point: &Path, layers: &Layers) -> Result<Trees, TreesError> {
+    pub fn mounted_with_layers(
+        mount_point: &Path,
+        layers: &Layers,
+        image: ImageLayers,
+    ) -> Result<Trees, TreesError> {
         let dirs = open_named(layers)?;
         let index = open_directory(mount_point).is_ok_and(|dir| {
             let root = MountRoot::find(dir);
@@ -131,7 +148,7 @@ impl Trees {
         });
         let layers = &Layers { index: layers.index || index, ..layers.clone() };
         let merged = open_without_submounts(mount_point)?;
-        let trees = Trees::of_layers(layers, dirs, merged, MergedView::Fuse)?;
+        let trees = Trees::of_layers(layers, image, dirs, merged, MergedView::Fuse)?;
         // A FUSE file system may assign inode numbers freely.
         Ok(Trees { same_inode: SameInode::Never, ..trees })
     }
@@ -140,14 +157,14 @@ impl Trees {
     ///
     /// # Errors
     /// Returns an error if a layer cannot be opened, or if the kernel refuses to merge the layers.
-    pub fn unmounted(layers: &Layers) -> Result<Trees, TreesError> {
+    pub fn unmounted(layers: &Layers, image: ImageLayers) -> Result<Trees, TreesError> {
         let upper = upper_of(layers)?;
         let dirs = open_named(layers)?;
         let path = |path: &PathBuf| open_directory(path).map_err(|e| TreesError::Open(path.clone(), e));
         let all = [upper].into_iter().chain(&layers.lowers).map(path).collect::<Result<Vec<_>, _>>()?;
         let merged = merge(&all, &dirs.data_only, &dirs.namespace, layers.userxattr)
             .map_err(|e| TreesError::Merge(all.len(), e))?;
-        Trees::of_layers(layers, dirs, Root::new(merged), MergedView::Temporary)
+        Trees::of_layers(layers, image, dirs, Root::new(merged), MergedView::Temporary)
     }
 
     /// Opens two plain directories, which any storage driver may have made.
@@ -170,12 +187,20 @@ impl Trees {
 
     fn of_layers(
         layers: &Layers,
+        image: ImageLayers,
         dirs: LayerDirs,
         merged: Root,
         view: MergedView,
     ) -> Result<Trees, TreesError> {
         let LayerDirs { upper, upper_without_submounts, mut lowers, data_only, namespace, owners_unmapped } =
             dirs;
+        let new_lowers = match image {
+            ImageLayers::All => Vec::new(),
+            ImageLayers::Lowest(expected) => match lowers.len().checked_sub(expected) {
+                Some(new) => lowers.drain(..new).collect(),
+                None => return Err(TreesError::ImageLayers { expected, found: lowers.len() }),
+            },
+        };
         let old = match lowers.len() {
             // overlayfs refuses a single lower directory. Without data-only layers that directory
             // is the old tree itself.
@@ -209,6 +234,7 @@ impl Trees {
             }
             _ => Some(UpperDir::new(root, overlay_xattrs)),
         };
+        let upper = upper.map(|upper| upper.with_new_lowers(new_lowers.into_iter().map(Root::new)));
         Ok(Trees {
             old: Tree::new(Root::new(old), overlay_xattrs),
             new: Tree::new(merged, overlay_xattrs),

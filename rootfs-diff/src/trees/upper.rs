@@ -30,6 +30,8 @@ pub(crate) struct UpperDir {
     overlay_xattrs: OverlayXattrs,
     /// True if the kernel's merged view shows the plain content of this directory unchanged.
     same_as_view: bool,
+    /// Lower directories that the old tree lacks, topmost first. Their names are compared, too.
+    new_lowers: Vec<Tree>,
 }
 
 /// An entry of the upper directory, as the merged view shows it.
@@ -47,7 +49,18 @@ pub(crate) enum UpperEntry {
 impl UpperDir {
     /// Returns an upper directory from which only the names are used.
     pub fn new(root: Root, overlay_xattrs: OverlayXattrs) -> UpperDir {
-        UpperDir { tree: Tree::new(root, overlay_xattrs), overlay_xattrs, same_as_view: false }
+        UpperDir {
+            tree: Tree::new(root, overlay_xattrs),
+            overlay_xattrs,
+            same_as_view: false,
+            new_lowers: Vec::new(),
+        }
+    }
+
+    /// Adds lower directories that the old tree lacks, topmost first.
+    pub fn with_new_lowers(self, lowers: impl Iterator<Item = Root>) -> UpperDir {
+        let new_lowers = lowers.map(|root| Tree::new(root, self.overlay_xattrs)).collect();
+        UpperDir { new_lowers, ..self }
     }
 
     /// Returns the upper directory of the overlay with the root directory `view`. Its plain content
@@ -81,30 +94,29 @@ impl UpperDir {
         self.tree.into_root()
     }
 
-    /// Lists the directory at `path`.
+    /// Lists the directory at `path`, with its names in the lower directories that the old tree
+    /// lacks.
     ///
     /// # Errors
     /// Returns any errno of openat2(2), getdents(2) or flistxattr(2).
     pub fn list(&mut self, path: &TarPath) -> io::Result<Listing> {
-        let names = self.tree.list(path)?;
-        let xattrs = xattr_names(self.tree.dir(path)?)?;
-        let mut listing =
-            Listing { hides_lower: false, has_no_xattrs: true, same_as_view: self.same_as_view, names };
-        for xattr in xattrs.split(|&b| b == 0).filter(|name| !name.is_empty()) {
-            match self.overlay_xattrs.prefix().and_then(|prefix| xattr.strip_prefix(prefix)) {
-                Some(name) => {
-                    listing.hides_lower |= matches!(name, b"opaque" | b"redirect");
-                    listing.same_as_view &= matches!(name, b"origin" | b"impure" | b"uuid" | b"opaque");
-                }
-                None => {
-                    listing.hides_lower |= xattr == FUSE_OPAQUE;
-                    listing.same_as_view &= xattr != FUSE_OPAQUE && xattr != SELINUX_LABEL;
-                    listing.has_no_xattrs = false;
-                }
+        let mut listing = match list_layer(&mut self.tree, self.overlay_xattrs, path) {
+            Err(e) if is_missing(&e) && !self.new_lowers.is_empty() => Listing::default(),
+            listing => {
+                let listing = listing?;
+                Listing { same_as_view: listing.same_as_view && self.same_as_view, ..listing }
             }
-        }
-        if listing.names.iter().any(|name| name.to_bytes() == OPAQUE_FILE) {
-            (listing.hides_lower, listing.same_as_view) = (true, false);
+        };
+        for lower in &mut self.new_lowers {
+            match list_layer(lower, self.overlay_xattrs, path) {
+                Ok(lower) => {
+                    listing.hides_lower |= lower.hides_lower;
+                    listing.names = union(std::mem::take(&mut listing.names), lower.names);
+                }
+                Err(e) if is_missing(&e) => {}
+                // A file or a whiteout hides the directories below it.
+                Err(_) => listing.hides_lower = true,
+            }
         }
         Ok(listing)
     }
@@ -161,7 +173,36 @@ impl UpperDir {
     }
 }
 
-/// A directory in the upper directory.
+/// Lists the directory at `path` of one layer.
+fn list_layer(layer: &mut Tree, overlay_xattrs: OverlayXattrs, path: &TarPath) -> io::Result<Listing> {
+    let names = layer.list(path)?;
+    let xattrs = xattr_names(layer.dir(path)?)?;
+    let mut listing = Listing { hides_lower: false, has_no_xattrs: true, same_as_view: true, names };
+    for xattr in xattrs.split(|&b| b == 0).filter(|name| !name.is_empty()) {
+        match overlay_xattrs.prefix().and_then(|prefix| xattr.strip_prefix(prefix)) {
+            Some(name) => {
+                listing.hides_lower |= matches!(name, b"opaque" | b"redirect");
+                listing.same_as_view &= matches!(name, b"origin" | b"impure" | b"uuid" | b"opaque");
+            }
+            None => {
+                listing.hides_lower |= xattr == FUSE_OPAQUE;
+                listing.same_as_view &= xattr != FUSE_OPAQUE && xattr != SELINUX_LABEL;
+                listing.has_no_xattrs = false;
+            }
+        }
+    }
+    if listing.names.iter().any(|name| name.to_bytes() == OPAQUE_FILE) {
+        (listing.hides_lower, listing.same_as_view) = (true, false);
+    }
+    Ok(listing)
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::NotFound
+}
+
+/// A directory in the upper directory. The default is a directory that only lower directories have.
+#[derive(Default)]
 pub(crate) struct Listing {
     names: Vec<CString>,
     /// True if the directory hides the lower directories or shows a lower directory from another
