@@ -109,7 +109,8 @@ pub struct Include {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Container, if the bundle has no config.dump")]
 pub struct Container {
-    /// Set the container's ID [default: derived from its name and config.json]
+    /// Set the container's ID [default: that of --state if it has 64 hexadecimal digits, else
+    /// derived from the name and config.json]
     #[arg(long, value_name = "ID", value_parser = id, hide_short_help = true)]
     pub id: Option<String>,
     /// Set the container's name [default: the name of the bundle]
@@ -118,7 +119,7 @@ pub struct Container {
     /// Set the container's image by name and ID; podman needs both to restore
     #[arg(long, value_name = "REF[@ID]")]
     pub rootfs_image: Option<String>,
-    /// Read the container's name and time of creation from FILE, the output of "runc state"
+    /// Read the container's name, ID and time of creation from FILE, the output of "runc state"
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub state: Option<PathBuf>,
     /// Set the runtime that dumped the container [default: the one that made the images, else runc]
@@ -130,6 +131,9 @@ pub struct Container {
     /// Assume that podman will create volumes in DIR [default: /var/lib/containers/storage/volumes]
     #[arg(long, value_name = "DIR", requires = "volume", hide_short_help = true)]
     pub volume_path: Option<String>,
+    /// Keep the hooks of config.json, which other engines would run
+    #[arg(long, hide_short_help = true)]
+    pub keep_hooks: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -227,6 +231,7 @@ impl Args {
             ("--state", container.state.is_some()),
             ("--runtime", !verb.check && container.runtime.is_some()),
             ("--volume", !container.volume.is_empty()),
+            ("--keep-hooks", container.keep_hooks),
             ("--compress", compress.compress != Compression::None),
             ("--level", compress.level.is_some()),
             ("--threads", compress.threads.is_some()),

@@ -36,9 +36,10 @@ impl Documents {
         time: Timestamp,
         session: &Session,
     ) -> anyhow::Result<Documents> {
-        let (mut spec, mut spec_bytes) = spec_dump(bundle, files, session)?;
+        let (mut spec, mut spec_bytes, spec_name) = spec_dump(bundle, files, session)?;
         let given = document(bundle, files, &Member::ConfigDump, ConfigDump::LIMIT)?;
         let is_new = given.is_none();
+        let mut spec_changed = false;
         let (mut config, source) = match given {
             Some((bytes, name)) => {
                 refuse_flags(flags, &name)?;
@@ -56,7 +57,12 @@ impl Documents {
                 config.add_volume(&NamedVolume { name: name.clone(), destination: destination.clone() });
             }
         }
-        if !flags.volume.is_empty() {
+        spec_changed |= !flags.volume.is_empty();
+        // The engine that wrote a config.dump runs these hooks itself when it restores.
+        if is_new && !flags.keep_hooks {
+            spec_changed |= drop_hooks(&mut spec, &spec_name, session);
+        }
+        if spec_changed {
             spec_bytes = spec.write();
         }
         if is_new {
@@ -98,7 +104,7 @@ fn document(
 }
 
 /// Reads the spec of the container: `--member spec.dump=FILE`, else the bundle's config.json, else
-/// its spec.dump.
+/// its spec.dump. Returns the spec, its bytes and its name for messages.
 ///
 /// The container ran with config.json. podman and CRI-O write spec.dump from config.json when they
 /// export, so the two agree. A spec.dump that differs is left over from an archive that was
@@ -107,7 +113,7 @@ fn spec_dump(
     bundle: &Bundle,
     files: &[(Member, PathBuf)],
     session: &Session,
-) -> anyhow::Result<(SpecDump, Vec<u8>)> {
+) -> anyhow::Result<(SpecDump, Vec<u8>, String)> {
     let given = files.iter().any(|(member, _)| *member == Member::SpecDump);
     let name = cli::display_path(bundle.path("config.json"));
     let config_json = if given { None } else { bundle.document("config.json", SpecDump::LIMIT)? };
@@ -135,7 +141,21 @@ fn spec_dump(
             "{name}: {key:?} is missing, no container engine restores the container without it"
         ));
     }
-    Ok((spec, bytes))
+    Ok((spec, bytes, name))
+}
+
+/// Removes the hooks of `spec`: they are programs of this host, or even processes of it
+/// (`/proc/28/exe` of dockerd), and podman would run them on the host where it restores. Returns
+/// whether there were any.
+fn drop_hooks(spec: &mut SpecDump, name: &str, session: &Session) -> bool {
+    let hooks = spec.remove_hooks();
+    for hook in &hooks {
+        session.warn(format_args!("{name}: {hook}: dropped"));
+    }
+    if !hooks.is_empty() {
+        session.hint("to pack the hooks: --keep-hooks");
+    }
+    !hooks.is_empty()
 }
 
 /// Returns whether two JSON documents are equal, regardless of key order and white space.
@@ -156,10 +176,14 @@ fn new_config(
     spec_bytes: &[u8],
 ) -> anyhow::Result<ConfigDump> {
     let state = flags.state.as_deref().map(runtime_state).transpose()?.unwrap_or_default();
+    // Only engines give IDs of this form. Podman looks for a container by its ID, so a short name
+    // would be mistaken for the start of one.
+    let engine_id = state.id.clone().filter(|id| image_id(id) == Some(id));
     let name = flags.name.clone().or(state.id).unwrap_or_else(|| bundle.dir_name());
     let name = valid_name(&name);
     let mut config = ConfigDump::default();
-    config.set("id", flags.id.clone().unwrap_or_else(|| derived_id(&name, spec_bytes)));
+    let id = flags.id.clone().or(engine_id);
+    config.set("id", id.unwrap_or_else(|| derived_id(&name, spec_bytes)));
     config.set("name", name);
     if let Some(image) = &flags.rootfs_image {
         let (reference, id) = image_parts(image)?;

@@ -181,6 +181,61 @@ fn a_new_config_dump_has_the_keys_of_podman_and_cri_o() {
 }
 
 #[test]
+fn the_container_id_comes_from_the_state_if_it_is_an_id() {
+    let test = TestDir::new();
+    let long = "ab".repeat(32);
+    let id_of = |state: &str, more: &[&str]| {
+        test.write("state.json", json!({ "id": state }).to_string());
+        let args = [&["--ignore-rootfs", "--state", "state.json"], more].concat();
+        json_of(&test.pack(&args, b""), &Member::ConfigDump)
+    };
+    let config = id_of(&long, &[]);
+    assert_eq!((config["id"].as_str(), config["name"].as_str()), (Some(&long[..]), Some(&long[..])));
+    assert_eq!(id_of(&long, &["--name", "web"])["id"], json!(long));
+    assert_eq!(id_of(&long, &["--id", "x"])["id"], "x");
+    for other in ["web", &long[1..], &long.to_uppercase(), &format!("sha256:{long}")] {
+        let id = id_of(other, &["--name", "web"])["id"].as_str().unwrap().to_owned();
+        assert!(id.len() == 64 && id != other && id != long, "{other}: {id}");
+    }
+}
+
+/// A spec with the hook that dockerd adds.
+fn hooked() -> String {
+    json!({
+        "ociVersion": "1.2.0", "process": {}, "root": {}, "linux": {}, "mounts": [],
+        "hooks": { "prestart": [{ "path": "/proc/28/exe", "args": ["libnetwork-setkey"] }], "poststop": [{ "path": "/b\n" }] },
+        "annotations": { "a": "b" },
+    })
+    .to_string()
+}
+
+#[test]
+fn hooks_are_dropped_and_named_unless_keep_hooks_is_given() {
+    let test = TestDir::new();
+    test.write("web/config.json", hooked());
+    let run = test.run(&["--bundle", "web", "--ignore-rootfs"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert_eq!(
+        run.stderr,
+        "ckpt-pack: warning: web/config.json: hooks.prestart: /proc/28/exe: dropped\n\
+         ckpt-pack: warning: web/config.json: hooks.poststop: /b\\n: dropped\n\
+         hint: to pack the hooks: --keep-hooks\n"
+    );
+    let spec = json_of(&members(&run.stdout), &Member::SpecDump);
+    assert_eq!((spec.get("hooks"), &spec["annotations"]["a"]), (None, &json!("b")));
+    let kept = test.pack(&["--ignore-rootfs", "--keep-hooks"], b"");
+    assert_eq!(kept[1].2, hooked().into_bytes());
+}
+
+#[test]
+fn hooks_of_an_archive_of_another_engine_are_kept() {
+    let test = TestDir::new();
+    test.write("web/config.json", hooked());
+    test.write("web/config.dump", r#"{"id":"x"}"#);
+    assert_eq!(test.pack(&["--ignore-rootfs"], b"")[1].2, hooked().into_bytes());
+}
+
+#[test]
 fn config_dump_of_the_bundle_keeps_its_values() {
     let test = TestDir::new();
     let config = r#"{"zeta":18446744073709551615,"id":"x","namedVolumes":[{"volumeName":"v","dest":"/v","options":["ro"]}],"runtime":"crun"}"#;

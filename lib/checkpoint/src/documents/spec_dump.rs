@@ -143,6 +143,40 @@ impl SpecDump {
             .collect()
     }
 
+    /// Returns the path of the network namespace that the container joined, or `None` if the
+    /// container has the host's network or a namespace that the runtime created.
+    pub fn network_namespace(&self) -> Option<&str> {
+        self.namespaces().iter().find_map(|(kind, path)| path.filter(|_| *kind == "network"))
+    }
+
+    /// Sets the path of the network namespace. Returns whether the container has one with a path.
+    pub fn set_network_namespace(&mut self, path: &str) -> bool {
+        let list = self.0.get_mut("linux").and_then(|linux| linux.get_mut("namespaces"));
+        let Some(Value::Array(list)) = list else { return false };
+        let is_joined = |namespace: &&mut Value| {
+            let text = |key| namespace.get(key).and_then(Value::as_str).unwrap_or_default();
+            text("type") == "network" && !text("path").is_empty()
+        };
+        let Some(Value::Object(namespace)) = list.iter_mut().find(is_joined) else { return false };
+        namespace.insert("path".into(), path.into());
+        true
+    }
+
+    /// Removes all hooks. Returns the stage and the path of each of them, such as
+    /// `hooks.prestart: /usr/bin/hook`.
+    pub fn remove_hooks(&mut self) -> Vec<String> {
+        // Unlike swap_remove, shift_remove keeps the order of the other keys.
+        let Some(stages) = self.0.shift_remove("hooks") else { return Vec::new() };
+        let mut removed = Vec::new();
+        for (stage, hooks) in stages.as_object().into_iter().flatten() {
+            for hook in hooks.as_array().into_iter().flatten() {
+                let path = hook.get("path").and_then(Value::as_str).unwrap_or("without a path");
+                removed.push(format!("hooks.{stage}: {path}"));
+            }
+        }
+        removed
+    }
+
     /// Returns the host ID of the container's group 0, if the container has a user namespace that
     /// maps this group.
     pub fn root_group(&self) -> Option<u32> {
@@ -228,6 +262,40 @@ mod tests {
             r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"ipc","path":""},{"path":"/x"}]}}"#,
         );
         assert_eq!(spec.namespaces(), [("pid", None), ("network", Some("/n")), ("ipc", None)]);
+    }
+
+    #[test]
+    fn only_a_joined_network_namespace_has_a_path_to_set() {
+        let of = |namespaces: &str| spec(&format!(r#"{{"linux":{{"namespaces":[{namespaces}]}}}}"#));
+        let mut joined = of(r#"{"type":"pid","path":"/p"},{"type":"network","path":"/n"}"#);
+        assert_eq!(joined.network_namespace(), Some("/n"));
+        assert!(joined.set_network_namespace("/m"));
+        assert_eq!(joined.namespaces(), [("pid", Some("/p")), ("network", Some("/m"))]);
+        for other in
+            ["", r#"{"type":"network"}"#, r#"{"type":"network","path":""}"#, r#"{"type":"pid"}"#, "5"]
+        {
+            let mut other = of(other);
+            assert_eq!(other.network_namespace(), None);
+            assert!(!other.set_network_namespace("/m"));
+        }
+        assert!(!spec(r#"{"linux":[]}"#).set_network_namespace("/m"));
+    }
+
+    #[test]
+    fn removed_hooks_are_named_by_stage_and_path() {
+        let mut hooked = spec(
+            r#"{"a":1,"hooks":{"prestart":[{"path":"/x","args":["x","y"]},{"path":"/z"}],"poststop":[{}]},"b":2}"#,
+        );
+        assert_eq!(
+            hooked.remove_hooks(),
+            ["hooks.prestart: /x", "hooks.prestart: /z", "hooks.poststop: without a path"]
+        );
+        assert_eq!(serde_json::to_string(hooked.keys()).unwrap(), r#"{"a":1,"b":2}"#);
+        for text in
+            [r#"{"hooks":null}"#, r#"{"hooks":{}}"#, r#"{"hooks":[1]}"#, r#"{"hooks":{"prestart":5}}"#]
+        {
+            assert!(spec(text).remove_hooks().is_empty(), "{text}");
+        }
     }
 
     #[test]
