@@ -49,6 +49,11 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/pipelines/run
 
+.PHONY: check-newest
+check-newest: prerequisites ## end-to-end tests with the newest podman, runc, crun, CRIU and containerd of Debian, as root
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/newest/check
+
 .PHONY: vm
 vm: prerequisites ## tests that need another kernel, in an emulated machine
 	$(CARGO) build --workspace --features "$(FEATURES)"
