@@ -27,7 +27,13 @@ through_a_pipe() {
 }
 
 @test "ckpt-unpack reports crun's images and converts them for runc" {
-    podman_ --runtime crun run -d --name web --network none localhost/image /bin/sh -c '
+    # Since 1.24, crun hides directories under an empty directory of its own (containers/crun#1859),
+    # and runc cannot restore that mount. "unmask" leaves only hidden files.
+    masked=(--security-opt "unmask=/sys/firmware:/proc/acpi:/proc/scsi:/proc/asound:/sys/fs/selinux:/sys/devices/virtual/powercap:/sys/dev/block")
+    if [ "$(printf '%s\n' 1.24 "$(crun --version | sed -n 's/^crun version //p')" | sort -V | head -n 1)" != 1.24 ]; then
+        masked=()
+    fi
+    podman_ --runtime crun run -d --name web --network none "${masked[@]}" localhost/image /bin/sh -c '
         i=0; while :; do i=$((i + 1)); echo $i 1<> /tmp/counter; sleep 0.1; done'
     sleep 1
     podman_ --runtime crun container checkpoint --export web.ckpt web

@@ -102,7 +102,8 @@ fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
     match key {
         DEV_NULL if is_null => Some(Maker::Runc),
         key if is_null && key == at => Some(Maker::Crun),
-        // Since version 1.26, crun hides a directory under an empty directory of its own.
+        // Since version 1.24, crun hides a directory under an empty directory of its own
+        // (containers/crun#1859).
         key if key.ends_with(b"/.empty-directory") => Some(Maker::Crun),
         _ => None,
     }
