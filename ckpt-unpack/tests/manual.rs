@@ -7,6 +7,15 @@ fn manual_page_and_help_list_the_same_options() {
         env!("CARGO_BIN_EXE_ckpt-unpack"),
         page.as_ref(),
         &[],
-        &["--replace", "--restore", "--with-previous"],
+        &[
+            "--all-platforms",
+            "--image",
+            "--replace",
+            "--restore",
+            "--rw",
+            "--skip-manifest-json",
+            "--task",
+            "--with-previous",
+        ],
     );
 }

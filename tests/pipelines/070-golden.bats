@@ -1,4 +1,4 @@
-# Archives that podman has created: each command reads them, and packing them again creates an
+# Archives that podman, CRI-O and containerd have created: each command reads them, and packing them again creates an
 # equivalent archive.
 
 load lib/helpers
@@ -10,7 +10,7 @@ setup() {
 }
 
 @test "ckpt-unpack verifies, lists, shows and unpacks every archive" {
-    for archive in "$data"/g*; do
+    for archive in "$data"/[gi]*; do
         echo "$archive"
         read_by_every_verb "$archive" "$(basename "$archive")"
     done

@@ -49,7 +49,7 @@ crio_archive() {
         "io.kubernetes.cri-o.SandboxID": "abc",
         "io.kubernetes.pod.name": "web-pod", "io.kubernetes.pod.namespace": "default"}' "$here/config.json" >spec.dump
     jq -n --arg id "$id" '{id: $id, name: "k8s_web_web-pod_default_1_3", rootfsImage: "quay.io/web:1",
-        rootfsImageRef: "quay.io/web@sha256:\("ab" * 32)", rootfsImageName: "quay.io/web:1", runtime: "runc",
+        rootfsImageRef: ("ab" * 32), rootfsImageName: "quay.io/web:1", runtime: "runc",
         createdTime: "2026-01-02T03:04:05.678Z", checkpointedTime: "2026-01-02T04:04:05.678Z",
         restoredTime: "0001-01-01T00:00:00Z", restored: false}' >config.dump
     jq -n '[{source: "/srv/data", destination: "/data", file_type: "directory", permissions: 493}]' >bind.mounts
@@ -71,7 +71,7 @@ containerd_archive() {
         "io.kubernetes.cri.sandbox-id": "abc", "io.kubernetes.cri.sandbox-name": "web-pod",
         "io.kubernetes.cri.sandbox-namespace": "default"}' "$here/config.json" >spec.dump
     jq -n --arg id "$id" '{id: $id, name: "web", rootfsImage: "docker.io/library/web:1",
-        rootfsImageRef: "sha256:\("ab" * 32)", rootfsImageName: "docker.io/library/web:1",
+        rootfsImageRef: "docker.io/library/web@sha256:\("ab" * 32)", rootfsImageName: "docker.io/library/web:1",
         runtime: "io.containerd.runc.v2", createdTime: "2026-01-02T03:04:05.678Z",
         checkpointedTime: "2026-01-02T04:04:05.678Z", restoredTime: "0001-01-01T00:00:00Z", restored: false}' >config.dump
     jq -n '{CreatedAt: 1, StartedAt: 2, FinishedAt: 0, ExitCode: 0, Pid: 4711, Reason: "", Message: ""}' >status
@@ -111,6 +111,7 @@ goes_round() {
     ckpt-unpack --show --json crio.tar | tee shown | jq -e '
         .engine == "CRI-O" and .image == "quay.io/web:1" and .ip == "10.88.0.9" and .created == "2026-01-02T03:04:05.678Z"
         and .checkpointed == "2026-01-02T04:04:05.678Z" and .container_name == "web"' || { cat shown; false; }
+    ckpt-unpack --show crio.tar | grep -x 'IP  *10.88.0.9'
     cmp bundle/io.kubernetes.cri-o.LogPath archive/io.kubernetes.cri-o.LogPath
     cmp bundle/bind.mounts archive/bind.mounts
 }

@@ -30,8 +30,7 @@ pub fn document(found: &Found, tree: &[Node], session: &Session) -> Value {
         "created": found.created(),
         "checkpointed": found.config.text("checkpointedTime"),
         "engine": found.spec.engine().name(),
-        "ip": first.as_ref().and_then(|i| i.addresses.first()).map(String::as_str)
-            .or(found.spec.annotation("io.kubernetes.cri-o.IP.0")),
+        "ip": found.address(),
         "mac": first.map(|i| i.mac),
         "networks": networks(found),
         "checkpoint_size": {

@@ -186,6 +186,12 @@ impl Found {
         self.spec.annotation("io.kubernetes.cri-o.Created").or_else(|| self.config.text("createdTime"))
     }
 
+    /// Returns the container's first address, from network.status or from CRI-O's annotation.
+    fn address(&self) -> Option<String> {
+        let first = self.interfaces().next().and_then(|interface| interface.addresses.into_iter().next());
+        first.or_else(|| self.spec.annotation("io.kubernetes.cri-o.IP.0").map(str::to_owned))
+    }
+
     fn size(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or_default()
     }

@@ -29,6 +29,9 @@ pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<(
         let text = format!("{}: {} {} {}{gateway}", i.network, i.name, i.addresses.join(" "), i.mac);
         line("Network", Some(&text))?;
     }
+    if found.network.is_none() {
+        line("IP", found.address().as_deref())?;
+    }
     let namespaces = found.spec.namespaces();
     let own: Vec<_> = namespaces.iter().filter(|(_, path)| path.is_none()).map(|(kind, _)| *kind).collect();
     line("Namespaces", Some(&own.join(" ")).filter(|own| !own.is_empty()).map(String::as_str))?;

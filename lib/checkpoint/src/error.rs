@@ -80,6 +80,12 @@ pub enum Error {
         /// The expected kind.
         expected: &'static str,
     },
+    /// A diff in podman's form, where an image layer is expected: its deletions would be lost.
+    #[error("{member}: expected an image layer, found a diff with podman's deletions")]
+    DiffForm {
+        /// The member's name.
+        member: String,
+    },
     /// A compressed stream could not be read or written.
     #[error("{what}")]
     Compression {

@@ -1,15 +1,17 @@
 //! Member streams, checkpoint archives, container images, and CRIU's image files.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown};
 use checkpoint::compress::{Bound, Decoder};
-use checkpoint::oci::Layout;
+use checkpoint::oci::{Content, Hashing, Layout};
 use checkpoint::process_tree::Images;
+use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;
 use checkpoint::stream::{Ending, StreamReader};
-use tartree::{Limits, Reader};
+use serde_json::json;
+use tartree::{Entry, Limits, Reader, RootName, TarPath, Timestamp};
 
 /// Limit of decompressed bytes per input, so that one input does not take too long. The tools have
 /// their own limits, with their own tests.
@@ -64,7 +66,14 @@ pub fn oci_layout(bytes: &[u8]) {
     file.write_all(bytes).expect("written");
     let Ok(layout) = Layout::of_tar(&file) else { return };
     if let Ok(image) = layout.image(None) {
-        for mut layer in image.layers {
+        let blobs = match image.content {
+            Content::Layers(layers) => layers,
+            Content::Containerd(parts) => {
+                assert!(SpecDump::read(&parts.spec).is_ok(), "an invalid spec is returned");
+                parts.layer.into_iter().chain([parts.criu]).collect()
+            }
+        };
+        for mut layer in blobs {
             let end = layer.offset.checked_add(layer.size);
             assert!(
                 end.is_some_and(|end| end <= bytes.len() as u64),
@@ -73,6 +82,55 @@ pub fn oci_layout(bytes: &[u8]) {
             let _ = layer.prove();
         }
     }
+}
+
+/// Parses a checkpoint of containerd. The input is the tar of CRIU's images, and before it the spec,
+/// with two bytes for its length. The digests are computed here, because a fuzzer cannot guess them.
+pub fn containerd(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return };
+    let (spec, criu) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
+    let mut tar = Vec::new();
+    let mut add = |kind: &str, content: &[u8]| {
+        let mut hashing = Hashing::new(std::io::sink());
+        hashing.write_all(content).expect("hashed");
+        let (_, digest, size) = hashing.finish();
+        member(&mut tar, &format!("blobs/sha256/{digest}"), content);
+        json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": size })
+    };
+    let config = add("application/vnd.containerd.container.checkpoint.config.v1+proto", spec);
+    let criu = add("application/vnd.containerd.container.criu.checkpoint.criu.tar", criu);
+    let index = json!({ "manifests": [config, criu] }).to_string();
+    let index = json!({ "manifests": [add("application/vnd.oci.image.index.v1+json", index.as_bytes())] });
+    member(&mut tar, "index.json", index.to_string().as_bytes());
+    tar.extend_from_slice(&tartree::END_OF_ARCHIVE);
+    let file = || tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile());
+    let mut layout = file().expect("a file");
+    layout.write_all(&tar).expect("written");
+    let Ok(mut image) = Layout::of_tar(&layout).expect("a tar").image(None) else { return };
+    let limits = Limits { content_bytes: MOST, ..Limits::default() };
+    let bound = Bound::new(Some(MOST), Some(1 << 22));
+    let Ok(mut made) = image.take_archive(&limits, &bound, file) else { return };
+    made.file.seek(SeekFrom::Start(made.offset)).expect("a file");
+    let mut reader = ArchiveReader::new(made.file.take(made.size), Unknown::Keep).expect("an archive");
+    let mut names = Vec::new();
+    let complete = loop {
+        match reader.next() {
+            Ok(Some((member, _))) => names.push(member),
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    let documents = [Member::SpecDump, Member::ConfigDump];
+    assert!(!complete || documents.iter().all(|document| names.contains(document)), "a document is missing");
+}
+
+/// Appends a file to a tar.
+fn member(tar: &mut Vec<u8>, name: &str, content: &[u8]) {
+    let path = TarPath::parse(name.as_bytes()).expect("a path");
+    let entry = Entry::file(path, content.len() as u64, 0o644, Timestamp::default());
+    tartree::encode(tar, &entry, RootName::Dot);
+    tar.extend_from_slice(content);
+    tar.resize(tar.len() + tartree::padding(content.len() as u64) as usize, 0);
 }
 
 /// Parses CRIU's images.

@@ -22,6 +22,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("stream", archives::stream),
     ("archive", archives::archive),
     ("oci_layout", archives::oci_layout),
+    ("containerd", archives::containerd),
     ("images", archives::images),
     ("deleted_files", documents::deleted_files),
     ("config_dump", documents::config_dump),

@@ -10,7 +10,7 @@ use tartree::{Item, Limits, Reader, Skip, TarPath};
 use super::{ArchiveReader, Unknown};
 use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
-use crate::oci::{Blob, Image, Layout, is_layout, merge};
+use crate::oci::{Blob, Image, Layout, is_layout};
 
 const BUFFER: usize = 256 << 10;
 /// Compressed bytes within which the first entry must be found. bzip2 needs the most: a block of
@@ -109,26 +109,16 @@ impl ArchiveFile {
         ArchiveFile::of_image(layout.image(choice.tag)?, name, reading, choice)
     }
 
-    /// Opens the archive in the layers of an image. Several layers are first merged into an unnamed
-    /// file.
+    /// Opens the archive in an image. Unless the archive is the only layer of the image, it is first
+    /// written to an unnamed file.
     fn of_image(
         mut image: Image,
         name: String,
         reading: Reading,
         choice: &ImageChoice<'_>,
     ) -> Result<ArchiveFile> {
-        let mut layers = std::mem::take(&mut image.layers);
-        layers.iter_mut().try_for_each(Blob::prove)?;
-        let layer = match layers.len() {
-            1 => layers.pop(),
-            _ => {
-                let into = (choice.spool)().map_err(of_image)?;
-                Some(merge(layers, into, &reading.limits, &reading.bound)?)
-            }
-        };
-        let Some(Blob { file, offset, size, .. }) = layer else {
-            return Err(Error::member("image", "has no layers"));
-        };
+        let archive = image.take_archive(&reading.limits, &reading.bound, choice.spool)?;
+        let Blob { file, offset, size, .. } = archive;
         let (start, image) = (Some(offset), Some(image));
         Ok(ArchiveFile { file, name, reading, head: Vec::new(), start, size, image })
     }

@@ -130,6 +130,15 @@ impl SpecDump {
         metadata.get("name")?.as_str().map(str::to_owned)
     }
 
+    /// Sets `key` in the object `parent`, which is created if it is missing.
+    pub fn set(&mut self, parent: &str, key: &str, value: &str) {
+        let parent = self.0.entry(parent).or_insert_with(|| Value::Object(Map::new()));
+        if !parent.is_object() {
+            *parent = Value::Object(Map::new());
+        }
+        parent[key] = value.into();
+    }
+
     /// Returns the types of the container's namespaces (`pid`, `network`, …), with the paths of the
     /// namespaces that the container joined.
     pub fn namespaces(&self) -> Vec<(&str, Option<&str>)> {

@@ -1,7 +1,7 @@
 //! A blob of an image: a layer, or a document.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Take};
 
 use super::digest::Digest;
 use crate::error::{Error, Result};
@@ -33,6 +33,13 @@ impl Blob {
         let mut bytes = Vec::new();
         self.file.take(self.size).read_to_end(&mut bytes).map_err(io)?;
         Ok(bytes)
+    }
+
+    /// Returns a reader of the blob.
+    pub(super) fn open(&self) -> Result<Take<&File>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.offset)).map_err(|e| Error::member("layer", e))?;
+        Ok(file.take(self.size))
     }
 
     /// Reads the blob and compares its hash with its digest.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
+use super::containerd::is_checkpoint;
 use super::error::image_error;
 use crate::error::{Error, Result};
 
@@ -20,7 +21,7 @@ const ATTESTATION: &str = "vnd.docker.reference.type";
 /// Entries with other suffixes, such as "sigs", are not images.
 const COSIGN: (&str, &str, [&str; 2]) = ("kind", "dev.cosignproject.cosign/", ["image", "imageIndex"]);
 /// The media types of an index: the type in the specification, and docker's older type.
-const INDEX: [&str; 2] =
+pub(super) const INDEX: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
 /// The deepest nesting of indexes. Tools write at most two levels.
@@ -48,6 +49,17 @@ pub(super) struct Listed {
     /// A string that identifies the image: its digest, or for `docker save` the names of its
     /// configuration and layers.
     pub(super) identity: String,
+    /// The form in which the image is stored.
+    pub(super) form: Form,
+}
+
+/// The form in which an image is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A manifest.
+    Manifest,
+    /// An index that lists the parts of a checkpoint of containerd.
+    Containerd,
 }
 
 /// Returns the images that `index` and its nested indexes list, breadth first. `read` returns the
@@ -57,8 +69,13 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
     let mut all = Vec::new();
     let mut waiting = VecDeque::new();
     let mut indexes = 1;
-    let mut next = Some((index, Vec::new(), Vec::new(), 1));
-    while let Some((mut index, above, digests, depth)) = next {
+    let mut next = Some((None::<Value>, index, Vec::new(), Vec::new(), 1));
+    while let Some((descriptor, mut index, above, digests, depth)) = next {
+        if let Some(entry) = descriptor.filter(|_| is_checkpoint(&index)) {
+            let (identity, form) = (entry["digest"].to_string(), Form::Containerd);
+            all.push(Listed { identity, entry, names: above.clone(), digests: digests.clone(), form });
+            index = Value::Null;
+        }
         let manifests = index.get_mut("manifests").map(Value::take);
         for entry in manifests.as_ref().and_then(Value::as_array).into_iter().flatten() {
             let own = NAMES.iter().filter_map(|key| text(&entry["annotations"][key])).map(str::to_owned);
@@ -68,7 +85,8 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
             let own = entry["digest"].as_str().map(str::to_owned);
             let digests: Vec<String> = digests.iter().cloned().chain(own).collect();
             if !is_index {
-                all.push(Listed { identity: entry["digest"].to_string(), entry, names, digests });
+                let (identity, form) = (entry["digest"].to_string(), Form::Manifest);
+                all.push(Listed { identity, entry, names, digests, form });
             } else if depth == MAX_DEPTH || indexes == MAX_INDEXES {
                 return Err(image_error(format!(
                     "index.json: more than {MAX_DEPTH} nested indexes, or more than {MAX_INDEXES} indexes"
@@ -82,7 +100,10 @@ pub(super) fn listed(index: Value, mut read: impl FnMut(&Value) -> Result<Value>
             }
         }
         next = match waiting.pop_front() {
-            Some((entry, names, digests, depth)) => Some((read(&entry)?, names, digests, depth)),
+            Some((entry, names, digests, depth)) => {
+                let index = read(&entry)?;
+                Some((Some(entry), index, names, digests, depth))
+            }
             None => None,
         };
     }

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use tartree::{Item, Kind, Limits, Reader, TarPath};
 
 use super::blob::Blob;
-use super::choose::{Listed, choose, listed};
+use super::choose::{Form, INDEX, Listed, choose, listed};
+use super::containerd::{Parts, base};
 use super::digest::Digest;
 use super::error::image_error;
 use super::hashing::sha256;
+use super::image::{Content, Image};
 use crate::architecture::architecture;
 use crate::error::{Error, Result};
 
@@ -39,20 +41,6 @@ enum Storage {
     Tar { file: File, entries: BTreeMap<TarPath, (u64, u64)>, links: BTreeMap<TarPath, TarPath> },
     /// A directory.
     Dir(PathBuf),
-}
-
-/// The image of a checkpoint.
-pub struct Image {
-    /// The name in the layout.
-    pub name: Option<String>,
-    /// The annotations of the manifest.
-    pub annotations: BTreeMap<String, String>,
-    /// The bytes of the manifest; empty in the format of `docker save`.
-    pub manifest: Vec<u8>,
-    /// The bytes of the configuration.
-    pub config: Vec<u8>,
-    /// The layers, the lowest first. The merged layers are the archive.
-    pub layers: Vec<Blob>,
 }
 
 impl Layout {
@@ -119,32 +107,72 @@ impl Layout {
     fn skopeo_dir(&self, bytes: Vec<u8>, name: Option<&str>) -> Result<Image> {
         let digest = format!("sha256:{}", sha256(&bytes));
         let entry = json!({ "digest": digest, "annotations": {} });
-        let only = Listed { identity: digest.clone(), entry, names: Vec::new(), digests: vec![digest] };
+        let only = Listed {
+            identity: digest.clone(),
+            entry,
+            names: Vec::new(),
+            digests: vec![digest],
+            form: Form::Manifest,
+        };
         choose("manifest.json", &[only], name, |_| true, architecture())?;
         self.of_manifest(bytes, Vec::new())
     }
 
     fn of_manifest(&self, bytes: Vec<u8>, names: Vec<String>) -> Result<Image> {
         let manifest = parse("manifest", &bytes)?;
-        let annotations = manifest["annotations"].as_object().map(|all| {
-            all.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-        });
         Ok(Image {
             name: names.into_iter().next(),
-            annotations: annotations.unwrap_or_default(),
+            annotations: annotations(&manifest),
             config: self.blob_document(&manifest["config"])?,
-            layers: layers(&manifest["layers"])?
-                .iter()
-                .map(|layer| self.blob(layer))
-                .collect::<Result<_>>()?,
+            content: Content::Layers(
+                layers(&manifest["layers"])?.iter().map(|layer| self.blob(layer)).collect::<Result<_>>()?,
+            ),
             manifest: bytes,
         })
     }
 
     fn oci(&self, index: Value, name: Option<&str>) -> Result<Image> {
         let all = listed(index, |descriptor| parse("index", &self.blob_document(descriptor)?))?;
-        let Listed { entry, names, .. } = self.choose("index.json", &all, name, |entry| &entry["digest"])?;
-        self.of_manifest(self.blob_document(&entry)?, names)
+        let Listed { entry, names, form, .. } =
+            self.choose("index.json", &all, name, |entry| &entry["digest"])?;
+        let bytes = self.blob_document(&entry)?;
+        match form {
+            Form::Manifest => self.of_manifest(bytes, names),
+            Form::Containerd => self.of_checkpoint_index(bytes, names),
+        }
+    }
+
+    /// Reads a checkpoint of containerd from its index.
+    fn of_checkpoint_index(&self, bytes: Vec<u8>, names: Vec<String>) -> Result<Image> {
+        let index = parse("index", &bytes)?;
+        // The name with the registry is longer, and the last name may be only the tag.
+        let name = names.into_iter().max_by_key(String::len);
+        let image_id = |index: &Value, part: &Value| self.image_id(index, &part["platform"]["architecture"]);
+        let parts = Parts::find(&index, name.as_deref(), |descriptor| self.blob(descriptor), image_id)?;
+        Ok(Image {
+            name,
+            annotations: annotations(&index),
+            manifest: bytes,
+            config: Vec::new(),
+            content: Content::Containerd(Box::new(parts)),
+        })
+    }
+
+    /// Returns the ID of the container's image: the digest of its configuration. Returns `None` if
+    /// the layout has no such image, or not for `architecture`.
+    fn image_id(&self, index: &Value, architecture: &Value) -> Option<String> {
+        let mut document = self.linked_document(base(index, &[MANIFESTS, INDEX].concat())?)?;
+        if let Some(manifests) = document["manifests"].as_array() {
+            let fits = |manifest: &&Value| manifest["platform"]["architecture"] == *architecture;
+            document = self.linked_document(manifests.iter().find(fits)?)?;
+        }
+        let digest = Digest::read(&document["config"]["digest"]).ok()?;
+        digest.in_layout().strip_prefix("blobs/sha256/").map(str::to_owned)
+    }
+
+    /// Reads the document of a descriptor. Returns `None` if the document is missing or damaged.
+    fn linked_document(&self, descriptor: &Value) -> Option<Value> {
+        parse("manifest", &self.blob_document(descriptor).ok()?).ok()
     }
 
     fn docker(&self, manifest: &Value, name: Option<&str>) -> Result<Image> {
@@ -160,6 +188,7 @@ impl Layout {
                 digests: id_of(&entry["Config"]).into_iter().collect(),
                 identity: format!("{} {}", entry["Config"], entry["Layers"]),
                 entry: entry.clone(),
+                form: Form::Manifest,
             })
             .collect();
         let Listed { entry, names, .. } =
@@ -175,7 +204,7 @@ impl Layout {
             annotations: BTreeMap::new(),
             manifest: Vec::new(),
             config: self.document(config)?.unwrap_or_default(),
-            layers: layers(&entry["Layers"])?.iter().map(layer).collect::<Result<_>>()?,
+            content: Content::Layers(layers(&entry["Layers"])?.iter().map(layer).collect::<Result<_>>()?),
         })
     }
 
@@ -286,6 +315,16 @@ impl Layout {
 }
 
 const NOFOLLOW_NONBLOCK: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+/// The media types of a manifest: the type in the specification, and docker's older type.
+const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+
+/// Returns the annotations of a manifest or index that are strings.
+fn annotations(document: &Value) -> BTreeMap<String, String> {
+    let all = document["annotations"].as_object().into_iter().flatten();
+    all.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Value> {
     strict_json::document(bytes).map_err(|e| Error::member(name, e))

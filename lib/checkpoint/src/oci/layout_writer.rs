@@ -10,10 +10,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 use serde_json::{Value, json};
-use tartree::{END_OF_ARCHIVE, Entry, RootName, TarPath, Timestamp, padding};
+use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, RootName, TarPath, Timestamp, padding};
 
+use super::error::image_error;
 use super::hashing::{Hashing, sha256};
 use crate::compress::{Compression, Encoder, Settings};
+use crate::error::Result;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The reserved space for the layer's header, in bytes: a PAX header with one block of records, and
@@ -45,7 +47,7 @@ pub struct LayoutWriter {
 }
 
 /// The output file, with the offset of the next byte.
-struct FileAt {
+pub(super) struct FileAt {
     file: File,
     position: u64,
 }
@@ -59,6 +61,103 @@ impl Write for FileAt {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes a layout with several large blobs, one after another. The header of each blob is written
+/// after its last byte.
+pub(super) struct Layouts {
+    /// The file, unless a blob is being written.
+    out: Option<FileAt>,
+    /// The offset of the current blob's header.
+    header: u64,
+    /// The small entries that still have to be written: they fill the space that is reserved for a
+    /// long header.
+    fillers: Vec<Vec<u8>>,
+    time: Timestamp,
+}
+
+impl Layouts {
+    /// Starts a layout at the offset `start` of `file`.
+    pub(super) fn start(file: File, start: u64, time: Timestamp) -> Layouts {
+        let dir = |name: &str| {
+            let meta = Meta { mode: 0o755, mtime: Timestamp { nsec: 0, ..time }, ..Meta::default() };
+            let mut bytes = Vec::new();
+            let path = TarPath::root().child(name.as_bytes());
+            tartree::encode(&mut bytes, &Entry { path, kind: Kind::Dir, meta }, RootName::Dot);
+            bytes
+        };
+        let mut layout = Vec::new();
+        tartree::encode(&mut layout, &entry_for("oci-layout", LAYOUT.len() as u64, time), RootName::Dot);
+        layout.extend_from_slice(LAYOUT);
+        layout.resize(RESERVED - 512, 0);
+        let fillers = vec![[dir("blobs"), dir("blobs/sha256")].concat(), layout];
+        Layouts { out: Some(FileAt { file, position: start }), header: start, fillers, time }
+    }
+
+    /// Starts a blob. Returns the file, to which the blob is written.
+    ///
+    /// # Errors
+    /// Returns an error if another blob was not ended, or if there are more than two large blobs.
+    pub(super) fn begin(&mut self) -> Result<FileAt> {
+        let out = self.out.take().filter(|_| !self.fillers.is_empty());
+        let mut out = out.ok_or_else(|| image_error("more than two large parts"))?;
+        self.header = out.position;
+        out.position += RESERVED as u64;
+        Ok(out)
+    }
+
+    /// Ends a blob.
+    pub(super) fn end(&mut self, mut out: FileAt, digest: &str, size: u64) -> io::Result<()> {
+        out.write_all(&[0; 512][..padding(size) as usize])?;
+        let filler = self.fillers.pop().unwrap_or_default();
+        let mut header = Vec::new();
+        tartree::encode(
+            &mut header,
+            &entry_for(&format!("blobs/sha256/{digest}"), size, self.time),
+            RootName::Dot,
+        );
+        if header.len() < RESERVED {
+            header = [filler, header].concat();
+        } else {
+            out.write_all(&filler)?;
+        }
+        out.file.write_all_at(&header, self.header)?;
+        self.out = Some(out);
+        Ok(())
+    }
+
+    fn file(&mut self) -> io::Result<&mut FileAt> {
+        self.out.as_mut().ok_or_else(|| io::Error::other("a blob has no end"))
+    }
+
+    /// Writes a small blob and returns its digest and size.
+    pub(super) fn blob(&mut self, bytes: &[u8]) -> io::Result<(String, u64)> {
+        let digest = sha256(bytes);
+        let time = self.time;
+        member(self.file()?, &format!("blobs/sha256/{digest}"), bytes, time)?;
+        Ok((digest, bytes.len() as u64))
+    }
+
+    /// Writes `index` as the only index of the layout, with the name `name`. Returns the file.
+    pub(super) fn index(mut self, index: &Value, name: &str) -> io::Result<File> {
+        let blob = self.blob(index.to_string().as_bytes())?;
+        let mut entry = descriptor("application/vnd.oci.image.index.v1+json", &blob);
+        entry["annotations"] = json!({
+            "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name
+        });
+        let index = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]
+        });
+        let time = self.time;
+        member(self.file()?, "index.json", index.to_string().as_bytes(), time)?;
+        for filler in std::mem::take(&mut self.fillers) {
+            self.file()?.write_all(&filler)?;
+        }
+        self.file()?.write_all(&END_OF_ARCHIVE)?;
+        let out = self.out.ok_or_else(|| io::Error::other("a blob has no end"))?;
+        out.file.set_len(out.position)?;
+        Ok(out.file)
     }
 }
 
@@ -147,7 +246,7 @@ fn layer_type(compression: Compression) -> &'static str {
     }
 }
 
-fn descriptor(media_type: &str, (digest, size): &(String, u64)) -> Value {
+pub(super) fn descriptor(media_type: &str, (digest, size): &(String, u64)) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size })
 }
 
@@ -174,8 +273,10 @@ fn entry_for(name: &str, size: u64, time: Timestamp) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compress::Bound;
     use crate::oci::{Blob, Layout, annotations};
     use std::io::{Read, Seek, SeekFrom};
+    use tartree::Limits;
 
     fn layout(compression: Compression, content: &[u8]) -> File {
         let settings = Settings { compression, level: None, threads: 1 };
@@ -200,7 +301,8 @@ mod tests {
             let image = layout.image(None).unwrap();
             assert_eq!(image.annotations["io.podman.annotations.checkpoint.runtime.name"], "runc");
             assert_eq!(image.name.as_deref(), Some("localhost/web:1"));
-            let Blob { offset, size, .. } = image.layers.into_iter().next().unwrap();
+            let Blob { offset, size, .. } =
+                { image }.take_archive(&Limits::default(), &Bound::default(), || unreachable!()).unwrap();
             file.seek(SeekFrom::Start(offset)).unwrap();
             let mut content = Vec::new();
             let layer = io::BufReader::new(Read::by_ref(&mut file).take(size));

@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::rootfs::whiteout::{Whiteout, Whiteouts};
 
 /// The size of each buffer, in bytes.
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
 
 /// Writes the entries of `layers`, the lowest layer first, to `into` as one tar. An entry replaces
 /// the entry with the same path in a lower layer, and whiteouts delete entries of lower layers.
 ///
 /// # Errors
 /// Returns an error if a layer is not a tar, or if writing to `into` fails.
-pub fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> Result<Blob> {
+pub(super) fn merge(layers: Vec<Blob>, into: File, limits: &Limits, bound: &Bound) -> Result<Blob> {
     let bound = bound.anew();
     let mut owners: BTreeMap<TarPath, usize> = BTreeMap::new();
     for (n, layer) in layers.iter().enumerate() {
@@ -82,9 +82,10 @@ fn remove_below(owners: &mut BTreeMap<TarPath, usize>, dir: &TarPath) {
     }
 }
 
-type LayerReader<'a> = Reader<BufReader<Decoder<BufReader<io::Take<&'a File>>>>>;
+pub(super) type LayerReader<'a> = Reader<BufReader<Decoder<BufReader<io::Take<&'a File>>>>>;
 
-fn reader<'a>(layer: &'a Blob, limits: &Limits, bound: &Bound) -> Result<LayerReader<'a>> {
+/// Returns a reader of the entries of `layer`, which may be compressed.
+pub(super) fn reader<'a>(layer: &'a Blob, limits: &Limits, bound: &Bound) -> Result<LayerReader<'a>> {
     let io = |e: io::Error| Error::from(tartree::Error::Stream(e));
     let mut file = &layer.file;
     file.seek(SeekFrom::Start(layer.offset)).map_err(io)?;

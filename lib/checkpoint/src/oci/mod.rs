@@ -7,17 +7,20 @@
 mod annotations;
 mod blob;
 mod choose;
+mod containerd;
 mod digest;
 mod error;
 mod hashing;
+mod image;
 mod layout;
 mod layout_writer;
 mod merge;
 
 pub use annotations::{ANNOTATIONS, Family, annotations};
 pub use blob::Blob;
+pub use containerd::{CheckpointImage, Parts};
 pub use digest::Digest;
 pub use hashing::Hashing;
-pub use layout::{Image, Layout, is_layout};
+pub use image::{Content, Image};
+pub use layout::{Layout, is_layout};
 pub use layout_writer::{Description, LayoutWriter};
-pub use merge::merge;
