@@ -5,6 +5,7 @@ pub mod container;
 pub mod default_spec;
 pub mod image_config;
 pub mod lines;
+pub mod name_service;
 pub mod passwd;
 pub mod rootfs;
 

@@ -132,6 +132,53 @@ fn a_host_user_has_its_host_home_only_if_it_is_mounted() {
 }
 
 #[test]
+fn a_host_user_that_only_getent_knows_is_found() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    fs::create_dir(dir.path("programs")).unwrap();
+    let program = |status: u8, text: &str| {
+        dir.write(
+            "programs/getent",
+            &format!("#!/bin/sh\necho \"$@\" >>calls\nprintf '{text}'\nexit {status}\n"),
+        );
+        fs::set_permissions(dir.path("programs/getent"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let config = container(json!({"user": "directory-user", "HostUsers": ["directory-user"]}));
+    let flags =
+        ["--rootfs", "rootfs", "--check-cwd", "off", "-v", "/srv:/home/d", "--passwd-out", "out", "--apply"];
+    let run = |path: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spec-gen"));
+        dir.run_with(command.args(flags).env("PATH", path), &config)
+    };
+    let path = format!("{}:/usr/bin:/bin", dir.path("programs"));
+    program(0, "directory-user:*:70001:70002:Name:/home/d:/bin/sh\\n");
+    let output = run(&path);
+    let spec: Value = serde_json::from_slice(&output.stdout).expect(&message(&output));
+    assert_eq!((home(&spec), &spec["process"]["user"]["uid"]), (vec!["/home/d"], &json!(70001)));
+    assert_eq!(fs::read_to_string(dir.path("calls")).unwrap(), "passwd directory-user\n");
+
+    // Status 2: there is no such user. Without getent, the host has only its files.
+    program(2, "");
+    for path in [path.as_str(), "/nowhere"] {
+        let output = run(path);
+        assert!(
+            message(&output).contains("user directory-user: no such user on the host"),
+            "{}",
+            message(&output)
+        );
+    }
+    for (status, text, expected) in [
+        (1, "", "user directory-user: getent passwd directory-user: exit status: 1"),
+        (0, "x:y\\n", "user directory-user: getent passwd directory-user: expected a line of 7 fields"),
+    ] {
+        program(status, text);
+        let output = run(&path);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(message(&output).contains(expected), "{}", message(&output));
+    }
+}
+
+#[test]
 fn a_group_outside_the_user_namespace_is_reported() {
     let dir = Dir::new();
     let config = container(json!({

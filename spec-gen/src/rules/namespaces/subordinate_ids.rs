@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::input::name_service::{self, Database};
 use crate::input::passwd::MAX_FILE;
 use crate::input::rootfs::read_host;
 use crate::runtime_spec::id_map::{IdMap, IdMaps};
@@ -33,7 +34,7 @@ pub fn maps(user: Option<&str>, group: Option<&str>) -> anyhow::Result<Option<(I
 
 /// Returns the ID of a user, which the files may use instead of the name (subuid(5)).
 fn user_id(name: &str) -> Option<String> {
-    nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.to_string())
+    name_service::find(Database::Passwd, name).ok().flatten().map(|fields| fields[2].clone())
 }
 
 /// Returns the ranges of one user: start and length. Reports an invalid line if it names the user.

@@ -1,11 +1,10 @@
 //! `--security-opt label=FIELD:VALUE`: the fields of SELinux labels.
 
-use std::path::Path;
-
 use cli::{Hint, usage};
 
 use crate::runtime_spec::Spec;
 use crate::runtime_spec::key::{self, Key};
+use crate::selinux;
 
 /// The valid values of `--security-opt label=`.
 pub const EXPECTED: &str =
@@ -44,7 +43,7 @@ pub fn set_field(spec: &mut Spec, name: &str, value: &str) -> anyhow::Result<boo
             is_set = true;
         }
     }
-    if !is_set && Path::new("/sys/fs/selinux/enforce").exists() {
+    if !is_set && selinux::is_enabled() {
         let error =
             usage(format!("--security-opt label={name}:{value}: cannot complete a partial SELinux label"));
         return Err(Hint::on(error, "pass the full labels with --selinux-label and --mount-label"));

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::input::container::Container;
+use crate::input::name_service::{self, Database};
 use crate::rules::namespaces::own_ids;
 use crate::rules::user::accounts::User;
 use crate::runtime_spec::{Spec, mounts};
@@ -31,8 +34,10 @@ impl HostUser {
         let gid = own_ids::outside("gid_map", nix::unistd::getegid().as_raw())?;
         let Some(mut user) = HostUser::find(&uid.to_string())?.filter(|_| uid != 0) else { return Ok(None) };
         user.gid = gid;
-        let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid))?;
-        user.group = group.map(|g| g.name).filter(|_| gid != 0);
+        if gid != 0 {
+            let group = name_service::find(Database::Group, &gid.to_string())?;
+            user.group = group.map(|fields| fields[0].clone());
+        }
         Ok(Some(user))
     }
 
@@ -41,18 +46,15 @@ impl HostUser {
     /// # Errors
     /// Returns an error if the users of the host cannot be read.
     pub fn find(wanted: &str) -> anyhow::Result<Option<HostUser>> {
-        let by_id = wanted.parse().ok().map(nix::unistd::Uid::from_raw);
-        let mut found = by_id.map(nix::unistd::User::from_uid).transpose()?.flatten();
-        if found.is_none() {
-            found = nix::unistd::User::from_name(wanted)?;
-        }
-        Ok(found.map(|user| HostUser {
+        let Some(fields) = name_service::find(Database::Passwd, wanted)? else { return Ok(None) };
+        let [name, _password, uid, gid, full_name, home, ..] = &fields[..] else { return Ok(None) };
+        Ok(Some(HostUser {
             wanted: wanted.to_owned(),
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-            full_name: user.gecos.to_string_lossy().into_owned(),
-            home: user.dir.to_string_lossy().into_owned(),
+            name: name.clone(),
+            uid: uid.parse().context("the UID is not a number")?,
+            gid: gid.parse().context("the GID is not a number")?,
+            full_name: full_name.clone(),
+            home: home.clone(),
             group: None,
         }))
     }
