@@ -9,28 +9,40 @@ FISHDIR       ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR        ?= $(PREFIX)/share/doc/ckpt-tools
 DESTDIR       ?=
 CARGO         ?= cargo
-# spec-gen/selinux needs libselinux's headers and libclang. Without it, spec-gen --apply cannot set
-# SELinux labels on files.
-FEATURES      ?= $(shell tests/features)
+# The built programs that install-built installs, and the same programs for this machine, which
+# print the completions. They differ when the programs are for another architecture.
+BUILT         ?= $(TARGET)/release
+RUNNABLE      ?= $(BUILT)
 
 # Builds are reproducible: the paths of the checkout and of cargo's downloads are replaced in the
-# programs.
+# programs. $(call reproducible,FLAGS): the environment of a build with these FLAGS for rustc.
 CARGO_HOME    ?= $(HOME)/.cargo
-REPRODUCIBLE   = RUSTFLAGS="$(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/ckpt-tools --remap-path-prefix=$(CARGO_HOME)=/cargo" \
+reproducible   = RUSTFLAGS="$(strip $(1) --remap-path-prefix=$(CURDIR)=/ckpt-tools --remap-path-prefix=$(CARGO_HOME)=/cargo)" \
     CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CURDIR)=/ckpt-tools -ffile-prefix-map=$(CARGO_HOME)=/cargo"
+
+# Static programs do not depend on the C library of the host. They are built without the RUSTFLAGS
+# of the environment, and with the compiler of the architecture, for example gcc-aarch64-linux-gnu.
+ARCH          ?= $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+CPU_amd64     := x86_64
+CPU_arm64     := aarch64
+CPU            = $(CPU_$(ARCH))
+TRIPLE         = $(CPU)-unknown-linux-gnu
+static         = $(call reproducible,-C target-feature=+crt-static) CARGO_INCREMENTAL=0 \
+    CARGO_TARGET_$(shell echo $(CPU) | tr a-z A-Z)_UNKNOWN_LINUX_GNU_LINKER=$(CPU)-linux-gnu-gcc \
+    CC_$(CPU)_unknown_linux_gnu=$(CPU)-linux-gnu-gcc
 
 TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
 DOCS   := README.md SECURITY.md ARCHITECTURE.md CONTRIBUTING.md RELEASING.md $(shell find docs -type f | LC_ALL=C sort)
 PAGES  := $(notdir $(wildcard man/*.[1-8]))
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-export CARGO FEATURES CARGO_HOME
+export CARGO CARGO_HOME
 
 .PHONY: all
 all: build
 
 .PHONY: build
 build: ## build the six tools with optimization, into target/release
-	$(REPRODUCIBLE) $(CARGO) build --release $(addprefix --package ,$(TOOLS)) --features "$(FEATURES)"
+	$(call reproducible,$(RUSTFLAGS)) $(CARGO) build --release $(addprefix --package ,$(TOOLS))
 
 .PHONY: quick
 quick: lint test ## format, lints, and the tests that need neither root nor extra programs: run it before each commit
@@ -41,12 +53,12 @@ check: prerequisites ## everything that a change must pass, as root: all lints a
 
 .PHONY: test
 test: ## unit and command-line tests that need neither root nor extra programs
-	$(CARGO) build --workspace --features "$(FEATURES)"
-	$(CARGO) test --workspace --features "$(FEATURES)"
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace
 
 .PHONY: pipelines
 pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun, criu and podman
-	$(CARGO) build --workspace --features "$(FEATURES)"
+	$(CARGO) build --workspace
 	tests/pipelines/run
 
 .PHONY: check-newest
@@ -56,10 +68,9 @@ check-newest: prerequisites ## end-to-end tests with the newest podman, runc, cr
 
 .PHONY: vm
 vm: prerequisites ## tests that need another kernel, in an emulated machine
-	$(CARGO) build --workspace --features "$(FEATURES)"
+	$(CARGO) build --workspace
 	tests/vm/check
 
-# A separate target, so that FEATURES is evaluated after the missing packages are installed.
 .PHONY: prerequisites
 prerequisites:
 	@tests/prerequisites all
@@ -67,12 +78,12 @@ prerequisites:
 .PHONY: lint
 lint: ## formatting and clippy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: doc
 doc: ## API documentation, with warnings as errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps \
-	    --document-private-items --features "$(FEATURES)"
+	    --document-private-items
 
 .PHONY: features
 features: ## compile each crate with each of its cargo features alone
@@ -122,7 +133,7 @@ install: build ## install tools, manual pages, completions and documents in DEST
 .PHONY: install-built
 install-built:
 	for tool in $(TOOLS); do \
-	    install -D -m755 "$(TARGET)/release/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
+	    install -D -m755 "$(BUILT)/$$tool" "$(DESTDIR)$(BINDIR)/$$tool" || exit; \
 	done
 	for page in $(PAGES); do \
 	    install -D -m644 "man/$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page" || exit; \
@@ -132,9 +143,9 @@ install-built:
 	done
 	install -d "$(DESTDIR)$(BASHDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)"
 	umask 022; for tool in $(TOOLS); do \
-	    "$(TARGET)/release/$$tool" --completions bash >"$(DESTDIR)$(BASHDIR)/$$tool" && \
-	    "$(TARGET)/release/$$tool" --completions zsh >"$(DESTDIR)$(ZSHDIR)/_$$tool" && \
-	    "$(TARGET)/release/$$tool" --completions fish >"$(DESTDIR)$(FISHDIR)/$$tool.fish" || exit; \
+	    "$(RUNNABLE)/$$tool" --completions bash >"$(DESTDIR)$(BASHDIR)/$$tool" && \
+	    "$(RUNNABLE)/$$tool" --completions zsh >"$(DESTDIR)$(ZSHDIR)/_$$tool" && \
+	    "$(RUNNABLE)/$$tool" --completions fish >"$(DESTDIR)$(FISHDIR)/$$tool.fish" || exit; \
 	done
 
 .PHONY: uninstall
@@ -148,15 +159,30 @@ uninstall: ## remove the files that install has installed
 	done
 	rm -rf "$(DESTDIR)$(DOCDIR)"
 
-.PHONY: deb
-deb: build ## build the Debian package, reproducibly, into target/deb
-	@packaging/deb
+.PHONY: static
+static: ## build the six tools without shared libraries, into target/TRIPLE/release (ARCH: amd64 or arm64)
+	$(static) $(CARGO) build --release --locked --target $(TRIPLE) $(addprefix --package ,$(TOOLS))
 
-.PHONY: deb-check
-deb-check: ## build the Debian package and test it on a fresh Debian 13
+.PHONY: dist
+dist: ## build what a release publishes, reproducibly, into target/dist: tarball, Debian package, OCI image, SHA256SUMS
+	@MAKE="$(MAKE)" packaging/dist
+
+.PHONY: deb
+deb: ## build the Debian package with static programs, reproducibly, into target/dist
+	@$(MAKE) --no-print-directory static
+	@packaging/deb $(ARCH) "$(TARGET)/dist"
+
+.PHONY: image
+image: ## build an OCI image with the six static tools, reproducibly, into target/dist
+	@$(MAKE) --no-print-directory static
+	@packaging/image $(ARCH) "$(TARGET)/dist"
+
+.PHONY: dist-check
+dist-check: ## build what a release publishes twice, and test it on Debian 12 and 13 without Rust
 	@tests/prerequisites all
-	@$(MAKE) --no-print-directory deb
-	@tests/deb/check "$(TARGET)"/deb/ckpt-tools_*.deb
+	@tests/prerequisites dist
+	@$(MAKE) --no-print-directory dist
+	@tests/dist/check "$(TARGET)/dist"
 
 .PHONY: clean
 clean: ## remove the build directory

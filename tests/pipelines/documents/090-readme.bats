@@ -86,6 +86,20 @@ session() {
     follow docs/losses.md '067-podman-alone.bats'
 }
 
+# "make dist-check" installs the files of a release on Debian.
+@test "README: the files of a release have the names that make dist gives them" {
+    for program in tar apt podman; do
+        printf '#!/bin/sh\necho %s "$@" >>"%s/installed"\n' $program "$PWD" >"$hosts/bin/$program"
+        chmod +x "$hosts/bin/$program"
+    done
+    follow README.md 'ckpt-tools-0.1.0-amd64.tar.gz'
+    rm "$hosts"/bin/{tar,apt,podman}
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$source_dir/Cargo.toml" | head -n 1)
+    grep -x "tar .*ckpt-tools-$version-amd64.tar.gz" installed
+    grep -x "apt install ./ckpt-tools_$version-1_amd64.deb" installed
+    grep -x "podman load -i ckpt-tools-$version-amd64.oci.tar" installed
+}
+
 @test "README: make installs below /usr/local and into a package" {
     mkdir checkout built
     cp -r "$source_dir"/{Makefile,Cargo.toml,LICENSE,*.md,docs,man,tests} checkout/
