@@ -217,3 +217,12 @@ setup() { cd "$DIR"; }
     push zstd.oci localhost:5000/ckpt:2
     restored localhost:5000/ckpt:2
 }
+
+@test "containerd rejects a compressed archive" {
+    ckpt-pack --bundle bundle --member rootfs-diff.tar=bundle/rootfs-diff.tar --compress zstd -o compressed.tar.zst
+    local pod
+    pod=$(run_pod rejected)
+    run create rejected "$pod" "$DIR/compressed.tar.zst"
+    [[ $output == *'invalid tar header'* ]]
+    remove_pod "$pod" ''
+}
