@@ -63,7 +63,7 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 
 .PHONY: check-newest
 check-newest: prerequisites ## end-to-end tests with the newest podman, runc, crun, CRIU and containerd of Debian, as root
-	$(CARGO) build --workspace --features "$(FEATURES)"
+	$(CARGO) build --workspace
 	tests/newest/check
 
 .PHONY: vm
