@@ -66,6 +66,11 @@ check-newest: prerequisites ## end-to-end tests with the newest podman, runc, cr
 	$(CARGO) build --workspace
 	tests/newest/check
 
+.PHONY: engines
+engines: prerequisites ## tests with Docker and containerd, as root
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/engines/run
+
 .PHONY: vm
 vm: prerequisites ## tests that need another kernel, in an emulated machine
 	$(CARGO) build --workspace
