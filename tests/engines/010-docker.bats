@@ -7,7 +7,7 @@ load ../pipelines/lib/podman
 load lib/docker
 
 setup_file() {
-    start_docker --storage-driver overlay2
+    start_docker --storage-driver overlay2 --init-path /usr/bin/tini-static
 }
 
 teardown_file() {
@@ -117,6 +117,19 @@ is_published() {
     docker rm -f web
     docker volume rm data
     clone_is_created --network none --ipc shareable
+    ckpt-to-docker clone web.ckpt
+    counts clone
+    has_everything docker exec clone
+}
+
+@test "Docker to Docker: a terminal, an init process, and limits" {
+    local options=(--init -t --memory 100m --ulimit nofile=100:200 --shm-size 10m --cap-add SYS_ADMIN)
+    web_runs "${options[@]}"
+    docker-to-ckpt web web.ckpt
+    web_is_gone
+    holder_runs
+    mapfile -t -O ${#options[@]} options < <(with_mounts --network container:holder)
+    docker create --name clone "${options[@]}" img:1
     ckpt-to-docker clone web.ckpt
     counts clone
     has_everything docker exec clone

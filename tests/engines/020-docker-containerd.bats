@@ -61,3 +61,15 @@ teardown() {
     counts clone
     has_everything docker exec clone
 }
+
+@test "an init program that is a symbolic link is refused with a hint" {
+    web_runs --init
+    docker-to-ckpt web web.ckpt
+    web_is_gone
+    holder_runs
+    local options
+    mapfile -t options < <(with_mounts --network container:holder)
+    docker create --name clone --init "${options[@]}" img:1
+    run --separate-stderr ! ckpt-to-docker clone web.ckpt
+    [[ $stderr == *'/docker-init: a symbolic link'*'hint: dockerd --init-path /usr/bin/tini-static' ]]
+}

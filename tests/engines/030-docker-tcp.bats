@@ -3,9 +3,18 @@
 # bats file_tags=tcp
 
 load ../pipelines/lib/helpers
+load ../pipelines/lib/documents
 load lib/docker
 
+page=docs/docker.md
+
 setup_file() {
+    documents $page
+    export hosts=$BATS_FILE_TMPDIR/hosts
+    mkdir "$hosts"
+    : >"$hosts/profile"
+    mount -t tmpfs tmpfs /srv
+    mkdir /srv/bound
     # Docker and runc use the first criu in PATH.
     export PATH=${NEWER_CRIU:+$NEWER_CRIU:}$PATH
     mkdir -p "$BATS_FILE_TMPDIR"/etc/{upper,work}
@@ -15,7 +24,7 @@ setup_file() {
 
 teardown_file() {
     stop_docker
-    umount -l /etc
+    umount -l /etc /srv
 }
 
 setup() {
@@ -35,42 +44,32 @@ echoed() {
     [ "$line" = "$1" ]
 }
 
-@test "an open TCP connection continues in another Docker container" {
+# echo_server_runs: starts a server in the container "web", and connects to it.
+echo_server_runs() {
+    local options try
     has_network
-    docker run -d --name web --network net1 --ip 10.77.0.9 img:1 nc -ll -p 80 -e cat
-    local try mac netns
+    mapfile -t options < <(BOUND=/srv/bound with_mounts --network net1 --ip 10.77.0.9)
+    docker run -d --name web "${options[@]}" img:1 nc -ll -p 80 -e cat
     for try in {1..50}; do
         if exec 9<>/dev/tcp/10.77.0.9/80; then break; fi 2>/dev/null
         sleep 0.1
     done
     echoed before
-    docker-to-ckpt --migrate web web.ckpt
-    [ "$(docker inspect -f '{{.State.Paused}}' web)" = true ]
-    docker rm -f web
+}
 
-    mkdir -p /etc/criu
-    echo tcp-established >/etc/criu/runc.conf
-    mac=$(tar -xOf <(zstd -dc web.ckpt) network.status | jq -r '.[].interfaces.eth0.mac_address')
-    docker run -d --name holder --network net1 --ip 10.77.0.9 --mac-address "$mac" img:1 sleep 1000
-    netns=/proc/$(docker inspect -f '{{.State.Pid}}' holder)/ns/net
-    netstatus hold --silent --netns "$netns"
-    docker create --name clone --network container:holder img:1 nc -ll -p 80 -e cat
-    ckpt-to-docker clone web.ckpt
-    netstatus release --netns "$netns" --announce
+@test "docs/docker.md: an open TCP connection continues in another container" {
+    echo_server_runs
+    follow $page '--migrate web web.ckpt'
+    docker volume rm data
+    follow $page 'tcp-established >/etc/criu/runc.conf'
     echoed after
 }
 
 @test "after a migration that failed, the old container continues" {
-    has_network
-    docker run -d --name web --network net1 --ip 10.77.0.9 img:1 nc -ll -p 80 -e cat
-    local try
-    for try in {1..50}; do
-        if exec 9<>/dev/tcp/10.77.0.9/80; then break; fi 2>/dev/null
-        sleep 0.1
-    done
-    echoed before
+    echo_server_runs
     docker-to-ckpt --migrate web web.ckpt
     netstatus release --netns "/proc/$(docker inspect -f '{{.State.Pid}}' web)/ns/net"
+    [ "$(docker inspect -f '{{.State.Paused}}' web)" = true ]
     docker unpause web
     echoed after
     # If the dump itself fails, the script does so.

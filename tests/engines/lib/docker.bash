@@ -59,7 +59,7 @@ teardown_docker() {
 # with_mounts NETWORK...: prints options of "docker create": the network, and the mounts of all
 # containers of the tests, one word per line.
 with_mounts() {
-    printf '%s\n' "$@" -v data:/data -v "$BATS_FILE_TMPDIR/bound:/bound" --tmpfs /scratch
+    printf '%s\n' "$@" -v data:/data -v "${BOUND:-$BATS_FILE_TMPDIR/bound}:/bound" --tmpfs /scratch
 }
 
 # has_network: creates the network net1, unless it exists.

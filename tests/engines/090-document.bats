@@ -1,0 +1,73 @@
+# Every code block of docs/docker.md has the described result. 030-docker-tcp.bats runs the blocks
+# about TCP connections.
+
+load ../pipelines/lib/helpers
+load ../pipelines/lib/documents
+load lib/docker
+
+page=docs/docker.md
+
+setup_file() {
+    start_docker --storage-driver overlay2
+    documents $page
+    export hosts=$BATS_FILE_TMPDIR/hosts
+    mkdir "$hosts"
+    : >"$hosts/profile"
+    mount -t tmpfs tmpfs /srv
+}
+
+teardown_file() {
+    stop_docker
+    umount -l /srv
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    rm -rf /srv/* /run/web
+    mkdir /srv/bound
+    BOUND=/srv/bound web_runs
+}
+
+teardown() {
+    teardown_containers
+    ip netns delete web 2>/dev/null || true
+    ip link delete lan0 2>/dev/null || true
+    if mountpoint -q /srv/rootfs; then umount -l /srv/rootfs; fi
+    teardown_docker
+}
+
+@test "docs/docker.md: to a file, and from it to another container" {
+    follow $page 'docker-to-ckpt web web.ckpt'
+    counts web
+    web_is_gone
+    follow $page '--name holder --network net1 --ip 10.77.0.9 -p'
+    counts clone
+    has_everything docker exec clone
+}
+
+@test "docs/docker.md: a container with a network of its own" {
+    local code
+    code=$(block $page 'docker-checkpoint-to-ckpt')
+    bash -euo pipefail -c "$(head -n 1 <<<"$code")"
+    web_is_gone
+    bash -euo pipefail -c "$(tail -n +2 <<<"$code")"
+    counts clone
+    has_everything docker exec clone
+}
+
+@test "docs/docker.md: to runc" {
+    docker-to-ckpt web web.ckpt
+    web_is_gone
+    mkdir /srv/{rootfs,upper,work}
+    mount -t overlay overlay -o "lowerdir=$image,upperdir=/srv/upper,workdir=/srv/work" /srv/rootfs
+    ip link add lan0 type bridge
+    ip link set lan0 up
+    follow $page 'spec-gen --restore'
+    has_everything runc exec web
+    runc exec web grep -x '10.0.0.1 example' /etc/hosts
+    runc exec web ip -4 -o address show eth0 | grep -F 10.77.0.9/24
+}
+
+@test "docs/docker.md: every code block has been run" {
+    all_followed '--migrate web' 'tcp-established'
+}
