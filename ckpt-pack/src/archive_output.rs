@@ -1,4 +1,4 @@
-//! Writes the archive, or an OCI image whose layer is the archive.
+//! Writes the archive, or an image that holds the archive.
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
@@ -10,8 +10,9 @@ use checkpoint::oci::{Description, LayoutWriter};
 use cli::{Hint, Output, usage};
 use tartree::{Passage, Timestamp};
 
-use crate::args::{Format, Image};
+use crate::args::{ExtraFamily, Format, Image, Include};
 use crate::bundle::Bundle;
+use crate::containerd_output::{self, ContainerdOutput};
 
 const BUFFER: usize = 256 << 10;
 
@@ -19,6 +20,7 @@ const BUFFER: usize = 256 << 10;
 pub enum ArchiveOutput {
     Archive(Encoder<Output>),
     Image(Box<LayoutWriter>, LayoutFile, Output),
+    Containerd(Box<ContainerdOutput>),
 }
 
 /// The file into which an image is written. The name of its first entry is a hash that is known
@@ -31,13 +33,17 @@ pub enum LayoutFile {
     Spool(String),
 }
 
-/// Rejects flags that need `--format oci`.
-pub fn check_flags(image: &Image) -> anyhow::Result<()> {
-    let given = [
-        ("--tag", image.tag.is_some()),
-        ("--annotations", image.annotations.is_some()),
-        ("--annotation", !image.annotation.is_empty()),
-    ];
+/// Rejects flags that contradict `--format` or `--annotations`.
+pub fn check_flags(image: &Image, compression: Compression, include: &Include) -> anyhow::Result<()> {
+    if image.format == Format::Ctr {
+        return containerd_output::check_flags(image, compression, include);
+    }
+    let for_containerd = image.annotations == Some(ExtraFamily::Containerd);
+    if for_containerd && image.format == Format::Archive && compression != Compression::None {
+        let e = usage("--annotations containerd: containerd reads only an uncompressed archive");
+        return Err(Hint::on(e, "leave out --compress, or add --format oci"));
+    }
+    let given = [("--tag", image.tag.is_some()), ("--annotation", !image.annotation.is_empty())];
     match given.into_iter().find(|(_, given)| *given && image.format == Format::Archive) {
         Some((flag, _)) => {
             Err(Hint::on(usage(format!("{flag} has no effect without --format oci")), "add --format oci"))
@@ -51,12 +57,17 @@ impl ArchiveOutput {
     pub fn new(
         output: Output,
         settings: &Settings,
-        format: Format,
+        image: &Image,
         time: Timestamp,
         bundle: &Bundle,
     ) -> anyhow::Result<ArchiveOutput> {
-        if format == Format::Archive {
-            return Ok(ArchiveOutput::Archive(Encoder::new(output, settings)?));
+        match image.format {
+            Format::Archive => return Ok(ArchiveOutput::Archive(Encoder::new(output, settings)?)),
+            Format::Ctr => {
+                let output = ContainerdOutput::new(output, settings, image, time, bundle.dir())?;
+                return Ok(ArchiveOutput::Containerd(Box::new(output)));
+            }
+            Format::Oci => {}
         }
         if matches!(settings.compression, Compression::Xz | Compression::Bzip2) {
             return Err(usage(
@@ -79,6 +90,7 @@ impl ArchiveOutput {
     pub fn passage(&self) -> Option<Passage> {
         match self {
             ArchiveOutput::Archive(encoder) => Passage::to(encoder.plain()?.as_fd(), cli::count),
+            ArchiveOutput::Containerd(output) => Passage::to(output.archive().as_fd(), cli::count),
             ArchiveOutput::Image(..) => None,
         }
     }
@@ -87,6 +99,7 @@ impl ArchiveOutput {
     pub fn finish(self, describe: impl FnOnce() -> Description) -> anyhow::Result<()> {
         match self {
             ArchiveOutput::Archive(encoder) => encoder.finish()?.commit(),
+            ArchiveOutput::Containerd(output) => output.finish(),
             ArchiveOutput::Image(layout, layout_file, mut output) => {
                 let name = layout_file.name(&output).to_owned();
                 let mut file = layout.finish(&describe()).with_context(|| name.clone())?;
@@ -112,7 +125,7 @@ impl LayoutFile {
 
 /// Returns the output as a file that supports seeking, and its position. Returns `None` for a pipe,
 /// and for a file opened with O_APPEND, where every write goes to the end.
-fn seekable(output: &Output) -> io::Result<Option<(File, u64)>> {
+pub fn seekable(output: &Output) -> io::Result<Option<(File, u64)>> {
     let mut file = File::from(output.as_fd().try_clone_to_owned()?);
     let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL)?;
     if flags & libc::O_APPEND != 0 || !file.metadata()?.is_file() {
@@ -126,6 +139,7 @@ impl Write for ArchiveOutput {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             ArchiveOutput::Archive(encoder) => encoder.write(buf),
+            ArchiveOutput::Containerd(output) => output.write(buf),
             ArchiveOutput::Image(layout, layout_file, output) => {
                 let named =
                     |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", layout_file.name(output)));
@@ -137,6 +151,7 @@ impl Write for ArchiveOutput {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             ArchiveOutput::Archive(encoder) => encoder.flush(),
+            ArchiveOutput::Containerd(output) => output.flush(),
             ArchiveOutput::Image(layout, ..) => layout.flush(),
         }
     }

@@ -153,13 +153,14 @@ pub struct Compress {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Image {
-    /// Write a checkpoint archive, or an OCI image whose layer is the archive
-    #[arg(long, value_name = "FORMAT", default_value = "archive")]
+    /// Write a checkpoint archive (archive), an OCI image whose layer is the archive (oci), or a
+    /// checkpoint for "ctr image import" (ctr)
+    #[arg(long, value_name = "FORMAT", default_value = "archive", hide_possible_values = true)]
     pub format: Format,
     /// Name the image REF
     #[arg(long, value_name = "REF", value_parser = tag, hide_short_help = true)]
     pub tag: Option<String>,
-    /// Also write the annotations of FAMILY: cri-o [default: only annotations of podman and CRIU]
+    /// Also write what FAMILY needs to restore the container: cri-o or containerd
     #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
     pub annotations: Option<ExtraFamily>,
     /// Add the annotation K with the value V to the image (repeatable)
@@ -191,13 +192,15 @@ pub struct Check {
 pub enum Format {
     Archive,
     Oci,
+    Ctr,
 }
 
-/// Container engines with additional annotations.
+/// Container engines that need additional annotations or documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExtraFamily {
     #[value(name = "cri-o")]
     CriO,
+    Containerd,
 }
 
 impl Args {

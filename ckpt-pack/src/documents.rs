@@ -9,10 +9,11 @@ use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName};
 use cli::{Hint, Input, Session, usage};
 use sha2::{Digest, Sha256};
-use tartree::Timestamp;
+use tartree::{TarPath, Timestamp};
 
-use crate::args::Container;
+use crate::args::{Container, ExtraFamily};
 use crate::bundle::Bundle;
+use crate::engine_documents;
 
 /// podman's default directory for volumes (containers-storage.conf: graphroot).
 const VOLUME_PATH: &str = "/var/lib/containers/storage/volumes";
@@ -23,6 +24,8 @@ pub struct Documents {
     pub config_bytes: Vec<u8>,
     pub spec: SpecDump,
     pub spec_bytes: Vec<u8>,
+    /// status.dump, if containerd needs it and the bundle has none.
+    pub status_bytes: Option<Vec<u8>>,
 }
 
 impl Documents {
@@ -32,6 +35,7 @@ impl Documents {
         bundle: &Bundle,
         files: &[(Member, PathBuf)],
         flags: &Container,
+        family: Option<ExtraFamily>,
         images: &Path,
         time: Timestamp,
         session: &Session,
@@ -42,12 +46,12 @@ impl Documents {
         let mut spec_changed = false;
         let (mut config, source) = match given {
             Some((bytes, name)) => {
-                refuse_flags(flags, &name)?;
+                refuse_flags(flags, family, &name)?;
                 let config = ConfigDump::read(&bytes).with_context(|| name.clone())?;
                 refuse_dependencies(&config).with_context(|| name.clone())?;
                 (config, name)
             }
-            None => (new_config(bundle, flags, images, &spec, &spec_bytes)?, "config.dump".into()),
+            None => (new_config(bundle, flags, family, images, &spec, &spec_bytes)?, "config.dump".into()),
         };
         let volumes = config.volumes().with_context(|| source.clone())?;
         for (name, destination) in &flags.volume {
@@ -61,9 +65,6 @@ impl Documents {
         // The engine that wrote a config.dump runs these hooks itself when it restores.
         if is_new && !flags.keep_hooks {
             spec_changed |= drop_hooks(&mut spec, &spec_name, session);
-        }
-        if spec_changed {
-            spec_bytes = spec.write();
         }
         if is_new {
             for volume in podman_volumes(&spec) {
@@ -80,11 +81,27 @@ impl Documents {
         config.set_anonymous();
         config.complete_image_keys();
         config.set_default("checkpointedTime", Timestamp { nsec: 0, ..time }.to_string());
-        if config.text("rootfsImageID").is_none() || config.text("rootfsImageName").is_none() {
+        if let Some(family) = family {
+            let image = flags.rootfs_image.as_deref();
+            if let (Some(image), ExtraFamily::CriO) = (image, family) {
+                set_image(&mut config, image)?;
+            }
+            spec_changed |= engine_documents::fit(family, image, &mut config, &mut spec)?;
+        }
+        if spec_changed {
+            spec_bytes = spec.write();
+        }
+        let status = Member::of(&TarPath::root().child(b"status.dump"));
+        let has_status = bundle.path("status.dump").is_file() || files.iter().any(|(m, _)| *m == status);
+        let needs_status = family == Some(ExtraFamily::Containerd) && !has_status;
+        let status_bytes = needs_status.then(|| engine_documents::status_dump(&config, &spec));
+        let for_podman = family != Some(ExtraFamily::Containerd);
+        if for_podman && (config.text("rootfsImageID").is_none() || config.text("rootfsImageName").is_none())
+        {
             session.note("config.dump: without --rootfs-image REF@ID podman cannot restore the archive");
         }
         let config_bytes = config.write();
-        Ok(Documents { config, config_bytes, spec, spec_bytes })
+        Ok(Documents { config, config_bytes, spec, spec_bytes, status_bytes })
     }
 }
 
@@ -171,6 +188,7 @@ fn same_document(a: &[u8], b: &[u8]) -> bool {
 fn new_config(
     bundle: &Bundle,
     flags: &Container,
+    family: Option<ExtraFamily>,
     images: &Path,
     spec: &SpecDump,
     spec_bytes: &[u8],
@@ -185,12 +203,9 @@ fn new_config(
     let id = flags.id.clone().or(engine_id);
     config.set("id", id.unwrap_or_else(|| derived_id(&name, spec_bytes)));
     config.set("name", name);
-    if let Some(image) = &flags.rootfs_image {
-        let (reference, id) = image_parts(image)?;
-        config.set("rootfsImageName", reference);
-        if let Some(id) = id {
-            config.set("rootfsImageID", id);
-        }
+    // For containerd, the flag has a digest instead of an ID.
+    if let Some(image) = flags.rootfs_image.as_ref().filter(|_| family != Some(ExtraFamily::Containerd)) {
+        set_image(&mut config, image)?;
     }
     if let Some(created) = state.created {
         config.set("createdTime", created);
@@ -205,6 +220,18 @@ fn new_config(
         config.set("user", user);
     }
     Ok(config)
+}
+
+/// Sets the container's image to the value of `--rootfs-image`.
+fn set_image(config: &mut ConfigDump, image: &str) -> anyhow::Result<()> {
+    let (reference, id) = image_parts(image)?;
+    config.set("rootfsImageName", reference);
+    config.set("rootfsImage", reference);
+    if let Some(id) = id {
+        config.set("rootfsImageID", id);
+        config.set("rootfsImageRef", id);
+    }
+    Ok(())
 }
 
 /// Returns the runtime that made the images in `dir`, if their mounts show it.
@@ -232,12 +259,13 @@ fn runtime_state(path: &Path) -> anyhow::Result<RuntimeState> {
     serde_json::from_slice(&bytes).with_context(|| name)
 }
 
-/// Rejects flags whose value is already in the config.dump `name`.
-fn refuse_flags(flags: &Container, name: &str) -> anyhow::Result<()> {
+/// Rejects flags whose value is already in the config.dump `name`. With `--annotations`,
+/// `--rootfs-image` replaces the image by one that the engine `family` has.
+fn refuse_flags(flags: &Container, family: Option<ExtraFamily>, name: &str) -> anyhow::Result<()> {
     let given = [
         ("--id", flags.id.is_some()),
         ("--name", flags.name.is_some()),
-        ("--rootfs-image", flags.rootfs_image.is_some()),
+        ("--rootfs-image", flags.rootfs_image.is_some() && family.is_none()),
         ("--state", flags.state.is_some()),
         ("--runtime", flags.runtime.is_some()),
     ];

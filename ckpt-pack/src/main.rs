@@ -5,8 +5,10 @@ mod archive_output;
 mod args;
 mod bundle;
 mod check;
+mod containerd_output;
 mod criu_images;
 mod documents;
+mod engine_documents;
 mod expect;
 mod image_description;
 mod member_stream;
@@ -43,6 +45,10 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
 
 /// Adds a hint if an input is a file of another kind.
 fn explain(error: anyhow::Error) -> anyhow::Error {
+    if error.chain().any(|e| matches!(e.downcast_ref(), Some(checkpoint::Error::DiffForm { .. }))) {
+        let layer = "make a layer: rootfs-diff create --format oci -o FILE --rootfs DIR; then --member rootfs-diff.tar=FILE";
+        return cli::Hint::on(error, layer);
+    }
     match checkpoint::hint_in(error.chain()) {
         Some(hint) => cli::Hint::on(error, hint),
         None => error,

@@ -12,9 +12,9 @@ use checkpoint::tar_input::TarInput;
 use cli::args::{Ineffective, reject_ineffective};
 use cli::same_file::{is_input, resolve_file};
 use cli::{Hint, Session, usage};
-use tartree::{ENOUGH, FileKind};
+use tartree::{ENOUGH, FileKind, Item, Limits, Reader};
 
-use crate::args::{Args, Include};
+use crate::args::{Args, ExtraFamily, Include};
 use crate::bundle::{self, Bundle};
 
 /// Rejects flags that contradict each other.
@@ -57,6 +57,31 @@ pub fn check_kinds(files: &[(Member, PathBuf)]) -> anyhow::Result<()> {
         tar.expect(expected, false).with_context(object)?;
     }
     Ok(())
+}
+
+/// Rejects a list of deletions next to a diff without removals, for containerd: it reads only the
+/// removals or whiteouts in the diff, and the deleted files would come back.
+pub fn check_deletions(files: &[(Member, PathBuf)], family: Option<ExtraFamily>) -> anyhow::Result<()> {
+    let path = |member: &Member| files.iter().find(|(m, _)| m == member).map(|(_, path)| path);
+    let lists = [Member::DeletedFiles, Member::DeletedFiles0];
+    let (Some(diff), Some(list)) = (path(&Member::RootfsDiff), lists.iter().find_map(path)) else {
+        return Ok(());
+    };
+    if family != Some(ExtraFamily::Containerd) {
+        return Ok(());
+    }
+    let object = || cli::display_path(diff);
+    let file = bundle::open(diff)?;
+    let input = TarInput::skipping(&file, Bound::default()).with_context(object)?;
+    let mut reader = Reader::skipping(input, Limits::default());
+    while let Some(item) = reader.next().with_context(object)? {
+        if let Item::Removal(_) = item {
+            return Ok(());
+        }
+    }
+    let list = cli::display_path(list);
+    let e = anyhow::anyhow!("{list}: containerd ignores this list, and rootfs-diff.tar has no removals");
+    Err(Hint::on(e, "make the diff again on the node: rootfs-diff create --format oci --rootfs DIR"))
 }
 
 /// Rejects a file that is not a list of files or networks, such as a tar.

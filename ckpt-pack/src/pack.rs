@@ -16,10 +16,12 @@ use cli::{Counted, Exit, Hint, Session, usage};
 use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
 use crate::archive_output::{self, ArchiveOutput};
-use crate::args::{Args, Compress, Format, Include};
+use crate::args::{Args, Compress, ExtraFamily, Format, Include};
 use crate::bundle::{self, Bundle};
+use crate::containerd_output::{self, fits};
 use crate::criu_images::{Dump, Images, Zeros};
 use crate::documents::Documents;
+use crate::engine_documents;
 use crate::expect;
 use crate::image_description::describe;
 use crate::member_stream::MemberStream;
@@ -44,9 +46,11 @@ const BUNDLE_FILES: [&str; 10] = [
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let settings = settings(&args.compress)?;
-    archive_output::check_flags(&args.image)?;
+    archive_output::check_flags(&args.image, args.compress.compress, &args.include)?;
     expect::check_flags(&args.include)?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
+    let format = args.image.format;
+    files.iter().try_for_each(|(member, _)| containerd_output::check_member(member, format))?;
     operands::check_flags(args)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
@@ -57,15 +61,27 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
     operands::check_output(args, &files, bundle, &image_path, &BUNDLE_FILES)?;
     operands::check_kinds(&files)?;
+    operands::check_deletions(&files, args.image.annotations)?;
     let zeros = match args.image.format {
         Format::Archive if !args.include.keep_zeros => Zeros::Holes,
         Format::Archive => Zeros::AsFound,
-        Format::Oci => Zeros::Bytes,
+        Format::Oci | Format::Ctr => Zeros::Bytes,
     };
     let mut images = Images::open(&image_path, dump, zeros)?;
     images.check(session)?;
     let time = archive_time(images.time())?;
-    let documents = Documents::gather(bundle, &files, &args.container, &image_path, time, session)?;
+    let documents = Documents::gather(
+        bundle,
+        &files,
+        &args.container,
+        args.image.annotations,
+        &image_path,
+        time,
+        session,
+    )?;
+    if format == Format::Ctr {
+        containerd_output::check_config(&documents.config)?;
+    }
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
     let streams = args
         .input
@@ -76,14 +92,15 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     session.stage("packing", total(&images, &files, &streams));
 
     let output = args.output.binary()?;
-    let output = ArchiveOutput::new(output, &settings, args.image.format, time, bundle)?;
+    let output = ArchiveOutput::new(output, &settings, &args.image, time, bundle)?;
     let passage = output.passage();
     let sink = Sink::direct(Counted::new(output), passage);
     let mut packer = Packer {
         writer: ArchiveWriter::on(sink),
         time,
+        family: args.image.annotations,
         include: &args.include,
-        sparse: args.image.format == Format::Archive,
+        format,
         tally: Tally::new(|notice: &Notice| {
             session.warn(format_args!("{}/{notice}", cli::display_path(&image_path)))
         }),
@@ -165,9 +182,11 @@ struct Packer<'a, N> {
     /// Time of every member that is not from a directory. It is fixed, so that packing the same
     /// checkpoint again yields the same bytes.
     time: Timestamp,
+    /// The engine of `--annotations`.
+    family: Option<ExtraFamily>,
     include: &'a Include,
-    /// Whether the output may have sparse members.
-    sparse: bool,
+    /// The format of the output. Only an archive may have sparse members.
+    format: Format,
     tally: Tally<N>,
     session: &'a Session,
 }
@@ -185,6 +204,10 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
     ) -> anyhow::Result<bool> {
         self.writer.small(&Member::ConfigDump, &documents.config_bytes, self.time)?;
         self.writer.small(&Member::SpecDump, &documents.spec_bytes, self.time)?;
+        if let Some(status) = &documents.status_bytes {
+            let member = Member::of(&TarPath::root().child(b"status.dump"));
+            self.writer.small(&member, status, self.time)?;
+        }
         let (early, late): (Vec<_>, Vec<_>) = files
             .iter()
             .filter(|(member, _)| !matches!(member, Member::ConfigDump | Member::SpecDump))
@@ -199,16 +222,18 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
                 self.bundle_file(bundle, name)?;
             }
         }
-        if !self.writer.written().contains(&Member::StatsDump) {
+        if self.format != Format::Ctr && !self.writer.written().contains(&Member::StatsDump) {
             if let Some((file, name)) = work_file(bundle, image_path, "stats-dump")? {
                 self.file(&Member::StatsDump, file).with_context(|| name)?;
             }
         }
         let artifacts = bundle.path("artifacts");
-        if artifacts.is_dir() {
+        if artifacts.is_dir() && self.format == Format::Ctr {
+            self.session.note("artifacts: not packed, a checkpoint of containerd cannot hold it");
+        } else if artifacts.is_dir() {
             // Artifacts are not part of the progress total, so their holes are not subtracted from
             // it.
-            let zeros = if self.sparse { Zeros::AsFound } else { Zeros::Bytes };
+            let zeros = if self.format == Format::Archive { Zeros::AsFound } else { Zeros::Bytes };
             Images::open(&artifacts, Dump::Artifacts, zeros)?.write(
                 &mut self.writer,
                 &mut self.tally,
@@ -231,16 +256,37 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             self.session,
         )?;
         operands::warn_of_left_out(bundle, self.writer.written(), files, self.include, self.session);
+        self.warn_of_ignored();
         // This comes after --expect is checked: an older file in the bundle does not replace the
         // member of a producer that never ran.
         self.bundle_file(bundle, "network.status")?;
         Ok(changed + self.tally.changed > 0)
     }
 
+    /// Warns of members that the engine of `--annotations` does not read.
+    fn warn_of_ignored(&self) {
+        let Some(family) = self.family else { return };
+        for member in self.writer.written() {
+            if let Some(why) = engine_documents::ignored_by(family, member) {
+                self.session.warn(format_args!("{member}: {why}"));
+            }
+        }
+    }
+
     fn bundle_file(&mut self, bundle: &Bundle, name: &str) -> anyhow::Result<()> {
         let member = Member::of(&TarPath::root().child(name.as_bytes()));
         let Some(file) = bundle.file(name)? else { return Ok(()) };
         if self.writer.written().contains(&member) {
+            return Ok(());
+        }
+        if !fits(&member, self.format) {
+            // CRIU's statistics describe the dump and are not needed for a restore.
+            if member != Member::StatsDump {
+                self.session.note(format_args!(
+                    "{}: not packed, a checkpoint of containerd cannot hold it",
+                    cli::display_path(bundle.path(name))
+                ));
+            }
             return Ok(());
         }
         self.file(&member, file).with_context(|| cli::display_path(bundle.path(name)))
@@ -260,6 +306,8 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
                 self.session.note(format_args!("{member}: skipped, as requested"));
                 continue;
             }
+            containerd_output::check_member(&member, self.format)
+                .with_context(|| stream.name().to_owned())?;
             self.writer
                 .carry(&member, member.mode(), self.time, stream.content())
                 .with_context(|| stream.name().to_owned())?;

@@ -506,7 +506,10 @@ fn an_image_has_annotations_of_podman_criu_and_optionally_cri_o() {
         assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(!all.keys().any(|name| name.starts_with("io.kubernetes.cri-o.")), "{all:?}");
-    let with_cri_o = annotations(&test, &["--annotation", "note=x", "--annotations", "cri-o"]);
+    let image = format!("localhost/web:1@{}", "ab".repeat(32));
+    let all = annotations(&test, &["--annotation", "note=x", "--rootfs-image", &image]);
+    let more = ["--annotation", "note=x", "--rootfs-image", &image, "--annotations", "cri-o"];
+    let with_cri_o = annotations(&test, &more);
     assert_eq!(with_cri_o["io.kubernetes.cri-o.annotations.checkpoint.name"], "web");
     assert!(all.iter().all(|(name, value)| with_cri_o.get(name) == Some(value)));
     assert_eq!(test.run(&["--bundle", "web", "--annotations", "docker"]).status, 2);
@@ -551,7 +554,9 @@ fn every_document_of_an_image_follows_the_image_spec() {
         ("gzip", MediaType::ImageLayerGzip),
         ("zstd", MediaType::ImageLayerZstd),
     ] {
+        let image = format!("localhost/web:1@{}", "ab".repeat(32));
         let args = ["--annotations", "cri-o", "--tag", "localhost/web:1", "--compress", compress];
+        let args = [&args[..], &["--rootfs-image", &image]].concat();
         annotations(&test, &args);
         let dir = test.path(compress);
         fs::create_dir(&dir).unwrap();
