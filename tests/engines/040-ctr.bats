@@ -91,3 +91,28 @@ ctr_is_gone() {
     ckpt-unpack --tag docker.io/library/ckpt:1 --bundle "$there/b" --rootfs "$there/rootfs" web.tar
     continues_in_runc
 }
+
+@test "runc to ctr: a checkpoint of ckpt-pack" {
+    ctr_is_gone
+    make_bundle "$there"
+    start runc "$there" here
+    checkpoint runc "$there" here
+    before=$(counted "$there/rootfs")
+    pack=(ckpt-pack --bundle "$there" --name web --rootfs-image docker.io/library/img:1 --format ctr
+        --tag docker.io/library/back:1 --ignore-volumes -o back.tar)
+    # A diff in podman's form would lose its deletions.
+    rootfs-diff create --members --rootfs "$there/rootfs" >members
+    run -1 "${pack[@]}" members
+    [[ "$output" = *"found a diff with podman's deletions"* ]]
+    rootfs-diff create --format oci --rootfs "$there/rootfs" -o layer.tar
+    "${pack[@]}" --member rootfs-diff.tar=layer.tar
+    ckpt-unpack --verify back.tar
+
+    ctr image import --no-unpack --all-platforms back.tar
+    ctr container restore --rw --live web docker.io/library/back:1 </dev/null >restored 2>&1 3>&-
+    counted_past "$bundle/rootfs/tmp/counter" "$before"
+    [ "$(cat "$bundle/rootfs/app/settings" "$bundle/rootfs/app/replaced-file/x" "$there/data/file")" = $'changed\ninside\nin the volume' ]
+    [ "$(ls "$bundle/rootfs/app/cache")" = new ]
+    [ ! -e "$bundle/rootfs/app/deleted" ]
+    [ "$(ctr task exec --exec-id x1 web cat /scratch/file)" = 'in a tmpfs' ]
+}

@@ -71,7 +71,7 @@ kubelet_checkpoint() {
     ckpt-unpack --bundle "$dir" "$BATS_FILE_TMPDIR/web.ckpt"
     rm -r "$dir"/volumes
     jq -n '{id: "5e027cf751dd7ad5f64778a480ee1527a4fd679e71ac1719df79eabc4d1a7e75", name: "k8s_web_web_default_0",
-        rootfsImage: "localhost/web:latest", rootfsImageName: "localhost/web:latest", rootfsImageRef: "884cab7f",
+        rootfsImage: "localhost/web:latest", rootfsImageName: "localhost/web:latest", rootfsImageRef: ("ab" * 32),
         runtime: "runc", createdTime: "2026-11-23T11:12:44Z", checkpointedTime: "2026-11-23T11:13:44Z",
         restoredTime: "0001-01-01T00:00:00Z", restored: false}' >"$dir/config.dump"
     jq '.annotations += {"io.container.manager": "cri-o", "io.kubernetes.cri-o.Metadata": "{\"name\":\"web\",\"attempt\":0}",
