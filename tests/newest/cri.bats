@@ -218,6 +218,23 @@ setup() { cd "$DIR"; }
     restored localhost:5000/ckpt:2
 }
 
+@test "containerd restores a checkpoint of another engine" {
+    local digest
+    digest=$(skopeo inspect --tls-verify=false docker://localhost:5000/img:1 | jq -r .Digest)
+    cp -r bundle foreign
+    rm foreign/config.dump foreign/status foreign/status.dump
+    pack=(ckpt-pack --bundle foreign --name web --member rootfs-diff.tar=foreign/rootfs-diff.tar)
+    # Without status.dump, containerd restores nothing.
+    "${pack[@]}" -o none.tar
+    local pod
+    pod=$(run_pod rejected)
+    run create rejected "$pod" "$DIR/none.tar"
+    [[ $output == *'status.dump'* ]]
+    remove_pod "$pod" ''
+    "${pack[@]}" --rootfs-image "localhost:5000/img:1@$digest" --annotations containerd -o foreign.tar
+    restored "$DIR/foreign.tar"
+}
+
 @test "containerd rejects a compressed archive" {
     ckpt-pack --bundle bundle --member rootfs-diff.tar=bundle/rootfs-diff.tar --compress zstd -o compressed.tar.zst
     local pod
