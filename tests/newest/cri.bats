@@ -66,7 +66,7 @@ create() {
     }')" | jq -r .container_id
 }
 
-start() { cri StartContainer "$(jq -nc --arg id "$1" '{container_id: $id}')"; }
+start_container() { cri StartContainer "$(jq -nc --arg id "$1" '{container_id: $id}')"; }
 
 # in_container ID CMD...: prints the output of CMD, run in the container.
 in_container() {
@@ -90,7 +90,7 @@ restored() {
     local pod id before after
     pod=$(run_pod restored)
     id=$(create restored "$pod" "$1")
-    start "$id" >/dev/null
+    start_container "$id" >/dev/null
     before=$(in_container "$id" cat /tmp/counter)
     sleep 1
     after=$(in_container "$id" cat /tmp/counter)
@@ -163,7 +163,7 @@ REGISTRY
     local pod id
     pod=$(run_pod web)
     id=$(create web "$pod" localhost:5000/img:1)
-    start "$id"
+    start_container "$id"
     wait_for in_container "$id" cat /app/cache/new
     sleep 1
     export COUNTER
@@ -184,6 +184,11 @@ teardown_file() {
 }
 
 setup() { cd "$DIR"; }
+
+teardown() {
+    umount "$DIR/runc/rootfs" 2>/dev/null || true
+    ip netns delete runc 2>/dev/null || true
+}
 
 @test "ckpt-unpack reads an archive of containerd's CheckpointContainer" {
     ckpt-unpack --verify containerd.tar
@@ -242,4 +247,19 @@ setup() { cd "$DIR"; }
     run create rejected "$pod" "$DIR/compressed.tar.zst"
     [[ $output == *'invalid tar header'* ]]
     remove_pod "$pod" ''
+}
+
+@test "containerd restores a container of runc" {
+    local image=$DIR/image here=$DIR/runc digest
+    ip netns add runc
+    make_bundle "$here" '(.linux.namespaces[] | select(.type == "network")).path = "/run/netns/runc"'
+    start runc "$here" cri-runc
+    sleep 1
+    checkpoint runc "$here" cri-runc
+    COUNTER=$(counted "$here/rootfs")
+    digest=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' docker://localhost:5000/img:1)
+    rootfs-diff create --members --rootfs "$here/rootfs" |
+        ckpt-pack --bundle "$here" --name web --ignore-volumes --annotations containerd \
+            --rootfs-image "localhost:5000/img:1@$digest" -o runc.tar -
+    restored "$DIR/runc.tar"
 }
