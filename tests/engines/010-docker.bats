@@ -135,6 +135,21 @@ is_published() {
     has_everything docker exec clone
 }
 
+@test "Docker to Docker: the network of the host, and a volume at two places" {
+    local options
+    mapfile -t options < <(with_mounts --network host -v data:/srv/again)
+    docker run -d --name web "${options[@]}" img:1
+    counts web
+    docker-to-ckpt web web.ckpt
+    counts web
+    web_is_gone
+    docker create --name clone "${options[@]}" img:1
+    ckpt-to-docker clone web.ckpt
+    counts clone
+    has_everything docker exec clone
+    [ "$(docker exec clone cat /srv/again/file)" = 'in the volume' ]
+}
+
 @test "runc to Docker" {
     make_bundle "$here" '.linux.namespaces |= map(select(.type != "network") )
         | .mounts += [{destination: "/bound", type: "bind", source: "'"$BATS_FILE_TMPDIR/bound"'", options: ["rbind"]}]

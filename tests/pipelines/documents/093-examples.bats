@@ -86,6 +86,24 @@ made_with="--read-only=false --tty=false --cgroups-path"
     [ "$(stat -c %a /srv/snapshots/web.ckpt)" = 600 ]
 }
 
+# tests/engines tests these scripts with Docker.
+@test "scripts for Docker: usage, and errors without Docker" {
+    local script
+    for script in docker-to-ckpt docker-checkpoint-to-ckpt ckpt-to-docker; do
+        "$examples/$script" --help | grep '^Usage: '
+        run -2 --separate-stderr "$examples/$script" --wrong
+        [[ $stderr == Usage:* ]]
+        run -2 "$examples/$script" web
+        : >web.ckpt
+        run --separate-stderr ! env DOCKER_HOST=unix:///nonexistent "$examples/$script" web web.ckpt
+        [[ $stderr == *'Cannot connect to the Docker daemon'* ]]
+        [ ! -s web.ckpt ]
+    done
+    [ "$(ls web.ckpt*)" = web.ckpt ]
+    run --separate-stderr ! env PATH=/usr/bin:/bin "$examples/docker-to-ckpt" web web.ckpt
+    [[ $stderr == *'command not found' ]]
+}
+
 # steps FILE: prints the scripts of a job, each as a line of JSON.
 steps() {
     awk '
