@@ -9,6 +9,9 @@ FISHDIR       ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR        ?= $(PREFIX)/share/doc/ckpt-tools
 DESTDIR       ?=
 CARGO         ?= cargo
+# spec-gen/selinux needs libselinux's headers and libclang. Without it, spec-gen does not understand
+# translated SELinux labels. Static programs are built without it.
+FEATURES      ?= $(shell tests/features)
 # The built programs that install-built installs, and the same programs for this machine, which
 # print the completions. They differ when the programs are for another architecture.
 BUILT         ?= $(TARGET)/release
@@ -35,14 +38,14 @@ TOOLS  := spec-gen rootfs-diff vol-archive netstatus ckpt-pack ckpt-unpack
 DOCS   := README.md SECURITY.md ARCHITECTURE.md CONTRIBUTING.md RELEASING.md $(shell find docs -type f | LC_ALL=C sort)
 PAGES  := $(notdir $(wildcard man/*.[1-8]))
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-export CARGO CARGO_HOME
+export CARGO FEATURES CARGO_HOME
 
 .PHONY: all
 all: build
 
 .PHONY: build
 build: ## build the six tools with optimization, into target/release
-	$(call reproducible,$(RUSTFLAGS)) $(CARGO) build --release $(addprefix --package ,$(TOOLS))
+	$(call reproducible,$(RUSTFLAGS)) $(CARGO) build --release $(addprefix --package ,$(TOOLS)) --features "$(FEATURES)"
 
 .PHONY: quick
 quick: lint test ## format, lints, and the tests that need neither root nor extra programs: run it before each commit
@@ -53,17 +56,17 @@ check: prerequisites ## everything that a change must pass, as root: all lints a
 
 .PHONY: test
 test: ## unit and command-line tests that need neither root nor extra programs
-	$(CARGO) build --workspace
-	$(CARGO) test --workspace
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	$(CARGO) test --workspace --features "$(FEATURES)"
 
 .PHONY: pipelines
 pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun, criu and podman
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/pipelines/run
 
 .PHONY: check-newest
 check-newest: prerequisites ## end-to-end tests with the newest podman, runc, crun, CRIU and containerd of Debian, as root
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/newest/check
 
 .PHONY: engines
@@ -73,9 +76,10 @@ engines: prerequisites ## tests with Docker and containerd, as root
 
 .PHONY: vm
 vm: prerequisites ## tests that need another kernel, in an emulated machine
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/vm/check
 
+# A separate target, so that FEATURES is evaluated after the missing packages are installed.
 .PHONY: prerequisites
 prerequisites:
 	@tests/prerequisites all
@@ -83,12 +87,12 @@ prerequisites:
 .PHONY: lint
 lint: ## formatting and clippy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 
 .PHONY: doc
 doc: ## API documentation, with warnings as errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps \
-	    --document-private-items
+	    --document-private-items --features "$(FEATURES)"
 
 .PHONY: features
 features: ## compile each crate with each of its cargo features alone

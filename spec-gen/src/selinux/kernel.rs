@@ -1,5 +1,5 @@
-//! SELinux labels, through the kernel's interfaces, as runc and podman set them
-//! (opencontainers/selinux). libselinux would only add the translation of labels by mcstransd.
+//! SELinux labels through the interfaces of the kernel, as runc and podman set them
+//! (opencontainers/selinux).
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, OpenOptions};
