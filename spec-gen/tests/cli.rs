@@ -394,7 +394,7 @@ fn actions_are_listed_applied_or_reported_as_pending() {
     let flags = ["--new", "--user", &uid, "-v", &volume];
     let output = dir.run(&flags, "");
     assert!(
-        message(&output).contains("not done without --apply: {\"action\":\"chown\""),
+        message(&output).contains("not done without --apply: change the owner of "),
         "{}",
         message(&output)
     );

@@ -6,6 +6,8 @@
 
 mod apply;
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use crate::path;
@@ -50,6 +52,33 @@ impl Action {
             }
             Action::MountPoint { directory, path, is_file: false } => {
                 json!({ "action": "mkdir", "path": format!("{directory}/{path}"), "mode": "0755", "uid": 0, "gid": 0, "like": null })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    /// Writes the action as an imperative sentence for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Chown { path, uid, gid } => {
+                write!(f, "change the owner of {path} and everything below it to {uid}:{gid}")
+            }
+            Action::Relabel { path, label, .. } => {
+                write!(f, "set the SELinux label of {path} and everything below it to {label}")
+            }
+            Action::Directory { path, like: Some(like), .. } => {
+                write!(f, "create the directory {path} with the owner and mode of {like}")
+            }
+            Action::Directory { path, mode, uid, gid, like: None } => {
+                write!(f, "create the directory {path} with owner {uid}:{gid} and mode {mode:04o}")
+            }
+            Action::Copy { from, to, mode, uid, gid } => {
+                write!(f, "copy {from} to {to} with owner {uid}:{gid} and mode {mode:04o}")
+            }
+            Action::File { path, .. } => write!(f, "create the file {path}"),
+            Action::MountPoint { directory, path, .. } => {
+                write!(f, "create the mount point {directory}/{path}")
             }
         }
     }

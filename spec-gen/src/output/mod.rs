@@ -34,12 +34,12 @@ pub fn write(job: &Job<'_>, before: &Spec) -> anyhow::Result<()> {
     }
     if what.apply {
         for action in &job.actions {
-            job.session.detail(format_args!("{}", action.to_value()));
+            job.session.detail(format_args!("{action}"));
             action.apply()?;
         }
     } else if what.actions.is_none() {
         for action in &job.actions {
-            job.session.warn(format_args!("not done without --apply: {}", action.to_value()));
+            job.session.warn(format_args!("not done without --apply: {action}"));
         }
     }
     output.write_all(text.as_bytes())?;

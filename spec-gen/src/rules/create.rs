@@ -118,7 +118,7 @@ pub fn run(job: &mut Job<'_>, image: Option<&ImageConfig>) -> anyhow::Result<()>
 fn set_annotations(job: &mut Job<'_>) -> anyhow::Result<()> {
     if job.container.is_libpod {
         annotations::apply_libpod(&mut job.spec, &job.container, job.args.hooks.compat);
-        job.trace.because(&job.spec, || "annotations of the manager".into());
+        job.trace.because(&job.spec, || "annotations of the container engine".into());
     }
     labels_and_annotations::apply(job)
 }

@@ -55,9 +55,26 @@ fn compare(before: &Value, after: &Value, path: &str, changes: &mut Vec<String>)
                 changes.push(format!("{}: {}", at(key), short(value)));
             }
         }
+        (Value::Array(old), Value::Array(new)) if path.ends_with(".args") => {
+            compare_arguments(old, new, path, changes);
+        }
         (Value::Array(old), Value::Array(new)) => compare_lists(old, new, path, changes),
         _ if before != after => changes.push(format!("{path}: {} -> {}", short(before), short(after))),
         _ => {}
+    }
+}
+
+/// Compares two lists of arguments by position, since an argument such as `--name=web` is not a
+/// variable, and the same argument may appear twice.
+fn compare_arguments(old: &[Value], new: &[Value], path: &str, changes: &mut Vec<String>) {
+    for at in 0..old.len().max(new.len()) {
+        let label = format!("{path}[{at}]");
+        match (old.get(at), new.get(at)) {
+            (Some(old), Some(new)) => compare(old, new, &label, changes),
+            (Some(old), None) => changes.push(format!("{label}: removed {}", short(old))),
+            (None, Some(new)) => changes.push(format!("{label}: added {}", short(new))),
+            (None, None) => {}
+        }
     }
 }
 
@@ -138,6 +155,24 @@ mod tests {
                 "mounts[/b]: added {\"destination\":\"/b\"} (flag)",
                 "mounts[/a].type: \"bind\" (flag)",
                 "hooks: removed {} (flag)",
+            ]
+        );
+    }
+
+    #[test]
+    fn arguments_are_labelled_by_their_position() {
+        let spec = |args: &[&str]| Spec::new(json!({"process": {"args": args}}));
+        let mut trace = Trace::new(true, &spec(&["sh"]));
+        trace.because(&spec(&["web", "--name=a", "--name=a"]), || "ARGS".into());
+        trace.because(&spec(&["web"]), || "--args".into());
+        assert_eq!(
+            trace.lines(),
+            [
+                "process.args[0]: \"sh\" -> \"web\" (ARGS)",
+                "process.args[1]: added \"--name=a\" (ARGS)",
+                "process.args[2]: added \"--name=a\" (ARGS)",
+                "process.args[1]: removed \"--name=a\" (--args)",
+                "process.args[2]: removed \"--name=a\" (--args)",
             ]
         );
     }

@@ -53,7 +53,7 @@ pub fn bind_files(job: &mut Job<'_>) -> anyhow::Result<()> {
     });
     let writable_shm = job.container.read_write_tmpfs || !job.container.is_libpod;
     bound_files::apply(&mut job.spec, &files, &job.container.shm_dir, writable_shm);
-    job.trace.because(&job.spec, || "files of the manager".into());
+    job.trace.because(&job.spec, || "files of the container engine".into());
     if let Some(zone) = &args.tz {
         bind_zone(job, zone)?;
         job.trace.because(&job.spec, || format!("--tz {zone}"));

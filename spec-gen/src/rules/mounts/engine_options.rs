@@ -116,7 +116,7 @@ pub fn apply(job: &mut Job<'_>, own: &[String]) -> anyhow::Result<()> {
             translate(mount, &owner, &mut job.actions)?;
         }
     }
-    job.trace.because(&job.spec, || "mount options for the manager".into());
+    job.trace.because(&job.spec, || "mount options of the container engine".into());
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub fn set_network(job: &mut Job<'_>) {
     if job.container.create_netns {
         let path = Some(job.container.netns.as_str()).filter(|p| !p.is_empty() && !job.container.late_netns);
         namespaces::set(&mut job.spec, "network", path);
-        job.trace.because(&job.spec, || "network namespace made by the manager".into());
+        job.trace.because(&job.spec, || "network namespace of the container engine".into());
     }
 }
 

@@ -69,7 +69,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     files.extend(std::mem::take(&mut job.container.bind_map));
     files.extend(engine::flag_files(&args.mounts)?);
     engine_files::replace(&mut job.spec, &files, &mut repointed, job.session);
-    job.trace.because(&job.spec, || "files of the manager".into());
+    job.trace.because(&job.spec, || "files of the container engine".into());
     for (kind, mode) in &namespaces {
         if let Some(mode) = mode {
             modes::apply_restored(&mut job.spec, kind, mode, &args.namespaces.container_pid)?;
