@@ -4,9 +4,22 @@ use std::path::PathBuf;
 
 use checkpoint::compress::Compression;
 use checkpoint::{Member, VolumeName};
-use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Command, CommandFactory, Parser};
 use cli::args::{Common, OutputFile, Progress, name_value};
+use cli::{Habit, offer};
+
+/// Flags of `podman container checkpoint`, `docker checkpoint create`, tar and CRIU.
+pub const HABITS: &[Habit] = &[
+    Habit { verb: "", typed: &["-e", "--export", "-f", "--file"], instead: "-o FILE" },
+    Habit { verb: "", typed: &["-c", "-z", "--gzip", "--zstd"], instead: "--compress zstd" },
+    Habit { verb: "", typed: &["--create-image"], instead: "--format oci -o FILE" },
+    Habit { verb: "", typed: &["--checkpoint-dir", "-D", "--images-dir"], instead: "--image-path DIR" },
+    Habit { verb: "", typed: &["-R", "--leave-running"], instead: "runc checkpoint --leave-running" },
+    Habit { verb: "", typed: &["--tcp-established"], instead: "runc checkpoint --tcp-established" },
+    Habit { verb: "", typed: &["--file-locks"], instead: "runc checkpoint --file-locks" },
+    Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
+];
 
 /// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
@@ -40,6 +53,20 @@ pub struct Args {
     pub progress: Progress,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Returns the command line for shell completions: the flags with the values that their parsers
+/// accept.
+pub fn completed() -> Command {
+    Args::command().mut_args(|arg| match arg.get_id().as_str() {
+        "expect" => offer(arg, ["rootfs-diff", "volume:", "network", "shm"]),
+        "runtime" => offer(arg, ["runc", "crun"]),
+        "member" => offer(
+            arg,
+            ["rootfs-diff.tar=", "deleted.files=", "devshm-checkpoint.tar=", "network.status=", "spec.dump="],
+        ),
+        _ => arg,
+    })
 }
 
 #[derive(clap::Args, Debug)]

@@ -15,7 +15,9 @@ pub struct Bundle {
 impl Bundle {
     /// Opens the directory `path`.
     pub fn open(path: &Path) -> anyhow::Result<Bundle> {
-        let meta = fs::metadata(path).with_context(|| cli::display_path(path))?;
+        let meta = fs::metadata(path)
+            .map_err(|e| cli::private::dangling_link(path).unwrap_or(e))
+            .with_context(|| cli::display_path(path))?;
         if !meta.is_dir() {
             bail!("{}: expected a bundle, found a file that is not a directory", cli::display_path(path));
         }

@@ -31,6 +31,7 @@ pub fn check_complete(
     written: &BTreeSet<Member>,
     volumes: &[NamedVolume],
     include: &Include,
+    unread_pipe: bool,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut needed: BTreeSet<Member> = include.expect.iter().cloned().collect();
@@ -47,7 +48,12 @@ pub fn check_complete(
     for member in missing {
         session.error(why(member));
     }
-    Err(Hint::on(anyhow::Error::msg(why(last)), hint(last, include)))
+    let hint = hint(last, include);
+    let hint = match unread_pipe {
+        true => format!("add '-' to read standard input, which is a pipe; otherwise {hint}"),
+        false => hint,
+    };
+    Err(Hint::on(anyhow::Error::msg(why(last)), hint))
 }
 
 fn hint(member: &Member, include: &Include) -> String {

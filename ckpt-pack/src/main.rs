@@ -19,12 +19,12 @@ mod prepare;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, HABITS, completed};
 use bundle::Bundle;
-use cli::{Exit, Session};
+use cli::{Exit, Session, Tool};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    Tool::new(run).completed(completed).habits(HABITS).run()
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {

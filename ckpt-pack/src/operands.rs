@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -25,6 +26,14 @@ pub fn check_flags(args: &Args) -> anyhow::Result<()> {
         ineffective: args.input.streams.is_empty(),
         reason: "without a member stream",
     }])
+}
+
+/// Returns whether standard input is a pipe that `-` does not name, as in `vol-archive ... |
+/// ckpt-pack` without the final `-`.
+pub fn has_unread_pipe(streams: &[PathBuf]) -> bool {
+    let stdin = || fs::metadata("/proc/self/fd/0").map(|meta| meta.file_type());
+    !streams.iter().any(|path| path == Path::new("-"))
+        && stdin().is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
 }
 
 /// Returns the flag that leaves out a member.

@@ -100,6 +100,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         time,
         family: args.image.annotations,
         include: &args.include,
+        unread_pipe: operands::has_unread_pipe(&args.input.streams),
         format,
         tally: Tally::new(|notice: &Notice| {
             session.warn(format_args!("{}/{notice}", cli::display_path(&image_path)))
@@ -185,6 +186,8 @@ struct Packer<'a, N> {
     /// The engine of `--annotations`.
     family: Option<ExtraFamily>,
     include: &'a Include,
+    /// Whether standard input is a pipe that is not among the member streams.
+    unread_pipe: bool,
     /// The format of the output. Only an archive may have sparse members.
     format: Format,
     tally: Tally<N>,
@@ -253,6 +256,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             self.writer.written(),
             &documents.config.volumes()?,
             self.include,
+            self.unread_pipe,
             self.session,
         )?;
         operands::warn_of_left_out(bundle, self.writer.written(), files, self.include, self.session);

@@ -260,7 +260,7 @@ fn named_volumes_that_are_missing_are_reported() {
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("error: rootfs-diff.tar: missing"), "{}", run.stderr);
     assert!(run.stderr.contains("error: volumes/data.tar: missing"), "{}", run.stderr);
-    assert!(run.stderr.contains("hint: add data=DIR to vol-archive create"), "{}", run.stderr);
+    assert!(run.stderr.contains("add data=DIR to vol-archive create"), "{}", run.stderr);
     assert!(!test.path("web.ckpt").exists());
     let both = stream(&[DIFF, ("volumes/data.tar", b"x")], 0);
     assert_eq!(test.run_with(&["--bundle", "web", "--volume", "data=/data", "-"], &both).status, 0);

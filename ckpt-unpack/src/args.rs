@@ -4,15 +4,41 @@ use std::path::PathBuf;
 
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
-use clap::Parser;
-use cli::args::{Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective};
+use clap::{ArgGroup, Command, CommandFactory, Parser};
+use cli::args::{
+    Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective, rewritten,
+};
+use cli::{Habit, offer};
 use tartree::{Devices, ExtractOptions};
+
+/// Flags of `podman container restore` and tar.
+pub const HABITS: &[Habit] = &[
+    Habit {
+        verb: "",
+        typed: &["--import", "-f", "--file", "-i", "--input", "-x"],
+        instead: "ckpt-unpack --bundle DIR ARCHIVE",
+    },
+    Habit { verb: "", typed: &["-C", "--directory"], instead: "--bundle DIR" },
+    Habit { verb: "", typed: &["-t"], instead: "--list" },
+    Habit { verb: "", typed: &["--json"], instead: "--json goes with --list or --show" },
+    Habit { verb: "", typed: &["-n", "--name"], instead: "runc restore NAME" },
+    Habit { verb: "", typed: &["--tcp-established"], instead: "runc restore --tcp-established" },
+    Habit { verb: "", typed: &["--file-locks"], instead: "runc restore --file-locks" },
+    Habit {
+        verb: "",
+        typed: &["-p", "--publish"],
+        instead: "netstatus restore --to netavark --publish HOST:CONTAINER",
+    },
+    Habit { verb: "", typed: &["--ignore-static-ip"], instead: "netstatus restore --ignore-static-ip" },
+    Habit { verb: "", typed: &["--ignore-static-mac"], instead: "netstatus restore --ignore-static-mac" },
+];
 
 /// Unpack a checkpoint archive into a bundle, a root file system and volumes
 #[derive(Parser, Debug)]
 #[command(
     name = "ckpt-unpack",
     version,
+    group = ArgGroup::new("action").args(["bundle", "list", "verify", "show", "check"]).required(true).multiple(true),
     after_help = "Examples:\n  \
         ckpt-unpack --bundle web --rootfs rootfs --volume data=/srv/data < web.ckpt\n  \
         ckpt-unpack --show < web.ckpt\n  \
@@ -47,17 +73,17 @@ pub struct Args {
     pub common: Common,
 }
 
+/// Returns the command line for shell completions: the flags with the values that their parsers
+/// accept.
+pub fn completed() -> Command {
+    Args::command().mut_arg("runtime", |arg| offer(arg, ["runc", "crun"]))
+}
+
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to do")]
 pub struct Verb {
     /// Create the bundle DIR; an existing one may contain any files except members
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        required_unless_present = "Inspection",
-        conflicts_with = "Inspection"
-    )]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "Inspection")]
     pub bundle: Option<PathBuf>,
     #[command(flatten)]
     pub inspection: Inspection,
@@ -107,7 +133,7 @@ pub struct Output {
     #[command(flatten)]
     pub durable: Durable,
     /// With --list or --show: print one JSON document instead of text
-    #[arg(long, requires = "Inspection", conflicts_with_all = ["verify", "check"])]
+    #[arg(long, conflicts_with_all = ["verify", "check"])]
     pub json: bool,
     /// Print CRIU's statistics as JSON: of the restore if the bundle has them, else of the dump
     #[arg(long, conflicts_with = "Inspection", hide_short_help = true)]
@@ -255,6 +281,9 @@ impl Args {
         if !inspection.check {
             reject_given(&checking, "without --check")?;
         }
+        if !inspection.list && !inspection.show {
+            reject_given(&[("--json", output.json)], "without --list or --show")?;
+        }
         if destinations.iter().all(|(_, given)| !given) {
             reject_given(&extracting, "without --rootfs, --volume or --shm")?;
         }
@@ -274,5 +303,9 @@ fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
 
 fn volume(text: &str) -> Result<(VolumeName, PathBuf), String> {
     let (name, dir) = name_value(text)?;
-    Ok((name.parse()?, dir))
+    let name = name.parse().map_err(|e| match rewritten(text) {
+        Some(pair) => format!("expected NAME=DIR, write {pair}"),
+        None => e,
+    })?;
+    Ok((name, dir))
 }

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Compression};
@@ -12,7 +11,7 @@ use checkpoint::tar_input::TarInput;
 use checkpoint::whiteout::Whiteouts;
 use checkpoint::{Member, deleted_files};
 use cli::args::Durable;
-use cli::{Hint, Session};
+use cli::{Hint, Modified, Session};
 use tartree::{Content, Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
 use crate::args::Args;
@@ -26,49 +25,6 @@ pub struct Trees<'a> {
     pub listed: bool,
     modified: Modified,
     session: &'a Session,
-}
-
-/// Directories that were written to. Neither an error nor a signal reverts the written files.
-#[derive(Clone, Default)]
-struct Modified(Arc<Mutex<Vec<PathBuf>>>);
-
-impl Modified {
-    fn add(&self, dir: &Path) {
-        if let Ok(mut dirs) = self.0.lock() {
-            if dirs.last().is_none_or(|last| last != dir) {
-                dirs.push(dir.to_owned());
-            }
-        }
-    }
-
-    fn dirs(&self) -> Vec<PathBuf> {
-        self.0.lock().map(|dirs| dirs.clone()).unwrap_or_default()
-    }
-
-    /// Returns one message for each directory that is incomplete after an error.
-    fn messages(&self) -> Vec<String> {
-        Modified::messages_for(&self.dirs())
-    }
-
-    /// Like [`messages`](Modified::messages), for a process that is about to end. Keeps the lock,
-    /// so that a thread that is still running cannot start with another directory.
-    fn last_messages(&self) -> Vec<String> {
-        let Ok(dirs) = self.0.lock() else { return Vec::new() };
-        let messages = Modified::messages_for(&dirs);
-        std::mem::forget(dirs);
-        messages
-    }
-
-    fn messages_for(dirs: &[PathBuf]) -> Vec<String> {
-        dirs.iter()
-            .map(|dir| {
-                format!(
-                    "{}: contains part of the checkpoint, restore its previous content before you try again",
-                    cli::display_path(dir)
-                )
-            })
-            .collect()
-    }
 }
 
 impl<'a> Trees<'a> {
@@ -99,13 +55,10 @@ impl<'a> Trees<'a> {
                 anyhow::bail!("{}: not a directory", cli::display_path(dir));
             }
         }
-        let modified = Modified::default();
-        let at_signal = modified.clone();
-        cli::signal::on_termination(move || {
-            for message in at_signal.last_messages() {
-                eprintln!("ckpt-unpack: error: {message}");
-            }
-        });
+        let modified = Modified::new(
+            session,
+            "contains part of the checkpoint, restore its previous content before you try again",
+        );
         Ok(Trees { rootfs, options, limits: args.limits.of_tars(), listed: false, modified, session })
     }
 
@@ -198,9 +151,7 @@ impl<'a> Trees<'a> {
 
     /// Reports the directories that an error has left incomplete.
     pub fn report_incomplete(&self) {
-        for message in self.modified.messages() {
-            self.session.error(message);
-        }
+        self.modified.report(self.session);
     }
 }
 

@@ -17,11 +17,11 @@ mod verify_images;
 
 use std::process::ExitCode;
 
-use args::Args;
-use cli::{Exit, Session};
+use args::{Args, HABITS, completed};
+use cli::{Exit, Session, Tool};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    Tool::new(run).completed(completed).habits(HABITS).run()
 }
 
 fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {

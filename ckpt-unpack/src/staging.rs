@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use checkpoint::Member;
 use cli::Hint;
 use cli::args::Durable;
+use cli::private::dangling_link;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tartree::TarPath;
 
@@ -34,7 +35,10 @@ impl Staging {
         let existing = match fs::metadata(bundle) {
             Ok(meta) if !meta.is_dir() => bail!("{}: already exists and is not a directory", object()),
             Ok(_) => true,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match dangling_link(bundle) {
+                Some(e) => return Err(e).with_context(object),
+                None => false,
+            },
             Err(e) => return Err(e).with_context(object),
         };
         for name in ALWAYS {
@@ -143,8 +147,10 @@ fn create(parent: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
         let mut name = prefix.to_owned();
         name.push(format!("{}-{attempt}", std::process::id()));
         let dir = parent.join(name);
-        if cli::private::dir(&dir)? {
-            return Ok(dir);
+        match cli::private::dir(&dir) {
+            Ok(true) => return Ok(dir),
+            Err(e) if dangling_link(&dir).is_none() => return Err(e),
+            _ => {}
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))

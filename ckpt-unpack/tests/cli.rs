@@ -453,7 +453,7 @@ fn the_command_line_is_checked() {
         (&[][..], "--bundle"),
         (&["--list", "--verify"], "cannot be used with"),
         (&["--bundle", "web", "--volume", "a=1", "--volume", "a=2"], "given twice"),
-        (&["--bundle", "web", "--volume", "../a=1"], "expected a letter or digit"),
+        (&["--bundle", "web", "--volume", "../a=1"], "expected NAME=DIR, write 1=../a"),
         (&["--rootfs", "x", "--list"], "cannot be used with"),
         (&["--show", "--bundle", "web"], "cannot be used with"),
         (&["--check", "--show"], "cannot be used with"),
@@ -805,7 +805,7 @@ fn names_from_an_archive_are_escaped_on_a_terminal() {
 fn an_input_that_is_not_an_archive_is_reported_once() {
     for verb in [&["--list"][..], &["--show"], &["--verify"], &["--bundle", "web"]] {
         for (bytes, what) in [
-            (&b""[..], "archive: it is empty"),
+            (&b""[..], "is empty, expected an archive"),
             (&[b'x'; 600], "expected a tar, found text that begins with"),
         ] {
             for run in [TestDir::new().run(verb, bytes), TestDir::new().run_piped(verb, bytes)] {

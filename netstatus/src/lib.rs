@@ -16,10 +16,12 @@ mod model;
 
 use std::process::ExitCode;
 
-use args::{Args, Verb};
+use args::{Args, HABITS, Verb};
 use checkpoint::Member;
 use checkpoint::stream::failed_stream;
-use cli::{Exit, Producer, Session};
+use cli::{Exit, Producer, Session, Tool};
+use tartree::FileKind;
+
 use commands::{apply, check, hold, restore, save, show};
 
 pub use commands::restore::line_formats;
@@ -28,7 +30,7 @@ pub use model::status::ValidStatus;
 /// Runs the program.
 pub fn main() -> ExitCode {
     let record = |reason: &str| failed_stream("netstatus", Some(&Member::NetworkStatus), reason);
-    cli::run_producer(job, &Producer { verb: "save", record })
+    Tool::new(job).producer(Producer { verb: "save", record }).habits(HABITS).run()
 }
 
 fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {
@@ -41,8 +43,20 @@ fn job(args: Args, session: &Session) -> anyhow::Result<Exit> {
         Verb::Hold(args) => hold::run(&args, session),
         Verb::Release(args) => hold::release(&args, session),
     };
-    done.map_err(|e| match checkpoint::hint_in(e.chain()) {
+    done.map_err(explained)
+}
+
+/// Adds a hint if the input is a file of another kind.
+fn explained(e: anyhow::Error) -> anyhow::Error {
+    let is_archive = |found: &FileKind| found.is_tar() || found.is_compressed();
+    let hint = match checkpoint::found_in(e.chain()) {
+        Some(found) if is_archive(found) => Some(
+            "unpack a checkpoint archive first: ckpt-unpack --bundle DIR FILE; then read DIR/network.status",
+        ),
+        found => found.and_then(FileKind::hint),
+    };
+    match hint {
         Some(hint) => cli::Hint::on(e, hint),
         None => e,
-    })
+    }
 }

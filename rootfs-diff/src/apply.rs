@@ -1,6 +1,6 @@
 //! `rootfs-diff apply`: applies a diff to a directory.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Compression, Decoder};
@@ -23,7 +23,12 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members { "a member stream" } else { "a diff as tar" };
     let object = || cli::display_path(&args.rootfs);
     let listed = match &args.deleted {
-        Some(file) => deletion_lists::read(file)?,
+        Some(file) => deletion_lists::read(file).map_err(|e| match file.symlink_metadata() {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                Hint::on(e, "an archive without deletions has no deleted.files; leave out --deleted")
+            }
+            _ => e,
+        })?,
         None => Vec::new(),
     };
     let limits = args.bounds.limits();

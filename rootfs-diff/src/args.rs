@@ -6,10 +6,23 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use cli::Habit;
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
 use rootfs_diff::layers::{Layers, LayersError, split_lowers};
 use rootfs_diff::{ContentCheck, ImageLayers, Options, Trees, TreesError};
 use tartree::{Exclude, TarPath};
+
+/// Habits from `podman diff CONTAINER`, patch and tar.
+pub const HABITS: &[Habit] = &[
+    Habit { verb: "create", typed: &[Habit::OPERAND], instead: TREES },
+    Habit { verb: "list", typed: &[Habit::OPERAND], instead: TREES },
+    Habit {
+        verb: "apply",
+        typed: &[Habit::OPERAND, "-f", "--file", "-i", "--input"],
+        instead: "rootfs-diff apply --rootfs DIR < FILE",
+    },
+];
+const TREES: &str = "--rootfs MOUNTPOINT, or --from DIR --to DIR";
 
 /// Maximum size of a config.json, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;

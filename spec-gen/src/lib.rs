@@ -25,6 +25,8 @@ mod selinux;
 
 use std::process::ExitCode;
 
+use cli::Tool;
+
 pub use input::{container, image_config, passwd};
 pub use rules::{cdi, hooks};
 
@@ -37,5 +39,5 @@ pub fn main() -> ExitCode {
     if first.is_some_and(|arg| arg == "lookup-user") {
         return cli::run(lookup_user::run);
     }
-    cli::run_completed(run::run, args::completed)
+    Tool::new(run::run).completed(args::completed).habits(args::HABITS).run()
 }

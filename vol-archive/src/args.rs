@@ -4,7 +4,46 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use cli::Habit;
 use cli::args::{Bounds, Common, Durable, Ids, OutputFile, Progress};
+
+/// Flags of tar.
+pub const HABITS: &[Habit] = &[
+    Habit { verb: "", typed: &["-c"], instead: "vol-archive create DIR -o FILE" },
+    Habit { verb: "", typed: &["-x"], instead: EXTRACT },
+    Habit { verb: "", typed: &["-t"], instead: LIST },
+    Habit { verb: "create", typed: &["-C", "--directory"], instead: "vol-archive create DIR" },
+    Habit { verb: "create", typed: &["-f", "--file"], instead: "vol-archive create DIR -o FILE" },
+    Habit { verb: "create", typed: COMPRESSIONS, instead: "vol-archive create DIR | zstd > FILE" },
+    Habit { verb: "create", typed: METADATA, instead: "leave it out, vol-archive always saves all metadata" },
+    Habit {
+        verb: "extract",
+        typed: &["-C", "--directory", "-f", "--file", "-i", "--input"],
+        instead: EXTRACT,
+    },
+    Habit { verb: "extract", typed: COMPRESSIONS, instead: "leave it out, the compression is detected" },
+    Habit {
+        verb: "extract",
+        typed: METADATA,
+        instead: "leave it out, vol-archive always restores all metadata",
+    },
+    Habit { verb: "list", typed: &["-f", "--file", "-i", "--input"], instead: LIST },
+];
+const EXTRACT: &str = "vol-archive extract DIR < FILE";
+const LIST: &str = "vol-archive list FILE";
+const COMPRESSIONS: &[&str] = &["-z", "-j", "-J", "--gzip", "--bzip2", "--xz", "--zstd"];
+const METADATA: &[&str] = &[
+    "-p",
+    "-S",
+    "--acls",
+    "--numeric-owner",
+    "--preserve-permissions",
+    "--same-owner",
+    "--same-permissions",
+    "--selinux",
+    "--sparse",
+    "--xattrs",
+];
 
 /// Archive volume directories as tar and restore them, without loss
 #[derive(Parser, Debug)]

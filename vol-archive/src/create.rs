@@ -16,7 +16,7 @@ use crate::volume::{Operands, Volume, operands};
 pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     let exclude = Exclude::parse(&args.exclude).map_err(|e| cli::usage(format!("--exclude {e}")))?;
     let options = CreateOptions { exclude, one_file_system: args.one_file_system, ids: args.ids.maps()? };
-    let operands = operands(&args.operands, &args.members)?;
+    let operands = operands("create", &args.operands, &args.members)?;
     let output = args.output.binary()?;
     let (output, changed) = match operands {
         Operands::Plain(dir) => {

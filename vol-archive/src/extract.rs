@@ -1,5 +1,6 @@
 //! `vol-archive extract`: extracts a tar or a member stream into directories.
 
+use std::ffi::OsString;
 use std::io::{BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -9,7 +10,7 @@ use checkpoint::compress::Bound;
 use checkpoint::stream::{Ending, StreamReader};
 use checkpoint::tar_input::TarInput;
 use checkpoint::tar_kind::{Evidence, TarKind};
-use cli::{Counted, Exit, Hint, Input, Session};
+use cli::{Counted, Exit, Hint, Input, Modified, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Notice, Reader, Root, extract_tar};
 
 use crate::args::Extract;
@@ -24,12 +25,14 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
         ..ExtractOptions::default()
     };
     let limits = args.bounds.limits();
-    let operands = operands(&args.operands, &args.members)?;
+    refuse_input_file(&args.operands)?;
+    let operands = operands("extract", &args.operands, &args.members)?;
     let what = if args.members.members { "a member stream" } else { "a tar" };
     if let Operands::Members(volumes) = &operands {
         refuse_shared_directories(volumes)?;
     }
     let input = Input::open(None, what)?;
+    let modified = Modified::new(session, PARTIAL);
     session.stage("extracting", input.rest());
     let bound = Bound::new(args.bounds.content_bytes(), None);
     let (is_file, stdin) = (input.rest().is_some(), "standard input");
@@ -41,7 +44,7 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     }
     match operands {
         Operands::Plain(dir) => {
-            let extraction = Extraction { dir: &dir, options: &options, args, session };
+            let extraction = Extraction { dir: &dir, options: &options, args, session, modified: &modified };
             let mut reader = Reader::direct(input, limits, |tar, output, n| {
                 tar.past_buffer(|input| {
                     Some(input.moving(|input, count| tartree::transfer(input.as_fd(), output, n, count)))
@@ -61,7 +64,8 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
                 let mut tar = TarInput::open(content, false, bound.within())?;
                 tar.expect_volume(VOLUME, args.any_tar).with_context(|| member.to_string())?;
                 let mut reader = Reader::new(tar, limits.clone());
-                Extraction { dir: &volume.dir, options: &options, args, session }
+                let dir = &volume.dir;
+                Extraction { dir, options: &options, args, session, modified: &modified }
                     .run(&mut reader)
                     .with_context(|| member.to_string())?;
                 args.durable.sync(&volume.dir)?;
@@ -71,6 +75,18 @@ pub fn run(args: &Extract, session: &Session) -> anyhow::Result<Exit> {
     }
     Ok(Exit::Done)
 }
+
+/// Rejects a file as an operand: with tar, the file is named before the directory.
+fn refuse_input_file(operands: &[OsString]) -> anyhow::Result<()> {
+    let Some(file) = operands.iter().find(|operand| Path::new(operand).is_file()) else { return Ok(()) };
+    let file = cli::display_path(file);
+    let error =
+        cli::usage(format!("{file}: expected a directory, since the tar is read from standard input"));
+    Err(Hint::on(error, format!("vol-archive extract DIR < {file}")))
+}
+
+/// What an error or a signal leaves of a directory.
+const PARTIAL: &str = "may be incomplete, extract the volume again with --replace";
 
 /// The expected tar, in error messages.
 const VOLUME: &str = "the tar of a volume";
@@ -95,6 +111,7 @@ struct Extraction<'a> {
     options: &'a ExtractOptions,
     args: &'a Extract,
     session: &'a Session,
+    modified: &'a Modified,
 }
 
 impl Extraction<'_> {
@@ -117,8 +134,17 @@ impl Extraction<'_> {
         }
     }
 
-    /// Extracts a tar. Returns the kind of tar that the names of the entries suggest.
+    /// Extracts a tar. Returns the kind of tar that the names of the entries suggest. Reports an
+    /// incomplete directory.
     fn run(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
+        let extracted = self.extract(reader);
+        if extracted.is_err() {
+            self.modified.report(self.session);
+        }
+        extracted
+    }
+
+    fn extract(&self, reader: &mut Reader<impl Read>) -> anyhow::Result<Option<TarKind>> {
         let Extraction { dir, session, .. } = *self;
         let object = || cli::display_path(dir);
         cli::private::dir(dir).with_context(object)?;
@@ -126,6 +152,7 @@ impl Extraction<'_> {
         let name = object();
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
         let mut extractor = Extractor::new(root, self.options.clone());
+        self.modified.add(dir);
         if self.args.replace {
             extractor.empty().with_context(object)?;
         }

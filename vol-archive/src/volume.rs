@@ -2,10 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use checkpoint::Member;
+use cli::args::rewritten;
 use cli::destinations::{Destination, distinct};
 
 use crate::args::Members;
@@ -29,14 +30,18 @@ pub enum Operands {
 ///
 /// # Errors
 /// Returns a usage error if an operand is malformed or a volume is given twice.
-pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Operands> {
+pub fn operands(verb: &str, operands: &[OsString], members: &Members) -> anyhow::Result<Operands> {
     if !members.members {
         return match operands {
+            [dir] if is_pair(dir) => Err(cli::Hint::on(
+                cli::usage(format!("{}: expected a directory", cli::display_path(dir))),
+                "NAME=DIR needs --members",
+            )),
             [dir] => Ok(Operands::Plain(dir.into())),
-            [] => Err(cli::usage("no directory given")),
+            [] => Err(cli::Hint::on(cli::usage("no directory given"), format!("vol-archive {verb} DIR"))),
             _ => Err(cli::Hint::on(
                 cli::usage("more than one directory"),
-                "archive several volumes as a member stream: --members NAME=DIR NAME=DIR",
+                "for several volumes, use a member stream: --members NAME=DIR NAME=DIR",
             )),
         };
     }
@@ -55,15 +60,27 @@ pub fn operands(operands: &[OsString], members: &Members) -> anyhow::Result<Oper
     Ok(Operands::Members(volumes))
 }
 
+/// Returns whether `operand` is NAME=DIR and not a directory with such a name.
+fn is_pair(operand: &OsStr) -> bool {
+    operand.as_bytes().contains(&b'=') && Path::new(operand).symlink_metadata().is_err()
+}
+
 /// Parses NAME=DIR.
 fn volume(operand: &OsStr) -> anyhow::Result<Volume> {
     let bytes = operand.as_bytes();
     let shown = cli::display_path(operand);
     let Some(at) = bytes.iter().position(|&b| b == b'=') else {
-        return Err(cli::usage(format!("{shown}: with --members, expected NAME=DIR")));
+        let write = operand.to_str().and_then(rewritten).map(|pair| format!(", write {pair}"));
+        let write = write.unwrap_or_default();
+        return Err(cli::usage(format!("{shown}: with --members, expected NAME=DIR{write}")));
     };
     let (name, dir) = (&bytes[..at], &bytes[at + 1..]);
-    let name = String::from_utf8_lossy(name).parse().map_err(|e| cli::usage(format!("{shown}: {e}")))?;
+    let name = String::from_utf8_lossy(name).parse().map_err(|e| {
+        cli::usage(match operand.to_str().and_then(rewritten) {
+            Some(pair) => format!("{shown}: expected NAME=DIR, write {pair}"),
+            None => format!("{shown}: {e}"),
+        })
+    })?;
     if dir.is_empty() {
         return Err(cli::usage(format!("{shown}: expected a directory after '='")));
     }

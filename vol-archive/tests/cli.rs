@@ -302,7 +302,7 @@ fn an_exceeded_limit_is_reported_with_its_flag() {
             succeeds(run(&[target, &[flag, enough]].concat(), &tar));
         }
     }
-    fails(&run(&["list", "--max-size", "1Q"], &tar), 2, "K, M, G or T");
+    fails(&run(&["list", "--max-size", "1Q"], &tar), 2, "k, m, g, t or p");
 }
 
 #[ignore = "needs root"]

@@ -64,6 +64,12 @@ pub enum Error {
         /// The error of the tool.
         reason: String,
     },
+    /// An input without any bytes.
+    #[error("is empty, expected {expected}")]
+    Empty {
+        /// The expected input.
+        expected: &'static str,
+    },
     /// Compressed data that is compressed again.
     #[error("expected a tar inside the {outer} stream, found {found}")]
     Twice {

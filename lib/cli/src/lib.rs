@@ -20,10 +20,13 @@ mod run;
 pub mod signal;
 #[cfg(feature = "tree")]
 pub mod tree;
+mod usage_error;
 
 pub use args::Common;
+pub use completions::offer;
 pub use error::{Hint, Usage, usage};
 pub use exit::Exit;
+pub use files::incomplete::Modified;
 pub use files::input::{Input, read_document};
 pub use files::output::{Output, spool};
 pub use files::remove::remove_from;
@@ -33,4 +36,5 @@ pub use messages::findings::Finding;
 pub use messages::progress::{Counted, When, count};
 pub use messages::session::Session;
 pub use producer::Producer;
-pub use run::{report, run, run_completed, run_producer};
+pub use run::{Tool, report, run};
+pub use usage_error::Habit;

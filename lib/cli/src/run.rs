@@ -18,6 +18,7 @@ use crate::messages::progress::When;
 use crate::messages::session::Session;
 use crate::producer::Producer;
 use crate::signal;
+use crate::usage_error::{Habit, explain};
 
 /// Parses the command line, runs `job`, reports its error and returns the exit status.
 ///
@@ -27,26 +28,60 @@ use crate::signal;
 /// This function also handles the flags that all tools share: it reads [`Common`] and
 /// [`Progress`](crate::args::Progress), if `A` flattens them.
 pub fn run<A: Parser>(job: Job<A>) -> ExitCode {
-    run_with(job, A::command, |_| ())
+    Tool::new(job).run()
 }
 
-/// Runs a tool like [`run`], but generates the shell completions from the command line `completed`.
-/// Use this function for a tool that parses its verbs separately.
-pub fn run_completed<A: Parser>(job: Job<A>, completed: fn() -> Command) -> ExitCode {
-    run_with(job, completed, |_| ())
-}
-
-/// Runs a tool like [`run`], and records a failure in the tool's member stream, if it writes one.
-pub fn run_producer<A: Parser>(job: Job<A>, producer: &Producer) -> ExitCode {
-    run_with(job, A::command, |reason| {
-        let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-        producer.failed(&A::command(), &args, reason);
-    })
+/// A tool, for [`Tool::run`].
+pub struct Tool<A> {
+    job: Job<A>,
+    completed: fn() -> Command,
+    producer: Option<Producer>,
+    habits: &'static [Habit],
 }
 
 type Job<A> = fn(A, &Session) -> anyhow::Result<Exit>;
 
-fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(&str)) -> ExitCode {
+impl<A: Parser> Tool<A> {
+    /// Creates a tool that runs `job`.
+    pub fn new(job: Job<A>) -> Tool<A> {
+        Tool { job, completed: A::command, producer: None, habits: &[] }
+    }
+
+    /// Generates the shell completions from the command line `completed`. Use this function for a
+    /// tool that parses its verbs separately, or whose parsers do not list the values they accept.
+    pub fn completed(self, completed: fn() -> Command) -> Tool<A> {
+        Tool { completed, ..self }
+    }
+
+    /// Records a failure in the tool's member stream, if it writes one.
+    pub fn producer(self, producer: Producer) -> Tool<A> {
+        Tool { producer: Some(producer), ..self }
+    }
+
+    /// Answers words that other programs have.
+    pub fn habits(self, habits: &'static [Habit]) -> Tool<A> {
+        Tool { habits, ..self }
+    }
+
+    /// Runs the tool like [`run()`].
+    pub fn run(self) -> ExitCode {
+        let Tool { job, completed, producer, habits } = self;
+        let failed = |reason: &str| {
+            if let Some(producer) = &producer {
+                let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+                producer.failed(&A::command(), &args, reason);
+            }
+        };
+        run_with(job, completed, habits, failed)
+    }
+}
+
+fn run_with<A: Parser>(
+    job: Job<A>,
+    completed: fn() -> Command,
+    habits: &[Habit],
+    failed: impl Fn(&str),
+) -> ExitCode {
     let tool = A::command().get_name().to_owned();
     report_panics(&tool);
     signal::large_files_are_errors();
@@ -55,7 +90,10 @@ fn run_with<A: Parser>(job: Job<A>, completed: fn() -> Command, failed: impl Fn(
     }
     let (args, common, progress) = match parse::<A>() {
         Ok(parsed) => parsed,
-        Err(e) => return print_clap_error(&tool, &e, failed),
+        Err(e) => {
+            let args: Vec<OsString> = std::env::args_os().collect();
+            return print_clap_error(&tool, &explain(e, A::command(), &args, habits), failed);
+        }
     };
     let session = Session::new(tool, common.verbose, common.quiet, progress);
     let result = catch_unwind(AssertUnwindSafe(|| job(args, &session)));
@@ -103,7 +141,11 @@ fn summary(text: &str) -> String {
 }
 
 fn parse<A: Parser>() -> Result<(A, Common, When), clap::Error> {
-    let matches = A::command().try_get_matches()?;
+    let mut command = A::command();
+    if let Some(help) = completions::help(&command) {
+        command = command.after_long_help(help);
+    }
+    let matches = command.try_get_matches()?;
     let common = Common::from_arg_matches(&matches)?;
     // A tool without long runs does not have --progress.
     let progress = matches.try_get_one("progress").ok().flatten().copied().unwrap_or(When::Never);

@@ -7,11 +7,20 @@ use std::path::PathBuf;
 
 use checkpoint::network_status::Mac;
 use clap::{Parser, Subcommand, ValueEnum};
-use cli::Common;
 use cli::args::OutputFile;
+use cli::{Common, Habit};
 
 pub use value::{AddressArg, PortMapping};
 use value::{ips, mac, major, net_mac, pair, publish};
+
+/// Habits from ip-netns(8).
+pub const HABITS: &[Habit] = &[
+    Habit { verb: "hold", typed: &[Habit::OPERAND], instead: NETNS },
+    Habit { verb: "release", typed: &[Habit::OPERAND], instead: NETNS },
+    Habit { verb: "", typed: &["-n"], instead: NETNS },
+    Habit { verb: "", typed: &["-i", "--input"], instead: "write FILE without a flag, or < FILE" },
+];
+const NETNS: &str = "--netns /run/netns/NAME";
 
 /// Save and restore the network status of a container
 #[derive(Parser, Debug)]

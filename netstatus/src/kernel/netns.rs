@@ -12,9 +12,21 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, bail};
-use cli::display_path;
+use cli::{Hint, display_path};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+
+/// Adds a hint if `path` is a name or a PID.
+fn explained(e: anyhow::Error, path: &Path) -> anyhow::Error {
+    match path.to_str() {
+        Some(name) if name.contains('/') => e,
+        Some(pid) if pid.bytes().all(|b| b.is_ascii_digit()) => {
+            Hint::on(e, format!("write the path: --netns /proc/{pid}/ns/net"))
+        }
+        Some(name) => Hint::on(e, format!("write the path: --netns /run/netns/{name}")),
+        None => e,
+    }
+}
 
 /// An open network namespace.
 #[derive(Debug)]
@@ -33,7 +45,7 @@ impl Netns {
         let name = display_path(path);
         // Opening a FIFO would otherwise wait for a writer.
         let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-        let file = open.with_context(|| name.clone())?;
+        let file = open.with_context(|| name.clone()).map_err(|e| explained(e, path))?;
         let kind = fstatfs(&file).with_context(|| name.clone())?.filesystem_type();
         if kind != NSFS_MAGIC {
             bail!("{name}: not a network namespace");

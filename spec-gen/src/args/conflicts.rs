@@ -2,7 +2,7 @@
 
 use cli::args::{Ineffective, reject_ineffective};
 use cli::same_file::same_output;
-use cli::usage;
+use cli::{Hint, usage};
 
 use crate::args::Args;
 
@@ -45,10 +45,11 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     reject_ineffective(flags.map(ineffective))?;
     if let Some(actions) = &what.actions {
         if same_output(args.output.output.as_deref(), Some(actions)) {
-            return Err(usage(format!(
+            let error = usage(format!(
                 "--actions {}: the result is written to the same file and would be lost or mixed with the list",
                 cli::display_path(actions)
-            )));
+            ));
+            return Err(Hint::on(error, "write the result to another file: -o config.json"));
         }
     }
     Ok(())

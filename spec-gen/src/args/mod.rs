@@ -14,8 +14,10 @@ mod security;
 
 use clap::{Arg, Command, CommandFactory, Parser, Subcommand};
 use cli::args::{Common, OutputFile};
+use cli::{Habit, offer};
 
 use crate::notation::csv;
+use crate::runtime_spec::names::{CAPABILITIES, RLIMITS};
 
 pub use engine::EngineArgs;
 pub use hooks::{HookArgs, RestoreArgs};
@@ -27,6 +29,25 @@ pub use namespaces::NamespaceArgs;
 pub use oci_runtime_tool::RuntimeToolArgs;
 pub use process::{CheckCwd, ProcessArgs};
 pub use security::{DeviceArgs, SecurityArgs};
+
+/// Flags of `podman run` that are the job of another program.
+pub const HABITS: &[Habit] = &[
+    Habit {
+        verb: "",
+        typed: &["-p", "--publish"],
+        instead: "netstatus restore --to netavark --publish HOST:CONTAINER",
+    },
+    Habit { verb: "", typed: &["--dns"], instead: "netstatus restore --to netavark --dns IP" },
+    Habit { verb: "", typed: &["-d", "--detach"], instead: "runc run --detach" },
+    Habit { verb: "", typed: &["--rm"], instead: "leave it out, runc run deletes the container at its end" },
+    Habit { verb: "", typed: &["--restart"], instead: "leave it out, config.json has no restart policy" },
+    Habit { verb: "", typed: &["--name"], instead: "runc run NAME" },
+    Habit { verb: "", typed: &["-t"], instead: "--tty" },
+    Habit { verb: "", typed: &["-it", "-ti"], instead: "--tty (-i is --input FILE)" },
+    Habit { verb: "", typed: &["-w"], instead: "--workdir DIR" },
+    Habit { verb: "", typed: &["-f", "--file"], instead: "--input FILE" },
+    Habit { verb: "", typed: &["--image"], instead: "--image-config FILE" },
+];
 
 /// Write an OCI runtime config.json from a spec, a container config, an image config or flags
 ///
@@ -143,10 +164,28 @@ pub fn split(values: &mut Vec<String>, is_item: impl Fn(&str) -> bool) {
     }
 }
 
-/// Returns the command line for shell completions: the flags of spec-gen, and the verb
-/// `lookup-user`, which is parsed separately.
+/// Returns the command line for shell completions: the flags of spec-gen with the values that
+/// their parsers accept, and the verb `lookup-user`, which is parsed separately.
 pub fn completed() -> Command {
-    Verb::augment_subcommands(Args::command().disable_help_subcommand(true))
+    Verb::augment_subcommands(Args::command().disable_help_subcommand(true)).mut_args(with_values)
+}
+
+fn with_values(arg: Arg) -> Arg {
+    const MODES: [&str; 5] = ["host", "private", "none", "ns:", "container:"];
+    match arg.get_id().as_str() {
+        "network" | "pid" | "ipc" | "uts" | "cgroupns" | "time" => offer(arg, MODES),
+        "userns" => offer(arg, MODES.iter().chain(&["keep-id", "nomap"])),
+        "cap_add" | "cap_drop" => offer(arg, CAPABILITIES.iter().chain(&["ALL"])),
+        "cgroup_manager" => offer(arg, ["cgroupfs", "systemd"]),
+        "rootfs_propagation" => {
+            offer(arg, ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable"])
+        }
+        "ulimit" => {
+            let name = |kind: &&str| kind.trim_start_matches("RLIMIT_").to_lowercase() + "=";
+            offer(arg, RLIMITS.iter().map(name))
+        }
+        _ => arg,
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use cli::{Hint, Input, Session, read_document};
 use nix::unistd::{getegid, geteuid};
 use serde_json::{Map, Value};
+use strict_json::DocumentError;
 
 use crate::args::InputArgs;
 use crate::input::cgroup_version::CgroupVersion;
@@ -161,14 +162,25 @@ fn read_any(path: Option<&Path>, what: &str) -> anyhow::Result<(Value, String)> 
     let input = Input::open(path, what)?;
     let name = input.name().to_owned();
     let text = read_document(input, &name, MAX_DOCUMENT)?;
-    let value =
-        strict_json::document(&text).with_context(|| name.clone()).map_err(|e| match checkpoint::hint_in(
-            e.chain(),
-        ) {
-            Some(hint) => Hint::on(e, hint),
-            None => e,
-        })?;
+    let value = strict_json::document(&text).with_context(|| name.clone()).map_err(explained)?;
     Ok((value, name))
+}
+
+/// Adds a hint if the input is empty or no JSON document.
+fn explained(e: anyhow::Error) -> anyhow::Error {
+    let is_archive =
+        checkpoint::found_in(e.chain()).is_some_and(|found| found.is_tar() || found.is_compressed());
+    let hint = match e.downcast_ref() {
+        Some(DocumentError::Empty) => Some("spec-gen < config.json, or start from a default spec with --new"),
+        _ if is_archive => {
+            Some("unpack a checkpoint archive first: ckpt-unpack --bundle DIR FILE; then read DIR/spec.dump")
+        }
+        _ => checkpoint::hint_in(e.chain()),
+    };
+    match hint {
+        Some(hint) => Hint::on(e, hint),
+        None => e,
+    }
 }
 
 /// Returns the spec if its keys have the types of the runtime-spec.

@@ -5,6 +5,8 @@ use std::fmt;
 use anyhow::bail;
 use cli::usage;
 
+const MODES: &str = "host, private, none, ns:PATH or container:ID";
+
 /// The value of a namespace flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -28,12 +30,13 @@ impl Mode {
     pub fn parse(text: &str) -> Result<Mode, String> {
         match text.split_once(':') {
             Some(("ns", path)) if path.starts_with('/') => Ok(Mode::Path(path.to_owned())),
-            Some(("ns", _)) => Err("ns: expected an absolute path".into()),
+            Some(("ns", _)) => Err("expected an absolute path after ns:, such as ns:/run/netns/web".into()),
             Some(("container", "")) => Err("container: expected an ID or a PID".into()),
             Some(("container", id)) => Ok(Mode::Container(id.to_owned())),
             None if text == "host" => Ok(Mode::Host),
             None if matches!(text, "private" | "none" | "shareable") => Ok(Mode::Private),
-            _ => Err("expected host, private, none, ns:PATH or container:ID".into()),
+            _ if text.starts_with('/') => Err(format!("expected {MODES}, write ns:{text}")),
+            _ => Err(format!("expected {MODES}")),
         }
     }
 }

@@ -29,8 +29,9 @@ pub fn agrees(tool: &str, page: &Path, verbs: &[&str], others: &[&str]) {
         }
     }
     let mut documented = options(&page);
-    // All programs have these two, and not every page mentions them.
-    for common in ["--help", "--version"] {
+    // All programs have these, and not every page mentions the first two. `--help` mentions
+    // --completions below the options.
+    for common in ["--help", "--version", "--completions"] {
         known.remove(common);
         documented.remove(common);
     }

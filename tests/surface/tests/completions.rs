@@ -20,11 +20,19 @@ fn scripts(shell: &str, file: impl Fn(&str) -> String) -> TempDir {
     dir
 }
 
-/// Creates a directory with `sub/` and `file`, for the completion of file names.
+/// Creates a directory with `sub/`, `file` and the archive `web.ckpt`, for the completion of file
+/// names and volumes. The archive has a member whose name a shell could run.
 fn place() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
+    let script = r#"
+        mkdir x && cd x && tar xf "$1" && touch 'volumes/$(touch RAN).tar' 'volumes/`touch RAN`.tar' &&
+            tar cf ../web.ckpt * && cd .. && rm -r x
+    "#;
+    let archive =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ckpt-unpack/tests/data/g04-volumes.tar.xz");
+    run(Command::new("bash").args(["-c", script, "bash"]).arg(archive).current_dir(dir.path()));
     dir
 }
 
@@ -71,6 +79,23 @@ fn judge(offer: &Offer) {
     let look_up = has("spec-gen lookup-user --", &["--rootfs", "--group-add", "--output", "--quiet"]);
     assert!(!look_up.contains("--restore"), "offers an option of another verb: {look_up:?}");
     assert!(!offer("spec-gen --compl").contains("--completions"), "offers a hidden option");
+    let modes = ["host", "private", "none", "ns:", "container:"];
+    has("spec-gen --network ", &modes);
+    has("spec-gen --userns ", &["keep-id", "ns:"]);
+    has("spec-gen --cap-add CAP_NET_", &["CAP_NET_ADMIN", "CAP_NET_RAW"]);
+    has("spec-gen --cap-drop A", &["ALL"]);
+    has("spec-gen --compat ", &["none", "podman-4.3", "podman-5.4"]);
+    has("spec-gen --ulimit n", &["nofile=", "nproc="]);
+    has("ckpt-pack --expect ", &["rootfs-diff", "volume:", "network", "shm"]);
+    has("ckpt-unpack --runtime ", &["runc", "crun"]);
+}
+
+/// Checks that the volumes of the archive are offered, and that no name in it was run.
+fn offers_volumes(offered: &BTreeSet<String>, place: &Path) {
+    let names: BTreeSet<&str> = offered.iter().map(|name| name.trim_end_matches('=')).collect();
+    assert!(names.is_superset(&BTreeSet::from(["v1", "v2"])), "{offered:?}");
+    assert!(!names.iter().any(|name| name.contains("touch")), "{offered:?}");
+    assert!(!place.join("RAN").exists(), "a name from the archive was run");
 }
 
 #[test]
@@ -95,11 +120,13 @@ fn bash_completes_verbs_options_values_and_names() {
         "#;
         let mut bash = Command::new("bash");
         bash.args(["--norc", "-c", script, "bash"]).args([scripts.path(), place.path()]).arg(line);
+        bash.env("PATH", path());
         words(&run(&mut bash))
     };
     judge(&ask);
     assert_eq!(ask("ckpt-unpack --bundle s"), BTreeSet::from(["sub".into()]));
     assert_eq!(ask("ckpt-unpack --bundle f"), BTreeSet::new(), "--bundle takes a directory");
+    offers_volumes(&ask("ckpt-unpack web.ckpt --volume v"), place.path());
 }
 
 #[ignore = "needs fish"]
@@ -121,6 +148,7 @@ fn fish_completes_verbs_options_values_and_names() {
     };
     judge(&ask);
     assert!(ask("ckpt-unpack --bundle ").contains("sub/"));
+    offers_volumes(&ask("ckpt-unpack web.ckpt --volume v"), place.path());
     assert!(!ask("ckpt-unpack --bundle ").contains("file"), "a file is no bundle");
 }
 
@@ -135,7 +163,9 @@ fn zsh_completes_verbs_options_values_and_names() {
     assert!(!ask("ckpt-unpack --bundle ").contains("file"), "a file is no bundle");
     // Regression: zsh took colons in the name of a value as the end of the description, and ran the
     // rest.
-    assert_eq!(ask("vol-archive create --uidmap "), BTreeSet::from(["file".into(), "sub".into()]));
+    let files = ["file", "sub", "web.ckpt"].map(String::from);
+    assert_eq!(ask("vol-archive create --uidmap "), BTreeSet::from(files));
+    offers_volumes(&ask("ckpt-unpack web.ckpt --volume v"), place.path());
 }
 
 /// Returns the completions that zsh offers: runs zsh in a terminal and logs calls of `compadd`.

@@ -95,7 +95,7 @@ impl<R: Read> ArchiveReader<R> {
         let io = |source| Error::Compression { what: "archive", source };
         let mut input = input.map_err(io)?;
         if input.is_empty().map_err(io)? {
-            return Err(Error::member("archive", "it is empty"));
+            return Err(Error::Empty { expected: "an archive" });
         }
         let compression = input.compression();
         Ok(ArchiveReader {

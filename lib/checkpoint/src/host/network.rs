@@ -26,7 +26,27 @@ const CRIU_FOR_6_16: Version = Version { major: 4, minor: 2 };
 /// The capabilities that a checkpoint needs: for the network lock, for mounting, and for dumping a
 /// process.
 const CAPABILITIES: [(u32, &str); 3] =
-    [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (40, "CAP_CHECKPOINT_RESTORE")];
+    [(12, "CAP_NET_ADMIN"), (CAP_SYS_ADMIN, "CAP_SYS_ADMIN"), (40, "CAP_CHECKPOINT_RESTORE")];
+
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Returns the problem that stops all other checks: CRIU and the runtimes report each step that an
+/// unprivileged user cannot take as a missing feature.
+///
+/// # Errors
+/// Returns an error if /proc cannot be read.
+pub fn unprivileged() -> io::Result<Option<Finding>> {
+    let own = capabilities(&read("/proc/self/status")?);
+    Ok(missing_capabilities(own).filter(|_| own >> CAP_SYS_ADMIN & 1 == 0))
+}
+
+/// Returns the problem of a process with the capabilities in the mask `own`, if some are missing.
+fn missing_capabilities(own: u64) -> Option<Finding> {
+    let missing: Vec<&str> =
+        CAPABILITIES.iter().filter(|(bit, _)| own >> bit & 1 == 0).map(|(_, name)| *name).collect();
+    let text = format!("{} missing", missing.join(", "));
+    (!missing.is_empty()).then(|| Finding { severity: Severity::Fails, text, hint: "run as root".into() })
+}
 
 /// The facts about the host and the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,16 +136,9 @@ impl Facts {
     /// Returns the problems. Problems that make the dump fail come first.
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
+        findings.extend(missing_capabilities(self.capabilities));
         let mut add =
             |severity, text: String, hint: &str| findings.push(Finding { severity, text, hint: hint.into() });
-        let missing: Vec<&str> = CAPABILITIES
-            .iter()
-            .filter(|(bit, _)| self.capabilities >> bit & 1 == 0)
-            .map(|(_, name)| *name)
-            .collect();
-        if !missing.is_empty() {
-            add(Severity::Fails, format!("{} missing", missing.join(", ")), "run as root");
-        }
         let uses_sockets = self.sockets.is_none_or(|s| s.inet > 0);
         if let Some(criu) =
             self.criu.filter(|criu| *criu < CRIU_FOR_6_16 && self.refuses_passcred && uses_sockets)

@@ -5,7 +5,7 @@ use std::io;
 
 use super::criu_version::{MIN_CRIU, MIN_CRIU_POD, Version, criu_number};
 use super::finding::{Finding, Severity};
-use super::network::Facts;
+use super::network::{Facts, unprivileged};
 use super::program::output;
 
 /// The operation to check.
@@ -51,11 +51,19 @@ impl Answer {
     }
 }
 
-/// Checks the programs and the kernel.
+/// Checks the programs and the kernel. For an unprivileged user, reports only the missing
+/// capabilities.
 ///
 /// # Errors
 /// Returns an error if /proc, the container's process or CRIU's configuration cannot be read.
 pub fn ask(question: &Question<'_>) -> io::Result<Answer> {
+    match unprivileged()? {
+        Some(finding) => Ok(Answer { findings: vec![finding], ..Answer::default() }),
+        None => ask_as_root(question),
+    }
+}
+
+fn ask_as_root(question: &Question<'_>) -> io::Result<Answer> {
     let mut answer = Answer::default();
     let criu = criu(question, &mut answer);
     runtime(question, &mut answer);
@@ -219,7 +227,7 @@ mod tests {
     fn missing_programs_are_reported_with_hints() {
         let purpose = Purpose::Checkpoint;
         let question = Question { purpose, criu: "no-such-criu", runtime: "false", pod: true, pid: None };
-        let answer = ask(&question).unwrap();
+        let answer = ask_as_root(&question).unwrap();
         let texts: Vec<_> = answer.findings.iter().map(|f| f.text.as_str()).collect();
         assert!(texts.contains(&"no-such-criu: not found"), "{texts:?}");
         assert!(texts.iter().any(|t| t.starts_with("false: cannot checkpoint")), "{texts:?}");

@@ -2,6 +2,7 @@
 
 mod closed_stdout;
 pub mod destinations;
+pub(crate) mod incomplete;
 pub(crate) mod input;
 pub(crate) mod output;
 pub mod private;

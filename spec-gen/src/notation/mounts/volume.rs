@@ -47,6 +47,9 @@ fn parse_volume_parts(flag: &str) -> anyhow::Result<Volume> {
         [destination] if destination.starts_with('/') => return anonymous(destination, Vec::new()),
         [source, destination] => (source, destination, ""),
         [source, destination, options] => (source, destination, options),
+        [pair] if pair.contains("=/") => {
+            bail!("expected [SRC:]DST[:OPTIONS], write {}", pair.replacen('=', ":", 1))
+        }
         _ => bail!("expected [SRC:]DST[:OPTIONS]"),
     };
     if source.is_empty() {

@@ -122,7 +122,7 @@ fn names() -> Vec<Input> {
             Fails("a removal header between members"),
         ),
         unpack("no members", |_, out| put(out, TarForge::new()), Fails("it has no members")),
-        unpack("nothing", |_, _| Ok(()), Fails("it is empty")),
+        unpack("nothing", |_, _| Ok(()), Fails("standard input: is empty")),
         unpack(
             "no config.dump",
             |_, out| put(out, TarForge::new().file("checkpoint/inventory.img", "x")),
