@@ -213,7 +213,8 @@ mod tests {
         let tty = flag("tty").num_args(0..=1).require_equals(true).default_missing_value("true");
         let process =
             ArgGroup::new("process").args(["user", "umask"]).multiple(true).conflicts_with("restore");
-        let show = Command::new("show").arg(Arg::new("ARCHIVE")).arg(flag("json").num_args(0));
+        let show =
+            Command::new("show").arg(Arg::new("ARCHIVE").value_name("ARCHIVE")).arg(flag("json").num_args(0));
         Command::new("x")
             .args([tty, flag("restore").num_args(0), flag("user").short('u'), flag("umask")])
             .group(process)
