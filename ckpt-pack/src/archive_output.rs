@@ -38,6 +38,10 @@ pub fn check_flags(image: &Image, compression: Compression, include: &Include) -
     if image.format == Format::Ctr {
         return containerd_output::check_flags(image, compression, include);
     }
+    if image.annotations.is_some() && (include.pre_checkpoint || include.with_previous) {
+        let e = usage("--annotations: neither CRI-O nor containerd restores images of a pre-dump");
+        return Err(Hint::on(e, "pack a complete dump, without --pre-checkpoint and --with-previous"));
+    }
     let for_containerd = image.annotations == Some(ExtraFamily::Containerd);
     if for_containerd && image.format == Format::Archive && compression != Compression::None {
         let e = usage("--annotations containerd: containerd reads only an uncompressed archive");

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use checkpoint::Member;
@@ -21,8 +21,8 @@ const BUFFER: usize = 256 << 10;
 pub struct ContainerdOutput {
     image: CheckpointImage,
     archive: File,
-    /// The name of the archive for messages.
-    name: String,
+    /// The directory of unnamed files.
+    dir: PathBuf,
     output: Output,
 }
 
@@ -104,8 +104,7 @@ impl ContainerdOutput {
                 },
             },
         };
-        let name = format!("{}: an unnamed file", cli::display_path(dir));
-        Ok(ContainerdOutput { image, archive: cli::spool(Some(dir))?, name, output })
+        Ok(ContainerdOutput { image, archive: cli::spool(Some(dir))?, dir: dir.to_owned(), output })
     }
 
     /// Returns the file with the archive.
@@ -120,9 +119,9 @@ impl ContainerdOutput {
                 self.image.write(&self.archive, file, start)?;
             }
             None => {
-                let layout = cli::spool(None)?;
+                let layout = cli::spool(Some(&self.dir))?;
                 let mut layout = self.image.write(&self.archive, layout, 0)?;
-                layout.rewind().with_context(|| self.name.clone())?;
+                layout.rewind().with_context(|| unnamed(&self.dir))?;
                 io::copy(&mut BufReader::with_capacity(BUFFER, layout), &mut self.output)?;
             }
         }
@@ -130,9 +129,14 @@ impl ContainerdOutput {
     }
 }
 
+/// Returns the name of an unnamed file for messages.
+fn unnamed(dir: &Path) -> String {
+    format!("{}: an unnamed file", cli::display_path(dir))
+}
+
 impl Write for ContainerdOutput {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.archive.write(buf).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.name)))
+        self.archive.write(buf).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", unnamed(&self.dir))))
     }
 
     fn flush(&mut self) -> io::Result<()> {

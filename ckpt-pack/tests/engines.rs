@@ -333,6 +333,7 @@ fn combinations_that_containerd_cannot_take_are_refused() {
             2,
             "containerd reads only an uncompressed archive\nhint: leave out --compress",
         ),
+        (vec!["--with-previous"], 2, "neither CRI-O nor containerd restores images of a pre-dump"),
         (vec![], 1, "rootfsImageRef: containerd needs REGISTRY/NAME@sha256:DIGEST, found \"689df"),
         (vec!["--rootfs-image", id.as_str()], 2, "--rootfs-image: containerd needs NAME@sha256:DIGEST"),
         (
