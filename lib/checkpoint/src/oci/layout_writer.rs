@@ -298,11 +298,11 @@ mod tests {
         for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
             let mut file = layout(compression, &[7; 5000]);
             let layout = Layout::of_tar(&file).unwrap();
-            let image = layout.image(None).unwrap();
+            let mut image = layout.image(None).unwrap();
             assert_eq!(image.annotations["io.podman.annotations.checkpoint.runtime.name"], "runc");
             assert_eq!(image.name.as_deref(), Some("localhost/web:1"));
             let Blob { offset, size, .. } =
-                { image }.take_archive(&Limits::default(), &Bound::default(), || unreachable!()).unwrap();
+                image.take_archive(&Limits::default(), &Bound::default(), || unreachable!()).unwrap();
             file.seek(SeekFrom::Start(offset)).unwrap();
             let mut content = Vec::new();
             let layer = io::BufReader::new(Read::by_ref(&mut file).take(size));
