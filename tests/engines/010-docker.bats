@@ -96,6 +96,11 @@ is_published() {
     docker-checkpoint-to-ckpt web web.ckpt
     web_is_gone
     clone_is_created --network net1 --ip 10.77.0.10 -p 8080:80
+    if ! docker_restores_networks; then
+        run --separate-stderr ! ckpt-to-docker clone web.ckpt
+        [[ $stderr == *'clone: this Docker starts no checkpoint with a network that it creates'* ]]
+        return
+    fi
     ckpt-to-docker clone web.ckpt
     nothing_is_left
     counts clone
@@ -108,6 +113,7 @@ is_published() {
 }
 
 @test "Docker to Docker: without a network, with shareable shared memory" {
+    docker_restores_networks || not_run 'containerd/containerd#12141'
     local options
     mapfile -t options < <(with_mounts --network none --ipc shareable)
     docker run -d --name web "${options[@]}" img:1
@@ -167,6 +173,7 @@ is_published() {
 }
 
 @test "podman to Docker" {
+    docker_restores_networks || not_run 'containerd/containerd#12141'
     setup_podman
     # podman loses some of what /app/count changes. It mounts the root directory with mode 0555, and
     # Docker with 0755.
@@ -205,7 +212,7 @@ is_published() {
     [[ $stderr == *'error: web.ckpt: its network was given to the container'* ]]
     docker create --name another --network container:web img:1
     run --separate-stderr ! ckpt-to-docker another web.ckpt
-    [[ $stderr == *'error: another: no mount at /data, where the container in web.ckpt had one'* ]]
+    [[ $stderr == *'error: another: no mount at /'*', where the container in web.ckpt had one'* ]]
     run --separate-stderr ! ckpt-to-docker web web.ckpt
     [[ $stderr == *'expected a container that was never started, found running'* ]]
     docker stop -t0 web

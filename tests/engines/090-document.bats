@@ -48,6 +48,7 @@ teardown() {
 @test "docs/docker.md: a container with a network of its own" {
     local code
     code=$(block $page 'docker-checkpoint-to-ckpt')
+    docker_restores_networks || not_run 'containerd/containerd#12141'
     bash -euo pipefail -c "$(head -n 1 <<<"$code")"
     web_is_gone
     bash -euo pipefail -c "$(tail -n +2 <<<"$code")"
