@@ -5,6 +5,7 @@
 setup_podman() {
     store=$(mktemp -d "$BATS_FILE_TMPDIR/podman.XXXXXX")
     export store
+    mkdir "$store/networks"
     tar -C "$image" -c . | podman_ import - localhost/image
     image_id=$(podman_ image inspect --format '{{.Id}}' localhost/image)
     export image_id
@@ -21,8 +22,9 @@ podman_() {
 }
 
 podman_once() {
-    podman --root "$store/root" --runroot "$store/run" --storage-driver overlay --cgroup-manager cgroupfs \
-        --events-backend none --runtime runc "$@"
+    # podman 6 stores networks in /etc, unless the directory is given.
+    podman --root "$store/root" --runroot "$store/run" --network-config-dir "$store/networks" --storage-driver overlay \
+        --cgroup-manager cgroupfs --events-backend none --runtime runc "$@"
 }
 
 # exec_again exec ...: runs podman exec, and repeats it if "runc init" died before it could run the
