@@ -21,6 +21,8 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
 ];
 
+use crate::network::{self, NetworkFlag};
+
 /// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
 #[command(
@@ -158,6 +160,11 @@ pub struct Container {
     /// Assume that podman will create volumes in DIR [default: /var/lib/containers/storage/volumes]
     #[arg(long, value_name = "DIR", requires = "volume", hide_short_help = true)]
     pub volume_path: Option<String>,
+    /// Connect the container to the network NAME of podman; with OLD=NEW, to NEW instead of the
+    /// network OLD of network.status (repeatable); with none, to no network; ns:PATH joins a
+    /// network namespace [default: the networks of network.status]
+    #[arg(long, value_name = "NAME", value_parser = network::parse, conflicts_with = "pre_checkpoint")]
+    pub network: Vec<NetworkFlag>,
     /// Keep the hooks of config.json, which other engines would run
     #[arg(long, hide_short_help = true)]
     pub keep_hooks: bool,
@@ -261,6 +268,7 @@ impl Args {
             ("--state", container.state.is_some()),
             ("--runtime", !verb.check && container.runtime.is_some()),
             ("--volume", !container.volume.is_empty()),
+            ("--network", !container.network.is_empty()),
             ("--keep-hooks", container.keep_hooks),
             ("--compress", compress.compress != Compression::None),
             ("--level", compress.level.is_some()),

@@ -11,17 +11,20 @@ use cli::{Hint, Input, Session, usage};
 use sha2::{Digest, Sha256};
 use tartree::{TarPath, Timestamp};
 
-use crate::args::{Container, ExtraFamily};
+use crate::args::{Container, ExtraFamily, Format, Image};
 use crate::bundle::Bundle;
+use crate::criu_images::Dump;
 use crate::engine_documents;
+use crate::network::{self, NetworkFlag, Plan};
 
 /// podman's default directory for volumes (containers-storage.conf: graphroot).
 const VOLUME_PATH: &str = "/var/lib/containers/storage/volumes";
 
 /// config.dump and spec.dump, ready to be written.
 pub struct Documents {
+    /// config.dump. [`complete_network`](Documents::complete_network) may still change it.
     pub config: ConfigDump,
-    pub config_bytes: Vec<u8>,
+    network: Plan,
     pub spec: SpecDump,
     pub spec_bytes: Vec<u8>,
     /// status.dump, if containerd needs it and the bundle has none.
@@ -35,11 +38,12 @@ impl Documents {
         bundle: &Bundle,
         files: &[(Member, PathBuf)],
         flags: &Container,
-        family: Option<ExtraFamily>,
-        images: &Path,
+        image: &Image,
+        (images, dump): (&Path, Dump),
         time: Timestamp,
         session: &Session,
     ) -> anyhow::Result<Documents> {
+        let family = image.annotations;
         let (mut spec, mut spec_bytes, spec_name) = spec_dump(bundle, files, session)?;
         let given = document(bundle, files, &Member::ConfigDump, ConfigDump::LIMIT)?;
         let is_new = given.is_none();
@@ -51,7 +55,10 @@ impl Documents {
                 refuse_dependencies(&config).with_context(|| name.clone())?;
                 (config, name)
             }
-            None => (new_config(bundle, flags, family, images, &spec, &spec_bytes)?, "config.dump".into()),
+            None => {
+                let config = new_config(bundle, flags, family, images, (&spec, &spec_bytes), session)?;
+                (config, "config.dump".into())
+            }
         };
         let volumes = config.volumes().with_context(|| source.clone())?;
         for (name, destination) in &flags.volume {
@@ -77,6 +84,14 @@ impl Documents {
                 }
             }
         }
+        // A pre-dump is never restored without the dump after it, which has its own config.dump.
+        // The engines of --annotations and ctr connect a container to the network of its pod.
+        let has_network = dump != Dump::Pre && family.is_none() && image.format != Format::Ctr;
+        let network = match has_network {
+            true => network::plan(&flags.network, &mut config, &mut spec, (&source, &spec_name), is_new)?,
+            false => Plan::Done,
+        };
+        spec_changed |= flags.network.iter().any(|flag| matches!(flag, NetworkFlag::Path(_)));
         config.set_nocopy();
         config.set_anonymous();
         config.complete_image_keys();
@@ -84,7 +99,7 @@ impl Documents {
         if let Some(family) = family {
             let image = flags.rootfs_image.as_deref();
             if let (Some(image), ExtraFamily::CriO) = (image, family) {
-                set_image(&mut config, image)?;
+                set_image(&mut config, image, spec.is_of_docker(), session)?;
             }
             spec_changed |= engine_documents::fit(family, image, &mut config, &mut spec)?;
         }
@@ -100,8 +115,26 @@ impl Documents {
         {
             session.note("config.dump: without --rootfs-image REF@ID podman cannot restore the archive");
         }
-        let config_bytes = config.write();
-        Ok(Documents { config, config_bytes, spec, spec_bytes, status_bytes })
+        Ok(Documents { config, network, spec, spec_bytes, status_bytes })
+    }
+
+    /// Returns whether config.dump is complete only after
+    /// [`complete_network`](Documents::complete_network).
+    pub fn needs_network_status(&self) -> bool {
+        self.network.needs_status()
+    }
+
+    /// Completes config.dump with the networks of `status`, the content of the member
+    /// network.status, if podman needs them. Returns the content to pack.
+    ///
+    /// # Errors
+    /// Returns an error if `status` is not a network status or does not fit `--network`.
+    pub fn complete_network(
+        &mut self,
+        status: Option<Vec<u8>>,
+        session: &Session,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
+        self.network.complete(&mut self.config, status, session)
     }
 }
 
@@ -190,9 +223,10 @@ fn new_config(
     flags: &Container,
     family: Option<ExtraFamily>,
     images: &Path,
-    spec: &SpecDump,
-    spec_bytes: &[u8],
+    spec: (&SpecDump, &[u8]),
+    session: &Session,
 ) -> anyhow::Result<ConfigDump> {
+    let (spec, spec_bytes) = spec;
     let state = flags.state.as_deref().map(runtime_state).transpose()?.unwrap_or_default();
     // Only engines give IDs of this form. Podman looks for a container by its ID, so a short name
     // would be mistaken for the start of one.
@@ -203,9 +237,9 @@ fn new_config(
     let id = flags.id.clone().or(engine_id);
     config.set("id", id.unwrap_or_else(|| derived_id(&name, spec_bytes)));
     config.set("name", name);
-    // For containerd, the flag has a digest instead of an ID.
-    if let Some(image) = flags.rootfs_image.as_ref().filter(|_| family != Some(ExtraFamily::Containerd)) {
-        set_image(&mut config, image)?;
+    // With --annotations, the flag also changes a given config.dump, and is handled there.
+    if let Some(image) = flags.rootfs_image.as_ref().filter(|_| family.is_none()) {
+        set_image(&mut config, image, spec.is_of_docker(), session)?;
     }
     if let Some(created) = state.created {
         config.set("createdTime", created);
@@ -223,9 +257,10 @@ fn new_config(
 }
 
 /// Sets the container's image to the value of `--rootfs-image`.
-fn set_image(config: &mut ConfigDump, image: &str) -> anyhow::Result<()> {
+fn set_image(config: &mut ConfigDump, image: &str, of_docker: bool, session: &Session) -> anyhow::Result<()> {
     let (reference, id) = image_parts(image)?;
-    config.set("rootfsImageName", reference);
+    let reference = full_name(reference, of_docker, session);
+    config.set("rootfsImageName", reference.as_str());
     config.set("rootfsImage", reference);
     if let Some(id) = id {
         config.set("rootfsImageID", id);
@@ -331,6 +366,33 @@ fn image_parts(image: &str) -> anyhow::Result<(&str, Option<&str>)> {
         },
         Some(_) => Err(usage("--rootfs-image: expected a name before the '@'")),
     }
+}
+
+/// Returns the name by which podman finds the image `reference`. Docker leaves out its own registry
+/// (distribution/reference, `ParseNormalizedNamed`), but podman searches for such a name in
+/// `localhost` and in the registries of its own configuration.
+fn full_name(reference: &str, of_docker: bool, session: &Session) -> String {
+    let has_registry = reference
+        .split_once('/')
+        .is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+    if has_registry {
+        return reference.into();
+    }
+    let full = match reference.contains('/') {
+        true => format!("docker.io/{reference}"),
+        false => format!("docker.io/library/{reference}"),
+    };
+    if of_docker {
+        session.note(format_args!(
+            "--rootfs-image: {reference}: packed as {full}, because Docker ran the container"
+        ));
+        return full;
+    }
+    session.warn(format_args!(
+        "--rootfs-image: {reference}: podman may not find an image by a name without a registry"
+    ));
+    session.hint(format_args!("--rootfs-image localhost/{reference}@ID, or {full}@ID"));
+    reference.into()
 }
 
 /// Returns a container ID that is the same each time the same container is packed.

@@ -12,6 +12,7 @@ mod engine_documents;
 mod expect;
 mod image_description;
 mod member_stream;
+mod network;
 mod operands;
 mod pack;
 mod prepare;

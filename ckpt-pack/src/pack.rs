@@ -25,6 +25,7 @@ use crate::engine_documents;
 use crate::expect;
 use crate::image_description::describe;
 use crate::member_stream::MemberStream;
+use crate::network;
 use crate::operands;
 
 /// Members that are packed unchanged from files in the bundle. Members with the container's data
@@ -52,6 +53,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let format = args.image.format;
     files.iter().try_for_each(|(member, _)| containerd_output::check_member(member, format))?;
     operands::check_flags(args)?;
+    network::check_flags(&args.container.network, &args.image)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,
@@ -70,15 +72,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let mut images = Images::open(&image_path, dump, zeros)?;
     images.check(session)?;
     let time = archive_time(images.time())?;
-    let documents = Documents::gather(
-        bundle,
-        &files,
-        &args.container,
-        args.image.annotations,
-        &image_path,
-        time,
-        session,
-    )?;
+    let mut documents =
+        Documents::gather(bundle, &files, &args.container, &args.image, (&image_path, dump), time, session)?;
     if format == Format::Ctr {
         containerd_output::check_config(&documents.config)?;
     }
@@ -107,7 +102,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         }),
         session,
     };
-    match packer.pack(bundle, &image_path, &documents, &files, images, streams) {
+    match packer.pack(bundle, &image_path, &mut documents, &files, images, streams) {
         Ok(changed) => {
             let runtime = args.container.runtime.as_deref();
             packer
@@ -200,22 +195,41 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         &mut self,
         bundle: &Bundle,
         image_path: &Path,
-        documents: &Documents,
+        documents: &mut Documents,
         files: &[(Member, PathBuf)],
         images: Images,
         mut streams: Vec<MemberStream>,
     ) -> anyhow::Result<bool> {
-        self.writer.small(&Member::ConfigDump, &documents.config_bytes, self.time)?;
+        let mut status = None;
+        // If there are streams, they have the current network.status.
+        if documents.needs_network_status() {
+            if let Some((_, path)) = files.iter().find(|(member, _)| *member == Member::NetworkStatus) {
+                let limit = Member::NetworkStatus.document_limit();
+                let bytes = cli::read_document(bundle::open(path)?, &cli::display_path(path), limit)?;
+                status = documents.complete_network(Some(bytes), self.session)?;
+            } else if streams.is_empty() {
+                status = documents.complete_network(network_status(bundle)?, self.session)?;
+            }
+        }
+        if !documents.needs_network_status() {
+            self.writer.small(&Member::ConfigDump, &documents.config.write(), self.time)?;
+        }
         self.writer.small(&Member::SpecDump, &documents.spec_bytes, self.time)?;
         if let Some(status) = &documents.status_bytes {
             let member = Member::of(&TarPath::root().child(b"status.dump"));
             self.writer.small(&member, status, self.time)?;
+        }
+        if let Some(bytes) = status {
+            self.writer.small(&Member::NetworkStatus, &bytes, self.time)?;
         }
         let (early, late): (Vec<_>, Vec<_>) = files
             .iter()
             .filter(|(member, _)| !matches!(member, Member::ConfigDump | Member::SpecDump))
             .partition(|(member, _)| is_small(member));
         for (member, path) in early {
+            if *member == Member::NetworkStatus && self.writer.written().contains(member) {
+                continue;
+            }
             self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))?;
         }
         for name in BUNDLE_FILES {
@@ -249,7 +263,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         }
         let mut changed = 0;
         for stream in &mut streams {
-            self.stream(stream)?;
+            self.stream(stream, documents)?;
             changed += stream.changed(self.session);
         }
         expect::check_complete(
@@ -263,8 +277,19 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         self.warn_of_ignored();
         // This comes after --expect is checked: an older file in the bundle does not replace the
         // member of a producer that never ran.
-        self.bundle_file(bundle, "network.status")?;
+        match documents.needs_network_status() {
+            true => self.network(documents, network_status(bundle)?)?,
+            false => self.bundle_file(bundle, "network.status")?,
+        }
         Ok(changed + self.tally.changed > 0)
+    }
+
+    /// Writes network.status, and config.dump, which was incomplete without it.
+    fn network(&mut self, documents: &mut Documents, status: Option<Vec<u8>>) -> anyhow::Result<()> {
+        if let Some(bytes) = documents.complete_network(status, self.session)? {
+            self.writer.small(&Member::NetworkStatus, &bytes, self.time)?;
+        }
+        Ok(self.writer.small(&Member::ConfigDump, &documents.config.write(), self.time)?)
     }
 
     /// Warns of members that the engine of `--annotations` does not read.
@@ -304,7 +329,7 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
         Ok(self.writer.file(member, Ok(file), &entry, ino, self.time, &mut self.tally)?)
     }
 
-    fn stream(&mut self, stream: &mut MemberStream) -> anyhow::Result<()> {
+    fn stream(&mut self, stream: &mut MemberStream, documents: &mut Documents) -> anyhow::Result<()> {
         while let Some((member, _)) = stream.next()? {
             if operands::ignored_by(&member, self.include).is_some() {
                 self.session.note(format_args!("{member}: skipped, as requested"));
@@ -312,12 +337,23 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             }
             containerd_output::check_member(&member, self.format)
                 .with_context(|| stream.name().to_owned())?;
+            if member == Member::NetworkStatus && documents.needs_network_status() {
+                let name = format!("{}: {member}", stream.name());
+                let bytes = cli::read_document(stream.content(), &name, member.document_limit())?;
+                self.network(documents, Some(bytes)).with_context(|| stream.name().to_owned())?;
+                continue;
+            }
             self.writer
                 .carry(&member, member.mode(), self.time, stream.content())
                 .with_context(|| stream.name().to_owned())?;
         }
         Ok(())
     }
+}
+
+/// Reads the network.status of the bundle; returns `None` if there is none.
+fn network_status(bundle: &Bundle) -> anyhow::Result<Option<Vec<u8>>> {
+    bundle.document("network.status", Member::NetworkStatus.document_limit())
 }
 
 /// Returns whether a member belongs before CRIU's images, so that a reader finds it early.

@@ -199,6 +199,238 @@ fn the_container_id_comes_from_the_state_if_it_is_an_id() {
     }
 }
 
+#[test]
+fn image_names_of_docker_get_their_registry() {
+    let test = TestDir::new();
+    let id = "ab".repeat(32);
+    let name = |reference: &str| {
+        let run =
+            test.run(&["--bundle", "web", "--ignore-rootfs", "--rootfs-image", &format!("{reference}@{id}")]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        let config = json_of(&members(&run.stdout), &Member::ConfigDump);
+        assert_eq!(config["rootfsImageID"], json!(id));
+        assert_eq!(config["rootfsImage"], config["rootfsImageName"]);
+        (config["rootfsImageName"].as_str().unwrap().to_owned(), run.stderr)
+    };
+    let full = ["localhost/web", "quay.io/a/b:1", "h:5000/a", "docker.io/library/img:1"];
+    for reference in full {
+        assert_eq!(name(reference), (reference.to_owned(), String::new()));
+    }
+    let (short, stderr) = name("img:1");
+    assert_eq!(short, "img:1");
+    assert_eq!(
+        stderr,
+        "ckpt-pack: warning: --rootfs-image: img:1: podman may not find an image by a name without a registry\n\
+         hint: --rootfs-image localhost/img:1@ID, or docker.io/library/img:1@ID\n"
+    );
+    let source = format!("/var/lib/docker/containers/{id}/hosts");
+    let mounts = json!([{ "destination": "/etc/hosts", "type": "bind", "source": source }]);
+    let spec = json!({ "process": {}, "root": {}, "linux": {}, "mounts": mounts });
+    test.write("web/config.json", spec.to_string());
+    for reference in full {
+        assert_eq!(name(reference), (reference.to_owned(), String::new()));
+    }
+    for (short, long) in
+        [("img:1", "docker.io/library/img:1"), ("a/b", "docker.io/a/b"), ("a:b", "docker.io/library/a:b")]
+    {
+        assert_eq!(name(short), (long.to_owned(), String::new()));
+    }
+}
+
+const STATUS: &[u8] = br#"{"lan":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.88.0.5/24","gateway":"10.88.0.1"},{"ipnet":"fd99::50/64"}],"mac_address":"02:00:00:00:00:05"}}}}"#;
+
+impl TestDir {
+    /// Gives the container in `web` the network namespace `namespace`.
+    fn namespace(&self, namespace: &str) {
+        let namespaces: Value = serde_json::from_str(&format!("[{{\"type\":\"pid\"}}{namespace}]")).unwrap();
+        let spec = json!({
+            "ociVersion": "1.2.0", "process": {}, "root": {}, "mounts": [], "linux": { "namespaces": namespaces },
+        });
+        self.write("web/config.json", spec.to_string());
+    }
+}
+
+const JOINED: &str = r#",{"type":"network","path":"/run/netns/web"}"#;
+
+#[test]
+fn podman_gets_the_networks_of_network_status() {
+    let test = TestDir::new();
+    test.namespace(JOINED);
+    let network = json!({
+        "createNetNS": true, "networkMode": "bridge",
+        "newNetworks": { "lan": {
+            "interface_name": "eth0", "static_ips": ["10.88.0.5", "fd99::50"], "static_mac": "02:00:00:00:00:05",
+        } },
+    });
+    let check = |all: &[(Member, Entry, Vec<u8>)]| {
+        let config = json_of(all, &Member::ConfigDump);
+        for (key, value) in network.as_object().unwrap() {
+            assert_eq!(&config[key], value, "{key}");
+        }
+        let content = |member: &Member| &all.iter().find(|(m, ..)| m == member).unwrap().2;
+        assert_eq!(content(&Member::NetworkStatus), STATUS);
+        assert_eq!(*content(&Member::SpecDump), fs::read(test.path("web/config.json")).unwrap());
+        names(all)
+    };
+    // In a stream, config.dump follows network.status and precedes the volumes.
+    let after = stream(&[DIFF, ("network.status", STATUS), ("volumes/v.tar", b"v")], 0);
+    assert_eq!(
+        check(&test.pack(&["-"], &after))[4..],
+        ["rootfs-diff.tar", "network.status", "config.dump", "volumes/v.tar"]
+    );
+    // A status that is no part of a stream is known before everything else.
+    let first = ["config.dump", "spec.dump", "network.status", "checkpoint"];
+    test.write("status", STATUS);
+    let args = ["--ignore-rootfs", "--member", "network.status=status"];
+    assert_eq!(check(&test.pack(&args, b""))[..4], first);
+    assert_eq!(check(&test.pack(&[&args[..], &["-"]].concat(), &stream(&[DIFF], 0)))[..4], first);
+    test.write("web/network.status", STATUS);
+    assert_eq!(check(&test.pack(&["--ignore-rootfs"], b""))[..4], first);
+    // The bundle's file is older than streams, which may have another one.
+    let last = check(&test.pack(&["-"], &stream(&[DIFF], 0)));
+    assert_eq!(last[last.len() - 3..], ["rootfs-diff.tar", "network.status", "config.dump"]);
+}
+
+#[test]
+fn network_renames_networks_for_podman() {
+    let test = TestDir::new();
+    test.namespace(JOINED);
+    let two = br#"{"a":{"interfaces":{"eth0":{}}},"b":{"interfaces":{"eth1":{}},"x":1}}"#;
+    let networks = |flags: &[&str], status: &[u8]| {
+        let flags: Vec<&str> = flags.iter().flat_map(|flag| ["--network", flag]).collect();
+        let args = [&["--ignore-rootfs", "-"], &flags[..]].concat();
+        let all = test.pack(&args, &stream(&[("network.status", status)], 0));
+        let config = json_of(&all, &Member::ConfigDump);
+        assert_eq!(config["createNetNS"], true);
+        // podman looks for the addresses by the new name.
+        (config["newNetworks"].clone(), json_of(&all, &Member::NetworkStatus))
+    };
+    let (podman, status) = networks(&["net1"], STATUS);
+    assert_eq!(podman["net1"]["static_ips"][0], "10.88.0.5");
+    assert_eq!(status["net1"]["interfaces"]["eth0"]["subnets"][0]["gateway"], "10.88.0.1");
+    let (podman, status) = networks(&["b=lan"], two);
+    assert_eq!(podman, json!({ "a": { "interface_name": "eth0" }, "lan": { "interface_name": "eth1" } }));
+    assert_eq!(status["lan"]["x"], 1);
+    assert_eq!(networks(&["a=b", "b=a"], two).0["b"]["interface_name"], "eth0");
+    // Without addresses in the status, podman chooses them.
+    for empty in [&b"null"[..], b"{}"] {
+        let (podman, status) = networks(&["lan"], empty);
+        assert_eq!(podman, json!({ "lan": { "interface_name": "" } }));
+        assert_eq!(status, serde_json::from_slice::<Value>(empty).unwrap());
+        assert_eq!(networks(&[], empty).0, json!({}));
+    }
+    assert_eq!(networks(&["none"], STATUS), (json!({}), serde_json::from_slice(STATUS).unwrap()));
+}
+
+#[test]
+fn a_namespace_is_joined_only_if_network_names_it() {
+    let test = TestDir::new();
+    test.namespace(JOINED);
+    let path = |all: &[(Member, Entry, Vec<u8>)]| {
+        json_of(all, &Member::SpecDump)["linux"]["namespaces"][1]["path"].as_str().unwrap().to_owned()
+    };
+    for (flag, expected) in [("ns:/run/netns/web", "/run/netns/web"), ("ns:/run/netns/b", "/run/netns/b")] {
+        let all = test.pack(&["--ignore-rootfs", "--network", flag], b"");
+        let config = json_of(&all, &Member::ConfigDump);
+        assert_eq!((&config["createNetNS"], config.get("newNetworks")), (&json!(false), None));
+        assert_eq!(path(&all), expected);
+    }
+    // Without a status, podman creates an empty namespace instead of joining one.
+    let id = format!("localhost/web:1@{}", "a".repeat(64));
+    let args = ["--bundle", "web", "--ignore-rootfs", "--rootfs-image", &id];
+    let run = test.run(&args);
+    assert_eq!(
+        (run.status, run.stderr.as_str()),
+        (
+            0,
+            "ckpt-pack: warning: config.dump: without network.status, podman restores the container without a network\n\
+             hint: put netstatus save --members into the pipe, or add --network NAME or --network none\n"
+        )
+    );
+    let config = json_of(&members(&run.stdout), &Member::ConfigDump);
+    assert_eq!((&config["createNetNS"], &config["newNetworks"]), (&json!(true), &json!({})));
+    let run = test.run(&[&args[..], &["--network", "none"]].concat());
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn other_networks_and_documents_of_engines_are_not_changed() {
+    let test = TestDir::new();
+    let changed =
+        |config: &Value| ["createNetNS", "networkMode", "newNetworks"].map(|key| config.get(key).is_some());
+    // The network of the host, and a namespace that CRIU saves and restores.
+    for namespace in ["", r#",{"type":"network"}"#] {
+        test.namespace(namespace);
+        let all = test.pack(&["-"], &stream(&[DIFF, ("network.status", STATUS)], 0));
+        assert_eq!(names(&all)[0], "config.dump");
+        assert_eq!(changed(&json_of(&all, &Member::ConfigDump)), [false; 3]);
+    }
+    test.namespace(JOINED);
+    let all = test.pack(&["--pre-checkpoint", "--image-path", "web/checkpoint"], b"");
+    assert_eq!(changed(&json_of(&all, &Member::ConfigDump)), [false; 3]);
+    for config in [r#"{"id":"x"}"#, r#"{"id":"x","createNetNS":false}"#] {
+        test.write("web/config.dump", config);
+        let all = test.pack(&["-"], &stream(&[DIFF, ("network.status", STATUS)], 0));
+        assert_eq!(names(&all)[0], "config.dump");
+        assert_eq!(json_of(&all, &Member::ConfigDump).get("newNetworks"), None);
+    }
+    // podman always writes createNetNS; another engine's document may get a network.
+    test.write("web/config.dump", r#"{"id":"x"}"#);
+    let all = test.pack(&["--network", "lan", "-"], &stream(&[DIFF, ("network.status", STATUS)], 0));
+    assert_eq!(json_of(&all, &Member::ConfigDump)["newNetworks"]["lan"]["interface_name"], "eth0");
+}
+
+#[test]
+fn a_network_that_podman_cannot_set_up_is_an_error() {
+    let test = TestDir::new();
+    let two = br#"{"a":{"interfaces":{"eth0":{}}},"b":{"interfaces":{"eth1":{},"eth2":{}}}}"#;
+    let run = |namespace: &str, flags: &[&str], status: &[u8]| {
+        test.namespace(namespace);
+        let flags: Vec<&str> = flags.iter().flat_map(|flag| ["--network", flag]).collect();
+        let args = [&["--bundle", "web", "--ignore-rootfs", "-o", "web.ckpt", "-"], &flags[..]].concat();
+        test.run_with(&args, &stream(&[("network.status", status)], 0))
+    };
+    for (namespace, flags, status, message) in [
+        (
+            JOINED,
+            &["lan"][..],
+            1,
+            "standard input: --network: lan: network.status has several networks: a b\nhint: --network OLD=lan",
+        ),
+        (JOINED, &["x=lan"], 1, "--network: x=lan: network.status has a b"),
+        (JOINED, &["a=b"], 1, "two networks of network.status would get the name b"),
+        (JOINED, &["a=c", "b=c"], 2, "--network: b=c: this network was given before"),
+        (JOINED, &["a=c", "none"], 2, "--network: several networks need the form OLD=NEW"),
+        (JOINED, &["host"], 2, "expected the name of a network of podman, OLD=NEW, none or ns:PATH"),
+        ("", &["lan"], 1, "web/config.json: the container has the network of the host"),
+        (r#",{"type":"network"}"#, &["lan"], 1, "web/config.json: the network namespace has no path"),
+    ] {
+        let run = run(namespace, flags, two);
+        assert_eq!(run.status, status, "{flags:?}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{flags:?}: {}", run.stderr);
+        assert!(!test.path("web.ckpt").exists());
+    }
+    let warned = run(JOINED, &[], two);
+    assert_eq!(
+        (warned.status, warned.stderr.as_str()),
+        (
+            0,
+            "ckpt-pack: warning: network.status: network b has the interfaces eth1 eth2: podman restores one of them\n"
+        )
+    );
+    fs::remove_file(test.path("web.ckpt")).unwrap();
+    for damaged in [&b"5"[..], br#"{"a":{"interfaces":{"e":{"subnets":[{"ipnet":"x"}]}}}}"#, b""] {
+        let run = run(JOINED, &[], damaged);
+        assert_eq!(run.status, 1, "{}", run.stderr);
+        assert!(run.stderr.contains("standard input: network.status: "), "{}", run.stderr);
+        assert!(!test.path("web.ckpt").exists());
+    }
+    test.write("web/config.dump", r#"{"id":"x","createNetNS":true}"#);
+    let run = run(JOINED, &["lan"], STATUS);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("--network conflicts with web/config.dump, which has the network of podman\nhint: edit web/config.dump"), "{}", run.stderr);
+}
+
 /// A spec with the hook that dockerd adds.
 fn hooked() -> String {
     json!({

@@ -7,6 +7,15 @@ fn manual_page_and_help_list_the_same_options() {
         env!("CARGO_BIN_EXE_ckpt-pack"),
         page.as_ref(),
         &[],
-        &["--deleted", "--export", "--members", "--rootfs", "--work-path"],
+        &[
+            "--deleted",
+            "--export",
+            "--ignore-static-ip",
+            "--ignore-static-mac",
+            "--members",
+            "--rootfs",
+            "--subnet",
+            "--work-path",
+        ],
     );
 }

@@ -250,14 +250,24 @@ podman_is_gone() {
 
 @test "podman restores a container of runc" {
     podman_here
-    # This container has no volume, and uses the network of the host.
+    # This container has no volume, and another network than the container of the other recipes.
     mkdir bare && overlay bare
-    spec-gen --new --rootfs "$PWD/bare/rootfs" --read-only=false --tty=false --cgroups-path "$cgroup/plain" -- /app/count >bare/config.json
+    ip netns add plain
+    jq '.networks.lan.static_ips = ["10.88.7.7"] | .network_info.lan |= (.network_interface = "br-plain"
+        | .subnets = [{subnet: "10.88.7.0/24", gateway: "10.88.7.1"}])' "$tests/netavark-options.json" |
+        netavark -c "$PWD/netavark" setup /run/netns/plain >bare/netavark.json
+    spec-gen --new --rootfs "$PWD/bare/rootfs" --read-only=false --tty=false --network ns:/run/netns/plain \
+        --cgroups-path "$cgroup/plain" -- /app/count >bare/config.json
     start runc bare plain
     checkpoint runc "$PWD/bare" plain
     before=$(counted bare/rootfs)
     B=$PWD/bare follow $page 'podman container restore --import'
     counted_past "$(podman mount web)/tmp/counter" "$before"
+    nsenter -t "$(podman inspect -f '{{.State.Pid}}' web)" -n ip -j addr show eth0 |
+        jq -e --slurpfile netavark bare/netavark.json '.[0] | .address == $netavark[0].lan.interfaces.eth0.mac_address
+            and any(.addr_info[]; .local == "10.88.7.7")'
+    ip netns delete plain
+    ip link delete br-plain
     podman_is_gone
 }
 

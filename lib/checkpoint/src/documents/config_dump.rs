@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::member::CONFIG_LIMIT;
+use crate::network_status::NetworkStatus;
 use crate::volume_name::VolumeName;
 
 /// A `config.dump`.
@@ -141,6 +142,46 @@ impl ConfigDump {
         }
     }
 
+    /// Returns whether podman finds in the document what network namespace the container has:
+    /// podman always writes this key.
+    pub fn has_network(&self) -> bool {
+        self.0.contains_key("createNetNS")
+    }
+
+    /// Makes podman create a network namespace for the container and connect it to the networks of
+    /// `status`. Without networks, the namespace has no interface but `lo`.
+    ///
+    /// Without these keys, podman passes the path of the network namespace in spec.dump to the
+    /// runtime, which fails or joins a namespace that happens to have this path (podman 5.4.2,
+    /// `Container.addNetworkNamespace`). podman 6 reads `newNetworks`, too. If the archive has a
+    /// network.status, podman takes the addresses from it; those of this document are for images,
+    /// from which podman does not read network.status (`importCheckpointImage`).
+    pub fn set_networks(&mut self, status: &NetworkStatus) {
+        let mut networks = Map::new();
+        for (name, block) in &status.networks {
+            let mut options = Map::new();
+            // podman supports one interface per network.
+            if let Some((interface, addresses)) = block.interfaces.first_key_value() {
+                options.insert("interface_name".into(), interface.as_str().into());
+                let ips: Vec<String> = addresses.subnets.iter().map(|s| s.ipnet.addr().to_string()).collect();
+                if !ips.is_empty() {
+                    options.insert("static_ips".into(), ips.into());
+                }
+                if let Some(mac) = &addresses.mac_address {
+                    options.insert("static_mac".into(), mac.to_string().into());
+                }
+            } else {
+                // podman chooses a name for "".
+                options.insert("interface_name".into(), "".into());
+            }
+            networks.insert(name.clone(), options.into());
+        }
+        self.set("createNetNS", true);
+        self.set("newNetworks", networks);
+        // podman ignores the networks of other modes.
+        self.set("networkMode", "bridge");
+    }
+
     /// Copies the image's name and ID between the keys of podman and the keys of CRI-O and
     /// containerd if one of the keys is missing.
     pub fn complete_image_keys(&mut self) {
@@ -231,6 +272,22 @@ mod tests {
     fn a_volume_whose_name_is_a_path_is_rejected() {
         let config = ConfigDump::read(br#"{"namedVolumes":[{"volumeName":"../x","dest":"/a"}]}"#).unwrap();
         assert!(config.volumes().unwrap_err().to_string().contains("../x"));
+    }
+
+    #[test]
+    fn networks_have_the_keys_of_podman() {
+        let mut config = ConfigDump::read(br#"{"id":"x"}"#).unwrap();
+        assert!(!config.has_network());
+        let status = br#"{"lan":{"interfaces":{"eth0":{"subnets":[{"ipnet":"10.1.0.5/24","gateway":"10.1.0.1"},
+            {"ipnet":"fd99::50/64"}],"mac_address":"02-00-00-00-00-05"}}},"b":{"interfaces":{"eth1":{}}},"c":{}}"#;
+        config.set_networks(&NetworkStatus::parse(status).unwrap().unwrap());
+        assert!(config.has_network());
+        assert_eq!(
+            serde_json::to_string(config.keys()).unwrap(),
+            r#"{"id":"x","createNetNS":true,"newNetworks":{"b":{"interface_name":"eth1"},"c":{"interface_name":""},"lan":{"interface_name":"eth0","static_ips":["10.1.0.5","fd99::50"],"static_mac":"02:00:00:00:00:05"}},"networkMode":"bridge"}"#
+        );
+        config.set_networks(&NetworkStatus::default());
+        assert_eq!(config.keys()["newNetworks"], json!({}));
     }
 
     #[test]

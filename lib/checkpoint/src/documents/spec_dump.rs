@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::config_dump::image_id;
 use crate::error::{Error, Result};
 use crate::member::CONFIG_LIMIT;
 
@@ -152,6 +153,19 @@ impl SpecDump {
             .collect()
     }
 
+    /// Returns whether Docker ran the container. Docker sets no annotations, but mounts files from
+    /// `DATA-ROOT/containers/ID` into every container.
+    pub fn is_of_docker(&self) -> bool {
+        ["hosts", "hostname", "resolv.conf"].into_iter().any(|name| {
+            self.mounts().iter().any(|mount| {
+                let dir = mount.source.strip_suffix(name).and_then(|dir| dir.strip_suffix('/'));
+                let id = dir.and_then(|dir| dir.rsplit_once("/containers/")).map(|(_, id)| id);
+                mount.destination.strip_prefix("/etc/") == Some(name)
+                    && id.is_some_and(|id| image_id(id) == Some(id))
+            })
+        })
+    }
+
     /// Returns the path of the network namespace that the container joined, or `None` if the
     /// container has the host's network or a namespace that the runtime created.
     pub fn network_namespace(&self) -> Option<&str> {
@@ -271,6 +285,26 @@ mod tests {
             r#"{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"},{"type":"ipc","path":""},{"path":"/x"}]}}"#,
         );
         assert_eq!(spec.namespaces(), [("pid", None), ("network", Some("/n")), ("ipc", None)]);
+    }
+
+    #[test]
+    fn docker_is_recognized_by_the_files_that_it_mounts() {
+        let id = "0123456789abcdef".repeat(4);
+        let mounts = |destination: &str, source: String| {
+            spec(&format!(r#"{{"mounts":[{{"destination":"{destination}","source":"{source}"}}]}}"#))
+                .is_of_docker()
+        };
+        assert!(mounts("/etc/hosts", format!("/var/lib/docker/containers/{id}/hosts")));
+        assert!(mounts("/etc/resolv.conf", format!("/srv/d/containers/{id}/resolv.conf")));
+        for (destination, source) in [
+            ("/etc/hosts", format!("/run/containers/storage/overlay-containers/{id}/userdata/hosts")),
+            ("/etc/hosts", "/var/lib/docker/containers/web/hosts".into()),
+            ("/etc/hosts", format!("/x/containers/{id}/hostname")),
+            ("/x/hosts", format!("/x/containers/{id}/hosts")),
+            ("/etc/hosts", "hosts".into()),
+        ] {
+            assert!(!mounts(destination, source.clone()), "{source}");
+        }
     }
 
     #[test]
