@@ -2,6 +2,7 @@
 # about TCP connections.
 
 load ../pipelines/lib/helpers
+load ../pipelines/lib/podman
 load ../pipelines/lib/documents
 load lib/docker
 
@@ -33,6 +34,12 @@ teardown() {
     ip netns delete web 2>/dev/null || true
     ip link delete lan0 2>/dev/null || true
     if mountpoint -q /srv/rootfs; then umount -l /srv/rootfs; fi
+    if [ -n "${store:-}" ]; then
+        teardown_podman
+        podman_ network rm -f net1
+        umount -lR /var/lib
+        : >"$hosts/profile"
+    fi
     teardown_docker
 }
 
@@ -67,6 +74,25 @@ teardown() {
     has_everything runc exec web
     runc exec web grep -x '10.0.0.1 example' /etc/hosts
     runc exec web ip -4 -o address show eth0 | grep -F 10.77.0.9/24
+}
+
+@test "docs/docker.md: to podman" {
+    docker-to-ckpt web web.ckpt
+    web_is_gone
+    docker network rm net1
+    setup_podman
+    # The file names podman's usual directory of volumes.
+    mount -t tmpfs tmpfs /var/lib
+    mkdir -p /var/lib/containers/storage/volumes "$(volume_path)"
+    mount --bind "$(volume_path)" /var/lib/containers/storage/volumes
+    declare -f podman_once | sed 's/podman_once/podman/; s/^    podman/    command podman/' >"$hosts/profile"
+    follow $page 'podman container restore --import web.ckpt'
+    has_everything podman_ exec web
+    local before
+    before=$(counter)
+    sleep 0.5
+    [ "$(counter)" -gt "$before" ]
+    podman_ exec web ip -4 -o address show eth0 | grep -F 10.77.0.9/24
 }
 
 @test "docs/docker.md: every code block has been run" {
