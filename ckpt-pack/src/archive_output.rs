@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
@@ -11,7 +12,6 @@ use cli::{Hint, Output, usage};
 use tartree::{Passage, Timestamp};
 
 use crate::args::{ExtraFamily, Format, Image, Include};
-use crate::bundle::Bundle;
 use crate::containerd_output::{self, ContainerdOutput};
 
 const BUFFER: usize = 256 << 10;
@@ -28,8 +28,7 @@ pub enum ArchiveOutput {
 pub enum LayoutFile {
     /// The output itself.
     Output,
-    /// An unnamed file in the bundle that is copied to the output when it is complete; has a name
-    /// for messages.
+    /// An unnamed file that is copied to the output when it is complete; has a name for messages.
     Spool(String),
 }
 
@@ -57,18 +56,25 @@ pub fn check_flags(image: &Image, compression: Compression, include: &Include) -
 }
 
 impl ArchiveOutput {
-    /// Prepares to write to `output`.
+    /// Prepares to write to `output`. An unnamed file is created in `spool_dir`, by default in
+    /// `$TMPDIR` or /var/tmp. `time` is that of a checkpoint of containerd.
     pub fn new(
         output: Output,
         settings: &Settings,
         image: &Image,
         time: Timestamp,
-        bundle: &Bundle,
+        spool_dir: Option<&Path>,
     ) -> anyhow::Result<ArchiveOutput> {
         match image.format {
             Format::Archive => return Ok(ArchiveOutput::Archive(Encoder::new(output, settings)?)),
             Format::Ctr => {
-                let output = ContainerdOutput::new(output, settings, image, time, bundle.dir())?;
+                let output = ContainerdOutput::new(
+                    output,
+                    settings,
+                    image,
+                    time,
+                    spool_dir.unwrap_or(Path::new(".")),
+                )?;
                 return Ok(ArchiveOutput::Containerd(Box::new(output)));
             }
             Format::Oci => {}
@@ -81,11 +87,11 @@ impl ArchiveOutput {
         let (file, start, layout_file) = match seekable(&output).with_context(|| output.name().to_owned())? {
             Some((file, start)) => (file, start, LayoutFile::Output),
             None => {
-                let name = format!("{}: an unnamed file", cli::display_path(bundle.dir()));
-                (cli::spool(Some(bundle.dir()))?, 0, LayoutFile::Spool(name))
+                let dir = spool_dir.map_or(String::new(), |dir| format!("{}: ", cli::display_path(dir)));
+                (cli::spool(spool_dir)?, 0, LayoutFile::Spool(format!("{dir}an unnamed file")))
             }
         };
-        let layout = LayoutWriter::new(file, start, settings, time)?;
+        let layout = LayoutWriter::new(file, start, settings)?;
         Ok(ArchiveOutput::Image(Box::new(layout), layout_file, output))
     }
 

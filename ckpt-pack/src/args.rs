@@ -6,7 +6,7 @@ use checkpoint::compress::Compression;
 use checkpoint::{Member, VolumeName};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Command, CommandFactory, Parser};
-use cli::args::{Common, OutputFile, Progress, name_value};
+use cli::args::{Bounds, Common, Ineffective, OutputFile, Progress, Size, name_value, reject_ineffective};
 use cli::{Habit, offer};
 
 /// Flags of `podman container checkpoint`, `docker checkpoint create`, tar and CRIU.
@@ -32,7 +32,8 @@ use crate::network::{self, NetworkFlag};
         ckpt-pack --bundle . --ignore-rootfs --compress zstd > web.ckpt\n  \
         { rootfs-diff create --members --rootfs rootfs &&\n    \
           vol-archive create --members data=/srv/data\n  \
-        } | ckpt-pack --bundle . --expect rootfs-diff,volume:data -o web.ckpt -\n\nSee ckpt-pack(1)."
+        } | ckpt-pack --bundle . --expect rootfs-diff,volume:data -o web.ckpt -\n  \
+        ckpt-pack --from-archive web.tar --format oci --tag web:1 -o web.oci\n\nSee ckpt-pack(1)."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -49,6 +50,8 @@ pub struct Args {
     pub image: Image,
     #[command(flatten)]
     pub check: Check,
+    #[command(flatten)]
+    pub limits: Limits,
     #[command(flatten)]
     pub output: OutputFile,
     #[command(flatten)]
@@ -91,8 +94,18 @@ pub struct Verb {
 pub struct Input {
     /// Read config.json from the bundle DIR, and config.dump, spec.dump, network.status, … if they
     /// exist
-    #[arg(short, long, value_name = "DIR", required_unless_present = "check")]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["check", "from_archive"])]
     pub bundle: Option<PathBuf>,
+    /// Copy the members of the archive FILE, or of an OCI image that contains one (file or
+    /// directory), instead of packing a bundle; '-' is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "Verb"])]
+    pub from_archive: Option<PathBuf>,
+    /// With --from-archive: read the image REF, if FILE has several images
+    #[arg(long, value_name = "REF", hide_short_help = true)]
+    pub from_tag: Option<String>,
+    /// With --from-archive: refuse an archive with unknown members [default: copy them]
+    #[arg(long, hide_short_help = true)]
+    pub refuse_unknown: bool,
     /// Read CRIU's images from DIR [default: BUNDLE/checkpoint, with --pre-checkpoint
     /// BUNDLE/pre-checkpoint]
     #[arg(long, value_name = "DIR")]
@@ -136,7 +149,7 @@ pub struct Include {
 }
 
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Container, if the bundle has no config.dump")]
+#[command(next_help_heading = "Container, if the bundle has no config.dump, or with --from-archive")]
 pub struct Container {
     /// Set the container's ID [default: that of --state if it has 64 hexadecimal digits, else
     /// derived from the name and config.json]
@@ -208,9 +221,9 @@ pub struct Image {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Host")]
 pub struct Check {
-    /// Check the CRIU program PROGRAM, or read its version for an image
-    #[arg(long, value_name = "PROGRAM", default_value = "criu", hide_short_help = true)]
-    pub criu: String,
+    /// Check the CRIU program PROGRAM, or read its version for an image [default: criu]
+    #[arg(long, value_name = "PROGRAM", hide_short_help = true)]
+    pub criu: Option<String>,
     /// With --check: check that a container in a pod can be checkpointed
     #[arg(long, requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pod: bool,
@@ -220,6 +233,16 @@ pub struct Check {
     /// With --prepare: give dump.log the SELinux label LABEL
     #[arg(long, value_name = "LABEL", requires = "prepare", conflicts_with_all = ["check", "cleanup"], hide_short_help = true)]
     pub mount_label: Option<String>,
+}
+
+/// The limits of `--from-archive`.
+#[derive(clap::Args, Debug)]
+pub struct Limits {
+    #[command(flatten)]
+    pub bounds: Bounds,
+    /// Allow one decompressor SIZE bytes of memory, such as for the window of zstd [default: 128M]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits", hide_short_help = true)]
+    pub max_memory: Option<Size>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -238,12 +261,34 @@ pub enum ExtraFamily {
 }
 
 impl Args {
-    /// Rejects flags and operands that have no effect because nothing is packed.
+    /// Rejects flags and operands that have no effect, because nothing is packed, or because of
+    /// `--from-archive`.
     ///
     /// # Errors
     /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self) -> anyhow::Result<()> {
-        let Args { verb, input, include, container, compress, image, output, .. } = self;
+        let Args { verb, input, include, container, compress, image, check, limits, output, .. } = self;
+        let with_archive = [
+            ("--image-path", input.image_path.is_some()),
+            ("--keep-zeros", include.keep_zeros),
+            ("--pre-checkpoint", include.pre_checkpoint),
+            ("--with-previous", include.with_previous),
+            ("--state", container.state.is_some()),
+            ("--keep-hooks", container.keep_hooks),
+            ("--network", !container.network.is_empty()),
+            ("--criu", check.criu.is_some()),
+            ("--print-stats", image.print_stats),
+        ];
+        let without_archive = [
+            ("--from-tag", input.from_tag.is_some()),
+            ("--refuse-unknown", input.refuse_unknown),
+            ("--max-size", limits.bounds.max_size.is_some()),
+            ("--max-entries", limits.bounds.max_entries.is_some()),
+            ("--max-memory", limits.max_memory.is_some()),
+        ];
+        let is_archive = input.from_archive.is_some();
+        reject_given(&with_archive, is_archive, "with --from-archive")?;
+        reject_given(&without_archive, !is_archive, "without --from-archive")?;
         let Some((_, verb_name)) =
             [(verb.check, "--check"), (verb.prepare, "--prepare"), (verb.cleanup, "--cleanup")]
                 .into_iter()
@@ -290,6 +335,11 @@ impl Args {
             Some((flag, _)) => Err(cli::usage(format!("{flag} has no effect with {verb_name}"))),
         }
     }
+}
+
+/// Rejects the first of `flags` that is given, if they have no effect for `reason`.
+fn reject_given(flags: &[(&str, bool)], ineffective: bool, reason: &str) -> anyhow::Result<()> {
+    reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective { flag, given, ineffective, reason }))
 }
 
 /// Parses `--compress`. The names are clap's possible values, so that shell completion knows them.

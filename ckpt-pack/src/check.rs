@@ -8,7 +8,8 @@ use crate::args::Check;
 pub fn run(check: &Check, runtime: Option<&str>, session: &Session) -> anyhow::Result<Exit> {
     let runtime = runtime.unwrap_or("runc");
     let purpose = Purpose::Checkpoint;
-    let answer = ask(&Question { purpose, criu: &check.criu, runtime, pod: check.pod, pid: check.pid })?;
+    let criu = check.criu.as_deref().unwrap_or("criu");
+    let answer = ask(&Question { purpose, criu, runtime, pod: check.pod, pid: check.pid })?;
     let findings = answer.findings.iter();
     Ok(session.findings(
         &answer.passed,

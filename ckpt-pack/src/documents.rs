@@ -61,9 +61,8 @@ impl Documents {
             }
         };
         let volumes = config.volumes().with_context(|| source.clone())?;
+        edit_spec(flags, &mut spec)?;
         for (name, destination) in &flags.volume {
-            let root = flags.volume_path.as_deref().unwrap_or(VOLUME_PATH).trim_end_matches('/');
-            set_volume_source(&mut spec, destination, &format!("{root}/{name}/_data"))?;
             if !volumes.iter().any(|volume| volume.name == *name) {
                 config.add_volume(&NamedVolume { name: name.clone(), destination: destination.clone() });
             }
@@ -136,6 +135,46 @@ impl Documents {
     ) -> anyhow::Result<Option<Vec<u8>>> {
         self.network.complete(&mut self.config, status, session)
     }
+}
+
+/// Changes the config.dump of an archive as the flags say. The flags replace values that are there.
+pub fn edit_config(
+    flags: &Container,
+    family: Option<ExtraFamily>,
+    config: &mut ConfigDump,
+) -> anyhow::Result<()> {
+    for (key, value) in [("id", &flags.id), ("name", &flags.name), ("runtime", &flags.runtime)] {
+        if let Some(value) = value {
+            config.set(key, value.clone());
+        }
+    }
+    match &flags.rootfs_image {
+        // `engine_documents::fit` reads containerd's form of the value.
+        Some(image) if family != Some(ExtraFamily::Containerd) => {
+            let (reference, id) = image_parts(image)?;
+            set_image_keys(config, reference, id);
+            if config.text("RawImageName").is_some() {
+                config.set("RawImageName", reference);
+            }
+        }
+        _ => {}
+    }
+    let volumes = config.volumes()?;
+    for (name, destination) in &flags.volume {
+        if !volumes.iter().any(|volume| volume.name == *name) {
+            config.add_volume(&NamedVolume { name: name.clone(), destination: destination.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Changes the spec.dump of an archive as the flags say.
+pub fn edit_spec(flags: &Container, spec: &mut SpecDump) -> anyhow::Result<()> {
+    let root = flags.volume_path.as_deref().unwrap_or(VOLUME_PATH).trim_end_matches('/');
+    for (name, destination) in &flags.volume {
+        set_volume_source(spec, destination, &format!("{root}/{name}/_data"))?;
+    }
+    Ok(())
 }
 
 /// Reads the document `member`; returns it with its name for messages.
@@ -259,14 +298,20 @@ fn new_config(
 /// Sets the container's image to the value of `--rootfs-image`.
 fn set_image(config: &mut ConfigDump, image: &str, of_docker: bool, session: &Session) -> anyhow::Result<()> {
     let (reference, id) = image_parts(image)?;
-    let reference = full_name(reference, of_docker, session);
-    config.set("rootfsImageName", reference.as_str());
-    config.set("rootfsImage", reference);
-    if let Some(id) = id {
-        config.set("rootfsImageID", id);
-        config.set("rootfsImageRef", id);
-    }
+    set_image_keys(config, &full_name(reference, of_docker, session), id);
     Ok(())
+}
+
+/// Sets the keys of all engines for the image. Without an ID, the ID that is there stays.
+fn set_image_keys(config: &mut ConfigDump, reference: &str, id: Option<&str>) {
+    for key in ["rootfsImageName", "rootfsImage"] {
+        config.set(key, reference);
+    }
+    for key in ["rootfsImageID", "rootfsImageRef"] {
+        if let Some(id) = id {
+            config.set(key, id);
+        }
+    }
 }
 
 /// Returns the runtime that made the images in `dir`, if their mounts show it.

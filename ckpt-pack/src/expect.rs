@@ -42,6 +42,24 @@ pub fn check_complete(
     if !include.ignore_volumes && !include.pre_checkpoint {
         needed.extend(volumes.iter().map(|volume| Member::Volume(volume.name.clone())));
     }
+    check_written(&needed, written, include, unread_pipe, session)
+}
+
+/// Checks that the members of `--expect` are among `given`, the members of streams and `--member`.
+///
+/// # Errors
+/// Returns the errors of [`check_complete`].
+pub fn check_given(given: &BTreeSet<Member>, include: &Include, session: &Session) -> anyhow::Result<()> {
+    check_written(&include.expect.iter().cloned().collect(), given, include, false, session)
+}
+
+fn check_written(
+    needed: &BTreeSet<Member>,
+    written: &BTreeSet<Member>,
+    include: &Include,
+    unread_pipe: bool,
+    session: &Session,
+) -> anyhow::Result<()> {
     let mut missing: Vec<&Member> = needed.difference(written).collect();
     let Some(last) = missing.pop() else { return Ok(()) };
     let why = |member: &Member| format!("{member}: missing, no member stream contains it");

@@ -1,13 +1,15 @@
-//! Collects the annotations of an OCI image: facts about the container and this host.
+//! Collects the annotations of an OCI image: facts about the container and about the host on which
+//! it was dumped.
 
 use std::collections::BTreeMap;
 
+use checkpoint::config_dump::ConfigDump;
 use checkpoint::host::Host;
-use checkpoint::oci::{Description, Family, annotations};
+use checkpoint::oci::{Description, Family, annotations, facts, has_family};
+use checkpoint::spec_dump::SpecDump;
 use tartree::Timestamp;
 
 use crate::args::{ExtraFamily, Image};
-use crate::documents::Documents;
 
 /// The annotations in spec.dump that describe the pod: first the annotations of CRI-O and the
 /// kubelet, then containerd's.
@@ -18,32 +20,62 @@ const POD: [(&str, &[&str]); 4] = [
     ("pod.uid", &["io.kubernetes.pod.uid", "io.kubernetes.cri.sandbox-uid"]),
 ];
 
+/// What is known about the dump besides its documents.
+pub struct Origin {
+    /// Facts about the host, by their names in `oci::ANNOTATIONS`.
+    facts: Vec<(&'static str, String)>,
+    /// The annotations of the image that contained the checkpoint.
+    annotations: BTreeMap<String, String>,
+    /// The architecture of the processes (GOARCH).
+    architecture: String,
+}
+
+impl Origin {
+    /// Describes a container that was dumped on this host by `criu` and `runtime`.
+    pub fn host(config: &ConfigDump, criu: Option<&str>, runtime: Option<&str>) -> Origin {
+        let named = config.text("runtime").unwrap_or("runc");
+        // A bundle may come from another host. A program that its config.dump names is run only if
+        // it is runc or crun.
+        let trusted = runtime.or_else(|| ["runc", "crun"].into_iter().find(|known| *known == named));
+        Origin {
+            facts: Host::ask(criu.unwrap_or("criu"), trusted).facts,
+            annotations: BTreeMap::new(),
+            architecture: checkpoint::architecture().into(),
+        }
+    }
+
+    /// Describes a container that was dumped on an unknown host, and that was in an image with
+    /// `annotations` if there are any. `architecture` is that of CRIU's images.
+    pub fn archive(annotations: BTreeMap<String, String>, architecture: Option<&'static str>) -> Origin {
+        let mut facts = facts(&annotations);
+        facts.extend(architecture.map(|architecture| ("host.arch", architecture.to_owned())));
+        let architecture = architecture.unwrap_or_else(checkpoint::architecture).into();
+        Origin { facts, annotations, architecture }
+    }
+}
+
 /// Returns the image's annotations, tag, architecture and time.
 pub fn describe(
-    documents: &Documents,
+    config: &ConfigDump,
+    spec: &SpecDump,
     image: &Image,
-    criu: &str,
-    runtime: Option<&str>,
+    origin: Origin,
     time: Timestamp,
 ) -> Description {
-    let config = &documents.config;
-    let named = config.text("runtime").unwrap_or("runc");
-    // A bundle may come from another host. A program that its config.dump names is run only if it
-    // is runc or crun.
-    let trusted = runtime.or_else(|| ["runc", "crun"].into_iter().find(|known| *known == named));
-    let mut facts = Host::ask(criu, trusted).facts;
+    let mut facts = origin.facts;
     let mut add = |fact, value: Option<&str>| facts.extend(value.map(|value| (fact, value.to_owned())));
-    add("engine.name", Some(documents.spec.engine().name()));
+    add("engine.name", Some(spec.engine().name()));
     add("container.name", config.text("name"));
     add("rootfsImageID", config.text("rootfsImageID"));
     add("rootfsImageName", config.text("rootfsImageName"));
     add("rawImageName", config.text("RawImageName").or(config.text("rootfsImageName")));
-    add("runtime.name", Some(named));
+    add("runtime.name", Some(config.text("runtime").unwrap_or("runc")));
     for (fact, keys) in POD {
-        add(fact, keys.iter().find_map(|key| documents.spec.annotation(key)));
+        add(fact, keys.iter().find_map(|key| spec.annotation(key)));
     }
-    let for_cri_o = image.annotations == Some(ExtraFamily::CriO);
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    let for_cri_o =
+        image.annotations == Some(ExtraFamily::CriO) || has_family(&origin.annotations, Family::CriO);
+    let mut all = origin.annotations;
     for (fact, value) in facts {
         let names = annotations(fact).filter(|(family, _)| *family != Family::CriO || for_cri_o);
         all.extend(names.map(|(_, name)| (name, value.clone())));
@@ -52,7 +84,7 @@ pub fn describe(
     Description {
         annotations: all,
         tag: image.tag.clone(),
-        architecture: checkpoint::architecture().into(),
-        created: Timestamp { nsec: 0, ..time }.to_string(),
+        architecture: origin.architecture,
+        time: Timestamp { nsec: 0, ..time },
     }
 }

@@ -10,6 +10,7 @@ mod criu_images;
 mod documents;
 mod engine_documents;
 mod expect;
+mod from_archive;
 mod image_description;
 mod member_stream;
 mod network;
@@ -33,7 +34,10 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     if args.verb.check {
         return check::run(&args.check, args.container.runtime.as_deref(), session);
     }
-    // clap requires --bundle unless --check is given.
+    if let Some(file) = &args.input.from_archive {
+        return from_archive::run(&args, file, session).map_err(from_archive::explain);
+    }
+    // clap requires --bundle unless --check or --from-archive is given.
     let bundle = Bundle::open(args.input.bundle.as_deref().unwrap_or(Path::new(".")))?;
     if args.verb.prepare {
         prepare::prepare(&bundle, args.check.mount_label.as_deref())

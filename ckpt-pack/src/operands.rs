@@ -122,6 +122,23 @@ pub fn check_output(
     image_path: &Path,
     from_bundle: &[&str],
 ) -> anyhow::Result<()> {
+    let directories: Vec<PathBuf> = [image_path.to_owned()]
+        .into_iter()
+        .chain(["checkpoint", "pre-checkpoint", "artifacts"].map(|name| bundle.path(name)))
+        .collect();
+    let named = ["config.json", "config.dump", "spec.dump", "dump.log"];
+    let in_bundle = named.iter().chain(from_bundle).map(|name| bundle.path(name));
+    refuse_output(args, files, &directories, args.container.state.iter().cloned().chain(in_bundle))
+}
+
+/// Rejects an output that is in one of `directories`, or is a member stream, a file of `--member`
+/// or one of `inputs`.
+pub fn refuse_output(
+    args: &Args,
+    files: &[(Member, PathBuf)],
+    directories: &[PathBuf],
+    inputs: impl Iterator<Item = PathBuf>,
+) -> anyhow::Result<()> {
     let Some(output) = args.output.output.as_deref().filter(|path| *path != Path::new("-")) else {
         return Ok(());
     };
@@ -129,22 +146,17 @@ pub fn check_output(
         let error = usage(format!("--output: {}: is an input, {input}", cli::display_path(output)));
         Err(Hint::on(error, "choose another file: -o FILE"))
     };
-    let directories = [image_path.to_owned()]
-        .into_iter()
-        .chain(["checkpoint", "pre-checkpoint", "artifacts"].map(|name| bundle.path(name)));
     if let Some(target) = resolve_file(output) {
         for directory in directories {
-            if fs::canonicalize(&directory).is_ok_and(|real| target.starts_with(real)) {
-                return refused(format!("in the directory {}", cli::display_path(&directory)));
+            if fs::canonicalize(directory).is_ok_and(|real| target.starts_with(real)) {
+                return refused(format!("in the directory {}", cli::display_path(directory)));
             }
         }
     }
     // The output replaces only a regular file. A pipe or /dev/null may be named as both.
     let Some(existing) = fs::metadata(output).ok().filter(Metadata::is_file) else { return Ok(()) };
     let operands = args.input.streams.iter().chain(files.iter().map(|(_, path)| path));
-    let named = ["config.json", "config.dump", "spec.dump", "dump.log"];
-    let in_bundle = named.iter().chain(from_bundle).map(|name| bundle.path(name));
-    for input in operands.chain(&args.container.state).cloned().chain(in_bundle) {
+    for input in operands.cloned().chain(inputs) {
         if is_input(&input, &existing) {
             return refused(cli::display_path(&input));
         }

@@ -23,7 +23,7 @@ use crate::criu_images::{Dump, Images, Zeros};
 use crate::documents::Documents;
 use crate::engine_documents;
 use crate::expect;
-use crate::image_description::describe;
+use crate::image_description::{Origin, describe};
 use crate::member_stream::MemberStream;
 use crate::network;
 use crate::operands;
@@ -87,7 +87,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     session.stage("packing", total(&images, &files, &streams));
 
     let output = args.output.binary()?;
-    let output = ArchiveOutput::new(output, &settings, &args.image, time, bundle)?;
+    let output = ArchiveOutput::new(output, &settings, &args.image, time, Some(bundle.dir()))?;
     let passage = output.passage();
     let sink = Sink::direct(Counted::new(output), passage);
     let mut packer = Packer {
@@ -105,11 +105,10 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     match packer.pack(bundle, &image_path, &mut documents, &files, images, streams) {
         Ok(changed) => {
             let runtime = args.container.runtime.as_deref();
-            packer
-                .writer
-                .finish()?
-                .into_inner()
-                .finish(|| describe(&documents, &args.image, &args.check.criu, runtime, time))?;
+            packer.writer.finish()?.into_inner().finish(|| {
+                let origin = Origin::host(&documents.config, args.check.criu.as_deref(), runtime);
+                describe(&documents.config, &documents.spec, &args.image, origin, time)
+            })?;
             if args.image.print_stats {
                 print_stats(bundle, &image_path, &documents, args, started.elapsed())?;
             }
@@ -368,7 +367,8 @@ fn is_small(member: &Member) -> bool {
     )
 }
 
-fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Vec<(Member, PathBuf)>> {
+/// Returns the members of `--member` with their files.
+pub fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Vec<(Member, PathBuf)>> {
     let mut files: Vec<(Member, PathBuf)> = Vec::new();
     for (name, path) in given {
         let path_in_archive = TarPath::parse(name.as_bytes()).map_err(|e| usage(format!("--member: {e}")))?;
@@ -396,7 +396,7 @@ fn member_files(given: &[(String, PathBuf)], unknown: bool) -> anyhow::Result<Ve
 }
 
 /// Returns SOURCE_DATE_EPOCH if it is set, else the time of the dump without fractions of a second.
-fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
+pub fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => match text.parse() {
             Ok(sec) => Ok(Timestamp { sec, nsec: 0 }),
@@ -406,7 +406,8 @@ fn archive_time(dumped: Timestamp) -> anyhow::Result<Timestamp> {
     }
 }
 
-fn settings(args: &Compress) -> anyhow::Result<Settings> {
+/// Returns the settings of the encoder.
+pub fn settings(args: &Compress) -> anyhow::Result<Settings> {
     if args.compress == Compression::None {
         for (flag, given) in [("--level", args.level.is_some()), ("--threads", args.threads.is_some())] {
             if given {

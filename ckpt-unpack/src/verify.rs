@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use checkpoint::archive::ArchiveFile;
+use checkpoint::archive::{ArchiveFile, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::tar_input::TarInput;
 use checkpoint::{Member, VolumeName, deleted_files};
 use cli::{Exit, Session};
-use tartree::{Expanded, Limits, Reader, Skip, TarPath};
+use tartree::{Expanded, Limits, Reader, Skip};
 
 use crate::archive_input;
 use crate::args::Args;
@@ -56,17 +56,7 @@ impl Contents {
     /// Lists the missing members without which no container engine restores the container, as
     /// messages.
     pub fn missing(&self, without_config: bool) -> Vec<String> {
-        let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
-        let dumped = self.members.iter().any(|m| matches!(m, Member::Images(_)));
-        let is_pre = !dumped && self.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        // A pre-dump is never restored on its own, so not every container engine writes its
-        // inventory.
-        let mut required = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
-        if !without_config {
-            required.extend(["config.dump", "spec.dump"]);
-        }
-        required.retain(|name| !self.members.contains(&file(name)));
-        required.iter().map(|name| format!("{name}: not in the archive")).collect()
+        missing(&self.members, without_config)
     }
 
     /// Lists the volumes that are in config.dump but not in the archive, as after `ckpt-pack

@@ -46,3 +46,25 @@ setup() {
     diff g01*.names g02*.names
     diff g01*.names g03*.names
 }
+
+@test "ckpt-pack --from-archive copies every archive byte for byte" {
+    for archive in "$data"/g*.tar.*; do
+        case $archive in *image*) continue ;; esac
+        echo "$archive"
+        ckpt-pack --from-archive "$archive" --compress zstd -o copy.zst
+        cmp <(zstd -dcq copy.zst) <(decompressed "$archive")
+        ckpt-pack --from-archive "$archive" --format oci --tag web:1 -o copy.oci
+        ckpt-pack --from-archive - --compress gzip <copy.oci | gzip -dc | cmp - <(decompressed "$archive")
+        ckpt-unpack --verify copy.oci
+    done
+}
+
+# decompressed FILE: prints a file without its compression.
+decompressed() {
+    case $1 in
+    *.gz) gzip -dc "$1" ;;
+    *.zst) zstd -dcq "$1" ;;
+    *.xz) xz -dc "$1" ;;
+    *) cat "$1" ;;
+    esac
+}

@@ -46,8 +46,15 @@ root() {
 }
 
 @test "ckpt-pack(1): the example creates an image for registries" {
-    follow man/ckpt-pack.1 '--format oci'
+    follow man/ckpt-pack.1 '--tag registry.example/web:1'
     skopeo inspect --raw oci-archive:web.oci:registry.example/web:1 | jq -e '.annotations["io.podman.annotations.checkpoint.name"]'
+}
+
+@test "ckpt-pack(1): an archive of CRI-O becomes an image" {
+    xz -dc "$tests/../ckpt-unpack/tests/data/g31-cri-o.tar.xz" >checkpoint-web.tar
+    follow man/ckpt-pack.1 '--from-archive'
+    skopeo inspect --raw oci-archive:web.oci:registry.example/web:2 |
+        jq -e '.annotations["io.kubernetes.cri-o.annotations.checkpoint.name"] == "k8s_web_web-pod_default_uid-web-pod_0"'
 }
 
 @test "ckpt-pack(1): --check accepts a host with a newer CRIU" {

@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub use open::{ArchiveFile, ImageChoice, Members, Reading};
-pub use read::{ArchiveReader, Unknown};
+pub use read::{ArchiveReader, Rest, Unknown, missing};
 pub use write::ArchiveWriter;
 
 /// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU

@@ -1,7 +1,7 @@
 //! Reads the members of an archive.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use tartree::{Content, Direct, Entry, Item, Kind, Limits, Reader, Skip, TarPath};
 
@@ -25,6 +25,15 @@ pub enum Unknown {
     Keep,
     /// All unknown members are returned, for tools that only list them.
     Show,
+}
+
+/// The bytes after the end-of-archive blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The number of zero bytes, with which tar programs fill a record of a tape.
+    pub padding: u64,
+    /// The number of bytes after the padding, which no reader reads.
+    pub other: u64,
 }
 
 /// Reads an archive with any compression. A member with a wrong type or a duplicate name is an
@@ -109,6 +118,20 @@ impl<R: Read> ArchiveReader<R> {
         })
     }
 
+    /// Keeps the headers that are read, for a caller that copies members with
+    /// [`ArchiveWriter::verbatim`](super::ArchiveWriter::verbatim).
+    #[must_use]
+    pub fn recording(self) -> ArchiveReader<R> {
+        ArchiveReader { reader: self.reader.recording(), ..self }
+    }
+
+    /// Returns the headers that were read since the last call, as they are in the archive,
+    /// including those of directories that are not members. Returns `None` if they are too large to
+    /// be kept, or without [`recording`](ArchiveReader::recording).
+    pub fn take_headers(&mut self) -> Option<Vec<u8>> {
+        self.reader.take_headers()
+    }
+
     /// Returns the compression of the archive.
     pub fn compression(&self) -> Compression {
         self.compression
@@ -160,6 +183,34 @@ impl<R: Read> ArchiveReader<R> {
     /// Returns an error if the input is truncated or its checksum is wrong.
     pub fn finish(mut self) -> Result<()> {
         Ok(self.reader.drain()?)
+    }
+
+    /// Does the same as [`finish`](ArchiveReader::finish), and counts the bytes after the
+    /// end-of-archive blocks.
+    ///
+    /// # Errors
+    /// Returns an error if the input is truncated or its checksum is wrong.
+    pub fn finish_counting(mut self) -> Result<Rest> {
+        let io = |e| Error::Tar(tartree::Error::Stream(e));
+        let mut rest = Rest::default();
+        let input = self.reader.get_mut();
+        loop {
+            let bytes = match input.fill_buf() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                bytes => bytes.map_err(io)?,
+            };
+            let len = bytes.len();
+            if len == 0 {
+                return Ok(rest);
+            }
+            let zeros = match rest.other {
+                0 => bytes.iter().take_while(|&&byte| byte == 0).count(),
+                _ => 0,
+            };
+            rest.padding += zeros as u64;
+            rest.other += (len - zeros) as u64;
+            input.consume(len);
+        }
     }
 
     fn member(&mut self, entry: Entry) -> Result<(Member, Entry)> {
@@ -230,6 +281,21 @@ impl<R: Read> ArchiveReader<R> {
             e => Error::Tar(e),
         }
     }
+}
+
+/// Lists the missing members without which no container engine restores the container, as messages.
+/// `members` are the members of an archive. With `without_config`, the documents may be missing.
+pub fn missing(members: &BTreeSet<Member>, without_config: bool) -> Vec<String> {
+    let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
+    let dumped = members.iter().any(|m| matches!(m, Member::Images(_)));
+    let is_pre = !dumped && members.iter().any(|m| matches!(m, Member::PreImages(_)));
+    // A pre-dump is never restored on its own, so not every container engine writes its inventory.
+    let mut required = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
+    if !without_config {
+        required.extend(["config.dump", "spec.dump"]);
+    }
+    required.retain(|name| !members.contains(&file(name)));
+    required.iter().map(|name| format!("{name}: not in the archive")).collect()
 }
 
 /// Returns the limits for the archive's own tar.

@@ -89,6 +89,35 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.zeros(tartree::padding(size))?)
     }
 
+    /// Writes a member as it is in another archive: with `headers`, which
+    /// [`ArchiveReader::take_headers`](super::ArchiveReader::take_headers) returned, or else with a
+    /// new header for `entry`, and then `size` bytes of `content`.
+    ///
+    /// # Errors
+    /// Returns an error if the member was written before, if the content is shorter or cannot be
+    /// read, or if writing to the output fails.
+    pub fn verbatim(
+        &mut self,
+        member: &Member,
+        headers: Option<&[u8]>,
+        entry: &Entry,
+        size: u64,
+        mut content: impl Read,
+    ) -> Result<()> {
+        match headers {
+            Some(headers) => {
+                self.add(member)?;
+                self.sink.put(headers)?;
+            }
+            None => self.header(member, entry)?,
+        }
+        let got = self.sink.fill(&mut content, size)?.map_err(|e| Error::Tar(tartree::Error::Stream(e)))?;
+        if got < size {
+            return Err(Error::member(member, "the tar stream ends too early"));
+        }
+        Ok(self.sink.zeros(tartree::padding(size))?)
+    }
+
     /// Writes a member from a file that `entry` describes. If the file changed since, its content
     /// is truncated or padded with zeros to the size in `entry`, and the change is reported.
     /// `mtime` is the time of the member.
@@ -138,6 +167,17 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.into_inner()?)
     }
 
+    /// Ends the archive like another archive: with its end-of-archive blocks, or else with new ones,
+    /// and then `padding` zero bytes. Returns the output.
+    ///
+    /// # Errors
+    /// Returns an error if writing to the output fails.
+    pub fn finish_like(mut self, blocks: Option<&[u8]>, padding: u64) -> Result<W> {
+        self.sink.put(blocks.unwrap_or(&END_OF_ARCHIVE))?;
+        self.sink.zeros(padding)?;
+        Ok(self.sink.into_inner()?)
+    }
+
     /// Makes the output detectably incomplete: writes the header of a member without its content.
     /// Many readers accept a tar without end-of-archive blocks as complete (GNU tar, Go's
     /// `archive/tar` and therefore podman).
@@ -153,10 +193,15 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.into_inner()?)
     }
 
-    fn header(&mut self, member: &Member, entry: &Entry) -> Result<()> {
+    fn add(&mut self, member: &Member) -> Result<()> {
         if !self.written.insert(member.clone()) {
             return Err(Error::member(member, "occurs twice in the archive"));
         }
+        Ok(())
+    }
+
+    fn header(&mut self, member: &Member, entry: &Entry) -> Result<()> {
+        self.add(member)?;
         let mut header = Vec::new();
         tartree::encode_aligned(&mut header, entry, RootName::Dot, self.sink.position());
         Ok(self.sink.put(&header)?)

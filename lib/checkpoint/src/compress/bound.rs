@@ -88,11 +88,11 @@ impl Bound {
         Meter { input, counts: self.outer.then(|| self.counts.clone()) }
     }
 
-    /// Counts `bytes` that a decompressor returned.
+    /// Counts `bytes` that a decompressor returned, or that the holes of a sparse file became.
     ///
     /// # Errors
     /// Returns an error if the limit is exceeded.
-    pub(super) fn count_decompressed(&self, bytes: usize) -> io::Result<()> {
+    pub fn count_decompressed(&self, bytes: usize) -> io::Result<()> {
         let total = self.counts.decompressed.fetch_add(bytes as u64, Relaxed).saturating_add(bytes as u64);
         let what = match self.bytes {
             Some(most) if total > most => format!("more than {most} bytes"),

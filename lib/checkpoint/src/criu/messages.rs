@@ -22,6 +22,9 @@ pub struct PstreeEntry {
 /// A process (core.proto).
 #[derive(Clone, PartialEq, Message)]
 pub struct CoreEntry {
+    /// The architecture: 1 x86-64, 2 ARM, 3 ARM64, …
+    #[prost(int32, tag = "1")]
+    pub mtype: i32,
     /// The state of the process, as opposed to the state of a thread.
     #[prost(message, optional, tag = "3")]
     pub tc: Option<TaskCoreEntry>,

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "archive")]
 pub mod check;
+#[cfg(feature = "archive")]
+pub mod core_image;
 pub mod external_mounts;
 #[cfg(feature = "archive")]
 pub mod image_file;

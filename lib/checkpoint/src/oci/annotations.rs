@@ -1,5 +1,7 @@
 //! The annotations by which engines recognize a checkpoint image.
 
+use std::collections::BTreeMap;
+
 /// The engines that recognize a checkpoint by the same annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -51,4 +53,16 @@ pub fn annotations(fact: &str) -> impl Iterator<Item = (Family, String)> {
         .into_iter()
         .zip(names)
         .filter_map(|((family, prefix), name)| Some((family, format!("{prefix}{}", name?))))
+}
+
+/// Returns the facts in the annotations of an image.
+pub fn facts(of_image: &BTreeMap<String, String>) -> Vec<(&'static str, String)> {
+    let value = |fact| annotations(fact).find_map(|(_, name)| of_image.get(&name).cloned());
+    ANNOTATIONS.iter().filter_map(|(fact, _)| Some((*fact, value(fact)?))).collect()
+}
+
+/// Returns whether an image has an annotation of `family`.
+pub fn has_family(of_image: &BTreeMap<String, String>, family: Family) -> bool {
+    let prefix = FAMILIES.iter().find(|(known, _)| *known == family).map_or("", |(_, prefix)| *prefix);
+    of_image.keys().any(|name| name.starts_with(prefix))
 }

@@ -31,8 +31,8 @@ pub struct Description {
     pub tag: Option<String>,
     /// The architecture: `amd64`, `arm64`, … (GOARCH).
     pub architecture: String,
-    /// The time of the checkpoint (RFC 3339).
-    pub created: String,
+    /// The time of the checkpoint, in whole seconds.
+    pub time: Timestamp,
 }
 
 type Layer = Hashing<Encoder<Hashing<FileAt>>>;
@@ -43,7 +43,6 @@ pub struct LayoutWriter {
     layer: Layer,
     compression: Compression,
     start: u64,
-    time: Timestamp,
 }
 
 /// The output file, with the offset of the next byte.
@@ -167,10 +166,10 @@ impl LayoutWriter {
     ///
     /// # Errors
     /// Returns an error if the codec rejects the settings.
-    pub fn new(file: File, start: u64, settings: &Settings, time: Timestamp) -> io::Result<LayoutWriter> {
+    pub fn new(file: File, start: u64, settings: &Settings) -> io::Result<LayoutWriter> {
         let counted = FileAt { file, position: start + RESERVED as u64 };
         let layer = Hashing::new(Encoder::new(Hashing::new(counted), settings)?);
-        Ok(LayoutWriter { layer, compression: settings.compression, start, time })
+        Ok(LayoutWriter { layer, compression: settings.compression, start })
     }
 
     /// Writes the other blobs and the index. Returns the file, which is truncated to the end of the
@@ -183,15 +182,17 @@ impl LayoutWriter {
         let (mut out, layer, size) = encoder.finish()?.finish();
         out.write_all(&[0; 512][..padding(size) as usize])?;
 
+        let time = Timestamp { nsec: 0, ..description.time };
+        let created = time.to_string();
         let config = json!({
-            "created": description.created,
+            "created": created,
             "architecture": description.architecture,
             "os": "linux",
             "config": { "WorkingDir": "/" },
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
-            "history": [{ "created": description.created, "created_by": "ckpt-pack" }],
+            "history": [{ "created": created, "created_by": "ckpt-pack" }],
         });
-        let config = blob(&mut out, &config, self.time)?;
+        let config = blob(&mut out, &config, time)?;
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -199,7 +200,7 @@ impl LayoutWriter {
             "layers": [descriptor(layer_type(self.compression), &(layer.clone(), size))],
             "annotations": description.annotations,
         });
-        let manifest = blob(&mut out, &manifest, self.time)?;
+        let manifest = blob(&mut out, &manifest, time)?;
         let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
         if let Some(tag) = &description.tag {
             entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
@@ -207,16 +208,16 @@ impl LayoutWriter {
         let index = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]
         });
-        member(&mut out, "index.json", index.to_string().as_bytes(), self.time)?;
+        member(&mut out, "index.json", index.to_string().as_bytes(), time)?;
 
         let mut start = Vec::new();
-        let layer = entry_for(&format!("blobs/sha256/{layer}"), size, self.time);
+        let layer = entry_for(&format!("blobs/sha256/{layer}"), size, time);
         let mut header = Vec::new();
         tartree::encode(&mut header, &layer, RootName::Dot);
         if header.len() < RESERVED {
-            member(&mut start, "oci-layout", LAYOUT, self.time)?;
+            member(&mut start, "oci-layout", LAYOUT, time)?;
         } else {
-            member(&mut out, "oci-layout", LAYOUT, self.time)?;
+            member(&mut out, "oci-layout", LAYOUT, time)?;
         }
         start.extend(header);
         out.write_all(&END_OF_ARCHIVE)?;
@@ -280,15 +281,14 @@ mod tests {
 
     fn layout(compression: Compression, content: &[u8]) -> File {
         let settings = Settings { compression, level: None, threads: 1 };
-        let mut writer =
-            LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings, Timestamp::default()).unwrap();
+        let mut writer = LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings).unwrap();
         writer.write_all(content).unwrap();
         let names = annotations("runtime.name").map(|(_, name)| (name, "runc".to_owned()));
         let description = Description {
             annotations: names.collect(),
             tag: Some("localhost/web:1".into()),
             architecture: "amd64".into(),
-            created: "2026-11-23T00:00:00Z".into(),
+            time: Timestamp::default(),
         };
         writer.finish(&description).unwrap()
     }

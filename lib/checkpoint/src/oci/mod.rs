@@ -16,7 +16,7 @@ mod layout;
 mod layout_writer;
 mod merge;
 
-pub use annotations::{ANNOTATIONS, Family, annotations};
+pub use annotations::{ANNOTATIONS, Family, annotations, facts, has_family};
 pub use blob::Blob;
 pub use containerd::{CheckpointImage, Parts};
 pub use digest::Digest;

@@ -96,6 +96,7 @@ impl<R: Read> Reader<R> {
                 // ignored.
                 self.begin_content(size, &path)?;
                 self.skip_content()?;
+                self.stop_recording();
                 Kind::Dir
             }
             b'6' => Kind::Fifo,

@@ -48,6 +48,30 @@ pub struct Reader<R> {
     /// A header block that was read while looking for the next archive.
     ahead: Option<[u8; BLOCK]>,
     ended: bool,
+    recording: Option<Recording>,
+}
+
+/// The header blocks that were read, for a caller that copies them.
+#[derive(Default)]
+struct Recording {
+    bytes: Vec<u8>,
+    /// Whether the bytes are not all header blocks that were read.
+    incomplete: bool,
+}
+
+/// The largest recording in bytes: the headers and the sparse map of any entry within the default
+/// limits fit.
+const MAX_RECORDING: usize = 64 << 20;
+
+impl Recording {
+    fn add(&mut self, bytes: &[u8]) {
+        if self.incomplete || bytes.len() > MAX_RECORDING - self.bytes.len() {
+            // Without a limit, any number of empty headers before an entry would fill the memory.
+            *self = Recording { bytes: Vec::new(), incomplete: true };
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -67,6 +91,7 @@ impl<R: Read> Reader<R> {
             position: 0,
             ahead: None,
             ended: false,
+            recording: None,
         }
     }
 
@@ -83,6 +108,35 @@ impl<R: Read> Reader<R> {
     /// Like [`new`](Reader::new), but moves the content of large files from `input` with `direct`.
     pub fn direct(input: R, limits: Limits, direct: Direct<R>) -> Reader<R> {
         Reader { direct, ..Reader::new(input, limits) }
+    }
+
+    /// Keeps the header blocks that are read, for [`take_headers`](Reader::take_headers).
+    #[must_use]
+    pub fn recording(self) -> Reader<R> {
+        Reader { recording: Some(Recording::default()), ..self }
+    }
+
+    /// Returns the header blocks that were read since the last call, as they are in the input:
+    /// extension headers, headers and sparse maps, and after the last entry the end-of-archive
+    /// blocks. Together with the content and its padding, they are the bytes of the tar. Returns
+    /// `None` without [`recording`](Reader::recording), and if the headers are too large to be kept.
+    pub fn take_headers(&mut self) -> Option<Vec<u8>> {
+        let Recording { bytes, incomplete } = std::mem::take(self.recording.as_mut()?);
+        (!incomplete).then_some(bytes)
+    }
+
+    /// Adds bytes of a header to the recording.
+    fn record(&mut self, bytes: &[u8]) {
+        if let Some(recording) = &mut self.recording {
+            recording.add(bytes);
+        }
+    }
+
+    /// Marks the recording as incomplete, because an entry has content that belongs to its header.
+    pub(super) fn stop_recording(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.incomplete = true;
+        }
     }
 
     /// Uses other limits for the entries that follow.
@@ -217,6 +271,8 @@ impl<R: Read> Reader<R> {
             return Err(Error::Truncated { object: "PAX header".into() });
         }
         self.skip(padding(size))?;
+        self.record(&payload);
+        self.record(&[0; BLOCK][..padding(size) as usize]);
         Ok(payload)
     }
 
@@ -239,7 +295,10 @@ impl<R: Read> Reader<R> {
     fn header(&mut self) -> Result<Option<Block>> {
         let starts = self.position == 0 || (self.position == BLOCK as u64 && self.ahead.is_some());
         let bytes = match self.ahead.take() {
-            Some(bytes) => bytes,
+            Some(bytes) => {
+                self.record(&bytes);
+                bytes
+            }
             None if starts => self.first_block()?,
             None => {
                 let mut bytes = [0; BLOCK];
@@ -259,7 +318,11 @@ impl<R: Read> Reader<R> {
         let mut block = [0; BLOCK];
         let filled = self.fill(&mut block)?;
         self.position += filled as u64;
-        if filled == BLOCK { Ok(block) } else { Err(Self::short(&block[..filled])) }
+        if filled < BLOCK {
+            return Err(Self::short(&block[..filled]));
+        }
+        self.record(&block);
+        Ok(block)
     }
 
     /// Returns the error for an input of less than one block.
@@ -288,6 +351,7 @@ impl<R: Read> Reader<R> {
         match self.input.read_exact(block) {
             Ok(()) => {
                 self.position += BLOCK as u64;
+                self.record(block);
                 Ok(())
             }
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {

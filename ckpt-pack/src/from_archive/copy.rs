@@ -1,0 +1,307 @@
+//! Copies the members, one after another.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveWriter, Members, Rest, missing};
+use checkpoint::compress::Bound;
+use checkpoint::config_dump::ConfigDump;
+use checkpoint::criu::core_image;
+use checkpoint::spec_dump::SpecDump;
+use cli::Session;
+use tartree::{Entry, Expanded, Kind, Notice, Status, Tally, TarPath, Timestamp};
+
+use super::documents::{Document, Documents};
+use crate::archive_output::ArchiveOutput;
+use crate::args::{Args, ExtraFamily, Format};
+use crate::engine_documents::ignored_by;
+use crate::member_stream::MemberStream;
+use crate::{bundle, expect, operands, pack};
+
+/// Copies members from an archive to an output.
+pub struct Copier<'a> {
+    args: &'a Args,
+    writer: ArchiveWriter<ArchiveOutput>,
+    /// The members of `--member`.
+    files: &'a [(Member, PathBuf)],
+    /// The member streams that have not been read.
+    streams: Vec<MemberStream>,
+    /// The members from files and streams, which replace those of the archive.
+    given: BTreeSet<Member>,
+    documents: Documents,
+    architecture: Option<&'static str>,
+    /// The time of members that are not in the archive: that of the dump as far as it is known.
+    time: Option<Timestamp>,
+    changed: u64,
+    session: &'a Session,
+}
+
+/// The end of the archive that was copied.
+pub struct End {
+    blocks: Option<Vec<u8>>,
+    pub rest: Rest,
+}
+
+/// The facts that were found in the archive.
+pub struct Found {
+    pub config: ConfigDump,
+    pub spec: SpecDump,
+    /// The architecture of CRIU's images.
+    pub architecture: Option<&'static str>,
+    /// The time of the dump.
+    pub time: Timestamp,
+    /// Whether a file changed while it was read.
+    pub changed: bool,
+}
+
+impl<'a> Copier<'a> {
+    /// Prepares to copy to `output`.
+    pub fn new(
+        args: &'a Args,
+        files: &'a [(Member, PathBuf)],
+        streams: Vec<MemberStream>,
+        output: ArchiveOutput,
+        session: &'a Session,
+    ) -> Copier<'a> {
+        Copier {
+            args,
+            writer: ArchiveWriter::new(output),
+            files,
+            streams,
+            given: files.iter().map(|(member, _)| member.clone()).collect(),
+            documents: Documents::default(),
+            architecture: None,
+            time: None,
+            changed: 0,
+            session,
+        }
+    }
+
+    /// Copies all members of the archive, or what replaces them. Returns the end of the archive.
+    pub fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<End> {
+        while let Some((member, entry)) = reader.next()? {
+            let headers = reader.take_headers();
+            self.note_time(&member, &entry);
+            if let Some(flag) = operands::ignored_by(&member, &self.args.include) {
+                self.session.note(format_args!("{member}: left out, as requested by {flag}"));
+                continue;
+            }
+            if may_be_in_a_stream(&member) {
+                self.streams()?;
+            }
+            if self.given.contains(&member) {
+                self.session.note(format_args!("{member}: replaced"));
+                self.file_of(&member)?;
+                continue;
+            }
+            if self.is_list_of_another_diff(&member) {
+                self.session
+                    .note(format_args!("{member}: left out, it belongs to the diff that is replaced"));
+                continue;
+            }
+            self.member(&member, &entry, headers, &mut reader)?;
+        }
+        let blocks = reader.take_headers();
+        let mut seen = reader.seen().clone();
+        let rest = reader.finish_counting()?;
+        seen.extend(self.given.iter().cloned());
+        match missing(&seen, false).into_iter().next() {
+            Some(missing) => anyhow::bail!(missing),
+            None => Ok(End { blocks, rest }),
+        }
+    }
+
+    /// Writes the members of streams and files that replace nothing in the archive, and checks that
+    /// all expected members are there.
+    pub fn rest(&mut self) -> anyhow::Result<()> {
+        self.streams()?;
+        for (member, _) in self.files {
+            if !self.writer.written().contains(member) {
+                self.file_of(member)?;
+            }
+        }
+        self.complete_for_engine()?;
+        expect::check_given(&self.given, &self.args.include, self.session)
+    }
+
+    /// Adds status.dump for containerd, and warns of members that the engine of `--annotations` does
+    /// not read.
+    fn complete_for_engine(&mut self) -> anyhow::Result<()> {
+        let Some(family) = self.args.image.annotations else { return Ok(()) };
+        let status = Member::of(&TarPath::root().child(b"status.dump"));
+        if family == ExtraFamily::Containerd && !self.writer.written().contains(&status) {
+            if let Some(bytes) = self.documents.status_dump() {
+                let time = pack::archive_time(self.time.unwrap_or_default())?;
+                self.writer.small(&status, &bytes, time)?;
+            }
+        }
+        for member in self.writer.written() {
+            if let Some(why) = ignored_by(family, member) {
+                self.session.warn(format_args!("{member}: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the archive. Returns the output and the facts that were found.
+    pub fn finish(self, end: &End) -> anyhow::Result<(ArchiveOutput, Found)> {
+        let time = pack::archive_time(self.time.unwrap_or_default())?;
+        let output = self.writer.finish_like(end.blocks.as_deref(), end.rest.padding)?;
+        let (config, spec) = self.documents.into_both();
+        let found = Found { config, spec, architecture: self.architecture, time, changed: self.changed > 0 };
+        Ok((output, found))
+    }
+
+    /// Makes the output detectably incomplete.
+    pub fn spoil(self) {
+        // If the failure marker cannot be written either, the output is truncated, and readers
+        // detect that.
+        let _ = self.writer.spoil().map(|mut output| output.flush());
+    }
+
+    /// Copies a member of the archive.
+    fn member(
+        &mut self,
+        member: &Member,
+        entry: &Entry,
+        headers: Option<Vec<u8>>,
+        reader: &mut Members<'_>,
+    ) -> anyhow::Result<()> {
+        self.session.detail(member);
+        if let Member::Unknown(_) = member {
+            self.session.note(format_args!("{member}: unknown member, copied"));
+        }
+        if matches!(member, Member::ConfigDump | Member::SpecDump) {
+            let bytes = cli::read_document(reader.content(), &member.to_string(), member.document_limit())?;
+            let (member, entry) = (member.clone(), entry.clone());
+            return self.document(Document { member, entry, headers, bytes });
+        }
+        let bound = reader.bound();
+        if self.args.image.format == Format::Oci {
+            if let Kind::File { map: Some(_), .. } = &entry.kind {
+                // The layer of an image must not have sparse members (image-spec, layer.md).
+                let content = Charged { content: Expanded::new(&entry.kind, reader.content()), bound };
+                let whole = Entry { kind: Kind::File { size: entry.kind.len(), map: None }, ..entry.clone() };
+                return Ok(self.writer.verbatim(member, None, &whole, entry.kind.len(), content)?);
+            }
+            if self.wants(member, entry) {
+                let name = member.to_string();
+                let bytes = cli::read_document(reader.content(), &name, core_image::IMAGE_LIMIT)?;
+                self.architecture = core_image::architecture(&name, &bytes);
+                let size = bytes.len() as u64;
+                return Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, &bytes[..])?);
+            }
+        }
+        let content = reader.content();
+        let size = content.remaining();
+        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, content)?)
+    }
+
+    /// Returns whether the member is an image that shows the architecture.
+    fn wants(&self, member: &Member, entry: &Entry) -> bool {
+        let Member::Images(path) = member else { return false };
+        self.architecture.is_none()
+            && entry.kind.len() <= core_image::IMAGE_LIMIT
+            && core_image::is_core(&path.to_string())
+    }
+
+    fn document(&mut self, document: Document) -> anyhow::Result<()> {
+        for Document { member, entry, headers, bytes } in self.documents.add(document, self.args)? {
+            let size = bytes.len() as u64;
+            let entry = Entry { kind: Kind::File { size, map: None }, ..entry };
+            self.writer.verbatim(&member, headers.as_deref(), &entry, size, &bytes[..])?;
+        }
+        Ok(())
+    }
+
+    fn note_time(&mut self, member: &Member, entry: &Entry) {
+        let is_last_image = matches!(member, Member::Images(path) if path.as_bytes() == b"inventory.img");
+        // CRIU writes its inventory last. Until it is read, the first member has the best time.
+        if is_last_image || self.time.is_none() {
+            self.time = Some(Timestamp { nsec: 0, ..entry.meta.mtime });
+        }
+    }
+
+    /// Returns whether `member` is a deletion list of the archive, but the diff or a deletion list
+    /// is given. A deletion list of another diff would delete files of the new diff.
+    fn is_list_of_another_diff(&self, member: &Member) -> bool {
+        let lists = [Member::DeletedFiles, Member::DeletedFiles0];
+        lists.contains(member)
+            && lists.iter().chain([&Member::RootfsDiff]).any(|given| self.given.contains(given))
+    }
+
+    /// Writes the member of `--member`, if there is one and it has not been written.
+    fn file_of(&mut self, member: &Member) -> anyhow::Result<()> {
+        let Some((_, path)) = self.files.iter().find(|(given, _)| given == member) else { return Ok(()) };
+        self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))
+    }
+
+    fn file(&mut self, member: &Member, mut file: File) -> anyhow::Result<()> {
+        let time = pack::archive_time(self.time.unwrap_or_default())?;
+        let status = Status::at(file.as_fd(), "".as_ref())?;
+        let entry = Entry::file(member.path(), status.size(), member.mode(), time);
+        if matches!(member, Member::ConfigDump | Member::SpecDump) {
+            let bytes = cli::read_document(&mut file, &member.to_string(), member.document_limit())?;
+            return self.document(Document { member: member.clone(), entry, headers: None, bytes });
+        }
+        let ino = status.identity().ino;
+        let mut tally = Tally::new(|notice: &Notice| self.session.warn(notice));
+        let of_file = Entry::file(member.path(), status.size(), member.mode(), status.mtime());
+        self.writer.file(member, Ok(file), &of_file, ino, time, &mut tally)?;
+        self.changed += tally.changed;
+        Ok(())
+    }
+
+    /// Writes the members of all streams. They precede the first member of the archive that one of
+    /// them may replace, because what a stream contains is known only when it is read.
+    fn streams(&mut self) -> anyhow::Result<()> {
+        let time = pack::archive_time(self.time.unwrap_or_default())?;
+        for mut stream in std::mem::take(&mut self.streams) {
+            while let Some((member, _)) = stream.next()? {
+                if operands::ignored_by(&member, &self.args.include).is_some() {
+                    self.session.note(format_args!("{member}: skipped, as requested"));
+                    continue;
+                }
+                self.writer
+                    .carry(&member, member.mode(), time, stream.content())
+                    .with_context(|| stream.name().to_owned())?;
+                self.given.insert(member);
+            }
+            self.changed += stream.changed(self.session);
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a member stream may contain the member.
+fn may_be_in_a_stream(member: &Member) -> bool {
+    matches!(
+        member,
+        Member::RootfsDiff
+            | Member::DeletedFiles
+            | Member::DeletedFiles0
+            | Member::NetworkStatus
+            | Member::DevShm
+            | Member::Volume(_)
+    )
+}
+
+/// A reader whose bytes count as decompressed bytes. A few bytes of a sparse map can stand for a
+/// file of any size.
+struct Charged<R> {
+    content: R,
+    bound: Bound,
+}
+
+impl<R: Read> Read for Charged<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.content.read(buf)?;
+        self.bound.count_decompressed(got)?;
+        Ok(got)
+    }
+}
