@@ -90,7 +90,7 @@ impl TestDir {
         let file = File::open(self.path("layout")).unwrap();
         let mut image = Layout::of_tar(&file).unwrap().image(None).unwrap();
         let spool = || tempfile::tempfile();
-        let mut layer = image.take_archive(&Limits::default(), &Bound::default(), &spool).unwrap();
+        let mut layer = image.take_archive(&Limits::default(), &Bound::default(), spool).unwrap();
         std::io::Seek::seek(&mut layer.file, std::io::SeekFrom::Start(layer.offset)).unwrap();
         (image, plain(layer.file.take(layer.size)))
     }
