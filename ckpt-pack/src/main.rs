@@ -13,6 +13,7 @@ mod expect;
 mod from_archive;
 mod image_description;
 mod member_stream;
+mod namespaces;
 mod network;
 mod operands;
 mod pack;

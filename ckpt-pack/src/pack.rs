@@ -25,6 +25,7 @@ use crate::engine_documents;
 use crate::expect;
 use crate::image_description::{Origin, describe};
 use crate::member_stream::MemberStream;
+use crate::namespaces::Namespaces;
 use crate::network;
 use crate::operands;
 
@@ -77,6 +78,10 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     if format == Format::Ctr {
         containerd_output::check_config(&documents.config)?;
     }
+    let namespaces = match dump {
+        Dump::Full | Dump::SincePrevious => Some(Namespaces::read(&image_path, &documents.spec, session)?),
+        Dump::Pre | Dump::Artifacts => None,
+    };
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
     let streams = args
         .input
@@ -104,6 +109,11 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     };
     match packer.pack(bundle, &image_path, &mut documents, &files, images, streams) {
         Ok(changed) => {
+            if let Some(namespaces) =
+                namespaces.filter(|_| packer.writer.written().contains(&Member::NetworkStatus))
+            {
+                namespaces.warn_of_network(&image_path, session);
+            }
             let runtime = args.container.runtime.as_deref();
             packer.writer.finish()?.into_inner().finish(|| {
                 let origin = Origin::host(&documents.config, args.check.criu.as_deref(), runtime);

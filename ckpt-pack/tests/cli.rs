@@ -971,6 +971,26 @@ fn check_requires_the_programs_that_lock_the_network() {
     assert_eq!(check(std::process::id(), "iptables"), None);
 }
 
+/// dockerd has sockets for DNS in the network namespaces of its containers.
+#[test]
+fn check_counts_only_sockets_of_the_container() {
+    let test = TestDir::new();
+    test.program("criu", r#"case "$*" in --version) echo "Version: 4.2.1" ;; esac"#);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (_accepted, _) = listener.accept().unwrap();
+    let connections = |pid: u32| {
+        let args = ["--check", "--criu", "./criu", "--runtime", "./criu", "--pid", &pid.to_string()];
+        test.run(&args).stderr.contains("established TCP connection")
+    };
+    // Descriptors are closed when a program starts.
+    let mut other = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+    assert!(!connections(other.id()));
+    assert!(connections(std::process::id()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
 /// A stats-dump of CRIU 4.1.1 with freezing_time 300 and pages_written 34.
 const STATS: &[u8] = b"\x40\x59\x10\x55\x06\x33\x09\x57\x11\0\0\0\x0a\x0f\x08\xac\x02\x10\x01\x18\x01\x20\x01\x28\x01\x30\0\x38\x22";
 

@@ -11,6 +11,9 @@ use checkpoint::archive::{ArchiveReader, Unknown};
 
 const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ckpt-unpack/tests/data/g06-bridge.tar.xz");
 
+/// The spec of the container, whose network namespace podman made.
+const SPEC: &str = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{"namespaces":[{"type":"network","path":"/run/netns/x"}]}}"#;
+
 /// Returns a bundle with the images of a real checkpoint: processes 1 and 12, each with pages.
 fn bundle() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -24,8 +27,7 @@ fn bundle() -> tempfile::TempDir {
             fs::write(dir.path().join(member.to_string()), content).unwrap();
         }
     }
-    let spec = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{}}"#;
-    fs::write(dir.path().join("config.json"), spec).unwrap();
+    fs::write(dir.path().join("config.json"), SPEC).unwrap();
     dir
 }
 
@@ -85,6 +87,11 @@ fn images_that_criu_cannot_restore_are_rejected() {
         ("checkpoint/pages-2.img: ", |d| remove(d, "pages-2.img")),
         ("checkpoint/pages-1.img: ", |d| truncate(d, "pages-1.img", 4096)),
         ("checkpoint/pages-1.img: ", |d| truncate(d, "pages-1.img", 1)),
+        ("checkpoint/pages-1.img: ", |d| {
+            let mut pages = fs::read(d.join("pages-1.img")).unwrap();
+            pages.extend_from_slice(b"data after the pages");
+            fs::write(d.join("pages-1.img"), pages).unwrap();
+        }),
         ("checkpoint/pstree.img: no such file", |d| remove(d, "pstree.img")),
         ("checkpoint/pstree.img: ", |d| truncate(d, "pstree.img", 3)),
         ("checkpoint/pstree.img: ", |d| fs::write(d.join("pstree.img"), [0; 100]).unwrap()),
@@ -174,6 +181,10 @@ fn images_that_criu_can_restore_are_packed() {
                 fs::write(d.join(name), "").unwrap();
             }
         }),
+        ("zeros after the pages", &[], |d| {
+            let size = fs::metadata(d.join("pages-1.img")).unwrap().len();
+            truncate_to(d, "pages-1.img", size + 100_000);
+        }),
         ("a pre-dump", &["--pre-checkpoint", "--image-path", "checkpoint"], |d| {
             for name in ["core-1.img", "core-12.img", "inventory.img", "pstree.img"] {
                 remove(d, name);
@@ -191,22 +202,45 @@ fn images_that_criu_can_restore_are_packed() {
 }
 
 #[test]
+fn namespaces_that_a_restore_will_not_join_are_named() {
+    let own = "will restore it without the network in network.status: after the restore, run netstatus apply --netns /proc/PID/ns/net";
+    let external = "CRIU dumped the network namespace as external, but it has no path in the spec";
+    let pathless = SPEC.replace(r#","path":"/run/netns/x""#, "");
+    for (what, spec, image, status, expected) in [
+        ("external", SPEC, true, true, None),
+        ("external, without a path", &pathless, true, true, Some(external)),
+        ("the container's own", &pathless, false, true, Some(own)),
+        ("the container's own, without a network", &pathless, false, false, None),
+    ] {
+        let dir = bundle();
+        fs::write(dir.path().join("config.json"), spec).unwrap();
+        if !image {
+            remove(&dir.path().join("checkpoint"), "netns-10.img");
+        }
+        if status {
+            fs::write(dir.path().join("network.status"), "{}").unwrap();
+        }
+        let (output, _) = pack(dir.path(), &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{what}: {stderr}");
+        match expected {
+            Some(text) => assert!(stderr.contains(text), "{what}: {stderr}"),
+            None => assert_eq!(stderr, "", "{what}"),
+        }
+    }
+}
+
+#[test]
 fn config_json_is_preferred_to_a_stale_spec_dump() {
-    let ran = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{}}"#;
-    let same = r#"{ "linux": {}, "mounts": [], "root": {}, "process": { "args": ["ran"] } }"#;
-    let stale = r#"{"process":{"args":["stale"]},"root":{},"mounts":[],"linux":{}}"#;
+    let ran = SPEC;
+    let same = &*SPEC.replace(":", " : ");
+    let stale = &*SPEC.replace("ran", "stale");
+    let unknown = &*SPEC.replacen('{', r#"{"x":1, "#, 1);
     let given = &["--member", "spec.dump=spec.dump"][..];
     for (what, spec_dump, config, args, packed, warns) in [
         ("an earlier archive was unpacked there", Some(stale), Some(ran), &[][..], ran, true),
         ("podman wrote it while it exported", Some(same), Some(ran), &[], ran, false),
-        (
-            "white space and an unknown key",
-            Some(r#"{"x":1, "process":{"args":["ran"]}}"#),
-            Some(ran),
-            &[],
-            ran,
-            true,
-        ),
+        ("white space and an unknown key", Some(unknown), Some(ran), &[], ran, true),
         ("no container ran there", Some(stale), None, &[], stale, false),
         ("there is none", None, Some(ran), &[], ran, false),
         ("it was given", Some(stale), Some(ran), given, stale, false),

@@ -7,6 +7,7 @@ mod destination;
 mod extract;
 mod host;
 mod list;
+mod root_mode;
 mod runtime;
 mod show;
 mod staging;

@@ -17,6 +17,7 @@ use crate::destination::{
 };
 use crate::extract::Trees;
 use crate::host;
+use crate::root_mode;
 use crate::runtime;
 use crate::staging::{self, Staging};
 use crate::userns;
@@ -66,6 +67,10 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::display_path(bundle)))
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
+        })
+        .and_then(|()| {
+            let images = staging.dir().join("checkpoint");
+            args.output.rootfs.as_ref().map_or(Ok(()), |rootfs| root_mode::set(rootfs, &images, session))
         })
         .and_then(|()| runtime::fit_images(&staging.dir().join("checkpoint"), runtime, session))
         .and_then(|()| userns::open_to_container(staging.dir(), bundle, session))

@@ -104,7 +104,7 @@ pub fn scan(
         member(&found)?;
         if let Some(images) = images.as_deref_mut() {
             let mut content = Expanded::new(&entry.kind, reader.content());
-            if let Some(checked) = images.check(&found, entry.kind.len(), &mut content) {
+            if let Some(checked) = images.check(&found, &entry.kind, &mut content) {
                 checked.or_else(&mut *problem)?;
                 continue;
             }

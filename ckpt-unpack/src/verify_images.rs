@@ -6,22 +6,29 @@ use std::io::Read;
 use checkpoint::Member;
 use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use checkpoint::stats::Stats;
+use tartree::Kind;
 
 /// Maximum number of bytes of images that are read. Beyond it, images are only counted.
 const IMAGES_LIMIT: u64 = 512 << 20;
-/// The smallest page size of any architecture.
-const PAGE: u64 = 4096;
 
 /// The images of one archive.
 #[derive(Default)]
 pub struct ImageCheck {
     images: Images,
     read: u64,
-    /// Name and length of each pages image.
-    pages: Vec<(String, u64)>,
+    /// Each pages image.
+    pages: Vec<PagesImage>,
     /// Whether some images were too large to be read. If so, pages or processes that seem missing
     /// may be in them.
     partial: bool,
+}
+
+/// A pages image.
+struct PagesImage {
+    name: String,
+    size: u64,
+    /// The offset after the last byte that is not zero, or an upper bound.
+    data: u64,
 }
 
 impl ImageCheck {
@@ -32,22 +39,32 @@ impl ImageCheck {
     pub fn check(
         &mut self,
         member: &Member,
-        size: u64,
+        kind: &Kind,
         content: &mut impl Read,
     ) -> Option<anyhow::Result<()>> {
         match member {
-            Member::Images(path) => Some(self.image(&path.to_string(), size, content)),
+            Member::Images(path) => Some(self.image(&path.to_string(), kind, content)),
             Member::StatsDump => Some(stats(content)),
             _ => None,
         }
     }
 
-    fn image(&mut self, name: &str, size: u64, content: &mut impl Read) -> anyhow::Result<()> {
+    fn image(&mut self, name: &str, kind: &Kind, content: &mut impl Read) -> anyhow::Result<()> {
+        let size = kind.len();
         if name == "inventory.img" && size == 0 {
             anyhow::bail!("checkpoint/{name}: is empty");
         }
         if name.starts_with("pages-") {
-            self.pages.push((name.to_owned(), size));
+            let data = match kind {
+                // The holes of a hostile archive may be too large to be read.
+                Kind::File { map: Some(map), .. } => {
+                    map.0.last().map_or(0, |(start, len)| start.saturating_add(*len))
+                }
+                // Usually, the pagemap images precede the pages.
+                _ if self.images.payload(name).is_ok_and(|payload| payload.fits(size)) => size,
+                _ => end_of_data(content)?,
+            };
+            self.pages.push(PagesImage { name: name.to_owned(), size, data });
         }
         if !Images::wants(name) {
             return Ok(());
@@ -66,17 +83,18 @@ impl ImageCheck {
         if self.partial {
             return Vec::new();
         }
-        let pages = self.pages.iter().filter_map(|(name, size)| {
-            let (_, pages) = self.images.parts(name);
-            let fits = match size.checked_div(pages) {
-                None => true,
-                Some(page) => page.checked_mul(pages) == Some(*size) && page > 0 && page % PAGE == 0,
+        let pages = self.pages.iter().filter_map(|PagesImage { name, size, data }| {
+            let payload = match self.images.payload(name) {
+                Ok(payload) => payload,
+                Err(e) => return Some(format!("checkpoint/{e}")),
             };
+            let pages = payload.pages();
+            let fits = pages == 0 || payload.fits(*size) || payload.fits_with_zeros(*size, *data);
             (!fits).then(|| format!("checkpoint/{name}: expected {pages} pages, found {size} bytes"))
         });
         let missing = self.images.pages_images().filter_map(|name| {
-            let (_, pages) = self.images.parts(&name);
-            let present = self.pages.iter().any(|(image, _)| *image == name);
+            let pages = self.images.payload(&name).map_or(0, |payload| payload.pages());
+            let present = self.pages.iter().any(|image| image.name == name);
             (pages > 0 && !present)
                 .then(|| format!("checkpoint/{name}: not in the archive, expected {pages} pages"))
         });
@@ -85,6 +103,21 @@ impl ImageCheck {
             format!("checkpoint/core-{pid}.img: not in the archive, but pstree.img lists process {pid}")
         });
         pages.chain(missing).chain(processes).collect()
+    }
+}
+
+/// Returns the offset after the last byte that is not zero.
+fn end_of_data(content: &mut impl Read) -> std::io::Result<u64> {
+    let (mut at, mut end, mut buffer) = (0, 0, vec![0; 1 << 18]);
+    loop {
+        let got = content.read(&mut buffer)?;
+        if got == 0 {
+            return Ok(end);
+        }
+        if let Some(last) = buffer[..got].iter().rposition(|&byte| byte != 0) {
+            end = at + last as u64 + 1;
+        }
+        at += got as u64;
     }
 }
 

@@ -947,3 +947,77 @@ fn verify_reports_images_that_contradict_each_other() {
     assert_eq!(status, 1);
     assert!(told.contains("checkpoint/files.img: the CRIU image ends too early"), "{told}");
 }
+
+#[test]
+fn verify_accepts_zeros_after_pages_and_compressed_pages() {
+    fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
+        &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
+    }
+    let verify = |change: &dyn Fn(&mut Members)| {
+        let run = TestDir::new().run(&["--verify"], &golden(change));
+        (run.status, run.stderr)
+    };
+    let pages = "checkpoint/pages-2.img";
+    assert_eq!(verify(&|members| find(members, pages).extend([0; 100_000])), (0, String::new()));
+    let (status, told) = verify(&|members| find(members, pages).extend([0, 0, 1, 0]));
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/pages-2.img: expected 16 pages, found 65540 bytes"), "{told}");
+    // Pages may precede the pagemap images.
+    let (status, told) = verify(&|members| {
+        find(members, pages).extend([0; 100_000]);
+        let at = members.iter().position(|(entry, _)| entry.path == path(pages)).unwrap();
+        let pages = members.remove(at);
+        members.insert(1, pages);
+    });
+    assert_eq!((status, told), (0, String::new()));
+
+    // The format of CRIU 4.3: 16 pages in two blocks of 100 and 50 bytes, and two uncompressed pages
+    // that start at a multiple of the page size.
+    let pagemap = |total: u8| {
+        let head: &[u8] = &[0x08, 2];
+        let blocks = [0x0a, 2, 100, 50, 0x10, total, 1, 0x18, 8];
+        let compressed: &[u8] =
+            &[&[0x08, 0x80, 0x20, 0x10, 16, 0x20, 4, 0x28, 16, 0x32, 9][..], &blocks].concat();
+        let plain: &[u8] = &[0x08, 0x80, 0x40, 0x10, 2, 0x20, 12, 0x28, 2];
+        let mut image = [0x5456_4319_u32, 0x5608_4025].map(u32::to_le_bytes).concat();
+        for message in [head, compressed, plain] {
+            image.extend_from_slice(&(message.len() as u32).to_le_bytes());
+            image.extend_from_slice(message);
+        }
+        image
+    };
+    let compressed = |size: usize, total: u8| {
+        verify(&|members| {
+            *find(members, "checkpoint/pagemap-12.img") = pagemap(total);
+            *find(members, pages) = vec![1; size];
+        })
+    };
+    assert_eq!(compressed(3 * 4096, 0x96), (0, String::new()));
+    let (status, told) = compressed(150 + 2 * 4096, 0x96);
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/pages-2.img: expected 18 pages, found 8342 bytes"), "{told}");
+    let (status, told) = compressed(3 * 4096, 0x97);
+    assert_eq!(status, 1);
+    assert!(told.contains("checkpoint/pagemap-12.img: the blocks at 0x1000 do not hold 16 pages"), "{told}");
+}
+
+#[test]
+fn the_root_directory_gets_the_mode_that_criu_requires() {
+    let archive = golden(|_| ());
+    for (mode, noted) in [(0o755, true), (0o555, false)] {
+        let test = TestDir::new();
+        let rootfs = test.path("rootfs");
+        fs::create_dir(&rootfs).unwrap();
+        // An ordinary user can write into the directory only with the first mode.
+        if mode == 0o555 && fs::metadata("/proc/self").unwrap().uid() != 0 {
+            continue;
+        }
+        fs::set_permissions(&rootfs, fs::Permissions::from_mode(mode)).unwrap();
+        let run = test.run(&["-v", "--bundle", "b", "--rootfs", "rootfs", "--no-same-owner"], &archive);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        assert_eq!(fs::metadata(&rootfs).unwrap().mode() & 0o7777, 0o555);
+        let note = "rootfs: mode changed from 0755 to 0555, which CRIU requires";
+        assert_eq!(run.stderr.contains(note), noted, "{}", run.stderr);
+        fs::set_permissions(&rootfs, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}

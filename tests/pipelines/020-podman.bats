@@ -99,11 +99,10 @@ ls: /app/deleted: No such file or directory'
     shared_memory "$there/shm"
     mkdir "$there/data"
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" <web.ckpt
+    # CRIU checks the mode of the root directory, which is not a change of the container.
+    [ "$(stat -c %a "$there/rootfs")" = 555 ]
     # podman creates these files for every container, and does not archive them.
     touch "$there"/{hosts,hostname,containerenv}
-    # CRIU checks the mode of the root directory, which is not in podman's archive. podman's layers
-    # have 0555.
-    chmod 0555 "$there/rootfs"
     spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
         -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" \
         -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"

@@ -41,8 +41,6 @@ through_a_pipe() {
 
     overlay "$there"
     shared_memory "$there/shm"
-    # podman sets this mode on the root directory of an image, and CRIU checks it.
-    chmod 0555 "$there/rootfs"
     run -0 --separate-stderr ckpt-unpack --bundle "$there/as-it-is" web.ckpt
     [[ $stderr == *'crun made the images and runc cannot restore them'*'--runtime runc'* ]]
     run -0 --separate-stderr ckpt-unpack --runtime runc --bundle "$there/bundle" --rootfs "$there/rootfs" \

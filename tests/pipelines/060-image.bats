@@ -87,7 +87,6 @@ restored() {
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" --shm "$there/shm" layout
     before=$(counted "$there/rootfs")
     touch "$there"/{hosts,hostname,containerenv}
-    chmod 0555 "$there/rootfs"
     spec-gen --restore --rootfs "$there/rootfs" --cgroups-path /web -v "$there/data:/data" --shm-dir "$there/shm" \
         -v "$there/hosts:/etc/hosts" -v "$there/hostname:/etc/hostname" \
         -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"

@@ -37,9 +37,9 @@ pub mod tar_kind;
 mod volume_name;
 
 pub use architecture::architecture;
-pub use criu::external_mounts;
+pub use criu::{external_mounts, root_process};
 #[cfg(feature = "archive")]
-pub use criu::{open_files, process_tree, stats};
+pub use criu::{open_files, payload, process_tree, stats};
 pub use documents::{config_dump, deleted_files, network_status, spec_dump};
 pub use error::{Error, Result, found_in, hint_in};
 #[cfg(feature = "preflight")]

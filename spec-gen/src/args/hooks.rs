@@ -65,7 +65,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR", requires = "restore")]
     pub manager_files: Option<PathBuf>,
 
-    /// Report if crun made CRIU's images in DIR, because runc cannot restore them
+    /// Read CRIU's images in DIR, and report what they require of runtime, rootfs and namespaces
     #[arg(long, value_name = "DIR", requires = "restore", hide_short_help = true)]
     pub images: Option<PathBuf>,
 

@@ -449,3 +449,112 @@ fn a_restored_container_uses_its_new_id_and_state() {
     );
     assert_eq!(restored["linux"]["cgroupsPath"], "a.slice:libpod:NEW");
 }
+
+/// Writes images of the process 7 in network namespace 10. `network` is the content of netns-10.img.
+fn write_images(dir: &Dir, criu_network: u8, network: Option<&[u8]>) {
+    let image = |messages: &[&[u8]]| {
+        let mut image = [0x5456_4319_u32, 1].map(u32::to_le_bytes).concat();
+        for message in messages {
+            image.extend_from_slice(&(message.len() as u32).to_le_bytes());
+            image.extend_from_slice(message);
+        }
+        image
+    };
+    let images = dir.path("images");
+    let put = |name: &str, messages: &[&[u8]]| {
+        fs::create_dir_all(&images).unwrap();
+        fs::write(format!("{images}/{name}.img"), image(messages)).unwrap();
+    };
+    put("mountpoints-13", &[]);
+    put("pstree", &[b"\x08\x07\x10\0"]);
+    // Field 5 is the PID namespace, field 6 the network namespace.
+    put("ids-7", &[b"\x28\x0b\x30\x0a"]);
+    put("inventory", &[&[0x08, 1, 0x1a, 4, 0x28, 2, 0x30, criu_network]]);
+    // The root directory has the ID 5 and the mode 040555.
+    put("fs-7", &[b"\x08\x05\x10\x05"]);
+    put("files", &[b"\x08\x01\x10\x05\x1a\x07\x32\x01/\x50\xed\x82\x01"]);
+    let _ = fs::remove_file(format!("{images}/netns-10.img"));
+    if let Some(network) = network {
+        put("netns-10", &[network]);
+    }
+}
+
+#[test]
+fn a_namespace_flag_that_criu_would_ignore_is_an_error() {
+    let dir = Dir::new();
+    let own = "CRIU restores it into a new one";
+    let hosts = "CRIU restores it into the host's";
+    let by_path = "can only be restored into such a namespace";
+    let external: &[u8] = b"\x42\x0cextRootNetNS";
+    let net = |path: Option<&str>| match path {
+        Some(path) => json!({"type": "network", "path": path}),
+        None => json!({"type": "network"}),
+    };
+    let private = vec![net(None)];
+    let (pid, ipc) = (vec![json!({"type": "pid"})], vec![json!({"type": "ipc"})]);
+    let at_path = vec![net(Some("/run/netns/old"))];
+    // Images: the network namespace of CRIU, and whether that of the container was external.
+    type Images = Option<(u8, bool)>;
+    #[rustfmt::skip]
+    let cases: Vec<(&[Value], Images, &[&str], Option<(&str, &str)>)> = vec![
+        (&private, None, &["--network", "ns:/run/netns/web"],
+            Some((own, "leave out --network, and run netstatus apply --netns /proc/PID/ns/net after the restore; --images DIR finds"))),
+        (&private, None, &["--network", "container:77"], Some((own, "leave out --network"))),
+        (&private, None, &["--network", "host"], Some((own, "leave out --network"))),
+        (&private, None, &["--network", "private"], None),
+        (&private, None, &[], None),
+        (&[], None, &["--network", "ns:/run/netns/web"], Some((hosts, "leave out --network"))),
+        (&[], None, &["--network", "private"], Some((hosts, "leave out --network"))),
+        (&[], None, &["--network", "host"], None),
+        (&at_path, None, &["--network", "ns:/run/netns/web"], None),
+        (&at_path, None, &["--network", "host"], Some((by_path, "--network ns:PATH"))),
+        (&pid, None, &["--pid", "ns:/proc/1/ns/pid"], Some((own, "leave out --pid"))),
+        (&ipc, None, &["--ipc", "ns:/proc/1/ns/ipc"], None),
+        (&ipc, None, &["--ipc", "host"], Some((own, "leave out --ipc\n"))),
+        (&[], None, &["--uts", "private"], Some((hosts, "leave out --uts\n"))),
+        // The images say more than the spec.
+        (&private, Some((1, true)), &["--network", "ns:/run/netns/web"], None),
+        (&private, Some((1, true)), &[], Some((by_path, "--network ns:PATH"))),
+        (&private, Some((1, true)), &["--network", "private"], Some((by_path, "--network ns:PATH"))),
+        (&private, Some((1, false)), &["--network", "ns:/run/netns/web"], Some((own, "leave out --network, and run netstatus apply --netns /proc/PID/ns/net after the restore\n"))),
+        (&private, Some((1, false)), &[], None),
+        (&private, Some((10, false)), &["--network", "private"], Some((hosts, "--network host\n"))),
+        (&at_path, Some((1, false)), &["--network", "ns:/run/netns/web"], Some((own, "--network private, and run netstatus apply"))),
+        (&at_path, Some((1, true)), &["--network", "ns:/run/netns/web"], None),
+    ];
+    for (namespaces, images, flags, expected) in cases {
+        let mut spec = plain();
+        spec["linux"]["namespaces"] = json!(namespaces);
+        let mut args = RESTORE.to_vec();
+        if let Some((criu_network, is_external)) = images {
+            write_images(&dir, criu_network, is_external.then_some(external));
+            args.extend(["--images", "images"]);
+        }
+        let output = dir.run(&[&args[..], flags].concat(), &spec.to_string());
+        let (found, what) = (message(&output), format!("{namespaces:?} {images:?} {flags:?}"));
+        match expected {
+            None => assert_eq!(output.status.code(), Some(0), "{what}: {found}"),
+            Some((error, hint)) => {
+                assert_eq!(output.status.code(), Some(1), "{what}: {found}");
+                assert!(found.contains(error), "{what}: {found}");
+                assert!(found.contains(&format!("hint: {hint}")), "{what}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_root_directory_with_another_mode_than_at_the_dump_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = Dir::new();
+    write_images(&dir, 1, None);
+    let rootfs = dir.path("rootfs");
+    let warning = format!("{rootfs}: mode 0755, but CRIU requires 0555 to restore: chmod 0555 {rootfs}");
+    for (mode, warned) in [(0o755, true), (0o555, false)] {
+        fs::set_permissions(&rootfs, fs::Permissions::from_mode(mode)).unwrap();
+        let output = dir.run(&[&RESTORE[..], &["--images", "images"]].concat(), &plain().to_string());
+        assert_eq!(output.status.code(), Some(0), "{}", message(&output));
+        assert_eq!(message(&output).contains(&warning), warned, "{}", message(&output));
+    }
+}

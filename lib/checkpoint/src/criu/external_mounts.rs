@@ -7,6 +7,7 @@
 //! file. Therefore each runtime fails to restore images of the other runtime: "No mapping for
 //! 123:(null) mountpoint". The images do not differ otherwise.
 
+use super::raw::{Field, content, damaged, entries, fields, put_varint};
 use crate::error::{Error, Result};
 
 /// A runtime with known keys.
@@ -83,18 +84,10 @@ pub fn convert(name: &str, image: &[u8], to: Maker) -> Result<Vec<u8>> {
     Ok(converted)
 }
 
-/// A field of a protobuf message: its number, its bytes including the tag, and its content.
-struct Field<'b> {
-    number: u64,
-    raw: &'b [u8],
-    content: &'b [u8],
-}
-
 /// Returns the runtime whose key the mount has, if the mount hides a file or directory in /proc or
 /// /sys.
 fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
-    let content = |number| fields.iter().rfind(|f| f.number == number).map(|f| f.content);
-    let (root, at, key) = (content(ROOT)?, content(MOUNTPOINT)?, content(EXT_KEY)?);
+    let (root, at, key) = (content(fields, ROOT)?, content(fields, MOUNTPOINT)?, content(fields, EXT_KEY)?);
     if !at.starts_with(b"/proc/") && !at.starts_with(b"/sys/") {
         return None;
     }
@@ -110,7 +103,7 @@ fn hidden_by(fields: &[Field<'_>]) -> Option<Maker> {
 }
 
 fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
-    let at = fields.iter().rfind(|f| f.number == MOUNTPOINT).map(|f| f.content).unwrap_or_default();
+    let at = content(fields, MOUNTPOINT).unwrap_or_default();
     let is_directory =
         fields.iter().any(|f| f.number == EXT_KEY && f.content.ends_with(b"/.empty-directory"));
     if is_directory {
@@ -128,69 +121,6 @@ fn with_key(name: &str, fields: &[Field<'_>], to: Maker) -> Result<Vec<u8>> {
     put_varint(&mut entry, key.len() as u64);
     entry.extend_from_slice(key);
     Ok(entry)
-}
-
-/// Splits an image into its magic numbers and its messages.
-fn entries<'b>(name: &str, image: &'b [u8]) -> Result<(&'b [u8], Vec<&'b [u8]>)> {
-    /// The number that precedes the magic number of the kind, since version 2 of the images.
-    const COMMON_MAGIC: [u8; 4] = 0x5456_4319_u32.to_le_bytes();
-    let head = if image.starts_with(&COMMON_MAGIC) { 8 } else { 4 };
-    let (head, mut rest) = image.split_at_checked(head).ok_or_else(|| damaged(name))?;
-    let mut entries = Vec::new();
-    while let Some((size, after)) = rest.split_first_chunk() {
-        let size = usize::try_from(u32::from_le_bytes(*size)).map_err(|_| damaged(name))?;
-        let (entry, after) = after.split_at_checked(size).ok_or_else(|| damaged(name))?;
-        entries.push(entry);
-        rest = after;
-    }
-    if rest.is_empty() { Ok((head, entries)) } else { Err(damaged(name)) }
-}
-
-/// Splits a message into its fields.
-fn fields<'b>(name: &str, message: &'b [u8]) -> Result<Vec<Field<'b>>> {
-    let mut fields = Vec::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        let start = rest;
-        let tag = varint(&mut rest).ok_or_else(|| damaged(name))?;
-        let content;
-        let length = match tag & 7 {
-            0 => varint(&mut rest).map(|_| 0),
-            1 => Some(8),
-            2 => varint(&mut rest).and_then(|length| usize::try_from(length).ok()),
-            5 => Some(4),
-            _ => None,
-        };
-        (content, rest) = length.and_then(|n| rest.split_at_checked(n)).ok_or_else(|| damaged(name))?;
-        let raw = &start[..start.len() - rest.len()];
-        fields.push(Field { number: tag >> 3, raw, content });
-    }
-    Ok(fields)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn damaged(name: &str) -> Error {
-    Error::member(format!("checkpoint/{name}"), "damaged CRIU image")
 }
 
 #[cfg(test)]

@@ -92,18 +92,41 @@ pub struct PagemapEntry {
     /// Whether the pages are in the images of the pre-dump.
     #[prost(bool, tag = "3")]
     pub in_parent: bool,
-    /// Flags: 1 in the parent, 2 lazy, 4 present.
+    /// Flags: 1 in the parent, 2 lazy, 4 present, 8 in the `pages` image at a multiple of the page
+    /// size (since CRIU 4.3).
     #[prost(uint32, optional, tag = "4")]
     pub flags: Option<u32>,
     /// The number of pages, since CRIU 4.1.
     #[prost(uint64, tag = "5")]
     pub nr_pages: u64,
+    /// The compressed blocks that hold the pages, since CRIU 4.3.
+    #[prost(message, optional, tag = "6")]
+    pub blocks: Option<PagemapBlocks>,
+}
+
+/// The blocks of a run of pages, each compressed with LZ4 (pagemap.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct PagemapBlocks {
+    /// The sizes of the blocks in the `pages` image, in bytes.
+    #[prost(uint32, repeated, tag = "1")]
+    pub block_sizes: Vec<u32>,
+    /// The sum of the sizes.
+    #[prost(uint64, tag = "2")]
+    pub total_payload_size: u64,
+    /// The number of pages in each block but the last.
+    #[prost(uint32, tag = "3")]
+    pub pages_per_block: u32,
 }
 
 impl PagemapEntry {
     /// Returns the number of pages.
     pub fn pages(&self) -> u64 {
         self.nr_pages.max(u64::from(self.compat_nr_pages))
+    }
+
+    /// Returns whether the pages begin in the `pages` image at a multiple of the page size.
+    pub fn is_aligned(&self) -> bool {
+        self.flags.unwrap_or(0) & 8 != 0
     }
 
     /// Returns whether the pages are in the `pages` image.

@@ -13,6 +13,10 @@ mod messages;
 #[cfg(feature = "archive")]
 pub mod open_files;
 #[cfg(feature = "archive")]
+pub mod payload;
+#[cfg(feature = "archive")]
 pub mod process_tree;
+mod raw;
+pub mod root_process;
 #[cfg(feature = "archive")]
 pub mod stats;

@@ -13,6 +13,7 @@ use super::messages::{
     CoreEntry, FdinfoEntry, FileEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, TaskIds,
 };
 use super::open_files::{self, OpenFile, Socket};
+use super::payload::Payload;
 use crate::error::{Error, Result};
 
 pub use super::image_file::IMAGE_LIMIT;
@@ -134,18 +135,41 @@ impl Images {
     }
 
     /// Returns the parts of the image `name` that hold arguments, and the number of pages in the
-    /// image. Returns no parts for an image that is not a `pages` image.
+    /// image. Returns no parts for an image that is not a `pages` image, or whose pages are
+    /// compressed.
     pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
-        let Some(("pages", pages_id)) = number(name) else { return (Vec::new(), 0) };
-        let pids = self.in_pages.get(&pages_id).map(Vec::as_slice).unwrap_or_default();
+        let Ok(payload) = self.payload(name) else { return (Vec::new(), 0) };
+        if payload.is_compressed() {
+            return (Vec::new(), payload.pages());
+        }
+        let parts = self.pagemaps(name).filter_map(|(pid, runs)| self.part(pid, runs)).collect();
+        (parts, payload.pages())
+    }
+
+    /// Returns the content of the image `name` that pagemap images announce. It is empty for an
+    /// image that is not a `pages` image.
+    ///
+    /// # Errors
+    /// Returns an error if a pagemap image contradicts itself.
+    pub fn payload(&self, name: &str) -> Result<Payload> {
+        let mut payload = Payload::default();
+        for (pid, runs) in self.pagemaps(name) {
+            runs.iter().try_for_each(|run| payload.add(&format!("pagemap-{pid}.img"), run))?;
+        }
+        Ok(payload)
+    }
+
+    /// Returns the processes whose pages are in the image `name`, with the runs of the pages.
+    fn pagemaps(&self, name: &str) -> impl Iterator<Item = (u32, &[PagemapEntry])> {
+        let pids = match number(name) {
+            Some(("pages", pages_id)) => self.in_pages.get(&pages_id).map(Vec::as_slice),
+            _ => None,
+        };
         // If a container continued to run after a checkpoint, podman leaves the images of that
         // checkpoint in the directory. These images may belong to processes that no longer exist.
-        let pids = pids.iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
-        let maps: Vec<_> = pids.filter_map(|pid| self.pagemap.get_key_value(pid)).collect();
-        let total =
-            maps.iter().flat_map(|(_, (_, runs))| runs).filter(|r| r.is_present()).map(PagemapEntry::pages);
-        let total = total.fold(0, u64::saturating_add);
-        (maps.iter().filter_map(|(pid, (_, runs))| self.part(**pid, runs)).collect(), total)
+        let pids =
+            pids.unwrap_or_default().iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
+        pids.filter_map(|pid| self.pagemap.get(pid).map(|(_, runs)| (*pid, runs.as_slice())))
     }
 
     /// Returns the names of the images that hold the pages of processes.
@@ -264,9 +288,13 @@ impl Images {
 
 impl Part {
     /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages.
-    /// The page size is `size` divided by `pages`.
+    /// The page size is `size` divided by `pages`, or 4096 if the image has zeros after its pages.
     pub fn range(&self, size: u64, pages: u64) -> Option<(u64, u64)> {
-        let page = size.checked_div(pages).filter(|page| page % 4096 == 0 && page * pages == size)?;
+        let page = match size.checked_div(pages)? {
+            page if page % 4096 == 0 && page * pages == size => page,
+            page if page >= 4096 => 4096,
+            _ => return None,
+        };
         let start = self.first_page.checked_mul(page)?.checked_add(self.within)?;
         (start.checked_add(self.len)? <= size).then_some((start, self.len))
     }

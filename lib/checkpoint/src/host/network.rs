@@ -14,7 +14,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, so
 use super::criu_version::Version;
 use super::finding::{Finding, Severity};
 use super::network_lock::NetworkLock;
-use super::sockets::Sockets;
+use super::sockets::{self, Sockets};
 
 /// The largest table in /proc that is read, in bytes. 64 MiB hold half a million sockets.
 const MAX_TABLE: u64 = 64 << 20;
@@ -96,7 +96,12 @@ impl Facts {
                 Err(e) => return Err(e),
             }
         }
-        self.sockets = Some(Sockets::count(&tables));
+        let held = match sockets::held_by(pid) {
+            // An ordinary user cannot list the descriptors of another user's process.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => None,
+            held => Some(held?),
+        };
+        self.sockets = Some(Sockets::count(&tables, held.as_ref()));
         let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));
         self.own_network = Some(network(&pid.to_string())? != network("self")?);
         let mounts = mount_ids(&read(&format!("/proc/{pid}/mountinfo"))?);

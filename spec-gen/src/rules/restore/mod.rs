@@ -8,6 +8,7 @@
 //! environment, limits, seccomp) are kept: CRIU restores the process from its images.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::bail;
 use cli::{Hint, usage};
@@ -32,6 +33,9 @@ mod criu_images;
 mod engine_files;
 mod harmless;
 mod keys;
+mod origins;
+
+use criu_images::Dumped;
 
 /// Adapts the spec of a checkpointed container to this host.
 ///
@@ -42,10 +46,20 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     if matches!(job.args.namespaces.userns, Some(UserNs::KeepId { .. } | UserNs::NoMap)) {
         return Err(usage("--userns: the mappings of a restored container are in its checkpoint"));
     }
-    if let Some(dir) = &job.args.restore.images {
-        criu_images::report_maker(dir, job.session)?;
-    }
+    let dumped = match &job.args.restore.images {
+        Some(dir) => {
+            criu_images::report_maker(dir, job.session)?;
+            Dumped::read(dir)?
+        }
+        None => Dumped::default(),
+    };
     root::set(job)?;
+    if let Some(path) = job.spec.text(key::ROOT_PATH) {
+        dumped.check_root_mode(
+            &job.args.what.bundle.as_deref().unwrap_or(Path::new("")).join(path),
+            job.session,
+        );
+    }
     let devices = device_destinations(job)?;
     if !job.args.restore.trust_archive {
         drop_host_names(job, &devices);
@@ -57,7 +71,7 @@ pub fn run(job: &mut Job<'_>) -> anyhow::Result<()> {
     let namespaces = namespace_flags::requested(&args.namespaces);
     let volumes: Vec<Volume> =
         args.mounts.volume.iter().map(|v| volume::parse_volume(v)).collect::<anyhow::Result<_>>()?;
-    check_namespaces(&job.spec, &namespaces)?;
+    origins::check(&job.spec, &namespaces, &dumped)?;
     let mut repointed = repoint_volumes(job, &volumes)?;
     job.trace.because(&job.spec, || "--volume".into());
     let mut files = match &args.restore.manager_files {
@@ -289,24 +303,4 @@ fn names_host(spec: &Spec, mount: &Value) -> bool {
     let (source, destination) = (path::clean(mounts::source(mount)), path::clean(mounts::destination(mount)));
     let of_the_kernel = source == "/sys" || path::is_below(&source, "/sys/fs/cgroup");
     !(source == destination && of_the_kernel && read_only)
-}
-
-/// Checks that each namespace that was given by path at the dump is given by path again: CRIU's
-/// images contain its name, not its content.
-///
-/// # Errors
-/// Returns an error that names the flag without a path.
-fn check_namespaces(spec: &Spec, namespaces: &[(&'static str, Option<Mode>)]) -> anyhow::Result<()> {
-    for (kind, mode) in namespaces {
-        let had_path = namespaces::find(spec, kind).is_some_and(|n| namespaces::path(n).is_some());
-        if had_path && matches!(mode, Some(Mode::Host | Mode::Private)) {
-            return Err(Hint::on(
-                anyhow::anyhow!(
-                    "linux.namespaces: {kind}: the container was checkpointed in a namespace given by path and can only be restored into such a namespace"
-                ),
-                format!("--{} ns:PATH", namespace_flags::name_of(kind)),
-            ));
-        }
-    }
-    Ok(())
 }

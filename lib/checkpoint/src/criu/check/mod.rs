@@ -14,13 +14,14 @@ mod contents;
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 use prost::Message;
 use tartree::{Root, Status, TarPath};
 
 use super::image_file::{self, IMAGE_LIMIT};
 use super::messages::{CoreEntry, InventoryEntry, PagemapEntry, PagemapHead, PstreeEntry};
+use super::payload::Payload;
 use crate::error::{Error, Result};
 
 /// The magic numbers of the kinds of images (criu/include/magic.h).
@@ -30,8 +31,6 @@ const CORE: u32 = 0x5505_3847;
 const MM: u32 = 0x5749_2820;
 const PAGEMAP: u32 = 0x5608_4025;
 
-/// The smallest page size of any architecture, in bytes.
-const PAGE_SIZE: u64 = 4096;
 /// The most problems that are reported individually.
 const MAX_REPORTED: usize = 20;
 
@@ -63,8 +62,8 @@ struct Check<'r> {
     root: &'r mut Root,
     problems: Vec<String>,
     more: usize,
-    /// The number of pages that each `pages` image must hold, by the number of the image.
-    pages: BTreeMap<u32, u64>,
+    /// The pages that each `pages` image must hold, by the number of the image.
+    pages: BTreeMap<u32, Payload>,
     /// The mount namespace of CRIU, which has no image.
     host_mounts: Option<u32>,
     /// The numbers of the descriptor tables, each with a process that uses the table.
@@ -123,13 +122,22 @@ impl Check<'_> {
         let Some(Content::Read(pagemap)) = self.required(&format!("pagemap-{pid}.img"), PAGEMAP, pid) else {
             return;
         };
-        match present_pages(&format!("pagemap-{pid}.img"), &pagemap) {
-            Ok((number, pages)) => {
-                let all = self.pages.entry(number).or_default();
-                *all = all.saturating_add(pages);
-            }
-            Err(e) => self.problem(e.to_string()),
+        if let Err(e) = self.announced(&format!("pagemap-{pid}.img"), &pagemap) {
+            self.problem(e.to_string());
         }
+    }
+
+    /// Records the pages that the pagemap `name` announces.
+    fn announced(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let payloads = image_file::payloads(name, bytes)?;
+        let Some((head, runs)) = payloads.split_first() else { return Err(Error::member(name, "is empty")) };
+        let damaged = |_| Error::member(name, "not a CRIU image");
+        let head = PagemapHead::decode(*head).map_err(damaged)?;
+        let pages = self.pages.entry(head.pages_id).or_default();
+        for run in runs {
+            pages.add(name, &PagemapEntry::decode(*run).map_err(damaged)?)?;
+        }
+        Ok(())
     }
 
     fn core(&mut self, pid: u32, thread: u32) -> Option<CoreEntry> {
@@ -159,21 +167,44 @@ impl Check<'_> {
         None
     }
 
-    fn pages(&mut self, number: u32, pages: u64) {
+    fn pages(&mut self, number: u32, announced: Payload) {
+        let pages = announced.pages();
         if pages == 0 {
             return;
         }
         let name = format!("pages-{number}.img");
         match Status::at(self.root.fd(), name.as_ref()) {
+            Ok(status) if announced.fits(status.size()) => {}
             Ok(status) => {
                 let size = status.size();
-                let page = size / pages;
-                if page == 0 || page % PAGE_SIZE != 0 || page.checked_mul(pages) != Some(size) {
+                let data = match self.end_of_data(&name) {
+                    Ok(data) => data,
+                    Err(e) => return self.problem(format!("{name}: {e}")),
+                };
+                if !announced.fits_with_zeros(size, data) {
                     self.problem(format!("{name}: {size} bytes, but pagemap images announce {pages} pages"));
                 }
             }
             Err(e) => self.problem(format!("{name}: {e}, but pagemap images announce {pages} pages")),
         }
+    }
+
+    /// Returns the offset after the last byte that is not zero.
+    fn end_of_data(&mut self, name: &str) -> std::io::Result<u64> {
+        let mut file = self.root.open_file(&TarPath::root().child(name.as_bytes()))?;
+        let (mut end, mut buffer) = (file.metadata()?.len(), vec![0; 1 << 18]);
+        // Reads from the end, because the zeros are short compared to the pages.
+        while end > 0 {
+            let start = end.saturating_sub(buffer.len() as u64);
+            let part = usize::try_from(end - start).unwrap_or(0);
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut buffer[..part])?;
+            if let Some(last) = buffer[..part].iter().rposition(|&byte| byte != 0) {
+                return Ok(start + last as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(0)
     }
 
     fn messages<M: Message + Default>(&mut self, name: &str, magic: u32) -> Result<Option<Vec<M>>> {
@@ -238,20 +269,4 @@ impl Content {
             Content::Large => 1,
         }
     }
-}
-
-/// Returns the number of the `pages` image of a process, and the number of the process's pages in
-/// it.
-fn present_pages(name: &str, bytes: &[u8]) -> Result<(u32, u64)> {
-    let payloads = image_file::payloads(name, bytes)?;
-    let Some((head, runs)) = payloads.split_first() else { return Err(Error::member(name, "is empty")) };
-    let Ok(head) = PagemapHead::decode(*head) else { return Err(Error::member(name, "not a CRIU image")) };
-    let mut pages = 0u64;
-    for run in runs {
-        let Ok(run) = PagemapEntry::decode(*run) else { return Err(Error::member(name, "not a CRIU image")) };
-        if run.is_present() {
-            pages = pages.saturating_add(run.pages());
-        }
-    }
-    Ok((head.pages_id, pages))
 }

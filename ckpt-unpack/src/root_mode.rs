@@ -1,0 +1,38 @@
+//! Sets the mode of the root directory that CRIU requires.
+//!
+//! CRIU refuses to restore a process whose root directory has another mode than at the dump ("File .
+//! has bad mode"). The mode is often in no archive, because it is not a change of the container:
+//! podman and CRI-O mount a root file system with mode 0555 if the image does not define a mode, and
+//! other engines with 0755.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::root_process::{self, RootProcess};
+use cli::Session;
+
+/// Gives `rootfs` the mode that the images in `images` record.
+///
+/// # Errors
+/// Returns an error if an image is damaged, or if the mode cannot be changed.
+pub fn set(rootfs: &Path, images: &Path, session: &Session) -> anyhow::Result<()> {
+    if !images.is_dir() {
+        return Ok(());
+    }
+    let read = root_process::reader(images).context("checkpoint")?;
+    let Some(mut process) = RootProcess::find(read)? else { return Ok(()) };
+    let Some(mode) = process.root_mode()? else { return Ok(()) };
+    let object = || cli::display_path(rootfs);
+    let found = fs::metadata(rootfs).with_context(object)?.permissions().mode() & 0o7777;
+    if found != mode {
+        fs::set_permissions(rootfs, Permissions::from_mode(mode))
+            .with_context(|| format!("{}: mode {mode:04o}", object()))?;
+        session.note(format_args!(
+            "{}: mode changed from {found:04o} to {mode:04o}, which CRIU requires",
+            object()
+        ));
+    }
+    Ok(())
+}
