@@ -315,7 +315,7 @@ fn network_renames_networks_for_podman() {
     // Without addresses in the status, podman chooses them.
     for empty in [&b"null"[..], b"{}"] {
         let (podman, status) = networks(&["lan"], empty);
-        assert_eq!(podman, json!({ "lan": { "interface_name": "" } }));
+        assert_eq!(podman, json!({ "lan": { "interface_name": "eth0" } }));
         assert_eq!(status, serde_json::from_slice::<Value>(empty).unwrap());
         assert_eq!(networks(&[], empty).0, json!({}));
     }

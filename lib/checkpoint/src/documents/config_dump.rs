@@ -158,6 +158,8 @@ impl ConfigDump {
     /// from which podman does not read network.status (`importCheckpointImage`).
     pub fn set_networks(&mut self, status: &NetworkStatus) {
         let mut networks = Map::new();
+        let taken = |name: &str| status.networks.values().any(|block| block.interfaces.contains_key(name));
+        let mut free = (0..).map(|n| format!("eth{n}")).filter(|name| !taken(name));
         for (name, block) in &status.networks {
             let mut options = Map::new();
             // podman supports one interface per network.
@@ -170,9 +172,9 @@ impl ConfigDump {
                 if let Some(mac) = &addresses.mac_address {
                     options.insert("static_mac".into(), mac.to_string().into());
                 }
-            } else {
-                // podman chooses a name for "".
-                options.insert("interface_name".into(), "".into());
+            } else if let Some(interface) = free.next() {
+                // podman 6 rejects a network without a name for its interface.
+                options.insert("interface_name".into(), interface.into());
             }
             networks.insert(name.clone(), options.into());
         }
@@ -284,7 +286,7 @@ mod tests {
         assert!(config.has_network());
         assert_eq!(
             serde_json::to_string(config.keys()).unwrap(),
-            r#"{"id":"x","createNetNS":true,"newNetworks":{"b":{"interface_name":"eth1"},"c":{"interface_name":""},"lan":{"interface_name":"eth0","static_ips":["10.1.0.5","fd99::50"],"static_mac":"02:00:00:00:00:05"}},"networkMode":"bridge"}"#
+            r#"{"id":"x","createNetNS":true,"newNetworks":{"b":{"interface_name":"eth1"},"c":{"interface_name":"eth2"},"lan":{"interface_name":"eth0","static_ips":["10.1.0.5","fd99::50"],"static_mac":"02:00:00:00:00:05"}},"networkMode":"bridge"}"#
         );
         config.set_networks(&NetworkStatus::default());
         assert_eq!(config.keys()["newNetworks"], json!({}));
