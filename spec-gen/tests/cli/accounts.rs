@@ -153,7 +153,8 @@ fn a_host_user_that_only_getent_knows_is_found() {
     let path = format!("{}:/usr/bin:/bin", dir.path("programs"));
     program(0, "directory-user:*:70001:70002:Name:/home/d:/bin/sh\\n");
     let output = run(&path);
-    let spec: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", message(&output)));
+    let spec: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", message(&output)));
     assert_eq!((home(&spec), &spec["process"]["user"]["uid"]), (vec!["/home/d"], &json!(70001)));
     assert_eq!(fs::read_to_string(dir.path("calls")).unwrap(), "passwd directory-user\n");
 

@@ -495,8 +495,9 @@ fn a_namespace_flag_that_criu_would_ignore_is_an_error() {
     let at_path = vec![net(Some("/run/netns/old"))];
     // Images: the network namespace of CRIU, and whether that of the container was external.
     type Images = Option<(u8, bool)>;
+    type Case<'a> = (&'a [Value], Images, &'a [&'a str], Option<(&'a str, &'a str)>);
     #[rustfmt::skip]
-    let cases: Vec<(&[Value], Images, &[&str], Option<(&str, &str)>)> = vec![
+    let cases: Vec<Case> = vec![
         (&private, None, &["--network", "ns:/run/netns/web"],
             Some((own, "leave out --network, and run netstatus apply --netns /proc/PID/ns/net after the restore; --images DIR finds"))),
         (&private, None, &["--network", "container:77"], Some((own, "leave out --network"))),
