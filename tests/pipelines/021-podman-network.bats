@@ -9,6 +9,8 @@ setup_file() {
 }
 
 setup() {
+    # The demo, an earlier test, does not remove its namespace.
+    ip netns delete web 2>/dev/null || true
     here=$BATS_TEST_TMPDIR/here
     cd "$BATS_TEST_TMPDIR"
 }
