@@ -85,20 +85,40 @@ kubelet_checkpoint() {
 }
 
 @test "a checkpoint of Kubernetes is inspected and verified" {
-    mkdir -p /var/lib/kubelet/checkpoints
-    kubelet_checkpoint /var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
+    local dir=/var/lib/kubelet/checkpoints data=$tests/../ckpt-unpack/tests/data
+    mkdir -p $dir
+    kubelet_checkpoint $dir/checkpoint-web_default-web-2026-11-23T11:13:44Z.tar
+    export file=app/settings archive
     follow $page "jq '.process_tree'" >seen
     grep -E '^Engine +CRI-O' seen
     grep '/bin/sh /app/count' seen
     grep 'app/settings' seen
     [ "$(tail -n 1 seen)" = changed ]
-    cd /var/lib/kubelet/checkpoints
-    follow $page 'ckpt-unpack --verify checkpoint-web'
     # checkpointctl accepts the archive, too.
-    checkpointctl show checkpoint-web_default-*.tar | grep -i cri-o
-    truncate -s 100K checkpoint-web_default-*.tar
-    run ! follow $page 'ckpt-unpack --verify checkpoint-web'
-    rm checkpoint-web_default-*.tar
+    checkpointctl show $dir/checkpoint-web_default-*.tar | grep -i cri-o
+    # The newest archive is shown, whichever engine has written it: plain or compressed, with and
+    # without deletions.
+    archive=$dir/checkpoint-web_default-web-2026-11-24T11:13:44Z.tar
+    while read -r name file; do
+        echo "$name"
+        case $name in
+        *.xz) xz -dc "$data/$name" ;;
+        *) cat "$data/$name" ;;
+        esac >$archive
+        touch -d tomorrow $archive
+        follow $page "jq '.process_tree'" >seen
+        grep -F "$file" seen
+        follow $page 'ckpt-unpack --verify "$archive"'
+    done <<'ARCHIVES'
+g01-basic-none.tar.xz tmp/counter
+g02-basic-gzip.tar.gz tmp/counter
+g03-basic-zstd.tar.zst tmp/counter
+g30-containerd-cri.tar.xz app/settings
+g31-cri-o.tar.xz tmp/counter
+ARCHIVES
+    truncate -s 10K $archive
+    run ! follow $page 'ckpt-unpack --verify "$archive"'
+    rm $dir/checkpoint-web_default-*.tar
 }
 
 @test "checkpointctl shows an archive of ckpt-pack" {
