@@ -289,6 +289,13 @@ impl Args {
         let is_archive = input.from_archive.is_some();
         reject_given(&with_archive, is_archive, "with --from-archive")?;
         reject_given(&without_archive, !is_archive, "without --from-archive")?;
+        // clap ignores `requires` if the required flag conflicts with another given flag.
+        reject_given(
+            &[("--pod", check.pod), ("--pid", check.pid.is_some())],
+            !verb.check,
+            "without --check",
+        )?;
+        reject_given(&[("--mount-label", check.mount_label.is_some())], !verb.prepare, "without --prepare")?;
         let Some((_, verb_name)) =
             [(verb.check, "--check"), (verb.prepare, "--prepare"), (verb.cleanup, "--cleanup")]
                 .into_iter()

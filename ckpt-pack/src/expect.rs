@@ -53,6 +53,23 @@ pub fn check_given(given: &BTreeSet<Member>, include: &Include, session: &Sessio
     check_written(&include.expect.iter().cloned().collect(), given, include, false, session)
 }
 
+/// Checks that the volumes of `--volume` are among `written`, the members of the new archive.
+///
+/// # Errors
+/// Returns the errors of [`check_complete`].
+pub fn check_volumes(
+    volumes: &[NamedVolume],
+    written: &BTreeSet<Member>,
+    include: &Include,
+    session: &Session,
+) -> anyhow::Result<()> {
+    if include.ignore_volumes {
+        return Ok(());
+    }
+    let needed = volumes.iter().map(|volume| Member::Volume(volume.name.clone())).collect();
+    check_written(&needed, written, include, false, session)
+}
+
 fn check_written(
     needed: &BTreeSet<Member>,
     written: &BTreeSet<Member>,

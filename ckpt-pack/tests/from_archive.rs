@@ -336,9 +336,39 @@ fn flags_change_the_documents_and_nothing_else() {
     }
     // The same values again change nothing.
     assert!(test.copy(&args, &copied).0 == copied);
+    test.write("etc.tar", tar(&[("x", b"")]));
+    let volume = ["--volume", "etc=/etc/hosts", "--volume-path", "/v"];
+    let archive = recorded("g04-volumes.tar.xz");
     let (with_volume, _) =
-        test.copy(&["--volume", "etc=/etc/hosts", "--volume-path", "/v"], &recorded("g04-volumes.tar.xz"));
+        test.copy(&[&volume[..], &["--member", "volumes/etc.tar=etc.tar"]].concat(), &archive);
     assert!(config_volumes(&with_volume).contains(&"etc".to_owned()));
+    // A volume without content would be restored empty.
+    assert!(test.fails(&volume, &archive).contains("error: volumes/etc.tar: missing"));
+}
+
+#[test]
+fn deletions_that_an_engine_ignores_are_reported() {
+    let test = TestDir::new();
+    let id = "a".repeat(64);
+    let (by_digest, by_id) = (format!("quay.io/web:1@sha256:{id}"), format!("quay.io/web:1@{id}"));
+    let lists = "deleted.files: ignored by containerd: these files come back";
+    let whiteouts = "rootfs-diff.tar: a layer of containerd, whose whiteouts CRI-O does not apply";
+    for (archive, engine, image, warning) in [
+        ("g12-diff-deletes.tar.xz", "containerd", &by_digest, Some(lists)),
+        ("g30-containerd-cri.tar.xz", "containerd", &by_digest, None),
+        ("g12-diff-deletes.tar.xz", "cri-o", &by_id, None),
+        ("g30-containerd-cri.tar.xz", "cri-o", &by_id, Some(whiteouts)),
+    ] {
+        let args = ["--annotations", engine, "--rootfs-image", image];
+        let (_, messages) = test.copy(&args, &recorded(archive));
+        for text in [lists, whiteouts] {
+            assert_eq!(messages.contains(text), warning == Some(text), "{archive} {engine}: {messages}");
+        }
+    }
+    // A given diff has its own deletions.
+    test.write("diff.tar", tar(&[("x", b"")]));
+    let args = ["--annotations", "cri-o", "--rootfs-image", &by_id, "--member", "rootfs-diff.tar=diff.tar"];
+    assert!(!test.copy(&args, &recorded("g30-containerd-cri.tar.xz")).1.contains(whiteouts));
 }
 
 fn config_volumes(archive: &[u8]) -> Vec<String> {

@@ -206,7 +206,7 @@ type Damage = fn(&mut Export);
 fn damaged_and_hostile_exports_are_refused() {
     let spec = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
     assert_eq!(spec.len(), 54);
-    let table: [(Damage, &str); 12] = [
+    let table: [(Damage, &str); 13] = [
         (
             |e| e.replace(CONFIG, |_| any("google.protobuf.Empty", b"{}")),
             "expected a types.containerd.io/opencontainers/runtime-spec/1/Spec, found \"google.protobuf.Empty\"",
@@ -249,6 +249,10 @@ fn damaged_and_hostile_exports_are_refused() {
             "not in the image",
         ),
         (|e| e.part(CRIU)["digest"] = json!("sha256:../../x"), "is not a SHA-256 or SHA-512 digest"),
+        (
+            |e| e.part(LAYER)["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"),
+            "expected a layer of the type application/vnd.oci.image.layer.v1.tar+gzip, found",
+        ),
     ];
     for (damage, error) in table {
         let mut export = Export::new();

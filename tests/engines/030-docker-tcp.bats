@@ -60,8 +60,9 @@ echo_server_runs() {
 @test "docs/docker.md: an open TCP connection continues in another container" {
     echo_server_runs
     follow $page '--migrate web web.ckpt'
+    follow $page 'docker rm -f web'
     docker volume rm data
-    follow $page 'tcp-established >/etc/criu/runc.conf'
+    follow $page 'tcp-established >>/etc/criu/runc.conf'
     echoed after
 }
 

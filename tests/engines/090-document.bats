@@ -96,5 +96,5 @@ teardown() {
 }
 
 @test "docs/docker.md: every code block has been run" {
-    all_followed '--migrate web' 'tcp-established'
+    all_followed '--migrate web' 'tcp-established' 'docker rm -f web'
 }

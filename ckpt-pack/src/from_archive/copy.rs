@@ -10,9 +10,9 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, Members, Rest, missing};
 use checkpoint::compress::Bound;
-use checkpoint::config_dump::ConfigDump;
+use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::core_image;
-use checkpoint::spec_dump::SpecDump;
+use checkpoint::spec_dump::{Engine, SpecDump};
 use cli::Session;
 use tartree::{Entry, Expanded, Kind, Notice, Status, Tally, TarPath, Timestamp};
 
@@ -126,6 +126,14 @@ impl<'a> Copier<'a> {
             }
         }
         self.complete_for_engine()?;
+        let volumes: Vec<NamedVolume> = self
+            .args
+            .container
+            .volume
+            .iter()
+            .map(|(name, destination)| NamedVolume { name: name.clone(), destination: destination.clone() })
+            .collect();
+        expect::check_volumes(&volumes, self.writer.written(), &self.args.include, self.session)?;
         expect::check_given(&self.given, &self.args.include, self.session)
     }
 
@@ -141,11 +149,30 @@ impl<'a> Copier<'a> {
             }
         }
         for member in self.writer.written() {
-            if let Some(why) = ignored_by(family, member) {
+            if let Some(why) = ignored_by(family, member).or_else(|| self.lost_deletions(family, member)) {
                 self.session.warn(format_args!("{member}: {why}"));
             }
         }
         Ok(())
+    }
+
+    /// Returns why the deletions in `member`, which is copied, are lost on the engine of
+    /// `--annotations`. Engines do not write both forms of deletions.
+    fn lost_deletions(&self, family: ExtraFamily, member: &Member) -> Option<&'static str> {
+        if self.given.contains(member) {
+            return None;
+        }
+        match (family, member, self.documents.engine()) {
+            (ExtraFamily::Containerd, Member::DeletedFiles | Member::DeletedFiles0, _) => Some(
+                "ignored by containerd: these files come back unless the diff has their removals, \
+                 as a diff of rootfs-diff has",
+            ),
+            (ExtraFamily::CriO, Member::RootfsDiff, Some(Engine::Containerd)) => Some(
+                "a layer of containerd, whose whiteouts CRI-O does not apply: deleted files come back, \
+                 unless the diff is replaced by one of rootfs-diff",
+            ),
+            _ => None,
+        }
     }
 
     /// Ends the archive. Returns the output and the facts that were found.

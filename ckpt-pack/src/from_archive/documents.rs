@@ -2,7 +2,7 @@
 
 use checkpoint::Member;
 use checkpoint::config_dump::ConfigDump;
-use checkpoint::spec_dump::SpecDump;
+use checkpoint::spec_dump::{Engine, SpecDump};
 use tartree::Entry;
 
 use crate::args::Args;
@@ -74,6 +74,11 @@ impl Documents {
     /// Returns status.dump, which containerd needs, once both documents are read.
     pub fn status_dump(&self) -> Option<Vec<u8>> {
         Some(status_dump(self.config.as_ref()?, self.spec.as_ref()?))
+    }
+
+    /// Returns the engine that made the archive, once spec.dump is read.
+    pub fn engine(&self) -> Option<Engine> {
+        self.spec.as_ref().map(SpecDump::engine)
     }
 
     /// Returns both documents. A document that is missing is empty.

@@ -49,8 +49,21 @@ impl Parts {
         message.prove()?;
         let spec = any::spec(CONFIG, &message.document(CONFIG)?)?;
         let config = config_dump(index, name, &spec, image_id(index, criu))?;
+        refuse_other_layers(index)?;
         Ok(Parts { spec, criu: blob(criu)?, layer: part(index, &LAYERS)?.map(blob).transpose()?, config })
     }
+}
+
+/// Rejects a layer of a type that cannot be read, such as an encrypted one: its changes would be lost.
+fn refuse_other_layers(index: &Value) -> Result<()> {
+    let all = index["manifests"].as_array().into_iter().flatten();
+    for kind in all.filter_map(|part| part["mediaType"].as_str()) {
+        let is_layer = kind.contains(".image.layer.") || kind.contains(".image.rootfs.");
+        if is_layer && !LAYERS.contains(&kind) {
+            return Err(image_error(format!("expected a layer of the type {}, found {kind:?}", LAYERS[0])));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the only descriptor with one of the media types `kinds`.
