@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use checkpoint::Member;
 use checkpoint::config_dump::NamedVolume;
+use checkpoint::{Member, VolumeName};
 use cli::{Hint, Session, usage};
 
 use crate::args::Include;
@@ -57,8 +57,8 @@ pub fn check_given(given: &BTreeSet<Member>, include: &Include, session: &Sessio
 ///
 /// # Errors
 /// Returns the errors of [`check_complete`].
-pub fn check_volumes(
-    volumes: &[NamedVolume],
+pub fn check_volumes<'v>(
+    volumes: impl Iterator<Item = &'v VolumeName>,
     written: &BTreeSet<Member>,
     include: &Include,
     session: &Session,
@@ -66,7 +66,7 @@ pub fn check_volumes(
     if include.ignore_volumes {
         return Ok(());
     }
-    let needed = volumes.iter().map(|volume| Member::Volume(volume.name.clone())).collect();
+    let needed = volumes.map(|volume| Member::Volume(volume.clone())).collect();
     check_written(&needed, written, include, false, session)
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, Members, Rest, missing};
 use checkpoint::compress::Bound;
-use checkpoint::config_dump::{ConfigDump, NamedVolume};
+use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::core_image;
 use checkpoint::spec_dump::{Engine, SpecDump};
 use cli::Session;
@@ -91,7 +91,7 @@ impl<'a> Copier<'a> {
                 self.session.note(format_args!("{member}: left out, as requested by {flag}"));
                 continue;
             }
-            if may_be_in_a_stream(&member) {
+            if member.may_be_in_a_stream() {
                 self.streams()?;
             }
             if self.given.contains(&member) {
@@ -126,14 +126,8 @@ impl<'a> Copier<'a> {
             }
         }
         self.complete_for_engine()?;
-        let volumes: Vec<NamedVolume> = self
-            .args
-            .container
-            .volume
-            .iter()
-            .map(|(name, destination)| NamedVolume { name: name.clone(), destination: destination.clone() })
-            .collect();
-        expect::check_volumes(&volumes, self.writer.written(), &self.args.include, self.session)?;
+        let volumes = self.args.container.volume.iter().map(|(name, _)| name);
+        expect::check_volumes(volumes, self.writer.written(), &self.args.include, self.session)?;
         expect::check_given(&self.given, &self.args.include, self.session)
     }
 
@@ -303,19 +297,6 @@ impl<'a> Copier<'a> {
         }
         Ok(())
     }
-}
-
-/// Returns whether a member stream may contain the member.
-fn may_be_in_a_stream(member: &Member) -> bool {
-    matches!(
-        member,
-        Member::RootfsDiff
-            | Member::DeletedFiles
-            | Member::DeletedFiles0
-            | Member::NetworkStatus
-            | Member::DevShm
-            | Member::Volume(_)
-    )
 }
 
 /// A reader whose bytes count as decompressed bytes. A few bytes of a sparse map can stand for a

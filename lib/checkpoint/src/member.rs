@@ -166,6 +166,19 @@ impl Member {
             .or_else(|| directory(b"artifacts").map(Member::Artifacts))
     }
 
+    /// Returns whether a member stream may contain this member.
+    pub fn may_be_in_a_stream(&self) -> bool {
+        matches!(
+            self,
+            Member::RootfsDiff
+                | Member::DeletedFiles
+                | Member::DeletedFiles0
+                | Member::NetworkStatus
+                | Member::DevShm
+                | Member::Volume(_)
+        )
+    }
+
     /// Returns the member's name in the archive.
     pub fn path(&self) -> TarPath {
         let fixed = |name: &str| TarPath::root().child(name.as_bytes());

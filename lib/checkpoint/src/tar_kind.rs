@@ -96,7 +96,7 @@ impl Evidence {
         let is_file = matches!(entry.kind, Kind::File { .. });
         let member = Member::of(&entry.path);
         if !std::mem::replace(&mut self.begun, true) {
-            self.stream = is_file && (may_begin_a_stream(&member) || entry.path.as_bytes() == FAILURE_RECORD);
+            self.stream = is_file && (member.may_be_in_a_stream() || entry.path.as_bytes() == FAILURE_RECORD);
         }
         if is_file || entry.kind == Kind::Dir {
             self.add_member(&member, is_file);
@@ -129,7 +129,7 @@ impl Evidence {
         };
         let is_directory = matches!(member, Member::Artifacts(_));
         if is_file || is_directory {
-            self.beyond_stream |= !may_begin_a_stream(member);
+            self.beyond_stream |= !member.may_be_in_a_stream();
             self.archive.add(name, weight);
         }
     }
@@ -194,18 +194,6 @@ const TOP: [&str; 23] = [
     "repositories",
     "blobs",
 ];
-
-fn may_begin_a_stream(member: &Member) -> bool {
-    matches!(
-        member,
-        Member::RootfsDiff
-            | Member::DeletedFiles
-            | Member::DeletedFiles0
-            | Member::NetworkStatus
-            | Member::DevShm
-            | Member::Volume(_)
-    )
-}
 
 /// Returns whether a path below `checkpoint/` is an image that every dump of CRIU has.
 fn is_image_of_criu(path: &TarPath) -> bool {
