@@ -123,7 +123,7 @@ man: ## manual pages have no warnings
 	done
 
 .PHONY: bench
-bench: build ## time the tools against GNU tar, bsdtar and podman (15 to 40 minutes; BENCH=--quick: 5 to 10); writes docs/benchmarks.md
+bench: build ## time the tools against GNU tar, bsdtar and podman (30 to 90 minutes; BENCH=--quick: 10 to 20); writes docs/benchmarks.md
 	@tests/prerequisites bench
 	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import statistics
 import textwrap
 from html import escape
 from typing import NamedTuple
@@ -11,7 +12,7 @@ MIB = 1 << 20
 
 
 class Measured(NamedTuple):
-    """Medians of one contender."""
+    """One round of one contender, or the medians of its rounds."""
 
     wall: float
     cpu: float
@@ -20,20 +21,61 @@ class Measured(NamedTuple):
     out: float
 
 
+def medians(rounds):
+    """Returns the median of each number of one contender."""
+    return Measured(*(statistics.median(values) for values in zip(*rounds)))
+
+
+def interval(values):
+    """Returns the 95 % confidence interval of the median: it is between two of the sorted values, whatever the
+    distribution is. Fewer than six values have no such interval, so that it is infinite."""
+    values, n = sorted(values), len(values)
+    # Each value is below the true median with a probability of one half, so the number of such values is binomial.
+    outside, term, skipped = 0.0, 0.5**n, -1
+    while 2 * (outside + term) <= 0.05:
+        outside, skipped = outside + term, skipped + 1
+        term = term * (n - skipped) / (skipped + 1)
+    return (values[skipped], values[n - 1 - skipped]) if skipped >= 0 else (0.0, float("inf"))
+
+
+# A ratio counts as settled when its interval is narrower than this part of it.
+NARROW = 0.10
+
+
 class Result(NamedTuple):
-    """One workload. `targets` has the largest acceptable ratio of ckpt-tools to each peer. With `cpu`, the ratios are
-    those of processor time instead of wall-clock time."""
+    """One workload. `rounds` has all rounds of each contender. `targets` has the largest acceptable ratio of ckpt-tools
+    to each peer. With `cpu`, the ratios are those of processor time instead of wall-clock time."""
 
     name: str
-    medians: dict
+    rounds: dict
     targets: dict
     cpu: bool
 
+    def times(self, who):
+        return [one.cpu if self.cpu else one.wall for one in self.rounds[who]]
+
     def time(self, who):
-        return self.medians[who].cpu if self.cpu else self.medians[who].wall
+        return statistics.median(self.times(who))
+
+    def median(self, who):
+        return medians(self.rounds[who])
+
+    def ratios(self, who, to):
+        """Returns the ratio of each round, because the contenders of one round met the same machine."""
+        return [one / max(other, 1e-6) for one, other in zip(self.times(who), self.times(to))]
 
     def ratio(self, who):
-        return self.time(OURS) / max(self.time(who), 1e-6)
+        return statistics.median(self.ratios(OURS, who))
+
+    def interval(self, who):
+        return interval(self.ratios(OURS, who))
+
+    def settled(self, who):
+        low, high = self.interval(who)
+        return high - low < NARROW * self.ratio(who)
+
+    def unsettled(self):
+        return [who for who in self.others() if not self.settled(who)]
 
     def target(self, who):
         return self.targets.get("limit" if who.startswith("limit") else who)
@@ -54,11 +96,11 @@ class Result(NamedTuple):
         """Returns the ratio of the limit to `who` if ckpt-tools misses the target and the limit misses it, too."""
         if not self.limit() or who == self.limit() or not self.missed(who):
             return None
-        ratio = self.time(self.limit()) / max(self.time(who), 1e-6)
+        ratio = statistics.median(self.ratios(self.limit(), who))
         return ratio if ratio > self.target(who) else None
 
     def others(self):
-        return [who for who in self.medians if who != OURS]
+        return [who for who in self.rounds if who != OURS]
 
 
 class Growth(NamedTuple):
@@ -104,7 +146,7 @@ def show_growth(growth):
 def peak(results):
     """Returns the largest peak memory of ckpt-tools in the workloads without compression, and the workload."""
     # In the checkpoint of a container, the largest process is runc or CRIU.
-    plain = [(r.medians[OURS].memory, r.name) for r in results if "zstd" not in r.name and "of a container" not in r.name]
+    plain = [(r.median(OURS).memory, r.name) for r in results if "zstd" not in r.name and "of a container" not in r.name]
     return max(plain, default=None)
 
 
@@ -139,13 +181,17 @@ def growths(grown):
 
 def show(result):
     """Prints one workload."""
-    ours = result.medians[OURS]
+    ours = result.median(OURS)
     unit = "CPU" if result.cpu else "clock"
-    print(f"== {result.name}: {result.time(OURS):.3f} s of {unit}, {ours.cpu:.3f} s CPU, {ours.memory / MIB:.0f} MiB")
+    print(
+        f"== {result.name}: {result.time(OURS):.3f} s of {unit}, {ours.cpu:.3f} s CPU, {ours.memory / MIB:.0f} MiB,"
+        f" {len(result.rounds[OURS])} rounds"
+    )
     for who in result.others():
-        m = result.medians[who]
+        m = result.median(who)
+        low, high = result.interval(who)
         print(
-            f"   {result.ratio(who):5.2f} of {who:<42} {result.time(who):.3f} s  CPU {m.cpu:.3f} s"
+            f"   {result.ratio(who):5.2f} [{low:.2f}, {high:.2f}] of {who:<42} {result.time(who):.3f} s  CPU {m.cpu:.3f} s"
             f"  {m.memory / MIB:.0f} MiB  written {m.written / MIB:.0f}  out {m.out / MIB:.0f}  {result.verdict(who)}"
         )
     print(f"         {'':<45} ours: written {ours.written / MIB:.0f}  out {ours.out / MIB:.0f}", flush=True)
@@ -160,12 +206,13 @@ def ratios(results):
         limit = r.limit()
 
         def cell(who):
-            if who is None or who not in r.medians:
+            if who is None or who not in r.rounds:
                 return ""
             target = "" if r.target(who) is None else f"≤ {r.target(who):.2f}"
             if beyond := r.beyond_reach(who):
                 target += f", limit {beyond:.2f}"
-            return bold_if(f"{r.ratio(who):.2f}", r.missed(who)) + (f" ({target})" if target else "")
+            wide = "" if r.settled(who) else " [{:.2f}, {:.2f}]".format(*r.interval(who))
+            return bold_if(f"{r.ratio(who):.2f}", r.missed(who)) + wide + (f" ({target})" if target else "")
 
         limited = f"{cell(limit)} of {limit.removeprefix('limit: ')}" if limit else ""
         name = r.name + (" (CPU)" if r.cpu else "")
@@ -175,16 +222,17 @@ def ratios(results):
 def details(results):
     """Yields the table of measurements."""
     yield (
-        "| workload | program | seconds | CPU seconds | peak MiB | MiB written to disk | MiB of output"
+        "| workload | program | rounds | seconds | CPU seconds | peak MiB | MiB written to disk | MiB of output"
         " | bytes written per byte of output |"
     )
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for r in results:
-        for who, m in r.medians.items():
+        for who, rounds in r.rounds.items():
+            m = medians(rounds)
             # Only if the output is a file: output to a pipe is not written to a disk.
             each = f"{m.written / m.out:.2f}" if m.written and m.out else ""
             yield (
-                f"| {r.name} | {who} | {m.wall:.3f} | {m.cpu:.3f} | {m.memory / MIB:.1f}"
+                f"| {r.name} | {who} | {len(rounds)} | {m.wall:.3f} | {m.cpu:.3f} | {m.memory / MIB:.1f}"
                 f" | {m.written / MIB:.0f} | {m.out / MIB:.0f} | {each} |"
             )
 
@@ -207,11 +255,11 @@ def plot(results, titles=None):
     for r in results:
         if titles is not None and r.name not in titles:
             continue
-        slowest = max(r.time(who) for who in r.medians)
+        slowest = max(r.time(who) for who in r.rounds)
         title = (titles or {}).get(r.name, r.name) + (" (CPU time)" if r.cpu else "")
         rows.append(f'<text class="h" x="8" y="{y}">{escape(title)}</text>')
         y += 7
-        for who in r.medians:
+        for who in r.rounds:
             kind = "ours" if who == OURS else "limit" if who.startswith("limit") else "peer"
             length = max(1, round(r.time(who) / slowest * bars))
             ratio = "" if who == OURS else f", ckpt-tools: {r.ratio(who):.2f} of it"
@@ -243,7 +291,7 @@ def checkpoint_note(results):
             "\"Checkpoint of a container\" includes CRIU's dump: it compares `podman container checkpoint --export` with",
             "`runc checkpoint`, `rootfs-diff`, `vol-archive` and `ckpt-pack`, for two containers of the same kind that keep",
             "running. The limit is the dump, which both include. \"Restore of a container\" compares `podman container restore",
-            "--import` with `ckpt-unpack`, `spec-gen` and `runc restore`, into an empty volume. Both use half the rounds.",
+            "--import` with `ckpt-unpack`, `spec-gen` and `runc restore`, into an empty volume.",
         ),
         "",
     ]
@@ -292,7 +340,7 @@ def memory_section(results):
     return [f"Largest peak memory of ckpt-tools without compression (< {PEAK // MIB} MiB): {most}, {name}.", ""]
 
 
-def write(docs, results, grown, runs, quick):
+def write(docs, results, grown, quick):
     """Writes the report and the plot."""
     size = "a fifth of the data" if quick else "all data"
     text = [
@@ -301,15 +349,21 @@ def write(docs, results, grown, runs, quick):
         "<!-- Written by `make bench`; not edited by hand. -->",
         "",
         prose(
-            f"Results of `make bench`: medians of {runs} rounds in one run, with all programs taking turns, {size}, and a warm",
-            f"cache unless the workload says otherwise, on Linux {platform.release().split('-')[0]} with {os.cpu_count()} processors.",
-            "On another machine, only the ratios are comparable.",
+            f"Results of `make bench`: all programs take turns, with {size} and a warm cache unless the workload says otherwise,",
+            f"on Linux {platform.release().split('-')[0]} with {os.cpu_count()} processors. On another machine, only the ratios are",
+            "comparable.",
         ),
         "",
         prose(
-            "Every number is the time of ckpt-tools divided by the time of the other program: 0.50 is half the time. The target is",
-            "in parentheses. A ratio that misses its target is **bold**, followed by the ratio of the limit if that misses the",
-            "target as well. ckpt-tools always preserves all metadata; GNU tar does so with `--xattrs --acls --numeric-owner -S`.",
+            "Every number is the time of ckpt-tools divided by the time of the other program: 0.50 is half the time. It is the",
+            "median of the ratios of all rounds. The rounds of a workload are repeated until the 95 % confidence interval of this",
+            f"median is narrower than {NARROW * 100:.0f} % of it. If that was not reached, the interval follows the number in brackets. The",
+            "target is in parentheses. A ratio that misses its target is **bold**, followed by the ratio of the limit if that",
+            "misses the target as well.",
+        ),
+        "",
+        prose(
+            "ckpt-tools always preserves all metadata; GNU tar does so with `--xattrs --acls --numeric-owner -S`.",
             "containers/storage is the archiver of podman, called as podman calls it (`tests/bench/go/main.go`). The limit is a",
             "single-threaded program that does only the work that cannot be avoided, and does not preserve what a tar must",
             "preserve (`tests/bench/limits.c`).",
