@@ -1,5 +1,6 @@
-//! Every row of the matrix of engines in docs/interop.md names its proof: a test that exists, or the
-//! issue of the engine with its limit.
+//! Documents name tests that exist: every row of the matrix of engines in docs/interop.md names its
+//! proof, a test or the issue of the engine with its limit, and every promise in docs/testing.md names
+//! its tests.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +34,7 @@ fn exists(top: &Path, file: &str, name: &str) -> bool {
     if file.ends_with(".bats") {
         text.contains(&format!("@test \"{name}\" {{"))
     } else {
-        text.contains(&format!("fn {name}()"))
+        text.contains(&format!("fn {name}("))
     }
 }
 
@@ -61,6 +62,25 @@ fn every_row_of_the_matrix_names_its_proof() {
         rows += 1;
     }
     assert!(rows > 10, "{rows} rows");
+}
+
+#[test]
+fn every_promise_names_its_tests() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(top.join("docs/testing.md")).unwrap();
+    let (_, table) = text.split_once("\n## Promises\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    let mut promises = 0;
+    for row in rows {
+        let tests = named_tests(row);
+        assert!(!tests.is_empty(), "no test: {row}");
+        for (file, name) in tests {
+            assert!(exists(&top, file, name), "{file} has no test {name:?}: {row}");
+        }
+        promises += 1;
+    }
+    assert!(promises > 15, "{promises} promises");
 }
 
 #[test]
