@@ -61,8 +61,8 @@ pub use format::{
     encode_aligned, padding, read_over, removal_header,
 };
 pub use fs::{
-    Identity, Keep, Passage, Root, Status, map_of_pages, names, next_data, open_file, read_metadata,
-    transfer, xattr_names, xattrs, xattrs_at,
+    Identity, Keep, Passage, Root, Status, map_of_pages, names, next_data, next_hole, open_file,
+    read_metadata, transfer, xattr_names, xattrs, xattrs_at,
 };
 pub use idmap::{IdMap, IdMaps};
 pub use limits::{Exceeded, Limit, Limits};

@@ -9,6 +9,7 @@ mod network_lock;
 pub mod preflight;
 mod program;
 mod sockets;
+pub mod task_memory;
 
 pub use facts::Host;
 pub use finding::{Finding, Severity};

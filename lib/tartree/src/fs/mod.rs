@@ -22,6 +22,6 @@ pub use read_metadata::read_metadata;
 pub use readdir::names;
 pub use remove::Keep;
 pub use root::Root;
-pub use sparse_map::{map_of_pages, next_data};
+pub use sparse_map::{map_of_pages, next_data, next_hole};
 pub use stat::{Identity, Status};
 pub use xattrs::{names_of_file as xattr_names, of as xattrs_at, of_file as xattrs};

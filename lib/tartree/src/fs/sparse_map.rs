@@ -52,6 +52,12 @@ pub fn next_data(file: &File, at: u64, end: u64) -> u64 {
     }
 }
 
+/// Returns the offset of the first hole at or after `at` in the first `end` bytes of a file, or
+/// `end` if there is none. Moves the file position.
+pub fn next_hole(file: &File, at: u64, end: u64) -> u64 {
+    seek(file, SeekFrom::Hole(at)).map_or(end, |hole| hole.min(end))
+}
+
 /// Returns the map of a file of `size` bytes, or `None` if it has no hole. Reads the complete file
 /// and counts two or more zero pages as a hole. A single zero page between data is cheaper to store
 /// as zeros than as another segment, both for the writer and for the reader.
