@@ -7,6 +7,7 @@ use anyhow::Context;
 use checkpoint::archive::{ArchiveFile, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
+use checkpoint::delta::Delta;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::tar_input::TarInput;
 use checkpoint::{Member, VolumeName, deleted_files};
@@ -157,6 +158,9 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
         Member::ConfigDump => return Ok(Some(ConfigDump::read(bytes)?)),
         Member::SpecDump => {
             SpecDump::read(bytes)?;
+        }
+        member if member.is_delta() => {
+            Delta::read(bytes)?;
         }
         Member::NetworkStatus => {
             strict_json::document(bytes).with_context(|| member.to_string())?;

@@ -126,6 +126,11 @@ pub(crate) const DELETED_LIMIT: u64 = 40 << 20;
 /// The largest `stats-dump` that is read, in bytes: CRIU writes a few dozen numbers.
 pub(crate) const STATS_LIMIT: u64 = 64 << 10;
 
+/// The name of the document in an image directory that binds the directory to another archive.
+pub(crate) const DELTA: &[u8] = b"delta.json";
+/// The largest `delta.json` that is read, in bytes. It has two IDs and a time.
+pub(crate) const DELTA_LIMIT: u64 = 64 << 10;
+
 /// The last record of a member stream, which proves that the stream is complete. It is not a
 /// member.
 pub(crate) const END_RECORD: &[u8] = b".end";
@@ -224,13 +229,20 @@ impl Member {
                 | Member::StatsDump
                 | Member::DeletedFiles
                 | Member::DeletedFiles0
-        )
+        ) || self.is_delta()
+    }
+
+    /// Returns whether the member is the document that binds an image directory to the archive that
+    /// holds the rest of its memory pages: `checkpoint/delta.json` or `pre-checkpoint/delta.json`.
+    pub fn is_delta(&self) -> bool {
+        matches!(self, Member::Images(path) | Member::PreImages(path) if path.as_bytes() == DELTA)
     }
 
     /// Returns the size in bytes above which a document is rejected.
     pub fn document_limit(&self) -> u64 {
         match self {
             Member::StatsDump => STATS_LIMIT,
+            _ if self.is_delta() => DELTA_LIMIT,
             Member::NetworkStatus => NETWORK_LIMIT,
             Member::DeletedFiles | Member::DeletedFiles0 => DELETED_LIMIT,
             _ => CONFIG_LIMIT,

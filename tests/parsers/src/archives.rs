@@ -6,6 +6,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown};
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::oci::{Content, Hashing, Layout};
+use checkpoint::pagemap::{PAGE, PagemapReader, PagemapWriter};
 use checkpoint::process_tree::Images;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;
@@ -163,4 +164,24 @@ pub fn images(bytes: &[u8]) {
         }
     }
     let _ = (images.lacks_cmdlines(), images.processes());
+}
+
+/// Parses a pagemap, and writes its runs to another pagemap.
+pub fn pagemap(bytes: &[u8]) {
+    let Ok(mut reader) = PagemapReader::new("pagemap-1.img", bytes) else { return };
+    let mut writer = PagemapWriter::new(Vec::new(), reader.pages_id()).expect("written");
+    let (mut end, mut pages) = (0, 0u64);
+    while let Ok(Some(run)) = reader.next() {
+        assert!(run.vaddr >= end && run.pages > 0, "the runs are not in order");
+        end = run.end(PAGE);
+        pages += run.pages;
+        writer.add(run).expect("a run that was read can be written");
+    }
+    let written = writer.finish().expect("written");
+    let mut again = PagemapReader::new("pagemap-1.img", &written[..]).expect("a pagemap");
+    let mut sum = 0u64;
+    while let Some(run) = again.next().expect("a run") {
+        sum += run.pages;
+    }
+    assert_eq!(sum, pages, "pages are lost");
 }

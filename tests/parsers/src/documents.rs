@@ -4,6 +4,7 @@ use std::path::Path;
 
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::deleted_files;
+use checkpoint::delta::Delta;
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::spec_dump::SpecDump;
 use rootfs_diff::layers::Layers;
@@ -122,4 +123,10 @@ pub fn mountinfo(bytes: &[u8]) {
             assert!(layer.is_absolute(), "{}", layer.display());
         }
     }
+}
+
+/// Parses delta.json. The document that is written from it has the same content.
+pub fn delta(bytes: &[u8]) {
+    let Ok(delta) = Delta::read(bytes) else { return };
+    assert_eq!(Delta::read(&delta.write()).ok(), Some(delta), "the content changes");
 }

@@ -24,6 +24,8 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("oci_layout", archives::oci_layout),
     ("containerd", archives::containerd),
     ("images", archives::images),
+    ("pagemap", archives::pagemap),
+    ("delta", documents::delta),
     ("deleted_files", documents::deleted_files),
     ("config_dump", documents::config_dump),
     ("spec_dump", documents::spec_dump),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub const IMAGE_LIMIT: u64 = 16 << 20;
 
 /// The number that precedes the magic number of the kind, since version 2 of the images.
-const COMMON_MAGIC: u32 = 0x5456_4319;
+pub(super) const COMMON_MAGIC: u32 = 0x5456_4319;
 /// The number that precedes the magic number in images that CRIU writes for its callers, such as
 /// `stats-dump`.
 const SERVICE_MAGIC: u32 = 0x5510_5940;

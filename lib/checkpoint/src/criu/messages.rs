@@ -76,7 +76,7 @@ pub struct MmEntry {
 #[derive(Clone, PartialEq, Message)]
 pub struct PagemapHead {
     /// The number of the `pages` image.
-    #[prost(uint32, tag = "1")]
+    #[prost(uint32, required, tag = "1")]
     pub pages_id: u32,
 }
 
@@ -84,10 +84,10 @@ pub struct PagemapHead {
 #[derive(Clone, PartialEq, Message)]
 pub struct PagemapEntry {
     /// The address of the first page.
-    #[prost(uint64, tag = "1")]
+    #[prost(uint64, required, tag = "1")]
     pub vaddr: u64,
     /// The number of pages, up to CRIU 4.0.
-    #[prost(uint32, tag = "2")]
+    #[prost(uint32, required, tag = "2")]
     pub compat_nr_pages: u32,
     /// Whether the pages are in the images of the pre-dump.
     #[prost(bool, tag = "3")]
@@ -124,6 +124,11 @@ impl PagemapEntry {
         self.nr_pages.max(u64::from(self.compat_nr_pages))
     }
 
+    /// Returns the flags. Up to CRIU 2.7, pages had no flags.
+    pub fn all_flags(&self) -> u32 {
+        self.flags.unwrap_or(if self.in_parent { 1 } else { 4 })
+    }
+
     /// Returns whether the pages begin in the `pages` image at a multiple of the page size.
     pub fn is_aligned(&self) -> bool {
         self.flags.unwrap_or(0) & 8 != 0
@@ -131,7 +136,7 @@ impl PagemapEntry {
 
     /// Returns whether the pages are in the `pages` image.
     pub fn is_present(&self) -> bool {
-        self.flags.map_or(!self.in_parent, |flags| flags & 4 != 0)
+        self.all_flags() & 4 != 0
     }
 }
 

@@ -13,6 +13,8 @@ mod messages;
 #[cfg(feature = "archive")]
 pub mod open_files;
 #[cfg(feature = "archive")]
+pub mod pagemap;
+#[cfg(feature = "archive")]
 pub mod payload;
 #[cfg(feature = "archive")]
 pub mod process_tree;

@@ -3,5 +3,6 @@
 
 pub mod config_dump;
 pub mod deleted_files;
+pub mod delta;
 pub mod network_status;
 pub mod spec_dump;
