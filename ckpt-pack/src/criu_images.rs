@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
-use checkpoint::criu::check::problems;
+use checkpoint::criu::check::check;
 use cli::{Hint, Session};
 use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
 
@@ -81,7 +81,7 @@ impl Images {
         if matches!(self.dump, Dump::Pre | Dump::Artifacts) {
             return Ok(());
         }
-        let mut problems = problems(&mut self.root);
+        let mut problems = check(&mut self.root).problems;
         let Some(last) = problems.pop() else { return Ok(()) };
         for problem in problems {
             session.error(format_args!("{}/{problem}", self.name));

@@ -45,7 +45,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         bundle,
         files: Extractor::new(root, options),
         trees,
-        contents: Contents { members: BTreeSet::new(), volumes: Vec::new() },
+        contents: Contents::default(),
         parents: BTreeSet::new(),
         session,
     };

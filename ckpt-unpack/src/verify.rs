@@ -2,17 +2,19 @@
 //! twice is unpacked.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use anyhow::Context;
 use checkpoint::archive::{ArchiveFile, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
+use checkpoint::criu::check::Report;
 use checkpoint::delta::Delta;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::tar_input::TarInput;
 use checkpoint::{Member, VolumeName, deleted_files};
-use cli::{Exit, Session};
-use tartree::{Expanded, Limits, Reader, Skip};
+use cli::{Exit, Output, Session};
+use tartree::{Expanded, Item, Kind, Limits, Reader, Skip};
 
 use crate::archive_input;
 use crate::args::Args;
@@ -31,14 +33,24 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut images = ImageCheck::default();
     match scan(&mut archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
-            for what in images.problems() {
-                problem(anyhow::anyhow!(what))?;
+            let report = images.report();
+            for what in &report.problems {
+                problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
             for volume in contents.missing_volumes() {
                 session.warn(format_args!("{name}: {}", missing_volume(volume)));
+            }
+            for image in &report.unannounced {
+                session.warn(format_args!(
+                    "{name}: checkpoint/{image}: no process needs this image, it may be from an earlier dump"
+                ));
+            }
+            if problems == 0 && !session.is_quiet() {
+                session.end_stages();
+                summary(&name, &contents, &report)?;
             }
         }
         // The rest of the archive cannot be read after this error.
@@ -47,10 +59,30 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
 }
 
+/// Prints what was checked.
+fn summary(name: &str, contents: &Contents, report: &Report) -> anyhow::Result<()> {
+    let Contents { members, files, bytes, .. } = contents;
+    let mut out = Output::text(None)?;
+    writeln!(
+        out,
+        "{}: complete (members: {}, files in tars: {files}, bytes: {bytes}, processes: {}, memory pages: {})",
+        cli::escape(name),
+        members.len(),
+        report.processes,
+        report.pages
+    )?;
+    Ok(())
+}
+
 /// The content of an archive, as far as it was read.
+#[derive(Default)]
 pub struct Contents {
     pub members: BTreeSet<Member>,
     pub volumes: Vec<NamedVolume>,
+    /// The number of inodes other than directories in the tars of the archive.
+    pub files: u64,
+    /// The size of all members.
+    pub bytes: u64,
 }
 
 impl Contents {
@@ -88,7 +120,7 @@ pub fn scan(
     member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contents> {
-    let mut volumes = Vec::new();
+    let mut contents = Contents::default();
     let limits = archive.limits().clone();
     let mut reader = if images.is_some() { archive.reader()? } else { archive.survey()? };
     loop {
@@ -103,6 +135,7 @@ pub fn scan(
             Err(e) => return Err(e.into()),
         };
         member(&found)?;
+        contents.bytes = contents.bytes.saturating_add(entry.kind.len());
         if let Some(images) = images.as_deref_mut() {
             let mut content = Expanded::new(&entry.kind, reader.content());
             if let Some(checked) = images.check(&found, &entry.kind, &mut content) {
@@ -111,16 +144,11 @@ pub fn scan(
             }
         }
         let bound = reader.bound();
-        match check(&found, &mut reader.content(), &limits, &bound)
-            .and_then(|config| Ok(config.map(|c| c.volumes()).transpose()?))
-        {
-            Ok(named) => volumes.extend(named.into_iter().flatten()),
-            Err(e) => problem(e)?,
-        }
+        check(&found, &mut reader.content(), &limits, &bound, &mut contents).or_else(&mut *problem)?;
     }
-    let members = reader.seen().clone();
+    contents.members = reader.seen().clone();
     reader.finish()?;
-    Ok(Contents { members, volumes })
+    Ok(contents)
 }
 
 /// Returns whether the archive can be read beyond the error.
@@ -132,24 +160,27 @@ fn concerns_one_member(e: &checkpoint::Error) -> bool {
     }
 }
 
-/// Checks the content of one member if its format is known. Returns the parsed config.dump if
-/// `member` is that.
+/// Checks the content of one member if its format is known, and adds it to `contents`.
 fn check(
     member: &Member,
     content: &mut impl Skip,
     limits: &Limits,
     bound: &Bound,
-) -> anyhow::Result<Option<ConfigDump>> {
+    contents: &mut Contents,
+) -> anyhow::Result<()> {
     match member {
         Member::RootfsDiff | Member::Volume(_) | Member::DevShm => {
-            nested(content, limits, bound).with_context(|| member.to_string())?;
-            Ok(None)
+            contents.files += nested(content, limits, bound).with_context(|| member.to_string())?;
         }
         _ if member.is_document() => {
-            document(member, &cli::read_document(content, &member.to_string(), member.document_limit())?)
+            let bytes = cli::read_document(content, &member.to_string(), member.document_limit())?;
+            if let Some(config) = document(member, &bytes)? {
+                contents.volumes.extend(config.volumes()?);
+            }
         }
-        _ => Ok(None),
+        _ => {}
     }
+    Ok(())
 }
 
 /// Checks a document. Returns the parsed config.dump if `member` is that.
@@ -176,9 +207,14 @@ pub fn document(member: &Member, bytes: &[u8]) -> anyhow::Result<Option<ConfigDu
     Ok(None)
 }
 
-/// Reads the headers of the tar in a member.
-fn nested(content: &mut impl Skip, limits: &Limits, bound: &Bound) -> anyhow::Result<()> {
+/// Reads the headers of the tar in a member. Returns the number of its inodes other than
+/// directories.
+fn nested(content: &mut impl Skip, limits: &Limits, bound: &Bound) -> anyhow::Result<u64> {
     let mut reader = Reader::skipping(TarInput::skipping(content, bound.clone())?, limits.clone());
-    while reader.next()?.is_some() {}
-    Ok(reader.drain()?)
+    let mut files = 0;
+    while let Some(item) = reader.next()? {
+        files += u64::from(matches!(item, Item::Entry(entry) if entry.kind != Kind::Dir));
+    }
+    reader.drain()?;
+    Ok(files)
 }

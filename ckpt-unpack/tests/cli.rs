@@ -1,6 +1,8 @@
 //! Runs the binary on valid and invalid archives, and checks its messages and the files it leaves
 //! behind.
 
+mod golden;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use checkpoint::Member;
 use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Encoder, Settings};
+use golden::{golden, tar};
 use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, RootName, TarPath, Timestamp};
 
 struct TestDir {
@@ -92,17 +95,6 @@ fn file(name: &str, content: &[u8]) -> (Entry, Vec<u8>) {
 
 fn other(name: &str, kind: Kind) -> (Entry, Vec<u8>) {
     (Entry { path: path(name), kind, meta: Meta { mode: 0o755, ..Meta::default() } }, Vec::new())
-}
-
-fn tar(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (entry, content) in entries {
-        tartree::encode(&mut bytes, entry, RootName::Dot);
-        bytes.extend_from_slice(content);
-        bytes.resize(bytes.len() + tartree::padding(content.len() as u64) as usize, 0);
-    }
-    bytes.extend_from_slice(&END_OF_ARCHIVE);
-    bytes
 }
 
 /// Returns an archive with the members that every archive has, then `more`.
@@ -877,30 +869,6 @@ fn verify_continues_after_a_forbidden_member() {
     assert_eq!(lines.len(), 5);
 }
 
-type Members = Vec<(Entry, Vec<u8>)>;
-
-/// Returns the golden archive, decompressed and with `change` applied to its members.
-fn golden(change: impl Fn(&mut Members)) -> Vec<u8> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/g06-bridge.tar.xz");
-    let input = std::io::BufReader::new(fs::File::open(data).unwrap());
-    let plain = checkpoint::compress::Decoder::new(input).unwrap();
-    let mut reader = tartree::Reader::new(std::io::BufReader::new(plain), tartree::Limits::default());
-    let mut members = Vec::new();
-    while let Some(item) = reader.next().unwrap() {
-        let tartree::Item::Entry(entry) = item else { continue };
-        let mut content = Vec::new();
-        reader.content().read_to_end(&mut content).unwrap();
-        members.push((entry, content));
-    }
-    change(&mut members);
-    for (entry, content) in &mut members {
-        if let Kind::File { size, .. } = &mut entry.kind {
-            *size = content.len() as u64;
-        }
-    }
-    tar(&members)
-}
-
 #[test]
 fn cni_results_of_podman_3_are_reported_and_the_rest_is_shown() {
     let with = |status: &[u8]| {
@@ -916,89 +884,6 @@ fn cni_results_of_podman_3_are_reported_and_the_rest_is_shown() {
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert!(run.stderr.contains("network.status: CNI results of podman 3"), "{}", run.stderr);
     assert!(run.stdout.contains("Engine        Podman"), "{}", run.stdout);
-}
-
-#[test]
-fn verify_reports_images_that_contradict_each_other() {
-    fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
-        &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
-    }
-    let verify = |change: &dyn Fn(&mut Members)| {
-        let run = TestDir::new().run(&["--verify"], &golden(change));
-        (run.status, run.stderr)
-    };
-    assert_eq!(verify(&|_| ()), (0, String::new()));
-    let (status, told) = verify(&|members| find(members, "checkpoint/pages-2.img").truncate(5000));
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pages-2.img: expected 16 pages, found 5000 bytes"), "{told}");
-    let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/core-12.img")));
-    assert_eq!(status, 1);
-    assert!(
-        told.contains("checkpoint/core-12.img: not in the archive, but pstree.img lists process 12"),
-        "{told}"
-    );
-    let (status, told) = verify(&|members| members.retain(|(e, _)| e.path != path("checkpoint/pages-2.img")));
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pages-2.img: not in the archive, "), "{told}");
-    let (status, told) = verify(&|members| find(members, "checkpoint/inventory.img").clear());
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/inventory.img: is empty"), "{told}");
-    let (status, told) = verify(&|members| find(members, "checkpoint/files.img").truncate(100));
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/files.img: the CRIU image ends too early"), "{told}");
-}
-
-#[test]
-fn verify_accepts_zeros_after_pages_and_compressed_pages() {
-    fn find<'a>(members: &'a mut [(Entry, Vec<u8>)], name: &str) -> &'a mut Vec<u8> {
-        &mut members.iter_mut().find(|(entry, _)| entry.path == path(name)).unwrap().1
-    }
-    let verify = |change: &dyn Fn(&mut Members)| {
-        let run = TestDir::new().run(&["--verify"], &golden(change));
-        (run.status, run.stderr)
-    };
-    let pages = "checkpoint/pages-2.img";
-    assert_eq!(verify(&|members| find(members, pages).extend([0; 100_000])), (0, String::new()));
-    let (status, told) = verify(&|members| find(members, pages).extend([0, 0, 1, 0]));
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pages-2.img: expected 16 pages, found 65540 bytes"), "{told}");
-    // Pages may precede the pagemap images.
-    let (status, told) = verify(&|members| {
-        find(members, pages).extend([0; 100_000]);
-        let at = members.iter().position(|(entry, _)| entry.path == path(pages)).unwrap();
-        let pages = members.remove(at);
-        members.insert(1, pages);
-    });
-    assert_eq!((status, told), (0, String::new()));
-
-    // The format of CRIU 4.3: 16 pages in two blocks of 100 and 50 bytes, and two uncompressed pages
-    // that start at a multiple of the page size.
-    let pagemap = |total: u8| {
-        let head: &[u8] = &[0x08, 2];
-        let blocks = [0x0a, 2, 100, 50, 0x10, total, 1, 0x18, 8];
-        let compressed: &[u8] =
-            &[&[0x08, 0x80, 0x20, 0x10, 16, 0x20, 4, 0x28, 16, 0x32, 9][..], &blocks].concat();
-        let plain: &[u8] = &[0x08, 0x80, 0x40, 0x10, 2, 0x20, 12, 0x28, 2];
-        let mut image = [0x5456_4319_u32, 0x5608_4025].map(u32::to_le_bytes).concat();
-        for message in [head, compressed, plain] {
-            image.extend_from_slice(&(message.len() as u32).to_le_bytes());
-            image.extend_from_slice(message);
-        }
-        image
-    };
-    let compressed = |size: usize, total: u8| {
-        verify(&|members| {
-            *find(members, "checkpoint/pagemap-12.img") = pagemap(total);
-            *find(members, pages) = vec![1; size];
-        })
-    };
-    assert_eq!(compressed(3 * 4096, 0x96), (0, String::new()));
-    let (status, told) = compressed(150 + 2 * 4096, 0x96);
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pages-2.img: expected 18 pages, found 8342 bytes"), "{told}");
-    let (status, told) = compressed(3 * 4096, 0x97);
-    assert_eq!(status, 1);
-    assert!(told.contains("checkpoint/pagemap-12.img: the blocks at 0x1000 do not hold 16 pages"), "{told}");
 }
 
 #[test]

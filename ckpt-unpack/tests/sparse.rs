@@ -57,7 +57,7 @@ fn a_sparse_member_is_listed_shown_and_verified_as_its_file() {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(archive);
         printed(dir, &["--bundle", "b", data.to_str().unwrap()]);
         // The holes of a small process may disappear in the padding of a tar.
-        let image = fs::File::create(dir.join("b/checkpoint/tmpfs-dev-9.tar.gz.img")).unwrap();
+        let image = fs::File::create(dir.join("b/checkpoint/amdgpu-pages-9.img")).unwrap();
         image.write_all_at(b"x", 200_000).unwrap();
         tar(dir, &[]);
         let plain = all(dir);

@@ -70,6 +70,44 @@ pub struct MmEntry {
     /// The address after the arguments.
     #[prost(uint64, tag = "9")]
     pub arg_end: u64,
+    /// The ID of the executable file, a [`FileEntry`].
+    #[prost(uint32, tag = "12")]
+    pub exe_file_id: u32,
+    /// The mappings.
+    #[prost(message, repeated, tag = "14")]
+    pub vmas: Vec<VmaEntry>,
+}
+
+/// A mapping (vma.proto).
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct VmaEntry {
+    /// The first address.
+    #[prost(uint64, tag = "1")]
+    pub start: u64,
+    /// The address after the mapping.
+    #[prost(uint64, tag = "2")]
+    pub end: u64,
+    /// The ID of the mapped file, a [`FileEntry`], or of the shared memory.
+    #[prost(uint64, tag = "4")]
+    pub shmid: u64,
+    /// PROT_* of mmap(2).
+    #[prost(uint32, tag = "5")]
+    pub prot: u32,
+    /// The kind of the mapping (criu/include/image.h, VMA_*).
+    #[prost(uint32, tag = "7")]
+    pub status: u32,
+}
+
+impl VmaEntry {
+    const ANON_SHARED: u32 = 1 << 8;
+    const SYSV_IPC: u32 = 1 << 10;
+    const MEMFD: u32 = 1 << 14;
+
+    /// Returns whether the mapping is of anonymous shared memory, whose pages are in an image of
+    /// its own. The pages of SysV memory and of memfd files have other images too.
+    pub fn is_shared_memory(&self) -> bool {
+        self.status & VmaEntry::ANON_SHARED != 0 && self.status & (VmaEntry::SYSV_IPC | VmaEntry::MEMFD) == 0
+    }
 }
 
 /// The first message of a pagemap (pagemap.proto).

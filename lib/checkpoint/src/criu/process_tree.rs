@@ -321,7 +321,7 @@ mod tests {
             ..Default::default()
         };
         let mut images = Images::default();
-        images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020 });
+        images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020, ..MmEntry::default() });
         images.in_pages.insert(1, vec![7]);
         images.pagemap.insert(7, (1, vec![run(0x1000, 2, 4), run(0x5000, 3, 1), run(0x9000, 1, 4)]));
         let (parts, pages) = images.parts("pages-1.img");
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn numbers_of_a_hostile_image_do_not_overflow() {
         let mut images = Images::default();
-        images.mm.insert(1, MmEntry { arg_start: u64::MAX, arg_end: 0 });
+        images.mm.insert(1, MmEntry { arg_start: u64::MAX, ..MmEntry::default() });
         let run = PagemapEntry { vaddr: u64::MAX, nr_pages: u64::MAX, flags: Some(4), ..Default::default() };
         images.in_pages.insert(1, vec![1]);
         images.pagemap.insert(1, (1, vec![run.clone(), run]));

@@ -32,7 +32,7 @@ impl Session {
     }
 
     /// Returns whether only errors are printed.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.quiet
     }
 

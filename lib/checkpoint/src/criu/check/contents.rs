@@ -2,9 +2,6 @@
 //! directory.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-
-use tartree::{Notice, Status, TarPath, Visit, Walk};
 
 use super::kinds::Form;
 use super::{Check, Content};
@@ -39,7 +36,7 @@ impl Check<'_> {
     /// directories of processes refer.
     pub(super) fn open_files(&mut self) {
         let mut named = std::mem::take(&mut self.directories);
-        for (number, pid) in std::mem::take(&mut self.fdinfo) {
+        for (number, pid) in self.fdinfo.clone() {
             let name = format!("fdinfo-{number}.img");
             match self.messages::<FdinfoEntry>(&name, FDINFO) {
                 Ok(Some(fds)) => named.extend(fds.into_iter().map(|fd| (name.clone(), fd.id))),
@@ -49,7 +46,7 @@ impl Check<'_> {
                 Err(e) => self.problem(e.to_string()),
             }
         }
-        for number in std::mem::take(&mut self.mounts) {
+        for number in self.mounts.clone() {
             let name = format!("mountpoints-{number}.img");
             match self.image(&name, MOUNTPOINTS) {
                 Ok(Some(content)) if content.payloads() > 0 => {}
@@ -66,7 +63,7 @@ impl Check<'_> {
     /// Checks that files.img has all files to which other images refer. CRIU before 3.3 wrote one
     /// image per kind of file instead of files.img.
     fn files(&mut self, named: &[(String, u32)]) {
-        if named.is_empty() || Status::at(self.root.fd(), "reg-files.img".as_ref()).is_ok() {
+        if named.is_empty() || matches!(self.source.size("reg-files.img"), Ok(Some(_))) {
             return;
         }
         let files: BTreeSet<u32> = match self.image("files.img", FILES) {
@@ -95,22 +92,7 @@ impl Check<'_> {
 
     /// Checks the format of all images with a known name.
     pub(super) fn all_files(&mut self) {
-        let mut found = Vec::new();
-        let all = |path: &TarPath, status: &Status| {
-            if path.is_root() {
-                return Visit::Take;
-            }
-            if let (Ok(name), false) = (std::str::from_utf8(path.as_bytes()), status.is_dir()) {
-                found.push(name.to_owned());
-            }
-            Visit::Skip
-        };
-        // Packing the directory reports errors of the directory itself.
-        let Ok(mut walk) = Walk::new(self.root, all) else { return };
-        while let Ok(Some(_)) = walk.next(&mut |_: Notice| {}) {}
-        drop(walk);
-        found.sort();
-        for name in found {
+        for name in self.source.names() {
             if let Some(form) = Form::of(&name) {
                 if let Err(e) = self.form(&name, form) {
                     self.problem(e.to_string());
@@ -120,13 +102,11 @@ impl Check<'_> {
     }
 
     fn form(&mut self, name: &str, form: Form) -> Result<()> {
-        let fail = |e: std::io::Error| Error::member(name, e);
         match form {
             Form::Messages(magic) => self.image(name, magic).map(drop),
             Form::Mixed(_) | Form::Gzip => {
-                let file = self.root.open_file(&TarPath::root().child(name.as_bytes())).map_err(fail)?;
-                let mut first = Vec::new();
-                file.take(8).read_to_end(&mut first).map_err(fail)?;
+                let image = self.source.read(name).map_err(|e| Error::member(name, e))?;
+                let first = image.map(|image| image.bytes).unwrap_or_default();
                 match form {
                     Form::Mixed(magic) if image_file::magic(&first) != Some(magic) => {
                         Err(Error::member(name, "not a CRIU image of this kind, or truncated"))

@@ -14,7 +14,7 @@ pub enum Form {
 
 /// The images that consist of messages. A name that ends in `-` is followed by the number of a
 /// namespace or another resource. Any other name is complete, since a dump has only one such image.
-const MESSAGES: [(&str, u32); 37] = [
+const MESSAGES: [(&str, u32); 41] = [
     ("files", 0x5630_3138),
     ("reg-files", 0x5036_3636),
     ("ext-files", 0x5925_5641),
@@ -42,6 +42,10 @@ const MESSAGES: [(&str, u32); 37] = [
     ("timerfd", 0x5049_3712),
     ("cpuinfo", 0x6140_4013),
     ("seccomp", 0x6441_3049),
+    ("memfd", 0x4845_3499),
+    ("apparmor", 0x5942_3047),
+    ("pidfd", 0x5443_5556),
+    ("pidns-", 0x6115_7326),
     ("utsns-", 0x5447_3203),
     ("ipcns-var-", 0x5311_5007),
     ("mountpoints-", 0x5556_3928),

@@ -12,15 +12,18 @@
 
 mod contents;
 mod kinds;
+mod source;
+mod unannounced;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::rc::Rc;
 
 use prost::Message;
-use tartree::{Root, Status, TarPath};
+
+pub use source::{Collected, Image, Source};
 
 use super::image_file::{self, IMAGE_LIMIT};
-use super::messages::{CoreEntry, InventoryEntry, PagemapEntry, PagemapHead, PstreeEntry};
+use super::messages::{CoreEntry, InventoryEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry};
 use super::payload::Payload;
 use crate::error::{Error, Result};
 
@@ -31,37 +34,58 @@ const CORE: u32 = 0x5505_3847;
 const MM: u32 = 0x5749_2820;
 const PAGEMAP: u32 = 0x5608_4025;
 
-/// The most problems that are reported individually.
+/// The most problems, and images that no image announces, that are reported individually.
 const MAX_REPORTED: usize = 20;
 
-/// Returns the problems that prevent CRIU from restoring the images in `root`. Paths in the
-/// messages are relative to `root`.
+/// The result of a check. Names in the messages are relative to the directory of the images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The problems that prevent CRIU from restoring the images.
+    pub problems: Vec<String>,
+    /// The images that no other image announces, so that CRIU does not read them. If a container
+    /// continued to run after a checkpoint, these are images of processes that have ended since.
+    /// Empty if there are problems.
+    pub unannounced: Vec<String>,
+    /// The number of processes.
+    pub processes: usize,
+    /// The number of memory pages.
+    pub pages: u64,
+}
+
+/// Checks whether CRIU can restore the images in `source`.
 ///
-/// A directory without a valid inventory and without `pstree.img` is not a dump of CRIU, so no
-/// problems are returned.
-pub fn problems(root: &mut Root) -> Vec<String> {
+/// A directory that holds neither a valid inventory nor any image of processes is not a dump of
+/// CRIU, so no problems are returned.
+pub fn check(source: &mut dyn Source) -> Report {
     let mut check = Check {
-        root,
-        problems: Vec::new(),
+        source,
+        report: Report::default(),
         more: 0,
+        pids: BTreeSet::new(),
+        threads: BTreeSet::new(),
         pages: BTreeMap::new(),
         host_mounts: None,
         fdinfo: BTreeMap::new(),
         mounts: BTreeSet::new(),
+        shared_memory: BTreeSet::new(),
         directories: Vec::new(),
     };
     check.all();
-    let Check { mut problems, more, .. } = check;
+    let Check { mut report, more, .. } = check;
     if more > 0 {
-        problems.push(format!("{more} more problems of images"));
+        report.problems.push(format!("{more} more problems of images"));
     }
-    problems
+    report
 }
 
-struct Check<'r> {
-    root: &'r mut Root,
-    problems: Vec<String>,
+struct Check<'s> {
+    source: &'s mut dyn Source,
+    report: Report,
     more: usize,
+    /// The processes.
+    pids: BTreeSet<u32>,
+    /// The threads of all processes, including the processes.
+    threads: BTreeSet<u32>,
     /// The pages that each `pages` image must hold, by the number of the image.
     pages: BTreeMap<u32, Payload>,
     /// The mount namespace of CRIU, which has no image.
@@ -70,6 +94,8 @@ struct Check<'r> {
     fdinfo: BTreeMap<u32, u32>,
     /// The mount namespaces of the processes.
     mounts: BTreeSet<u32>,
+    /// The IDs of the shared memory that processes have mapped.
+    shared_memory: BTreeSet<u64>,
     /// The IDs of the processes' directories, each with the image that refers to it.
     directories: Vec<(String, u32)>,
 }
@@ -80,7 +106,7 @@ impl Check<'_> {
         let tree: Vec<PstreeEntry> = match self.messages("pstree.img", PSTREE) {
             // CRIU never writes an inventory without the tree. Without both, the directory is not a
             // dump.
-            Ok(None) if matches!(inventory, Ok(Some(_))) => {
+            Ok(None) if matches!(inventory, Ok(Some(_))) || self.has_core() => {
                 return self.problem("pstree.img: no such file; CRIU needs it to restore".into());
             }
             Ok(None) => return,
@@ -96,18 +122,38 @@ impl Check<'_> {
             Ok(_) => self.problem("inventory.img: is empty".into()),
             Err(e) => self.problem(e.to_string()),
         }
+        self.report.processes = tree.len();
         for process in &tree {
             self.process(process);
         }
-        for (number, pages) in std::mem::take(&mut self.pages) {
+        self.mapped_memory();
+        for (number, pages) in self.pages.clone() {
             self.pages(number, pages);
         }
         self.open_files();
         self.all_files();
+        if self.report.problems.is_empty() {
+            let mut unannounced = self.unannounced();
+            if unannounced.len() > MAX_REPORTED {
+                let more = unannounced.split_off(MAX_REPORTED).len();
+                unannounced.push(format!("{more} more images"));
+            }
+            self.report.unannounced = unannounced;
+        }
+    }
+
+    /// Returns whether there is an image of a process.
+    fn has_core(&mut self) -> bool {
+        let names = self.source.names();
+        names.iter().any(|name| name.starts_with("core-") && matches!(self.image(name, CORE), Ok(Some(_))))
     }
 
     fn process(&mut self, process: &PstreeEntry) {
         let pid = process.pid;
+        if !self.pids.insert(pid) {
+            return self.problem(format!("pstree.img: two processes with PID {pid}"));
+        }
+        self.threads.extend(process.threads.iter().copied().chain([pid]));
         let Some(core) = self.core(pid, pid) else { return };
         // 1 means alive and 3 means stopped (compel/include/uapi/task-state.h). A dead process or a
         // zombie has no threads and no memory.
@@ -117,13 +163,30 @@ impl Check<'_> {
         for &thread in process.threads.iter().filter(|&&thread| thread != pid) {
             self.core(pid, thread);
         }
-        self.required(&format!("mm-{pid}.img"), MM, pid);
+        let name = format!("mm-{pid}.img");
+        let memory: Option<MmEntry> = self.required(&name, MM, pid).and_then(|content| content.first(&name));
+        let shared = memory.iter().flat_map(|memory| &memory.vmas).filter(|vma| vma.is_shared_memory());
+        self.shared_memory.extend(shared.map(|vma| vma.shmid));
         self.directories_and_tables(pid);
-        let Some(Content::Read(pagemap)) = self.required(&format!("pagemap-{pid}.img"), PAGEMAP, pid) else {
-            return;
-        };
-        if let Err(e) = self.announced(&format!("pagemap-{pid}.img"), &pagemap) {
-            self.problem(e.to_string());
+        let name = format!("pagemap-{pid}.img");
+        if let Some(Content::Read(pagemap)) = self.required(&name, PAGEMAP, pid) {
+            self.announced(&name, &pagemap).unwrap_or_else(|e| self.problem(e.to_string()));
+        }
+    }
+
+    /// Records the pages of the shared memory that processes have mapped. CRIU restores no such
+    /// process without them (criu/shmem.c, `do_restore_shmem_content`).
+    fn mapped_memory(&mut self) {
+        for number in std::mem::take(&mut self.shared_memory) {
+            let name = format!("pagemap-shmem-{number}.img");
+            match self.image(&name, PAGEMAP) {
+                Ok(Some(Content::Read(pagemap))) => {
+                    self.announced(&name, &pagemap).unwrap_or_else(|e| self.problem(e.to_string()));
+                }
+                Ok(Some(Content::Large)) => {}
+                Ok(None) => self.problem(format!("{name}: no such file; CRIU needs it for shared memory")),
+                Err(e) => self.problem(e.to_string()),
+            }
         }
     }
 
@@ -172,39 +235,18 @@ impl Check<'_> {
         if pages == 0 {
             return;
         }
+        self.report.pages = self.report.pages.saturating_add(pages);
         let name = format!("pages-{number}.img");
-        match Status::at(self.root.fd(), name.as_ref()) {
-            Ok(status) if announced.fits(status.size()) => {}
-            Ok(status) => {
-                let size = status.size();
-                let data = match self.end_of_data(&name) {
-                    Ok(data) => data,
-                    Err(e) => return self.problem(format!("{name}: {e}")),
-                };
-                if !announced.fits_with_zeros(size, data) {
-                    self.problem(format!("{name}: {size} bytes, but pagemap images announce {pages} pages"));
-                }
-            }
-            Err(e) => self.problem(format!("{name}: {e}, but pagemap images announce {pages} pages")),
+        match self.source.size(&name) {
+            Ok(Some(size)) if announced.fits(size) => {}
+            Ok(Some(size)) => match self.source.end_of_data(&name) {
+                Ok(data) if announced.fits_with_zeros(size, data) => {}
+                Ok(_) => self.problem(format!("{name}: expected {pages} pages, found {size} bytes")),
+                Err(e) => self.problem(format!("{name}: {e}")),
+            },
+            Ok(None) => self.problem(format!("{name}: no such file, expected {pages} pages")),
+            Err(e) => self.problem(format!("{name}: {e}")),
         }
-    }
-
-    /// Returns the offset after the last byte that is not zero.
-    fn end_of_data(&mut self, name: &str) -> std::io::Result<u64> {
-        let mut file = self.root.open_file(&TarPath::root().child(name.as_bytes()))?;
-        let (mut end, mut buffer) = (file.metadata()?.len(), vec![0; 1 << 18]);
-        // Reads from the end, because the zeros are short compared to the pages.
-        while end > 0 {
-            let start = end.saturating_sub(buffer.len() as u64);
-            let part = usize::try_from(end - start).unwrap_or(0);
-            file.seek(SeekFrom::Start(start))?;
-            file.read_exact(&mut buffer[..part])?;
-            if let Some(last) = buffer[..part].iter().rposition(|&byte| byte != 0) {
-                return Ok(start + last as u64 + 1);
-            }
-            end = start;
-        }
-        Ok(0)
     }
 
     fn messages<M: Message + Default>(&mut self, name: &str, magic: u32) -> Result<Option<Vec<M>>> {
@@ -217,28 +259,27 @@ impl Check<'_> {
 
     /// Reads an image. Returns `None` if it does not exist.
     fn image(&mut self, name: &str, magic: u32) -> Result<Option<Content>> {
-        let file = match self.root.open_file(&TarPath::root().child(name.as_bytes())) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        let image = match self.source.read(name) {
+            Ok(Some(image)) => image,
+            Ok(None) => return Ok(None),
             Err(e) => return Err(Error::member(name, e)),
         };
-        let mut bytes = Vec::new();
-        if let Err(e) = file.take(IMAGE_LIMIT + 1).read_to_end(&mut bytes) {
-            return Err(Error::member(name, e));
+        if image.bytes.is_empty() {
+            return Err(Error::member(name, "is empty"));
         }
-        if image_file::magic(&bytes) != Some(magic) {
+        if image_file::magic(&image.bytes) != Some(magic) {
             return Err(Error::member(name, "not a CRIU image of this kind, or truncated"));
         }
-        if bytes.len() as u64 > IMAGE_LIMIT {
+        if !image.complete {
             return Ok(Some(Content::Large));
         }
-        image_file::payloads(name, &bytes)?;
-        Ok(Some(Content::Read(bytes)))
+        image_file::payloads(name, &image.bytes)?;
+        Ok(Some(Content::Read(image.bytes)))
     }
 
     fn problem(&mut self, problem: String) {
-        if self.problems.len() < MAX_REPORTED {
-            self.problems.push(problem);
+        if self.report.problems.len() < MAX_REPORTED {
+            self.report.problems.push(problem);
         } else {
             self.more += 1;
         }
@@ -247,7 +288,7 @@ impl Check<'_> {
 
 /// The content of an image.
 enum Content {
-    Read(Vec<u8>),
+    Read(Rc<Vec<u8>>),
     /// The image is too large to be read into memory, such as the image of a process with a million
     /// mappings. Only its magic number was checked.
     Large,
