@@ -27,7 +27,7 @@ impl ImageCheck {
         content: &mut impl Read,
     ) -> Option<anyhow::Result<()>> {
         match (member, kind) {
-            (Member::Images(path), Kind::File { .. }) => {
+            (Member::Images(path), Kind::File { .. }) if !member.is_delta() => {
                 let added = self.images.add(&path.to_string(), kind, content);
                 Some(added.map_err(|e| anyhow::Error::new(e).context(member.to_string())))
             }
