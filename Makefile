@@ -127,6 +127,12 @@ bench: build ## time the tools against GNU tar, bsdtar and podman (30 to 90 minu
 	@tests/prerequisites bench
 	TOOLS_BIN="$(TARGET)/release" tests/bench/run --docs docs $(BENCH)
 
+.PHONY: mutants
+mutants: ## change the code of a package in many small ways, and list the changes that its tests miss (hours): PKG=rootfs-diff SHARD=0/8 FILES=
+	@tests/prerequisites all
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/lint/mutants "$(PKG)" "$(or $(SHARD),0/1)" $(FILES)
+
 .PHONY: demo
 demo: ## checkpoint a running container into one file and restore it elsewhere, printing each command
 	@tests/prerequisites demo
