@@ -1,6 +1,7 @@
 //! `rootfs-diff apply`: applies a diff to a directory.
 
 use std::io::{BufReader, ErrorKind, Read};
+use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Compression, Decoder};
@@ -11,7 +12,7 @@ use checkpoint::tar_kind::TarKind;
 use checkpoint::whiteout::{Whiteout, Whiteouts};
 use checkpoint::{Member, deleted_files};
 use cli::{Counted, Exit, Hint, Input, Session};
-use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
+use tartree::{Devices, ExtractOptions, Extractor, Item, LayerXattrs, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, Format};
 use crate::deletion_lists;
@@ -21,7 +22,8 @@ const BUFFER: usize = 256 << 10;
 
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let what = if args.members { "a member stream" } else { "a diff as tar" };
-    let object = || cli::display_path(&args.rootfs);
+    let changed = args.layer.as_ref().unwrap_or(&args.rootfs);
+    let object = || cli::display_path(changed);
     let listed = match &args.deleted {
         Some(file) => deletion_lists::read(file).map_err(|e| match file.symlink_metadata() {
             Err(missing) if missing.kind() == ErrorKind::NotFound => {
@@ -35,7 +37,6 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
     let mut target = if args.dry_run {
         Target::DryRun
     } else {
-        let root = Root::open(&args.rootfs).with_context(object)?;
         let options = ExtractOptions {
             ids: args.ids.maps()?,
             no_same_owner: args.no_same_owner,
@@ -43,7 +44,12 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
             cross_mounts: args.cross_mounts,
             ..ExtractOptions::default()
         };
-        Target::Root(Box::new(RootfsApply::new(Extractor::new(root, options))))
+        let root = Root::open(&args.rootfs).with_context(|| cli::display_path(&args.rootfs))?;
+        let extractor = match &args.layer {
+            Some(dir) => layer(dir, root, options, args.userxattr, session)?,
+            None => Extractor::new(root, options),
+        };
+        Target::Root(Box::new(RootfsApply::new(extractor)))
     };
     let input = Input::open(None, what)?;
     session.stage("applying", input.rest());
@@ -80,7 +86,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
             ));
         }
         apply.finish(&mut notices).with_context(object)?;
-        args.durable.sync(&args.rootfs)?;
+        args.durable.sync(changed)?;
         if let Some(found) = kind {
             let e = checkpoint::Error::Kind { found, expected: DIFF };
             let e = explained(e, args).context(stdin);
@@ -105,6 +111,36 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
         _ => return e.into(),
     };
     Hint::on(e, hint)
+}
+
+/// Returns an extractor that writes a layer over `image` into the empty directory `dir`, which is
+/// created if it is missing.
+fn layer(
+    dir: &Path,
+    image: Root,
+    options: ExtractOptions,
+    userxattr: bool,
+    session: &Session,
+) -> anyhow::Result<Extractor> {
+    let object = || cli::display_path(dir);
+    cli::private::dir(dir).with_context(object)?;
+    if std::fs::read_dir(dir).with_context(object)?.next().is_some() {
+        anyhow::bail!("{}: expected an empty directory for the layer, found files in it", object());
+    }
+    let xattrs = if userxattr { LayerXattrs::User } else { LayerXattrs::Trusted };
+    let extractor = Extractor::new(Root::open(dir).with_context(object)?, options);
+    extractor.into_layer(image, xattrs, &mut |notice: Notice| session.warn(notice)).map_err(|e| {
+        let denied =
+            matches!(&e, tartree::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+        let e = anyhow::Error::new(e).context(object());
+        if denied && !userxattr {
+            return Hint::on(
+                e,
+                "only root may set trusted.*; for an overlay with that mount option, add --userxattr",
+            );
+        }
+        e
+    })
 }
 
 /// Returns the meaning of files `.wh.NAME`, if the user has chosen the form of the diff.

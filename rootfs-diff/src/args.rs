@@ -36,7 +36,8 @@ const CONFIG_LIMIT: u64 = 16 << 20;
         rootfs-diff list --rootfs /run/web/rootfs\n  \
         rootfs-diff create --members --rootfs /run/web/rootfs | ckpt-pack --bundle . - > web.ckpt\n  \
         rootfs-diff create --upper up --lower top:bottom --deleted deleted.files > diff.tar\n  \
-        rootfs-diff apply --rootfs /run/copy/rootfs --deleted deleted.files < diff.tar\n\n\
+        rootfs-diff apply --rootfs /run/copy/rootfs --deleted deleted.files < diff.tar\n  \
+        rootfs-diff apply --rootfs /srv/image --layer layer --deleted deleted.files < diff.tar\n\n\
         See rootfs-diff(1)."
 )]
 pub struct Args {
@@ -111,6 +112,12 @@ pub struct Apply {
     /// Directory with the root file system to change
     #[arg(long, value_name = "DIR")]
     pub rootfs: PathBuf,
+    /// Leave the root file system as it is, and write the changes into DIR as a layer of an overlay
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["cross_mounts", "dry_run"])]
+    pub layer: Option<PathBuf>,
+    /// Write the layer for an overlay that is mounted with userxattr, as in a user namespace
+    #[arg(long, help_heading = "Output", requires = "layer")]
+    pub userxattr: bool,
     /// Read a member stream, as create --members writes it
     #[arg(long, help_heading = "Input", conflicts_with = "deleted")]
     pub members: bool,

@@ -167,6 +167,39 @@ fn a_member_stream_survives() {
     });
 }
 
+/// Writes the diff of each case as a layer, in both forms, and compares the overlay of the layer and
+/// the lower directories with the container's root file system.
+#[ignore = "needs root"]
+#[test]
+fn an_overlay_layer_shows_the_same_tree() {
+    each(|case| {
+        let (stream, rootfs, base) = (case.at("stream"), case.at("m"), case.at("base"));
+        let (rootfs, base) = (rootfs.to_str().unwrap(), base.to_str().unwrap());
+        for (name, flag) in [("trusted", &[][..]), ("user", &["--userxattr"][..])] {
+            tool(&["create", "--members", "--rootfs", rootfs, "-o", stream.to_str().unwrap()], None)?;
+            let layer = case.at(name);
+            let apply = ["apply", "--members", "--rootfs", base, "--layer", layer.to_str().unwrap()];
+            tool(&[&apply, flag].concat(), Some(&stream))?;
+            // With userxattr, the kernel ignores the xattrs of the lower directories.
+            let (lowers, option) = match name {
+                "user" => (base.to_owned(), ",userxattr"),
+                _ => (case.lowers(), ""),
+            };
+            let (shown, layer) = (case.at("shown"), layer.display());
+            bash(&format!(
+                "mkdir -p '{0}' && mount -t overlay overlay -o 'lowerdir={layer}:{lowers}{option}' '{0}'",
+                shown.display()
+            ));
+            let found = case.differences(&shown);
+            bash(&format!("umount '{}'", shown.display()));
+            if !found.is_empty() {
+                return Err(format!("{name}: {}", found.join("; ")));
+            }
+        }
+        Ok(())
+    });
+}
+
 /// Each case names entries and deletions: `T path[ -> target]` and `D /path` must be in the diff,
 /// `N path` must not.
 #[ignore = "needs root"]

@@ -286,8 +286,28 @@ fn check(sequence: &Sequence) -> Result<(), String> {
             return Err(found.join("\n"));
         }
     }
+    layer_shows_the_same(&dir.path().join("layer"), &lowers, sequence.options, &merged)?;
     drop(base);
     Ok(())
+}
+
+/// Writes the same diff as a layer over the image at `base`, and compares the overlay of the layer
+/// and the lower directories with the container's root file system.
+fn layer_shows_the_same(layer: &Path, lowers: &str, options: &str, merged: &Mounted) -> Result<(), String> {
+    let at = |name: &str| layer.with_file_name(name);
+    let text = |name: &str| at(name).display().to_string();
+    let (base, layer, list) = (text("base"), layer.display().to_string(), text("deleted"));
+    let (xattrs, flag) = match options {
+        ",userxattr" => (",userxattr", &["--userxattr"][..]),
+        _ => ("", &[][..]),
+    };
+    let apply = ["apply", "--rootfs", &base, "--layer", &layer, "--deleted", &list];
+    run(TOOL, &[&apply, flag].concat(), Some(&at("diff.tar")))?;
+    let shown = Mounted::overlay(at("shown"), &format!("lowerdir={layer}:{lowers}{xattrs}"));
+    let options = Options { ignore: ["sparse".to_owned()].into() };
+    let found = differences(&merged.0, &shown.0, &options).unwrap();
+    let found: Vec<_> = found.into_iter().filter(|line| !line.contains("trusted.overlay.")).collect();
+    if found.is_empty() { Ok(()) } else { Err(format!("layer: {}", found.join("\n"))) }
 }
 
 #[ignore = "needs root"]

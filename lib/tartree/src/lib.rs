@@ -55,7 +55,7 @@ pub use create::{
 pub use entry::{Entry, Kind, Meta, RootName, SparseMap, Timestamp, Xattr};
 pub use error::{Error, Result, hint};
 pub use exclude::{BadPattern, Exclude};
-pub use extract::{Devices, ExtractOptions, Extractor, Zeros, extract_tar};
+pub use extract::{Devices, ExtractOptions, Extractor, LayerXattrs, Zeros, extract_tar};
 pub use format::{
     Content, Direct, END_OF_ARCHIVE, ENOUGH, Expanded, FileKind, Item, Reader, SKIPPING_BUFFER, Skip, encode,
     encode_aligned, padding, read_over, removal_header,

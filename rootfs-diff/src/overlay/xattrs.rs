@@ -2,6 +2,7 @@
 
 use rustix::fs::{MemfdFlags, XattrFlags, fsetxattr, memfd_create};
 use rustix::io::Errno;
+use tartree::LayerXattrs;
 
 /// The namespace of overlayfs's own xattrs, which are not part of the container's files
 /// (overlayfs.rst, "userxattr").
@@ -19,8 +20,8 @@ impl OverlayXattrs {
     /// Returns the common prefix of the xattr names.
     pub fn prefix(self) -> Option<&'static [u8]> {
         match self {
-            OverlayXattrs::Trusted => Some(b"trusted.overlay."),
-            OverlayXattrs::User => Some(b"user.overlay."),
+            OverlayXattrs::Trusted => Some(LayerXattrs::Trusted.prefix()),
+            OverlayXattrs::User => Some(LayerXattrs::User.prefix()),
             OverlayXattrs::None => None,
         }
     }

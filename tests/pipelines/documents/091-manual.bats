@@ -118,6 +118,18 @@ root() {
     umount merged
 }
 
+@test "rootfs-diff(1): two overlays share a diff as a layer" {
+    root /srv/image
+    rootfs-diff create --rootfs "$B/rootfs" --deleted deleted.files >diff.tar
+    follow man/rootfs-diff.1 '--layer layer'
+    # The root of an overlay is the root of its upper directory, which is new.
+    touch -r "$B/rootfs" 1/rootfs 2/rootfs
+    same_tree "$B/rootfs" 1/rootfs
+    echo own >1/rootfs/app/settings
+    same_tree "$B/rootfs" 2/rootfs
+    umount 1/rootfs 2/rootfs
+}
+
 @test "rootfs-diff(1): umoci accepts the diff as an image layer" {
     umoci init --layout web
     umoci new --image web:new

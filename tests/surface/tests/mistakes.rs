@@ -96,6 +96,13 @@ const ROOTFS_DIFF: &[Mistake] = &[
         "object.json: deleted.files: ",
         "",
     ),
+    Mistake("rootfs-diff apply --rootfs other --userxattr < vol.tar", 2, "--layer <DIR>", ""),
+    Mistake(
+        "rootfs-diff apply --rootfs other --layer new --dry-run < vol.tar",
+        2,
+        "'--layer <DIR>' cannot be used with '--dry-run'",
+        "",
+    ),
     Mistake("rootfs-diff list vol", 2, "'vol'", "tip: --rootfs MOUNTPOINT, or --from DIR --to DIR"),
     Mistake("rootfs-diff create vol", 2, "'vol'", "tip: --rootfs MOUNTPOINT, or --from DIR --to DIR"),
     Mistake("rootfs-diff apply other < vol.tar", 2, "'other'", "rootfs-diff apply --rootfs DIR < FILE"),

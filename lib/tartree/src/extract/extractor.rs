@@ -3,6 +3,7 @@
 //! Directories get their metadata at the end, deepest first: creating a file changes the times of
 //! its directory, and a default ACL would be inherited.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,6 +19,7 @@ use crate::entry::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::extract::dir_metadata::DirMetadata;
 use crate::extract::file_writer::FileWriter;
+use crate::extract::merged_view::MergedView;
 use crate::extract::set_metadata::{Metadata, first_mode};
 use crate::format::reader::{Content, Direct, Item, Reader};
 use crate::fs::errno;
@@ -91,14 +93,16 @@ impl Devices {
 
 /// Creates the inodes of a tar below a root.
 pub struct Extractor {
-    root: Root,
+    pub(super) root: Root,
     devices: Devices,
     zeros: Zeros,
     /// Sets the metadata of directories, links and nodes.
-    metadata: Metadata,
+    pub(super) metadata: Metadata,
     files: FileWriter,
     /// The directories whose metadata is set at the end, in archive order.
-    dirs: DirMetadata,
+    pub(super) dirs: DirMetadata,
+    /// If the root is an overlay layer: the view of the layer and its image.
+    pub(super) layer: Option<MergedView>,
     /// The parent of the last lookup, and whether it passes on a default ACL.
     inherits: Option<(Vec<u8>, bool)>,
 }
@@ -112,7 +116,8 @@ impl Extractor {
         }
         let metadata = Metadata::new(ids, no_same_owner);
         let files = FileWriter::new(metadata.another());
-        Extractor { root, devices, zeros, metadata, files, dirs: DirMetadata::default(), inherits: None }
+        let dirs = DirMetadata::default();
+        Extractor { root, devices, zeros, metadata, files, dirs, layer: None, inherits: None }
     }
 
     /// Creates the inode of `entry` and replaces an existing one. An existing directory stays and
@@ -129,6 +134,20 @@ impl Extractor {
     /// Like [`apply`](Extractor::apply). `move_to` moves the content of a large file inside the
     /// kernel.
     fn apply_from<C: Read>(
+        &mut self,
+        entry: &Entry,
+        content: &mut C,
+        move_to: Direct<C>,
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
+        match self.layer {
+            Some(_) => self.apply_to_layer(entry, content, move_to, notices),
+            None => self.create_entry(entry, content, move_to, notices),
+        }
+    }
+
+    /// Creates the inode of `entry` below the root.
+    pub(super) fn create_entry<C: Read>(
         &mut self,
         entry: &Entry,
         content: &mut C,
@@ -193,6 +212,19 @@ impl Extractor {
     /// an entry cannot be removed, for example a mount point.
     pub fn remove(&mut self, path: &TarPath, keep: &mut dyn FnMut(&TarPath) -> Keep) -> Result<bool> {
         self.inherits = None;
+        match self.layer {
+            Some(_) => self.remove_from_layer(path, keep),
+            None => self.remove_in_root(path, keep),
+        }
+    }
+
+    /// Removes the inode at `path` below the root.
+    pub(super) fn remove_in_root(
+        &mut self,
+        path: &TarPath,
+        keep: &mut dyn FnMut(&TarPath) -> Keep,
+    ) -> Result<bool> {
+        self.inherits = None;
         let gone = self.root.remove(path, keep)?;
         if !gone && self.root.has_mounts_to_keep(path) {
             return Err(Error::io(format!("{path}: is or has a mount point"), Errno::EBUSY));
@@ -218,14 +250,18 @@ impl Extractor {
         Ok(())
     }
 
-    /// Lists the entries of the root directory.
+    /// Lists the entries of the root directory, and those of the image below an overlay layer.
     ///
     /// # Errors
-    /// Returns an error if the directory cannot be read.
+    /// Returns an error if a directory cannot be read.
     pub fn top_level(&self) -> Result<Vec<TarPath>> {
-        let names = crate::fs::readdir::names(self.root.fd(), OsStr::new("."));
-        let names = names.map_err(|e| Error::io(TarPath::root(), e))?;
-        Ok(names.iter().map(|name| TarPath::root().child(name.to_bytes())).collect())
+        let mut all = BTreeSet::new();
+        for root in [Some(&self.root), self.layer.as_ref().map(MergedView::image)].into_iter().flatten() {
+            let names = crate::fs::readdir::names(root.fd(), OsStr::new("."));
+            let names = names.map_err(|e| Error::io(TarPath::root(), e))?;
+            all.extend(names.iter().map(|name| TarPath::root().child(name.to_bytes())));
+        }
+        Ok(all.into_iter().collect())
     }
 
     /// Waits until all files are written, and sets the metadata of the directories. Without this
@@ -269,7 +305,7 @@ impl Extractor {
                 return Ok(false);
             }
         }
-        self.remove(path, &mut |_| Keep::Remove)?;
+        self.remove_in_root(path, &mut |_| Keep::Remove)?;
         let (dir, name) = self.root.make_parent(path)?;
         make(dir, name).map_err(|e| errno::error(dir, name, path, e))?;
         Ok(true)

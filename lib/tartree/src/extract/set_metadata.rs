@@ -17,9 +17,10 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid};
 use rustix::fs::{XattrFlags, fsetxattr};
 
-use crate::entry::{Entry, Kind, Meta, Timestamp};
+use crate::entry::{Entry, Kind, Meta, Timestamp, Xattr};
 use crate::error::{Error, Result};
 use crate::extract::user_namespace;
+use crate::format::acl;
 use crate::fs::inherited_acl;
 use crate::fs::openat::proc_path;
 use crate::fs::stat::Status;
@@ -53,6 +54,23 @@ impl Metadata {
     /// Returns a setter with the same options and an empty record; see [`add`](Metadata::add).
     pub fn another(&self) -> Metadata {
         Metadata::new(self.ids.clone(), self.no_same_owner)
+    }
+
+    /// Returns the maps from container IDs to host IDs.
+    pub fn ids(&self) -> &IdMaps {
+        &self.ids
+    }
+
+    /// Sets only xattrs, of a directory.
+    pub fn xattrs_of_dir(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &TarPath,
+        xattrs: &[Xattr],
+        notices: &mut dyn Notices,
+    ) -> Result<()> {
+        let proc = proc_path(dir, OsStr::new(""));
+        self.set_xattrs(path, xattrs, notices, dir, |name, value| xattr::set_deref(&proc, name, value))
     }
 
     /// Adds the record of `other`.
@@ -99,7 +117,7 @@ impl Metadata {
         if may_have_acls {
             inherited_acl::drop_of(&proc_path(file.as_fd(), OsStr::new("")), path, meta, notices);
         }
-        self.set_xattrs(path, meta, notices, file.as_fd(), |name, value| {
+        self.set_xattrs(path, &meta.xattrs, notices, file.as_fd(), |name, value| {
             Ok(fsetxattr(file, name, value, XattrFlags::empty())?)
         })?;
         let mode = self.mode_of(path, meta, owned);
@@ -127,7 +145,9 @@ impl Metadata {
         if may_have_acls && !is_link {
             inherited_acl::drop_of(&proc, path, meta, notices);
         }
-        self.set_xattrs(path, meta, notices, fd.as_fd(), |name, value| xattr::set_deref(&proc, name, value))?;
+        self.set_xattrs(path, &meta.xattrs, notices, fd.as_fd(), |name, value| {
+            xattr::set_deref(&proc, name, value)
+        })?;
         if !is_link {
             // fchmod(2) rejects O_PATH descriptors, and fchmodat2(2) with AT_EMPTY_PATH needs Linux
             // 6.6.
@@ -168,12 +188,12 @@ impl Metadata {
     fn set_xattrs(
         &self,
         path: &TarPath,
-        meta: &Meta,
+        xattrs: &[Xattr],
         notices: &mut dyn Notices,
         fd: BorrowedFd<'_>,
         set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
     ) -> Result<()> {
-        for attribute in &meta.xattrs {
+        for attribute in xattrs {
             let value = self.ids.value_on_host(path, attribute)?;
             let Err(e) = set(OsStr::from_bytes(&attribute.name), &value) else { continue };
             let what = format!("attribute {}", Shown(&attribute.name));
@@ -224,6 +244,11 @@ impl Metadata {
         }
         Mode::from_bits_truncate(if owned { meta.mode } else { meta.mode & 0o1777 })
     }
+}
+
+/// Reports whether an xattr is an ACL.
+pub(crate) fn is_acl(xattr: &Xattr) -> bool {
+    xattr.name == acl::ACCESS || xattr.name == acl::DEFAULT
 }
 
 /// Returns the mode with which a file is created. This is the final mode if that mode grants no
