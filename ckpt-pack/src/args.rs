@@ -22,6 +22,7 @@ pub const HABITS: &[Habit] = &[
 ];
 
 use crate::network::{self, NetworkFlag};
+use crate::precopy_args::{self, Precopy};
 
 /// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
@@ -50,6 +51,8 @@ pub struct Args {
     pub image: Image,
     #[command(flatten)]
     pub check: Check,
+    #[command(flatten)]
+    pub precopy: Precopy,
     #[command(flatten)]
     pub limits: Limits,
     #[command(flatten)]
@@ -87,6 +90,9 @@ pub struct Verb {
     /// Remove files from the bundle that are not needed after an export
     #[arg(long, hide_short_help = true)]
     pub cleanup: bool,
+    /// Pack the memory of a running container that changed since the last round, for a migration
+    #[arg(long, requires = "page_index", hide_short_help = true)]
+    pub precopy: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -94,7 +100,7 @@ pub struct Verb {
 pub struct Input {
     /// Read config.json from the bundle DIR, and config.dump, spec.dump, network.status, … if they
     /// exist
-    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["check", "from_archive"])]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["check", "from_archive", "precopy"])]
     pub bundle: Option<PathBuf>,
     /// Copy the members of the archive FILE, or of an OCI image that contains one (file or
     /// directory), instead of packing a bundle; '-' is standard input
@@ -227,8 +233,9 @@ pub struct Check {
     /// With --check: check that a container in a pod can be checkpointed
     #[arg(long, requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pod: bool,
-    /// With --check: also check the container of the process PID
-    #[arg(long, value_name = "PID", requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
+    /// With --check: also check the container of the process PID. With --precopy: read the memory of
+    /// the container whose first process is PID
+    #[arg(long, value_name = "PID", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pid: Option<u32>,
     /// With --prepare: give dump.log the SELinux label LABEL
     #[arg(long, value_name = "LABEL", requires = "prepare", conflicts_with_all = ["check", "cleanup"], hide_short_help = true)]
@@ -290,22 +297,26 @@ impl Args {
         reject_given(&with_archive, is_archive, "with --from-archive")?;
         reject_given(&without_archive, !is_archive, "without --from-archive")?;
         // clap ignores `requires` if the required flag conflicts with another given flag.
-        reject_given(
-            &[("--pod", check.pod), ("--pid", check.pid.is_some())],
-            !verb.check,
-            "without --check",
-        )?;
+        reject_given(&[("--pod", check.pod)], !verb.check, "without --check")?;
+        let reads_pid = verb.check || verb.precopy;
+        reject_given(&[("--pid", check.pid.is_some())], !reads_pid, "without --check or --precopy")?;
+        precopy_args::reject_without_effect(self)?;
         reject_given(&[("--mount-label", check.mount_label.is_some())], !verb.prepare, "without --prepare")?;
-        let Some((_, verb_name)) =
-            [(verb.check, "--check"), (verb.prepare, "--prepare"), (verb.cleanup, "--cleanup")]
-                .into_iter()
-                .find(|(given, _)| *given)
-        else {
+        let Some((_, verb_name)) = [
+            (verb.check, "--check"),
+            (verb.prepare, "--prepare"),
+            (verb.cleanup, "--cleanup"),
+            (verb.precopy, "--precopy"),
+        ]
+        .into_iter()
+        .find(|(given, _)| *given) else {
             return Ok(());
         };
+        // A round is written like an archive, and the state has the PID.
+        let packs = verb.precopy;
         let given = [
             ("MEMBERS", !input.streams.is_empty()),
-            ("--bundle", verb.check && input.bundle.is_some()),
+            ("--bundle", (verb.check || verb.precopy) && input.bundle.is_some()),
             ("--image-path", input.image_path.is_some()),
             ("--member", !input.member.is_empty()),
             ("--raw-members", input.raw_members),
@@ -317,21 +328,22 @@ impl Args {
             ("--id", container.id.is_some()),
             ("--name", container.name.is_some()),
             ("--rootfs-image", container.rootfs_image.is_some()),
-            ("--state", container.state.is_some()),
+            ("--state", !packs && container.state.is_some()),
+            ("--criu", verb.precopy && check.criu.is_some()),
             ("--runtime", !verb.check && container.runtime.is_some()),
             ("--volume", !container.volume.is_empty()),
             ("--network", !container.network.is_empty()),
             ("--keep-hooks", container.keep_hooks),
-            ("--compress", compress.compress != Compression::None),
-            ("--level", compress.level.is_some()),
-            ("--threads", compress.threads.is_some()),
+            ("--compress", !packs && compress.compress != Compression::None),
+            ("--level", !packs && compress.level.is_some()),
+            ("--threads", !packs && compress.threads.is_some()),
             ("--format", image.format != Format::Archive),
             ("--tag", image.tag.is_some()),
             ("--annotations", image.annotations.is_some()),
             ("--annotation", !image.annotation.is_empty()),
             ("--print-stats", image.print_stats),
-            ("--output", output.output.is_some()),
-            ("--fsync", output.fsync),
+            ("--output", !packs && output.output.is_some()),
+            ("--fsync", !packs && output.fsync),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             None => Ok(()),

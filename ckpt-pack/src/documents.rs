@@ -329,6 +329,18 @@ fn image_maker(dir: &Path) -> Option<Maker> {
 struct RuntimeState {
     id: Option<String>,
     created: Option<String>,
+    pid: Option<u32>,
+}
+
+/// Returns the PID in the output of `runc state`.
+///
+/// # Errors
+/// Returns an error if the file has no PID, as the state of a stopped container.
+pub fn state_pid(path: &Path) -> anyhow::Result<u32> {
+    let state = runtime_state(path)?;
+    state.pid.filter(|pid| *pid > 0).with_context(|| {
+        format!("{}: expected the state of a running container, found no PID", cli::display_path(path))
+    })
 }
 
 fn runtime_state(path: &Path) -> anyhow::Result<RuntimeState> {

@@ -17,6 +17,8 @@ mod namespaces;
 mod network;
 mod operands;
 mod pack;
+mod precopy;
+mod precopy_args;
 mod prepare;
 
 use std::path::Path;
@@ -34,6 +36,9 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     args.reject_without_effect()?;
     if args.verb.check {
         return check::run(&args.check, args.container.runtime.as_deref(), session);
+    }
+    if args.verb.precopy {
+        return precopy::run(&args, session);
     }
     if let Some(file) = &args.input.from_archive {
         return from_archive::run(&args, file, session).map_err(from_archive::explain);

@@ -13,6 +13,7 @@
 //! | [`documents`] | the JSON members and the deletion lists |
 //! | [`host`] | collects facts about the host for annotations; preflight checks |
 //! | [`oci`] | a checkpoint as an OCI image |
+//! | [`precopy`] | recognizes the pages that the receiver of a migration has |
 //! | [`rootfs`] | applies a root file system diff |
 //! | [`stream`] | reads and writes member streams |
 
@@ -29,6 +30,8 @@ pub mod host;
 mod member;
 #[cfg(feature = "archive")]
 pub mod oci;
+#[cfg(feature = "precopy")]
+pub mod precopy;
 pub mod rootfs;
 pub mod stream;
 #[cfg(feature = "compress")]

@@ -8,6 +8,7 @@
 
 mod archives;
 mod documents;
+mod page_index;
 mod tars;
 
 /// A parser.
@@ -26,6 +27,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("images", archives::images),
     ("pagemap", archives::pagemap),
     ("delta", documents::delta),
+    ("page_index", page_index::page_index),
     ("deleted_files", documents::deleted_files),
     ("config_dump", documents::config_dump),
     ("spec_dump", documents::spec_dump),

@@ -7,6 +7,7 @@ mod finding;
 mod network;
 mod network_lock;
 pub mod preflight;
+pub mod processes;
 mod program;
 mod sockets;
 pub mod task_memory;

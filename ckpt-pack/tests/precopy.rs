@@ -1,0 +1,327 @@
+//! `--precopy`: rounds of a running process, whose memory is compared byte by byte with what a
+//! receiver would restore.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveReader, Unknown};
+use checkpoint::delta::Delta;
+use checkpoint::pagemap::PagemapReader;
+
+const PAGE: usize = 4096;
+
+/// The pages of each pagemap that a receiver has, by address.
+type Store = BTreeMap<String, BTreeMap<u64, Vec<u8>>>;
+
+/// Some tests read the memory of this process, which the other tests would change meanwhile.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Migration {
+    _alone: MutexGuard<'static, ()>,
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+impl Migration {
+    fn new() -> Migration {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        Migration { _alone, dir: tempfile::tempdir().unwrap(), store: Store::new() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, pid: u32, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ckpt-pack"))
+            .args(["--precopy", "--pid", &pid.to_string(), "--page-index"])
+            .arg(self.path("index"))
+            .arg("--output")
+            .arg(self.path("round"))
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// Makes a round and applies it like a receiver. Returns the addresses of the pages that were
+    /// sent.
+    fn round(&mut self, pid: u32) -> Vec<u64> {
+        let output = self.run(pid, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let members = members(&self.path("round"));
+        let mut next = Store::new();
+        let mut sent = Vec::new();
+        for (name, bytes) in members.iter().filter(|(name, _)| name.starts_with("pagemap-")) {
+            let mut pagemap = PagemapReader::new(name, &bytes[..]).unwrap();
+            let pages = &members[&format!("pages-{}.img", pagemap.pages_id())];
+            let mut pages = pages.chunks_exact(PAGE);
+            let old = self.store.get(name);
+            let mut found = BTreeMap::new();
+            while let Some(run) = pagemap.next().unwrap() {
+                for page in 0..run.pages {
+                    let address = run.vaddr + page * PAGE as u64;
+                    let content = if run.is_present() {
+                        sent.push(address);
+                        pages.next().expect("the pages image has the page").to_vec()
+                    } else {
+                        old.and_then(|old| old.get(&address)).expect("the receiver has the page").clone()
+                    };
+                    found.insert(address, content);
+                }
+            }
+            next.insert(name.clone(), found);
+        }
+        self.store = next;
+        sent
+    }
+
+    /// Compares all pages of a stopped process with those of the receiver. Returns their number.
+    fn compare(&self, pid: u32) -> usize {
+        let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+        let pages = &self.store[&format!("pagemap-{pid}.img")];
+        for (address, page) in pages {
+            let mut content = vec![0; PAGE];
+            memory.read_exact_at(&mut content, *address).unwrap();
+            assert!(content == *page, "the page at {address:#x} differs");
+        }
+        pages.len()
+    }
+}
+
+fn members(archive: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
+    let mut reader = ArchiveReader::new(File::open(archive).unwrap(), Unknown::Refuse).unwrap();
+    let mut members = BTreeMap::new();
+    while let Some((member, _)) = reader.next().unwrap() {
+        let Member::PreImages(path) = member else { panic!("{member}: not of a pre-checkpoint") };
+        let mut content = Vec::new();
+        reader.content().read_to_end(&mut content).unwrap();
+        members.insert(path.to_string(), content);
+    }
+    reader.finish().unwrap();
+    members
+}
+
+/// A process that a test ends.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Process {
+        Process(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn stdin(&mut self) -> &mut ChildStdin {
+        self.0.stdin.as_mut().unwrap()
+    }
+
+    /// Waits for a line of the output.
+    fn line(&mut self) {
+        let mut byte = [0];
+        while byte != *b"\n" {
+            self.0.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Fills memory with a sequence that begins with `seed`.
+fn fill(memory: &mut [u8], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for word in memory.chunks_exact_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes());
+    }
+}
+
+/// Compares the pages of `memory`, which this process owns, with those of the receiver. A page that
+/// the receiver lacks must be zero.
+fn compare_own(migration: &Migration, memory: &[u8]) {
+    let pages = &migration.store[&format!("pagemap-{}.img", std::process::id())];
+    let start = memory.as_ptr() as usize;
+    for at in (start.next_multiple_of(PAGE) - start..memory.len() - PAGE).step_by(PAGE) {
+        let content = &memory[at..at + PAGE];
+        match pages.get(&((start + at) as u64)) {
+            Some(page) => assert!(content == page, "page {at:#x} differs"),
+            None => assert!(content.iter().all(|&byte| byte == 0), "page {at:#x} is missing"),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn rounds_reproduce_memory_that_changes() {
+    let mut migration = Migration::new();
+    let pid = std::process::id();
+    let mut memory = vec![0; 2048 * PAGE];
+    fill(&mut memory, 1);
+    migration.round(pid);
+    compare_own(&migration, &memory);
+    for round in 2..6 {
+        // Some pages get new content, some become zero, and some zero pages get content.
+        fill(&mut memory[(round * 100) * PAGE..(round * 100 + 7) * PAGE], round as u64);
+        memory[(round * 200) * PAGE..(round * 200 + 9) * PAGE].fill(0);
+        fill(&mut memory[(round * 200 - 198) * PAGE..(round * 200 - 196) * PAGE], 99);
+        let own = memory.as_ptr_range();
+        let sent = migration.round(pid);
+        let sent = sent.iter().filter(|&&at| (own.start as u64..own.end as u64).contains(&at)).count();
+        assert!((8..=14).contains(&sent), "{sent} pages");
+        compare_own(&migration, &memory);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn more_changed_pages_than_are_kept_in_memory_are_sent() {
+    let mut migration = Migration::new();
+    let pid = std::process::id();
+    let mut memory = vec![0; 8192 * PAGE];
+    fill(&mut memory, 1);
+    memory[3000 * PAGE..3100 * PAGE].fill(0);
+    migration.round(pid);
+    compare_own(&migration, &memory);
+    fill(&mut memory, 2);
+    memory[7000 * PAGE..7100 * PAGE].fill(0);
+    assert!(migration.round(pid).len() > 8000);
+    compare_own(&migration, &memory);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn shared_memory_is_packed_once_and_only_if_it_changed() {
+    let memory = nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::empty()).unwrap();
+    let memory = File::from(memory);
+    memory.set_len(100 * PAGE as u64).unwrap();
+    memory.write_all_at(&[1; 3 * PAGE], 10 * PAGE as u64).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&memory.metadata().unwrap());
+    let name = format!("pagemap-shmem-{inode}.img");
+    let mut migration = Migration::new();
+    migration.round(std::process::id());
+    let addresses = |migration: &Migration| migration.store[&name].keys().copied().collect::<Vec<_>>();
+    assert_eq!(addresses(&migration), [10, 11, 12].map(|page| page * PAGE as u64));
+    memory.write_all_at(&[2; PAGE], 11 * PAGE as u64).unwrap();
+    memory.write_all_at(&[0; PAGE], 12 * PAGE as u64).unwrap();
+    memory.write_all_at(&[3; PAGE], 99 * PAGE as u64).unwrap();
+    migration.round(std::process::id());
+    assert_eq!(addresses(&migration), [10, 11, 99].map(|page| page * PAGE as u64));
+    assert_eq!(migration.store[&name].values().map(|page| page[7]).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_process_that_calls_exec_between_rounds_is_packed_again() {
+    let mut migration = Migration::new();
+    let mut process = Process::start(Command::new("sh").args(["-c", "echo; read x; exec cat"]));
+    process.line();
+    migration.round(process.pid());
+    assert!(migration.compare(process.pid()) > 10);
+    process.stdin().write_all(b"\nx\n").unwrap();
+    process.line();
+    migration.round(process.pid());
+    assert!(migration.compare(process.pid()) > 10);
+    assert!(migration.round(process.pid()).len() < 5);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn processes_may_appear_and_exit_during_a_round() {
+    let mut migration = Migration::new();
+    let script = "echo; while :; do (exec true) & (exec true); done";
+    let mut process = Process::start(Command::new("sh").args(["-c", script]));
+    process.line();
+    for _ in 0..10 {
+        migration.round(process.pid());
+    }
+    assert!(migration.store.contains_key(&format!("pagemap-{}.img", process.pid())));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn each_round_names_the_previous_round() {
+    let mut migration = Migration::new();
+    let process = Process::start(&mut Command::new("cat"));
+    let mut last = None;
+    for _ in 0..3 {
+        migration.round(process.pid());
+        let delta = Delta::read(&members(&migration.path("round"))["delta.json"]).unwrap();
+        assert_eq!(delta.base.map(|base| base.id), last);
+        last = delta.id;
+        assert!(last.is_some());
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_foreign_or_modified_index_is_rejected_before_anything_is_written() {
+    let mut migration = Migration::new();
+    let (process, other) =
+        (Process::start(&mut Command::new("cat")), Process::start(&mut Command::new("cat")));
+    migration.round(process.pid());
+    fs::remove_file(migration.path("round")).unwrap();
+    let good = fs::read(migration.path("index")).unwrap();
+    let mut modified = good.clone();
+    modified[200] ^= 1;
+    for (bytes, pid, message) in [
+        (&good[..], other.pid(), "the page index is of another container"),
+        (&modified[..], process.pid(), "the page index is damaged or was modified"),
+        (&good[..good.len() - 1], process.pid(), "the page index is truncated"),
+        (&[0; 400][..], process.pid(), "not a page index of ckpt-pack"),
+        (&[], process.pid(), "the page index is truncated"),
+    ] {
+        fs::write(migration.path("index"), bytes).unwrap();
+        let output = migration.run(pid, &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(message), "{message}: {stderr}");
+        assert!(!migration.path("round").exists());
+        assert_eq!(fs::read(migration.path("index")).unwrap(), bytes);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_round_that_cannot_be_written_leaves_the_index() {
+    let mut migration = Migration::new();
+    let process = Process::start(&mut Command::new("cat"));
+    migration.round(process.pid());
+    let index = fs::read(migration.path("index")).unwrap();
+    let mut full = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+    full.args(["--precopy", "--pid", &process.pid().to_string(), "--output", "/dev/full", "--page-index"]);
+    let output = full.arg(migration.path("index")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read(migration.path("index")).unwrap(), index);
+}
+
+#[test]
+fn flags_that_are_missing_or_have_no_effect_are_named() {
+    for (args, message) in [
+        (&["--precopy", "--page-index", "i"][..], "--precopy needs the container's first process"),
+        (&["--precopy", "--page-index", "-", "--pid", "1"], "--page-index: expected a file"),
+        (&["--precopy", "--page-index", "i", "-o", "i", "--pid", "1"], "are the same file"),
+        (&["--precopy", "--page-index", "i", "--bundle", "."], "--bundle has no effect with --precopy"),
+        (&["--precopy", "--page-index", "i", "x"], "MEMBERS has no effect with --precopy"),
+        (&["--bundle", ".", "--pid", "1"], "--pid has no effect without --check"),
+        (&["--precopy", "--pid", "1"], "--page-index"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ckpt-pack")).args(args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(message), "{args:?}: {stderr}");
+    }
+}

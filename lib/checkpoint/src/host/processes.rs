@@ -1,0 +1,67 @@
+//! The processes of a container.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Returns the process `pid` and all its descendants, which are the processes that CRIU dumps.
+/// Freeze the processes first: a running process can start others while this function reads /proc.
+/// Descendants that exit meanwhile are left out, or in the list.
+///
+/// # Errors
+/// Returns an error if `pid` does not exist, or if the kernel does not list the children of
+/// processes (CONFIG_PROC_CHILDREN, which CRIU needs too).
+pub fn tree(pid: u32) -> io::Result<Vec<u32>> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&process) = found.get(next) {
+        next += 1;
+        let tasks = format!("/proc/{process}/task");
+        match fs::read_dir(&tasks) {
+            Ok(tasks) => tasks.flatten().try_for_each(|task| children(&task.path(), &mut found))?,
+            Err(e) if process == pid => return Err(named(tasks.as_ref(), &e)),
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Adds the children of a thread. A thread may exit meanwhile.
+fn children(task: &Path, found: &mut Vec<u32>) -> io::Result<()> {
+    let children = task.join("children");
+    match fs::read_to_string(&children) {
+        Ok(text) => found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok())),
+        Err(e) if task.exists() => return Err(named(&children, &e)),
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Returns the error with the name of the file.
+pub(super) fn named(path: &Path, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_has_children_of_all_threads() {
+        let mut child = std::thread::spawn(|| {
+            std::process::Command::new("sleep").arg("60").spawn().expect("sleep starts")
+        })
+        .join()
+        .expect("the thread ends");
+        let found = tree(std::process::id()).expect("/proc lists children");
+        child.kill().expect("sleep is killed");
+        child.wait().expect("sleep ends");
+        assert_eq!(found[0], std::process::id());
+        assert!(found.contains(&child.id()));
+    }
+
+    #[test]
+    fn a_missing_process_is_an_error() {
+        assert!(tree(u32::MAX).is_err());
+    }
+}
