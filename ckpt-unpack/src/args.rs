@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use checkpoint::VolumeName;
@@ -20,6 +21,7 @@ pub const HABITS: &[Habit] = &[
     },
     Habit { verb: "", typed: &["-C", "--directory"], instead: "--bundle DIR" },
     Habit { verb: "", typed: &["-t"], instead: "--list" },
+    Habit { verb: "", typed: &["-O", "--to-stdout"], instead: "--cat MEMBER [PATH]" },
     Habit { verb: "", typed: &["--json"], instead: "--json goes with --list or --show" },
     Habit { verb: "", typed: &["-n", "--name"], instead: "runc restore NAME" },
     Habit { verb: "", typed: &["--tcp-established"], instead: "runc restore --tcp-established" },
@@ -38,7 +40,7 @@ pub const HABITS: &[Habit] = &[
 #[command(
     name = "ckpt-unpack",
     version,
-    group = ArgGroup::new("action").args(["bundle", "list", "verify", "show", "check"]).required(true).multiple(true),
+    group = ArgGroup::new("action").args(["bundle", "list", "verify", "show", "cat", "check"]).required(true).multiple(true),
     after_help = "Examples:\n  \
         ckpt-unpack --bundle web --rootfs rootfs --volume data=/srv/data < web.ckpt\n  \
         ckpt-unpack --show < web.ckpt\n  \
@@ -106,6 +108,9 @@ pub struct Inspection {
     /// Show the container, image, sizes, network, processes, statistics and mounts
     #[arg(long)]
     pub show: bool,
+    /// Write MEMBER, or the file PATH in the tar MEMBER, to standard output, decompressed
+    #[arg(long, value_names = ["MEMBER", "PATH"], num_args = 1..=2)]
+    pub cat: Vec<OsString>,
     /// Check whether this host can restore a container
     #[arg(long)]
     pub check: bool,
@@ -212,7 +217,7 @@ pub struct Host {
     pub criu: Option<String>,
     /// Restore with the runtime NAME: check it, or with --bundle convert images of another runtime
     /// [--check: runc]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cleanup"], hide_short_help = true)]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cat", "cleanup"], hide_short_help = true)]
     pub runtime: Option<String>,
     /// With --check: check that a container in a pod can be restored
     #[arg(long, hide_short_help = true)]
@@ -267,6 +272,7 @@ impl Args {
             (inspection.list, "--list", true),
             (inspection.show, "--show", true),
             (inspection.verify, "--verify", true),
+            (!inspection.cat.is_empty(), "--cat", true),
         ] {
             if active {
                 let reason = format!("with {verb}");

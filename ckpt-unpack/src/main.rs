@@ -3,6 +3,7 @@
 
 mod archive_input;
 mod args;
+mod cat;
 mod destination;
 mod extract;
 mod host;
@@ -32,6 +33,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         _ if verb.inspection.list => list::run(&args, session),
         _ if verb.inspection.verify => verify::run(&args, session),
         _ if verb.inspection.show => show::run(&args, session),
+        _ if !verb.inspection.cat.is_empty() => cat::run(&args, session),
         _ if verb.inspection.check => host::check(&args.host, session),
         Some(bundle) if verb.cleanup => {
             if args.output.print_stats {

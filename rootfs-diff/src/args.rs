@@ -34,6 +34,7 @@ const CONFIG_LIMIT: u64 = 16 << 20;
     version,
     after_help = "Examples:\n  \
         rootfs-diff list --rootfs /run/web/rootfs\n  \
+        rootfs-diff list --tree --archive web.ckpt\n  \
         rootfs-diff create --members --rootfs /run/web/rootfs | ckpt-pack --bundle . - > web.ckpt\n  \
         rootfs-diff create --upper up --lower top:bottom --deleted deleted.files > diff.tar\n  \
         rootfs-diff apply --rootfs /run/copy/rootfs --deleted deleted.files < diff.tar\n  \
@@ -96,6 +97,13 @@ pub enum Format {
 pub struct List {
     #[command(flatten)]
     pub trees: TreesArgs,
+    /// List the changes in a checkpoint archive, or in an OCI image of a checkpoint; --rootfs is then
+    /// the root file system of the container's image
+    #[arg(long, value_name = "FILE", help_heading = "Source", conflicts_with_all = LIVE_ARGS)]
+    pub archive: Option<PathBuf>,
+    /// Read the image REF, if FILE has several images
+    #[arg(long, value_name = "REF", help_heading = "Source", requires = "archive")]
+    pub tag: Option<String>,
     /// Print one JSON document instead of lines
     #[arg(long, help_heading = "Output")]
     pub json: bool,
@@ -105,6 +113,9 @@ pub struct List {
     /// Print the changes of text files as a unified diff
     #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "null"])]
     pub patch: bool,
+    /// Print the changes as a tree, with sizes in bytes
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "null", "patch"])]
+    pub tree: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -154,6 +165,9 @@ pub struct Apply {
 /// conflict: clap ignores `requires` if the required argument conflicts with another given
 /// argument, and the flag would then silently have no effect.
 const OVERLAY_ARGS: [&str; 5] = ["rootfs", "upper", "lower", "userxattr", "image_layers"];
+
+/// The arguments that have no effect on an archive.
+const LIVE_ARGS: [&str; 7] = ["upper", "lower", "userxattr", "image_layers", "from", "to", "trust_mtime"];
 
 #[derive(clap::Args, Debug)]
 #[group(skip)]

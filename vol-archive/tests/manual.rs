@@ -8,6 +8,6 @@ fn the_manual_page_has_exactly_the_options_of_help() {
         page.as_ref(),
         &["create", "extract", "list"],
         // The examples contain these options of other programs.
-        &["--bundle", "--expect", "--rootfs"],
+        &["--bundle", "--cat", "--expect", "--rootfs"],
     );
 }

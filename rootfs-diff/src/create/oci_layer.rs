@@ -36,7 +36,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     session.stage("comparing", None);
     let mut layer = OciLayer { plan: Plan::new(), ids: args.ids.maps()?, opaque: None, failed: None };
     compare(&mut trees, &options, &mut layer, &mut tally)?;
-    warn_unmatched(session, &options, &mut trees);
+    warn_unmatched(session, &options, &mut |path| trees.has(path));
     if let Some(e) = layer.failed {
         return Err(e.into());
     }

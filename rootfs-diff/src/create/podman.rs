@@ -29,7 +29,7 @@ pub fn run(args: &Create, session: &Session) -> anyhow::Result<Exit> {
     session.stage("comparing", None);
     let mut diff = PodmanDiff::new(args.ids.maps()?, args.inband_removals);
     compare(&mut trees, &options, &mut diff, &mut tally).with_context(|| args.trees.name())?;
-    warn_unmatched(session, &options, &mut trees);
+    warn_unmatched(session, &options, &mut |path| trees.has(path));
     if let (Some(path), false) = (&diff.only_listed, args.members) {
         session.warn(format_args!(
             "{path}: the name is too long for a removal header in the tar; apply the diff with --deleted"

@@ -1,43 +1,33 @@
 //! `rootfs-diff list`: prints one line for each change, as `podman diff` does.
 
+mod archive;
+mod lines;
 mod patch;
 
 use std::io::Write;
+use std::path::Path;
 
 use cli::{Exit, Output, Session};
 use rootfs_diff::{Change, Changes, compare};
-use serde_json::json;
-use tartree::{Entry, Notice, SourceTree, Status, TarPath};
+use tartree::{Entry, Kind, Notice, SourceTree, Status, TarPath};
 
 use crate::args::List;
 use crate::notices::{report, warn_unmatched};
+use lines::Line;
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
-    let options = args.trees.options()?;
-    let mut trees = args.trees.open()?;
-    let mut lines = Lines::default();
-    session.stage("comparing", None);
-    compare(&mut trees, &options, &mut lines, &mut |notice: Notice| report(session, &notice))?;
-    session.end_stages();
-    warn_unmatched(session, &options, &mut trees);
-    lines.0.sort_by(|a, b| a.1.cmp(&b.1));
     let mut text = Vec::new();
-    if args.patch {
-        patch::write(&mut text, &mut trees, &lines.0)?;
+    let mut lines = match &args.archive {
+        Some(path) => of_archive(args, path, &mut text, session)?,
+        None => of_trees(args, &mut text, session)?,
+    };
+    lines.sort();
+    if args.tree {
+        lines::write_tree(&mut text, &lines)?;
     } else if args.json {
-        let list: Vec<_> = lines.0.iter().map(|(kind, path)| document(*kind, path)).collect();
-        serde_json::to_writer_pretty(&mut text, &list)?;
-        text.push(b'\n');
-    } else {
-        for (kind, path) in &lines.0 {
-            if args.null {
-                text.extend_from_slice(&[*kind as u8, b' ', b'/']);
-                text.extend_from_slice(path.as_bytes());
-                text.push(0);
-            } else {
-                writeln!(text, "{kind} /{}", path.as_bytes().escape_ascii())?;
-            }
-        }
+        lines::write_json(&mut text, &lines)?;
+    } else if !args.patch {
+        lines::write_lines(&mut text, &lines, args.null);
     }
     let mut output = Output::text(None)?;
     output.write_all(&text)?;
@@ -45,40 +35,52 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns a change as JSON. A path that is not UTF-8 has U+FFFD in `path`, and its bytes in
-/// `path_bytes`.
-fn document(kind: char, path: &TarPath) -> serde_json::Value {
-    let change = match kind {
-        'A' => "added",
-        'D' => "deleted",
-        _ => "modified",
-    };
-    match std::str::from_utf8(path.as_bytes()) {
-        Ok(path) => json!({ "change": change, "path": format!("/{path}") }),
-        Err(_) => {
-            let lossy = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
-            json!({ "change": change, "path": lossy, "path_bytes": path.as_bytes() })
-        }
-    }
+/// Returns the changes in an archive, and appends their patch to `text` if it is requested.
+fn of_archive(args: &List, path: &Path, text: &mut Vec<u8>, session: &Session) -> anyhow::Result<Vec<Line>> {
+    let found = archive::changes(args, path, session)?;
+    text.extend_from_slice(&found.patch);
+    Ok(found.lines)
 }
 
-/// The changes, each with the letter that `podman diff` prints for it, and its path.
+/// Returns the changes between two trees, and appends their patch to `text` if it is requested.
+fn of_trees(args: &List, text: &mut Vec<u8>, session: &Session) -> anyhow::Result<Vec<Line>> {
+    let options = args.trees.options()?;
+    let mut trees = args.trees.open()?;
+    let mut lines = Lines::default();
+    session.stage("comparing", None);
+    compare(&mut trees, &options, &mut lines, &mut |notice: Notice| report(session, &notice))?;
+    session.end_stages();
+    warn_unmatched(session, &options, &mut |path| trees.has(path));
+    if args.patch {
+        lines.0.sort();
+        patch::write(text, &mut trees, &lines.0)?;
+    }
+    Ok(lines.0)
+}
+
+/// The changes between two trees.
 #[derive(Default)]
-struct Lines(Vec<(char, TarPath)>);
+struct Lines(Vec<Line>);
 
 impl Changes for Lines {
     fn entry(&mut self, entry: Entry, _ino: u64, _source_tree: SourceTree, change: Change) {
-        match change {
-            Change::Added => self.0.push(('A', entry.path)),
-            Change::Modified => self.0.push(('C', entry.path)),
+        let kind = match change {
+            Change::Added => 'A',
+            Change::Modified => 'C',
             // Only files in the directory changed, and each of these files has a line.
-            Change::Touched => {}
-        }
+            Change::Touched => return,
+        };
+        self.0.push(Line { size: size_of(&entry.kind), path: entry.path, kind });
     }
 
-    fn removed(&mut self, path: TarPath, _was: &Status) {
-        self.0.push(('D', path));
+    fn removed(&mut self, path: TarPath, was: &Status) {
+        self.0.push(Line { path, kind: 'D', size: was.is_file().then(|| was.size()) });
     }
 
     fn replaced(&mut self, _path: &TarPath) {}
+}
+
+/// Returns the size of an inode with content.
+fn size_of(kind: &Kind) -> Option<u64> {
+    matches!(kind, Kind::File { .. }).then(|| kind.len())
 }

@@ -46,7 +46,7 @@ SKOPEO
         follow $page 'ckpt-unpack --verify' >seen
         grep -i "^Engine  *$engine" seen
         grep '"command"' seen
-        follow $page 'vol-archive list' >seen
+        follow $page 'rootfs-diff list' >seen
         grep -w app seen
     done
 }

@@ -271,7 +271,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake(
         "ckpt-unpack web.ckpt",
         2,
-        "<--bundle <DIR>|--list|--verify|--show|--check>",
+        "<--bundle <DIR>|--list|--verify|--show|",
         "Usage: ckpt-unpack",
     ),
     Mistake("ckpt-unpack show web.ckpt", 2, "'web.ckpt'", "tip: '--show' exists"),
