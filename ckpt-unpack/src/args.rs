@@ -157,9 +157,10 @@ pub struct Include {
     /// Skip volumes
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
-    /// Read the images of the pre-checkpoint from the archive FILE
+    /// Read the images of the pre-checkpoint from the archive FILE; repeat for several rounds in their
+    /// order, or name the bundle that holds them
     #[arg(long, value_name = "FILE", conflicts_with = "Inspection", hide_short_help = true)]
-    pub previous: Option<PathBuf>,
+    pub previous: Vec<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -264,7 +265,7 @@ impl Args {
         let unpacking = [
             ("--fsync", output.durable.fsync),
             ("--mount-label", output.mount_label.is_some()),
-            ("--previous", include.previous.is_some()),
+            ("--previous", !include.previous.is_empty()),
         ];
         for (active, verb, reads) in [
             (inspection.check, "--check", false),

@@ -9,6 +9,7 @@ mod extract;
 mod host;
 mod list;
 mod root_mode;
+mod rounds;
 mod runtime;
 mod show;
 mod staging;

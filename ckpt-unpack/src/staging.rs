@@ -17,6 +17,9 @@ use tartree::TarPath;
 /// Members that every archive has. A directory with one of them already contains a checkpoint.
 const ALWAYS: [&[u8]; 3] = [b"checkpoint", b"config.dump", b"spec.dump"];
 
+/// The directory of the newest round.
+const ROUND: &str = "pre-checkpoint";
+
 /// A temporary directory for the members. It is removed unless [`commit`](Staging::commit)
 /// succeeds.
 pub struct Staging {
@@ -74,6 +77,27 @@ impl Staging {
         durable.sync(&self.dir)?;
         // A signal in between would leave a bundle with some of the members.
         cli::signal::uninterrupted(|| self.move_members())?;
+        self.committed = true;
+        if durable.fsync { cli::sync::directory(&directory_for(&self.bundle)) } else { Ok(()) }
+    }
+
+    /// Moves a round of a migration into the bundle. The round that the bundle holds becomes its
+    /// directory `parent`.
+    pub fn commit_round(mut self, durable: &Durable) -> anyhow::Result<()> {
+        durable.sync(&self.dir)?;
+        let (old, new) = (self.bundle.join(ROUND), self.dir.join(ROUND));
+        let parent = new.join("parent");
+        cli::signal::uninterrupted(|| {
+            let has_old = self.existing && fs::symlink_metadata(&old).is_ok();
+            if has_old {
+                rename(&old, &parent).with_context(|| cli::display_path(&old))?;
+            }
+            self.move_members().inspect_err(|_| {
+                if has_old {
+                    let _ = rename(&parent, &old);
+                }
+            })
+        })?;
         self.committed = true;
         if durable.fsync { cli::sync::directory(&directory_for(&self.bundle)) } else { Ok(()) }
     }

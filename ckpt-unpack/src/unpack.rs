@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, Members};
+use checkpoint::delta::Delta;
 use cli::{Exit, Hint, Session};
 use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath, Zeros};
 
@@ -18,6 +19,7 @@ use crate::destination::{
 use crate::extract::Trees;
 use crate::host;
 use crate::root_mode;
+use crate::rounds::{self, Rounds};
 use crate::runtime;
 use crate::staging::{self, Staging};
 use crate::userns;
@@ -29,10 +31,11 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     let runtime = runtime::requested(args.host.runtime.as_deref())?;
     let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
+    let rounds = Rounds::open(args, bundle)?;
     let mut trees = Trees::open(args, session)?;
     if archive.can_rewind() {
         session.stage("checking", archive.size());
-        let contents = survey(&mut archive, args, bundle).with_context(|| name.clone())?;
+        let contents = survey(&mut archive, args, bundle, &rounds).with_context(|| name.clone())?;
         let listed = [Member::DeletedFiles, Member::DeletedFiles0];
         trees.listed = listed.iter().any(|list| contents.members.contains(list));
     }
@@ -47,15 +50,19 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         trees,
         contents: Contents::default(),
         parents: BTreeSet::new(),
+        rounds,
+        is_round: false,
+        begun: false,
         session,
     };
-    if let Some(previous) = &args.include.previous {
-        let mut archive = archive_input::open_path(Some(previous), args)?;
+    let previous = std::mem::take(&mut unpack.rounds.archives);
+    for (depth, mut archive) in previous.into_iter().rev().enumerate() {
+        let name = archive.name().to_owned();
         archive
             .reader()
             .map_err(anyhow::Error::from)
-            .and_then(|reader| unpack.previous(reader))
-            .with_context(|| cli::display_path(previous))?;
+            .and_then(|reader| unpack.previous(reader, depth))
+            .with_context(|| name)?;
     }
     session.stage("unpacking", archive.size());
     let unpacked = archive
@@ -72,11 +79,17 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
             let images = staging.dir().join("checkpoint");
             args.output.rootfs.as_ref().map_or(Ok(()), |rootfs| root_mode::set(rootfs, &images, session))
         })
-        .and_then(|()| runtime::fit_images(&staging.dir().join("checkpoint"), runtime, session))
+        .and_then(|()| match unpack.is_round {
+            true => Ok(()),
+            false => runtime::fit_images(&staging.dir().join("checkpoint"), runtime, session),
+        })
         .and_then(|()| userns::open_to_container(staging.dir(), bundle, session))
         // The bundle gets its name last: a bundle that exists is complete.
         .and_then(|()| unpack.trees.sync(&args.output.durable))
-        .and_then(|()| staging.commit(&args.output.durable));
+        .and_then(|()| match unpack.is_round {
+            true => staging.commit_round(&args.output.durable),
+            false => staging.commit(&args.output.durable),
+        });
     if unpacked.is_err() {
         unpack.trees.report_incomplete();
     }
@@ -88,9 +101,23 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
 }
 
 /// Reads the complete archive and checks it before anything is written.
-fn survey(archive: &mut ArchiveFile, args: &Args, bundle: &Path) -> anyhow::Result<Contents> {
+fn survey(
+    archive: &mut ArchiveFile,
+    args: &Args,
+    bundle: &Path,
+    rounds: &Rounds,
+) -> anyhow::Result<Contents> {
+    let delta = rounds::first_delta(archive)?;
+    let is_round = delta.as_ref().is_some_and(|(member, delta)| rounds::is_round_delta(member, delta));
+    match &delta {
+        Some((member, delta)) if is_round => rounds.check_round(&member.to_string(), delta)?,
+        Some((member, delta)) => rounds.check_final(&member.to_string(), Some(delta))?,
+        None => rounds.check_final("checkpoint", None)?,
+    }
     let mut check_member = |member: &Member| match destination(member, args)? {
-        MemberDestination::Bundle => staging::check_is_free(bundle, member),
+        MemberDestination::Bundle if !(is_round && matches!(member, Member::PreImages(_))) => {
+            staging::check_is_free(bundle, member)
+        }
         _ => Ok(()),
     };
     let contents = verify::scan(archive, None, &mut check_member, &mut Err)?;
@@ -118,25 +145,67 @@ struct Unpack<'a> {
     contents: Contents,
     /// Directories of members that exist already.
     parents: BTreeSet<TarPath>,
+    rounds: Rounds,
+    /// Whether the archive is a round of a migration, which is added to the bundle.
+    is_round: bool,
+    /// Whether a member other than a directory was read.
+    begun: bool,
     session: &'a Session,
 }
 
 impl Unpack<'_> {
     /// Unpacks the images of a pre-dump from their own archive, and nothing else of that archive.
-    fn previous(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
-        while let Some((member, entry)) = reader.next()? {
-            if let Member::PreImages(_) = member {
-                staging::check_is_free(self.bundle, &member)?;
-                self.file(&member, entry, reader.content())?;
-                self.contents.members.insert(member);
-            } else {
+    /// There are `depth` newer pre-dumps.
+    fn previous(&mut self, mut reader: Members<'_>, depth: usize) -> anyhow::Result<()> {
+        let mut found = false;
+        while let Some((member, mut entry)) = reader.next()? {
+            let Member::PreImages(path) = &member else {
                 self.session.note(format_args!("{member}: member of the pre-checkpoint, skipped"));
-            }
+                continue;
+            };
+            staging::check_is_free(self.bundle, &member)?;
+            let dir = (0..depth).fold(TarPath::root(), |dir, _| dir.child(b"parent"));
+            let path = if path.is_root() { dir } else { dir.child(path.as_bytes()) };
+            let member = Member::PreImages(path);
+            entry.path = member.path();
+            self.file(&member, entry, reader.content())?;
+            self.contents.members.insert(member);
+            found = true;
         }
-        if self.contents.members.is_empty() {
+        if !found {
             anyhow::bail!("not the archive of a pre-checkpoint: pre-checkpoint/ is missing");
         }
         Ok(reader.finish()?)
+    }
+
+    /// Checks that a member may be written into the bundle. The directories and the document that
+    /// binds a round or an archive to the round before it come first.
+    fn check_bundle_member(&mut self, member: &Member, entry: &Entry) -> anyhow::Result<()> {
+        let may_be_round = !self.begun && matches!(member, Member::PreImages(_));
+        if may_be_round && (entry.kind == Kind::Dir || member.is_delta()) {
+            return Ok(());
+        }
+        match (self.is_round, member) {
+            (true, Member::PreImages(_)) => Ok(()),
+            (true, _) => anyhow::bail!("{member}: a round of a migration has only memory"),
+            (false, _) => staging::check_is_free(self.bundle, member),
+        }
+    }
+
+    /// Checks the document that binds a round or an archive to the round before it. `name` is its
+    /// member.
+    fn bind(&mut self, member: &Member, delta: &Delta) -> anyhow::Result<()> {
+        let name = member.to_string();
+        if !rounds::is_round_delta(member, delta) || self.begun {
+            return self.rounds.check_final(&name, Some(delta));
+        }
+        let output = &self.args.output;
+        if output.rootfs.is_some() || output.shm.is_some() || !output.volume.is_empty() {
+            let e = anyhow::anyhow!("{name}: a round of a migration has only memory");
+            return Err(Hint::on(e, "leave out --rootfs, --volume and --shm"));
+        }
+        self.is_round = true;
+        self.rounds.check_round(&name, delta)
     }
 
     /// Checks that the images of the pre-dump are there if the images need them. CRIU mistakes a
@@ -157,6 +226,7 @@ impl Unpack<'_> {
     fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
         while let Some((member, entry)) = reader.next()? {
             let bound = reader.bound();
+            let is_dir = entry.kind == Kind::Dir;
             match destination(&member, self.args)? {
                 MemberDestination::Skipped => {
                     self.session.note(format_args!("{member}: skipped, as requested"));
@@ -168,15 +238,23 @@ impl Unpack<'_> {
                     self.trees.extract(&member, dir, reader.content(), &bound)?;
                 }
                 MemberDestination::Bundle => {
-                    staging::check_is_free(self.bundle, &member)?;
+                    self.check_bundle_member(&member, &entry)?;
                     if let Member::Unknown(_) = member {
                         self.session
                             .note(format_args!("{member}: unknown member, kept as a file in the bundle"));
                     }
-                    self.file(&member, entry, reader.content())?;
+                    if member.is_delta() {
+                        let (name, limit) = (member.to_string(), member.document_limit());
+                        let bytes = cli::read_document(reader.content(), &name, limit)?;
+                        self.bind(&member, &Delta::read(&bytes)?)?;
+                        self.file(&member, entry, &bytes[..])?;
+                    } else {
+                        self.file(&member, entry, reader.content())?;
+                    }
                 }
             }
             self.contents.members.insert(member);
+            self.begun |= !is_dir;
         }
         check_contents(&self.contents, self.args)?;
         self.check_previous()?;

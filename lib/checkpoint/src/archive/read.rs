@@ -291,7 +291,9 @@ pub fn missing(members: &BTreeSet<Member>, without_config: bool) -> Vec<String> 
     let is_pre = !dumped && members.iter().any(|m| matches!(m, Member::PreImages(_)));
     // A pre-dump is never restored on its own, so not every container engine writes its inventory.
     let mut required = if is_pre { Vec::new() } else { vec!["checkpoint/inventory.img"] };
-    if !without_config {
+    // A round of a migration has only memory.
+    let is_round = is_pre && members.iter().any(Member::is_delta);
+    if !without_config && !is_round {
         required.extend(["config.dump", "spec.dump"]);
     }
     required.retain(|name| !members.contains(&file(name)));
