@@ -12,6 +12,8 @@ use cli::args::{
 use cli::{Habit, offer};
 use tartree::{Devices, ExtractOptions};
 
+use crate::inspection_args::{Inspected, OneArchive};
+
 /// Flags of `podman container restore` and tar.
 pub const HABITS: &[Habit] = &[
     Habit {
@@ -48,6 +50,8 @@ pub const HABITS: &[Habit] = &[
 )]
 pub struct Args {
     #[command(flatten)]
+    pub one_archive: OneArchive,
+    #[command(flatten)]
     pub verb: Verb,
     /// Read the archive ARCHIVE, or an OCI image that contains one (file or directory) [default:
     /// standard input]
@@ -59,6 +63,8 @@ pub struct Args {
     /// Refuse an archive with unknown members [default: keep them as files in the bundle]
     #[arg(long, help_heading = "Input", hide_short_help = true)]
     pub refuse_unknown: bool,
+    #[command(flatten)]
+    pub inspected: Inspected,
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
@@ -105,7 +111,8 @@ pub struct Inspection {
     /// Check the complete archive and report every problem; write nothing
     #[arg(long)]
     pub verify: bool,
-    /// Show the container, image, sizes, network, processes, statistics and mounts
+    /// Describe the container: image, sizes, processes, memory, files, sockets, mounts, and what a
+    /// restore needs; of several archives or of a directory, print one table
     #[arg(long)]
     pub show: bool,
     /// Write MEMBER, or the file PATH in the tar MEMBER, to standard output, decompressed
@@ -287,6 +294,9 @@ impl Args {
         }
         if !inspection.check {
             reject_given(&checking, "without --check")?;
+        }
+        if !inspection.show {
+            reject_given(&[("--env", self.inspected.env)], "without --show")?;
         }
         if !inspection.list && !inspection.show {
             reject_given(&[("--json", output.json)], "without --list or --show")?;

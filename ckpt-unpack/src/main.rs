@@ -7,6 +7,7 @@ mod cat;
 mod destination;
 mod extract;
 mod host;
+mod inspection_args;
 mod list;
 mod root_mode;
 mod rounds;

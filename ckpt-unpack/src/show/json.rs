@@ -1,20 +1,24 @@
 //! Writes the JSON document of `--show --json`. It has the keys of `checkpointctl inspect --all
 //! --format json` (checkpointctl internal/json.go), and keys that checkpointctl lacks: `image_id`,
-//! `namespaces`, `member_sizes`, `addresses`, `threads` and counts.
+//! `namespaces`, `member_sizes`, `addresses`, `threads`, counts, and what `--show` prints in addition.
 
 use checkpoint::open_files::Socket;
 use checkpoint::process_tree::{Images, Node};
 use cli::Session;
 use serde_json::{Map, Value, json};
 
-use super::{Found, Interface};
+use super::found::{Found, Interface};
+use super::needs::{Need, criu, needs};
+use super::tree::{amount, largest, pids};
 
+/// The number of mappings of a process in the document.
+const MAPPINGS: usize = 20;
 /// Maximum number of open files in the document, and of bytes in their paths. Processes can share
 /// one table of open files, so a small archive could otherwise produce a huge document.
 const FILES: usize = 1 << 18;
 const PATHS: usize = 64 << 20;
 
-pub fn document(found: &Found, tree: &[Node], session: &Session) -> Value {
+pub fn document(found: &Found, tree: &[Node], with_environment: bool, session: &Session) -> Value {
     let first = found.interfaces().next();
     let (pod, kubernetes_namespace) = found.spec.pod();
     let mut budget = Budget { files: FILES, bytes: PATHS };
@@ -47,18 +51,59 @@ pub fn document(found: &Found, tree: &[Node], session: &Session) -> Value {
             "annotations": found.spec.annotations(),
         },
         // CRIU dumps a single process tree.
-        "process_tree": tree.first().map(process),
+        "process_tree": tree.first().map(|first| process(&found.images, first, with_environment)),
         "file_descriptors": file_descriptors(&found.images, &pids, &mut budget),
         "sockets": sockets(&found.images, &pids, &mut budget),
         "namespaces": found.spec.namespaces().iter().map(|(kind, path)| json!({ "type": kind, "path": path }))
             .collect::<Vec<_>>(),
         "mounts": mounts.iter().map(|m| json!({ "destination": m.destination, "type": m.kind, "source": m.source }))
             .collect::<Vec<_>>(),
+        "criu": {
+            "version": criu(found),
+            "kernel": found.origin.kernel,
+            "image_version": found.origin.image_version,
+            "runtime_of_images": found.origin.runtime.map(checkpoint::external_mounts::Maker::name),
+        },
+        "memory": pids.iter().filter_map(|&pid| memory(&found.images, pid)).collect::<Vec<_>>(),
+        "root_fs_changes": tree_of(found, "rootfs-diff.tar", found.deleted),
+        "volumes": volumes(found),
+        "shm": tree_of(found, "devshm-checkpoint.tar", None),
+        "needs": needs(found, tree).iter().map(Need::to_json).collect::<Vec<_>>(),
     });
     if budget.files == 0 || budget.bytes == 0 {
         session.warn(format_args!("too many open files, only the first {} are shown", FILES - budget.files));
     }
     document
+}
+
+/// Returns the memory of a process, with its largest mappings.
+fn memory(images: &Images, pid: u32) -> Option<Value> {
+    images.memory(pid)?;
+    let sum = amount(images, pid);
+    let mappings = largest(images, pid, MAPPINGS).into_iter().map(|(mapping, amount)| {
+        json!({
+            "start": format!("{:#x}", mapping.range.start), "end": format!("{:#x}", mapping.range.end),
+            "permissions": mapping.permissions(), "name": images.mapping_name(pid, mapping),
+            "stored": amount.stored, "in_parent": amount.in_parent,
+        })
+    });
+    Some(json!({
+        "pid": pid, "mapped": sum.mapped, "stored": sum.stored, "in_parent": sum.in_parent,
+        "largest_mappings": mappings.collect::<Vec<_>>(),
+    }))
+}
+
+fn tree_of(found: &Found, member: &str, deleted: Option<u64>) -> Option<Value> {
+    found.trees.get(member).map(|changes| changes.to_json(deleted))
+}
+
+/// Returns the contents of the volumes by their names.
+fn volumes(found: &Found) -> Map<String, Value> {
+    let volumes = found.trees.iter().filter_map(|(member, changes)| {
+        let name = member.strip_prefix("volumes/")?.strip_suffix(".tar")?;
+        Some((name.to_owned(), changes.to_json(None)))
+    });
+    volumes.collect()
 }
 
 fn networks(found: &Found) -> Vec<Value> {
@@ -76,18 +121,30 @@ fn networks(found: &Found) -> Vec<Value> {
     networks.into_iter().map(|(name, interfaces)| json!({ "name": name, "interfaces": interfaces })).collect()
 }
 
-fn process(node: &Node) -> Value {
+fn process(images: &Images, node: &Node, with_environment: bool) -> Value {
     let p = &node.process;
-    json!({
+    let mut document = json!({
         "pid": p.pid, "command": p.command, "cmdline": p.cmdline.join(" "), "task_state": p.state,
         "threads": p.threads, "open_files": p.files, "sockets": p.sockets,
-        "children": node.children.iter().map(process).collect::<Vec<_>>(),
-    })
+        "executable": images.executable(p.pid), "memory": amount(images, p.pid).stored,
+    });
+    if with_environment {
+        document["environment_variables"] = environment(images, p.pid);
+    }
+    document["children"] =
+        node.children.iter().map(|child| process(images, child, with_environment)).collect();
+    document
 }
 
-/// Lists the PIDs of all processes, parents before their children.
-fn pids(tree: &[Node]) -> Vec<u32> {
-    tree.iter().flat_map(|node| std::iter::once(node.process.pid).chain(pids(&node.children))).collect()
+/// Returns the environment of a process by the names of the variables. Of several variables with
+/// the same name, getenv(3) returns the first.
+fn environment(images: &Images, pid: u32) -> Value {
+    let mut variables = Map::new();
+    for variable in images.environment(pid) {
+        let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+        variables.entry(name).or_insert_with(|| value.into());
+    }
+    Value::Object(variables)
 }
 
 /// The number of open files and of bytes that the document may still get.

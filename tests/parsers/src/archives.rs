@@ -163,7 +163,7 @@ pub fn images(bytes: &[u8]) {
             }
         }
     }
-    let _ = (images.lacks_cmdlines(), images.processes());
+    let _ = (images.lacks_texts(), images.processes());
 }
 
 /// Parses a pagemap, and writes its runs to another pagemap.

@@ -67,6 +67,11 @@ fn ckpt_unpack_output_matches_its_schema() {
     let mut cases = Cases::default();
     let mut archives = files("ckpt-unpack/tests/data", ".tar.xz");
     archives.extend(files("ckpt-unpack/tests/data", ".oci.tar"));
+    let names: Vec<_> = archives.iter().map(|archive| archive.to_str().unwrap()).collect();
+    let table = run("ckpt-unpack", &[&["--show", "--json"], &names[..]].concat(), b"");
+    cases.add("ckpt-unpack-show-table", "table", &table.stdout);
+    let with = run("ckpt-unpack", &["--show", "--json", "--env", names[0]], b"");
+    cases.add("ckpt-unpack-show", "with --env", &with.stdout);
     for archive in archives {
         let name = archive.file_name().unwrap().to_string_lossy().into_owned();
         for (flag, schema) in [("--list", "ckpt-unpack-list"), ("--show", "ckpt-unpack-show")] {

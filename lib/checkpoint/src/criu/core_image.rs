@@ -20,7 +20,12 @@ pub fn is_core(name: &str) -> bool {
 /// `None` if the image is damaged or the architecture is unknown.
 pub fn architecture(name: &str, image: &[u8]) -> Option<&'static str> {
     let core: CoreEntry = image_file::messages(name, image).ok()?.pop()?;
-    ARCHITECTURES.get(usize::try_from(core.mtype).ok()?.checked_sub(1)?).copied()
+    name_of(core.mtype)
+}
+
+/// Returns the name of an architecture as OCI images name it.
+pub(super) fn name_of(mtype: i32) -> Option<&'static str> {
+    ARCHITECTURES.get(usize::try_from(mtype).ok()?.checked_sub(1)?).copied()
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub struct CoreEntry {
     pub tc: Option<TaskCoreEntry>,
 }
 
+impl CoreEntry {
+    /// Returns whether the architecture has only pages of 4 KiB. ARM64, PowerPC, MIPS and LoongArch
+    /// have a choice.
+    pub fn has_fixed_page_size(&self) -> bool {
+        !matches!(self.mtype, 3 | 4 | 6 | 7)
+    }
+}
+
 /// The state and name of a process (core.proto).
 #[derive(Clone, PartialEq, Message)]
 pub struct TaskCoreEntry {
@@ -170,6 +178,11 @@ impl PagemapEntry {
     /// Returns whether the pages begin in the `pages` image at a multiple of the page size.
     pub fn is_aligned(&self) -> bool {
         self.flags.unwrap_or(0) & 8 != 0
+    }
+
+    /// Returns whether the pages are in the images of the pre-dump.
+    pub fn is_in_parent(&self) -> bool {
+        self.all_flags() & 1 != 0
     }
 
     /// Returns whether the pages are in the `pages` image.

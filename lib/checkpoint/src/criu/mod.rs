@@ -9,9 +9,13 @@ pub mod external_mounts;
 #[cfg(feature = "archive")]
 pub mod image_file;
 #[cfg(feature = "archive")]
+pub mod memory;
+#[cfg(feature = "archive")]
 mod messages;
 #[cfg(feature = "archive")]
 pub mod open_files;
+#[cfg(feature = "archive")]
+pub mod origin;
 #[cfg(feature = "archive")]
 pub mod pagemap;
 #[cfg(feature = "archive")]
@@ -22,3 +26,5 @@ mod raw;
 pub mod root_process;
 #[cfg(feature = "archive")]
 pub mod stats;
+#[cfg(feature = "archive")]
+pub mod texts;

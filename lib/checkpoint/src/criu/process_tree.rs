@@ -1,25 +1,24 @@
 //! The processes in CRIU's images, with their command lines.
 //!
 //! Images are read in the order of the archive. All images except the memory pages are small and
-//! are kept in memory. The command lines are in the memory pages. A command line is found only if
-//! the images with its address precede the pages, as in an archive that is sorted by name.
+//! are kept in memory. The command lines are in the memory pages ([`Texts`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
+use super::core_image;
 use super::image_file;
+use super::memory::{MAX_MAPPINGS, Memory};
 use super::messages::{
-    CoreEntry, FdinfoEntry, FileEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, TaskIds,
+    CoreEntry, FdinfoEntry, FileEntry, FsEntry, PagemapEntry, PagemapHead, PstreeEntry, TaskIds,
 };
 use super::open_files::{self, OpenFile, Socket};
 use super::payload::Payload;
+use super::texts::{Text, Texts};
 use crate::error::{Error, Result};
 
 pub use super::image_file::IMAGE_LIMIT;
-
-/// The longest command line that is read, in bytes.
-const MAX_CMDLINE: u64 = 16 << 10;
 
 /// The content of the images that were read so far.
 #[derive(Default)]
@@ -30,13 +29,18 @@ pub struct Images {
     core: BTreeMap<u32, CoreEntry>,
     ids: BTreeMap<u32, TaskIds>,
     fdinfo: BTreeMap<u32, Vec<FdinfoEntry>>,
-    files: BTreeMap<u32, FileEntry>,
+    pub(super) files: BTreeMap<u32, FileEntry>,
     fs: BTreeMap<u32, FsEntry>,
-    mm: BTreeMap<u32, MmEntry>,
-    pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
+    pub(super) mm: BTreeMap<u32, Memory>,
+    mappings: usize,
+    /// The bits that are set in any address of a mapping.
+    pub(super) addresses: u64,
+    /// Whether an architecture of the processes has only pages of 4 KiB.
+    pub(super) fixed_page_size: bool,
+    pub(super) pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
     /// The processes whose pages are in a `pages` image, by the number of the image.
     in_pages: BTreeMap<u32, Vec<u32>>,
-    cmdline: BTreeMap<u32, Vec<u8>>,
+    pub(super) texts: Texts,
 }
 
 /// A process.
@@ -73,17 +77,6 @@ pub struct Node {
 /// image.
 const MAX_DEPTH: usize = 128;
 
-/// The part of a `pages` image that holds the arguments of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    pid: u32,
-    /// The number of the page in the image in which the arguments start.
-    first_page: u64,
-    /// The offset of the arguments from that page, in bytes.
-    within: u64,
-    len: u64,
-}
-
 impl Images {
     /// Returns whether [`add`](Images::add) reads the image `name`.
     pub fn wants(name: &str) -> bool {
@@ -112,10 +105,19 @@ impl Images {
         }
         let Some((kind, n)) = number(name) else { return Ok(()) };
         match kind {
-            "core" => self.core.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "core" => {
+                let cores: Vec<CoreEntry> = image_file::messages(name, bytes)?;
+                self.fixed_page_size |= cores.iter().any(CoreEntry::has_fixed_page_size);
+                self.core.extend(cores.into_iter().map(|core| (n, core)));
+            }
             "ids" => self.ids.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
             "fs" => self.fs.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
-            "mm" => self.mm.extend(image_file::messages(name, bytes)?.into_iter().map(|m| (n, m))),
+            "mm" => {
+                let memory = Memory::read(name, bytes, MAX_MAPPINGS - self.mappings)?;
+                self.mappings += memory.mappings.len();
+                self.addresses |= memory.addresses();
+                self.mm.insert(n, memory);
+            }
             "fdinfo" => {
                 self.fdinfo.insert(n, image_file::messages(name, bytes)?);
             }
@@ -126,24 +128,21 @@ impl Images {
                 let head = PagemapHead::decode(*head).map_err(bad)?;
                 let runs: std::result::Result<_, _> =
                     runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
-                self.in_pages.entry(head.pages_id).or_default().push(n);
-                self.pagemap.insert(n, (head.pages_id, runs.map_err(bad)?));
+                self.add_pagemap(n, head.pages_id, runs.map_err(bad)?);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Returns the parts of the image `name` that hold arguments, and the number of pages in the
-    /// image. Returns no parts for an image that is not a `pages` image, or whose pages are
-    /// compressed.
-    pub fn parts(&self, name: &str) -> (Vec<Part>, u64) {
-        let Ok(payload) = self.payload(name) else { return (Vec::new(), 0) };
-        if payload.is_compressed() {
-            return (Vec::new(), payload.pages());
-        }
-        let parts = self.pagemaps(name).filter_map(|(pid, runs)| self.part(pid, runs)).collect();
-        (parts, payload.pages())
+    pub(super) fn add_pagemap(&mut self, pid: u32, pages_id: u32, runs: Vec<PagemapEntry>) {
+        self.in_pages.entry(pages_id).or_default().push(pid);
+        self.pagemap.insert(pid, (pages_id, runs));
+    }
+
+    #[cfg(test)]
+    pub(super) fn add_process(&mut self, process: PstreeEntry) {
+        self.tree.push(process);
     }
 
     /// Returns the content of the image `name` that pagemap images announce. It is empty for an
@@ -160,7 +159,7 @@ impl Images {
     }
 
     /// Returns the processes whose pages are in the image `name`, with the runs of the pages.
-    fn pagemaps(&self, name: &str) -> impl Iterator<Item = (u32, &[PagemapEntry])> {
+    pub(super) fn pagemaps(&self, name: &str) -> impl Iterator<Item = (u32, &[PagemapEntry])> {
         let pids = match number(name) {
             Some(("pages", pages_id)) => self.in_pages.get(&pages_id).map(Vec::as_slice),
             _ => None,
@@ -180,34 +179,6 @@ impl Images {
     /// Returns the processes in pstree.img that have no `core` image.
     pub fn without_core(&self) -> impl Iterator<Item = u32> {
         self.tree.iter().map(|entry| entry.pid).filter(|pid| !self.core.contains_key(pid))
-    }
-
-    fn part(&self, pid: u32, runs: &[PagemapEntry]) -> Option<Part> {
-        // Runs begin at page boundaries and a page has at least 4 KiB, so the offset within a run
-        // is exact.
-        let mm = self.mm.get(&pid)?;
-        let len = mm.arg_end.checked_sub(mm.arg_start)?.min(MAX_CMDLINE);
-        let mut first_page = 0u64;
-        for run in runs.iter().filter(|run| run.is_present()) {
-            let bytes = run.pages().checked_mul(4096)?;
-            if let Some(within) = mm.arg_start.checked_sub(run.vaddr).filter(|within| *within < bytes) {
-                return Some(Part { pid, first_page, within, len: len.min(bytes - within) });
-            }
-            first_page = first_page.checked_add(run.pages())?;
-        }
-        None
-    }
-
-    /// Returns whether command lines are missing that a second pass over the pages would find.
-    pub fn lacks_cmdlines(&self) -> bool {
-        self.pagemap
-            .iter()
-            .any(|(pid, (_, runs))| !self.cmdline.contains_key(pid) && self.part(*pid, runs).is_some())
-    }
-
-    /// Adds the arguments at `part`.
-    pub fn add_cmdline(&mut self, part: Part, bytes: Vec<u8>) {
-        self.cmdline.insert(part.pid, bytes);
     }
 
     /// Returns the processes in CRIU's order: parents before their children.
@@ -239,6 +210,11 @@ impl Images {
             .collect()
     }
 
+    /// Returns the architecture of the first process, as OCI images name it.
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.core.values().next().and_then(|core| core_image::name_of(core.mtype))
+    }
+
     fn fds(&self, pid: u32) -> &[FdinfoEntry] {
         let fds = self.ids.get(&pid).and_then(|ids| self.fdinfo.get(&ids.files_id));
         fds.map(Vec::as_slice).unwrap_or_default()
@@ -262,14 +238,11 @@ impl Images {
     fn process(&self, entry: &PstreeEntry) -> Process {
         let task = self.core.get(&entry.pid).and_then(|core| core.tc.clone()).unwrap_or_default();
         let files = self.fds(entry.pid);
-        let cmdline = self.cmdline.get(&entry.pid).map(Vec::as_slice).unwrap_or_default();
-        let cmdline = cmdline.strip_suffix(&[0]).unwrap_or(cmdline);
-        let words = cmdline.split(|&b| b == 0).filter(|_| !cmdline.is_empty());
         Process {
             pid: entry.pid,
             ppid: entry.ppid,
             command: String::from_utf8_lossy(&task.comm).into_owned(),
-            cmdline: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+            cmdline: self.texts.words(entry.pid, Text::CommandLine),
             // compel/include/uapi/task-state.h defines the numbers, and checkpointctl prints these
             // names.
             state: match task.task_state {
@@ -286,20 +259,6 @@ impl Images {
     }
 }
 
-impl Part {
-    /// Returns the offset and the length in bytes, for an image of `size` bytes with `pages` pages.
-    /// The page size is `size` divided by `pages`, or 4096 if the image has zeros after its pages.
-    pub fn range(&self, size: u64, pages: u64) -> Option<(u64, u64)> {
-        let page = match size.checked_div(pages)? {
-            page if page % 4096 == 0 && page * pages == size => page,
-            page if page >= 4096 => 4096,
-            _ => return None,
-        };
-        let start = self.first_page.checked_mul(page)?.checked_add(self.within)?;
-        (start.checked_add(self.len)? <= size).then_some((start, self.len))
-    }
-}
-
 /// Splits the name of an image, such as `core-15.img`, into kind and number.
 fn number(name: &str) -> Option<(&'static str, u32)> {
     let (kind, n) = name.strip_suffix(".img")?.rsplit_once('-')?;
@@ -311,28 +270,6 @@ fn number(name: &str) -> Option<(&'static str, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arguments_are_located_by_the_preceding_pages() {
-        let run = |vaddr, pages, flags| PagemapEntry {
-            vaddr,
-            compat_nr_pages: pages,
-            flags: Some(flags),
-            ..Default::default()
-        };
-        let mut images = Images::default();
-        images.mm.insert(7, MmEntry { arg_start: 0x9010, arg_end: 0x9020, ..MmEntry::default() });
-        images.in_pages.insert(1, vec![7]);
-        images.pagemap.insert(7, (1, vec![run(0x1000, 2, 4), run(0x5000, 3, 1), run(0x9000, 1, 4)]));
-        let (parts, pages) = images.parts("pages-1.img");
-        assert_eq!(pages, 3);
-        assert_eq!(parts[0].range(3 * 4096, pages), Some((2 * 4096 + 0x10, 0x10)));
-        assert_eq!(parts[0].range(2 * 4096, pages), None);
-        assert_eq!(images.parts("pages-2.img").0, []);
-        images.tree = vec![PstreeEntry { pid: 7, ppid: 0, threads: vec![7] }];
-        images.add_cmdline(parts[0], b"sh\0-c\0\0".to_vec());
-        assert_eq!(images.processes()[0].cmdline, ["sh", "-c", ""]);
-    }
 
     #[test]
     fn each_process_is_in_the_tree_at_most_once() {
@@ -349,17 +286,5 @@ mod tests {
         assert!(
             images.add("pstree.img", &twice).unwrap_err().to_string().contains("two processes with PID 1")
         );
-    }
-
-    #[test]
-    fn numbers_of_a_hostile_image_do_not_overflow() {
-        let mut images = Images::default();
-        images.mm.insert(1, MmEntry { arg_start: u64::MAX, ..MmEntry::default() });
-        let run = PagemapEntry { vaddr: u64::MAX, nr_pages: u64::MAX, flags: Some(4), ..Default::default() };
-        images.in_pages.insert(1, vec![1]);
-        images.pagemap.insert(1, (1, vec![run.clone(), run]));
-        let (parts, pages) = images.parts("pages-1.img");
-        assert!(parts.is_empty());
-        assert_eq!(pages, u64::MAX);
     }
 }

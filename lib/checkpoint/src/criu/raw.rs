@@ -34,10 +34,24 @@ pub(super) fn entries<'b>(name: &str, image: &'b [u8]) -> Result<(&'b [u8], Vec<
 /// Splits a message into its fields.
 pub(super) fn fields<'b>(name: &str, message: &'b [u8]) -> Result<Vec<Field<'b>>> {
     let mut fields = Vec::new();
+    each(message, &|| damaged(name), |field| {
+        fields.push(field);
+        Ok(())
+    })?;
+    Ok(fields)
+}
+
+/// Calls `found` with each field of a message, for a message that may have too many fields for a
+/// list. `damage` creates the error for a damaged message.
+pub(super) fn each<'b>(
+    message: &'b [u8],
+    damage: &dyn Fn() -> Error,
+    mut found: impl FnMut(Field<'b>) -> Result<()>,
+) -> Result<()> {
     let mut rest = message;
     while !rest.is_empty() {
         let start = rest;
-        let tag = varint(&mut rest).ok_or_else(|| damaged(name))?;
+        let tag = varint(&mut rest).ok_or_else(damage)?;
         let mut value = 0;
         let content;
         let length = match tag & 7 {
@@ -50,11 +64,11 @@ pub(super) fn fields<'b>(name: &str, message: &'b [u8]) -> Result<Vec<Field<'b>>
             5 => Some(4),
             _ => None,
         };
-        (content, rest) = length.and_then(|n| rest.split_at_checked(n)).ok_or_else(|| damaged(name))?;
+        (content, rest) = length.and_then(|n| rest.split_at_checked(n)).ok_or_else(damage)?;
         let raw = &start[..start.len() - rest.len()];
-        fields.push(Field { number: tag >> 3, raw, content, value });
+        found(Field { number: tag >> 3, raw, content, value })?;
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// Returns the number in the last field `number`. The last field of a number is valid (protobuf,

@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 
 /// Returns a file name or path for a message. Bytes that are not UTF-8 appear as `\xNN`. Control
@@ -56,6 +57,55 @@ impl fmt::Write for EscapingWriter<'_, '_> {
 /// such a character, the program "gnp.exe" looks like the picture "exe.png" (CVE-2021-42574).
 fn reorders_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns whether a stream has colors: if it is a terminal, unless the environment says otherwise
+/// (no-color.org, bixense.com/clicolors).
+pub(crate) fn colored(is_terminal: bool) -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        && (is_terminal || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"))
+}
+
+/// The style of text on standard output: with colors on a terminal, else plain.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    color: bool,
+}
+
+impl Style {
+    /// Returns the style of standard output.
+    pub fn of_stdout() -> Style {
+        Style { color: colored(std::io::stdout().is_terminal()) }
+    }
+
+    /// Returns a heading.
+    pub fn heading(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    /// Returns a text that matters less than the text around it.
+    pub fn faint(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    /// Returns a text that stands out, such as a number.
+    pub fn strong(self, text: &str) -> String {
+        self.with("36", text)
+    }
+
+    /// Returns a text that marks something as added.
+    pub fn added(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    /// Returns a text that marks something as removed.
+    pub fn removed(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
 }
 
 /// Returns the text without the error numbers that Rust adds: "No such file or directory (os error

@@ -4,3 +4,4 @@ pub(crate) mod display;
 pub(crate) mod findings;
 pub(crate) mod progress;
 pub(crate) mod session;
+pub mod units;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::display::{Escaped, without_error_numbers};
+use super::display::{self, Escaped, without_error_numbers};
 use super::progress::{Progress, When};
 
 /// Prints the messages and the progress of a run. Control characters in all messages are escaped.
@@ -19,9 +19,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(tool: String, verbose: u8, quiet: bool, progress: When) -> Session {
-        let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-            && (std::io::stderr().is_terminal()
-                || std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0"));
+        let color = display::colored(std::io::stderr().is_terminal());
         let progress = Progress::new(&tool, progress, quiet);
         Session { tool, verbose, quiet, color, warnings: AtomicU64::new(0), progress }
     }
