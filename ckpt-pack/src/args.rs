@@ -21,6 +21,7 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
 ];
 
+use crate::live::LiveFlags;
 use crate::network::{self, NetworkFlag};
 use crate::precopy_args::{self, Precopy};
 
@@ -49,6 +50,8 @@ pub struct Args {
     pub compress: Compress,
     #[command(flatten)]
     pub image: Image,
+    #[command(flatten)]
+    pub live: LiveFlags,
     #[command(flatten)]
     pub check: Check,
     #[command(flatten)]
@@ -233,8 +236,8 @@ pub struct Check {
     /// With --check: check that a container in a pod can be checkpointed
     #[arg(long, requires = "check", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pod: bool,
-    /// With --check: also check the container of the process PID. With --precopy: read the memory of
-    /// the container whose first process is PID
+    /// With --check: also check the container of the process PID. With --precopy or COMMAND: the first
+    /// process of the container is PID [default with COMMAND: ask its program]
     #[arg(long, value_name = "PID", conflicts_with_all = ["cleanup", "prepare"], hide_short_help = true)]
     pub pid: Option<u32>,
     /// With --prepare: give dump.log the SELinux label LABEL
@@ -274,8 +277,9 @@ impl Args {
     /// # Errors
     /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self) -> anyhow::Result<()> {
-        let Args { verb, input, include, container, compress, image, check, limits, output, .. } = self;
+        let Args { verb, input, include, container, compress, image, live, check, limits, output, .. } = self;
         let with_archive = [
+            ("COMMAND", live.is_given()),
             ("--image-path", input.image_path.is_some()),
             ("--keep-zeros", include.keep_zeros),
             ("--pre-checkpoint", include.pre_checkpoint),
@@ -298,9 +302,11 @@ impl Args {
         reject_given(&without_archive, !is_archive, "without --from-archive")?;
         // clap ignores `requires` if the required flag conflicts with another given flag.
         reject_given(&[("--pod", check.pod)], !verb.check, "without --check")?;
-        let reads_pid = verb.check || verb.precopy;
-        reject_given(&[("--pid", check.pid.is_some())], !reads_pid, "without --check or --precopy")?;
+        let no_command = !live.is_given();
+        let reads_pid = verb.check || verb.precopy || live.is_given();
+        reject_given(&[("--pid", check.pid.is_some())], !reads_pid, "without --check, --precopy or COMMAND")?;
         precopy_args::reject_without_effect(self)?;
+        reject_given(&live.needing_command(), no_command, "without COMMAND")?;
         reject_given(&[("--mount-label", check.mount_label.is_some())], !verb.prepare, "without --prepare")?;
         let Some((_, verb_name)) = [
             (verb.check, "--check"),
@@ -316,6 +322,7 @@ impl Args {
         let packs = verb.precopy;
         let given = [
             ("MEMBERS", !input.streams.is_empty()),
+            ("COMMAND", live.is_given()),
             ("--bundle", (verb.check || verb.precopy) && input.bundle.is_some()),
             ("--image-path", input.image_path.is_some()),
             ("--member", !input.member.is_empty()),

@@ -143,6 +143,10 @@ impl Images {
             if let Kind::HardLink { .. } = entry.kind {
                 entry.kind = Kind::File { size: found.status.size(), map: None };
             }
+            // A live dump has packed the directory and its pages before.
+            if writer.written().contains(&member) {
+                continue;
+            }
             match &entry.kind {
                 Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
                 Kind::File { .. } => {

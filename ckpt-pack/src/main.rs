@@ -12,6 +12,7 @@ mod engine_documents;
 mod expect;
 mod from_archive;
 mod image_description;
+mod live;
 mod member_stream;
 mod namespaces;
 mod network;
@@ -20,6 +21,7 @@ mod pack;
 mod precopy;
 mod precopy_args;
 mod prepare;
+mod sources;
 
 use std::path::Path;
 use std::process::ExitCode;

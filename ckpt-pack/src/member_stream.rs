@@ -1,5 +1,6 @@
 //! Reads member streams from standard input and files.
 
+use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -31,6 +32,13 @@ impl MemberStream {
             ending,
             size,
         })
+    }
+
+    /// Reads the stream that a program writes to `output`.
+    pub fn of_program(output: File, name: String) -> MemberStream {
+        let input = Input::of_file(output, name.clone());
+        let reader = StreamReader::new(BufReader::with_capacity(BUFFER, input), Ending::Proved);
+        MemberStream { name, reader, ending: Ending::Proved, size: None }
     }
 
     /// Returns the stream's name for messages.

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::ArchiveWriter;
 use checkpoint::compress::{Compression, Settings};
 use checkpoint::stats::{Stats, log_duration};
-use checkpoint::stream::Ending;
 use cli::{Counted, Exit, Hint, Session, usage};
 use tartree::{Entry, Notice, Sink, Status, Tally, TarPath, Timestamp};
 
@@ -24,10 +23,11 @@ use crate::documents::Documents;
 use crate::engine_documents;
 use crate::expect;
 use crate::image_description::{Origin, describe};
+use crate::live::{self, Live};
 use crate::member_stream::MemberStream;
-use crate::namespaces::Namespaces;
 use crate::network;
 use crate::operands;
+use crate::sources::Sources;
 
 /// Members that are packed unchanged from files in the bundle. Members with the container's data
 /// (`rootfs-diff.tar`, volumes) are not: a file that an earlier export left behind would restore
@@ -47,6 +47,7 @@ const BUNDLE_FILES: [&str; 10] = [
 
 pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Exit> {
     let started = Instant::now();
+    live::check_flags(args)?;
     let settings = settings(&args.compress)?;
     archive_output::check_flags(&args.image, args.compress.compress, &args.include)?;
     expect::check_flags(&args.include)?;
@@ -61,7 +62,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         _ => Dump::Full,
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };
-    let image_path = args.input.image_path.clone().unwrap_or_else(|| bundle.path(usual));
+    let named = args.input.image_path.clone().or_else(|| live::image_path(&args.live.command));
+    let image_path = named.unwrap_or_else(|| bundle.path(usual));
     operands::check_output(args, &files, bundle, &image_path, &BUNDLE_FILES)?;
     operands::check_kinds(&files)?;
     operands::check_deletions(&files, args.image.annotations)?;
@@ -70,44 +72,43 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
         Format::Archive => Zeros::AsFound,
         Format::Oci | Format::Ctr => Zeros::Bytes,
     };
-    let mut images = Images::open(&image_path, dump, zeros)?;
-    images.check(session)?;
-    let time = archive_time(images.time())?;
-    let mut documents =
-        Documents::gather(bundle, &files, &args.container, &args.image, (&image_path, dump), time, session)?;
-    if format == Format::Ctr {
-        containerd_output::check_config(&documents.config)?;
-    }
-    let namespaces = match dump {
-        Dump::Full | Dump::SincePrevious => Some(Namespaces::read(&image_path, &documents.spec, session)?),
-        Dump::Pre | Dump::Artifacts => None,
+    let open = |time| open_archive(args, &settings, time, bundle);
+    let mut live = Live::start(args, &image_path, dump, session)?;
+    let early = live.as_mut().map(|live| pack_pages(live, open, session)).transpose()?;
+    let from = (image_path.as_path(), dump, zeros);
+    let sources = match Sources::open(args, bundle, &files, from, live.as_mut(), session) {
+        Ok(sources) => sources,
+        Err(e) => {
+            early.map(spoil);
+            return Err(e);
+        }
     };
-    let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
-    let streams = args
-        .input
-        .streams
-        .iter()
-        .map(|path| MemberStream::open(path, ending))
-        .collect::<Result<Vec<_>, _>>()?;
-    session.stage("packing", total(&images, &files, &streams));
-
-    let output = args.output.binary()?;
-    let output = ArchiveOutput::new(output, &settings, &args.image, time, Some(bundle.dir()))?;
-    let passage = output.passage();
-    let sink = Sink::direct(Counted::new(output), passage);
+    let Sources { images, time, mut documents, namespaces, streams } = sources;
+    let writer = match early {
+        Some(writer) => writer,
+        None => {
+            session.stage("packing", total(&images, &files, &streams));
+            open(time)?
+        }
+    };
     let mut packer = Packer {
-        writer: ArchiveWriter::on(sink),
+        writer,
         time,
         family: args.image.annotations,
         include: &args.include,
-        unread_pipe: operands::has_unread_pipe(&args.input.streams),
+        unread_pipe: live.is_none() && operands::has_unread_pipe(&args.input.streams),
         format,
         tally: Tally::new(|notice: &Notice| {
             session.warn(format_args!("{}/{notice}", cli::display_path(&image_path)))
         }),
         session,
     };
-    match packer.pack(bundle, &image_path, &mut documents, &files, images, streams) {
+    let packed = packer.pack(bundle, &image_path, &mut documents, &files, images, streams);
+    let packed = packed.and_then(|changed| {
+        live.as_mut().map_or(Ok(()), Live::check_producers)?;
+        Ok(changed)
+    });
+    match packed {
         Ok(changed) => {
             if let Some(namespaces) =
                 namespaces.filter(|_| packer.writer.written().contains(&Member::NetworkStatus))
@@ -119,18 +120,60 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
                 let origin = Origin::host(&documents.config, args.check.criu.as_deref(), runtime);
                 describe(&documents.config, &documents.spec, &args.image, origin, time)
             })?;
+            let packing = started.elapsed();
+            live.take().map(|live| live.complete(session)).transpose()?;
             if args.image.print_stats {
-                print_stats(bundle, &image_path, &documents, args, started.elapsed())?;
+                print_stats(bundle, &image_path, &documents, args, packing)?;
             }
             Ok(if changed { Exit::Changed } else { Exit::Done })
         }
         Err(e) => {
-            // If the failure marker cannot be written either, the output is truncated, and readers
-            // detect that.
-            let _ = packer.writer.spoil().map(|mut output| output.flush());
+            spoil(packer.writer);
             Err(e)
         }
     }
+}
+
+/// The writer of the archive.
+type Writer = ArchiveWriter<Counted<ArchiveOutput>>;
+
+fn open_archive(
+    args: &Args,
+    settings: &Settings,
+    time: Timestamp,
+    bundle: &Bundle,
+) -> anyhow::Result<Writer> {
+    let output = args.output.binary()?;
+    let output = ArchiveOutput::new(output, settings, &args.image, time, Some(bundle.dir()))?;
+    let passage = output.passage();
+    Ok(ArchiveWriter::on(Sink::direct(Counted::new(output), passage)))
+}
+
+/// Starts the archive with the pages images that CRIU is writing.
+fn pack_pages(
+    live: &mut Live,
+    open: impl FnOnce(Timestamp) -> anyhow::Result<Writer>,
+    session: &Session,
+) -> anyhow::Result<Writer> {
+    // CRIU has not written its inventory yet, whose time the other members have.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let sec = i64::try_from(now.as_secs()).unwrap_or_default();
+    let time = archive_time(Timestamp { sec, nsec: 0 })?;
+    let mut writer = open(time)?;
+    match live.pack_pages(&mut writer, time, session) {
+        Ok(()) => Ok(writer),
+        Err(e) => {
+            spoil(writer);
+            Err(e)
+        }
+    }
+}
+
+/// Makes the output detectably incomplete.
+fn spoil(writer: Writer) {
+    // If the failure marker cannot be written either, the output is truncated, and readers detect
+    // that.
+    let _ = writer.spoil().map(|mut output| output.flush());
 }
 
 /// Returns the size of the archive in bytes without headers and small members, or `None` if a
@@ -183,7 +226,7 @@ fn work_file(bundle: &Bundle, image_path: &Path, name: &str) -> anyhow::Result<O
 }
 
 struct Packer<'a, N> {
-    writer: ArchiveWriter<Counted<ArchiveOutput>>,
+    writer: Writer,
     /// Time of every member that is not from a directory. It is fixed, so that packing the same
     /// checkpoint again yields the same bytes.
     time: Timestamp,

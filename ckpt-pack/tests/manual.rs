@@ -12,6 +12,8 @@ fn manual_page_and_help_list_the_same_options() {
             "--export",
             "--ignore-static-ip",
             "--ignore-static-mac",
+            "--keep",
+            "--leave-running",
             "--members",
             "--rootfs",
             "--subnet",

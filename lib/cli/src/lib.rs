@@ -33,7 +33,7 @@ pub use files::remove::remove_from;
 pub use files::{destinations, private, same_file, sync};
 pub use messages::display::{Style, display_path, escape};
 pub use messages::findings::Finding;
-pub use messages::progress::{Counted, When, count};
+pub use messages::progress::{Counted, When, bytes_counted, count};
 pub use messages::session::Session;
 pub use messages::units;
 pub use producer::Producer;

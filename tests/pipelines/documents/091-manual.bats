@@ -11,7 +11,10 @@ setup_file() {
     web_runs -v /srv/data:/data
     runc state web >state.json
     # All pages use the checkpoint of one container.
-    follow man/ckpt-pack.1 'runc checkpoint'
+    follow man/ckpt-pack.1 '--leave-running web'
+    mv web.ckpt "$BATS_FILE_TMPDIR/live.ckpt"
+    # shellcheck disable=SC2016
+    follow man/ckpt-pack.1 '--work-path $B web'
     cp web.ckpt state.json "$BATS_FILE_TMPDIR"
     checkpointed=$BATS_FILE_TMPDIR/web.ckpt
     export checkpointed
@@ -35,6 +38,14 @@ setup() {
 root() {
     mkdir -p "$(dirname "$1")"
     cp -a "$image" "$1"
+}
+
+@test "ckpt-pack(1): packing while CRIU dumps has all members" {
+    zstd -dqo live.tar "$BATS_FILE_TMPDIR/live.ckpt"
+    for member in rootfs-diff.tar volumes/data.tar checkpoint/inventory.img checkpoint/pages-1.img; do
+        tar -tf live.tar | grep -qx "$member"
+    done
+    ckpt-unpack --verify "$BATS_FILE_TMPDIR/live.ckpt"
 }
 
 @test "ckpt-pack(1): separate stages produce the same as the pipe" {

@@ -9,7 +9,7 @@ mod write;
 
 pub use open::{ArchiveFile, ImageChoice, Members, Reading};
 pub use read::{ArchiveReader, Rest, Unknown, missing};
-pub use write::ArchiveWriter;
+pub use write::{ArchiveWriter, PagesInput};
 
 /// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU
 /// creates the link, and podman makes its target relative.

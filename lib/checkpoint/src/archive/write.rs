@@ -11,6 +11,17 @@ use super::PARENT_TARGET;
 use crate::error::{Error, Result};
 use crate::member::Member;
 
+/// The mode of CRIU's images (criu/include/image.h, `CR_FD_PERM`).
+const PAGES_MODE: u32 = 0o600;
+
+/// The source of an image of memory pages.
+pub enum PagesInput<'a> {
+    /// The pipe that CRIU writes to. Its bytes are moved within the kernel if the output allows it.
+    Pipe(&'a mut File),
+    /// A reader that leaves out pages.
+    Filtered(&'a mut dyn Read),
+}
+
 /// Writes the members of an archive, one after another, through one buffer.
 ///
 /// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks. An unfinished output is
@@ -116,6 +127,31 @@ impl<W: Destination> ArchiveWriter<W> {
             return Err(Error::member(member, "the tar stream ends too early"));
         }
         Ok(self.sink.zeros(tartree::padding(size))?)
+    }
+
+    /// Writes an image of memory pages while CRIU writes it, as a member of `size` bytes. If the
+    /// image is shorter, zeros follow. Returns the number of bytes of the image.
+    ///
+    /// The input may have more bytes, which stay unread.
+    ///
+    /// # Errors
+    /// Returns an error if the member was written before, if the input cannot be read, or if writing
+    /// to the output fails.
+    pub fn pages(
+        &mut self,
+        member: &Member,
+        size: u64,
+        mtime: Timestamp,
+        input: PagesInput<'_>,
+    ) -> Result<u64> {
+        self.header(member, &Entry::file(member.path(), size, PAGES_MODE, whole_seconds(mtime)))?;
+        let got = match input {
+            PagesInput::Pipe(pipe) => self.sink.fill_from(pipe, size)?,
+            PagesInput::Filtered(mut input) => self.sink.fill(&mut input, size)?,
+        };
+        let got = got.map_err(|e| of_input(member, e))?;
+        self.sink.zeros(size - got + tartree::padding(size))?;
+        Ok(got)
     }
 
     /// Writes a member from a file that `entry` describes. If the file changed since, its content

@@ -4,6 +4,7 @@
 mod criu_version;
 mod facts;
 mod finding;
+pub mod freezer;
 mod network;
 mod network_lock;
 pub mod preflight;

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::processes::named;
+
 /// The size of a page. CRIU's images of x86-64 and of most other machines have this size.
 pub const PAGE: u64 = 4096;
 
@@ -293,10 +295,6 @@ fn add_shared(shared: &mut BTreeMap<u64, SharedMemory>, path: PathBuf) {
 fn read(path: &Path) -> io::Result<String> {
     // Names of mapped files are bytes.
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| named(path, &e))
-}
-
-fn named(path: &Path, e: &io::Error) -> io::Error {
-    io::Error::new(e.kind(), format!("{}: {e}", path.display()))
 }
 
 /// Returns the frame number of the zero page, which the kernel maps where a process only reads

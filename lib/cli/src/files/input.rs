@@ -47,6 +47,11 @@ impl Input {
         }
     }
 
+    /// Makes an input of an open file, such as the output of a program.
+    pub fn of_file(file: File, name: String) -> Input {
+        Input { file, name }
+    }
+
     /// Returns the name for messages.
     pub fn name(&self) -> &str {
         &self.name

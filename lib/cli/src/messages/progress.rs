@@ -263,6 +263,11 @@ pub fn count(bytes: u64) {
     MOVED.fetch_add(bytes, Ordering::Relaxed);
 }
 
+/// Returns the number of bytes that this process has counted.
+pub fn bytes_counted() -> u64 {
+    MOVED.load(Ordering::Relaxed)
+}
+
 fn counted(n: usize) -> usize {
     count(n as u64);
     n

@@ -1,0 +1,150 @@
+//! Makes CRIU wait at the end of a dump until the archive is complete.
+//!
+//! After CRIU has written all images, it runs its action scripts with the action `post-dump`. If a
+//! script fails, CRIU rejects the dump and the processes run on. Only then CRIU kills the
+//! processes. Runtimes have no option for action scripts, but CRIU reads the configuration file
+//! that the environment variable CRIU_CONFIG_FILE names, also for a runtime (criu/config.c).
+//!
+//! Script and configuration are unnamed files, and the script talks through pipes in
+//! /proc/PID/fd of this process. So if this process dies, nothing is left behind, and the script
+//! fails.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::pipe2;
+
+/// The gate at which CRIU waits.
+pub struct Gate {
+    config: File,
+    _script: File,
+    /// The script writes a line to this pipe when CRIU has written all images.
+    reached: (OwnedFd, OwnedFd),
+    /// The script reads its answer from this pipe.
+    answer: (OwnedFd, OwnedFd),
+}
+
+impl Gate {
+    /// Creates the gate.
+    ///
+    /// # Errors
+    /// Returns an error if a system call fails, or if the configuration that the user named in
+    /// CRIU_CONFIG_FILE cannot be read.
+    pub fn new() -> anyhow::Result<Gate> {
+        let (reached, answer) = (pipe2(OFlag::O_CLOEXEC)?, pipe2(OFlag::O_CLOEXEC)?);
+        let (reached_path, answer_path) = (proc_path(&reached.0), proc_path(&answer.0));
+        let script = unnamed(&format!(
+            "#!/bin/sh\n\
+             [ \"$CRTOOLS_SCRIPT_ACTION\" = post-dump ] || exit 0\n\
+             echo >{} && read -r answer <{} && [ \"$answer\" = yes ]\n",
+            reached_path.display(),
+            answer_path.display()
+        ))?;
+        let mut config = match std::env::var_os("CRIU_CONFIG_FILE").filter(|name| !name.is_empty()) {
+            Some(name) => std::fs::read_to_string(&name)
+                .with_context(|| format!("CRIU_CONFIG_FILE: {}", cli::display_path(PathBuf::from(&name))))?,
+            None => String::new(),
+        };
+        config.push_str(&format!("\naction-script {}\n", proc_path(&script).display()));
+        Ok(Gate { config: unnamed(&config)?, _script: script, reached, answer })
+    }
+
+    /// Returns the path of the configuration file for CRIU.
+    pub fn config(&self) -> PathBuf {
+        proc_path(&self.config)
+    }
+
+    /// Returns a descriptor that becomes readable when CRIU has written all images.
+    pub fn reached(&self) -> BorrowedFd<'_> {
+        self.reached.0.as_fd()
+    }
+
+    /// Lets CRIU complete the dump.
+    ///
+    /// # Errors
+    /// Returns an error if the answer cannot be written.
+    pub fn accept(&self) -> std::io::Result<()> {
+        self.answer(b"yes\n")
+    }
+
+    /// Makes CRIU reject the dump, so that the processes run on.
+    pub fn reject(&self) {
+        // If this fails, the script fails too, because the pipe is closed when this process ends.
+        let _ = self.answer(b"no\n");
+    }
+
+    fn answer(&self, answer: &[u8]) -> std::io::Result<()> {
+        nix::unistd::write(&self.answer.1, answer)?;
+        Ok(())
+    }
+}
+
+/// Returns the path by which other processes open a descriptor of this process.
+pub fn proc_path(fd: &impl AsRawFd) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()).into()
+}
+
+/// Creates an unnamed, executable file, which is open for reading only: the kernel executes no file
+/// that is open for writing.
+fn unnamed(text: &str) -> anyhow::Result<File> {
+    let mut file = File::from(memfd_create(c"ckpt-pack", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    let name = proc_path(&file);
+    let read_only = File::open(&name).with_context(|| cli::display_path(&name))?;
+    Ok(read_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs the script that the configuration names, as CRIU does.
+    fn script(gate: &Gate, action: &str) -> Command {
+        let mut config = String::new();
+        File::open(gate.config()).unwrap().read_to_string(&mut config).unwrap();
+        let path = config.trim().rsplit_once(' ').unwrap().1.to_owned();
+        let mut command = Command::new(path);
+        command.env("CRTOOLS_SCRIPT_ACTION", action);
+        command
+    }
+
+    #[test]
+    fn criu_waits_for_the_answer() {
+        for (is_complete, succeeds) in [(true, true), (false, false)] {
+            let gate = Gate::new().unwrap();
+            let mut waiting = script(&gate, "post-dump").spawn().unwrap();
+            let mut line = [0];
+            nix::unistd::read(gate.reached(), &mut line).unwrap();
+            assert!(waiting.try_wait().unwrap().is_none());
+            if is_complete {
+                gate.accept().unwrap();
+            } else {
+                gate.reject();
+            }
+            assert_eq!(waiting.wait().unwrap().success(), succeeds);
+        }
+    }
+
+    #[test]
+    fn other_actions_do_not_wait() {
+        assert!(script(&Gate::new().unwrap(), "network-lock").status().unwrap().success());
+    }
+
+    #[test]
+    fn criu_rejects_the_dump_if_this_process_is_gone() {
+        let gate = Gate::new().unwrap();
+        let mut command = script(&gate, "post-dump");
+        let mut waiting = command.spawn().unwrap();
+        nix::unistd::read(gate.reached(), &mut [0]).unwrap();
+        drop(gate);
+        assert!(!waiting.wait().unwrap().success());
+    }
+}
