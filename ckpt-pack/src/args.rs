@@ -23,7 +23,7 @@ pub const HABITS: &[Habit] = &[
 
 use crate::live::LiveFlags;
 use crate::network::{self, NetworkFlag};
-use crate::precopy_args::{self, Precopy};
+use crate::precopy::{self, Precopy};
 
 /// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
@@ -305,7 +305,7 @@ impl Args {
         let no_command = !live.is_given();
         let reads_pid = verb.check || verb.precopy || live.is_given();
         reject_given(&[("--pid", check.pid.is_some())], !reads_pid, "without --check, --precopy or COMMAND")?;
-        precopy_args::reject_without_effect(self)?;
+        precopy::reject_without_effect(self)?;
         reject_given(&live.needing_command(), no_command, "without COMMAND")?;
         reject_given(&[("--mount-label", check.mount_label.is_some())], !verb.prepare, "without --prepare")?;
         let Some((_, verb_name)) = [

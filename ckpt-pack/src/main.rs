@@ -19,7 +19,6 @@ mod network;
 mod operands;
 mod pack;
 mod precopy;
-mod precopy_args;
 mod prepare;
 mod sources;
 

@@ -59,6 +59,8 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,
         (_, true) => Dump::SincePrevious,
+        // The pages that are left out are in the rounds before.
+        _ if args.precopy.page_index.is_some() => Dump::SincePrevious,
         _ => Dump::Full,
     };
     let usual = if dump == Dump::Pre { "pre-checkpoint" } else { "checkpoint" };

@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PagesInput};
+use checkpoint::delta::Delta;
 use checkpoint::host::freezer::Freezer;
 use checkpoint::host::task_memory::Pages;
 use cli::{Hint, Session, usage};
@@ -32,6 +33,7 @@ use tartree::{Destination, TarPath, Timestamp};
 use crate::args::{Args, Format};
 use crate::criu_images::Dump;
 use crate::member_stream::MemberStream;
+use crate::precopy::FinalDump;
 use command::Running;
 pub use flags::Live as LiveFlags;
 use gate::Gate;
@@ -47,6 +49,8 @@ const END: Duration = Duration::from_secs(60);
 pub struct Live {
     pipes: Option<Pipes>,
     prediction: Prediction,
+    /// With `--page-index`: leaves out the pages that the receiver has.
+    filter: Option<FinalDump>,
     producers: Producers,
     command: Arc<Running>,
     rescue: Arc<Rescue>,
@@ -99,6 +103,8 @@ impl Live {
             return Ok(None);
         }
         let pid = target::pid(args)?;
+        let index = args.precopy.page_index.as_deref();
+        let filter = index.map(|index| FinalDump::open(index, pid)).transpose()?;
         prepare_directory(image_path)?;
         // A pre-dump lets the container run, and pauses it only while it collects the pages.
         let freezer = match dump {
@@ -110,7 +116,8 @@ impl Live {
         let on_signal = Arc::clone(&rescue);
         cli::signal::on_termination(move || on_signal.resume_and_exit(drop));
         session.stage("dumping", None);
-        let started = Live::start_frozen(args, image_path, dump, session, (&rescue, pid, is_paused));
+        let paused = (&rescue, pid, is_paused);
+        let started = Live::start_frozen(args, image_path, dump, session, paused, filter);
         started.map(Some).map_err(|e| match rescue.resume(|| {}) {
             Ok(()) => e,
             Err(why) => e.context(format!("the container cannot be resumed: {why}")),
@@ -123,10 +130,15 @@ impl Live {
         dump: Dump,
         session: &Session,
         (rescue, pid, is_paused): (&Arc<Rescue>, u32, bool),
+        mut filter: Option<FinalDump>,
     ) -> anyhow::Result<Live> {
         let timeout = args.live.stall_timeout.unwrap_or(LiveFlags::STALL_TIMEOUT);
         rescue.freeze()?;
-        let pages = if dump == Dump::SincePrevious { Pages::SoftDirty } else { Pages::All };
+        let pages = match &mut filter {
+            Some(filter) => filter.scan(pid).map(|()| Pages::All)?,
+            None if dump == Dump::SincePrevious => Pages::SoftDirty,
+            None => Pages::All,
+        };
         let prediction = Prediction::read(pid, pages, is_paused)?;
         session.stage("dumping", Some(prediction.total()));
         let pipes = Pipes::new(image_path, prediction.images() + 1, rescue)?;
@@ -137,6 +149,7 @@ impl Live {
         Ok(Live {
             pipes: Some(pipes),
             prediction,
+            filter,
             producers,
             command,
             rescue: Arc::clone(rescue),
@@ -160,6 +173,9 @@ impl Live {
         session: &Session,
     ) -> anyhow::Result<()> {
         writer.dir(&self.member(None), 0o700, time)?;
+        if let Some(filter) = &self.filter {
+            writer.small(&Delta::member(), &filter.delta().write(), time)?;
+        }
         for number in 1.. {
             let Some(pipes) = &mut self.pipes else { break };
             match pipes.wait(number, self.rescue.gate.reached(), self.command.ended())? {
@@ -173,6 +189,9 @@ impl Live {
                     break;
                 }
             }
+        }
+        if let Some(filter) = &self.filter {
+            filter.mark(&self.image_path, session)?;
         }
         self.check_sizes()
     }
@@ -189,7 +208,16 @@ impl Live {
         let space = pipes.space(number)?;
         let size = self.prediction.size(space);
         let Some(pipe) = pipes.open(number)? else { return Ok(()) };
-        let got = writer.pages(&member, size, time, PagesInput::Pipe(pipe))?;
+        let filtered = match (&mut self.filter, space) {
+            (Some(filter), Some(space)) => filter.image(space, &mut *pipe, |size, pages| {
+                Ok((writer.pages(&member, size, time, PagesInput::Filtered(pages))?, size))
+            })?,
+            _ => None,
+        };
+        let (got, size) = match filtered {
+            Some(sizes) => sizes,
+            None => (writer.pages(&member, size, time, PagesInput::Pipe(pipe))?, size),
+        };
         if got == size && pages::has_more(pipe)? {
             let e = anyhow::anyhow!("{member}: CRIU dumps more than the predicted {size} bytes");
             return Err(Hint::on(e, "dump first, then pack without COMMAND"));

@@ -15,6 +15,7 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::host::processes;
 use checkpoint::host::task_memory::{PAGE, Pages, TaskMemory};
+use checkpoint::precopy::Space;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -32,23 +33,12 @@ const PIPE_SIZE: libc::c_int = 1 << 20;
 /// The prediction may be too small by a page that CRIU itself changes.
 const SLACK: u64 = 64 << 10;
 
-/// What a pages image contains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Space {
-    /// The private memory of the process with this PID in the container.
-    Task(u32),
-    /// The shared memory with this inode.
-    Shared(u64),
-}
-
-impl Space {
-    /// Returns what a pagemap image belongs to.
-    fn of_pagemap(name: &OsStr) -> Option<Space> {
-        let id = name.to_str()?.strip_prefix("pagemap-")?.strip_suffix(".img")?;
-        match id.strip_prefix("shmem-") {
-            Some(inode) => inode.parse().ok().map(Space::Shared),
-            None => id.parse().ok().map(Space::Task),
-        }
+/// Returns what a pagemap image belongs to.
+fn space_of_pagemap(name: &OsStr) -> Option<Space> {
+    let id = name.to_str()?.strip_prefix("pagemap-")?.strip_suffix(".img")?;
+    match id.strip_prefix("shmem-") {
+        Some(inode) => inode.parse().ok().map(Space::Shared),
+        None => id.parse().ok().map(Space::Process),
     }
 }
 
@@ -83,7 +73,7 @@ impl Prediction {
 
     fn add(&mut self, process: u32, pages: Pages) -> io::Result<()> {
         let task = TaskMemory::read(process, pages)?;
-        self.bytes.insert(Space::Task(task.container_pid), task.count()? * PAGE);
+        self.bytes.insert(Space::Process(task.container_pid), task.count()? * PAGE);
         let shared = task.shared.iter().map(|shared| (Space::Shared(shared.inode), shared.allocated));
         self.bytes.extend(shared);
         Ok(())
@@ -192,7 +182,7 @@ impl Pipes {
                 Ok(events) => {
                     let names = events.iter().filter_map(|event| event.name.as_deref());
                     let pagemaps = names.filter(|name| name.as_encoded_bytes().starts_with(b"pagemap-"));
-                    self.spaces.extend(pagemaps.map(Space::of_pagemap));
+                    self.spaces.extend(pagemaps.map(space_of_pagemap));
                 }
                 Err(nix::errno::Errno::EAGAIN) => break,
                 Err(e) => return Err(e.into()),
@@ -249,20 +239,20 @@ mod tests {
     #[test]
     fn a_pagemap_image_names_its_memory() {
         for (name, space) in [
-            ("pagemap-12.img", Some(Space::Task(12))),
+            ("pagemap-12.img", Some(Space::Process(12))),
             ("pagemap-shmem-1030.img", Some(Space::Shared(1030))),
             ("pagemap-x.img", None),
             ("pages-1.img", None),
         ] {
-            assert_eq!(Space::of_pagemap(OsStr::new(name)), space, "{name}");
+            assert_eq!(space_of_pagemap(OsStr::new(name)), space, "{name}");
         }
     }
 
     #[test]
     fn an_unknown_image_may_be_as_large_as_any() {
-        let bytes = BTreeMap::from([(Space::Task(1), 8192), (Space::Shared(7), 512)]);
+        let bytes = BTreeMap::from([(Space::Process(1), 8192), (Space::Shared(7), 512)]);
         let prediction = Prediction { bytes, slack: SLACK };
-        assert_eq!(prediction.size(Some(Space::Task(1))), 8192 + SLACK);
+        assert_eq!(prediction.size(Some(Space::Process(1))), 8192 + SLACK);
         assert_eq!(prediction.size(Some(Space::Shared(7))), 4096 + SLACK);
         assert_eq!(prediction.size(None), 8192 + SLACK);
     }

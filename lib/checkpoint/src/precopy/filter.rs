@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use tartree::parallel::{Ordered, Task, Workers, processors};
 
 use super::predicted::Predicted;
-use super::{Digest, IndexedPage, Key, Memory, MemoryReader, PAGE_SIZE};
+use super::{Digest, IndexedPage, Key, Memory, MemoryReader, PAGE_SIZE, PageRun};
 
 /// The maximum number of bytes that are kept while the size of the image is not known.
 const KEPT: usize = 24 << 20;
@@ -102,6 +102,8 @@ pub struct PageFilter<'a, S, F> {
     source: S,
     /// Whether the source was read to its end.
     ended: bool,
+    /// Whether all pages passed the filter.
+    complete: bool,
     hashed: Ordered<HashPages>,
     batches: usize,
     /// Buffers that can be used again.
@@ -127,6 +129,7 @@ where
             image,
             source,
             ended: false,
+            complete: false,
             hashed: Ordered::new(),
             batches: 0,
             spare: Vec::new(),
@@ -150,6 +153,11 @@ where
             }
         }
         Ok((self.kept.len() as u64).saturating_add(self.count_rest()?.saturating_mul(PAGE_SIZE as u64)))
+    }
+
+    /// Returns whether all pages passed the filter, so that the size is exact.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// Limits the number of bytes. Pages above the limit keep their old content in the receiver's
@@ -185,12 +193,15 @@ where
                 }
             }
         }
-        let Some(batch) = self.hashed.next() else { return Ok(false) };
+        let Some(batch) = self.hashed.next() else {
+            self.complete = true;
+            return Ok(false);
+        };
         for (number, page) in batch.bytes.chunks_exact(PAGE_SIZE).enumerate() {
             let digest = batch.digests.get(number).copied().flatten();
             let decided = match batch.addresses.get(number) {
                 Some(&address) => self.read_page(address, digest),
-                None => self.image_page(digest),
+                None => self.image_page(page, digest),
             };
             if decided.fate == Fate::Sent {
                 self.kept.extend_from_slice(page);
@@ -220,25 +231,37 @@ where
         }
     }
 
-    /// Decides about a page of an image, and predicts its address. If the image lacks predicted
-    /// pages or has others, the pages nearby are compared too.
-    fn image_page(&mut self, digest: Option<Digest>) -> Page {
-        const NEARBY: [i64; 9] = [0, 1, -1, 2, -2, 3, -3, 4, -4];
+    /// Decides about a page of an image, and predicts its address.
+    fn image_page(&mut self, page: &[u8], digest: Option<Digest>) -> Page {
         let here = self.position;
         let (address, anonymous) = self.image.predicted.at(here).unwrap_or_default();
         self.position += 1;
-        let Some(new) = digest else {
+        let Some(digest) = digest else {
             let fate = if anonymous { Fate::Dropped } else { Fate::Sent };
             return Page { address, fate, digest: Digest::default() };
         };
-        for position in NEARBY.into_iter().filter_map(|offset| here.checked_add_signed(offset)) {
-            let Some((address, _)) = self.image.predicted.at(position) else { continue };
-            if self.held(address) == Some(new) {
-                self.position = position + 1;
-                return Page { address, fate: Fate::Held, digest: new };
-            }
+        if self.held(address) == Some(digest) {
+            return Page { address, fate: Fate::Held, digest };
         }
-        Page { address, fate: Fate::Sent, digest: new }
+        // The page changed, or the image has other pages than predicted.
+        let (position, address) = self.find(here, page).unwrap_or((here, address));
+        self.position = position + 1;
+        let fate = if self.held(address) == Some(digest) { Fate::Held } else { Fate::Sent };
+        Page { address, fate, digest }
+    }
+
+    /// Finds a page of the image in the memory, near the predicted page after `here` pages. Returns
+    /// its position and address.
+    fn find(&self, here: u64, page: &[u8]) -> Option<(u64, u64)> {
+        const NEARBY: [i64; 9] = [0, 1, -1, 2, -2, 3, -3, 4, -4];
+        let mut buffer = vec![0; PAGE_SIZE];
+        let mut addresses = Vec::new();
+        NEARBY.into_iter().filter_map(|offset| here.checked_add_signed(offset)).find_map(|position| {
+            let (address, anonymous) = self.image.predicted.at(position)?;
+            let run = [PageRun { vaddr: address, pages: 1, anonymous }];
+            MemoryReader::new(self.image.memory, &run, 0).read(&mut buffer, &mut addresses).ok()?;
+            (!addresses.is_empty() && buffer == page).then_some((position, address))
+        })
     }
 
     /// Returns the hash of the page that the receiver has at `address`.

@@ -20,6 +20,8 @@ mod key;
 mod memory;
 mod origin;
 mod predicted;
+#[cfg(test)]
+mod tests;
 
 pub use filter::{Fate, Image, ImageSource, Page, PageFilter, PageSource};
 pub use final_pagemap::{Decisions, mark_held};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -27,6 +27,7 @@ use cli::{Counted, Exit, Hint, Output, Session, usage};
 use nix::unistd::Pid;
 use tartree::{Sink, TarPath, Timestamp};
 
+use super::{pagemap_name, read_index, runs};
 use crate::args::Args;
 use crate::{documents, pack};
 
@@ -108,27 +109,6 @@ fn first_process(args: &Args) -> anyhow::Result<u32> {
     }
 }
 
-/// Reads the page index of the previous round. Returns `None` if it does not exist.
-///
-/// # Errors
-/// Returns an error if the file is not a page index, was modified, or is of another container.
-pub fn read_index(path: &Path, origin: &Origin) -> anyhow::Result<Option<PageIndex>> {
-    let name = cli::display_path(path);
-    let file = match File::open(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.with_context(|| name.clone())?,
-    };
-    let meta = file.metadata().with_context(|| name.clone())?;
-    if !meta.is_file() {
-        anyhow::bail!("{name}: expected a page index, found a file that is not a regular file");
-    }
-    let index = PageIndex::read(&name, io::BufReader::with_capacity(1 << 18, file), Some(meta.len()))
-        .map_err(anyhow::Error::from)
-        .and_then(|index| Ok(index.check_origin(&name, origin).map(|()| index)?))
-        .map_err(|e| Hint::on(e, format!("start with a first round: rm {name}")))?;
-    Ok(Some(index))
-}
-
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp { sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nsec: 0 }
@@ -191,10 +171,7 @@ impl Round<'_> {
     /// Packs the pages of a space and its pagemap.
     fn image(&mut self, space: Space, memory: &Memory, runs: &[PageRun]) -> anyhow::Result<()> {
         self.images += 1;
-        let name = match space {
-            Space::Process(pid) => format!("pagemap-{pid}.img"),
-            Space::Shared(inode) => format!("pagemap-shmem-{inode}.img"),
-        };
+        let name = pagemap_name(space);
         let Some(mut index) = self.index.take() else { return Ok(()) };
         index.space(space)?;
         let mut sink =
@@ -244,18 +221,6 @@ impl RoundSink {
         self.index.page(IndexedPage { address: page.address, digest: page.digest })?;
         self.pagemap.add(Run { vaddr: page.address, pages: 1, flags })
     }
-}
-
-/// Collects the runs that `list` finds.
-fn runs(
-    list: &dyn Fn(&mut dyn FnMut(PageRun) -> io::Result<()>) -> io::Result<()>,
-) -> io::Result<Vec<PageRun>> {
-    let mut runs = Vec::new();
-    list(&mut |run| {
-        runs.push(run);
-        Ok(())
-    })?;
-    Ok(runs)
 }
 
 fn member(name: &str) -> Member {

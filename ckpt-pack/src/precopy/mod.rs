@@ -1,0 +1,59 @@
+//! Pre-copy: sends the memory of a container in rounds while it runs, so that its final dump has
+//! only the pages that the receiver lacks.
+
+mod final_dump;
+mod flags;
+mod round;
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use anyhow::Context;
+use checkpoint::precopy::{Origin, PageIndex, PageRun, Space};
+use cli::Hint;
+
+pub use final_dump::FinalDump;
+pub use flags::{Precopy, reject_without_effect};
+pub use round::run;
+
+/// Reads the page index of the previous round. Returns `None` if it does not exist.
+///
+/// # Errors
+/// Returns an error if the file is not a page index, was modified, or is of another container.
+fn read_index(path: &Path, origin: &Origin) -> anyhow::Result<Option<PageIndex>> {
+    let name = cli::display_path(path);
+    let file = match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.with_context(|| name.clone())?,
+    };
+    let meta = file.metadata().with_context(|| name.clone())?;
+    if !meta.is_file() {
+        anyhow::bail!("{name}: expected a page index, found a file that is not a regular file");
+    }
+    let index = PageIndex::read(&name, io::BufReader::with_capacity(1 << 18, file), Some(meta.len()))
+        .map_err(anyhow::Error::from)
+        .and_then(|index| Ok(index.check_origin(&name, origin).map(|()| index)?))
+        .map_err(|e| Hint::on(e, format!("start with a first round: rm {name}")))?;
+    Ok(Some(index))
+}
+
+/// Collects the runs that `list` finds.
+fn runs(
+    list: &dyn Fn(&mut dyn FnMut(PageRun) -> io::Result<()>) -> io::Result<()>,
+) -> io::Result<Vec<PageRun>> {
+    let mut runs = Vec::new();
+    list(&mut |run| {
+        runs.push(run);
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
+/// Returns the name of the pagemap of a space (criu/image-desc.c).
+fn pagemap_name(space: Space) -> String {
+    match space {
+        Space::Process(pid) => format!("pagemap-{pid}.img"),
+        Space::Shared(inode) => format!("pagemap-shmem-{inode}.img"),
+    }
+}

@@ -1,0 +1,193 @@
+//! The filter of the final dump, with images whose pages differ from the predicted pages.
+
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::criu::pagemap::{IN_PARENT, LAZY, PRESENT, PagemapReader, PagemapWriter, Run};
+use crate::error::Result;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const FIRST: u64 = 0x10_0000;
+
+/// The content of a page: zeros for 0.
+fn page(content: u32) -> Vec<u8> {
+    content.to_le_bytes().repeat(PAGE_SIZE / 4)
+}
+
+/// A final dump. Pages are numbered from the address `FIRST`.
+struct Dump {
+    /// The contents that the receiver has.
+    held: Vec<u32>,
+    predicted: Vec<PageRun>,
+    /// The pages of the process: number and content.
+    pages: Vec<(u64, u32)>,
+    /// The pages that CRIU does not dump.
+    not_dumped: Vec<(u64, u32)>,
+}
+
+impl Dump {
+    /// A dump in which the receiver has page N with the content N + 100, and nothing changed.
+    fn new(pages: u32) -> Dump {
+        let run = PageRun { vaddr: FIRST, pages: pages.into(), anonymous: true };
+        let held = (100..100 + pages).collect();
+        let pages = (0..pages).map(|n| (n.into(), n + 100)).collect();
+        Dump { held, predicted: vec![run], pages, not_dumped: Vec::new() }
+    }
+
+    /// Returns the pages that were sent, and the runs of the new pagemap with page numbers.
+    fn run(&self) -> Result<(u64, Vec<u32>, Vec<Run>)> {
+        let key = Key::random().unwrap();
+        let held = |(number, content): (u64, &u32)| {
+            let digest = key.digest(&page(*content));
+            IndexedPage { address: FIRST + number * PAGE, digest }
+        };
+        let held: Vec<_> = (0..).zip(&self.held).filter(|(_, content)| **content != 0).map(held).collect();
+        let bytes: Vec<u8> = self.pages.iter().flat_map(|(_, content)| page(*content)).collect();
+        // The memory of the process, at offsets instead of addresses.
+        let file = tempfile::tempfile().unwrap();
+        for (number, content) in self.pages.iter().chain(&self.not_dumped) {
+            file.write_all_at(&page(*content), FIRST + number * PAGE).unwrap();
+        }
+        let image = Image {
+            key: &key,
+            held: &held,
+            predicted: Predicted::new(&self.predicted),
+            memory: &Memory::File(file),
+        };
+        let mut decisions = Decisions::default();
+        let mut filter = PageFilter::new(image, ImageSource(&bytes[..]), |page| {
+            decisions.add(page);
+            Ok(())
+        });
+        let size = filter.size().unwrap();
+        let mut sent = Vec::new();
+        filter.read_to_end(&mut sent).unwrap();
+        filter.finish().unwrap();
+        let sent = sent.chunks(PAGE_SIZE).map(|page| u32::from_le_bytes(page[..4].try_into().unwrap()));
+        let sent: Vec<u32> = sent.collect();
+        let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+        for (number, _) in &self.pages {
+            let run = Run { vaddr: FIRST + number * PAGE, pages: 1, flags: PRESENT | LAZY };
+            pagemap.add(run).unwrap();
+        }
+        let pagemap = pagemap.finish().unwrap();
+        let predicted = Predicted::new(&self.predicted);
+        let marked = mark_held("pagemap-1.img", &pagemap[..], &decisions, &held, &predicted, Vec::new())?;
+        let mut reader = PagemapReader::new("pagemap-1.img", &marked[..]).unwrap();
+        let mut runs = Vec::new();
+        while let Some(run) = reader.next().unwrap() {
+            runs.push(Run { vaddr: (run.vaddr - FIRST) / PAGE, ..run });
+        }
+        Ok((size / PAGE, sent, runs))
+    }
+}
+
+fn sent(vaddr: u64, pages: u64) -> Run {
+    Run { vaddr, pages, flags: PRESENT | LAZY }
+}
+
+fn held(vaddr: u64, pages: u64) -> Run {
+    Run { vaddr, pages, flags: IN_PARENT }
+}
+
+#[test]
+fn only_changed_pages_are_sent() {
+    let mut dump = Dump::new(1000);
+    assert_eq!(dump.run().unwrap(), (0, vec![], vec![held(0, 1000)]));
+    dump.pages[7].1 = 1;
+    dump.pages[999].1 = 2;
+    let runs = vec![held(0, 7), sent(7, 1), held(8, 991), sent(999, 1)];
+    assert_eq!(dump.run().unwrap(), (2, vec![1, 2], runs));
+}
+
+#[test]
+fn zero_pages_are_neither_sent_nor_listed() {
+    let mut dump = Dump::new(10);
+    dump.pages[4].1 = 0;
+    assert_eq!(dump.run().unwrap(), (0, vec![], vec![held(0, 4), held(5, 5)]));
+    // A zero page of a private mapping of a file replaces the file's content.
+    dump.predicted[0].anonymous = false;
+    assert_eq!(dump.run().unwrap(), (1, vec![0], vec![held(0, 4), sent(4, 1), held(5, 5)]));
+}
+
+#[test]
+fn pages_that_were_not_predicted_shift_the_others() {
+    let mut dump = Dump::new(100);
+    dump.pages.insert(0, (0, 1));
+    dump.pages.iter_mut().skip(1).for_each(|(number, _)| *number += 1);
+    dump.held.insert(0, 0);
+    dump.predicted[0] = PageRun { vaddr: FIRST + PAGE, ..dump.predicted[0] };
+    assert_eq!(dump.run().unwrap(), (1, vec![1], vec![sent(0, 1), held(1, 100)]));
+}
+
+#[test]
+fn predicted_pages_that_are_missing_shift_the_others() {
+    let mut dump = Dump::new(100);
+    dump.not_dumped = vec![dump.pages.remove(50), dump.pages.remove(70)];
+    let runs = vec![held(0, 50), held(51, 20), held(72, 28)];
+    assert_eq!(dump.run().unwrap(), (0, vec![], runs));
+}
+
+#[test]
+fn an_equal_page_at_another_address_is_not_left_out() {
+    // The receiver has the new content of page 3 only at the address of page 4, which vanished.
+    let mut dump = Dump::new(10);
+    dump.pages.remove(4);
+    dump.pages[3].1 = 104;
+    assert_eq!(dump.run().unwrap(), (1, vec![104], vec![held(0, 3), sent(3, 1), held(5, 5)]));
+    // The addresses of the pages are not those that were predicted.
+    let mut dump = Dump::new(10);
+    dump.not_dumped = dump.pages.split_off(5);
+    dump.pages.iter_mut().for_each(|(number, _)| *number += 3);
+    let error = dump.run().unwrap_err().to_string();
+    assert!(error.contains("was left out, but the receiver does not have it"), "{error}");
+}
+
+#[test]
+fn a_dropped_page_must_be_anonymous_at_its_true_address() {
+    let mut dump = Dump::new(10);
+    dump.pages[4] = (4, 0);
+    dump.pages.truncate(5);
+    dump.pages[4].0 = 12;
+    let error = dump.run().unwrap_err().to_string();
+    assert!(error.contains("was left out"), "{error}");
+}
+
+#[test]
+fn more_pages_than_are_kept_are_counted_beforehand() {
+    let pages = 20_000;
+    let mut dump = Dump::new(pages);
+    dump.pages.iter_mut().for_each(|(_, content)| *content += 1_000_000);
+    dump.pages[15_000].1 = 15_100;
+    let (size, sent, runs) = dump.run().unwrap();
+    assert_eq!((sent.len(), runs.len()), (19_999, 3));
+    assert!(size >= 19_999, "{size}");
+}
+
+#[test]
+fn an_image_that_does_not_match_its_pagemap_is_rejected() {
+    let mut decisions = Decisions::default();
+    (0..3).for_each(|n| {
+        decisions.add(Page { address: FIRST + n * PAGE, fate: Fate::Sent, digest: Digest::default() });
+    });
+    let mark = |runs: &[Run]| {
+        let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+        runs.iter().for_each(|run| pagemap.add(*run).unwrap());
+        let pagemap = pagemap.finish().unwrap();
+        let predicted = Predicted::new(&[]);
+        mark_held("pagemap-1.img", &pagemap[..], &decisions, &[], &predicted, Vec::new())
+            .map(drop)
+            .map_err(|e| e.to_string())
+    };
+    let run = |pages, flags| Run { vaddr: FIRST, pages, flags };
+    assert_eq!(mark(&[run(3, PRESENT)]), Ok(()));
+    for (runs, message) in [
+        ([run(2, PRESENT)], "announces fewer pages than CRIU wrote"),
+        ([run(4, PRESENT)], "announces more pages than CRIU wrote"),
+        ([run(3, IN_PARENT)], "has pages in the images of a pre-dump"),
+    ] {
+        let error = mark(&runs).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
