@@ -64,6 +64,11 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/pipelines/run
 
+.PHONY: check-long
+check-long: prerequisites ## tests that take long: migrations that are killed at many moments, as root
+	$(CARGO) build --workspace --features "$(FEATURES)"
+	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
+
 .PHONY: check-newest
 check-newest: prerequisites ## end-to-end tests with the newest podman, runc, crun, CRIU and containerd of Debian, as root
 	$(CARGO) build --workspace --features "$(FEATURES)"

@@ -1,0 +1,117 @@
+# docs/examples/migrate moves a container to another host, and neither loses nor duplicates it whatever
+# fails.
+
+load lib/helpers
+load lib/documents
+load lib/migrate
+
+setup_file() {
+    if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
+    build_seeded_image
+    documents docs/migration.md
+    hosts
+    faulty_programs
+}
+
+teardown_file() {
+    no_hosts
+}
+
+setup() {
+    prepare_migration
+}
+
+teardown() {
+    end_migration
+}
+
+@test "memory, files and a volume move, and the container counts on" {
+    filled_runs -v /srv/data:/data
+    awaited
+    runc exec web sh -c 'echo new >/app/new; rm /app/deleted; mkdir /data/dir; echo one >/data/dir/file; ln /data/dir/file /data/link'
+    before=$(counted "$B/rootfs")
+    migrated --volume /srv/data
+    [ "$status" = 0 ]
+    decided
+    counted_past "$there$B/rootfs/tmp/counter" "$before"
+    [ "$(cat "$there$B/rootfs/app/new" "$there/srv/data/link")" = $'new\none' ]
+    [ "$there/srv/data/link" -ef "$there/srv/data/dir/file" ]
+    [ ! -e "$there$B/rootfs/app/deleted" ]
+    [ ! -e "$there/run/migrate/in/web" ]
+    grep 'web runs on the other host, after .* ms, of which it was paused for .* ms' migrate.log
+}
+
+@test "docs/migration.md: one command moves a container with its network" {
+    export IMAGE=$image
+    cp "$tests/netavark-options.json" opts.json
+    cp opts.json "$hosts/home/there"
+    mkdir -p /run/web
+    ip netns add web
+    netavark -c /run/netavark setup /run/netns/web <opts.json >/run/web/netavark.json
+    filled_runs --network ns:/run/netns/web -v /srv/data:/data
+    follow_there docs/migration.md 'mkdir -p /run/web/{upper'
+    status=0
+    follow docs/migration.md 'migrate --ssh' || status=$?
+    decided
+    [ "$status" = 0 ]
+    [ "$(ssh there ip -n web -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.88.0.5 ]
+    # The new network is released, the old one is still blocked.
+    [ -z "$(ssh there ip netns exec web nft list ruleset | grep drop)" ]
+    [ -n "$(ip netns exec web nft list ruleset | grep drop)" ]
+}
+
+@test "docs/migration.md: --settle finishes a migration after SIGKILL" {
+    filled_runs -v /srv/data:/data
+    awaited
+    fault runc-restore 1 0.02 KILL victim
+    migrated --volume /srv/data
+    [ "$status" = 137 ]
+    at_rest
+    [ "$(status_on here),$(status_on there)" = paused,running ]
+    follow docs/migration.md 'migrate --settle web'
+    decided
+}
+
+@test "a full disk on either host leaves the container where it is" {
+    filled_runs -v /srv/data:/data
+    awaited
+    mkdir -p /run/migrate
+    mount -t tmpfs -o size=1m tmpfs /run/migrate
+    migrated --volume /srv/data
+    [ "$status" = 1 ]
+    decided
+    umount /run/migrate
+    ssh-there there 'mkdir -p /run/migrate; mount -t tmpfs -o size=1m tmpfs /run/migrate'
+    migrated --volume /srv/data
+    [ "$status" = 1 ]
+    grep 'No space left on device' migrate.log
+    decided
+    ssh-there there 'umount /run/migrate; mount -t tmpfs -o size=64k tmpfs /srv/data'
+    dd if=/dev/urandom of=/srv/data/big bs=64k count=4 status=none
+    migrated --volume /srv/data
+    [ "$status" = 1 ]
+    decided
+    ssh-there there 'umount /srv/data'
+}
+
+@test "a reader that stalls is given up, and the container continues" {
+    filled_runs -v /srv/data:/data
+    awaited
+    BLOCKS=2000
+    fault ckpt-unpack 1 0 STOP
+    migrated --volume /srv/data --stall 2
+    pkill -CONT ckpt-unpack || true
+    [ "$status" = 1 ]
+    grep 'no data has moved for 2 s' migrate.log
+    decided
+}
+
+@test "whatever is killed, one host runs the container (1 of 2)" {
+    local seed
+    for seed in 1 5 15; do killed_at $seed; done
+}
+
+@test "whatever is killed, one host runs the container (2 of 2)" {
+    local seed
+    for seed in 13 35 9; do killed_at $seed; done
+}
