@@ -6,7 +6,7 @@ load lib/podman
 
 setup_file() {
     build_image
-    cp "$(command -v perl)" "$tests/pipelines/lib/remember" "$image/bin"
+    cp "$(command -v perl)" "$tests"/pipelines/lib/{remember,share} "$image/bin"
     local library
     for library in $(ldd "$(command -v perl)" | grep -o '/[^ ]*'); do
         mkdir -p "$image${library%/*}"
@@ -19,6 +19,7 @@ setup() {
     here=$BATS_TEST_TMPDIR/here there=$BATS_TEST_TMPDIR/there
     cd "$BATS_TEST_TMPDIR"
     seed=${PRECOPY_SEED:-$RANDOM}
+    names=(parent child) previous=()
     echo "PRECOPY_SEED=$seed repeats the content"
 }
 
@@ -27,25 +28,29 @@ teardown() {
     teardown_containers
 }
 
-# remembering RUNTIME: starts the container "web" in $here, whose processes check their memory.
+# remembering RUNTIME [COMMAND]: starts the container "web" in $here, whose processes check their
+# memory.
 remembering() {
-    make_bundle "$here" ".process.args = [\"/bin/perl\", \"/bin/remember\", \"$seed\", \"16\", \"0.05\"]"
+    local command=${2:-"/bin/perl /bin/remember $seed 16 0.05"}
+    make_bundle "$here" ".process.args = (\"$command\" | split(\" \"))"
     "$1" --log "$here/$1.log" run -d --bundle "$here" web </dev/null >/dev/null 2>&1 || cat "$here/$1.log"
-    runs_on "$here/rootfs"
+    runs_on "$here/rootfs" "${names[@]}"
 }
 
-# runs_on ROOTFS: checks that both processes go on, and that memory and files are right.
+# runs_on ROOTFS [NAME]...: checks that the processes go on, and that memory and files are right.
 runs_on() {
-    local name before try
-    for name in parent child; do
-        before=$(cat "$1/tmp/$name" 2>/dev/null) || true
+    local rootfs=$1 name before try
+    shift
+    [ $# -gt 0 ] || set -- parent child
+    for name; do
+        before=$(cat "$rootfs/tmp/$name" 2>/dev/null) || true
         for try in {1..100}; do
-            [ "$(cat "$1/tmp/$name" 2>/dev/null)" != "$before" ] && break
+            [ "$(cat "$rootfs/tmp/$name" 2>/dev/null)" != "$before" ] && break
             sleep 0.1
         done
-        [ "$(cat "$1/tmp/$name")" != "$before" ] || { echo "$name stands still at $before"; return 1; }
+        [ "$(cat "$rootfs/tmp/$name")" != "$before" ] || { echo "$name stands still at $before"; return 1; }
     done
-    if [ -e "$1/tmp/bad" ]; then cat "$1/tmp/bad"; return 1; fi
+    if [ -e "$rootfs/tmp/bad" ]; then cat "$rootfs/tmp/bad"; return 1; fi
 }
 
 # round RUNTIME FILE: makes a round.
@@ -71,7 +76,7 @@ restored() {
         --volume data="$there/data" final.ckpt
     spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
     restore "$1" "$there/bundle" web
-    runs_on "$there/rootfs"
+    runs_on "$there/rootfs" "${names[@]}"
 }
 
 moved() {
@@ -92,4 +97,79 @@ moved() {
 
 @test "crun: two rounds and a final dump, unpacked at once" {
     moved crun
+}
+
+@test "shared memory, and processes that exit, call exec and appear between rounds" {
+    names=(shares exits executes)
+    remembering runc "/bin/perl /bin/share $seed"
+    round runc r1.ckpt
+    touch "$here/rootfs/tmp/step"
+    names=(shares executed appears)
+    runs_on "$here/rootfs" "${names[@]}"
+    round runc r2.ckpt
+    round runc r3.ckpt
+    last runc -o final.ckpt
+    for archive in r?.ckpt final.ckpt; do ckpt-unpack --verify "$archive"; done
+    # The rounds are in the bundle before the final archive arrives.
+    mkdir "$there"
+    for archive in r?.ckpt; do ckpt-unpack --bundle "$there/bundle" <"$archive"; done
+    previous=(--previous "$there/bundle")
+    restored runc
+}
+
+@test "the final dump is rejected if its index is of another container or damaged" {
+    remembering runc
+    round runc r1.ckpt
+    cp index good
+    for bytes in 'head -c 5000 good' 'sed s/./x/300 good' 'cat r1.ckpt'; do
+        $bytes >index
+        run last runc -o final.ckpt
+        [ "$status" = 1 ]
+        [[ $output == *'index: '* ]]
+        [ ! -e final.ckpt ]
+        runs_on "$here/rootfs"
+    done
+    rm index
+    run last runc -o final.ckpt
+    [ "$status" = 1 ]
+    [[ $output == *'hint: send a first round: ckpt-pack --precopy --pid '* ]]
+    ckpt-pack --precopy --pid $$ --page-index index -o other.ckpt
+    run last runc -o final.ckpt
+    [ "$status" = 1 ]
+    [[ $output == *'the page index is of another container'* ]]
+    runs_on "$here/rootfs"
+    # With the right index, the same container is still moved.
+    cp good index
+    last runc -o final.ckpt
+    previous=(--previous r1.ckpt)
+    restored runc
+}
+
+@test "podman imports the final dump with its rounds" {
+    podman_ run -d --name web localhost/image /bin/perl /bin/remember "$seed" 16 0.05
+    for _ in {1..50}; do podman_ exec web test -s /tmp/child && break; sleep 0.1; done
+    userdata=$(podman_ container inspect --format '{{.OCIConfigPath}}' web)
+    userdata=${userdata%/*}
+    pid=$(podman_ container inspect --format '{{.State.Pid}}' web)
+    for round in r1 r2; do
+        ckpt-pack --precopy --pid "$pid" --page-index index -o $round.ckpt
+        ckpt-unpack --bundle rounds $round.ckpt
+    done
+    merged=$(podman_ mount web)
+    ckpt-pack --bundle "$userdata" --name web --rootfs-image "localhost/image:latest@$image_id" -o final.ckpt \
+        --network none --page-index index --producer "rootfs-diff create --members --rootfs '$merged'" \
+        -- podman --root "$store/root" --runroot "$store/run" --network-config-dir "$store/networks" \
+        --storage-driver overlay --cgroup-manager cgroupfs --events-backend none --runtime runc \
+        container checkpoint --keep web
+    podman_ rm -f web
+    # podman takes one archive, which contains all rounds.
+    tar -C rounds -cf previous.tar pre-checkpoint
+    podman_ container restore --import-previous previous.tar --import final.ckpt
+    for _ in 1 2 3; do
+        before=$(podman_ exec web cat /tmp/parent)
+        sleep 0.2
+        [ "$(podman_ exec web cat /tmp/parent)" != "$before" ]
+    done
+    run podman_ exec web cat /tmp/bad
+    [ "$status" != 0 ]
 }

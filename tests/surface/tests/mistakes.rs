@@ -155,6 +155,18 @@ const CKPT_PACK: &[Mistake] = &[
         "nothing: expected a member stream, found no data",
         "see the error above",
     ),
+    Mistake(
+        "ckpt-pack --bundle bundle --page-index i",
+        2,
+        "--page-index has no effect without --precopy or COMMAND",
+        "add --precopy, or -- runc checkpoint ID",
+    ),
+    Mistake(
+        "ckpt-pack --precopy --page-index i",
+        2,
+        "--precopy needs the container's first process",
+        "add --pid PID",
+    ),
     Mistake("ckpt-pack --bundle bundle vol.tar -o new.ckpt", 1, "vol.tar: /: not a member", "--members"),
     Mistake(
         "vol-archive create vol | ckpt-pack --bundle bundle -o new.ckpt -",
