@@ -163,8 +163,9 @@ restored() {
 
 # killed WHAT SIGNAL DELAY: packs with a slow reader, and sends SIGNAL to WHAT after DELAY.
 killed() {
-    local what=$1 signal=$2 delay=$3 pid
+    local what=$1 signal=$2 delay=$3 pid pipeline
     (live runc 2>errors; echo $? >status) | (sleep 1.5; cat >web.partial) &
+    pipeline=$!
     sleep "$delay"
     case $what in
         pack) pid=$(pgrep -x ckpt-pack) ;;
@@ -174,7 +175,7 @@ killed() {
     [ -n "$pid" ]
     # shellcheck disable=SC2086
     kill "-$signal" $pid
-    wait
+    wait $pipeline
     # The guard resumes the container.
     for _ in {1..100}; do pgrep -f ' guard ' >/dev/null || break; sleep 0.1; done
     runs_on "$here/rootfs"

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::fcntl::OFlag;
@@ -16,6 +16,7 @@ use nix::unistd::{Pid, pipe2};
 
 /// The time that the command has to end after CRIU was told to give up, and after each signal.
 const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(5);
 
 /// A running command, in a process group of its own: a signal from the terminal must reach only
 /// this program, which then ends the dump in order.
@@ -73,15 +74,29 @@ impl Running {
         *waiting.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits for the command to end, and ends it if it does not.
+    /// Waits for the command and the processes that it started to end, and ends them if they do not.
+    /// CRIU may outlive a runtime that was killed.
     pub fn stop(&self) {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            if self.wait(PATIENCE).is_some() {
+            if self.group_ends() {
                 return;
             }
             let _ = killpg(self.group, signal);
         }
-        self.wait(PATIENCE);
+        self.group_ends();
+    }
+
+    /// Waits at most [`PATIENCE`] for the process group to be empty.
+    fn group_ends(&self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let is_empty = killpg(self.group, None) == Err(nix::errno::Errno::ESRCH);
+            if is_empty && self.wait(Duration::ZERO).is_some() {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
     }
 }
 

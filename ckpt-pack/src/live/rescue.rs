@@ -15,15 +15,17 @@ use checkpoint::host::freezer::Freezer;
 use super::command::{Running, lock};
 use super::gate::Gate;
 
-/// Resumes the container if this process is killed by SIGKILL. It first waits for the runtime to
-/// end, because CRIU freezes the cgroup again when it gives up a dump of a frozen container.
+/// Resumes the container if this process is killed by SIGKILL. It first waits for the process
+/// group of the runtime and CRIU to end, because CRIU freezes the cgroup again when it gives up a dump of a frozen container. Then it
+/// removes the images, whose pages are lost.
 const GUARD: &str = "\
 read -r pid
 read -r done && exit
 n=0
-while kill -0 \"$pid\" 2>/dev/null && [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
+while kill -s 0 -- \"-$pid\" 2>/dev/null && [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
 n=0
-while echo \"$1\" >\"$2\" && [ $n -lt 5 ]; do sleep 0.2; n=$((n + 1)); done";
+while echo \"$1\" >\"$2\" && [ $n -lt 5 ]; do sleep 0.2; n=$((n + 1)); done
+rm -f \"$3\"/*.img";
 
 /// The state that is needed to resume the container.
 pub struct Rescue {
@@ -50,7 +52,8 @@ impl Rescue {
     /// # Errors
     /// Returns an error if no process can be started.
     pub fn new(gate: Gate, freezer: Option<Freezer>, image_path: &Path) -> anyhow::Result<Rescue> {
-        let guard = freezer.as_ref().filter(|freezer| !freezer.was_frozen()).map(Guard::start).transpose()?;
+        let guard = freezer.as_ref().filter(|freezer| !freezer.was_frozen());
+        let guard = guard.map(|freezer| Guard::start(freezer, image_path)).transpose()?;
         Ok(Rescue {
             gate,
             freezer,
@@ -158,11 +161,12 @@ impl Rescue {
 }
 
 impl Guard {
-    fn start(freezer: &Freezer) -> anyhow::Result<Guard> {
+    fn start(freezer: &Freezer, image_path: &Path) -> anyhow::Result<Guard> {
         let (path, line) = freezer.thaw_command();
         let mut child = Command::new("sh")
             .args(["-c", GUARD, "guard", line])
             .arg(path)
+            .arg(image_path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -280,12 +280,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake("ckpt-unpack --verify cut.ckpt", 1, "cut.ckpt: ", ""),
     Mistake("ckpt-unpack --show vol.tar", 1, "vol.tar: not a checkpoint archive", ""),
     Mistake("gzip -c web.ckpt | ckpt-unpack --list", 1, "expected a tar inside the gzip stream, found", ""),
-    Mistake(
-        "ckpt-unpack web.ckpt",
-        2,
-        "<--bundle <DIR>|--list|--verify|--show|",
-        "Usage: ckpt-unpack",
-    ),
+    Mistake("ckpt-unpack web.ckpt", 2, "<--bundle <DIR>|--list|--verify|--show|", "Usage: ckpt-unpack"),
     Mistake("ckpt-unpack show web.ckpt", 2, "--list|--verify|--show", "tip: '--show' exists"),
     Mistake("ckpt-unpack help", 2, "--bundle <DIR>", "tip: '--help' exists"),
     Mistake("ckpt-unpack --bundle new --volume v1:other web.ckpt", 2, "'v1:other'", "write v1=other"),
