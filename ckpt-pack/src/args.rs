@@ -21,6 +21,7 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
 ];
 
+use crate::increment::args::Incremental;
 use crate::live::LiveFlags;
 use crate::network::{self, NetworkFlag};
 use crate::precopy::{self, Precopy};
@@ -44,6 +45,8 @@ pub struct Args {
     pub input: Input,
     #[command(flatten)]
     pub include: Include,
+    #[command(flatten)]
+    pub incremental: Incremental,
     #[command(flatten)]
     pub container: Container,
     #[command(flatten)]
@@ -290,9 +293,9 @@ impl Args {
             ("--criu", check.criu.is_some()),
             ("--print-stats", image.print_stats),
         ];
-        let without_archive = [
-            ("--from-tag", input.from_tag.is_some()),
-            ("--refuse-unknown", input.refuse_unknown),
+        let without_archive =
+            [("--from-tag", input.from_tag.is_some()), ("--refuse-unknown", input.refuse_unknown)];
+        let limits_of_archives = [
             ("--max-size", limits.bounds.max_size.is_some()),
             ("--max-entries", limits.bounds.max_entries.is_some()),
             ("--max-memory", limits.max_memory.is_some()),
@@ -300,6 +303,9 @@ impl Args {
         let is_archive = input.from_archive.is_some();
         reject_given(&with_archive, is_archive, "with --from-archive")?;
         reject_given(&without_archive, !is_archive, "without --from-archive")?;
+        let reads_archive = is_archive || !self.incremental.base.is_empty();
+        reject_given(&limits_of_archives, !reads_archive, "without --from-archive or --base")?;
+        self.incremental.reject_without_effect(is_archive, live.is_given())?;
         // clap ignores `requires` if the required flag conflicts with another given flag.
         reject_given(&[("--pod", check.pod)], !verb.check, "without --check")?;
         let no_command = !live.is_given();

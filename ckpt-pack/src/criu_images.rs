@@ -5,9 +5,12 @@ use std::path::Path;
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PARENT};
-use checkpoint::criu::check::check;
+use checkpoint::criu::check::{check, check_parents};
+use checkpoint::incremental::MemoryImage;
 use cli::{Hint, Session};
 use tartree::{Destination, Kind, Notice, Notices, Root, Status, TarPath, Timestamp, Visit, Walk};
+
+use crate::increment::Increment;
 
 const INVENTORY: &str = "inventory.img";
 
@@ -47,6 +50,8 @@ pub struct Images {
     zeros: Zeros,
     /// The time at which CRIU wrote its inventory, which is the last image of a dump.
     time: Timestamp,
+    /// The images without the pages that a base holds.
+    increment: Option<Increment>,
 }
 
 impl Images {
@@ -69,7 +74,7 @@ impl Images {
             }
             Err(e) => return Err(no_dump(anyhow::Error::new(e).context(format!("{name}/{INVENTORY}")))),
         };
-        Ok(Images { root, name, dump, zeros, time })
+        Ok(Images { root, name, dump, zeros, time, increment: None })
     }
 
     /// Checks that CRIU can restore the images. A pre-dump is not checked, because it is never
@@ -82,12 +87,26 @@ impl Images {
             return Ok(());
         }
         let mut problems = check(&mut self.root).problems;
+        let other = ["parent", "delta.json"].map(|name| Status::at(self.root.fd(), name.as_ref()));
+        // The images of another archive have the pages, unless `parent` is a directory.
+        let is_complete = match &other {
+            [Ok(parent), _] => parent.is_dir(),
+            [_, delta] => delta.is_err(),
+        };
+        if is_complete {
+            problems.extend(check_parents(&mut self.root));
+        }
         let Some(last) = problems.pop() else { return Ok(()) };
         for problem in problems {
             session.error(format_args!("{}/{problem}", self.name));
         }
         let e = anyhow::anyhow!("{}/{last}", self.name);
         Err(Hint::on(e, format!("dump the container again: runc checkpoint --image-path {} ID", self.name)))
+    }
+
+    /// Leaves out the pages that a base holds.
+    pub fn leave_out(&mut self, increment: Increment) {
+        self.increment = Some(increment);
     }
 
     /// Returns the time at which the dump was complete.
@@ -148,8 +167,20 @@ impl Images {
                 continue;
             }
             match &entry.kind {
-                Kind::Dir => writer.dir(&member, 0o700, entry.meta.mtime)?,
+                Kind::Dir => {
+                    writer.dir(&member, 0o700, entry.meta.mtime)?;
+                    if let (Some(increment), true) = (&self.increment, entry.path.is_root()) {
+                        increment.write_delta(writer, self.time)?;
+                    }
+                }
                 Kind::File { .. } => {
+                    if let Some(increment) = &self.increment {
+                        let stored = increment.write(&entry.path, &entry.meta, self.zeros, writer)?;
+                        if let Some(stored) = stored {
+                            on_holes(found.status.size().saturating_sub(stored));
+                            continue;
+                        }
+                    }
                     let opened = self.root.open_file(&entry.path);
                     if self.zeros == Zeros::Bytes {
                         entry.kind = Kind::File { size: found.status.size(), map: None };
@@ -190,6 +221,9 @@ impl Images {
                 _ => anyhow::bail!("{name}/{}: not a regular file", entry.path),
             }
         }
+        if let Some(increment) = &mut self.increment {
+            increment.write_parents(writer, self.zeros, self.time)?;
+        }
         if self.dump == Dump::SincePrevious {
             writer.parent(&self.member(TarPath::root().child(PARENT)), self.time)?;
         }
@@ -199,5 +233,5 @@ impl Images {
 
 /// Returns whether an image consists of memory pages only, such as `pages-1.img`.
 fn is_memory(path: &TarPath) -> bool {
-    path.as_bytes().strip_prefix(b"pages-").is_some_and(|rest| rest.ends_with(b".img"))
+    matches!(MemoryImage::of(path.as_bytes()), Some((_, MemoryImage::Pages(_))))
 }

@@ -12,6 +12,7 @@ mod engine_documents;
 mod expect;
 mod from_archive;
 mod image_description;
+mod increment;
 mod live;
 mod member_stream;
 mod namespaces;

@@ -155,7 +155,8 @@ pub fn refuse_output(
     }
     // The output replaces only a regular file. A pipe or /dev/null may be named as both.
     let Some(existing) = fs::metadata(output).ok().filter(Metadata::is_file) else { return Ok(()) };
-    let operands = args.input.streams.iter().chain(files.iter().map(|(_, path)| path));
+    let operands =
+        args.input.streams.iter().chain(files.iter().map(|(_, path)| path)).chain(&args.incremental.base);
     for input in operands.cloned().chain(inputs) {
         if is_input(&input, &existing) {
             return refused(cli::display_path(&input));

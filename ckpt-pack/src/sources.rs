@@ -11,6 +11,7 @@ use crate::bundle::Bundle;
 use crate::containerd_output;
 use crate::criu_images::{Dump, Images, Zeros};
 use crate::documents::Documents;
+use crate::increment::Increment;
 use crate::live::Live;
 use crate::member_stream::MemberStream;
 use crate::namespaces::Namespaces;
@@ -55,6 +56,9 @@ impl Sources {
         )?;
         if args.image.format == Format::Ctr {
             containerd_output::check_config(&documents.config)?;
+        }
+        if !args.incremental.base.is_empty() {
+            images.leave_out(Increment::plan(args, image_path, &documents.config, bundle.dir(), session)?);
         }
         let namespaces = match dump {
             Dump::Full | Dump::SincePrevious => Some(Namespaces::read(image_path, &documents.spec, session)?),

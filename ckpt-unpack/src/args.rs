@@ -164,6 +164,10 @@ pub struct Include {
     /// Skip volumes
     #[arg(long, conflicts_with = "volume")]
     pub ignore_volumes: bool,
+    /// Read the memory pages that ARCHIVE leaves out from the earlier archive FILE (repeatable: if
+    /// FILE needs other archives, give them first)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "show", "check"])]
+    pub base: Vec<PathBuf>,
     /// Read the images of the pre-checkpoint from the archive FILE; repeat for several rounds in their
     /// order, or name the bundle that holds them
     #[arg(long, value_name = "FILE", conflicts_with = "Inspection", hide_short_help = true)]
@@ -273,6 +277,7 @@ impl Args {
             ("--fsync", output.durable.fsync),
             ("--mount-label", output.mount_label.is_some()),
             ("--previous", !include.previous.is_empty()),
+            ("--base", !include.base.is_empty() && !inspection.verify),
         ];
         for (active, verb, reads) in [
             (inspection.check, "--check", false),

@@ -3,6 +3,7 @@
 
 mod archive_input;
 mod args;
+mod base;
 mod cat;
 mod destination;
 mod extract;

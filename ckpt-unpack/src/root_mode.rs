@@ -18,13 +18,14 @@ use cli::Session;
 /// # Errors
 /// Returns an error if an image is damaged, or if the mode cannot be changed.
 pub fn set(rootfs: &Path, images: &Path, session: &Session) -> anyhow::Result<()> {
-    if !images.is_dir() {
-        return Ok(());
-    }
-    let read = root_process::reader(images).context("checkpoint")?;
-    let Some(mut process) = RootProcess::find(read)? else { return Ok(()) };
-    let Some(mode) = process.root_mode()? else { return Ok(()) };
     let object = || cli::display_path(rootfs);
+    let Some(mode) = dumped_mode(images)? else {
+        session.warn(format_args!(
+            "{}: mode not set, the images in checkpoint/ do not record the mode that CRIU requires",
+            object()
+        ));
+        return Ok(());
+    };
     let found = fs::metadata(rootfs).with_context(object)?.permissions().mode() & 0o7777;
     if found != mode {
         fs::set_permissions(rootfs, Permissions::from_mode(mode))
@@ -35,4 +36,14 @@ pub fn set(rootfs: &Path, images: &Path, session: &Session) -> anyhow::Result<()
         ));
     }
     Ok(())
+}
+
+/// Returns the mode of the root directory at the dump, or `None` if the images do not record it.
+fn dumped_mode(images: &Path) -> anyhow::Result<Option<u32>> {
+    if !images.is_dir() {
+        return Ok(None);
+    }
+    let read = root_process::reader(images).context("checkpoint")?;
+    let Some(mut process) = RootProcess::find(read)? else { return Ok(None) };
+    Ok(process.root_mode()?)
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::{ArchiveFile, Members};
+use checkpoint::archive::{ArchiveFile, Members, PARENT};
 use checkpoint::delta::Delta;
 use cli::{Exit, Hint, Session};
 use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath, Zeros};
 
 use crate::archive_input;
 use crate::args::Args;
+use crate::base::{self, Bases};
 use crate::destination::{
     MemberDestination, check_directories_differ, check_volumes_differ, check_volumes_exist, destination,
 };
@@ -32,6 +33,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
     let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     let rounds = Rounds::open(args, bundle)?;
+    let bases = Bases::open(&args.include.base, args)?;
     let mut trees = Trees::open(args, session)?;
     if archive.can_rewind() {
         session.stage("checking", archive.size());
@@ -49,12 +51,14 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         files: Extractor::new(root, options),
         trees,
         contents: Contents::default(),
+        bases,
         parents: BTreeSet::new(),
         rounds,
         is_round: false,
         begun: false,
         session,
     };
+    unpack.bases()?;
     let previous = std::mem::take(&mut unpack.rounds.archives);
     for (depth, mut archive) in previous.into_iter().rev().enumerate() {
         let name = archive.name().to_owned();
@@ -72,6 +76,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| unpack.trees.finish())
         .with_context(|| name.clone())
         .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::display_path(bundle)))
+        .and_then(|()| base::check_unpacked(staging.dir()).with_context(|| name.clone()))
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
         })
@@ -122,6 +127,10 @@ fn survey(
     };
     let contents = verify::scan(archive, None, &mut check_member, &mut Err)?;
     check_contents(&contents, args)?;
+    check_previous(&contents, args, bundle)?;
+    if args.include.base.is_empty() || contents.delta.is_none() {
+        Bases::check_number(args.include.base.len(), contents.delta.as_ref())?;
+    }
     Ok(contents)
 }
 
@@ -143,6 +152,8 @@ struct Unpack<'a> {
     files: Extractor,
     trees: Trees<'a>,
     contents: Contents,
+    /// The archives of `--base`.
+    bases: Bases,
     /// Directories of members that exist already.
     parents: BTreeSet<TarPath>,
     rounds: Rounds,
@@ -208,26 +219,42 @@ impl Unpack<'_> {
         self.rounds.check_round(&name, delta)
     }
 
-    /// Checks that the images of the pre-dump are there if the images need them. CRIU mistakes a
-    /// dangling link `parent` for a full dump and restores without an error (CRIU #1387).
-    fn check_previous(&self) -> anyhow::Result<()> {
-        let parent = TarPath::root().child(b"checkpoint/parent");
-        let unpacked = self.contents.members.iter().any(|m| matches!(m, Member::PreImages(_)));
-        if self.contents.members.contains(&Member::of(&parent))
-            && !unpacked
-            && !self.bundle.join("pre-checkpoint").is_dir()
-        {
-            let e = anyhow::anyhow!("{parent}: these images need the images of a pre-checkpoint");
-            return Err(Hint::on(e, "add --previous FILE, the archive of the pre-checkpoint"));
-        }
-        Ok(())
+    /// Unpacks the archives of `--base` into directories `parent`.
+    fn bases(&mut self) -> anyhow::Result<()> {
+        let mut bases = std::mem::take(&mut self.bases);
+        let session = self.session;
+        let unpacked = bases.unpack(
+            &mut |path, entry, mut content| {
+                let member = Member::Images(path.clone());
+                let mut dirs: Vec<_> =
+                    std::iter::successors(member.path().parent(), TarPath::parent).collect();
+                while let Some(dir) = dirs.pop() {
+                    self.private_dir(dir)?;
+                }
+                self.create(&Entry { path: member.path(), ..entry.clone() }, &mut content)
+            },
+            session,
+        );
+        self.bases = bases;
+        unpacked
+    }
+
+    /// Checks that all memory pages are there that the images leave out. It is called before the
+    /// first member is written outside the bundle, which cannot be undone.
+    fn check_pages(&self) -> anyhow::Result<()> {
+        check_previous(&self.contents, self.args, self.bundle)?;
+        self.bases.check(self.contents.delta.as_ref())
     }
 
     fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<()> {
         while let Some((member, entry)) = reader.next()? {
             let bound = reader.bound();
             let is_dir = entry.kind == Kind::Dir;
-            match destination(&member, self.args)? {
+            let destination = destination(&member, self.args)?;
+            if matches!(destination, MemberDestination::Rootfs | MemberDestination::Directory(_)) {
+                self.check_pages()?;
+            }
+            match destination {
                 MemberDestination::Skipped => {
                     self.session.note(format_args!("{member}: skipped, as requested"));
                 }
@@ -239,6 +266,7 @@ impl Unpack<'_> {
                 }
                 MemberDestination::Bundle => {
                     self.check_bundle_member(&member, &entry)?;
+                    self.check_parent(&member, &entry)?;
                     if let Member::Unknown(_) = member {
                         self.session
                             .note(format_args!("{member}: unknown member, kept as a file in the bundle"));
@@ -257,7 +285,7 @@ impl Unpack<'_> {
             self.begun |= !is_dir;
         }
         check_contents(&self.contents, self.args)?;
-        self.check_previous()?;
+        self.check_pages()?;
         if !self.args.include.ignore_volumes {
             for volume in self.contents.missing_volumes() {
                 self.session.warn(verify::missing_volume(volume));
@@ -266,12 +294,32 @@ impl Unpack<'_> {
         Ok(reader.finish()?)
     }
 
+    /// Records a link to a pre-checkpoint, and rejects a directory `parent` next to `--base`.
+    fn check_parent(&mut self, member: &Member, entry: &Entry) -> anyhow::Result<()> {
+        self.contents.has_link |= matches!(entry.kind, Kind::Symlink { .. });
+        let parent = TarPath::root().child(PARENT);
+        match member {
+            Member::Images(path) if path.starts_with(&parent) && !self.bases.is_empty() => {
+                anyhow::bail!("{member}: the archive has the pages of its base, leave out --base")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a member into the bundle. A document is checked before it is written.
     fn file(&mut self, member: &Member, entry: Entry, mut content: impl Read) -> anyhow::Result<()> {
         self.session.detail(member);
         self.private_parent(member)?;
         if member.is_document() {
             let bytes = cli::read_document(content, &member.to_string(), member.document_limit())?;
+            if *member == Delta::member() {
+                let delta = self.contents.delta.insert(Delta::read(&bytes)?);
+                self.bases.check(Some(delta))?;
+                // With the base, the images are complete.
+                if !self.bases.is_empty() {
+                    return Ok(());
+                }
+            }
             let config = verify::document(member, &bytes)?;
             if let Some(config) = config {
                 self.contents.volumes = config.volumes()?;
@@ -305,14 +353,33 @@ impl Unpack<'_> {
 
     /// Creates the member's directory with mode 0700 if the archive has no entry for it.
     fn private_parent(&mut self, member: &Member) -> anyhow::Result<()> {
-        let Some(parent) = member.path().parent().filter(|parent| !parent.is_root()) else { return Ok(()) };
-        if self.parents.insert(parent.clone()) && !self.contents.members.contains(&Member::of(&parent)) {
-            let meta = Meta { mode: 0o700, ..Meta::default() };
-            let entry = Entry { path: parent, kind: Kind::Dir, meta };
-            self.files.apply(&entry, &mut std::io::empty(), &mut warnings(self.session))?;
+        match member.path().parent() {
+            Some(parent) if !self.contents.members.contains(&Member::of(&parent)) => self.private_dir(parent),
+            _ => Ok(()),
         }
-        Ok(())
     }
+
+    /// Creates a directory with mode 0700, unless this was called for it before.
+    fn private_dir(&mut self, path: TarPath) -> anyhow::Result<()> {
+        if path.is_root() || !self.parents.insert(path.clone()) {
+            return Ok(());
+        }
+        let meta = Meta { mode: 0o700, ..Meta::default() };
+        let entry = Entry { path, kind: Kind::Dir, meta };
+        Ok(self.files.apply(&entry, &mut std::io::empty(), &mut warnings(self.session))?)
+    }
+}
+
+/// Checks that the images of the pre-dump are there if the images need them. CRIU mistakes a
+/// dangling link `parent` for a full dump and restores without an error (CRIU #1387).
+fn check_previous(contents: &Contents, args: &Args, bundle: &Path) -> anyhow::Result<()> {
+    let unpacked = contents.members.iter().any(|m| matches!(m, Member::PreImages(_)));
+    let given = !args.include.previous.is_empty();
+    if !contents.has_link || unpacked || given || bundle.join("pre-checkpoint").is_dir() {
+        return Ok(());
+    }
+    let e = anyhow::anyhow!("checkpoint/parent: these images need the images of a pre-checkpoint");
+    Err(Hint::on(e, "add --previous FILE, the archive of the pre-checkpoint"))
 }
 
 fn warnings(session: &Session) -> impl FnMut(Notice) {

@@ -25,12 +25,14 @@ pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> an
         return Ok(());
     }
     session.note(format_args!("checkpoint/: readable for group {group}, the container's root"));
-    for name in ["checkpoint", "pre-checkpoint"] {
-        let dir = staging.join(name);
-        if !dir.is_dir() {
+    let mut names = vec!["checkpoint".to_owned(), "pre-checkpoint".to_owned()];
+    while let Some(name) = names.pop() {
+        let dir = staging.join(&name);
+        // A link `parent` leads to a directory of the list.
+        if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
             continue;
         }
-        let object = || name.to_owned();
+        let object = || name.clone();
         for entry in fs::read_dir(&dir).with_context(object)? {
             let entry = entry.with_context(object)?;
             if entry.file_type().with_context(object)?.is_file() {
@@ -38,6 +40,7 @@ pub fn open_to_container(staging: &Path, bundle: &Path, session: &Session) -> an
             }
         }
         give(&dir, group, 0o750).with_context(object)?;
+        names.push(format!("{name}/parent"));
     }
     // Search permission only: the other files in the bundle stay private to the owner.
     give(staging, group, 0o710).with_context(|| cli::display_path(bundle))?;

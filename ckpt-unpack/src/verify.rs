@@ -18,6 +18,7 @@ use tartree::{Expanded, Item, Kind, Limits, Reader, Skip};
 
 use crate::archive_input;
 use crate::args::Args;
+use crate::base::{self, Bases};
 use crate::verify_images::ImageCheck;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
@@ -31,12 +32,14 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         Ok(())
     };
     let mut images = ImageCheck::default();
+    let mut bases = Bases::open(&args.include.base, args)?;
     match scan(&mut archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
             let report = images.report();
             for what in &report.problems {
                 problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
+            check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
@@ -57,6 +60,32 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         Err(e) => problem(e)?,
     }
     Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// Checks the pages that the images leave out.
+fn check_pages(
+    bases: &mut Bases,
+    images: &mut ImageCheck,
+    contents: &Contents,
+    problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
+    session: &Session,
+) -> anyhow::Result<()> {
+    if bases.is_empty() {
+        match contents.delta.as_ref().and_then(|delta| delta.base.as_ref()) {
+            Some(base) => session.warn(format_args!(
+                "checkpoint/: not complete without {}, whose pages were not checked",
+                base::described(base)
+            )),
+            None if contents.has_link => {}
+            None => return images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what))),
+        }
+        return Ok(());
+    }
+    let added = bases.unpack(&mut |path, entry, content| images.add(path, &entry.kind, content), session);
+    match added.and_then(|()| bases.check(contents.delta.as_ref())) {
+        Ok(()) => images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what))),
+        Err(e) => problem(e),
+    }
 }
 
 /// Prints what was checked.
@@ -83,6 +112,10 @@ pub struct Contents {
     pub files: u64,
     /// The size of all members.
     pub bytes: u64,
+    /// The document that names the base of the images.
+    pub delta: Option<Delta>,
+    /// Whether the images are linked to those of a pre-checkpoint.
+    pub has_link: bool,
 }
 
 impl Contents {
@@ -136,6 +169,7 @@ pub fn scan(
         };
         member(&found)?;
         contents.bytes = contents.bytes.saturating_add(entry.kind.len());
+        contents.has_link |= matches!(entry.kind, Kind::Symlink { .. });
         if let Some(images) = images.as_deref_mut() {
             let mut content = Expanded::new(&entry.kind, reader.content());
             if let Some(checked) = images.check(&found, &entry.kind, &mut content) {
@@ -174,6 +208,9 @@ fn check(
         }
         _ if member.is_document() => {
             let bytes = cli::read_document(content, &member.to_string(), member.document_limit())?;
+            if *member == Delta::member() {
+                contents.delta = Some(Delta::read(&bytes)?);
+            }
             if let Some(config) = document(member, &bytes)? {
                 contents.volumes.extend(config.volumes()?);
             }

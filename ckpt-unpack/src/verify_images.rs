@@ -4,9 +4,9 @@
 use std::io::Read;
 
 use checkpoint::Member;
-use checkpoint::criu::check::{Collected, Report, check};
+use checkpoint::criu::check::{Collected, Report, check, check_parents};
 use checkpoint::stats::Stats;
-use tartree::Kind;
+use tartree::{Kind, TarPath};
 
 /// The images of one archive.
 #[derive(Default)]
@@ -34,6 +34,16 @@ impl ImageCheck {
             (Member::StatsDump, _) => Some(stats(content)),
             _ => None,
         }
+    }
+
+    /// Adds an image of a base, at its path in the image directory.
+    pub fn add(&mut self, path: &TarPath, kind: &Kind, mut content: &mut dyn Read) -> anyhow::Result<()> {
+        Ok(self.images.add(&path.to_string(), kind, &mut content)?)
+    }
+
+    /// Returns the problems of the pages that the images leave out.
+    pub fn parents(&mut self) -> Vec<String> {
+        check_parents(&mut self.images).iter().map(|what| format!("checkpoint/{what}")).collect()
     }
 
     /// Checks the images together.

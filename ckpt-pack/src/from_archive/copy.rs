@@ -2,24 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::{ArchiveWriter, Members, Rest, missing};
-use checkpoint::compress::Bound;
+use checkpoint::archive::{ArchiveWriter, MemberContent, Members, Rest, missing};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::core_image;
 use checkpoint::spec_dump::{Engine, SpecDump};
 use cli::Session;
-use tartree::{Entry, Expanded, Kind, Notice, Status, Tally, TarPath, Timestamp};
+use tartree::{Entry, Kind, Notice, Status, Tally, TarPath, Timestamp};
 
 use super::documents::{Document, Documents};
 use crate::archive_output::ArchiveOutput;
 use crate::args::{Args, ExtraFamily, Format};
 use crate::engine_documents::ignored_by;
+use crate::increment::Flattening;
 use crate::member_stream::MemberStream;
 use crate::{bundle, expect, operands, pack};
 
@@ -34,6 +34,8 @@ pub struct Copier<'a> {
     /// The members from files and streams, which replace those of the archive.
     given: BTreeSet<Member>,
     documents: Documents,
+    /// The memory of the bases, with `--flatten`.
+    flattening: Option<Flattening>,
     architecture: Option<&'static str>,
     /// The time of members that are not in the archive: that of the dump as far as it is known.
     time: Option<Timestamp>,
@@ -66,6 +68,7 @@ impl<'a> Copier<'a> {
         files: &'a [(Member, PathBuf)],
         streams: Vec<MemberStream>,
         output: ArchiveOutput,
+        flattening: Option<Flattening>,
         session: &'a Session,
     ) -> Copier<'a> {
         Copier {
@@ -75,6 +78,7 @@ impl<'a> Copier<'a> {
             streams,
             given: files.iter().map(|(member, _)| member.clone()).collect(),
             documents: Documents::default(),
+            flattening,
             architecture: None,
             time: None,
             changed: 0,
@@ -202,11 +206,16 @@ impl<'a> Copier<'a> {
             let (member, entry) = (member.clone(), entry.clone());
             return self.document(Document { member, entry, headers, bytes });
         }
+        if let Some(flattening) = &mut self.flattening {
+            if flattening.write(member, entry, reader, &mut self.writer)? {
+                return Ok(());
+            }
+        }
         let bound = reader.bound();
         if self.args.image.format == Format::Oci {
             if let Kind::File { map: Some(_), .. } = &entry.kind {
                 // The layer of an image must not have sparse members (image-spec, layer.md).
-                let content = Charged { content: Expanded::new(&entry.kind, reader.content()), bound };
+                let content = MemberContent::new(&entry.kind, reader.content(), bound);
                 let whole = Entry { kind: Kind::File { size: entry.kind.len(), map: None }, ..entry.clone() };
                 return Ok(self.writer.verbatim(member, None, &whole, entry.kind.len(), content)?);
             }
@@ -296,20 +305,5 @@ impl<'a> Copier<'a> {
             self.changed += stream.changed(self.session);
         }
         Ok(())
-    }
-}
-
-/// A reader whose bytes count as decompressed bytes. A few bytes of a sparse map can stand for a
-/// file of any size.
-struct Charged<R> {
-    content: R,
-    bound: Bound,
-}
-
-impl<R: Read> Read for Charged<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let got = self.content.read(buf)?;
-        self.bound.count_decompressed(got)?;
-        Ok(got)
     }
 }

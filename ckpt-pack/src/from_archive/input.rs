@@ -13,18 +13,24 @@ use tartree::{Exceeded, Limit};
 
 use crate::args::Args;
 
+/// Opens the archive of `--from-archive`.
+pub fn open(args: &Args, file: &Path) -> anyhow::Result<ArchiveFile> {
+    let unknown = if args.input.refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
+    open_as(args, file, unknown, args.input.from_tag.as_deref())
+}
+
 /// Opens `file`, which is an archive or an image; `-` is standard input. The copy of an image that
 /// cannot be read in place is in `$TMPDIR` or /var/tmp.
-pub fn open(args: &Args, file: &Path) -> anyhow::Result<ArchiveFile> {
+pub fn open_as(args: &Args, file: &Path, unknown: Unknown, tag: Option<&str>) -> anyhow::Result<ArchiveFile> {
     let limits = &args.limits;
     let reading = Reading {
-        unknown: if args.input.refuse_unknown { Unknown::Refuse } else { Unknown::Keep },
+        unknown,
         limits: limits.bounds.limits(),
         bound: Bound::new(limits.bounds.content_bytes(), limits.max_memory.map(|size| size.0)),
         count: cli::count,
     };
     let spool = || cli::spool(None).map_err(io::Error::other);
-    let choice = ImageChoice { tag: args.input.from_tag.as_deref(), spool: &spool };
+    let choice = ImageChoice { tag, spool: &spool };
     if file.is_dir() {
         let name = cli::display_path(file);
         return ArchiveFile::in_dir(file, name.clone(), reading, &choice).context(name);
@@ -33,7 +39,7 @@ pub fn open(args: &Args, file: &Path) -> anyhow::Result<ArchiveFile> {
     let name = input.name().to_owned();
     let archive = ArchiveFile::in_file(input.into_file(), name.clone(), reading, &choice)
         .with_context(|| name.clone())?;
-    match (archive.image(), &args.input.from_tag) {
+    match (archive.image(), tag) {
         (None, Some(_)) => Err(usage(format!("--from-tag: {name} is not an OCI image"))),
         _ => Ok(archive),
     }

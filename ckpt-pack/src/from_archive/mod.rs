@@ -17,10 +17,11 @@ use tartree::Timestamp;
 use crate::archive_output::{self, ArchiveOutput};
 use crate::args::{Args, Format};
 use crate::image_description::{Origin, describe};
+use crate::increment::Flattening;
 use crate::member_stream::MemberStream;
 use crate::{expect, operands, pack};
 
-pub use input::explain;
+pub use input::{explain, open_as};
 
 /// Copies the members of the archive `file`.
 pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> {
@@ -40,6 +41,13 @@ pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> 
     operands::refuse_output(args, &files, directory.as_slice(), [file.to_owned()].into_iter())?;
     operands::check_kinds(&files)?;
     operands::check_deletions(&files, args.image.annotations)?;
+    let flattening = match args.incremental.flatten {
+        true if file == Path::new("-") => {
+            return Err(usage("--flatten: expected a file, which is read twice"));
+        }
+        true => Some(Flattening::read(args, file, session)?),
+        false => None,
+    };
     let mut archive = input::open(args, file)?;
     let name = archive.name().to_owned();
     let annotations = archive.image().map(|image| image.annotations.clone()).unwrap_or_default();
@@ -50,7 +58,7 @@ pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> 
 
     let output =
         ArchiveOutput::new(args.output.binary()?, &settings, &args.image, Timestamp::default(), None)?;
-    let mut copy = copy::Copier::new(args, &files, streams, output, session);
+    let mut copy = copy::Copier::new(args, &files, streams, output, flattening, session);
     let copied = archive
         .reader()
         .map_err(anyhow::Error::from)

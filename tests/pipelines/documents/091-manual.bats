@@ -63,9 +63,16 @@ root() {
 
 @test "ckpt-pack(1): an archive of CRI-O becomes an image" {
     xz -dc "$tests/../ckpt-unpack/tests/data/g31-cri-o.tar.xz" >checkpoint-web.tar
-    follow man/ckpt-pack.1 '--from-archive'
+    follow man/ckpt-pack.1 'checkpoint-web.tar'
     skopeo inspect --raw oci-archive:web.oci:registry.example/web:2 |
         jq -e '.annotations["io.kubernetes.cri-o.annotations.checkpoint.name"] == "k8s_web_web-pod_default_uid-web-pod_0"'
+}
+
+@test "ckpt-pack(1): a chain of incremental archives is flattened" {
+    follow man/ckpt-pack.1 '--base monday.ckpt -o tuesday.ckpt'
+    follow man/ckpt-pack.1 '--flatten'
+    ckpt-unpack --verify full.ckpt
+    [ "$(stat -c %s wednesday.ckpt)" -lt "$(($(stat -c %s monday.ckpt) / 2))" ]
 }
 
 @test "ckpt-pack(1): --check accepts a host with a newer CRIU" {

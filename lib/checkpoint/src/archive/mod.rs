@@ -3,10 +3,12 @@
 //! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a
 //! regular file, and only CRIU's images and podman's artifacts have directories.
 
+mod member_content;
 mod open;
 mod read;
 mod write;
 
+pub use member_content::MemberContent;
 pub use open::{ArchiveFile, ImageChoice, Members, Reading};
 pub use read::{ArchiveReader, Rest, Unknown, missing};
 pub use write::{ArchiveWriter, PagesInput};

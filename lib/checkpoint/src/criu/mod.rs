@@ -9,6 +9,8 @@ pub mod external_mounts;
 #[cfg(feature = "archive")]
 pub mod image_file;
 #[cfg(feature = "archive")]
+pub mod incremental;
+#[cfg(feature = "archive")]
 pub mod memory;
 #[cfg(feature = "archive")]
 mod messages;

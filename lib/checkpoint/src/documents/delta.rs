@@ -47,6 +47,17 @@ impl ImagesId {
         ImagesId(format!("random:{hex}"))
     }
 
+    /// Returns the ID for a SHA-256 digest in hexadecimal digits.
+    #[cfg(feature = "archive")]
+    pub(crate) fn sha256(hex: &str) -> ImagesId {
+        ImagesId(format!("sha256:{hex}"))
+    }
+
+    /// Returns whether the ID is the digest of the memory images.
+    pub fn is_digest(&self) -> bool {
+        self.0.starts_with("sha256:")
+    }
+
     /// Returns the ID as in the document.
     pub fn as_str(&self) -> &str {
         &self.0

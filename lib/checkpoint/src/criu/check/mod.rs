@@ -12,6 +12,7 @@
 
 mod contents;
 mod kinds;
+mod parents;
 mod source;
 mod unannounced;
 
@@ -20,6 +21,7 @@ use std::rc::Rc;
 
 use prost::Message;
 
+pub use parents::check_parents;
 pub use source::{Collected, Image, Source};
 
 use super::image_file::{self, IMAGE_LIMIT};

@@ -1,0 +1,288 @@
+//! Incremental archives: `--base`, chains, `--self-contained` and `--flatten`, and how ckpt-unpack
+//! reads them.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveReader, Unknown};
+use checkpoint::delta::Delta;
+use checkpoint::pagemap::{IN_PARENT, PagemapReader, PagemapWriter};
+
+const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ckpt-unpack/tests/data/g06-bridge.tar.xz");
+const SPEC: &str = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{"namespaces":[{"type":"network","path":"/run/netns/x"}]}}"#;
+const ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+const PAGE: u64 = 4096;
+
+/// A directory with `web`, a bundle with the images of a real checkpoint: processes 1 and 12.
+struct Case(tempfile::TempDir);
+
+impl Case {
+    fn new() -> Case {
+        let case = Case(tempfile::tempdir().unwrap());
+        fs::create_dir_all(case.path("web/checkpoint")).unwrap();
+        let archive = fs::read(ARCHIVE).unwrap();
+        let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
+        while let Some((member, _)) = reader.next().unwrap() {
+            if matches!(&member, Member::Images(path) if !path.is_root()) {
+                let mut content = Vec::new();
+                reader.content().read_to_end(&mut content).unwrap();
+                fs::write(case.path("web").join(member.to_string()), content).unwrap();
+            }
+        }
+        fs::write(case.path("web/config.json"), SPEC).unwrap();
+        case
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, tool: &str, args: &str) -> Output {
+        let mut command = Command::new(harness::tools::tool(tool));
+        command
+            .args(args.split_whitespace())
+            .current_dir(self.0.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap()
+    }
+
+    fn succeeds(&self, tool: &str, args: &str) -> String {
+        let output = self.run(tool, args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{tool} {args}: {stderr}");
+        stderr
+    }
+
+    /// Packs the bundle with these flags.
+    fn pack(&self, args: &str) -> String {
+        self.succeeds("ckpt-pack", &format!("--bundle web --ignore-rootfs --id {ID} {args}"))
+    }
+
+    /// Checks that a command fails with `message`, and changes no file.
+    fn fails(&self, tool: &str, args: &str, message: &str) {
+        let before = self.names();
+        let output = self.run(tool, args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{tool} {args}: {stderr}");
+        assert!(stderr.contains(message), "{tool} {args}: {message}: {stderr}");
+        assert_eq!(self.names(), before, "{tool} {args}");
+    }
+
+    fn names(&self) -> Vec<std::path::PathBuf> {
+        let mut found: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.sort();
+        found
+    }
+
+    /// Fills a page of process 1 with `byte`.
+    fn change(&self, page: u64, byte: u8) {
+        let file = fs::File::options().write(true).open(self.path("web/checkpoint/pages-1.img")).unwrap();
+        file.write_all_at(&[byte; PAGE as usize], page * PAGE).unwrap();
+    }
+
+    fn image(&self, dir: &str, name: &str) -> Vec<u8> {
+        fs::read(self.path(dir).join("checkpoint").join(name)).unwrap()
+    }
+
+    /// Returns the numbers of pages in the pagemap of process 1: present, and in parent.
+    fn counts(&self, dir: &str) -> (u64, u64) {
+        let bytes = self.image(dir, "pagemap-1.img");
+        let mut reader = PagemapReader::new("pagemap-1.img", &bytes[..]).unwrap();
+        let (mut present, mut in_parent) = (0, 0);
+        while let Some(run) = reader.next().unwrap() {
+            match run.flags & IN_PARENT {
+                0 => present += run.pages,
+                _ => in_parent += run.pages,
+            }
+        }
+        (present, in_parent)
+    }
+}
+
+/// Returns the pagemap with adjacent runs merged. CRIU writes one run for each mapping.
+fn runs(pagemap: &[u8]) -> Vec<u8> {
+    let mut reader = PagemapReader::new("pagemap", pagemap).unwrap();
+    let mut writer = PagemapWriter::new(Vec::new(), reader.pages_id()).unwrap();
+    while let Some(run) = reader.next().unwrap() {
+        writer.add(run).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Packs a full archive, a delta with two changed pages, and a delta of that delta with another one.
+fn chain() -> Case {
+    let case = Case::new();
+    case.pack("--compress zstd -o full.ckpt");
+    case.change(3, 0xa1);
+    case.change(4, 0xa2);
+    case.pack("--base full.ckpt -o one.ckpt");
+    case.change(4, 0xa3);
+    case.pack("--base full.ckpt --base one.ckpt --compress gzip -o two.ckpt");
+    case
+}
+
+/// Returns the members of an archive with their content.
+fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let archive = fs::read(path).unwrap();
+    let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
+    let mut members = Vec::new();
+    while let Some((member, _)) = reader.next().unwrap() {
+        let mut content = Vec::new();
+        reader.content().read_to_end(&mut content).unwrap();
+        members.push((member.to_string(), content));
+    }
+    members
+}
+
+#[test]
+fn a_delta_holds_only_the_changed_pages() {
+    let case = chain();
+    let full = fs::metadata(case.path("full.ckpt")).unwrap().len();
+    for delta in ["one.ckpt", "two.ckpt"] {
+        let members = members(&case.path(delta));
+        let first = members.iter().position(|(name, _)| name == "checkpoint/delta.json").unwrap();
+        let images = members.iter().position(|(name, _)| name.starts_with("checkpoint/c")).unwrap();
+        assert!(first < images, "{delta}");
+        let document = Delta::read(&members[first].1).unwrap();
+        assert_eq!(document.base.unwrap().container.as_deref(), Some(ID));
+        let pages: u64 =
+            members.iter().filter(|(name, _)| name.contains("/pages-")).map(|(_, c)| c.len() as u64).sum();
+        assert_eq!(pages, if delta == "one.ckpt" { 2 } else { 1 } * PAGE, "{delta}");
+    }
+    assert!(fs::metadata(case.path("two.ckpt")).unwrap().len() < full / 2);
+}
+
+#[test]
+fn the_chain_is_unpacked_to_directories_parent() {
+    let case = chain();
+    case.succeeds("ckpt-unpack", "--bundle new --base full.ckpt --base one.ckpt two.ckpt");
+    let (present, in_parent) = case.counts("new");
+    assert_eq!((present, in_parent > 10), (1, true));
+    assert!(case.path("new/checkpoint/parent/parent/pages-1.img").exists());
+    assert!(!case.path("new/checkpoint/delta.json").exists());
+    case.succeeds("ckpt-unpack", "--verify --base full.ckpt --base one.ckpt two.ckpt");
+    let warning = case.succeeds("ckpt-unpack", "--verify two.ckpt");
+    assert!(warning.contains("not complete without the checkpoint of "), "{warning}");
+
+    // The bundle can be packed again, alone and as a base.
+    case.succeeds("ckpt-pack", "--bundle new --ignore-rootfs -o again.ckpt");
+    case.succeeds("ckpt-unpack", "--verify again.ckpt");
+    case.change(5, 0xa5);
+    case.pack("--base again.ckpt -o three.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle third --base again.ckpt three.ckpt");
+    assert_eq!(case.counts("third").0, 1);
+    assert!(case.path("third/checkpoint/parent/parent/parent/pages-1.img").exists());
+}
+
+#[test]
+fn a_flattened_chain_is_the_full_archive() {
+    let case = chain();
+    case.pack("-o complete.ckpt");
+    case.succeeds(
+        "ckpt-pack",
+        "--from-archive two.ckpt --base full.ckpt --base one.ckpt --flatten -o flat.ckpt",
+    );
+    case.succeeds("ckpt-unpack", "--verify flat.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle flat flat.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle complete complete.ckpt");
+    for entry in fs::read_dir(case.path("complete/checkpoint")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let [flat, complete] = ["flat", "complete"].map(|dir| case.image(dir, &name));
+        match name.starts_with("pagemap-") {
+            true => assert_eq!(runs(&flat), runs(&complete), "{name}"),
+            false => assert!(flat == complete, "{name}"),
+        }
+    }
+    assert!(!case.path("flat/checkpoint/delta.json").exists());
+
+    // Also if the chain is in one archive.
+    case.pack("--base full.ckpt --base one.ckpt --self-contained -o self.ckpt");
+    case.succeeds("ckpt-unpack", "--verify self.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle self self.ckpt");
+    assert!(case.path("self/checkpoint/parent/parent/pages-1.img").exists());
+    case.succeeds("ckpt-pack", "--from-archive self.ckpt --flatten --compress zstd -o flat2.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle flat2 flat2.ckpt");
+    assert!(case.image("flat2", "pages-1.img") == case.image("complete", "pages-1.img"));
+    assert!(!case.path("flat2/checkpoint/parent").exists());
+}
+
+#[test]
+fn a_wrong_base_is_rejected_before_anything_is_written() {
+    let case = chain();
+    fs::create_dir(case.path("rootfs")).unwrap();
+    // Another byte of a page that two.ckpt does not even use.
+    case.change(9, 0xff);
+    case.pack("-o modified.ckpt");
+    case.succeeds("ckpt-pack", "--bundle web --ignore-rootfs --id bb -o other.ckpt");
+    for (args, message) in [
+        ("two.ckpt", "checkpoint/delta.json: the images need those of the checkpoint of "),
+        ("--base one.ckpt two.ckpt", "one.ckpt: the images need those of the checkpoint of "),
+        ("--base full.ckpt two.ckpt", "full.ckpt: another archive, or modified: expected sha256:"),
+        (
+            "--base one.ckpt --base full.ckpt two.ckpt",
+            "one.ckpt: not the base of full.ckpt, which is complete",
+        ),
+        ("--base modified.ckpt one.ckpt", "modified.ckpt: another archive, or modified"),
+        (
+            "--base modified.ckpt --base one.ckpt two.ckpt",
+            "modified.ckpt: not the base of one.ckpt: expected",
+        ),
+        ("--base one.ckpt full.ckpt", "--base: the archive is complete and has no base"),
+    ] {
+        case.fails("ckpt-unpack", &format!("--bundle new --rootfs rootfs {args}"), message);
+    }
+    for (args, message) in [
+        ("--base one.ckpt", "one.ckpt: needs its base, sha256:"),
+        (
+            "--base full.ckpt --base modified.ckpt",
+            "full.ckpt: not the base of modified.ckpt, which is a complete",
+        ),
+        ("--base other.ckpt", "other.ckpt: a checkpoint of another container: expected the ID 00"),
+        ("--base modified.ckpt --base one.ckpt", "modified.ckpt: not the base of one.ckpt: expected sha256:"),
+    ] {
+        let args = format!("--bundle web --ignore-rootfs --id {ID} {args} -o new.ckpt");
+        case.fails("ckpt-pack", &args, message);
+    }
+    let args = "--from-archive two.ckpt --base full.ckpt --flatten -o new.ckpt";
+    case.fails("ckpt-pack", args, "full.ckpt: not the base of two.ckpt: expected sha256:");
+}
+
+#[test]
+fn pages_that_no_archive_holds_are_reported() {
+    let case = chain();
+    case.succeeds("ckpt-unpack", "--bundle new --base full.ckpt one.ckpt");
+    let pagemap = case.path("new/checkpoint/parent/pagemap-1.img");
+    let bytes = fs::read(&pagemap).unwrap();
+    // Without its last run. Each run has a few dozen bytes at most.
+    let mut end = 8;
+    let mut last = 8;
+    while end < bytes.len() {
+        last = end;
+        end += 4 + u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
+    }
+    fs::write(&pagemap, &bytes[..last]).unwrap();
+    case.fails("ckpt-pack", "--bundle new --ignore-rootfs -o x", "checkpoint/pagemap-1.img: the page at 0x");
+    fs::remove_dir_all(case.path("new/checkpoint/parent")).unwrap();
+    case.fails("ckpt-pack", "--bundle new --ignore-rootfs -o x", "is not in parent/pagemap-1.img");
+}
+
+#[test]
+fn a_base_in_a_pipe_or_of_a_preceding_dump_is_an_error() {
+    let case = chain();
+    let script = format!(
+        "cat full.ckpt | {} --bundle web --ignore-rootfs --id {ID} --base - -o x",
+        harness::tools::tool("ckpt-pack").display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).current_dir(case.0.path()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("expected a file, because it is read several times"), "{stderr}");
+    std::os::unix::fs::symlink("../pre-checkpoint", case.path("web/checkpoint/parent")).unwrap();
+    let args = "--bundle web --ignore-rootfs --base full.ckpt -o x";
+    case.fails("ckpt-pack", args, "parent: the dump already needs an earlier one");
+}

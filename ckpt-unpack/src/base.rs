@@ -1,0 +1,182 @@
+//! `--base`: unpacks the memory images of earlier archives into directories `parent`, in which CRIU
+//! looks for the pages that the newest archive leaves out.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use checkpoint::Member;
+use checkpoint::archive::{ArchiveFile, MemberContent};
+use checkpoint::criu::check::check_parents;
+use checkpoint::delta::{Base, Delta, ImagesId};
+use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage};
+use cli::{Hint, Session};
+use tartree::{Entry, Kind, Root, TarPath};
+
+use crate::archive_input;
+use crate::args::Args;
+
+/// The archives of `--base`.
+#[derive(Default)]
+pub struct Bases {
+    archives: Vec<ArchiveFile>,
+    /// The newest archive, once all are unpacked.
+    newest: Option<(String, ImagesId)>,
+}
+
+/// Writes a memory image of a base at a path in the image directory.
+pub type WriteImage<'w> = dyn FnMut(&TarPath, &Entry, &mut dyn Read) -> anyhow::Result<()> + 'w;
+
+/// The facts about one base.
+struct Facts {
+    id: ImagesId,
+    base: Option<Base>,
+    /// The number of directories `parent` in the archive.
+    levels: usize,
+}
+
+impl Bases {
+    /// Opens the archives, the oldest first.
+    pub fn open(paths: &[PathBuf], args: &Args) -> anyhow::Result<Bases> {
+        let open = |path: &PathBuf| archive_input::open_path(Some(path), args);
+        Ok(Bases { archives: paths.iter().map(open).collect::<Result<_, _>>()?, newest: None })
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.archives.is_empty()
+    }
+
+    /// Checks, before an archive of `--base` is read, that `number` archives can be right.
+    ///
+    /// # Errors
+    /// Returns an error if the base is missing, or if a complete archive has a base.
+    pub fn check_number(number: usize, delta: Option<&Delta>) -> anyhow::Result<()> {
+        match delta.and_then(|delta| delta.base.as_ref()) {
+            Some(base) if number == 0 && base.id.is_digest() => Err(missing("checkpoint/delta.json", base)),
+            None if number > 0 => Err(Hint::on(
+                anyhow::anyhow!("--base: the archive is complete and has no base"),
+                "leave out --base",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads all archives, calls `write` for each memory image, and checks that each archive is the
+    /// base of the next one.
+    ///
+    /// # Errors
+    /// Returns an error if an archive cannot be read or belongs to another chain.
+    pub fn unpack(&mut self, write: &mut WriteImage<'_>, session: &Session) -> anyhow::Result<()> {
+        let mut above = TarPath::root();
+        let mut needed: Option<(String, Option<Base>)> = None;
+        for archive in self.archives.iter_mut().rev() {
+            session.stage("unpacking the base", archive.size());
+            above = above.child(b"parent");
+            let name = archive.name().to_owned();
+            let facts = unpack_one(archive, &above, write).with_context(|| name.clone())?;
+            match needed {
+                Some((newer, Some(base))) if base.id != facts.id => {
+                    bail!("{name}: not the base of {newer}: expected {}, found {}", base.id, facts.id)
+                }
+                Some((newer, None)) => bail!("{name}: not the base of {newer}, which is complete"),
+                Some(_) => {}
+                None => self.newest = Some((name.clone(), facts.id)),
+            }
+            for _ in 0..facts.levels {
+                above = above.child(b"parent");
+            }
+            needed = Some((name, facts.base));
+        }
+        match needed {
+            Some((name, Some(base))) => Err(missing(&name, &base)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the newest of the archives, which were unpacked, is the one that `delta` names.
+    ///
+    /// # Errors
+    /// Returns an error that names both IDs.
+    pub fn check(&self, delta: Option<&Delta>) -> anyhow::Result<()> {
+        Bases::check_number(self.archives.len(), delta)?;
+        match (delta.and_then(|delta| delta.base.as_ref()), &self.newest) {
+            (Some(base), Some((name, found))) if base.id != *found => {
+                let e = anyhow::anyhow!(
+                    "{name}: another archive, or modified: expected {}, found {found}",
+                    base.id
+                );
+                Err(Hint::on(e, format!("give {}", described(base))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the error that the base of `object` is missing.
+fn missing(object: &str, base: &Base) -> anyhow::Error {
+    let e = anyhow::anyhow!("{object}: the images need those of {}", described(base));
+    Hint::on(e, "add --base FILE; if FILE needs other archives, give them first")
+}
+
+/// Describes a base that the user has to find.
+pub fn described(base: &Base) -> String {
+    let time =
+        base.checkpointed.as_ref().map(|time| format!(" of {}", cli::escape(time))).unwrap_or_default();
+    let container =
+        base.container.as_ref().map(|id| format!(" of container {}", cli::escape(id))).unwrap_or_default();
+    format!("the checkpoint{time}{container} ({})", base.id)
+}
+
+fn unpack_one(
+    archive: &mut ArchiveFile,
+    above: &TarPath,
+    write: &mut WriteImage<'_>,
+) -> anyhow::Result<Facts> {
+    let (mut digest, mut base, mut levels, mut found) = (ImagesDigest::default(), None, 0, false);
+    let mut reader = archive.reader()?;
+    while let Some((member, entry)) = reader.next()? {
+        match &member {
+            Member::Images(_) if member.is_delta() => {
+                let name = member.to_string();
+                let bytes = cli::read_document(reader.content(), &name, member.document_limit())?;
+                base = Delta::read(&bytes)?.base;
+            }
+            Member::Images(path) => {
+                if matches!(entry.kind, Kind::Symlink { .. }) {
+                    bail!(
+                        "{member}: the archive needs the images of a pre-checkpoint, which is not supported"
+                    );
+                }
+                let Some((level, _)) = MemoryImage::of(path.as_bytes()) else { continue };
+                (levels, found) = (levels.max(level), true);
+                let bound = reader.bound();
+                let content = MemberContent::new(&entry.kind, reader.content(), bound);
+                let mut hashed = HashedReader::new(content);
+                let whole = Entry { kind: Kind::File { size: entry.kind.len(), map: None }, ..entry };
+                write(&above.child(path.as_bytes()), &whole, &mut hashed)?;
+                hashed.drain().with_context(|| member.to_string())?;
+                digest.add(&path.to_string(), hashed);
+            }
+            _ => {}
+        }
+    }
+    reader.finish()?;
+    match found {
+        true => Ok(Facts { id: digest.finish(base.as_ref().map(|base| &base.id)), base, levels }),
+        false => bail!("checkpoint/: holds no memory"),
+    }
+}
+
+/// Checks the directories `parent`: those of `--base`, and those in the archive.
+pub fn check_unpacked(dir: &Path) -> anyhow::Result<()> {
+    let images = dir.join("checkpoint");
+    if !images.join("parent").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
+    }
+    let mut root = Root::open(&images).context("checkpoint")?;
+    match check_parents(&mut root).into_iter().next() {
+        Some(problem) => anyhow::bail!("checkpoint/{problem}"),
+        None => Ok(()),
+    }
+}
