@@ -167,6 +167,8 @@ fn the_chain_is_unpacked_to_directories_parent() {
     assert!(case.path("new/checkpoint/parent/parent/pages-1.img").exists());
     assert!(!case.path("new/checkpoint/delta.json").exists());
     case.succeeds("ckpt-unpack", "--verify --base full.ckpt --base one.ckpt two.ckpt");
+    let shown = String::from_utf8(case.run("ckpt-unpack", "--show two.ckpt").stdout).unwrap();
+    assert!(shown.contains("Base ID       sha256:"), "{shown}");
     let warning = case.succeeds("ckpt-unpack", "--verify two.ckpt");
     assert!(warning.contains("not complete without the checkpoint of "), "{warning}");
 
@@ -285,4 +287,57 @@ fn a_base_in_a_pipe_or_of_a_preceding_dump_is_an_error() {
     std::os::unix::fs::symlink("../pre-checkpoint", case.path("web/checkpoint/parent")).unwrap();
     let args = "--bundle web --ignore-rootfs --base full.ckpt -o x";
     case.fails("ckpt-pack", args, "parent: the dump already needs an earlier one");
+}
+
+#[test]
+fn zeros_after_pages_and_another_order_of_members_are_allowed() {
+    let case = Case::new();
+    let pages = case.path("web/checkpoint/pages-1.img");
+    let size = fs::metadata(&pages).unwrap().len();
+    // As a dump that was packed while CRIU wrote it: zeros after the pages, and pages first.
+    fs::File::options().write(true).open(&pages).unwrap().set_len(size + 100_000).unwrap();
+    case.pack("-o sorted.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle base sorted.ckpt");
+    let script = "cd base && tar --exclude=./checkpoint/pages-1.img -cf ../rest.tar ./config.dump ./spec.dump ./checkpoint && \
+        tar -cf ../base.ckpt ./checkpoint/pages-1.img && tar -Af ../base.ckpt ../rest.tar";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(case.0.path()).status().unwrap().success());
+    case.change(2, 0xbb);
+    case.pack("--base base.ckpt -o delta.ckpt");
+    // The ID does not depend on the order of members.
+    for base in ["base.ckpt", "sorted.ckpt"] {
+        case.succeeds("ckpt-unpack", &format!("--bundle of-{base} --base {base} delta.ckpt"));
+        assert_eq!(case.counts(&format!("of-{base}")).0, 1);
+    }
+    case.succeeds("ckpt-pack", "--from-archive delta.ckpt --base base.ckpt --flatten -o flat.ckpt");
+    case.succeeds("ckpt-unpack", "--bundle flat flat.ckpt");
+    let expected = fs::read(&pages).unwrap();
+    assert!(case.image("flat", "pages-1.img") == expected[..size as usize]);
+}
+
+#[test]
+fn memory_that_criu_compressed_is_an_error() {
+    let case = chain();
+    let image = case.path("web/checkpoint/pagemap-1.img");
+    let old = fs::read(&image).unwrap();
+    let mut reader = PagemapReader::new("pagemap-1.img", &old[..]).unwrap();
+    let mut bytes = [0x5456_4319_u32, 0x5608_4025].map(u32::to_le_bytes).concat();
+    let pages_id = u8::try_from(reader.pages_id()).unwrap();
+    // Two pages in one block of 8192 bytes.
+    let run: &[u8] = &[
+        0x08, 0x80, 0x20, 0x10, 2, 0x20, 4, 0x28, 2, 0x32, 9, 0x0a, 2, 0x80, 0x40, 0x10, 0x80, 0x40, 0x18, 2,
+    ];
+    assert!(reader.next().unwrap().is_some());
+    for message in [&[0x08, pages_id][..], run] {
+        bytes.extend_from_slice(&u32::try_from(message.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(message);
+    }
+    fs::write(&image, bytes).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(case.path("web/checkpoint/pages-1.img"))
+        .unwrap()
+        .set_len(8192)
+        .unwrap();
+    let args = format!("--bundle web --ignore-rootfs --id {ID} --base full.ckpt -o x");
+    case.fails("ckpt-pack", &args, "pagemap-1.img: the pages are compressed by CRIU");
 }

@@ -10,6 +10,7 @@ fn manual_page_and_help_list_the_same_options() {
         &[
             "--all-platforms",
             "--image",
+            "--precopy",
             "--replace",
             "--restore",
             "--rw",

@@ -44,18 +44,25 @@ NARROW = 0.10
 
 class Result(NamedTuple):
     """One workload. `rounds` has all rounds of each contender. `targets` has the largest acceptable ratio of ckpt-tools
-    to each peer. With `cpu`, the ratios are those of processor time instead of wall-clock time."""
+    to each peer. With `cpu`, the ratios are those of processor time instead of wall-clock time, with `size` those of the
+    sizes of the outputs."""
 
     name: str
     rounds: dict
     targets: dict
     cpu: bool
+    size: bool = False
 
     def times(self, who):
+        if self.size:
+            return [one.out for one in self.rounds[who]]
         return [one.cpu if self.cpu else one.wall for one in self.rounds[who]]
 
     def time(self, who):
         return statistics.median(self.times(who))
+
+    def amount(self, who):
+        return f"{self.time(who) / MIB:.1f} MiB" if self.size else f"{self.time(who):.3f} s"
 
     def median(self, who):
         return medians(self.rounds[who])
@@ -182,16 +189,16 @@ def growths(grown):
 def show(result):
     """Prints one workload."""
     ours = result.median(OURS)
-    unit = "CPU" if result.cpu else "clock"
+    unit = "CPU" if result.cpu else "output" if result.size else "clock"
     print(
-        f"== {result.name}: {result.time(OURS):.3f} s of {unit}, {ours.cpu:.3f} s CPU, {ours.memory / MIB:.0f} MiB,"
+        f"== {result.name}: {result.amount(OURS)} of {unit}, {ours.cpu:.3f} s CPU, {ours.memory / MIB:.0f} MiB,"
         f" {len(result.rounds[OURS])} rounds"
     )
     for who in result.others():
         m = result.median(who)
         low, high = result.interval(who)
         print(
-            f"   {result.ratio(who):5.2f} [{low:.2f}, {high:.2f}] of {who:<42} {result.time(who):.3f} s  CPU {m.cpu:.3f} s"
+            f"   {result.ratio(who):5.2f} [{low:.2f}, {high:.2f}] of {who:<42} {result.amount(who)}  CPU {m.cpu:.3f} s"
             f"  {m.memory / MIB:.0f} MiB  written {m.written / MIB:.0f}  out {m.out / MIB:.0f}  {result.verdict(who)}"
         )
     print(f"         {'':<45} ours: written {ours.written / MIB:.0f}  out {ours.out / MIB:.0f}", flush=True)
@@ -227,6 +234,8 @@ def details(results):
     )
     yield "|---|---|---|---|---|---|---|---|---|"
     for r in results:
+        if r.size:
+            continue  # The measurements are those of the workload before it.
         for who, rounds in r.rounds.items():
             m = medians(rounds)
             # Only if the output is a file: output to a pipe is not written to a disk.
@@ -265,7 +274,7 @@ def plot(results, titles=None):
             ratio = "" if who == OURS else f", ckpt-tools: {r.ratio(who):.2f} of it"
             rows.append(f'<text x="{label - 6}" y="{y + bar - 3}" text-anchor="end">{escape(who)}</text>')
             rows.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{length}" height="{bar - 2}"/>')
-            rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.time(who):.3f} s{ratio}</text>')
+            rows.append(f'<text x="{label + length + 5}" y="{y + bar - 3}">{r.amount(who)}{ratio}</text>')
             y += bar
         y += gap
     style = (

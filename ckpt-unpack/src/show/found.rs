@@ -8,6 +8,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, Members};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::deleted_files;
+use checkpoint::delta::{Base, Delta};
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::oci::facts;
 use checkpoint::origin::{self, Origin};
@@ -28,6 +29,8 @@ pub struct Found {
     pub stats: Option<Stats>,
     pub images: Images,
     pub origin: Origin,
+    /// The archive that holds the memory pages that the images leave out.
+    pub base: Option<Base>,
     /// The facts in the annotations of an OCI image.
     pub annotated: BTreeMap<&'static str, String>,
     /// Size of each member in bytes. For an image directory, the sum of its files.
@@ -171,6 +174,7 @@ impl Found {
                 content.take(origin::LOG_HEAD).read_to_end(&mut head)?;
                 self.origin.add_log(&head);
             }
+            _ if *member == Delta::member() => self.base = Delta::read(&document()?)?.base,
             Member::Images(path) => self.image(path, size, content, session)?,
             _ => {}
         }

@@ -33,6 +33,9 @@ pub fn document(found: &Found, tree: &[Node], with_environment: bool, session: &
         "runtime": found.config.text("runtime"),
         "created": found.created(),
         "checkpointed": found.config.text("checkpointedTime"),
+        "base": found.base.as_ref().map(|base| json!({
+            "id": base.id.as_str(), "container": base.container, "checkpointed": base.checkpointed,
+        })),
         "engine": found.spec.engine().name(),
         "ip": found.address(),
         "mac": first.map(|i| i.mac),

@@ -85,7 +85,10 @@ fn container(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
     text.line("Pod", pod)?;
     text.line("Pod namespace", kubernetes_namespace)?;
     text.line("Created", found.created())?;
-    text.line("Checkpointed", found.config.text("checkpointedTime"))
+    text.line("Checkpointed", found.config.text("checkpointedTime"))?;
+    let base = found.base.as_ref();
+    text.line("Base", base.map(|base| base.checkpointed.as_deref().unwrap_or("unknown")))?;
+    text.line("Base ID", base.map(|base| base.id.as_str()))
 }
 
 fn network(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {

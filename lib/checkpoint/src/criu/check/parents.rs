@@ -5,8 +5,8 @@ use std::io::Cursor;
 use prost::Message;
 
 use super::Source;
-use crate::criu::incremental::{MAX_LEVELS, uncovered};
 use crate::criu::image_file;
+use crate::criu::incremental::{MAX_LEVELS, uncovered};
 use crate::criu::messages::PagemapEntry;
 use crate::criu::pagemap::{IN_PARENT, PAGE, PRESENT, PagemapReader};
 use crate::error::{Error, Result};
