@@ -95,12 +95,16 @@ pub struct Verb {
     pub bundle: Option<PathBuf>,
     #[command(flatten)]
     pub inspection: Inspection,
+    /// Check whether this host can restore a container: with ARCHIVE this one, with --bundle an
+    /// unpacked one; write nothing
+    #[arg(long, conflicts_with_all = ["Inspection", "cleanup"])]
+    pub check: bool,
     /// Remove files from the bundle that are not needed after a restore
     #[arg(long, requires = "bundle", conflicts_with = "Inspection", hide_short_help = true)]
     pub cleanup: bool,
 }
 
-/// Actions that need no bundle. Only one action can be given.
+/// Actions that need no bundle and inspect an archive. Only one action can be given.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "What to do")]
 #[group(multiple = false)]
@@ -118,9 +122,6 @@ pub struct Inspection {
     /// Write MEMBER, or the file PATH in the tar MEMBER, to standard output, decompressed
     #[arg(long, value_names = ["MEMBER", "PATH"], num_args = 1..=2)]
     pub cat: Vec<OsString>,
-    /// Check whether this host can restore a container
-    #[arg(long)]
-    pub check: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -243,10 +244,6 @@ impl Args {
     /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self) -> anyhow::Result<()> {
         let inspection = &self.verb.inspection;
-        if inspection.check && self.archive.is_some() {
-            let error = cli::usage("--check inspects this host and reads no archive");
-            return Err(cli::Hint::on(error, "--verify ARCHIVE"));
-        }
         let (output, include, ids) = (&self.output, &self.include, &self.ownership.ids);
         let bounds = &self.limits.bounds;
         let checking = [("--criu", self.host.criu.is_some()), ("--pod", self.host.pod)];
@@ -279,25 +276,39 @@ impl Args {
             ("--previous", !include.previous.is_empty()),
             ("--base", !include.base.is_empty() && !inspection.verify),
         ];
-        for (active, verb, reads) in [
-            (inspection.check, "--check", false),
-            (self.verb.cleanup, "--cleanup", false),
-            (inspection.list, "--list", true),
-            (inspection.show, "--show", true),
-            (inspection.verify, "--verify", true),
-            (!inspection.cat.is_empty(), "--cat", true),
+        let check = self.verb.check;
+        let (bundle, archive) = (self.verb.bundle.is_some(), self.archive.is_some());
+        // --check reads an archive, a bundle, or only the host.
+        if check && bundle {
+            reject_given(&reading, "with --check --bundle")?;
+            reject_given(&destinations[1..], "with --check --bundle")?;
+        } else if check && !archive {
+            reject_given(&reading, "with --check")?;
+            reject_given(&destinations, "with --check and without ARCHIVE")?;
+        }
+        for (active, verb, reads, writes) in [
+            (check, "--check", true, true),
+            (self.verb.cleanup, "--cleanup", false, false),
+            (inspection.list, "--list", true, false),
+            (inspection.show, "--show", true, false),
+            (inspection.verify, "--verify", true, false),
+            (!inspection.cat.is_empty(), "--cat", true, false),
         ] {
             if active {
                 let reason = format!("with {verb}");
                 if !reads {
                     reject_given(&reading, &reason)?;
                 }
-                reject_given(&destinations, &reason)?;
+                if !writes {
+                    reject_given(&destinations, &reason)?;
+                }
                 reject_given(&extracting, &reason)?;
                 reject_given(&unpacking, &reason)?;
             }
         }
-        if !inspection.check {
+        if check {
+            reject_given(&[("--print-stats", self.output.print_stats)], "with --check")?;
+        } else {
             reject_given(&checking, "without --check")?;
         }
         if !inspection.show {

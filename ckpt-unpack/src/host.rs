@@ -1,4 +1,4 @@
-//! `--check`, `--cleanup`, `--print-stats` and `--mount-label`: the host and the bundle before and
+//! `--cleanup`, `--print-stats` and `--mount-label`: the host and the bundle before and
 //! after a restore.
 
 use std::fs::{self, OpenOptions};
@@ -8,26 +8,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::config_dump::ConfigDump;
-use checkpoint::preflight::{Purpose, Question, ask};
 use checkpoint::stats::{Stats, log_duration};
-use cli::{Exit, Finding, Hint, Session};
+use cli::{Exit, Hint, Session};
 use nix::libc;
 use xattr::FileExt;
-
-use crate::args::Host;
-
-/// Checks whether this host can restore a container.
-pub fn check(args: &Host, session: &Session) -> anyhow::Result<Exit> {
-    let purpose = Purpose::Restore;
-    let criu = args.criu.as_deref().unwrap_or("criu");
-    let runtime = args.runtime.as_deref().unwrap_or("runc");
-    let answer = ask(&Question { purpose, criu, runtime, pod: args.pod, pid: None })?;
-    let findings = answer.findings.iter();
-    Ok(session.findings(
-        &answer.passed,
-        findings.map(|f| Finding { fails: f.fails(), text: &f.text, hint: &f.hint }),
-    ))
-}
 
 /// The files that podman deletes after a restore (libpod `Container.restore`). config.json,
 /// config.dump and spec.dump stay.

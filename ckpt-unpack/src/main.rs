@@ -5,6 +5,7 @@ mod archive_input;
 mod args;
 mod base;
 mod cat;
+mod check;
 mod destination;
 mod extract;
 mod host;
@@ -37,7 +38,7 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         _ if verb.inspection.verify => verify::run(&args, session),
         _ if verb.inspection.show => show::run(&args, session),
         _ if !verb.inspection.cat.is_empty() => cat::run(&args, session),
-        _ if verb.inspection.check => host::check(&args.host, session),
+        _ if verb.check => check::run(&args, session),
         Some(bundle) if verb.cleanup => {
             if args.output.print_stats {
                 host::print_stats(bundle)?;

@@ -454,7 +454,6 @@ fn the_command_line_is_checked() {
         (&["--verify", "--json"], "cannot be used with"),
         (&["--list", "--no-same-owner"], "cannot be used with"),
         (&["--bundle", "web", "--ignore-rootfs", "--rootfs", "x"], "cannot be used with"),
-        (&["--check", "web.ckpt"], "reads no archive\nhint: --verify ARCHIVE"),
         (&["--check", "--tag", "x"], "--tag has no effect with --check"),
         (&["--check", "--max-size", "1G"], "--max-size has no effect with --check"),
         (&["--cleanup", "--bundle", "web", "x.ckpt"], "ARCHIVE has no effect with --cleanup"),

@@ -72,14 +72,28 @@ checkpoint() {
     }
 }
 
-# restore RUNTIME BUNDLE ID [OPTION]...: restores a container from BUNDLE/checkpoint.
+# preflight RUNTIME BUNDLE: prints what ckpt-unpack --check reports about a restore from BUNDLE, except
+# what it reports about this host without a bundle.
+preflight() {
+    local host
+    host=$(ckpt-unpack --check --runtime "$1" 2>&1) || true
+    { ckpt-unpack --check --runtime "$1" --bundle "$2" 2>&1 || true; } | grep -vxF -- "${host:-no finding}"
+}
+
+# restore RUNTIME BUNDLE ID [OPTION]...: restores a container from BUNDLE/checkpoint. Fails if
+# ckpt-unpack --check reports a problem of a restore that succeeds.
 restore() {
-    local runtime=$1 bundle=$2 id=$3
+    local runtime=$1 bundle=$2 id=$3 reported
     shift 3
+    reported=$(preflight "$runtime" "$bundle") || true
     "$runtime" --log "$bundle/$runtime.log" restore -d --bundle "$bundle" --image-path "$bundle/checkpoint" \
         --work-path "$bundle" "$@" "$id" </dev/null >/dev/null 2>&1 || {
         cat "$bundle/$runtime.log"
         grep -s Error "$bundle/restore.log"
+        return 1
+    }
+    [ -z "$reported" ] || {
+        echo "ckpt-unpack --check reports a restore that succeeds: $reported"
         return 1
     }
 }

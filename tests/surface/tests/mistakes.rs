@@ -310,7 +310,7 @@ const CKPT_UNPACK: &[Mistake] = &[
         "",
     ),
     Mistake("ckpt-unpack --progress always --list web.ckpt", 2, "'web.ckpt'", "tip: write --progress=always"),
-    Mistake("ckpt-unpack --check web.ckpt", 2, "--check inspects this host", "--verify ARCHIVE"),
+    Mistake("ckpt-unpack --check --rootfs tree", 2, "--rootfs has no effect", "without ARCHIVE"),
     Mistake("true | ckpt-unpack --list", 1, "standard input: is empty, expected an archive", ""),
     Mistake(
         "ckpt-unpack --list page.ckpt",

@@ -132,7 +132,7 @@ pub struct PagemapEntry {
     /// The address of the first page.
     #[prost(uint64, required, tag = "1")]
     pub vaddr: u64,
-    /// The number of pages, up to CRIU 4.0.
+    /// The number of pages, up to CRIU 4.1.
     #[prost(uint32, required, tag = "2")]
     pub compat_nr_pages: u32,
     /// Whether the pages are in the images of the pre-dump.
@@ -142,7 +142,7 @@ pub struct PagemapEntry {
     /// size (since CRIU 4.3).
     #[prost(uint32, optional, tag = "4")]
     pub flags: Option<u32>,
-    /// The number of pages, since CRIU 4.1.
+    /// The number of pages, since CRIU 4.2.
     #[prost(uint64, tag = "5")]
     pub nr_pages: u64,
     /// The compressed blocks that hold the pages, since CRIU 4.3.
@@ -234,6 +234,43 @@ pub struct RegFileEntry {
     /// The path in the container.
     #[prost(bytes = "vec", tag = "6")]
     pub name: Vec<u8>,
+    /// The mount that holds the file, a [`MountEntry`].
+    #[prost(sint32, optional, tag = "7")]
+    pub mnt_id: Option<i32>,
+    /// The size of a regular file in bytes. CRIU restores no process if the file has another size.
+    #[prost(uint64, optional, tag = "8")]
+    pub size: Option<u64>,
+    /// Whether the runtime passes the open file to CRIU.
+    #[prost(bool, tag = "9")]
+    pub ext: bool,
+    /// The type and mode. CRIU restores no process if the file has another type or mode.
+    #[prost(uint32, optional, tag = "10")]
+    pub mode: Option<u32>,
+}
+
+/// A file whose name was removed while it was open (remap-file-path.proto).
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct RemapEntry {
+    /// The ID of the [`FileEntry`].
+    #[prost(uint32, tag = "1")]
+    pub orig_id: u32,
+}
+
+/// A mount (mnt.proto).
+#[derive(Clone, PartialEq, Message)]
+pub struct MountEntry {
+    /// The file system: 12 cgroup v1, 23 cgroup v2, …
+    #[prost(uint32, tag = "1")]
+    pub fstype: u32,
+    /// The ID of the mount.
+    #[prost(uint32, tag = "2")]
+    pub mnt_id: u32,
+    /// The path in the container.
+    #[prost(bytes = "vec", tag = "7")]
+    pub mountpoint: Vec<u8>,
+    /// The key of an external mount, for which the runtime passes a path.
+    #[prost(bytes = "vec", optional, tag = "18")]
+    pub ext_key: Option<Vec<u8>>,
 }
 
 /// An end of a pipe (pipe.proto).
@@ -279,6 +316,9 @@ pub struct InetSocketEntry {
     /// The sizes of the buffers.
     #[prost(message, optional, tag = "14")]
     pub opts: Option<SocketOptions>,
+    /// Whether an IPv6 socket accepts only IPv6.
+    #[prost(bool, tag = "15")]
+    pub v6only: bool,
 }
 
 /// A packet socket (packet-sock.proto).

@@ -25,6 +25,8 @@ pub mod payload;
 #[cfg(feature = "archive")]
 pub mod process_tree;
 mod raw;
+#[cfg(feature = "archive")]
+pub mod requirements;
 pub mod root_process;
 #[cfg(feature = "archive")]
 pub mod stats;

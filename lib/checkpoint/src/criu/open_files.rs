@@ -1,7 +1,7 @@
 //! The open files and sockets of a process, described as checkpointctl and crit do.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::messages::{FdinfoEntry, FileEntry, InetSocketEntry, SocketOptions};
 
@@ -104,17 +104,22 @@ fn unix_name(name: &[u8]) -> Cow<'_, str> {
 }
 
 fn address(words: &[u32]) -> String {
+    ip_address(words).map(|address| address.to_string()).unwrap_or_default()
+}
+
+/// Returns the address in an image: one word for IPv4, and four words for IPv6.
+pub(super) fn ip_address(words: &[u32]) -> Option<IpAddr> {
     let bytes = |word: &u32| word.to_le_bytes();
     match words {
-        [word] => Ipv4Addr::from(bytes(word)).to_string(),
+        [word] => Some(Ipv4Addr::from(bytes(word)).into()),
         [a, b, c, d] => {
             let mut all = [0; 16];
             for (to, word) in all.chunks_exact_mut(4).zip([a, b, c, d]) {
                 to.copy_from_slice(&bytes(word));
             }
-            Ipv6Addr::from(all).to_string()
+            Some(Ipv6Addr::from(all).into())
         }
-        _ => String::new(),
+        _ => None,
     }
 }
 
@@ -163,8 +168,8 @@ mod tests {
 
     #[test]
     fn files_are_described_as_crit_does() {
-        let reg =
-            FileEntry { reg: Some(RegFileEntry { name: b"/etc/\xff".to_vec() }), ..FileEntry::default() };
+        let reg = RegFileEntry { name: b"/etc/\xff".to_vec(), ..RegFileEntry::default() };
+        let reg = FileEntry { reg: Some(reg), ..FileEntry::default() };
         let pipe = FileEntry { pipe: Some(PipeEntry { pipe_id: 5 }), ..FileEntry::default() };
         let unix = UnixSocketEntry { ino: 1, peer: 2, name: b"/run/x\0".to_vec() };
         let unix = FileEntry { unix: Some(unix), ..FileEntry::default() };

@@ -76,6 +76,11 @@ impl SpecDump {
         ["process", "root", "mounts", "linux"].into_iter().find(|key| !self.0.contains_key(*key))
     }
 
+    /// Returns the path of the root file system, which may be relative to the bundle.
+    pub fn root_path(&self) -> Option<&str> {
+        self.0.get("root")?.get("path")?.as_str()
+    }
+
     /// Returns the mounts in the order of the document.
     pub fn mounts(&self) -> Vec<Mount<'_>> {
         let list = self.0.get("mounts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -1,15 +1,17 @@
 //! The host: collects facts about it for the annotations of an image, and checks whether it can
 //! checkpoint or restore.
 
-mod criu_version;
+pub mod criu_version;
 mod facts;
 mod finding;
 pub mod freezer;
 mod network;
 mod network_lock;
+#[cfg(feature = "archive")]
+pub mod ports;
 pub mod preflight;
 pub mod processes;
-mod program;
+pub mod program;
 mod sockets;
 pub mod task_memory;
 

@@ -39,6 +39,8 @@ pub struct Answer {
     pub passed: Vec<String>,
     /// The problems.
     pub findings: Vec<Finding>,
+    /// The version of CRIU as podman's number, such as 40101 for 4.1.1.
+    pub criu: Option<u32>,
 }
 
 impl Answer {
@@ -90,6 +92,7 @@ fn criu(question: &Question<'_>, answer: &mut Answer) -> Option<Version> {
         answer.fails(format!("{name}: prints no version"), "name another program with --criu");
         return None;
     };
+    answer.criu = Some(number);
     let shown = shown(number);
     let (least, what) =
         if question.pod { (MIN_CRIU_POD, "a pod's container") } else { (MIN_CRIU, "a container") };

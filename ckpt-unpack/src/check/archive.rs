@@ -1,0 +1,99 @@
+//! Reads an archive for `--check`.
+
+use anyhow::Context;
+use checkpoint::Member;
+use checkpoint::archive::{Members, missing};
+use checkpoint::config_dump::ConfigDump;
+use checkpoint::criu::check::Collected;
+use checkpoint::spec_dump::SpecDump;
+use cli::Session;
+use tartree::{Expanded, Kind, Limits};
+
+use super::restore::{Form, MadeBy, Restore};
+use super::trees::Archived;
+use crate::archive_input;
+use crate::args::Args;
+
+/// Reads the archive, of which nothing is written.
+///
+/// # Errors
+/// Returns an error if the archive cannot be read.
+pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
+    let mut archive = archive_input::open(args)?;
+    let name = archive.name().to_owned();
+    session.stage("reading", archive.size());
+    let annotation = |key: &str| archive.image().and_then(|image| image.annotations.get(key)).cloned();
+    let keys = ["io.podman.annotations.checkpoint.criu.version", "org.criu.checkpoint.criu.version"];
+    let annotated = keys.into_iter().find_map(annotation).and_then(|text| text.parse().ok());
+    let mut found = Found::default();
+    let limits = archive.limits().clone();
+    let read = archive.survey().map_err(anyhow::Error::from);
+    read.and_then(|reader| found.members(reader, args, &limits)).with_context(|| name.clone())?;
+    let Found { images, spec, volumes, archived, written, made_by, problems } = found;
+    Ok(Restore {
+        form: Form::Archive(name),
+        images: Box::new(images),
+        image_path: None,
+        spec,
+        volumes,
+        rootfs: args.output.rootfs.clone(),
+        volume_dirs: args.output.volume.clone(),
+        archived,
+        written,
+        made_by: MadeBy { criu: annotated.or(made_by.criu), ..made_by },
+        problems,
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    images: Collected,
+    spec: SpecDump,
+    volumes: Vec<checkpoint::config_dump::NamedVolume>,
+    archived: Archived,
+    written: Vec<(std::path::PathBuf, u64)>,
+    made_by: MadeBy,
+    problems: Vec<String>,
+}
+
+impl Found {
+    fn members(&mut self, mut reader: Members<'_>, args: &Args, limits: &Limits) -> anyhow::Result<()> {
+        let output = &args.output;
+        while let Some((member, entry)) = reader.next()? {
+            let bound = reader.bound();
+            let size = entry.kind.len();
+            let mut content = Expanded::new(&entry.kind, reader.content());
+            let object = member.to_string();
+            match (&member, &entry.kind) {
+                (Member::Images(path), Kind::File { .. }) if !member.is_delta() => {
+                    let added = self.images.add(&path.to_string(), &entry.kind, &mut content);
+                    added.context(object)?;
+                }
+                (Member::SpecDump, _) => {
+                    self.spec = SpecDump::read(&cli::read_document(content, &object, SpecDump::LIMIT)?)?;
+                }
+                (Member::ConfigDump, _) => {
+                    let config = cli::read_document(content, &object, ConfigDump::LIMIT)?;
+                    self.volumes = ConfigDump::read(&config)?.volumes()?;
+                }
+                (Member::DumpLog, _) => self.made_by = MadeBy::of_log(content),
+                (Member::RootfsDiff, _) if args.include.ignore_rootfs => continue,
+                (Member::Volume(_), _) if args.include.ignore_volumes => continue,
+                _ => {
+                    self.archived.add(&member, content, limits.clone(), bound)?;
+                }
+            }
+            let destination = match &member {
+                Member::RootfsDiff => output.rootfs.as_ref(),
+                Member::DevShm => output.shm.as_ref(),
+                Member::Volume(name) => {
+                    output.volume.iter().find(|(given, _)| given == name).map(|(_, dir)| dir)
+                }
+                _ => None,
+            };
+            self.written.extend(destination.map(|dir| (dir.clone(), size)));
+        }
+        self.problems = missing(reader.seen(), args.include.without_config);
+        Ok(reader.finish()?)
+    }
+}

@@ -1,0 +1,127 @@
+//! The restore that `--check` checks, and what the check found.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use checkpoint::VolumeName;
+use checkpoint::config_dump::NamedVolume;
+use checkpoint::criu::check::Source;
+use checkpoint::criu::origin::{LOG_HEAD, Origin};
+use checkpoint::host::criu_version::criu_number;
+use checkpoint::host::{Finding, Severity};
+use checkpoint::spec_dump::SpecDump;
+
+use super::trees::Archived;
+
+/// A restore that has not begun.
+pub struct Restore {
+    /// Whether an archive or a bundle is restored.
+    pub form: Form,
+    /// CRIU's images.
+    pub images: Box<dyn Source>,
+    /// The directory of the images, if they are unpacked.
+    pub image_path: Option<PathBuf>,
+    /// `config.json` of a bundle, or `spec.dump` of an archive.
+    pub spec: SpecDump,
+    /// The named volumes in config.dump.
+    pub volumes: Vec<NamedVolume>,
+    /// The root file system, if it is known.
+    pub rootfs: Option<PathBuf>,
+    /// The directories of `--volume`.
+    pub volume_dirs: Vec<(VolumeName, PathBuf)>,
+    /// What the archive holds of the root file system and the volumes.
+    pub archived: Archived,
+    /// The numbers of bytes that will be written into directories that exist.
+    pub written: Vec<(PathBuf, u64)>,
+    /// The CRIU and the kernel that made the images.
+    pub made_by: MadeBy,
+    /// Problems that were found while the archive or bundle was read.
+    pub problems: Vec<String>,
+}
+
+/// The CRIU and the kernel that made images, if they are recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MadeBy {
+    /// The version of CRIU as podman's number, such as 40101 for 4.1.1.
+    pub criu: Option<u32>,
+    /// The major and the minor version of the kernel.
+    pub kernel: Option<(u32, u32)>,
+}
+
+impl MadeBy {
+    /// Reads the versions from CRIU's log of the dump.
+    pub fn of_log(log: impl Read) -> MadeBy {
+        let mut head = Vec::new();
+        // A log that cannot be read shows no versions.
+        let _ = log.take(LOG_HEAD).read_to_end(&mut head);
+        let mut origin = Origin::default();
+        origin.add_log(&head);
+        let criu = origin.criu.and_then(|version| criu_number(&format!("Version: {version}")));
+        MadeBy { criu, kernel: origin.kernel.as_deref().and_then(release) }
+    }
+}
+
+/// Returns the major and the minor version in the release of a kernel, such as `6.12.9-amd64`.
+pub fn release(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.trim().split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// What is restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An archive, which will be unpacked and whose spec will be changed for this host. Its name is
+    /// for messages.
+    Archive(String),
+    /// An unpacked bundle with the final `config.json`.
+    Bundle(PathBuf),
+}
+
+impl Restore {
+    /// Returns the mount of the spec at `destination`, with its source: a directory, relative to the
+    /// bundle. The source is `None` for mounts without one.
+    pub fn source(&self, destination: &str) -> Option<Option<PathBuf>> {
+        let clean = |path: &str| path.trim_end_matches('/').to_owned();
+        let mounts = self.spec.mounts();
+        let mount = mounts.iter().rev().find(|mount| clean(mount.destination) == clean(destination))?;
+        let has_source = match mount.kind {
+            "bind" => !mount.source.is_empty(),
+            // The options make it a bind mount.
+            "none" | "" => mount.source.contains('/'),
+            _ => false,
+        };
+        Some(has_source.then(|| self.on_host(Path::new(mount.source))))
+    }
+
+    /// Returns a path of the spec on the host.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        match &self.form {
+            Form::Bundle(bundle) => bundle.join(path),
+            Form::Archive(_) => path.to_path_buf(),
+        }
+    }
+
+    /// Returns the named volume that is mounted at `destination`.
+    pub fn volume_at(&self, destination: &str) -> Option<&VolumeName> {
+        self.volumes.iter().find(|volume| volume.destination == destination).map(|volume| &volume.name)
+    }
+}
+
+/// The problems and the passed checks.
+#[derive(Default)]
+pub struct Findings {
+    pub passed: Vec<String>,
+    pub found: Vec<Finding>,
+}
+
+impl Findings {
+    /// Adds a problem with which the restore fails.
+    pub fn fails(&mut self, text: String, hint: impl Into<String>) {
+        self.found.push(Finding { severity: Severity::Fails, text, hint: hint.into() });
+    }
+
+    /// Adds a problem with which the restore succeeds if the user follows the hint.
+    pub fn needs(&mut self, text: String, hint: impl Into<String>) {
+        self.found.push(Finding { severity: Severity::Needs, text, hint: hint.into() });
+    }
+}
