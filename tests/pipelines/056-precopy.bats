@@ -90,7 +90,6 @@ moved() {
     restored "$1"
 }
 
-# bats test_tags=vm
 @test "runc: two rounds and a final dump, unpacked at once" {
     moved runc
 }

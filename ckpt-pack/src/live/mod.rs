@@ -27,7 +27,7 @@ use checkpoint::archive::{ArchiveWriter, PagesInput};
 use checkpoint::delta::Delta;
 use checkpoint::host::freezer::Freezer;
 use checkpoint::host::task_memory::Pages;
-use cli::{Hint, Session, usage};
+use cli::{Counted, Hint, Session, usage};
 use tartree::{Destination, TarPath, Timestamp};
 
 use crate::args::{Args, Format};
@@ -209,7 +209,7 @@ impl Live {
         let size = self.prediction.size(space);
         let Some(pipe) = pipes.open(number)? else { return Ok(()) };
         let filtered = match (&mut self.filter, space) {
-            (Some(filter), Some(space)) => filter.image(space, &mut *pipe, |size, pages| {
+            (Some(filter), Some(space)) => filter.image(space, Counted::new(&mut *pipe), |size, pages| {
                 Ok((writer.pages(&member, size, time, PagesInput::Filtered(pages))?, size))
             })?,
             _ => None,

@@ -5,13 +5,14 @@ mod final_dump;
 mod flags;
 mod round;
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::precopy::{Origin, PageIndex, PageRun, Space};
 use cli::Hint;
+
+use crate::bundle;
 
 pub use final_dump::FinalDump;
 pub use flags::{Precopy, reject_without_effect};
@@ -23,14 +24,13 @@ pub use round::run;
 /// Returns an error if the file is not a page index, was modified, or is of another container.
 fn read_index(path: &Path, origin: &Origin) -> anyhow::Result<Option<PageIndex>> {
     let name = cli::display_path(path);
-    let file = match File::open(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.with_context(|| name.clone())?,
+    let file = match bundle::open(path) {
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        file => file?,
     };
     let meta = file.metadata().with_context(|| name.clone())?;
-    if !meta.is_file() {
-        anyhow::bail!("{name}: expected a page index, found a file that is not a regular file");
-    }
     let index = PageIndex::read(&name, io::BufReader::with_capacity(1 << 18, file), Some(meta.len()))
         .map_err(anyhow::Error::from)
         .and_then(|index| Ok(index.check_origin(&name, origin).map(|()| index)?))
