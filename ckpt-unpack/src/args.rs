@@ -10,9 +10,10 @@ use cli::args::{
     Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective, rewritten,
 };
 use cli::{Habit, offer};
+use regex::bytes::Regex;
 use tartree::{Devices, ExtractOptions};
 
-use crate::inspection_args::{Inspected, OneArchive};
+use crate::inspection_args::{Inspected, MemoryRange, OneArchive, pattern};
 
 /// Flags of `podman container restore` and tar.
 pub const HABITS: &[Habit] = &[
@@ -25,6 +26,10 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["-t"], instead: "--list" },
     Habit { verb: "", typed: &["-O", "--to-stdout"], instead: "--cat MEMBER [PATH]" },
     Habit { verb: "", typed: &["--json"], instead: "--json goes with --list or --show" },
+    // Commands of checkpointctl.
+    Habit { verb: "", typed: &["inspect"], instead: "--show" },
+    Habit { verb: "", typed: &["memparse"], instead: "--search REGEX, or --dump-memory PID" },
+    Habit { verb: "", typed: &["diff"], instead: "--compare A B" },
     Habit { verb: "", typed: &["-n", "--name"], instead: "runc restore NAME" },
     Habit { verb: "", typed: &["--tcp-established"], instead: "runc restore --tcp-established" },
     Habit { verb: "", typed: &["--file-locks"], instead: "runc restore --file-locks" },
@@ -42,7 +47,7 @@ pub const HABITS: &[Habit] = &[
 #[command(
     name = "ckpt-unpack",
     version,
-    group = ArgGroup::new("action").args(["bundle", "list", "verify", "show", "cat", "check"]).required(true).multiple(true),
+    group = ArgGroup::new("action").args(["bundle", "list", "verify", "show", "cat", "search", "dump_memory", "compare", "check"]).required(true).multiple(true),
     after_help = "Examples:\n  \
         ckpt-unpack --bundle web --rootfs rootfs --volume data=/srv/data < web.ckpt\n  \
         ckpt-unpack --show < web.ckpt\n  \
@@ -122,6 +127,15 @@ pub struct Inspection {
     /// Write MEMBER, or the file PATH in the tar MEMBER, to standard output, decompressed
     #[arg(long, value_names = ["MEMBER", "PATH"], num_args = 1..=2)]
     pub cat: Vec<OsString>,
+    /// Search the memory of the processes for the regular expression REGEX
+    #[arg(long, value_name = "REGEX", value_parser = pattern, hide_short_help = true)]
+    pub search: Option<Regex>,
+    /// Write the memory of process PID, or the addresses START to END of it, to standard output
+    #[arg(long, value_name = "PID[:START-END]", hide_short_help = true)]
+    pub dump_memory: Option<MemoryRange>,
+    /// Compare the archives A and B: processes, memory, files, sockets, mounts, environment, spec
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "archive", hide_short_help = true)]
+    pub compare: Vec<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -145,7 +159,7 @@ pub struct Output {
     pub mount_label: Option<String>,
     #[command(flatten)]
     pub durable: Durable,
-    /// With --list or --show: print one JSON document instead of text
+    /// With --list, --show, --search or --compare: print one JSON document instead of text
     #[arg(long, conflicts_with_all = ["verify", "check"])]
     pub json: bool,
     /// Print CRIU's statistics as JSON: of the restore if the bundle has them, else of the dump
@@ -230,7 +244,7 @@ pub struct Host {
     pub criu: Option<String>,
     /// Restore with the runtime NAME: check it, or with --bundle convert images of another runtime
     /// [--check: runc]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cat", "cleanup"], hide_short_help = true)]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["list", "verify", "show", "cat", "search", "dump_memory", "compare", "cleanup"], hide_short_help = true)]
     pub runtime: Option<String>,
     /// With --check: check that a container in a pod can be restored
     #[arg(long, hide_short_help = true)]
@@ -293,6 +307,9 @@ impl Args {
             (inspection.show, "--show", true, false),
             (inspection.verify, "--verify", true, false),
             (!inspection.cat.is_empty(), "--cat", true, false),
+            (inspection.search.is_some(), "--search", true, false),
+            (inspection.dump_memory.is_some(), "--dump-memory", true, false),
+            (!inspection.compare.is_empty(), "--compare", true, false),
         ] {
             if active {
                 let reason = format!("with {verb}");
@@ -311,11 +328,10 @@ impl Args {
         } else {
             reject_given(&checking, "without --check")?;
         }
-        if !inspection.show {
-            reject_given(&[("--env", self.inspected.env)], "without --show")?;
-        }
-        if !inspection.list && !inspection.show {
-            reject_given(&[("--json", output.json)], "without --list or --show")?;
+        self.inspected.reject_without_effect(inspection)?;
+        let prints_json = inspection.search.is_some() || !inspection.compare.is_empty();
+        if !inspection.list && !inspection.show && !prints_json {
+            reject_given(&[("--json", output.json)], "without --list, --show, --search or --compare")?;
         }
         if destinations.iter().all(|(_, given)| !given) {
             reject_given(&extracting, "without --rootfs, --volume or --shm")?;
@@ -325,7 +341,7 @@ impl Args {
 }
 
 /// Rejects the first of `flags` that is given; `reason` says why the flag has no effect.
-fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
+pub fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
     reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective {
         flag,
         given,

@@ -1,9 +1,15 @@
-//! The flags and operands of `--show`.
+//! The flags and operands of `--show`, `--search` and `--dump-memory`.
 
+use std::ops::Range;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, FromArgMatches};
+use cli::args::Size;
+use regex::bytes::Regex;
+
+use crate::args::{Inspection, reject_given};
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
@@ -14,6 +20,76 @@ pub struct Inspected {
     /// With --show: also print the environment of each process, which may contain secrets
     #[arg(long, hide_short_help = true)]
     pub env: bool,
+    /// With --search: search only process PID
+    #[arg(long, value_name = "PID", hide_short_help = true)]
+    pub pid: Option<u32>,
+    /// With --search: also print SIZE bytes before and after each match, up to 4k
+    #[arg(long, value_name = "SIZE", value_parser = context, hide_short_help = true)]
+    pub context: Option<usize>,
+    /// With --dump-memory: print a hexdump with addresses
+    #[arg(long, hide_short_help = true)]
+    pub hex: bool,
+}
+
+impl Inspected {
+    /// Rejects flags that have no effect on the requested action.
+    ///
+    /// # Errors
+    /// Returns a usage error that names the first such flag.
+    pub fn reject_without_effect(&self, action: &Inspection) -> anyhow::Result<()> {
+        if !action.show {
+            reject_given(&[("--env", self.env)], "without --show")?;
+        }
+        if action.search.is_none() {
+            let flags = [("--pid", self.pid.is_some()), ("--context", self.context.is_some())];
+            reject_given(&flags, "without --search")?;
+        }
+        if action.dump_memory.is_none() {
+            reject_given(&[("--hex", self.hex)], "without --dump-memory")?;
+        }
+        Ok(())
+    }
+}
+
+/// The memory that `--dump-memory` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryRange {
+    pub pid: u32,
+    pub range: Option<Range<u64>>,
+}
+
+impl FromStr for MemoryRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MemoryRange, String> {
+        let expected = || "expected PID or PID:START-END, with hexadecimal addresses".to_owned();
+        let (pid, range) = match text.split_once(':') {
+            Some((pid, range)) => (pid, Some(range)),
+            None => (text, None),
+        };
+        let address = |text: &str| {
+            let digits = text.strip_prefix("0x").unwrap_or(text);
+            u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
+        };
+        let range = range.map(|range| {
+            let (start, end) = range.split_once('-').ok_or_else(expected)?;
+            let range = address(start).ok_or_else(expected)?..address(end).ok_or_else(expected)?;
+            if range.is_empty() { Err("the end is not after the start".to_owned()) } else { Ok(range) }
+        });
+        Ok(MemoryRange { pid: pid.parse().map_err(|_| expected())?, range: range.transpose()? })
+    }
+}
+
+/// Parses a regular expression, which may not match the empty string.
+pub fn pattern(text: &str) -> Result<Regex, String> {
+    let pattern = Regex::new(text).map_err(|e| e.to_string())?;
+    if pattern.is_match(b"") { Err("matches the empty string".to_owned()) } else { Ok(pattern) }
+}
+
+/// Parses the number of bytes around a match.
+fn context(text: &str) -> Result<usize, String> {
+    let size: Size = text.parse()?;
+    usize::try_from(size.0).ok().filter(|size| *size <= 4096).ok_or_else(|| "more than 4096 bytes".to_owned())
 }
 
 /// The ID of the operands after the first one.

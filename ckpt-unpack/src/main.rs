@@ -6,11 +6,13 @@ mod args;
 mod base;
 mod cat;
 mod check;
+mod compare;
 mod destination;
 mod extract;
 mod host;
 mod inspection_args;
 mod list;
+mod memory;
 mod root_mode;
 mod rounds;
 mod runtime;
@@ -37,6 +39,9 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
         _ if verb.inspection.list => list::run(&args, session),
         _ if verb.inspection.verify => verify::run(&args, session),
         _ if verb.inspection.show => show::run(&args, session),
+        _ if verb.inspection.search.is_some() => memory::search::run(&args, session),
+        _ if verb.inspection.dump_memory.is_some() => memory::dump::run(&args, session),
+        _ if !verb.inspection.compare.is_empty() => compare::run(&args, session),
         _ if !verb.inspection.cat.is_empty() => cat::run(&args, session),
         _ if verb.check => check::run(&args, session),
         Some(bundle) if verb.cleanup => {

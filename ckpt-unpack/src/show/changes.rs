@@ -146,6 +146,8 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, Write};
+
     use super::*;
     use tartree::{END_OF_ARCHIVE, RootName, Timestamp};
 
@@ -160,8 +162,10 @@ mod tests {
     }
 
     fn read(files: &[(&str, u64)], is_diff: bool) -> Changes {
-        Changes::read(&mut std::io::Cursor::new(tar(files)), is_diff, &Limits::default(), &Bound::default())
-            .unwrap()
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&tar(files)).unwrap();
+        file.rewind().unwrap();
+        Changes::read(&mut &file, is_diff, &Limits::default(), &Bound::default()).unwrap()
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! inspect`.
 
 mod changes;
-mod found;
+pub mod found;
 mod json;
-mod needs;
-mod processes;
+pub mod needs;
+pub mod processes;
 mod table;
 mod text;
-mod tree;
+pub mod tree;
 
 use std::io::{BufWriter, Write};
 

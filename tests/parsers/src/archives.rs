@@ -6,6 +6,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown};
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::oci::{Content, Hashing, Layout};
+use checkpoint::origin::Origin;
 use checkpoint::pagemap::{PAGE, PagemapReader, PagemapWriter};
 use checkpoint::process_tree::Images;
 use checkpoint::spec_dump::SpecDump;
@@ -136,9 +137,23 @@ fn member(tar: &mut Vec<u8>, name: &str, content: &[u8]) {
 
 /// Parses CRIU's images.
 pub fn images(bytes: &[u8]) {
-    const NAMES: [&str; 7] =
-        ["pstree.img", "core-1.img", "ids-1.img", "mm-1.img", "fdinfo-1.img", "pagemap-1.img", "stats-dump"];
-    let mut images = Images::default();
+    const NAMES: [&str; 13] = [
+        "pstree.img",
+        "core-1.img",
+        "ids-1.img",
+        "mm-1.img",
+        "fdinfo-1.img",
+        "pagemap-1.img",
+        "stats-dump",
+        "pagemap-shmem-1.img",
+        "inventory.img",
+        "seccomp.img",
+        "cpuinfo.img",
+        "mountpoints-1.img",
+        "dump.log",
+    ];
+    let (mut images, mut origin) = (Images::default(), Origin::default());
+    images.read_environments();
     // An input contains several images, so that references between images are parsed, too.
     for part in bytes.split(|&b| b == 0xfe) {
         let Some((&which, image)) = part.split_first() else { continue };
@@ -147,6 +162,10 @@ pub fn images(bytes: &[u8]) {
             if let Ok(stats) = Stats::read(name, image) {
                 let _ = stats.to_json();
             }
+        } else if name == "dump.log" {
+            origin.add_log(image);
+        } else if Origin::wants(name) {
+            let _ = origin.add(name, image);
         } else {
             let _ = images.add(name, image);
         }
@@ -164,6 +183,16 @@ pub fn images(bytes: &[u8]) {
         }
     }
     let _ = (images.lacks_texts(), images.processes());
+    for (mapping, amount) in images.mappings(1) {
+        let _ = (images.mapping_name(1, mapping), mapping.permissions(), amount);
+    }
+    let (pieces, _) = images.pieces(1);
+    let is_sorted = pieces.windows(2).all(|two| two[0].address + two[0].len <= two[1].address);
+    assert!(is_sorted, "pieces overlap");
+    for segment in images.stored("pages-1.img").segments {
+        let end = segment.offset.checked_add(segment.len);
+        assert!(end.is_some() && segment.address.checked_add(segment.len).is_some(), "a segment overflows");
+    }
 }
 
 /// Parses a pagemap, and writes its runs to another pagemap.

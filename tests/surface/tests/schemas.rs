@@ -72,7 +72,11 @@ fn ckpt_unpack_output_matches_its_schema() {
     cases.add("ckpt-unpack-show-table", "table", &table.stdout);
     let with = run("ckpt-unpack", &["--show", "--json", "--env", names[0]], b"");
     cases.add("ckpt-unpack-show", "with --env", &with.stdout);
-    for archive in archives {
+    let found = run("ckpt-unpack", &["--search", "HOME", "--context", "9", "--json", names[0]], b"");
+    cases.add("ckpt-unpack-search", "search", &found.stdout);
+    let compared = run("ckpt-unpack", &["--json", "--compare", names[0], names[1]], b"");
+    cases.add("ckpt-unpack-compare", "compare", &compared.stdout);
+    for archive in &archives {
         let name = archive.file_name().unwrap().to_string_lossy().into_owned();
         for (flag, schema) in [("--list", "ckpt-unpack-list"), ("--show", "ckpt-unpack-show")] {
             let output = run("ckpt-unpack", &[flag, "--json", archive.to_str().unwrap()], b"");

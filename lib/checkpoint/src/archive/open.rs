@@ -144,6 +144,15 @@ impl ArchiveFile {
         self.start.map(|start| length.saturating_sub(start).min(self.size))
     }
 
+    /// Returns the file that holds the archive, with the offset of the archive in it, for content
+    /// that is read in another order. Returns `None` if the input cannot be read twice.
+    ///
+    /// # Errors
+    /// Returns any errno of dup(2).
+    pub fn file(&self) -> io::Result<Option<(File, u64)>> {
+        self.start.map(|start| Ok((self.file.try_clone()?, start))).transpose()
+    }
+
     /// Returns whether the archive can be read a second time.
     pub fn can_rewind(&self) -> bool {
         self.start.is_some()

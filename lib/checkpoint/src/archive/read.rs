@@ -172,6 +172,13 @@ impl<R: Read> ArchiveReader<R> {
         self.reader.content()
     }
 
+    /// Returns the offset in the archive of the content of the member that
+    /// [`next`](ArchiveReader::next) returned, before any of it is read. Returns `None` if the
+    /// archive is compressed.
+    pub fn content_offset(&self) -> Option<u64> {
+        (self.compression == Compression::None).then(|| self.reader.position())
+    }
+
     /// Returns the members that were read so far.
     pub fn seen(&self) -> &BTreeSet<Member> {
         &self.seen

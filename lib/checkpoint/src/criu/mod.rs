@@ -21,6 +21,8 @@ pub mod origin;
 #[cfg(feature = "archive")]
 pub mod pagemap;
 #[cfg(feature = "archive")]
+pub mod pages;
+#[cfg(feature = "archive")]
 pub mod payload;
 #[cfg(feature = "archive")]
 pub mod process_tree;

@@ -38,6 +38,8 @@ pub struct Images {
     /// Whether an architecture of the processes has only pages of 4 KiB.
     pub(super) fixed_page_size: bool,
     pub(super) pagemap: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
+    /// The pagemaps of shared memory, by its ID. Addresses are offsets in the shared memory.
+    pub(super) shared: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
     /// The processes whose pages are in a `pages` image, by the number of the image.
     in_pages: BTreeMap<u32, Vec<u32>>,
     pub(super) texts: Texts,
@@ -121,14 +123,17 @@ impl Images {
             "fdinfo" => {
                 self.fdinfo.insert(n, image_file::messages(name, bytes)?);
             }
-            "pagemap" => {
+            "pagemap" | "pagemap-shmem" => {
                 let payloads = image_file::payloads(name, bytes)?;
                 let Some((head, runs)) = payloads.split_first() else { return Ok(()) };
                 let bad = |e| Error::member(name, format!("not a CRIU image: {e}"));
                 let head = PagemapHead::decode(*head).map_err(bad)?;
                 let runs: std::result::Result<_, _> =
                     runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
-                self.add_pagemap(n, head.pages_id, runs.map_err(bad)?);
+                match kind {
+                    "pagemap" => self.add_pagemap(n, head.pages_id, runs.map_err(bad)?),
+                    _ => drop(self.shared.insert(n, (head.pages_id, runs.map_err(bad)?))),
+                }
             }
             _ => {}
         }
@@ -262,8 +267,9 @@ impl Images {
 /// Splits the name of an image, such as `core-15.img`, into kind and number.
 fn number(name: &str) -> Option<(&'static str, u32)> {
     let (kind, n) = name.strip_suffix(".img")?.rsplit_once('-')?;
-    let kind =
-        ["core", "ids", "mm", "fs", "fdinfo", "pagemap", "pages"].into_iter().find(|known| *known == kind)?;
+    let kind = ["core", "ids", "mm", "fs", "fdinfo", "pagemap", "pagemap-shmem", "pages"]
+        .into_iter()
+        .find(|known| *known == kind)?;
     Some((kind, n.parse().ok()?))
 }
 

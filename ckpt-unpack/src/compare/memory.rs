@@ -1,0 +1,150 @@
+//! Compares the memory of the processes in two checkpoints, page by page. Needs memory for two
+//! buffers, whatever the size of the processes is.
+
+use std::collections::BTreeMap;
+
+use checkpoint::pages::Piece;
+use cli::Session;
+use serde_json::{Value, json};
+
+use super::Side;
+use crate::memory::warn_missing;
+
+const BUFFER: u64 = 1 << 20;
+
+/// The memory of all processes.
+pub struct Comparison {
+    pub processes: Vec<Pages>,
+    pub page_size: u64,
+    /// Whether no memory is compressed or in an earlier checkpoint.
+    pub is_complete: bool,
+}
+
+/// The numbers of pages of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    pub pid: u32,
+    pub command: String,
+    pub equal: u64,
+    pub changed: u64,
+    /// The pages that only B has.
+    pub new: u64,
+    /// The pages that only A has.
+    pub gone: u64,
+}
+
+impl Comparison {
+    pub fn to_json(&self) -> Value {
+        let process = |pages: &Pages| {
+            json!({
+                "pid": pages.pid, "command": pages.command, "equal": pages.equal, "changed": pages.changed,
+                "new": pages.new, "gone": pages.gone,
+            })
+        };
+        json!({
+            "page_size": self.page_size, "complete": self.is_complete,
+            "processes": self.processes.iter().map(process).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Pages {
+    pub fn facts(&self) -> [(&'static str, u64); 4] {
+        [("equal", self.equal), ("changed", self.changed), ("new", self.new), ("gone", self.gone)]
+    }
+}
+
+pub fn compare(a: &Side, b: &Side, session: &Session) -> anyhow::Result<Comparison> {
+    let page_size = a.found.images.page_size().min(b.found.images.page_size());
+    let commands = |side: &Side| side.found.images.processes().into_iter().map(|p| (p.pid, p.command));
+    let all: BTreeMap<u32, String> = commands(a).chain(commands(b)).collect();
+    let (mut processes, mut is_complete) = (Vec::new(), true);
+    for (pid, command) in all {
+        let pieces = |side: &Side| {
+            let (pieces, compressed) = side.found.images.pieces(pid);
+            (pieces, !warn_missing(&side.found.images, pid, compressed, session))
+        };
+        let ((of_a, a_complete), (of_b, b_complete)) = (pieces(a), pieces(b));
+        is_complete &= a_complete && b_complete;
+        let mut pages = Pages { pid, command, ..Pages::default() };
+        let mut walk = Walk { page_size, pages: &mut pages, a, b, buffers: [Vec::new(), Vec::new()] };
+        walk.all(&of_a, &of_b)?;
+        processes.push(pages);
+    }
+    Ok(Comparison { processes, page_size, is_complete })
+}
+
+/// Walks the pieces of two processes by address.
+struct Walk<'w> {
+    page_size: u64,
+    pages: &'w mut Pages,
+    a: &'w Side,
+    b: &'w Side,
+    buffers: [Vec<u8>; 2],
+}
+
+impl Walk<'_> {
+    fn all(&mut self, of_a: &[Piece], of_b: &[Piece]) -> anyhow::Result<()> {
+        let (mut left, mut right) = (of_a.iter(), of_b.iter());
+        let (mut a, mut b) = (left.next().cloned(), right.next().cloned());
+        loop {
+            let (x, y) = match (&mut a, &mut b) {
+                (None, None) => return Ok(()),
+                (Some(x), None) => {
+                    self.pages.gone += x.len / self.page_size;
+                    a = left.next().cloned();
+                    continue;
+                }
+                (None, Some(y)) => {
+                    self.pages.new += y.len / self.page_size;
+                    b = right.next().cloned();
+                    continue;
+                }
+                (Some(x), Some(y)) => (x, y),
+            };
+            // Pages before the first common address are in one of the checkpoints only.
+            self.pages.gone += drop_before(x, y.address) / self.page_size;
+            self.pages.new += drop_before(y, x.address) / self.page_size;
+            let common = if x.address == y.address { x.len.min(y.len) } else { 0 };
+            if common > 0 {
+                self.pieces(x, y, common)?;
+                drop_before(x, x.address + common);
+                drop_before(y, y.address + common);
+            }
+            if x.len == 0 {
+                a = left.next().cloned();
+            }
+            if y.len == 0 {
+                b = right.next().cloned();
+            }
+        }
+    }
+
+    /// Compares the first `len` bytes of two pieces.
+    fn pieces(&mut self, x: &Piece, y: &Piece, len: u64) -> anyhow::Result<()> {
+        let mut at = 0;
+        while at < len {
+            let n = (len - at).min(BUFFER) as usize;
+            let [of_a, of_b] = &mut self.buffers;
+            of_a.resize(n, 0);
+            of_b.resize(n, 0);
+            self.a.store.read(x, at, of_a).map_err(|e| e.context(self.a.name.clone()))?;
+            self.b.store.read(y, at, of_b).map_err(|e| e.context(self.b.name.clone()))?;
+            let page = self.page_size as usize;
+            for (old, new) in of_a.chunks(page).zip(of_b.chunks(page)) {
+                *(if old == new { &mut self.pages.equal } else { &mut self.pages.changed }) += 1;
+            }
+            at += n as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the part of a piece before `address`, and returns the length of that part.
+fn drop_before(piece: &mut Piece, address: u64) -> u64 {
+    let n = address.saturating_sub(piece.address).min(piece.len);
+    piece.address += n;
+    piece.offset += n;
+    piece.len -= n;
+    n
+}

@@ -1,0 +1,82 @@
+//! `--search` and `--dump-memory`: the memory of processes in CRIU's images.
+
+pub mod dump;
+mod hex;
+pub mod search;
+pub mod store;
+
+use anyhow::Context;
+use checkpoint::Member;
+use checkpoint::archive::ArchiveFile;
+use checkpoint::process_tree::{IMAGE_LIMIT, Images};
+use cli::{Hint, Session};
+use tartree::{Expanded, Skip};
+
+/// Maximum number of bytes of images that are read, without the memory itself.
+const IMAGES_LIMIT: u64 = 512 << 20;
+
+/// Reads the images that locate the memory. The memory itself is read in a second pass, because it
+/// may precede those images.
+fn images(archive: &mut ArchiveFile, session: &Session) -> anyhow::Result<Images> {
+    let name = archive.name().to_owned();
+    require_file(archive)?;
+    let (mut images, mut read) = (Images::default(), 0u64);
+    session.stage("reading", None);
+    each_image(archive, &mut |image, size, content| {
+        if !Images::wants(image) {
+            return Ok(());
+        }
+        read = read.saturating_add(size);
+        if size > IMAGE_LIMIT || read > IMAGES_LIMIT {
+            anyhow::bail!("checkpoint/{image}: too large, more than {} bytes", IMAGE_LIMIT.min(IMAGES_LIMIT));
+        }
+        let bytes = cli::read_document(content, image, IMAGE_LIMIT)?;
+        images.add(image, &bytes).map_err(|e| anyhow::anyhow!("checkpoint/{e}"))
+    })
+    .with_context(|| name.clone())?;
+    if images.processes().is_empty() {
+        anyhow::bail!("{name}: contains no processes: checkpoint/pstree.img is missing or empty");
+    }
+    Ok(images)
+}
+
+/// Returns an error if the archive cannot be read twice.
+pub fn require_file(archive: &ArchiveFile) -> anyhow::Result<()> {
+    if archive.can_rewind() {
+        return Ok(());
+    }
+    let name = archive.name();
+    let error = anyhow::anyhow!("{name}: memory needs two passes, and a pipe cannot be read twice");
+    Err(Hint::on(error, "write the archive to a file first"))
+}
+
+/// A function that reads an image: its name, size and content.
+type ReadImage<'f> = &'f mut dyn FnMut(&str, u64, &mut dyn Skip) -> anyhow::Result<()>;
+
+/// Calls `read` for each of CRIU's images in the archive.
+fn each_image(archive: &mut ArchiveFile, read: ReadImage<'_>) -> anyhow::Result<()> {
+    let mut reader = archive.survey_of_all()?;
+    while let Some((member, entry)) = reader.next()? {
+        if let Member::Images(path) = member {
+            let mut content = Expanded::new(&entry.kind, reader.content());
+            read(&path.to_string(), entry.kind.len(), &mut content)?;
+        }
+    }
+    Ok(reader.finish()?)
+}
+
+/// Reports the memory of the process `pid` that no image of this archive holds uncompressed.
+pub fn warn_missing(images: &Images, pid: u32, compressed: u64, session: &Session) -> bool {
+    let in_parent: u64 =
+        images.mappings(pid).iter().map(|(_, amount)| amount.in_parent).fold(0, u64::saturating_add);
+    for (bytes, why) in [(in_parent, "are in an earlier checkpoint"), (compressed, "are compressed by CRIU")]
+    {
+        if bytes > 0 {
+            session.warn(format_args!(
+                "process {pid}: {} of memory are not read, they {why}",
+                cli::units::bytes(bytes)
+            ));
+        }
+    }
+    in_parent > 0 || compressed > 0
+}
