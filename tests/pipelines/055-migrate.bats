@@ -76,9 +76,10 @@ teardown() {
     filled_runs -v /srv/data:/data
     awaited
     mkdir -p /run/migrate
-    mount -t tmpfs -o size=1m tmpfs /run/migrate
+    mount -t tmpfs -o size=256k tmpfs /run/migrate
     migrated --volume /srv/data
     [ "$status" = 1 ]
+    grep 'No space left on device' migrate.log
     decided
     umount /run/migrate
     ssh-there there 'mkdir -p /run/migrate; mount -t tmpfs -o size=1m tmpfs /run/migrate'
@@ -97,21 +98,21 @@ teardown() {
 @test "a reader that stalls is given up, and the container continues" {
     filled_runs -v /srv/data:/data
     awaited
-    BLOCKS=2000
-    fault ckpt-unpack 1 0 STOP
+    # The second one reads the final dump.
+    fault ckpt-unpack 2 0 STOP
     migrated --volume /srv/data --stall 2
-    pkill -CONT ckpt-unpack || true
+    pkill -CONT ckpt-unpack
     [ "$status" = 1 ]
-    grep 'no data has moved for 2 s' migrate.log
+    grep -e 'no data has moved for 2 s' -e 'no byte was packed' migrate.log
     decided
 }
 
 @test "whatever is killed, one host runs the container (1 of 2)" {
     local seed
-    for seed in 1 5 15; do killed_at $seed; done
+    for seed in 2 8 19; do killed_at $seed; done
 }
 
 @test "whatever is killed, one host runs the container (2 of 2)" {
     local seed
-    for seed in 13 35 9; do killed_at $seed; done
+    for seed in 14 16 41; do killed_at $seed; done
 }

@@ -99,6 +99,7 @@ FAULT
 kind=$name
 case "$name \$*" in
 'criu swrk'*) if [ "\$(hostname)" = there ]; then kind=criu-there; else kind=criu-here; fi ;;
+ckpt-pack*' -- '*) kind=ckpt-pack-final ;;
 criu*|*' --check'*|*' --version'*|*' --help'*) kind=other ;;
 runc*' checkpoint '*) kind=runc-checkpoint ;;
 runc*' restore '*) kind=runc-restore ;;
@@ -204,6 +205,9 @@ prepare_migration() {
 }
 
 end_migration() {
+    # After a failure of the test.
+    if [ -e "$hosts/victim" ]; then kill "$(cat "$hosts/victim")" 2>/dev/null || true; fi
+    pkill -KILL ckpt-unpack || true
     runc resume web 2>/dev/null || true
     web_is_gone
     umount /run/migrate 2>/dev/null || true
@@ -217,8 +221,11 @@ faults='runc-pause 1 0.05 self
 runc-checkpoint 1 0.25 self
 criu-here 1 0.05 self
 criu-here 2 0.2 self
-ckpt-pack 1 0.05 self
-ckpt-unpack 1 0.6 self
+ckpt-pack 2 0.1 self
+ckpt-pack-final 1 0.4 self
+ssh-round 2 0.2 self
+ckpt-unpack 1 0.2 self
+ckpt-unpack 3 0.6 self
 ssh-receive 1 0.6 self
 ssh-files 2 0.1 self
 ssh-files 3 0.5 self
@@ -243,7 +250,7 @@ killed_at() {
     echo "seed $1: $(cat "$hosts/fault")"
     filled_runs -v /srv/data:/data
     awaited
-    migrated --volume /srv/data
+    migrated --volume /srv/data --downtime 0 --rounds 2
     decided
     end_migration
 }
