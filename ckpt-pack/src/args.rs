@@ -19,6 +19,7 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["--tcp-established"], instead: "runc checkpoint --tcp-established" },
     Habit { verb: "", typed: &["--file-locks"], instead: "runc checkpoint --file-locks" },
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
+    Habit { verb: "", typed: &["--parent-path"], instead: "--base EARLIER.ckpt" },
 ];
 
 use crate::increment::args::Incremental;

@@ -56,15 +56,14 @@ impl Increment {
         spool_dir: &Path,
         session: &Session,
     ) -> anyhow::Result<Increment> {
-        let spool = || cli::spool(Some(spool_dir)).map(Spool::new);
-        let mut new = Increment::memory(images).with_context(|| cli::display_path(images))?;
+        let mut pagemaps = Spool::new(cli::spool(Some(spool_dir))?);
+        let mut new = Increment::memory(images, &mut pagemaps).with_context(|| cli::display_path(images))?;
         let paths = &args.incremental.base;
         let mut bases = Vec::new();
         for path in paths {
             bases.push(BaseArchive::open(args, path)?);
         }
         let mut found: Vec<Facts> = Vec::new();
-        let mut pagemaps = spool()?;
         let mut is_comparing = true;
         for base in bases.iter_mut().rev() {
             session.stage("comparing", base.size());
@@ -76,7 +75,7 @@ impl Increment {
         check_chain(&chain)?;
         let Some(newest) = found.first() else { bail!("--base: no archive") };
         check_container(paths, newest, config, &new)?;
-        Increment::replace(&mut new, &mut pagemaps)?;
+        Increment::replace(&mut new, &mut pagemaps).with_context(|| cli::display_path(spool_dir))?;
         let delta = Delta {
             id: None,
             base: Some(Base {
@@ -95,8 +94,9 @@ impl Increment {
         Ok(Increment { images: new, by_pages, parents: parents.into_iter().rev().collect(), delta })
     }
 
-    /// Opens the memory images in a directory.
-    fn memory(images: &Path) -> anyhow::Result<BTreeMap<String, Replaced>> {
+    /// Opens the memory images in a directory. Pagemaps are copied to `spool`, so that only one file
+    /// stays open for each process.
+    fn memory(images: &Path, spool: &mut Spool) -> anyhow::Result<BTreeMap<String, Replaced>> {
         let mut root = Root::open(images)?;
         let mut found = BTreeMap::new();
         for name in root.list(b"")? {
@@ -112,7 +112,7 @@ impl Increment {
             let mut open = |name: &str| -> anyhow::Result<File> {
                 root.open_file(&TarPath::root().child(name.as_bytes())).with_context(|| name.to_owned())
             };
-            let pagemap = Pagemap::read(name, FileRange::whole(open(name)?)?)?;
+            let pagemap = Pagemap::read(name, spool.append(open(name)?)?)?;
             // Without present pages, there need not be a pages image.
             if pagemap.present() > 0 {
                 let pages = open(&format!("pages-{}.img", pagemap.pages_id()))?;

@@ -40,7 +40,7 @@ pub struct Job {
 }
 
 /// One job for each direction of each tool.
-pub static JOBS: [Job; 8] = [
+pub static JOBS: [Job; 11] = [
     Job {
         tool: "vol-archive",
         args: &["create", "tree", "-o", "to/out"],
@@ -97,7 +97,32 @@ pub static JOBS: [Job; 8] = [
         output: OutputKind::Directory,
         objects: &["to", "standard input"],
     },
+    Job {
+        tool: "ckpt-pack",
+        args: &["--bundle", "later", "--ignore-rootfs", "--base", "base.ckpt", "-o", "to/out"],
+        stdin: None,
+        output: OutputKind::File,
+        objects: &["later", "to/out", "base.ckpt", "checkpoint"],
+    },
+    Job {
+        tool: "ckpt-pack",
+        args: &["--from-archive", "delta.ckpt", "--base", "base.ckpt", "--flatten", "-o", "to/out"],
+        stdin: None,
+        output: OutputKind::File,
+        objects: &["to/out", "base.ckpt", "delta.ckpt", "/tmp"],
+    },
+    Job {
+        tool: "ckpt-unpack",
+        args: &["--bundle", "to/out", "--base", "base.ckpt", "delta.ckpt"],
+        stdin: None,
+        output: OutputKind::Directory,
+        objects: &["to", "base.ckpt", "delta.ckpt"],
+    },
 ];
+
+/// A pagemap of CRIU: 170 pages at the address 0x10000, in pages-1.img.
+const PAGEMAP: &[u8] = b"\x19\x43\x56\x54\x25\x40\x08\x56\x02\0\0\0\x08\x01\
+    \x0c\0\0\0\x08\x80\x80\x04\x10\xaa\x01\x20\x04\x28\xaa\x01";
 
 /// Content of `to/out` before a job.
 const OLD: &str = "previous output\n";
@@ -116,7 +141,7 @@ impl Ground {
         let ground = Ground { dir: tempfile::tempdir().expect("a temporary directory") };
         let at = |name: &str| ground.path(name);
         let make = || -> std::io::Result<()> {
-            for dir in ["tree/sub", "old", "to", "bundle/checkpoint", "complete"] {
+            for dir in ["tree/sub", "old", "to", "bundle/checkpoint", "later/checkpoint", "complete"] {
                 fs::create_dir_all(at(dir))?;
             }
             // Three buffers, so that one of the writes is neither the first nor the last.
@@ -132,6 +157,10 @@ impl Ground {
             let spec = r#"{"ociVersion":"1.2.0","process":{"args":["sh"],"cwd":"/","user":{"uid":0,"gid":0}},"root":{"path":"rootfs"},"mounts":[],"linux":{}}"#;
             fs::write(at("bundle/config.json"), spec)?;
             fs::write(at("config.json"), spec)?;
+            fs::write(at("later/config.json"), spec)?;
+            fs::write(at("later/checkpoint/inventory.img"), "inventory")?;
+            fs::write(at("later/checkpoint/pagemap-1.img"), PAGEMAP)?;
+            fs::write(at("later/checkpoint/pages-1.img"), vec![5; 170 * 4096])?;
             fs::write(
                 at("network.json"),
                 r#"{"n":{"interfaces":{"eth0":{"mac_address":"92:d0:c6:0a:29:33","subnets":[{"ipnet":"10.88.0.5/16","gateway":"10.88.0.1"}]}}}}"#,
@@ -144,6 +173,11 @@ impl Ground {
             &["create", "--members", "--from", "old", "--to", "tree", "-o", "diff.members"],
         );
         ground.made("ckpt-pack", &["--bundle", "bundle", "-o", "web.ckpt", "diff.members"]);
+        let later = ["--bundle", "later", "--ignore-rootfs", "-o"];
+        ground.made("ckpt-pack", &[&later[..], &["base.ckpt"]].concat());
+        let pages = [vec![5; 100 * 4096], vec![6; 70 * 4096]].concat();
+        fs::write(ground.path("later/checkpoint/pages-1.img"), pages).expect("the input can be written");
+        ground.made("ckpt-pack", &[&later[..], &["delta.ckpt", "--base", "base.ckpt"]].concat());
         for (n, job) in JOBS.iter().enumerate() {
             ground.clear(job);
             let (run, _) = ground.run(job, &[]);

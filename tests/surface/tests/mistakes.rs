@@ -155,6 +155,16 @@ const CKPT_PACK: &[Mistake] = &[
         "nothing: expected a member stream, found no data",
         "see the error above",
     ),
+    Mistake("ckpt-pack --bundle bundle --flatten", 2, "--flatten has no effect without --from-archive", ""),
+    Mistake("ckpt-pack --bundle bundle --self-contained", 2, "has no effect without --base", ""),
+    Mistake(
+        "ckpt-pack --from-archive web.ckpt --base web.ckpt",
+        2,
+        "--base has no effect with --from-archive, without --flatten",
+        "",
+    ),
+    Mistake("ckpt-pack --bundle bundle --parent-path x", 2, "'--parent-path'", "tip: --base EARLIER.ckpt"),
+    Mistake("ckpt-pack --bundle bundle --ignore-rootfs --base nothere", 1, "nothere: No such file", ""),
     Mistake(
         "ckpt-pack --bundle bundle --page-index i",
         2,
@@ -240,6 +250,18 @@ const CKPT_PACK: &[Mistake] = &[
 ];
 
 const CKPT_UNPACK: &[Mistake] = &[
+    Mistake(
+        "ckpt-unpack --list --base web.ckpt web.ckpt",
+        2,
+        "'--list' cannot be used with '--base <FILE>'",
+        "",
+    ),
+    Mistake(
+        "ckpt-unpack --bundle new --base web.ckpt web.ckpt",
+        1,
+        "--base: the archive is complete",
+        "leave out --base",
+    ),
     Mistake("ckpt-unpack", 2, "--bundle <DIR>", "Usage: ckpt-unpack"),
     Mistake("ckpt-unpack --bundle new nothere.ckpt", 1, "nothere.ckpt: No such file or directory", ""),
     Mistake("ckpt-unpack --bundle new < text", 1, "standard input: expected a tar, found text", ""),

@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn hostile_runs_are_errors() {
-        for bad in [run(0, 0, 4), run(0, u64::MAX, 4), run(u64::MAX & !0xfff, 2, 4)] {
+        for bad in [run(0, 0, 4), run(0, u64::MAX, 4), run(!0xfff, 2, 4)] {
             assert!(PagemapWriter::new(Vec::new(), 1).unwrap().add(bad).is_err(), "{bad:?}");
         }
         let mut writer = PagemapWriter::new(Vec::new(), 1).unwrap();

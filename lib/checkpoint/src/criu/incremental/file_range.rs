@@ -136,7 +136,9 @@ impl Write for SpoolWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.block.iter().any(|&byte| byte != 0) {
-            self.spool.file.write_all_at(&self.block, self.spool.end)?;
+            // The caller knows the input, but not this file.
+            let named = |e: io::Error| io::Error::new(e.kind(), format!("unnamed temporary file: {e}"));
+            self.spool.file.write_all_at(&self.block, self.spool.end).map_err(named)?;
         }
         self.spool.end += self.block.len() as u64;
         self.block.clear();

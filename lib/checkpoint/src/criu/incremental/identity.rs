@@ -87,13 +87,14 @@ mod tests {
 
     #[test]
     fn the_id_depends_on_names_content_and_base_but_not_on_the_order() {
-        let (a, b): ((&str, &[u8]), (&str, &[u8])) = (("pages-1.img", b"x"), ("pages-2.img", b"y"));
+        let image = |name, content: &'static str| (name, content.as_bytes());
+        let (a, b) = (image("pages-1.img", "x"), image("pages-2.img", "y"));
         let id = digest(&[a, b], None);
         assert_eq!(digest(&[b, a], None), id);
         for other in [
             digest(&[a], None),
-            digest(&[a, ("pages-2.img", b"z")], None),
-            digest(&[a, ("pages-3.img", b"y")], None),
+            digest(&[a, image("pages-2.img", "z")], None),
+            digest(&[a, image("pages-3.img", "y")], None),
             digest(&[a, b], Some(&id)),
         ] {
             assert_ne!(other, id);

@@ -289,6 +289,36 @@ mod tests {
         assert_eq!(KeptPages::map(&zeros, &marks).unwrap().map(|map| map.0), Some(Vec::new()));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+        /// Each dump has some pages, each with one of few contents, so that pages are often equal to
+        /// those of any earlier dump. However they changed, the chain has the memory of the last dump.
+        #[test]
+        fn the_chain_of_any_dumps_is_the_last_dump(
+            dumps in proptest::collection::vec(
+                proptest::collection::btree_map(0u64..40, 0u8..3, 0..40), 1..6
+            )
+        ) {
+            let mut parents: Vec<Memory> = Vec::new();
+            for dump in dumps {
+                let pages: Vec<_> = dump.into_iter().map(|(address, content)| (address, Some(content))).collect();
+                let full = memory(&pages);
+                let mut marks = Marks::default();
+                for parent in &parents {
+                    compare_with(&full, &mut marks, parent);
+                    marks.descend();
+                }
+                let newest = delta(&full, &marks);
+                let (_, pages) = flat(&newest, &parents).unwrap();
+                assert_eq!(pages, bytes(&full.pages));
+                let top = parents.first().map(|parent| parent.pagemap.runs().unwrap());
+                assert_eq!(uncovered(&mut newest.pagemap.runs().unwrap(), top.into_iter().next().as_mut(), PAGE).unwrap(), None);
+                parents.insert(0, newest);
+            }
+        }
+    }
+
     #[test]
     fn a_short_base_is_an_error() {
         let new = memory(&[(1, Some(1)), (2, Some(2))]);
