@@ -598,6 +598,30 @@ migration_start() {
 }
 
 # bats test_tags=tcp
+@test "migrate: one command moves the addresses and the connection" {
+    migration_start
+    # Both hosts are the same machine, so runc needs separate roots for the two containers.
+    mkdir "$dir/bin"
+    printf '#!/bin/sh\nexec %s --root %s "$@"\n' "$(command -v runc)" "$dir/runcB" >"$dir/bin/runc"
+    printf '#!/bin/sh\nPATH=%s:$PATH exec sh -c "$1"\n' "$dir/bin" >"$dir/ssh"
+    chmod +x "$dir/bin/runc" "$dir/ssh"
+    "$BATS_TEST_DIRNAME/../../docs/examples/migrate" --ssh "$dir/ssh" --tcp-established --netns ctrA=ctrB \
+        --network-status "$dir/netavark.json" --to-bundle "$dir/memory/B" --to-rootfs "$dir/rootfs" \
+        --spec --cgroups-path="/there-$id" "$id"
+    say during
+    echoed during
+    [ "$(identity ctrB)" = "$(cat "$dir/identity")" ]
+    [ "$(resets ctrB)" = 0 ]
+    [ "$(cat "$dir/rootfs/etc/new")" = changed ]
+    [ ! -e "$dir/rootfs/etc/passwd" ]
+    run ! runc state "$id"
+    netavark_stop
+    say last
+    echoed last
+    runc --root "$dir/runcB" delete -f "$id"
+}
+
+# bats test_tags=tcp
 @test "migration: the old host continues if the new host fails" {
     migration_start
     # The receiver exits before it has read everything.

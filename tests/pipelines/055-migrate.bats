@@ -41,6 +41,28 @@ teardown() {
     grep 'web runs on the other host, after .* ms, of which it was paused for .* ms' migrate.log
 }
 
+@test "crun: memory and files move, and the container counts on" {
+    RUNTIME=crun
+    filled_runs -v /srv/data:/data
+    awaited
+    migrated --runtime crun --volume /srv/data --downtime 0 --rounds 3
+    [ "$status" = 0 ]
+    decided
+}
+
+@test "shared storage: both hosts use the same files" {
+    B=$hosts/shared
+    mkdir -p "$B"
+    cp -a "$image" "$B/rootfs"
+    filled_runs
+    inode=$(stat -c %i "$B/rootfs/tmp/counter")
+    migrated --shared-storage
+    [ "$status" = 0 ]
+    decided
+    [ "$(stat -c %i "$B/rootfs/tmp/counter")" = "$inode" ]
+    rm -rf "$B"
+}
+
 @test "docs/migration.md: one command moves a container with its network" {
     export IMAGE=$image
     cp "$tests/netavark-options.json" opts.json
@@ -69,6 +91,36 @@ teardown() {
     at_rest
     [ "$(status_on here),$(status_on there)" = paused,running ]
     follow docs/migration.md 'migrate --settle web'
+    decided
+}
+
+# printed WORDS: prints the command of the hint that begins with "to WORDS it".
+printed() {
+    sed -n "s/^hint: to $1 it .*: //p" migrate.log
+}
+
+@test "the printed commands resume or kill a paused container" {
+    filled_runs
+    awaited
+    fault runc-pause 1 0.1 KILL victim
+    migrated
+    [ "$status" = 137 ]
+    at_rest
+    migrated
+    [ "$status" = 4 ]
+    [ "$(printed kill)" = '' ]
+    eval "$(printed let)"
+    decided
+
+    # The next run begins again.
+    fault runc-restore 1 0.02 KILL victim
+    migrated
+    [ "$status" = 137 ]
+    at_rest
+    [ "$(status_on here),$(status_on there)" = paused,running ]
+    migrated
+    [ "$status" = 4 ]
+    eval "$(printed kill)"
     decided
 }
 

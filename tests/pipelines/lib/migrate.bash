@@ -42,8 +42,8 @@ FILL
 # filled_runs [OPTION]...: starts the container "web" with this program on this host, with these
 # options of spec-gen.
 filled_runs() {
-    export B=/run/web
-    overlay "$B"
+    export B=${B:-/run/web}
+    [ -e "$B/rootfs" ] || overlay "$B"
     mkdir -p /srv/data
     spec-gen --new --rootfs "$B/rootfs" --read-only=false --tty=false --cgroups-path "$cgroup" \
         --env SEED=$RANDOM --env "BLOCKS=${BLOCKS:-500}" "$@" -- /app/fill >"$B/config.json"
@@ -156,7 +156,7 @@ at_rest() {
 
 # status_on HOST: prints the status of the container "web" on HOST, or "none" if it has no process.
 status_on() {
-    ssh-there "$1" runc state web 2>/dev/null | jq -r .status | grep -vx stopped || echo none
+    ssh-there "$1" "${RUNTIME:-runc}" state web 2>/dev/null | jq -r .status | grep -vx stopped || echo none
 }
 
 # migrated [OPTION]...: migrates the container to the other host, and sets $status.
@@ -194,8 +194,8 @@ decided() {
     none,running) intact "$there$B/rootfs" ;;
     *) return 1 ;;
     esac
-    # A killed process removes no files; the next run does.
-    [ "$status" -gt 128 ] || [ -z "$(ls /run/migrate/out)" ]
+    # After SIGKILL, the next run removes the files.
+    [ "$status" -gt 1 ] || [ -z "$(ls /run/migrate/out)" ]
 }
 
 prepare_migration() {
@@ -209,6 +209,8 @@ end_migration() {
     if [ -e "$hosts/victim" ]; then kill "$(cat "$hosts/victim")" 2>/dev/null || true; fi
     pkill -KILL ckpt-unpack || true
     runc resume web 2>/dev/null || true
+    crun delete -f web 2>/dev/null || true
+    ssh-there there crun delete -f web 2>/dev/null || true
     web_is_gone
     umount /run/migrate 2>/dev/null || true
     ssh-there there 'umount /run/migrate /srv/data 2>/dev/null; rm -rf --one-file-system /run/migrate'
