@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 
 use anyhow::Context;
 use checkpoint::compress::{Compression, Encoder, Settings};
@@ -11,7 +12,7 @@ use checkpoint::oci::{Description, LayoutWriter};
 use cli::{Hint, Output, usage};
 use tartree::{Passage, Timestamp};
 
-use crate::args::{ExtraFamily, Format, Image, Include};
+use crate::args::{ExtraFamily, Format, Image, Include, Layers};
 use crate::containerd_output::{self, ContainerdOutput};
 
 const BUFFER: usize = 256 << 10;
@@ -46,7 +47,11 @@ pub fn check_flags(image: &Image, compression: Compression, include: &Include) -
         let e = usage("--annotations containerd: containerd reads only an uncompressed archive");
         return Err(Hint::on(e, "leave out --compress, or add --format oci"));
     }
-    let given = [("--tag", image.tag.is_some()), ("--annotation", !image.annotation.is_empty())];
+    let given = [
+        ("--tag", image.tag.is_some()),
+        ("--annotation", !image.annotation.is_empty()),
+        ("--layers split", image.layers == Layers::Split),
+    ];
     match given.into_iter().find(|(_, given)| *given && image.format == Format::Archive) {
         Some((flag, _)) => {
             Err(Hint::on(usage(format!("{flag} has no effect without --format oci")), "add --format oci"))
@@ -93,6 +98,19 @@ impl ArchiveOutput {
         };
         let layout = LayoutWriter::new(file, start, settings)?;
         Ok(ArchiveOutput::Image(Box::new(layout), layout_file, output))
+    }
+
+    /// If the output is an image with several layers, returns the sender for the offsets at which
+    /// these start.
+    pub fn layer_starts(&mut self, image: &Image) -> Option<Sender<u64>> {
+        match self {
+            ArchiveOutput::Image(layout, ..) if image.layers == Layers::Split => {
+                let (sender, receiver) = channel();
+                layout.divide(receiver);
+                Some(sender)
+            }
+            _ => None,
+        }
     }
 
     /// Returns a way to copy bytes to the output inside the kernel, if they are neither compressed

@@ -217,6 +217,16 @@ pub struct Image {
     /// checkpoint for "ctr image import" (ctr)
     #[arg(long, value_name = "FORMAT", default_value = "archive", hide_possible_values = true)]
     pub format: Format,
+    /// With --format oci: write one layer (one), or memory, earlier memory, root file system, volumes
+    /// and documents as layers of their own (split)
+    #[arg(
+        long,
+        value_name = "LAYERS",
+        default_value = "one",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    pub layers: Layers,
     /// Name the image REF
     #[arg(long, value_name = "REF", value_parser = tag, hide_short_help = true)]
     pub tag: Option<String>,
@@ -264,6 +274,13 @@ pub enum Format {
     Archive,
     Oci,
     Ctr,
+}
+
+/// The layers of an OCI image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Layers {
+    One,
+    Split,
 }
 
 /// Container engines that need additional annotations or documents.
@@ -352,6 +369,7 @@ impl Args {
             ("--level", !packs && compress.level.is_some()),
             ("--threads", !packs && compress.threads.is_some()),
             ("--format", image.format != Format::Archive),
+            ("--layers", image.layers != Layers::One),
             ("--tag", image.tag.is_some()),
             ("--annotations", image.annotations.is_some()),
             ("--annotation", !image.annotation.is_empty()),

@@ -12,7 +12,7 @@ use checkpoint::oci::CheckpointImage;
 use cli::{Hint, Output, usage};
 use tartree::Timestamp;
 
-use crate::args::{Format, Image, Include};
+use crate::args::{Format, Image, Include, Layers};
 
 const BUFFER: usize = 256 << 10;
 
@@ -38,6 +38,9 @@ pub fn check_flags(image: &Image, compression: Compression, include: &Include) -
             "leave out --compress",
         ),
         () if pre_dump => ("--format ctr: containerd restores no images of a pre-dump", "leave out --format"),
+        () if image.layers == Layers::Split => {
+            ("--layers split has no effect with --format ctr", "leave out --layers, or add --format oci")
+        }
         () if image.annotations.is_some() => {
             ("--annotations has no effect with --format ctr", "leave out --annotations, or add --format oci")
         }

@@ -147,9 +147,13 @@ fn open_archive(
     bundle: &Bundle,
 ) -> anyhow::Result<Writer> {
     let output = args.output.binary()?;
-    let output = ArchiveOutput::new(output, settings, &args.image, time, Some(bundle.dir()))?;
-    let passage = output.passage();
-    Ok(ArchiveWriter::on(Sink::direct(Counted::new(output), passage)))
+    let mut output = ArchiveOutput::new(output, settings, &args.image, time, Some(bundle.dir()))?;
+    let (passage, layers) = (output.passage(), output.layer_starts(&args.image));
+    let writer = ArchiveWriter::on(Sink::direct(Counted::new(output), passage));
+    Ok(match layers {
+        Some(starts) => writer.in_layers(starts),
+        None => writer,
+    })
 }
 
 /// Starts the archive with the pages images that CRIU is writing.

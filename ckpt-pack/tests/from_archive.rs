@@ -251,6 +251,53 @@ fn an_archive_becomes_the_layer_of_an_image() {
     }
 }
 
+/// Returns the digests of the layers of an image layout, in order.
+fn digests(dir: &TestDir, layout: &[u8]) -> Vec<String> {
+    let (image, _) = dir.image(layout);
+    let manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    layers.iter().map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_part_of_an_archive_becomes_a_layer() {
+    let dir = TestDir::new();
+    let split = ["--format", "oci", "--layers", "split"];
+    for name in ["g04-volumes.tar.xz", "g05-shm.tar.xz", "g12-diff-deletes.tar.xz"] {
+        let archive = recorded(name);
+        for compression in ["none", "gzip", "zstd"] {
+            let (layout, _) = dir.copy(&[&split[..], &["--compress", compression]].concat(), &archive);
+            let (_, merged) = dir.image(&layout);
+            let without_times = |archive: &[u8]| {
+                let all = members(archive).into_iter();
+                all.map(|(member, entry, content)| (member, entry.kind, entry.meta.mode, content))
+                    .collect::<Vec<_>>()
+            };
+            assert!(without_times(&merged) == without_times(&archive), "{name} {compression}");
+        }
+    }
+    let archive = smallest(&[
+        ("rootfs-diff.tar", &tar(&[("f", b"1")])),
+        ("deleted.files", b"[]"),
+        ("volumes/a.tar", &tar(&[("f", b"2")])),
+        ("volumes/b.tar", &tar(&[("f", b"3")])),
+    ]);
+    let (before, _) = dir.copy(&split, &archive);
+    let before = digests(&dir, &before);
+    // The documents are before the images, and the other parts follow.
+    assert_eq!(before.len(), 5);
+    // Another time, and another content of one volume, change the layer of this volume only.
+    let replaced = stream(&[("volumes/a.tar", &tar(&[("f", b"changed")]))]);
+    dir.write("stream", replaced);
+    let (after, _) = dir.copy(&[&split[..], &["stream"]].concat(), &archive);
+    let after = digests(&dir, &after);
+    assert_eq!(after.len(), 5);
+    assert_eq!(after.iter().filter(|digest| !before.contains(digest)).count(), 1);
+    let run = dir.run(&["--from-archive", "-", "--layers", "split"], &archive);
+    assert_eq!(run.status, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("--layers split has no effect without --format oci"), "{}", run.stderr);
+}
+
 #[test]
 fn images_in_all_forms_are_read() {
     let test = TestDir::new();

@@ -43,6 +43,31 @@ restored() {
     podman_ rmi -f localhost/web:1
 }
 
+@test "podman restores an image with several layers" {
+    make_bundle "$here"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(counted "$here/rootfs")
+    pack_here --format oci --layers split --compress zstd --tag localhost/web:3 -o web.tar
+    # Parts that have not changed have the same bytes in a later checkpoint.
+    find "$here/checkpoint" -exec touch {} +
+    SOURCE_DATE_EPOCH=1000000000 pack_here --format oci --layers split --compress zstd --tag localhost/web:3 -o later.tar
+    layers() { skopeo inspect --raw "oci-archive:$1" | jq -r '.layers[].digest'; }
+    [ "$(layers web.tar | wc -l)" = 4 ]
+    [ "$(diff <(layers web.tar) <(layers later.tar) | grep -c '^<')" = 1 ]
+    umount "$here/rootfs"
+    rm -r "$here"
+    podman_ load -i web.tar
+    podman_ container restore localhost/web:3
+    restored "$before"
+    podman_ rmi -f localhost/web:3
+    overlay "$there"
+    mkdir "$there/data"
+    ckpt-unpack --verify web.tar
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" web.tar
+    [ "$(cat "$there/rootfs/app/settings" "$there/data/file")" = $'changed\nin the volume' ]
+}
+
 @test "podman pulls an oci-archive whose layer uses zstd" {
     make_bundle "$here"
     start runc "$here" web

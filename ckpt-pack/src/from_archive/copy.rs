@@ -67,13 +67,18 @@ impl<'a> Copier<'a> {
         args: &'a Args,
         files: &'a [(Member, PathBuf)],
         streams: Vec<MemberStream>,
-        output: ArchiveOutput,
+        mut output: ArchiveOutput,
         flattening: Option<Flattening>,
         session: &'a Session,
     ) -> Copier<'a> {
+        let layers = output.layer_starts(&args.image);
+        let writer = ArchiveWriter::new(output);
         Copier {
             args,
-            writer: ArchiveWriter::new(output),
+            writer: match layers {
+                Some(starts) => writer.in_layers(starts),
+                None => writer,
+            },
             files,
             streams,
             given: files.iter().map(|(member, _)| member.clone()).collect(),

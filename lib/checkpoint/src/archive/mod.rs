@@ -3,6 +3,7 @@
 //! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a
 //! regular file, and only CRIU's images and podman's artifacts have directories.
 
+mod layers;
 mod member_content;
 mod open;
 mod read;

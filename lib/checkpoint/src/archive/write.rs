@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
+use std::sync::mpsc::Sender;
 
 use tartree::{Content, Destination, END_OF_ARCHIVE, Entry, Kind, Meta, Notices, RootName, Sink, Timestamp};
 
 use super::PARENT_TARGET;
+use super::layers::Layers;
 use crate::error::{Error, Result};
 use crate::member::Member;
 
@@ -29,6 +31,8 @@ pub enum PagesInput<'a> {
 pub struct ArchiveWriter<W: Destination> {
     sink: Sink<W>,
     written: BTreeSet<Member>,
+    /// If the output is an image with several layers: the current layer.
+    layers: Option<Layers>,
 }
 
 impl<W: Destination> ArchiveWriter<W> {
@@ -39,7 +43,13 @@ impl<W: Destination> ArchiveWriter<W> {
 
     /// Starts an archive on `sink`.
     pub fn on(sink: Sink<W>) -> ArchiveWriter<W> {
-        ArchiveWriter { sink, written: BTreeSet::new() }
+        ArchiveWriter { sink, written: BTreeSet::new(), layers: None }
+    }
+
+    /// Divides the archive into layers: sends the offset at which each further layer starts, before
+    /// the first byte of the layer is written to the output.
+    pub fn in_layers(self, starts: Sender<u64>) -> ArchiveWriter<W> {
+        ArchiveWriter { layers: Some(Layers::new(starts)), ..self }
     }
 
     /// Returns the members that were written so far.
@@ -116,11 +126,11 @@ impl<W: Destination> ArchiveWriter<W> {
         mut content: impl Read,
     ) -> Result<()> {
         match headers {
-            Some(headers) => {
+            Some(headers) if self.layers.is_none() => {
                 self.add(member)?;
                 self.sink.put(headers)?;
             }
-            None => self.header(member, entry)?,
+            _ => self.header(member, entry)?,
         }
         let got = self.sink.fill(&mut content, size)?.map_err(|e| Error::Tar(tartree::Error::Stream(e)))?;
         if got < size {
@@ -209,6 +219,9 @@ impl<W: Destination> ArchiveWriter<W> {
     /// # Errors
     /// Returns an error if writing to the output fails.
     pub fn finish_like(mut self, blocks: Option<&[u8]>, padding: u64) -> Result<W> {
+        if self.layers.is_some() {
+            return self.finish();
+        }
         self.sink.put(blocks.unwrap_or(&END_OF_ARCHIVE))?;
         self.sink.zeros(padding)?;
         Ok(self.sink.into_inner()?)
@@ -238,8 +251,14 @@ impl<W: Destination> ArchiveWriter<W> {
 
     fn header(&mut self, member: &Member, entry: &Entry) -> Result<()> {
         self.add(member)?;
-        let mut header = Vec::new();
-        tartree::encode_aligned(&mut header, entry, RootName::Dot, self.sink.position());
+        let (mut header, position) = (Vec::new(), self.sink.position());
+        match &mut self.layers {
+            None => tartree::encode_aligned(&mut header, entry, RootName::Dot, position),
+            Some(layers) => {
+                let (entry, position) = layers.enter(member, entry, position);
+                tartree::encode_aligned(&mut header, &entry, RootName::Dot, position);
+            }
+        }
         Ok(self.sink.put(&header)?)
     }
 }

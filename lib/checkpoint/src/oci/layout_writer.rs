@@ -1,13 +1,14 @@
 //! Writes an image layout in one pass.
 //!
-//! The name of a blob is its hash, which is known only after its last byte. The layer is therefore
-//! written first, after reserved space for its header, and the header is written at the end. The
-//! output must be a seekable file.
+//! The name of a blob is its hash, which is known only after its last byte. The layers are therefore
+//! written first, each after reserved space for its header, and the headers are written at the end.
+//! The output must be a seekable file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc::Receiver;
 
 use serde_json::{Value, json};
 use tartree::{END_OF_ARCHIVE, Entry, Kind, Meta, RootName, TarPath, Timestamp, padding};
@@ -37,12 +38,30 @@ pub struct Description {
 
 type Layer = Hashing<Encoder<Hashing<FileAt>>>;
 
-/// Writes a layout. The bytes that are written to it become the layer;
+/// Writes a layout. The bytes that are written to it become the layer, or several layers;
 /// [`finish`](LayoutWriter::finish) writes the rest.
 pub struct LayoutWriter {
-    layer: Layer,
-    compression: Compression,
-    start: u64,
+    /// The current layer; `None` only after an error.
+    layer: Option<Layer>,
+    settings: Settings,
+    /// The offset of the current layer's header.
+    header: u64,
+    written: Vec<WrittenLayer>,
+    /// The number of bytes that were written to all layers.
+    position: u64,
+    /// Receives the position at which each further layer starts, at the latest before the first
+    /// byte of the layer.
+    starts: Option<Receiver<u64>>,
+    next_start: Option<u64>,
+}
+
+/// A layer that is complete, except for its header.
+struct WrittenLayer {
+    /// The offset of the header.
+    header: u64,
+    diff_id: String,
+    digest: String,
+    size: u64,
 }
 
 /// The output file, with the offset of the next byte.
@@ -79,18 +98,11 @@ pub(super) struct Layouts {
 impl Layouts {
     /// Starts a layout at the offset `start` of `file`.
     pub(super) fn start(file: File, start: u64, time: Timestamp) -> Layouts {
-        let dir = |name: &str| {
-            let meta = Meta { mode: 0o755, mtime: Timestamp { nsec: 0, ..time }, ..Meta::default() };
-            let mut bytes = Vec::new();
-            let path = TarPath::root().child(name.as_bytes());
-            tartree::encode(&mut bytes, &Entry { path, kind: Kind::Dir, meta }, RootName::Dot);
-            bytes
-        };
         let mut layout = Vec::new();
         tartree::encode(&mut layout, &entry_for("oci-layout", LAYOUT.len() as u64, time), RootName::Dot);
         layout.extend_from_slice(LAYOUT);
         layout.resize(RESERVED - 512, 0);
-        let fillers = vec![[dir("blobs"), dir("blobs/sha256")].concat(), layout];
+        let fillers = vec![dirs(time), layout];
         Layouts { out: Some(FileAt { file, position: start }), header: start, fillers, time }
     }
 
@@ -167,9 +179,52 @@ impl LayoutWriter {
     /// # Errors
     /// Returns an error if the codec rejects the settings.
     pub fn new(file: File, start: u64, settings: &Settings) -> io::Result<LayoutWriter> {
-        let counted = FileAt { file, position: start + RESERVED as u64 };
-        let layer = Hashing::new(Encoder::new(Hashing::new(counted), settings)?);
-        Ok(LayoutWriter { layer, compression: settings.compression, start })
+        let layer = layer(FileAt { file, position: start }, settings)?;
+        Ok(LayoutWriter {
+            layer: Some(layer),
+            settings: settings.clone(),
+            header: start,
+            written: Vec::new(),
+            position: 0,
+            starts: None,
+            next_start: None,
+        })
+    }
+
+    /// Divides the bytes into several layers, each of which is a complete tar. See
+    /// [`ArchiveWriter::in_layers`](crate::archive::ArchiveWriter::in_layers) for the sender of
+    /// `starts`.
+    pub fn divide(&mut self, starts: Receiver<u64>) {
+        self.starts = Some(starts);
+    }
+
+    /// Ends the current layer. Returns the file, in which the next entry follows.
+    fn end_layer(&mut self) -> io::Result<FileAt> {
+        let layer = self.layer.take().ok_or_else(|| io::Error::other("the layer is not open"))?;
+        let (encoder, diff_id, _) = layer.finish();
+        let (mut out, digest, size) = encoder.finish()?.finish();
+        out.write_all(&[0; 512][..padding(size) as usize])?;
+        self.written.push(WrittenLayer { header: self.header, diff_id, digest, size });
+        Ok(out)
+    }
+
+    /// Ends the current layer and its tar, and starts the next layer.
+    fn next_layer(&mut self) -> io::Result<()> {
+        if let Some(layer) = &mut self.layer {
+            layer.write_all(&END_OF_ARCHIVE)?;
+        }
+        let out = self.end_layer()?;
+        self.header = out.position;
+        self.layer = Some(layer(out, &self.settings)?);
+        Ok(())
+    }
+
+    /// Returns the number of bytes before the next layer starts, if that is known already.
+    fn before_next_layer(&mut self) -> Option<u64> {
+        if self.next_start.is_none() {
+            self.next_start = self.starts.as_ref().and_then(|starts| starts.try_recv().ok());
+        }
+        self.next_start.map(|start| start.saturating_sub(self.position))
     }
 
     /// Writes the other blobs and the index. Returns the file, which is truncated to the end of the
@@ -177,27 +232,29 @@ impl LayoutWriter {
     ///
     /// # Errors
     /// Returns an error if writing to the file fails.
-    pub fn finish(self, description: &Description) -> io::Result<File> {
-        let (encoder, diff_id, _) = self.layer.finish();
-        let (mut out, layer, size) = encoder.finish()?.finish();
-        out.write_all(&[0; 512][..padding(size) as usize])?;
-
+    pub fn finish(mut self, description: &Description) -> io::Result<File> {
+        let mut out = self.end_layer()?;
         let time = Timestamp { nsec: 0, ..description.time };
         let created = time.to_string();
+        let history = json!({ "created": created, "created_by": "ckpt-pack" });
+        let diff_ids = self.written.iter().map(|layer| format!("sha256:{}", layer.diff_id));
         let config = json!({
             "created": created,
             "architecture": description.architecture,
             "os": "linux",
             "config": { "WorkingDir": "/" },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
-            "history": [{ "created": created, "created_by": "ckpt-pack" }],
+            "rootfs": { "type": "layers", "diff_ids": diff_ids.collect::<Vec<_>>() },
+            "history": vec![history; self.written.len()],
         });
         let config = blob(&mut out, &config, time)?;
+        let media_type = layer_type(self.settings.compression);
+        let layers =
+            self.written.iter().map(|layer| descriptor(media_type, &(layer.digest.clone(), layer.size)));
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [descriptor(layer_type(self.compression), &(layer.clone(), size))],
+            "layers": layers.collect::<Vec<_>>(),
             "annotations": description.annotations,
         });
         let manifest = blob(&mut out, &manifest, time)?;
@@ -209,31 +266,68 @@ impl LayoutWriter {
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]
         });
         member(&mut out, "index.json", index.to_string().as_bytes(), time)?;
-
-        let mut start = Vec::new();
-        let layer = entry_for(&format!("blobs/sha256/{layer}"), size, time);
-        let mut header = Vec::new();
-        tartree::encode(&mut header, &layer, RootName::Dot);
-        if header.len() < RESERVED {
-            member(&mut start, "oci-layout", LAYOUT, time)?;
-        } else {
-            member(&mut out, "oci-layout", LAYOUT, time)?;
-        }
-        start.extend(header);
+        self.write_headers(&mut out, time)?;
         out.write_all(&END_OF_ARCHIVE)?;
-        out.file.write_all_at(&start, self.start)?;
         out.file.set_len(out.position)?;
         Ok(out.file)
     }
+
+    /// Writes the headers of the layers. An entry fills the reserved space that a short header
+    /// leaves: `oci-layout` before the first layer, and directories before the others.
+    fn write_headers(&self, out: &mut FileAt, time: Timestamp) -> io::Result<()> {
+        let mut layout = Vec::new();
+        member(&mut layout, "oci-layout", LAYOUT, time)?;
+        for (number, layer) in self.written.iter().enumerate() {
+            let mut header = Vec::new();
+            let entry = entry_for(&format!("blobs/sha256/{}", layer.digest), layer.size, time);
+            tartree::encode(&mut header, &entry, RootName::Dot);
+            match (header.len() < RESERVED, number) {
+                (true, 0) => header = [layout.clone(), header].concat(),
+                (true, _) => header = [dirs(time), header].concat(),
+                (false, 0) => out.write_all(&layout)?,
+                (false, _) => {}
+            }
+            out.file.write_all_at(&header, layer.header)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts a layer after the space for its header.
+fn layer(mut out: FileAt, settings: &Settings) -> io::Result<Layer> {
+    out.position += RESERVED as u64;
+    Ok(Hashing::new(Encoder::new(Hashing::new(out), settings)?))
+}
+
+/// Returns the entries of the directories of blobs.
+fn dirs(time: Timestamp) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for name in ["blobs", "blobs/sha256"] {
+        let meta = Meta { mode: 0o755, mtime: Timestamp { nsec: 0, ..time }, ..Meta::default() };
+        let path = TarPath::root().child(name.as_bytes());
+        tartree::encode(&mut bytes, &Entry { path, kind: Kind::Dir, meta }, RootName::Dot);
+    }
+    bytes
 }
 
 impl Write for LayoutWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.layer.write(buf)
+        while self.before_next_layer() == Some(0) {
+            self.next_start = None;
+            self.next_layer()?;
+        }
+        let until = self.before_next_layer().and_then(|left| usize::try_from(left).ok());
+        let part = &buf[..buf.len().min(until.unwrap_or(usize::MAX))];
+        let written = self
+            .layer
+            .as_mut()
+            .map_or(Err(io::Error::other("the layer is not open")), |layer| layer.write(part))?;
+        self.position += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.layer.flush()
+        self.layer.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
@@ -315,6 +409,33 @@ mod tests {
             let config: oci_spec::image::ImageConfiguration = serde_json::from_slice(&image.config).unwrap();
             assert_eq!(config.rootfs().diff_ids(), &[format!("sha256:{}", sha256(&[7; 5000]))]);
         }
+    }
+
+    #[test]
+    fn bytes_are_divided_where_each_layer_starts() {
+        let settings = Settings { compression: Compression::None, level: None, threads: 1 };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut writer = LayoutWriter::new(tempfile::tempfile().unwrap(), 0, &settings).unwrap();
+        writer.divide(receiver);
+        writer.write_all(b"first").unwrap();
+        sender.send(5).unwrap();
+        sender.send(11).unwrap();
+        writer.write_all(b"secondthird").unwrap();
+        let (annotations, tag, architecture) = (BTreeMap::new(), None, "amd64".into());
+        let description = Description { annotations, tag, architecture, time: Timestamp::default() };
+        let file = writer.finish(&description).unwrap();
+        let image = Layout::of_tar(&file).unwrap().image(None).unwrap();
+        let crate::oci::Content::Layers(layers) = image.content else { panic!("not layers") };
+        let contents = layers.iter().map(|layer| {
+            let mut content = vec![0; layer.size as usize];
+            layer.file.read_exact_at(&mut content, layer.offset).unwrap();
+            content
+        });
+        let ended = |text: &[u8]| [text, &END_OF_ARCHIVE].concat();
+        assert_eq!(contents.collect::<Vec<_>>(), [ended(b"first"), ended(b"second"), b"third".to_vec()]);
+        let config: oci_spec::image::ImageConfiguration = serde_json::from_slice(&image.config).unwrap();
+        let ids = [ended(b"first"), ended(b"second"), b"third".to_vec()].map(|bytes| sha256(&bytes));
+        assert_eq!(config.rootfs().diff_ids(), &ids.map(|id| format!("sha256:{id}")));
     }
 
     #[test]
