@@ -144,6 +144,12 @@ demo: ## checkpoint a running container into one file and restore it elsewhere, 
 	@$(MAKE) --no-print-directory build
 	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo
 
+.PHONY: demo-clones
+demo-clones: ## restore one checkpoint as twenty containers, each with its own address, printing each command
+	@tests/prerequisites demo
+	@$(MAKE) --no-print-directory build
+	@TOOLS_BIN="$(TARGET)/release" tests/host/enter tests/demo-clones
+
 .PHONY: install
 install: build ## install tools, manual pages, completions and documents in DESTDIR/PREFIX (PREFIX: /usr/local)
 	@$(MAKE) --no-print-directory install-built

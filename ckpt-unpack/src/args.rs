@@ -144,6 +144,18 @@ pub struct Output {
     /// Apply the changes to the root file system DIR [default: write them into the bundle]
     #[arg(long, value_name = "DIR", conflicts_with = "Inspection")]
     pub rootfs: Option<PathBuf>,
+    /// Leave the root file system as it is, and write the changes into DIR as a layer of an overlay
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "rootfs",
+        conflicts_with = "Inspection",
+        hide_short_help = true
+    )]
+    pub layer: Option<PathBuf>,
+    /// Write the layer for an overlay that is mounted with userxattr, as in a user namespace
+    #[arg(long, requires = "layer", conflicts_with = "Inspection", hide_short_help = true)]
+    pub userxattr: bool,
     /// Extract the volume NAME into DIR (repeatable) [default: write volumes into the bundle as
     /// tars]
     #[arg(long, value_name = "NAME=DIR", value_parser = volume, conflicts_with = "Inspection")]
@@ -249,6 +261,13 @@ pub struct Host {
     /// With --check: check that a container in a pod can be restored
     #[arg(long, hide_short_help = true)]
     pub pod: bool,
+}
+
+impl Output {
+    /// Returns the directory that gets the changes of the root file system.
+    pub fn changed_rootfs(&self) -> Option<&PathBuf> {
+        self.layer.as_ref().or(self.rootfs.as_ref())
+    }
 }
 
 impl Args {

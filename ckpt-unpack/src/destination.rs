@@ -75,7 +75,7 @@ pub fn check_directories_differ(args: &Args, bundle: &Path) -> anyhow::Result<()
     // A root file system is usually a directory of the bundle, and volumes may be in the bundle
     // too.
     let mut all = vec![Destination { flag: "--bundle ".into(), dir: bundle, holds_others: true }];
-    let others = [("--rootfs ", &output.rootfs), ("--shm ", &output.shm)];
+    let others = [("--rootfs ", &output.rootfs), ("--layer ", &output.layer), ("--shm ", &output.shm)];
     let others = others.iter().filter_map(|(flag, dir)| Some(((*flag).to_owned(), dir.as_deref()?)));
     let volumes = output.volume.iter().map(|(name, dir)| (format!("--volume {name}="), dir.as_path()));
     all.extend(others.chain(volumes).map(|(flag, dir)| Destination { flag, dir, holds_others: false }));

@@ -39,8 +39,16 @@ impl<'a> Trees<'a> {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::display_path(dir))?;
                 let devices = Devices::in_rootfs(args.limits.no_devices);
-                let extractor = Extractor::new(root, ExtractOptions { devices, ..options.clone() });
-                Some((RootfsApply::new(extractor), dir.as_path()))
+                let options = ExtractOptions { devices, ..options.clone() };
+                let extractor = match &output.layer {
+                    Some(layer) => {
+                        let name = cli::display_path(layer);
+                        let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
+                        cli::tree::overlay_layer(layer, root, options, output.userxattr, &mut notices)?
+                    }
+                    None => Extractor::new(root, options),
+                };
+                Some((RootfsApply::new(extractor), output.layer.as_deref().unwrap_or(dir)))
             }
             None => None,
         };

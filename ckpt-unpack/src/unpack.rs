@@ -82,7 +82,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         })
         .and_then(|()| {
             let images = staging.dir().join("checkpoint");
-            args.output.rootfs.as_ref().map_or(Ok(()), |rootfs| root_mode::set(rootfs, &images, session))
+            args.output.changed_rootfs().map_or(Ok(()), |rootfs| root_mode::set(rootfs, &images, session))
         })
         .and_then(|()| match unpack.is_round {
             true => Ok(()),

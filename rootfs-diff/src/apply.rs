@@ -1,7 +1,6 @@
 //! `rootfs-diff apply`: applies a diff to a directory.
 
 use std::io::{BufReader, ErrorKind, Read};
-use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::compress::{Bound, Compression, Decoder};
@@ -12,7 +11,7 @@ use checkpoint::tar_kind::TarKind;
 use checkpoint::whiteout::{Whiteout, Whiteouts};
 use checkpoint::{Member, deleted_files};
 use cli::{Counted, Exit, Hint, Input, Session};
-use tartree::{Devices, ExtractOptions, Extractor, Item, LayerXattrs, Limits, Notice, Reader, Root, TarPath};
+use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
 use crate::args::{Apply, Format};
 use crate::deletion_lists;
@@ -46,7 +45,11 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         };
         let root = Root::open(&args.rootfs).with_context(|| cli::display_path(&args.rootfs))?;
         let extractor = match &args.layer {
-            Some(dir) => layer(dir, root, options, args.userxattr, session)?,
+            Some(dir) => {
+                cli::tree::overlay_layer(dir, root, options, args.userxattr, &mut |notice: Notice| {
+                    session.warn(notice);
+                })?
+            }
             None => Extractor::new(root, options),
         };
         Target::Root(Box::new(RootfsApply::new(extractor)))
@@ -111,36 +114,6 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
         _ => return e.into(),
     };
     Hint::on(e, hint)
-}
-
-/// Returns an extractor that writes a layer over `image` into the empty directory `dir`, which is
-/// created if it is missing.
-fn layer(
-    dir: &Path,
-    image: Root,
-    options: ExtractOptions,
-    userxattr: bool,
-    session: &Session,
-) -> anyhow::Result<Extractor> {
-    let object = || cli::display_path(dir);
-    cli::private::dir(dir).with_context(object)?;
-    if std::fs::read_dir(dir).with_context(object)?.next().is_some() {
-        anyhow::bail!("{}: expected an empty directory for the layer, found files in it", object());
-    }
-    let xattrs = if userxattr { LayerXattrs::User } else { LayerXattrs::Trusted };
-    let extractor = Extractor::new(Root::open(dir).with_context(object)?, options);
-    extractor.into_layer(image, xattrs, &mut |notice: Notice| session.warn(notice)).map_err(|e| {
-        let denied =
-            matches!(&e, tartree::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
-        let e = anyhow::Error::new(e).context(object());
-        if denied && !userxattr {
-            return Hint::on(
-                e,
-                "only root may set trusted.*; for an overlay with that mount option, add --userxattr",
-            );
-        }
-        e
-    })
 }
 
 /// Returns the meaning of files `.wh.NAME`, if the user has chosen the form of the diff.

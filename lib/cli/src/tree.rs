@@ -1,10 +1,16 @@
-//! Writes tars to an [`Output`] with progress.
+//! Writes tars to an [`Output`] with progress, and diffs to a layer of an overlay.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::path::Path;
 
-use tartree::{Passage, Sink};
+use anyhow::Context;
+use tartree::{Error, ExtractOptions, Extractor, LayerXattrs, Notices, Passage, Root, Sink};
 
+use crate::error::Hint;
 use crate::files::output::Output;
+use crate::files::private;
+use crate::messages::display::display_path;
 use crate::messages::progress::{Counted, count};
 
 /// Returns a sink that writes a tar to `output` and counts its bytes for the progress of the run.
@@ -12,4 +18,34 @@ use crate::messages::progress::{Counted, count};
 pub fn sink(output: Output) -> Sink<Counted<Output>> {
     let passage = Passage::to(output.as_fd(), count);
     Sink::direct(Counted::new(output), passage)
+}
+
+/// Returns an extractor that writes a layer over `image` into the empty directory `dir`, which is
+/// created if it is missing.
+///
+/// # Errors
+/// Returns an error if the directory is not empty, or if this process cannot set overlay xattrs in
+/// it.
+pub fn overlay_layer(
+    dir: &Path,
+    image: Root,
+    options: ExtractOptions,
+    userxattr: bool,
+    notices: &mut dyn Notices,
+) -> anyhow::Result<Extractor> {
+    let object = || display_path(dir);
+    private::dir(dir).with_context(object)?;
+    if std::fs::read_dir(dir).with_context(object)?.next().is_some() {
+        anyhow::bail!("{}: expected an empty directory for the layer, found files in it", object());
+    }
+    let xattrs = if userxattr { LayerXattrs::User } else { LayerXattrs::Trusted };
+    let extractor = Extractor::new(Root::open(dir).with_context(object)?, options);
+    extractor.into_layer(image, xattrs, notices).map_err(|e| {
+        let denied = matches!(&e, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+        let e = anyhow::Error::new(e).context(object());
+        match denied && !userxattr {
+            true => Hint::on(e, "for a user namespace, or an overlay with the option userxattr: --userxattr"),
+            false => e,
+        }
+    })
 }
