@@ -51,6 +51,32 @@ pages() {
     counted_past "$there/rootfs/tmp/counter" "$before"
 }
 
+@test "a pre-dump and a dump are packed while CRIU writes them" {
+    make_bundle "$here" '.process.args = ["/bin/sh", "-c", "x=$(head -c 8388608 /dev/zero | tr \"\\0\" x); . /app/count"]'
+    start runc "$here" web
+    ckpt-pack --bundle "$here" --pre-checkpoint -o previous.ckpt \
+        -- runc checkpoint --pre-dump --image-path "$here/pre-checkpoint" --work-path "$here" web
+    counted_past "$here/rootfs/tmp/counter" "$(counted "$here/rootfs")"
+    ckpt-pack --bundle "$here" --with-previous -o web.ckpt \
+        --producer "rootfs-diff create --members --rootfs '$here/rootfs'" \
+        --producer "vol-archive create --members data='$here/data'" \
+        -- runc checkpoint --image-path "$here/checkpoint" --work-path "$here" --parent-path ../pre-checkpoint web
+    [ "$(stat -c %s previous.ckpt)" -gt 8388608 ]
+    [ "$(stat -c %s web.ckpt)" -lt 4194304 ]
+    before=$(counted "$here/rootfs")
+    umount "$here/rootfs"
+    rm -r "$here"
+
+    overlay "$there"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" \
+        --previous previous.ckpt <web.ckpt
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" \
+        <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore runc "$there/bundle" web
+    counted_past "$there/rootfs/tmp/counter" "$before"
+}
+
 @test "ckpt-tools(7): the recipe of pre-copy moves a container" {
     page=man/ckpt-tools.7
     documents $page

@@ -258,7 +258,11 @@ impl Live {
         self.rescue
             .complete(self.keep_paused)
             .context("the archive is complete, but the container cannot be resumed")?;
-        if let Err(e) = rescue::remove_images(&self.image_path) {
+        let left = match self.dump {
+            Dump::Pre => self.empty_pages(),
+            _ => rescue::remove_images(&self.image_path),
+        };
+        if let Err(e) = left {
             session.warn(format_args!("{}: images not removed: {e}", cli::display_path(&self.image_path)));
         }
         self.pipes = None;
@@ -275,6 +279,16 @@ impl Live {
     /// Returns an error that names the producer that failed.
     pub fn check_producers(&mut self) -> anyhow::Result<()> {
         self.producers.check()
+    }
+
+    /// Truncates the stand-ins of the streamed images. CRIU needs the other images of a pre-dump for
+    /// the dump after it, and opens the pages images without reading them.
+    fn empty_pages(&self) -> std::io::Result<()> {
+        let numbers = 1..=self.streamed.len();
+        numbers.into_iter().try_for_each(|number| {
+            let path = self.image_path.join(format!("pages-{number}.img"));
+            fs::File::options().write(true).open(path)?.set_len(0)
+        })
     }
 
     fn check_command(&self) -> anyhow::Result<()> {
