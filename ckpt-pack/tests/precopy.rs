@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -26,34 +27,48 @@ struct Migration {
     _alone: MutexGuard<'static, ()>,
     dir: tempfile::TempDir,
     store: Store,
+    /// The addresses that are kept. A test that reads its own memory would otherwise copy all of it
+    /// into that memory in each round.
+    kept: Range<u64>,
 }
 
 impl Migration {
     fn new() -> Migration {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        Migration { _alone, dir: tempfile::tempdir().unwrap(), store: Store::new() }
+        Migration { _alone, dir: tempfile::tempdir().unwrap(), store: Store::new(), kept: 0..u64::MAX }
+    }
+
+    /// A migration of which only `memory`, which belongs to this process, is kept.
+    fn of(memory: &[u8]) -> Migration {
+        let own = memory.as_ptr_range();
+        Migration { kept: own.start as u64..own.end as u64, ..Migration::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn run(&self, pid: u32, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_ckpt-pack"))
-            .args(["--precopy", "--pid", &pid.to_string(), "--page-index"])
-            .arg(self.path("index"))
-            .arg("--output")
-            .arg(self.path("round"))
-            .args(args)
-            .output()
-            .unwrap()
+    fn command(&self, pid: u32) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+        command.args(["--precopy", "--pid", &pid.to_string(), "--page-index"]).arg(self.path("index"));
+        command.arg("--output").arg(self.path("round"));
+        command
+    }
+
+    fn run(&self, pid: u32) -> Output {
+        self.command(pid).output().unwrap()
     }
 
     /// Makes a round and applies it like a receiver. Returns the addresses of the pages that were
     /// sent.
     fn round(&mut self, pid: u32) -> Vec<u64> {
-        let output = self.run(pid, &[]);
+        let output = self.run(pid);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.apply()
+    }
+
+    /// Applies the last round like a receiver. Returns the addresses of the pages that were sent.
+    fn apply(&mut self) -> Vec<u64> {
         let members = members(&self.path("round"));
         let mut next = Store::new();
         let mut sent = Vec::new();
@@ -66,9 +81,13 @@ impl Migration {
             while let Some(run) = pagemap.next().unwrap() {
                 for page in 0..run.pages {
                     let address = run.vaddr + page * PAGE as u64;
-                    let content = if run.is_present() {
+                    let present = run.is_present().then(|| pages.next().expect("the image has the page"));
+                    if !self.kept.contains(&address) {
+                        continue;
+                    }
+                    let content = if let Some(page) = present {
                         sent.push(address);
-                        pages.next().expect("the pages image has the page").to_vec()
+                        page.to_vec()
                     } else {
                         old.and_then(|old| old.get(&address)).expect("the receiver has the page").clone()
                     };
@@ -167,9 +186,9 @@ fn compare_own(migration: &Migration, memory: &[u8]) {
 #[test]
 #[ignore = "needs root"]
 fn rounds_reproduce_memory_that_changes() {
-    let mut migration = Migration::new();
     let pid = std::process::id();
     let mut memory = vec![0; 2048 * PAGE];
+    let mut migration = Migration::of(&memory);
     fill(&mut memory, 1);
     migration.round(pid);
     compare_own(&migration, &memory);
@@ -178,9 +197,7 @@ fn rounds_reproduce_memory_that_changes() {
         fill(&mut memory[(round * 100) * PAGE..(round * 100 + 7) * PAGE], round as u64);
         memory[(round * 200) * PAGE..(round * 200 + 9) * PAGE].fill(0);
         fill(&mut memory[(round * 200 - 198) * PAGE..(round * 200 - 196) * PAGE], 99);
-        let own = memory.as_ptr_range();
-        let sent = migration.round(pid);
-        let sent = sent.iter().filter(|&&at| (own.start as u64..own.end as u64).contains(&at)).count();
+        let sent = migration.round(pid).len();
         assert!((8..=14).contains(&sent), "{sent} pages");
         compare_own(&migration, &memory);
     }
@@ -189,9 +206,9 @@ fn rounds_reproduce_memory_that_changes() {
 #[test]
 #[ignore = "needs root"]
 fn more_changed_pages_than_are_kept_in_memory_are_sent() {
-    let mut migration = Migration::new();
     let pid = std::process::id();
     let mut memory = vec![0; 8192 * PAGE];
+    let mut migration = Migration::of(&memory);
     fill(&mut memory, 1);
     memory[3000 * PAGE..3100 * PAGE].fill(0);
     migration.round(pid);
@@ -285,7 +302,7 @@ fn a_foreign_or_modified_index_is_rejected_before_anything_is_written() {
         (&[], process.pid(), "the page index is truncated"),
     ] {
         fs::write(migration.path("index"), bytes).unwrap();
-        let output = migration.run(pid, &[]);
+        let output = migration.run(pid);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(message), "{message}: {stderr}");
@@ -306,6 +323,33 @@ fn a_round_that_cannot_be_written_leaves_the_index() {
     let output = full.arg(migration.path("index")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(fs::read(migration.path("index")).unwrap(), index);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_round_that_is_killed_leaves_index_and_output_complete() {
+    let pid = std::process::id();
+    let mut memory = vec![0; 4096 * PAGE];
+    let mut migration = Migration::of(&memory);
+    fill(&mut memory, 1);
+    migration.round(pid);
+    for attempt in 0..12 {
+        let _ = fs::remove_file(migration.path("round"));
+        let index = fs::read(migration.path("index")).unwrap();
+        fill(&mut memory[..1024 * PAGE], 2 + attempt);
+        let mut round = migration.command(pid).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(attempt * 8));
+        round.kill().unwrap();
+        round.wait().unwrap();
+        // The output gets its name first, so that the index never announces pages that were lost.
+        let is_new = fs::read(migration.path("index")).unwrap() != index;
+        assert!(migration.path("round").exists() || !is_new, "attempt {attempt}");
+        if is_new {
+            migration.apply();
+        }
+        migration.round(pid);
+        compare_own(&migration, &memory);
+    }
 }
 
 #[test]
