@@ -252,7 +252,7 @@ killed_at() {
     echo "seed $1: $(cat "$hosts/fault")"
     filled_runs -v /srv/data:/data
     awaited
-    migrated --volume /srv/data --downtime 0 --rounds 2
+    migrated --volume /srv/data --downtime 0 --rounds 2 --stall 5
     decided
     end_migration
 }
