@@ -150,3 +150,26 @@ fn a_truncated_archive_is_an_error_after_the_member() {
     assert!(!run.stdout.is_empty());
     assert!(String::from_utf8_lossy(&run.stderr).contains("cut.ckpt: "));
 }
+
+#[test]
+fn control_characters_are_not_written_to_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let bytes = golden(|members| {
+        members.push(file("artifacts/red", b"\x1b[31m\n"));
+        members.push(file("artifacts/plain", "text\tü\n".as_bytes()));
+    });
+    fs::write(dir.join("a.ckpt"), bytes).unwrap();
+    for (name, shown) in [("red", None), ("plain", Some("text\tü"))] {
+        // script(1) runs the command on a terminal.
+        let command = format!("{} --cat artifacts/{name} a.ckpt", env!("CARGO_BIN_EXE_ckpt-unpack"));
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).current_dir(dir).env("NO_COLOR", "1");
+        let run = script.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&run.stdout);
+        match shown {
+            Some(shown) => assert!(run.status.success() && text.contains(shown), "{text}"),
+            None => assert!(!run.status.success() && text.contains("it has control characters"), "{text}"),
+        }
+    }
+}

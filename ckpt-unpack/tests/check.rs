@@ -272,9 +272,10 @@ fn missing_parts_of_an_archive_are_named() {
     };
     let host = with("/nonexistent");
     let found = host.check(&["a.ckpt"]);
-    let expected = "error: volume data: not in the archive, the spec mounts it at /data\nhint: use a copy of the volume: --volume data=DIR\n";
+    let expected = "error: volume data: not in the archive, the spec mounts it at /data\nhint: use a copy of the volume: --volume data=DIR, or --ignore-volumes\n";
     assert!(found.ends_with(expected), "{found}");
     assert_eq!(host.check(&["a.ckpt", "--volume", "data=b"]), "");
+    assert_eq!(host.check(&["a.ckpt", "--ignore-volumes"]), "");
     let without = golden(|members| members.retain(|(e, _)| e.path.as_bytes() != b"config.dump"));
     fs::write(host.path("a.ckpt"), without).unwrap();
     let found = host.check(&["a.ckpt"]);

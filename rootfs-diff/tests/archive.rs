@@ -67,14 +67,14 @@ fn archives_of_all_engines_are_listed() {
             "C /app/cache/new\nD /app/cache/old\nD /app/cache/older\nD /app/deleted\nC /app/settings\n\
              C /etc/hostname\nC /etc/hosts\nC /etc/resolv.conf\nC /tmp/counter\n",
         ),
-        ("g31-cri-o.tar.xz", "C /app/cache/new\n"),
+        // The list has /app/cache too, which was deleted and created again.
+        ("g31-cri-o.tar.xz", "C /app/cache/new\nD /app/deleted\nC /etc/mtab\nC /tmp/counter\n"),
     ] {
         let text = listed(&["-q"], &golden(name));
         let without_deletions: String =
             text.lines().filter(|line| !line.starts_with('D')).map(|line| format!("{line}\n")).collect();
         match name {
             "g12-diff-deletes.tar.xz" => assert_eq!(without_deletions, expected, "{name}"),
-            "g31-cri-o.tar.xz" => assert!(text.contains(expected) && text.contains("D /"), "{name}: {text}"),
             _ => assert_eq!(text, expected, "{name}"),
         }
     }

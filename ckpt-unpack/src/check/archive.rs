@@ -1,15 +1,18 @@
 //! Reads an archive for `--check`.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
-use checkpoint::Member;
 use checkpoint::archive::{Members, missing};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::check::Collected;
 use checkpoint::spec_dump::SpecDump;
+use checkpoint::{Member, VolumeName, oci};
 use cli::Session;
 use tartree::{Expanded, Kind, Limits};
 
-use super::restore::{Form, MadeBy, Restore};
+use super::restore::{Form, MadeBy, Restore, mounts, volumes};
 use super::trees::Archived;
 use crate::archive_input;
 use crate::args::Args;
@@ -22,9 +25,9 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
     let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     session.stage("reading", archive.size());
-    let annotation = |key: &str| archive.image().and_then(|image| image.annotations.get(key)).cloned();
-    let keys = ["io.podman.annotations.checkpoint.criu.version", "org.criu.checkpoint.criu.version"];
-    let annotated = keys.into_iter().find_map(annotation).and_then(|text| text.parse().ok());
+    let annotations = archive.image().map(|image| image.annotations.clone()).unwrap_or_default();
+    let annotated =
+        oci::annotations("criu.version").find_map(|(_, name)| annotations.get(&name)?.parse().ok());
     let mut found = Found::default();
     let limits = archive.limits().clone();
     let read = archive.survey().map_err(anyhow::Error::from);
@@ -34,8 +37,10 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
         form: Form::Archive(name),
         images: Box::new(images),
         image_path: None,
-        spec,
+        mounts: mounts(&spec, Path::new("")),
+        network: spec.network_namespace().map(PathBuf::from),
         volumes,
+        ignores_volumes: args.include.ignore_volumes,
         rootfs: args.output.rootfs.clone(),
         volume_dirs: args.output.volume.clone(),
         archived,
@@ -49,9 +54,9 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
 struct Found {
     images: Collected,
     spec: SpecDump,
-    volumes: Vec<checkpoint::config_dump::NamedVolume>,
+    volumes: BTreeMap<String, VolumeName>,
     archived: Archived,
-    written: Vec<(std::path::PathBuf, u64)>,
+    written: Vec<(PathBuf, u64)>,
     made_by: MadeBy,
     problems: Vec<String>,
 }
@@ -74,7 +79,7 @@ impl Found {
                 }
                 (Member::ConfigDump, _) => {
                     let config = cli::read_document(content, &object, ConfigDump::LIMIT)?;
-                    self.volumes = ConfigDump::read(&config)?.volumes()?;
+                    self.volumes = volumes(&ConfigDump::read(&config)?)?;
                 }
                 (Member::DumpLog, _) => self.made_by = MadeBy::of_log(content),
                 (Member::RootfsDiff, _) if args.include.ignore_rootfs => continue,

@@ -1,5 +1,6 @@
 //! Reads an unpacked bundle for `--check`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use checkpoint::spec_dump::SpecDump;
 use cli::Hint;
 use tartree::Root;
 
-use super::restore::{Form, MadeBy, Restore};
+use super::restore::{Form, MadeBy, Restore, mounts, volumes};
 use super::trees::Archived;
 use crate::args::Args;
 
@@ -28,8 +29,8 @@ pub fn read(args: &Args, bundle: &Path) -> anyhow::Result<Restore> {
     })?;
     let spec = SpecDump::read(&spec).map_err(|e| anyhow::anyhow!("{}: {e}", object("config.json")))?;
     let volumes = match document(bundle, "config.dump", ConfigDump::LIMIT)? {
-        Some(config) => ConfigDump::read(&config).and_then(|config| config.volumes())?,
-        None => Vec::new(),
+        Some(config) => volumes(&ConfigDump::read(&config)?)?,
+        None => BTreeMap::new(),
     };
     let image_path = bundle.join("checkpoint");
     let images = Root::open(&image_path).with_context(|| object("checkpoint"))?;
@@ -41,12 +42,14 @@ pub fn read(args: &Args, bundle: &Path) -> anyhow::Result<Restore> {
         form: Form::Bundle(bundle.to_path_buf()),
         images: Box::new(images),
         image_path: Some(image_path),
-        spec,
+        mounts: mounts(&spec, bundle),
+        network: spec.network_namespace().map(PathBuf::from),
         volumes,
+        ignores_volumes: false,
         rootfs,
         volume_dirs: Vec::new(),
         archived: Archived::default(),
-        written: Vec::<(PathBuf, u64)>::new(),
+        written: Vec::new(),
         made_by: log.map(MadeBy::of_log).unwrap_or_default(),
         problems: Vec::new(),
     })

@@ -139,8 +139,7 @@ fn lookup(file: &RequiredFile, restore: &Restore) -> Lookup {
 fn on_mount(key: &[u8], path: &TarPath, restore: &Restore) -> Lookup {
     let to = text(key);
     if let Some(volume) = restore.volume_at(&to).filter(|_| matches!(restore.form, Form::Archive(_))) {
-        let dir = restore.volume_dirs.iter().find(|(given, _)| given == volume).map(|(_, dir)| dir);
-        return match (restore.archived.volumes.get(volume), dir) {
+        return match (restore.archived.volumes.get(volume), restore.volume_dir(volume)) {
             (Some(tree), _) => tree.file(path),
             (None, Some(dir)) => on_source(dir, path),
             (None, None) => Lookup::Unknown,
@@ -150,7 +149,7 @@ fn on_mount(key: &[u8], path: &TarPath, restore: &Restore) -> Lookup {
         return shm.file(path);
     }
     match (&restore.form, restore.source(&to)) {
-        (Form::Bundle(_), Some(Some(source))) => on_source(&source, path),
+        (Form::Bundle(_), Some(Some(source))) => on_source(source, path),
         _ => Lookup::Unknown,
     }
 }

@@ -149,7 +149,7 @@ pub fn network(required: &Requirements, restore: &Restore, findings: &mut Findin
             .passed
             .push(format!("{} TCP connections: restore with --tcp-established", required.connections));
     }
-    let joined = restore.spec.network_namespace().map(PathBuf::from);
+    let joined = restore.network.clone();
     let namespace = match (required.network, &restore.form) {
         (Some(Origin::Host), _) => None,
         (Some(Origin::External), Form::Bundle(_)) if joined.is_some() => joined,

@@ -62,4 +62,5 @@ fn compare(restore: &mut Restore, answer: &Answer, criu: &str, runtime: &str, fi
     let missing = mounts::check(&required, restore, findings);
     files::root(&required, restore, findings);
     files::check(&required, restore, &missing, findings);
+    findings.finish();
 }

@@ -24,13 +24,10 @@ fn in_bundle(
     findings: &mut Findings,
 ) -> BTreeSet<Vec<u8>> {
     let mut missing = BTreeSet::new();
-    for mount in restore.spec.mounts() {
-        let Some(Some(source)) = restore.source(mount.destination) else { continue };
-        if source.exists() {
-            continue;
-        }
-        missing.insert(mount.destination.trim_end_matches('/').as_bytes().to_vec());
-        let (source, to) = (cli::display_path(&source), mount.destination);
+    for (to, source) in &restore.mounts {
+        let Some(source) = source.as_ref().filter(|source| !source.exists()) else { continue };
+        missing.insert(to.as_bytes().to_vec());
+        let source = cli::display_path(source);
         match restore.volume_at(to) {
             Some(volume) => {
                 let tar = bundle.join(format!("volumes/{volume}.tar"));
@@ -69,19 +66,23 @@ fn in_archive(required: &Requirements, restore: &Restore, findings: &mut Finding
     for key in &required.mounts {
         let to = text(key);
         if let Some(volume) = restore.volume_at(&to) {
-            let dir = restore.volume_dirs.iter().find(|(given, _)| given == volume).map(|(_, dir)| dir);
-            if !restore.archived.volumes.contains_key(volume) && !dir.is_some_and(|dir| dir.is_dir()) {
+            let is_there = restore.archived.volumes.contains_key(volume)
+                || restore.volume_dir(volume).is_some_and(Path::is_dir);
+            if !is_there && !restore.ignores_volumes {
                 missing.insert(key.clone());
                 let text = format!("volume {volume}: not in the archive, the spec mounts it at {to}");
-                findings.fails(text, format!("use a copy of the volume: --volume {volume}=DIR"));
+                findings.fails(
+                    text,
+                    format!("use a copy of the volume: --volume {volume}=DIR, or --ignore-volumes"),
+                );
             }
             continue;
         }
         let Some(Some(source)) = restore.source(&to) else { continue };
-        if !is_of_engine(&to, &source) && !source.exists() {
+        if !is_of_engine(&to, source) && !source.exists() {
             missing.insert(key.clone());
             findings.needs(
-                format!("mount {to}: {}: no such file or directory on this host", cli::display_path(&source)),
+                format!("mount {to}: {}: no such file or directory on this host", cli::display_path(source)),
                 format!("create it, or use another one: spec-gen --restore -v HOST_PATH:{to}"),
             );
         }

@@ -1,15 +1,16 @@
 //! The restore that `--check` checks, and what the check found.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use checkpoint::VolumeName;
-use checkpoint::config_dump::NamedVolume;
+use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::check::Source;
 use checkpoint::criu::origin::{LOG_HEAD, Origin};
 use checkpoint::host::criu_version::criu_number;
 use checkpoint::host::{Finding, Severity};
-use checkpoint::spec_dump::SpecDump;
+use checkpoint::spec_dump::{Mount, SpecDump};
 
 use super::trees::Archived;
 
@@ -21,10 +22,15 @@ pub struct Restore {
     pub images: Box<dyn Source>,
     /// The directory of the images, if they are unpacked.
     pub image_path: Option<PathBuf>,
-    /// `config.json` of a bundle, or `spec.dump` of an archive.
-    pub spec: SpecDump,
-    /// The named volumes in config.dump.
-    pub volumes: Vec<NamedVolume>,
+    /// The mounts in `config.json` of a bundle, or in `spec.dump` of an archive: by destination, with
+    /// the source of a bind mount.
+    pub mounts: BTreeMap<String, Option<PathBuf>>,
+    /// The path of the network namespace that the container joins, if the spec has one.
+    pub network: Option<PathBuf>,
+    /// The named volumes in config.dump, by destination.
+    pub volumes: BTreeMap<String, VolumeName>,
+    /// Whether volumes are not restored from the archive, so that they are not checked.
+    pub ignores_volumes: bool,
     /// The root file system, if it is known.
     pub rootfs: Option<PathBuf>,
     /// The directories of `--volume`.
@@ -80,48 +86,81 @@ pub enum Form {
 impl Restore {
     /// Returns the mount of the spec at `destination`, with its source: a directory, relative to the
     /// bundle. The source is `None` for mounts without one.
-    pub fn source(&self, destination: &str) -> Option<Option<PathBuf>> {
-        let clean = |path: &str| path.trim_end_matches('/').to_owned();
-        let mounts = self.spec.mounts();
-        let mount = mounts.iter().rev().find(|mount| clean(mount.destination) == clean(destination))?;
+    pub fn source(&self, destination: &str) -> Option<&Option<PathBuf>> {
+        self.mounts.get(clean(destination))
+    }
+
+    /// Returns the named volume that is mounted at `destination`.
+    pub fn volume_at(&self, destination: &str) -> Option<&VolumeName> {
+        self.volumes.get(destination)
+    }
+
+    /// Returns the directory of `--volume` for a volume.
+    pub fn volume_dir(&self, volume: &VolumeName) -> Option<&Path> {
+        self.volume_dirs.iter().find(|(given, _)| given == volume).map(|(_, dir)| dir.as_path())
+    }
+}
+
+/// Returns the mounts of a spec by their destinations, each with its source below `base`.
+pub fn mounts(spec: &SpecDump, base: &Path) -> BTreeMap<String, Option<PathBuf>> {
+    let source = |mount: &Mount<'_>| {
         let has_source = match mount.kind {
             "bind" => !mount.source.is_empty(),
             // The options make it a bind mount.
             "none" | "" => mount.source.contains('/'),
             _ => false,
         };
-        Some(has_source.then(|| self.on_host(Path::new(mount.source))))
-    }
-
-    /// Returns a path of the spec on the host.
-    pub fn on_host(&self, path: &Path) -> PathBuf {
-        match &self.form {
-            Form::Bundle(bundle) => bundle.join(path),
-            Form::Archive(_) => path.to_path_buf(),
-        }
-    }
-
-    /// Returns the named volume that is mounted at `destination`.
-    pub fn volume_at(&self, destination: &str) -> Option<&VolumeName> {
-        self.volumes.iter().find(|volume| volume.destination == destination).map(|volume| &volume.name)
-    }
+        has_source.then(|| base.join(mount.source))
+    };
+    spec.mounts().iter().map(|mount| (clean(mount.destination).to_owned(), source(mount))).collect()
 }
+
+/// Returns the named volumes by their destinations.
+pub fn volumes(config: &ConfigDump) -> checkpoint::Result<BTreeMap<String, VolumeName>> {
+    let volumes = config.volumes()?.into_iter();
+    Ok(volumes.map(|NamedVolume { name, destination }| (destination, name)).collect())
+}
+
+/// Returns a destination without a slash at its end.
+fn clean(destination: &str) -> &str {
+    destination.trim_end_matches('/')
+}
+
+/// The most problems that are reported individually. A hostile archive may have a million.
+const MAX_FOUND: usize = 100;
 
 /// The problems and the passed checks.
 #[derive(Default)]
 pub struct Findings {
     pub passed: Vec<String>,
     pub found: Vec<Finding>,
+    more: usize,
 }
 
 impl Findings {
     /// Adds a problem with which the restore fails.
     pub fn fails(&mut self, text: String, hint: impl Into<String>) {
-        self.found.push(Finding { severity: Severity::Fails, text, hint: hint.into() });
+        self.add(Finding { severity: Severity::Fails, text, hint: hint.into() });
     }
 
     /// Adds a problem with which the restore succeeds if the user follows the hint.
     pub fn needs(&mut self, text: String, hint: impl Into<String>) {
-        self.found.push(Finding { severity: Severity::Needs, text, hint: hint.into() });
+        self.add(Finding { severity: Severity::Needs, text, hint: hint.into() });
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.found.len() < MAX_FOUND {
+            self.found.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Adds the number of problems that are not reported individually.
+    pub fn finish(&mut self) {
+        if self.more > 0 {
+            let (text, hint) = (format!("{} more problems", self.more), "solve the problems above first");
+            self.found.push(Finding { severity: Severity::Fails, text, hint: hint.into() });
+        }
     }
 }

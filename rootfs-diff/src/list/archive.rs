@@ -1,6 +1,6 @@
 //! `rootfs-diff list --archive`: the changes of a root file system in a checkpoint archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -225,14 +225,16 @@ impl Diff {
                 Whiteout::Reserved => {}
             }
         }
+        let present: BTreeSet<TarPath> = self.changes.keys().cloned().collect();
         for path in std::mem::take(&mut self.deleted) {
             if self.is_left_out(&path) {
                 continue;
             }
-            match self.changes.get(&path) {
+            if has(&present, &path) {
                 // Whatever the image has below this directory is deleted.
-                Some((kind, _)) if *kind != 'D' => opaque.push(path),
-                _ => self.delete(path)?,
+                opaque.push(path);
+            } else {
+                self.delete(path)?;
             }
         }
         for dir in opaque {
@@ -287,6 +289,13 @@ impl Diff {
         found.retain(|path| !self.is_left_out(path));
         found.into_iter().try_for_each(|path| self.delete(path))
     }
+}
+
+/// Returns whether a diff with the paths `present` has `path` or something below it. CRI-O writes no
+/// entry for a directory that was created again.
+fn has(present: &BTreeSet<TarPath>, path: &TarPath) -> bool {
+    let below = present.range(path.child(b"")..).next();
+    present.contains(path) || below.is_some_and(|below| below.starts_with(path))
 }
 
 /// Returns whether `entry` is a directory that the image has too, with the same owner and mode.

@@ -5,6 +5,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown};
 use checkpoint::compress::{Bound, Decoder};
+use checkpoint::criu::check::{Collected, check};
+use checkpoint::criu::requirements::Requirements;
 use checkpoint::oci::{Content, Hashing, Layout};
 use checkpoint::origin::Origin;
 use checkpoint::pagemap::{PAGE, PagemapReader, PagemapWriter};
@@ -13,7 +15,7 @@ use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;
 use checkpoint::stream::{Ending, StreamReader};
 use serde_json::json;
-use tartree::{Entry, Limits, Reader, RootName, TarPath, Timestamp};
+use tartree::{Entry, Kind, Limits, Reader, RootName, TarPath, Timestamp};
 
 /// Limit of decompressed bytes per input, so that one input does not take too long. The tools have
 /// their own limits, with their own tests.
@@ -137,7 +139,7 @@ fn member(tar: &mut Vec<u8>, name: &str, content: &[u8]) {
 
 /// Parses CRIU's images.
 pub fn images(bytes: &[u8]) {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 17] = [
         "pstree.img",
         "core-1.img",
         "ids-1.img",
@@ -151,13 +153,20 @@ pub fn images(bytes: &[u8]) {
         "cpuinfo.img",
         "mountpoints-1.img",
         "dump.log",
+        "files.img",
+        "fs-1.img",
+        "remap-fpath.img",
+        "pages-1.img",
     ];
     let (mut images, mut origin) = (Images::default(), Origin::default());
+    let mut collected = Collected::default();
     images.read_environments();
     // An input contains several images, so that references between images are parsed, too.
     for part in bytes.split(|&b| b == 0xfe) {
         let Some((&which, image)) = part.split_first() else { continue };
         let name = NAMES[usize::from(which) % NAMES.len()];
+        let kind = Kind::File { size: image.len() as u64, map: None };
+        collected.add(name, &kind, &mut &image[..]).expect("bytes are read");
         if name == "stats-dump" {
             if let Ok(stats) = Stats::read(name, image) {
                 let _ = stats.to_json();
@@ -193,6 +202,9 @@ pub fn images(bytes: &[u8]) {
         let end = segment.offset.checked_add(segment.len);
         assert!(end.is_some() && segment.address.checked_add(segment.len).is_some(), "a segment overflows");
     }
+    let report = check(&mut collected);
+    assert!(report.problems.is_empty() || report.unannounced.is_empty(), "{report:?}");
+    let _ = Requirements::read(&mut collected);
 }
 
 /// Parses a pagemap, and writes its runs to another pagemap.

@@ -72,12 +72,14 @@ checkpoint() {
     }
 }
 
-# preflight RUNTIME BUNDLE: prints what ckpt-unpack --check reports about a restore from BUNDLE, except
-# what it reports about this host without a bundle.
+# preflight RUNTIME [ARG]...: prints what ckpt-unpack --check reports about a restore, of an archive or
+# with --bundle, except what it reports about this host alone.
 preflight() {
-    local host
-    host=$(ckpt-unpack --check --runtime "$1" 2>&1) || true
-    { ckpt-unpack --check --runtime "$1" --bundle "$2" 2>&1 || true; } | grep -vxF -- "${host:-no finding}"
+    local host runtime=$1
+    shift
+    host=$(ckpt-unpack --check --runtime "$runtime" 2>&1) || true
+    { ckpt-unpack --check --runtime "$runtime" "$@" 2>&1 || true; } |
+        { grep -vxF -- "${host:-no finding}" || true; }
 }
 
 # restore RUNTIME BUNDLE ID [OPTION]...: restores a container from BUNDLE/checkpoint. Fails if
@@ -85,7 +87,7 @@ preflight() {
 restore() {
     local runtime=$1 bundle=$2 id=$3 reported
     shift 3
-    reported=$(preflight "$runtime" "$bundle") || true
+    reported=$(preflight "$runtime" --bundle "$bundle")
     "$runtime" --log "$bundle/$runtime.log" restore -d --bundle "$bundle" --image-path "$bundle/checkpoint" \
         --work-path "$bundle" "$@" "$id" </dev/null >/dev/null 2>&1 || {
         cat "$bundle/$runtime.log"
