@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown};
@@ -20,28 +18,14 @@ const PAGE: usize = 4096;
 /// The pages of each pagemap that a receiver has, by address.
 type Store = BTreeMap<String, BTreeMap<u64, Vec<u8>>>;
 
-/// Some tests read the memory of this process, which the other tests would change meanwhile.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 struct Migration {
-    _alone: MutexGuard<'static, ()>,
     dir: tempfile::TempDir,
     store: Store,
-    /// The addresses that are kept. A test that reads its own memory would otherwise copy all of it
-    /// into that memory in each round.
-    kept: Range<u64>,
 }
 
 impl Migration {
     fn new() -> Migration {
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        Migration { _alone, dir: tempfile::tempdir().unwrap(), store: Store::new(), kept: 0..u64::MAX }
-    }
-
-    /// A migration of which only `memory`, which belongs to this process, is kept.
-    fn of(memory: &[u8]) -> Migration {
-        let own = memory.as_ptr_range();
-        Migration { kept: own.start as u64..own.end as u64, ..Migration::new() }
+        Migration { dir: tempfile::tempdir().unwrap(), store: Store::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -82,9 +66,6 @@ impl Migration {
                 for page in 0..run.pages {
                     let address = run.vaddr + page * PAGE as u64;
                     let present = run.is_present().then(|| pages.next().expect("the image has the page"));
-                    if !self.kept.contains(&address) {
-                        continue;
-                    }
                     let content = if let Some(page) = present {
                         sent.push(address);
                         page.to_vec()
@@ -142,6 +123,22 @@ impl Process {
         self.0.stdin.as_mut().unwrap()
     }
 
+    /// Returns the number in the next line of the output that begins with '@'.
+    fn answer(&mut self) -> u64 {
+        let (mut byte, mut line) = ([0], Vec::new());
+        loop {
+            self.0.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+            if byte != *b"\n" {
+                line.push(byte[0]);
+                continue;
+            }
+            let text = String::from_utf8(std::mem::take(&mut line)).unwrap();
+            if let Some((_, number)) = text.split_once('@') {
+                return number.parse().unwrap();
+            }
+        }
+    }
+
     /// Waits for a line of the output.
     fn line(&mut self) {
         let mut byte = [0];
@@ -169,54 +166,110 @@ fn fill(memory: &mut [u8], seed: u64) {
     }
 }
 
-/// Compares the pages of `memory`, which this process owns, with those of the receiver. A page that
-/// the receiver lacks must be zero.
-fn compare_own(migration: &Migration, memory: &[u8]) {
-    let pages = &migration.store[&format!("pagemap-{}.img", std::process::id())];
-    let start = memory.as_ptr() as usize;
-    for at in (start.next_multiple_of(PAGE) - start..memory.len() - PAGE).step_by(PAGE) {
-        let content = &memory[at..at + PAGE];
-        match pages.get(&((start + at) as u64)) {
-            Some(page) => assert!(content == page, "page {at:#x} differs"),
-            None => assert!(content.iter().all(|&byte| byte == 0), "page {at:#x} is missing"),
+/// The name of the test that is the process whose memory is packed.
+const TARGET: &str = "target_process";
+
+/// A small process that changes its memory on command. It is this program again, because the memory
+/// of the test itself contains the archives that the test reads.
+struct Target {
+    process: Process,
+    start: u64,
+    pages: usize,
+}
+
+impl Target {
+    fn start(pages: usize) -> Target {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", TARGET, "--ignored", "--nocapture"]).env(TARGET, pages.to_string());
+        let mut process = Process::start(&mut command);
+        let start = process.answer();
+        Target { process, start, pages }
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Fills pages with content from `seed`, or with zeros if it is 0.
+    fn fill(&mut self, pages: std::ops::Range<usize>, seed: usize) {
+        writeln!(self.process.stdin(), "{} {} {seed}", pages.start, pages.end).unwrap();
+        self.process.answer();
+    }
+
+    /// Compares all memory that was filled with that of the receiver. A page that the receiver lacks
+    /// must be zero.
+    fn compare(&self, migration: &Migration) {
+        let memory = File::open(format!("/proc/{}/mem", self.pid())).unwrap();
+        let pages = &migration.store[&format!("pagemap-{}.img", self.pid())];
+        let zero = vec![0; PAGE];
+        let mut content = vec![0; PAGE];
+        for page in 0..self.pages {
+            let address = self.start + (page * PAGE) as u64;
+            memory.read_exact_at(&mut content, address).unwrap();
+            assert!(content == *pages.get(&address).unwrap_or(&zero), "page {page} differs");
         }
+    }
+
+    /// Returns how many of the addresses are in the memory that was filled.
+    fn count(&self, addresses: &[u64]) -> usize {
+        let end = self.start + (self.pages * PAGE) as u64;
+        addresses.iter().filter(|&&address| (self.start..end).contains(&address)).count()
+    }
+}
+
+#[test]
+#[ignore = "started by other tests"]
+fn target_process() {
+    let Some(pages) = std::env::var(TARGET).ok().and_then(|pages| pages.parse::<usize>().ok()) else {
+        return;
+    };
+    let mut memory = vec![0; (pages + 1) * PAGE];
+    let start = (memory.as_ptr() as usize).next_multiple_of(PAGE);
+    let skipped = start - memory.as_ptr() as usize;
+    let memory = &mut memory[skipped..];
+    println!("@{start}");
+    for line in std::io::stdin().lines() {
+        let numbers: Vec<usize> = line.unwrap().split(' ').map(|number| number.parse().unwrap()).collect();
+        let part = &mut memory[numbers[0] * PAGE..numbers[1] * PAGE];
+        if numbers[2] == 0 {
+            part.fill(0)
+        } else {
+            fill(part, numbers[2] as u64)
+        }
+        println!("@0");
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn rounds_reproduce_memory_that_changes() {
-    let pid = std::process::id();
-    let mut memory = vec![0; 2048 * PAGE];
-    let mut migration = Migration::of(&memory);
-    fill(&mut memory, 1);
-    migration.round(pid);
-    compare_own(&migration, &memory);
+    let (mut migration, mut target) = (Migration::new(), Target::start(2048));
+    target.fill(0..2048, 1);
+    migration.round(target.pid());
+    target.compare(&migration);
     for round in 2..6 {
         // Some pages get new content, some become zero, and some zero pages get content.
-        fill(&mut memory[(round * 100) * PAGE..(round * 100 + 7) * PAGE], round as u64);
-        memory[(round * 200) * PAGE..(round * 200 + 9) * PAGE].fill(0);
-        fill(&mut memory[(round * 200 - 198) * PAGE..(round * 200 - 196) * PAGE], 99);
-        let sent = migration.round(pid).len();
-        assert!((8..=14).contains(&sent), "{sent} pages");
-        compare_own(&migration, &memory);
+        target.fill(round * 100 + 50..round * 100 + 57, round);
+        target.fill(round * 200..round * 200 + 9, 0);
+        target.fill(round * 200 - 198..round * 200 - 196, 99);
+        let sent = migration.round(target.pid());
+        assert_eq!(target.count(&sent), 9);
+        target.compare(&migration);
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn more_changed_pages_than_are_kept_in_memory_are_sent() {
-    let pid = std::process::id();
-    let mut memory = vec![0; 8192 * PAGE];
-    let mut migration = Migration::of(&memory);
-    fill(&mut memory, 1);
-    memory[3000 * PAGE..3100 * PAGE].fill(0);
-    migration.round(pid);
-    compare_own(&migration, &memory);
-    fill(&mut memory, 2);
-    memory[7000 * PAGE..7100 * PAGE].fill(0);
-    assert!(migration.round(pid).len() > 8000);
-    compare_own(&migration, &memory);
+    let (mut migration, mut target) = (Migration::new(), Target::start(8192));
+    target.fill(0..8192, 1);
+    target.fill(3000..3100, 0);
+    migration.round(target.pid());
+    target.compare(&migration);
+    target.fill(0..8192, 2);
+    target.fill(7000..7100, 0);
+    assert_eq!(target.count(&migration.round(target.pid())), 8092);
+    target.compare(&migration);
 }
 
 #[test]
@@ -229,13 +282,17 @@ fn shared_memory_is_packed_once_and_only_if_it_changed() {
     let inode = std::os::unix::fs::MetadataExt::ino(&memory.metadata().unwrap());
     let name = format!("pagemap-shmem-{inode}.img");
     let mut migration = Migration::new();
-    migration.round(std::process::id());
+    // The process has the memory open as its standard output.
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(memory.try_clone().unwrap());
+    let process = Process(command.spawn().unwrap());
+    migration.round(process.pid());
     let addresses = |migration: &Migration| migration.store[&name].keys().copied().collect::<Vec<_>>();
     assert_eq!(addresses(&migration), [10, 11, 12].map(|page| page * PAGE as u64));
     memory.write_all_at(&[2; PAGE], 11 * PAGE as u64).unwrap();
     memory.write_all_at(&[0; PAGE], 12 * PAGE as u64).unwrap();
     memory.write_all_at(&[3; PAGE], 99 * PAGE as u64).unwrap();
-    migration.round(std::process::id());
+    migration.round(process.pid());
     assert_eq!(addresses(&migration), [10, 11, 99].map(|page| page * PAGE as u64));
     assert_eq!(migration.store[&name].values().map(|page| page[7]).collect::<Vec<_>>(), [1, 2, 3]);
 }
@@ -328,17 +385,15 @@ fn a_round_that_cannot_be_written_leaves_the_index() {
 #[test]
 #[ignore = "needs root"]
 fn a_round_that_is_killed_leaves_index_and_output_complete() {
-    let pid = std::process::id();
-    let mut memory = vec![0; 4096 * PAGE];
-    let mut migration = Migration::of(&memory);
-    fill(&mut memory, 1);
-    migration.round(pid);
+    let (mut migration, mut target) = (Migration::new(), Target::start(4096));
+    target.fill(0..4096, 1);
+    migration.round(target.pid());
     for attempt in 0..12 {
         let _ = fs::remove_file(migration.path("round"));
         let index = fs::read(migration.path("index")).unwrap();
-        fill(&mut memory[..1024 * PAGE], 2 + attempt);
-        let mut round = migration.command(pid).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(attempt * 8));
+        target.fill(0..1024, 2 + attempt);
+        let mut round = migration.command(target.pid()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(attempt as u64 * 8));
         round.kill().unwrap();
         round.wait().unwrap();
         // The output gets its name first, so that the index never announces pages that were lost.
@@ -347,8 +402,8 @@ fn a_round_that_is_killed_leaves_index_and_output_complete() {
         if is_new {
             migration.apply();
         }
-        migration.round(pid);
-        compare_own(&migration, &memory);
+        migration.round(target.pid());
+        target.compare(&migration);
     }
 }
 
