@@ -3,6 +3,7 @@
 
 load lib/helpers
 load lib/podman
+load lib/registry
 
 setup_file() {
     build_image
@@ -66,6 +67,37 @@ restored() {
     ckpt-unpack --verify web.tar
     ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" web.tar
     [ "$(cat "$there/rootfs/app/settings" "$there/data/file")" = $'changed\nin the volume' ]
+}
+
+@test "a registry receives only the layers that have changed" {
+    make_bundle "$here"
+    head -c 4M /dev/urandom >"$here/data/large"
+    start runc "$here" web
+    checkpoint runc "$here" web
+    before=$(counted "$here/rootfs")
+    registry
+    local push=(skopeo --insecure-policy copy --dest-tls-verify=false) first second
+    pack_here --format oci --layers split --compress zstd --tag registry.example/web:1 -o 1.tar
+    "${push[@]}" oci-archive:1.tar docker://127.0.0.1:80/web:1
+    first=$(du -sb registry | cut -f 1)
+    echo later >"$here/rootfs/app/later"
+    SOURCE_DATE_EPOCH=2000000000 pack_here --format oci --layers split --compress zstd --tag registry.example/web:2 -o 2.tar
+    "${push[@]}" oci-archive:2.tar docker://127.0.0.1:80/web:2
+    second=$(($(du -sb registry | cut -f 1) - first))
+    echo "# first push $first bytes, second push $second bytes"
+    [ "$first" -gt 4000000 ]
+    [ "$second" -lt 100000 ]
+    skopeo --insecure-policy copy --src-tls-verify=false docker://127.0.0.1:80/web:2 oci:pulled
+    kill $registry
+    umount "$here/rootfs"
+    overlay "$there"
+    mkdir "$there/data"
+    ckpt-unpack --bundle "$there/bundle" --rootfs "$there/rootfs" --volume data="$there/data" pulled
+    cmp "$here/data/large" "$there/data/large"
+    [ "$(cat "$there/rootfs/app/later")" = later ]
+    spec-gen --restore --rootfs "$there/rootfs" -v "$there/data:/data" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
+    restore runc "$there/bundle" web
+    counted_past "$there/rootfs/tmp/counter" "$before"
 }
 
 @test "podman pulls an oci-archive whose layer uses zstd" {

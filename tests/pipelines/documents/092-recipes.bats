@@ -4,6 +4,7 @@
 
 load ../lib/helpers
 load ../lib/documents
+load ../lib/registry
 
 page=man/ckpt-tools.7
 
@@ -169,25 +170,16 @@ ARCHIVES
     [ ! -e "$B2/spec.dump" ]
 }
 
-# registry: starts Debian's registry as registry.example. It ends with the test.
-registry() {
-    printf '%s\n' 'version: 0.1' 'storage: {filesystem: {rootdirectory: '"$PWD/registry"'}}' 'http: {addr: ":80"}' >registry.yml
+# example_registry: starts a registry that programs find as registry.example.
+example_registry() {
     grep -q registry.example /etc/hosts || echo '127.0.0.1 registry.example' >>/etc/hosts
     mkdir -p /etc/containers/registries.conf.d
     printf '[[registry]]\nlocation = "registry.example"\ninsecure = true\n' >/etc/containers/registries.conf.d/example.conf
-    docker-registry serve registry.yml >registry.log 2>&1 3>&- &
-    registry=$!
-    local try
-    for try in {1..100}; do
-        (: </dev/tcp/127.0.0.1/80) 2>/dev/null && return
-        sleep 0.1
-    done
-    cat registry.log
-    return 1
+    registry
 }
 
 @test "skopeo pushes an image to a registry and pulls it" {
-    registry
+    example_registry
     follow $page 'skopeo copy oci-archive:web.oci docker://registry.example/ckpt/web:1'
     rm web.oci
     follow $page 'skopeo copy docker://registry.example/ckpt/web:1 oci:web'
@@ -206,7 +198,7 @@ name=/var/lib/kubelet/checkpoints/checkpoint-web_default-web-2026-11-23T11:13:44
 cp made-by-kubelet "$name" && echo "{\"items\":[\"$name\"]}"
 CURL
     chmod +x "$hosts/bin/curl"
-    registry
+    example_registry
     NODE=there follow $page 'curl -sS'
     rm "$hosts/bin/curl"
     follow $page 'from-archive web.tar'

@@ -305,6 +305,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake("ckpt-unpack web.ckpt", 2, "<--bundle <DIR>|--list|--verify|--show|", "Usage: ckpt-unpack"),
     Mistake("ckpt-unpack show web.ckpt", 2, "--list|--verify|--show", "tip: '--show' exists"),
     Mistake("ckpt-unpack help", 2, "--bundle <DIR>", "tip: '--help' exists"),
+    Mistake("ckpt-unpack --bundle new --layer layer web.ckpt", 2, "--rootfs <DIR>", ""),
     Mistake("ckpt-unpack --bundle new --volume v1:other web.ckpt", 2, "'v1:other'", "write v1=other"),
     Mistake("ckpt-unpack --bundle new --volume ./other:v1 web.ckpt", 2, "'./other:v1'", "write v1=./other"),
     Mistake("ckpt-unpack --bundle new --volume ./other=v1 web.ckpt", 2, "'./other=v1'", "write v1=./other"),
