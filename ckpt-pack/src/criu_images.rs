@@ -90,6 +90,7 @@ impl Images {
         let other = ["parent", "delta.json"].map(|name| Status::at(self.root.fd(), name.as_ref()));
         // The images of another archive have the pages, unless `parent` is a directory.
         let is_complete = match &other {
+            _ if self.dump == Dump::SincePrevious => false,
             [Ok(parent), _] => parent.is_dir(),
             [_, delta] => delta.is_err(),
         };
