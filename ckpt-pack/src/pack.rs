@@ -82,7 +82,9 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let sources = match Sources::open(args, bundle, &files, from, live.as_mut(), session) {
         Ok(sources) => sources,
         Err(e) => {
-            early.map(spoil);
+            if let Some(writer) = early {
+                spoil(writer);
+            }
             return Err(e);
         }
     };

@@ -44,7 +44,7 @@ impl Live {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.1 && seconds <= 1e6 => Ok(Duration::from_secs_f64(seconds)),
+        Ok(seconds) if (0.1..=1e6).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("expected a number of seconds, at least 0.1".into()),
     }
 }

@@ -253,10 +253,11 @@ impl Live {
     /// # Errors
     /// Returns an error if a producer or the command fails.
     pub fn complete(mut self, session: &Session) -> anyhow::Result<()> {
-        self.rescue.gate.accept()?;
+        self.rescue.accept()?;
         let ended = self.command.wait(END);
+        let succeeded = ended.is_some_and(|status| status.success());
         self.rescue
-            .complete(self.keep_paused)
+            .complete(self.keep_paused && succeeded)
             .context("the archive is complete, but the container cannot be resumed")?;
         let left = match self.dump {
             Dump::Pre => self.empty_pages(),
@@ -294,10 +295,7 @@ impl Live {
     fn check_command(&self) -> anyhow::Result<()> {
         match self.command.wait(END) {
             Some(status) if status.success() => Ok(()),
-            Some(status) => {
-                let program = "COMMAND failed, see its error above";
-                bail!("{program}: {status}")
-            }
+            Some(status) => bail!("COMMAND failed, see its error above: {status}"),
             None => bail!("COMMAND did not end"),
         }
     }

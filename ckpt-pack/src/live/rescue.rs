@@ -120,13 +120,24 @@ impl Rescue {
         exit(done);
     }
 
-    /// Ends the rescue, because the archive is complete. Resumes the container unless `keep_paused`
+    /// Lets CRIU complete the dump, because the archive is complete. From here on, the dump is not
+    /// ended any more; if this process is killed, the guard resumes the container.
+    ///
+    /// # Errors
+    /// Returns an error if CRIU cannot be reached.
+    pub fn accept(&self) -> std::io::Result<()> {
+        let mut is_over = lock(&self.is_over);
+        self.gate.accept()?;
+        *is_over = true;
+        Ok(())
+    }
+
+    /// Ends the rescue, after the command has ended. Resumes the container unless `keep_paused`
     /// is set.
     ///
     /// # Errors
     /// Returns an error if the container cannot be resumed.
     pub fn complete(&self, keep_paused: bool) -> std::io::Result<()> {
-        *lock(&self.is_over) = true;
         match keep_paused {
             true => {
                 self.dismiss_guard();
