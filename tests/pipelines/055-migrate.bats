@@ -161,10 +161,10 @@ printed() {
 
 @test "whatever is killed, one host runs the container (1 of 2)" {
     local seed
-    for seed in 2 8 19; do killed_at $seed; done
+    for seed in 27 14 19; do killed_at $seed; done
 }
 
 @test "whatever is killed, one host runs the container (2 of 2)" {
     local seed
-    for seed in 14 16 41; do killed_at $seed; done
+    for seed in 9 12 16; do killed_at $seed; done
 }

@@ -116,7 +116,8 @@ FAULT
 # ssh [-T] HOST COMMAND...
 if [ "$1" = -T ]; then shift; fi
 if [ "${0##*/}" = ssh ]; then
-    case $* in *migrate-there\ *) kind=ssh-${*##*migrate-there } kind=${kind%% *} ;; *) kind=ssh ;; esac
+    kind=${2##*migrate-there }
+    kind=ssh-${kind%% *}
     exec "$hosts/bin/fault" "$kind" "$hosts/bin/ssh-link" "$@"
 fi
 # As with ssh, the end of the remote command ends the connection.
