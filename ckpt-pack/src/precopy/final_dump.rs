@@ -2,6 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -55,10 +56,9 @@ impl FinalDump {
             let private = (memory, runs(&|found| task.runs(found))?);
             self.scanned.insert(Space::Process(task.container_pid), private);
             for shared in &task.shared {
-                let space = Space::Shared(shared.inode);
-                if !self.scanned.contains_key(&space) {
+                if let Entry::Vacant(entry) = self.scanned.entry(Space::Shared(shared.inode)) {
                     let file = File::open(&shared.path).with_context(|| cli::display_path(&shared.path))?;
-                    self.scanned.insert(space, (Memory::File(file), runs(&|found| shared.runs(found))?));
+                    entry.insert((Memory::File(file), runs(&|found| shared.runs(found))?));
                 }
             }
         }

@@ -38,10 +38,11 @@ fn read_index(path: &Path, origin: &Origin) -> anyhow::Result<Option<PageIndex>>
     Ok(Some(index))
 }
 
+/// Calls its argument with each run of pages.
+type ListRuns<'a> = dyn Fn(&mut dyn FnMut(PageRun) -> io::Result<()>) -> io::Result<()> + 'a;
+
 /// Collects the runs that `list` finds.
-fn runs(
-    list: &dyn Fn(&mut dyn FnMut(PageRun) -> io::Result<()>) -> io::Result<()>,
-) -> io::Result<Vec<PageRun>> {
+fn runs(list: &ListRuns<'_>) -> io::Result<Vec<PageRun>> {
     let mut runs = Vec::new();
     list(&mut |run| {
         runs.push(run);
