@@ -116,7 +116,8 @@ restored() {
     merged=$(podman_ mount web)
     ckpt-pack --bundle "$userdata" --name web --rootfs-image "localhost/image:latest@$image_id" -o web.ckpt \
         --network none --producer "rootfs-diff create --members --rootfs '$merged'" \
-        -- "${podman[@]}" container checkpoint --keep web
+        -- "${podman[@]}" container checkpoint --keep web 2>errors
+    run ! grep CRIU_CONFIG_FILE errors
     podman_ rm -f web
     ckpt-unpack --verify web.ckpt
     podman_ container restore --import web.ckpt

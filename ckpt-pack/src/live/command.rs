@@ -14,6 +14,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 
+use super::gate::Gate;
+
 /// The time that the command has to end after CRIU was told to give up, and after each signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
@@ -28,18 +30,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the command `words` with CRIU's configuration in the file `criu_config`. Its standard
+    /// Starts the command `words`, so that CRIU waits at `gate`. Its standard
     /// output goes to standard error, because standard output may be the archive.
     ///
     /// # Errors
     /// Returns an error that names the program if it cannot be started.
-    pub fn start(words: &[OsString], criu_config: &Path) -> anyhow::Result<Running> {
+    pub fn start(words: &[OsString], gate: &Gate) -> anyhow::Result<Running> {
         let Some((program, args)) = words.split_first() else { anyhow::bail!("expected a command") };
         let (ended, alive) = pipe2(OFlag::O_CLOEXEC)?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         let mut child = std::process::Command::new(program)
             .args(args)
-            .env("CRIU_CONFIG_FILE", criu_config)
+            .env("CRIU_CONFIG_FILE", gate.config())
+            .env("PATH", gate.path())
             .stdin(Stdio::null())
             .stdout(stderr)
             .process_group(0)

@@ -5,24 +5,33 @@
 //! processes. Runtimes have no option for action scripts, but CRIU reads the configuration file
 //! that the environment variable CRIU_CONFIG_FILE names, also for a runtime (criu/config.c).
 //!
+//! podman passes on only PATH to the runtime. Therefore the first directory of PATH has a program
+//! `criu` that sets the variable and executes the real CRIU.
+//!
 //! Script and configuration are unnamed files, and the script talks through pipes in
 //! /proc/PID/fd of this process. So if this process dies, nothing is left behind, and the script
 //! fails.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::pipe2;
+use nix::unistd::{mkdtemp, pipe2};
 
 /// The gate at which CRIU waits.
 pub struct Gate {
     config: File,
     _script: File,
+    _wrapper: File,
+    /// The directory with a link to the wrapper, and the PATH that starts with this directory.
+    dir: PathBuf,
+    path: OsString,
     /// The script writes a line to this pipe when CRIU has written all images.
     reached: (OwnedFd, OwnedFd),
     /// The script reads its answer from this pipe.
@@ -38,20 +47,53 @@ impl Gate {
     pub fn new() -> anyhow::Result<Gate> {
         let (reached, answer) = (pipe2(OFlag::O_CLOEXEC)?, pipe2(OFlag::O_CLOEXEC)?);
         let (reached_path, answer_path) = (proc_path(&reached.0), proc_path(&answer.0));
-        let script = unnamed(&format!(
-            "#!/bin/sh\n\
+        let script = unnamed(
+            format!(
+                "#!/bin/sh\n\
              [ \"$CRTOOLS_SCRIPT_ACTION\" = post-dump ] || exit 0\n\
              echo >{} && read -r answer <{} && [ \"$answer\" = yes ]\n",
-            reached_path.display(),
-            answer_path.display()
-        ))?;
+                reached_path.display(),
+                answer_path.display()
+            )
+            .as_bytes(),
+        )?;
         let mut config = match std::env::var_os("CRIU_CONFIG_FILE").filter(|name| !name.is_empty()) {
             Some(name) => std::fs::read_to_string(&name)
                 .with_context(|| format!("CRIU_CONFIG_FILE: {}", cli::display_path(PathBuf::from(&name))))?,
             None => String::new(),
         };
         config.push_str(&format!("\naction-script {}\n", proc_path(&script).display()));
-        Ok(Gate { config: unnamed(&config)?, _script: script, reached, answer })
+        let config = unnamed(config.as_bytes())?;
+        let config_path = proc_path(&config);
+        let original = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
+        let mut wrapper = b"#!/bin/sh\nPATH=".to_vec();
+        wrapper.extend(quoted(original.as_bytes()));
+        wrapper.extend(format!("\nexport PATH CRIU_CONFIG_FILE={}\n", config_path.display()).into_bytes());
+        wrapper.extend(b"exec criu \"$@\"\n");
+        let wrapper = unnamed(&wrapper)?;
+        let dir = mkdtemp(&std::env::temp_dir().join("ckpt-pack.XXXXXX"))?;
+        std::os::unix::fs::symlink(proc_path(&wrapper), dir.join("criu"))?;
+        let mut path = dir.clone().into_os_string();
+        path.push(":");
+        path.push(original);
+        Ok(Gate { config, _script: script, _wrapper: wrapper, dir, path, reached, answer })
+    }
+
+    /// Returns the PATH of the command.
+    pub fn path(&self) -> &OsStr {
+        &self.path
+    }
+
+    /// Returns the directory that must be removed.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Removes the directory with the link to the wrapper.
+    pub fn remove_dir(&self) {
+        // A directory in /tmp that is left holds only a link to a file that is gone.
+        let _ = std::fs::remove_file(self.dir.join("criu"));
+        let _ = std::fs::remove_dir(&self.dir);
     }
 
     /// Returns the path of the configuration file for CRIU.
@@ -89,11 +131,24 @@ pub fn proc_path(fd: &impl AsRawFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()).into()
 }
 
+/// Quotes a word for a shell.
+fn quoted(word: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for &byte in word {
+        match byte {
+            b'\'' => quoted.extend(b"'\\''"),
+            byte => quoted.push(byte),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
 /// Creates an unnamed, executable file, which is open for reading only: the kernel executes no file
 /// that is open for writing.
-fn unnamed(text: &str) -> anyhow::Result<File> {
+fn unnamed(text: &[u8]) -> anyhow::Result<File> {
     let mut file = File::from(memfd_create(c"ckpt-pack", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     let name = proc_path(&file);
     let read_only = File::open(&name).with_context(|| cli::display_path(&name))?;
     Ok(read_only)
@@ -131,6 +186,31 @@ mod tests {
             }
             assert_eq!(waiting.wait().unwrap().success(), succeeds);
         }
+    }
+
+    #[test]
+    fn criu_in_path_gets_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("criu");
+        std::fs::write(&real, "#!/bin/sh\necho $CRIU_CONFIG_FILE $1").unwrap();
+        std::fs::set_permissions(&real, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let gate = Gate::new().unwrap();
+        let link = gate.dir().join("criu");
+        // The wrapper has the PATH of this process, in which the stand-in is not.
+        let text = std::fs::read_to_string(&link)
+            .unwrap()
+            .replace("PATH='", &format!("PATH='{}:", dir.path().display()));
+        let output = Command::new("sh").args(["-c", &text, "criu", "swrk"]).output().unwrap();
+        let expected = format!("{} swrk\n", gate.config().display());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        assert!(gate.path().as_bytes().starts_with(gate.dir().as_os_str().as_bytes()));
+        gate.remove_dir();
+        assert!(!gate.dir().exists());
+    }
+
+    #[test]
+    fn a_word_with_quotes_is_quoted() {
+        assert_eq!(quoted(b"a'b"), b"'a'\\''b'");
     }
 
     #[test]

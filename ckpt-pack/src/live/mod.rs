@@ -142,7 +142,7 @@ impl Live {
         let prediction = Prediction::read(pid, pages, is_paused)?;
         session.stage("dumping", Some(prediction.total()));
         let pipes = Pipes::new(image_path, prediction.images() + 1, rescue)?;
-        let command = Arc::new(Running::start(&args.live.command, &rescue.gate.config())?);
+        let command = Arc::new(Running::start(&args.live.command, &rescue.gate)?);
         rescue.add_command(Arc::clone(&command));
         rescue::watch(Arc::clone(rescue), session.tool().to_owned(), timeout);
         let producers = Producers::start(&args.live.producer)?;
@@ -184,7 +184,7 @@ impl Live {
                 Event::Ended => {
                     self.check_command()?;
                     if self.dump != Dump::Pre {
-                        session.warn("COMMAND does not pass CRIU_CONFIG_FILE on to CRIU: if packing fails now, the container is lost");
+                        session.warn("COMMAND passes neither PATH nor CRIU_CONFIG_FILE on to CRIU: if packing fails now, the container is lost");
                     }
                     break;
                 }

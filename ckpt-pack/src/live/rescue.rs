@@ -25,7 +25,8 @@ n=0
 while kill -s 0 -- \"-$pid\" 2>/dev/null && [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
 n=0
 while echo \"$1\" >\"$2\" && [ $n -lt 5 ]; do sleep 0.2; n=$((n + 1)); done
-rm -f \"$3\"/*.img";
+rm -f \"$3\"/*.img \"$4/criu\"
+rmdir \"$4\"";
 
 /// The state that is needed to resume the container.
 pub struct Rescue {
@@ -53,7 +54,7 @@ impl Rescue {
     /// Returns an error if no process can be started.
     pub fn new(gate: Gate, freezer: Option<Freezer>, image_path: &Path) -> anyhow::Result<Rescue> {
         let guard = freezer.as_ref().filter(|freezer| !freezer.was_frozen());
-        let guard = guard.map(|freezer| Guard::start(freezer, image_path)).transpose()?;
+        let guard = guard.map(|freezer| Guard::start(freezer, image_path, gate.dir())).transpose()?;
         Ok(Rescue {
             gate,
             freezer,
@@ -138,6 +139,7 @@ impl Rescue {
     /// # Errors
     /// Returns an error if the container cannot be resumed.
     pub fn complete(&self, keep_paused: bool) -> std::io::Result<()> {
+        self.gate.remove_dir();
         match keep_paused {
             true => {
                 self.dismiss_guard();
@@ -152,6 +154,7 @@ impl Rescue {
         if let Some(command) = &*lock(&self.command) {
             command.stop();
         }
+        self.gate.remove_dir();
         // A later dump reports images that are left.
         let _ = remove_images(&self.image_path);
     }
@@ -172,12 +175,12 @@ impl Rescue {
 }
 
 impl Guard {
-    fn start(freezer: &Freezer, image_path: &Path) -> anyhow::Result<Guard> {
+    fn start(freezer: &Freezer, image_path: &Path, wrapper: &Path) -> anyhow::Result<Guard> {
         let (path, line) = freezer.thaw_command();
         let mut child = Command::new("sh")
             .args(["-c", GUARD, "guard", line])
             .arg(path)
-            .arg(image_path)
+            .args([image_path, wrapper])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
