@@ -20,6 +20,12 @@ pub struct Inspected {
     /// With --show: also print the environment of each process, which may contain secrets
     #[arg(long, hide_short_help = true)]
     pub env: bool,
+    /// With --show: print a page in HTML, which refers to nothing outside of itself
+    #[arg(long, conflicts_with_all = ["json", "env"], hide_short_help = true)]
+    pub html: bool,
+    /// With --html: hide the arguments of the processes, which may contain secrets
+    #[arg(long, hide_short_help = true)]
+    pub redact: bool,
     /// With --search: search only process PID
     #[arg(long, value_name = "PID", hide_short_help = true)]
     pub pid: Option<u32>,
@@ -38,7 +44,10 @@ impl Inspected {
     /// Returns a usage error that names the first such flag.
     pub fn reject_without_effect(&self, action: &Inspection) -> anyhow::Result<()> {
         if !action.show {
-            reject_given(&[("--env", self.env)], "without --show")?;
+            reject_given(&[("--env", self.env), ("--html", self.html)], "without --show")?;
+        }
+        if !self.html {
+            reject_given(&[("--redact", self.redact)], "without --html")?;
         }
         if action.search.is_none() {
             let flags = [("--pid", self.pid.is_some()), ("--context", self.context.is_some())];

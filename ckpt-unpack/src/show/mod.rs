@@ -3,6 +3,7 @@
 
 mod changes;
 pub mod found;
+mod html;
 mod json;
 pub mod needs;
 pub mod processes;
@@ -17,6 +18,7 @@ use cli::{Exit, Output, Session};
 use crate::archive_input;
 use crate::args::Args;
 use found::{Texts, collect};
+use html::Arguments;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     if let Some(archives) = table::archives(args)? {
@@ -32,9 +34,13 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         ));
     }
     let mut out = BufWriter::new(Output::text(None)?);
-    match args.output.json {
-        true => writeln!(out, "{:#}", json::document(&found, &tree, args.inspected.env, session))?,
-        false => text::write(&mut out, &found, &tree)?,
+    let inspected = &args.inspected;
+    if args.output.json {
+        writeln!(out, "{:#}", json::document(&found, &tree, inspected.env, session))?;
+    } else if inspected.html {
+        html::write(&mut out, &found, &tree, Arguments::hidden_if(inspected.redact))?;
+    } else {
+        text::write(&mut out, &found, &tree)?;
     }
     out.flush()?;
     Ok(Exit::Done)

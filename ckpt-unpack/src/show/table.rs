@@ -36,8 +36,10 @@ pub fn archives(args: &Args) -> anyhow::Result<Option<Vec<Named>>> {
     if more.is_empty() && !is_directory(first) {
         return Ok(None);
     }
-    if args.inspected.env {
-        return Err(usage("--env has no effect on a table of several archives"));
+    for (flag, given) in [("--env", args.inspected.env), ("--html", args.inspected.html)] {
+        if given {
+            return Err(usage(format!("{flag} has no effect on a table of several archives")));
+        }
     }
     let mut archives = Vec::new();
     for path in std::iter::once(first).chain(more) {

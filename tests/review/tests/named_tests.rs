@@ -1,6 +1,6 @@
 //! Documents name tests that exist: every row of the matrix of engines in docs/interop.md names its
-//! proof, a test or the issue of the engine with its limit, and every promise in docs/testing.md names
-//! its tests.
+//! proof, a test or the issue of the engine with its limit, and every promise in docs/testing.md and
+//! every fact in docs/inspect.md names its tests.
 
 use std::fs;
 use std::path::Path;
@@ -64,23 +64,38 @@ fn every_row_of_the_matrix_names_its_proof() {
     assert!(rows > 10, "{rows} rows");
 }
 
-#[test]
-fn every_promise_names_its_tests() {
+/// Checks that each row of a table names tests, and that the tests exist.
+fn check_rows<'t>(rows: impl Iterator<Item = &'t str>, least: usize) {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = fs::read_to_string(top.join("docs/testing.md")).unwrap();
-    let (_, table) = text.split_once("\n## Promises\n").unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
-    let mut promises = 0;
+    let mut number = 0;
     for row in rows {
         let tests = named_tests(row);
         assert!(!tests.is_empty(), "no test: {row}");
         for (file, name) in tests {
             assert!(exists(&top, file, name), "{file} has no test {name:?}: {row}");
         }
-        promises += 1;
+        number += 1;
     }
-    assert!(promises > 15, "{promises} promises");
+    assert!(number > least, "{number} rows");
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)).unwrap()
+}
+
+#[test]
+fn every_promise_names_its_tests() {
+    let text = document("testing.md");
+    let (_, table) = text.split_once("\n## Promises\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    check_rows(rows, 15);
+}
+
+#[test]
+fn every_fact_about_a_checkpoint_names_its_tests() {
+    let text = document("inspect.md");
+    check_rows(text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fact")), 15);
 }
 
 #[test]

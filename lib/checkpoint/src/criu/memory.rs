@@ -241,7 +241,11 @@ mod tests {
     #[test]
     fn forged_addresses_do_not_overflow() {
         let memory = Memory {
-            mappings: vec![mapping(5..1, 0), mapping(0..u64::MAX, 1 << 7), mapping(0..u64::MAX, 1 << 8)],
+            mappings: vec![
+                mapping(Range { start: 5, end: 1 }, 0),
+                mapping(0..u64::MAX, 1 << 7),
+                mapping(0..u64::MAX, 1 << 8),
+            ],
             ..Memory::default()
         };
         let runs = [run(u64::MAX, u64::MAX, 4), run(0, u64::MAX, 4), run(7, 1, 1)];

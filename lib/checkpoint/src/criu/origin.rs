@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::external_mounts::{self, Maker};
-use super::image_file::payloads;
+use super::image_file::{magic, payloads};
 use super::raw::{content, fields, number};
 use crate::error::{Error, Result};
 
 /// The largest image that is read for this purpose, in bytes.
 pub const LIMIT: u64 = external_mounts::LIMIT;
+/// The magic number of `inventory.img` (criu/include/magic.h).
+const INVENTORY: u32 = 0x5831_3116;
 /// The number of bytes at the start of CRIU's log that contain its version.
 pub const LOG_HEAD: u64 = 16 << 10;
 
@@ -67,6 +69,10 @@ impl Origin {
             self.runtime = self.runtime.or(external_mounts::maker(name, image).map_err(damaged)?);
             return Ok(());
         }
+        // A file without the magic number is no image of CRIU, so it has no facts.
+        if name == "inventory.img" && magic(image) != Some(INVENTORY) {
+            return Ok(());
+        }
         let messages = payloads(name, image)?;
         if name == "filelocks.img" {
             self.file_locks = messages.len();
@@ -117,7 +123,12 @@ mod tests {
     use super::*;
 
     fn image(message: &[u8]) -> Vec<u8> {
-        [&[0x19, 0x43, 0x56, 0x54, 0, 0, 0, 0][..], &(message.len() as u32).to_le_bytes(), message].concat()
+        [
+            &[0x19, 0x43, 0x56, 0x54, 0x16, 0x31, 0x31, 0x58][..],
+            &(message.len() as u32).to_le_bytes(),
+            message,
+        ]
+        .concat()
     }
 
     #[test]
@@ -146,6 +157,7 @@ mod tests {
         assert_eq!((origin.security_module.unwrap(), origin.cpu.as_deref().unwrap()), names);
         assert_eq!((origin.image_version, origin.seccomp_filters, origin.file_locks), (Some(1), 2, 2));
         assert_eq!(origin.namespaces.iter().copied().collect::<Vec<_>>(), ["user"]);
+        assert!(origin.add("inventory.img", b"text").is_ok());
         assert!(origin.add("inventory.img", &image(b"\x0a\xff")).is_err());
         assert!(origin.add("cpuinfo.img", &image(b"\x0a\x02\x3a\x09")).is_err());
     }

@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn numbers_of_a_hostile_image_do_not_overflow() {
         let mut images = Images::default();
-        images.mm.insert(1, Memory { arguments: u64::MAX..0, ..Memory::default() });
+        images.mm.insert(1, Memory { arguments: Range { start: u64::MAX, end: 0 }, ..Memory::default() });
         images.add_pagemap(1, 1, vec![run(u64::MAX, u64::MAX, 4), run(u64::MAX, u64::MAX, 4)]);
         let (parts, pages) = images.parts("pages-1.img");
         assert!(parts.is_empty());
