@@ -126,6 +126,12 @@ impl Gate {
     }
 }
 
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.remove_dir();
+    }
+}
+
 /// Returns the path by which other processes open a descriptor of this process.
 pub fn proc_path(fd: &impl AsRawFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()).into()
