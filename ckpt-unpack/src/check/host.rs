@@ -131,7 +131,7 @@ pub fn space(restore: &Restore, findings: &mut Findings) {
         // The last component may not exist yet.
         let existing = dir.ancestors().find(|dir| dir.exists()).map_or(PathBuf::from("."), Path::to_path_buf);
         let Ok(status) = statvfs(&existing) else { continue };
-        let free = u64::from(status.blocks_available()).saturating_mul(status.fragment_size());
+        let free = status.blocks_available().saturating_mul(status.fragment_size());
         if *needed > free {
             findings.fails(
                 format!("{}: needs {needed} bytes, and {free} are free", cli::display_path(dir)),
