@@ -50,8 +50,8 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads `--cat MEMBER [PATH] [ARCHIVE]`. A word after MEMBER is ARCHIVE, if MEMBER is not a tar
-    /// or a file of this name exists.
+    /// Reads `--cat MEMBER [PATH] [ARCHIVE]`. A word after MEMBER is ARCHIVE, if MEMBER is not a
+    /// tar or a file of this name exists.
     fn of(args: &'a Args) -> anyhow::Result<Request<'a>> {
         let words = &args.verb.inspection.cat;
         let path = |word: &OsStr| {

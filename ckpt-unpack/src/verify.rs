@@ -46,6 +46,12 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             for volume in contents.missing_volumes() {
                 session.warn(format_args!("{name}: {}", missing_volume(volume)));
             }
+            if let Some(first) = report.unchecked.first() {
+                session.warn(format_args!(
+                    "{name}: checkpoint/{first}: too large to be checked, {} such images",
+                    report.unchecked.len()
+                ));
+            }
             for image in &report.unannounced {
                 session.warn(format_args!(
                     "{name}: checkpoint/{image}: no process needs this image, it may be from an earlier dump"

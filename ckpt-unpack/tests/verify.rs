@@ -102,6 +102,20 @@ fn verify_names_every_missing_or_damaged_image() {
 }
 
 #[test]
+fn verify_names_images_that_are_too_large_to_be_checked() {
+    let (status, told) = verify(&|members| {
+        // A message of 17 MiB in a field that no tool knows.
+        let size = 17 << 20;
+        let mut image = [0x5456_4319, 0x5938_3330, size + 5].map(u32::to_le_bytes).concat();
+        image.extend([0xfa, 0x7f, 0x80, 0x80, 0xc0]);
+        image.resize(image.len() + size as usize, 0);
+        *find(members, "checkpoint/cgroup.img") = image;
+    });
+    assert_eq!(status, 0, "{told}");
+    assert!(told.contains("checkpoint/cgroup.img: too large to be checked, 1 such images"), "{told}");
+}
+
+#[test]
 fn verify_names_images_that_no_image_announces() {
     for name in ["core-77.img", "pages-7.img", "mm-77.img", "fdinfo-9.img", "mountpoints-99.img"] {
         let (status, told) = verify(&|members| {

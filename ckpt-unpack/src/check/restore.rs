@@ -22,8 +22,8 @@ pub struct Restore {
     pub images: Box<dyn Source>,
     /// The directory of the images, if they are unpacked.
     pub image_path: Option<PathBuf>,
-    /// The mounts in `config.json` of a bundle, or in `spec.dump` of an archive: by destination, with
-    /// the source of a bind mount.
+    /// The mounts in `config.json` of a bundle, or in `spec.dump` of an archive: by destination,
+    /// with the source of a bind mount.
     pub mounts: BTreeMap<String, Option<PathBuf>>,
     /// The path of the network namespace that the container joins, if the spec has one.
     pub network: Option<PathBuf>,
@@ -84,8 +84,8 @@ pub enum Form {
 }
 
 impl Restore {
-    /// Returns the mount of the spec at `destination`, with its source: a directory, relative to the
-    /// bundle. The source is `None` for mounts without one.
+    /// Returns the source of the mount of the spec at `destination`. The inner value is `None` for a
+    /// mount without a source.
     pub fn source(&self, destination: &str) -> Option<&Option<PathBuf>> {
         self.mounts.get(clean(destination))
     }

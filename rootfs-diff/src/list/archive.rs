@@ -291,8 +291,8 @@ impl Diff {
     }
 }
 
-/// Returns whether a diff with the paths `present` has `path` or something below it. CRI-O writes no
-/// entry for a directory that was created again.
+/// Returns whether a diff with the paths `present` has `path` or something below it. CRI-O writes
+/// no entry for a directory that was created again.
 fn has(present: &BTreeSet<TarPath>, path: &TarPath) -> bool {
     let below = present.range(path.child(b"")..).next();
     present.contains(path) || below.is_some_and(|below| below.starts_with(path))

@@ -98,7 +98,8 @@ const TCP_LISTEN: u32 = 10;
 const CGROUP: u32 = 12;
 const CGROUP2: u32 = 23;
 
-/// The first CRIU that writes `PagemapEntry.nr_pages` (criu afb2e6c3f). An older CRIU reads 0 pages.
+/// The first CRIU that writes `PagemapEntry.nr_pages` (criu afb2e6c3f). An older CRIU reads 0
+/// pages.
 const CRIU_OF_NR_PAGES: u32 = 40_200;
 /// The first CRIU that compresses pages.
 const CRIU_OF_BLOCKS: u32 = 40_300;

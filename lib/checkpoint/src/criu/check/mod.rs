@@ -52,6 +52,8 @@ pub struct Report {
     pub processes: usize,
     /// The number of memory pages.
     pub pages: u64,
+    /// The images that were not checked, because they are too large to be kept in memory.
+    pub unchecked: BTreeSet<String>,
 }
 
 /// Checks whether CRIU can restore the images in `source`.
@@ -273,6 +275,7 @@ impl Check<'_> {
             return Err(Error::member(name, "not a CRIU image of this kind, or truncated"));
         }
         if !image.complete {
+            self.report.unchecked.insert(name.to_owned());
             return Ok(Some(Content::Large));
         }
         image_file::payloads(name, &image.bytes)?;

@@ -11,8 +11,9 @@ use crate::criu::image_file::IMAGE_LIMIT;
 
 /// The number of bytes at the start of an image that hold its magic numbers.
 const HEAD: u64 = 8;
-/// The largest size of all images of an archive that are kept in memory, in bytes.
-const KEPT_LIMIT: u64 = 512 << 20;
+/// The largest size of all images of an archive that are kept in memory, in bytes. The images of a
+/// process without its memory have some tens of kilobytes.
+const KEPT_LIMIT: u64 = 96 << 20;
 
 /// The content of an image.
 #[derive(Clone, Debug)]
