@@ -31,6 +31,8 @@ pub struct Found {
     pub origin: Origin,
     /// The archive that holds the memory pages that the images leave out.
     pub base: Option<Base>,
+    /// Whether the archive has the images of the earlier dump.
+    pub has_parent: bool,
     /// The facts in the annotations of an OCI image.
     pub annotated: BTreeMap<&'static str, String>,
     /// Size of each member in bytes. For an image directory, the sum of its files.
@@ -175,7 +177,11 @@ impl Found {
                 self.origin.add_log(&head);
             }
             _ if *member == Delta::member() => self.base = Delta::read(&document()?)?.base,
-            Member::Images(path) => self.image(path, size, content, session)?,
+            Member::Images(path) => {
+                self.has_parent |= path.to_string().starts_with("parent/");
+                self.image(path, size, content, session)?;
+            }
+            Member::PreImages(_) => self.has_parent = true,
             _ => {}
         }
         self.count(member, size);

@@ -155,8 +155,8 @@ mod tests {
            5 A   a-b
            1     b/
            1       c/
-           1 A         \\n
-           7 D         old
+           1 A       \\n
+           7 D       old
            - D   gone
 ";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
