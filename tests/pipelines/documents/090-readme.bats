@@ -172,6 +172,6 @@ migration_is_prepared() {
 
 @test "every code block was run" {
     [ -n "${NEWER_CRIU+known}" ] || not_run "docs/migration.md needs a CRIU that dumps TCP sockets"
-    # tests/pipelines/055-migrate.bats runs these blocks.
+    # tests/pipelines/057-migrate.bats runs these blocks.
     all_followed 'migrate --' 'mkdir -p /run/web/{upper'
 }
