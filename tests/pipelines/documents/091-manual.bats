@@ -98,6 +98,13 @@ root() {
     umount "$B2/rootfs"
 }
 
+@test "ckpt-unpack(1): a file of the diff and a document are printed" {
+    cp "$checkpointed" web.ckpt
+    follow man/ckpt-unpack.1 '--cat rootfs-diff.tar' >seen
+    grep -x changed seen
+    grep '"id":' seen
+}
+
 @test "ckpt-unpack(1): a truncated copy fails the verification" {
     cp "$checkpointed" "$hosts/home/there/web.ckpt"
     follow man/ckpt-unpack.1 'ssh there'
@@ -108,6 +115,7 @@ root() {
 @test "rootfs-diff(1): the example lists the container's changes" {
     printf '#!/bin/sh\nexec cat "$@"\n' >"$hosts/bin/less"
     chmod +x "$hosts/bin/less"
+    cp "$checkpointed" web.ckpt
     follow man/rootfs-diff.1 'rootfs-diff list' >seen
     rm "$hosts/bin/less"
     grep -x 'C /app/settings' seen
