@@ -15,9 +15,9 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["-c", "-z", "--gzip", "--zstd"], instead: "--compress zstd" },
     Habit { verb: "", typed: &["--create-image"], instead: "--format oci -o FILE" },
     Habit { verb: "", typed: &["--checkpoint-dir", "-D", "--images-dir"], instead: "--image-path DIR" },
-    Habit { verb: "", typed: &["-R", "--leave-running"], instead: "runc checkpoint --leave-running" },
-    Habit { verb: "", typed: &["--tcp-established"], instead: "runc checkpoint --tcp-established" },
-    Habit { verb: "", typed: &["--file-locks"], instead: "runc checkpoint --file-locks" },
+    Habit { verb: "", typed: &["-R", "--leave-running"], instead: "-- runc checkpoint --leave-running ID" },
+    Habit { verb: "", typed: &["--tcp-established"], instead: "-- runc checkpoint --tcp-established ID" },
+    Habit { verb: "", typed: &["--file-locks"], instead: "-- runc checkpoint --file-locks ID" },
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
     Habit { verb: "", typed: &["--parent-path"], instead: "--base EARLIER.ckpt" },
 ];

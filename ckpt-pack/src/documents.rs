@@ -213,10 +213,10 @@ fn spec_dump(
                 // A damaged spec.dump is an error even though it is not packed.
                 SpecDump::read(&dumped).with_context(|| dump.clone())?;
                 if !same_document(&dumped, &config_json) {
-                    session.warn(format_args!(
-                        "{dump}: ignored, it differs from {name}, with which the container ran"
-                    ));
-                    session.hint(format_args!("to pack it instead: --member spec.dump={dump}"));
+                    session.warn_with_hint(
+                        format_args!("{dump}: ignored, it differs from {name}, with which the container ran"),
+                        format_args!("to pack it instead: --member spec.dump={dump}"),
+                    );
                 }
             }
             (config_json, name)
@@ -238,13 +238,12 @@ fn spec_dump(
 /// whether there were any.
 fn drop_hooks(spec: &mut SpecDump, name: &str, session: &Session) -> bool {
     let hooks = spec.remove_hooks();
-    for hook in &hooks {
+    let Some((last, others)) = hooks.split_last() else { return false };
+    for hook in others {
         session.warn(format_args!("{name}: {hook}: dropped"));
     }
-    if !hooks.is_empty() {
-        session.hint("to pack the hooks: --keep-hooks");
-    }
-    !hooks.is_empty()
+    session.warn_with_hint(format_args!("{name}: {last}: dropped"), "to pack the hooks: --keep-hooks");
+    true
 }
 
 /// Returns whether two JSON documents are equal, regardless of key order and white space.
@@ -445,10 +444,12 @@ fn full_name(reference: &str, of_docker: bool, session: &Session) -> String {
         ));
         return full;
     }
-    session.warn(format_args!(
-        "--rootfs-image: {reference}: podman may not find an image by a name without a registry"
-    ));
-    session.hint(format_args!("--rootfs-image localhost/{reference}@ID, or {full}@ID"));
+    session.warn_with_hint(
+        format_args!(
+            "--rootfs-image: {reference}: podman may not find an image by a name without a registry"
+        ),
+        format_args!("--rootfs-image localhost/{reference}@ID, or {full}@ID"),
+    );
     reference.into()
 }
 

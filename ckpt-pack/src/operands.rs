@@ -20,6 +20,15 @@ use crate::bundle::{self, Bundle};
 
 /// Rejects flags that contradict each other.
 pub fn check_flags(args: &Args) -> anyhow::Result<()> {
+    let is_program = |path: &&PathBuf| {
+        ["runc", "crun", "podman", "docker"].iter().any(|name| path.as_path() == Path::new(name))
+            && !path.exists()
+    };
+    if let Some(program) = args.input.streams.iter().find(is_program) {
+        let program = program.display();
+        let e = usage(format!("{program}: expected a member stream, found the name of a program"));
+        return Err(Hint::on(e, format!("put -- before the command: -- {program} checkpoint …")));
+    }
     reject_ineffective([Ineffective {
         flag: "--raw-members",
         given: args.input.raw_members,
@@ -189,10 +198,10 @@ pub fn warn_of_left_out(
         {
             continue;
         }
-        session.warn(format_args!(
-            "{}: not packed, neither a member stream nor --member contains it",
-            cli::display_path(&path)
-        ));
-        session.hint(format_args!("to pack it: --member {member}={}", cli::display_path(&path)));
+        let path = cli::display_path(&path);
+        session.warn_with_hint(
+            format_args!("{path}: not packed, neither a member stream nor --member contains it"),
+            format_args!("to pack it: --member {member}={path}"),
+        );
     }
 }

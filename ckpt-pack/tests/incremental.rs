@@ -215,6 +215,34 @@ fn a_flattened_chain_is_the_full_archive() {
 }
 
 #[test]
+fn what_is_only_in_the_base_is_unknown_to_a_comparison() {
+    let case = chain();
+    let compared = case.run("ckpt-unpack", "--compare full.ckpt one.ckpt --json");
+    assert_eq!(compared.status.code(), Some(3));
+    let document: serde_json::Value = serde_json::from_slice(&compared.stdout).unwrap();
+    for key in ["processes", "environment"] {
+        assert_eq!(document[key], serde_json::json!([]), "{key}");
+    }
+    let process = &document["memory"]["processes"][0];
+    // Two pages of process 1 are in the delta. All others are in its base.
+    let facts = ["equal", "changed", "new", "gone", "not_compared"].map(|key| process[key].as_u64().unwrap());
+    assert_eq!(facts, [0, 2, 0, 0, case_pages(&case) - 2]);
+
+    let verified = case.run("ckpt-unpack", "--verify one.ckpt");
+    assert_eq!(verified.status.code(), Some(0));
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert!(text.starts_with("one.ckpt: valid, but not complete by itself ("), "{text}");
+    let checked = case.run("ckpt-unpack", "--check one.ckpt");
+    let said = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+    assert!(said.contains("checkpoint/: the images need those of the checkpoint"), "{said}");
+}
+
+/// Returns the number of pages of process 1.
+fn case_pages(case: &Case) -> u64 {
+    fs::metadata(case.path("web/checkpoint/pages-1.img")).unwrap().len() / PAGE
+}
+
+#[test]
 fn a_wrong_base_is_rejected_before_anything_is_written() {
     let case = chain();
     fs::create_dir(case.path("rootfs")).unwrap();

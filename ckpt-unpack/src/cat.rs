@@ -1,8 +1,10 @@
 //! `--cat`: writes a member, or a file in the tar of a member, to standard output.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, BufReader, ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -58,6 +60,9 @@ impl<'a> Request<'a> {
             TarPath::parse(word.as_bytes())
                 .map_err(|e| usage(format!("--cat {}: {e}", cli::display_path(word))))
         };
+        if let ([word], None) = (words.as_slice(), &args.archive) {
+            reject_archive("--cat", word, "--cat MEMBER [PATH] ARCHIVE")?;
+        }
         let member = Member::of(&path(words.first().map_or(OsStr::new(""), |word| word))?);
         let archive = args.archive.as_deref();
         let Some(word) = words.get(1) else { return Ok(Request { member, path: None, archive }) };
@@ -70,6 +75,18 @@ impl<'a> Request<'a> {
             archive => Ok(Request { member, path: Some(path(word)?), archive }),
         }
     }
+}
+
+/// Rejects a file as the first value of a flag: the archive comes last, and would otherwise be read
+/// from standard input. A pipe or file as standard input may be an archive.
+pub fn reject_archive(flag: &str, word: &OsStr, order: &str) -> anyhow::Result<()> {
+    let stdin = fs::metadata("/proc/self/fd/0").map(|meta| meta.file_type());
+    let is_device = stdin.is_ok_and(|kind| kind.is_char_device());
+    if !is_device || !Path::new(word).is_file() {
+        return Ok(());
+    }
+    let e = usage(format!("{flag} {}: is a file, and no ARCHIVE is given", cli::display_path(word)));
+    Err(Hint::on(e, format!("the archive comes last: {order}")))
 }
 
 /// Returns whether `member` is a tar, which may be compressed.

@@ -39,7 +39,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             for what in &report.problems {
                 problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
-            check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
+            let pages = check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
@@ -59,13 +59,22 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             }
             if problems == 0 && !session.is_quiet() {
                 session.end_stages();
-                summary(&name, &contents, &report)?;
+                summary(&name, pages, &contents, &report)?;
             }
         }
         // The rest of the archive cannot be read after this error.
         Err(e) => problem(e)?,
     }
     Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether the pages that the images leave out were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    /// All were found, or there are none.
+    Found,
+    /// They are in an archive that was not given.
+    Elsewhere,
 }
 
 /// Checks the pages that the images leave out.
@@ -75,7 +84,7 @@ fn check_pages(
     contents: &Contents,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
     session: &Session,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<LeftOut> {
     if bases.is_empty() {
         match contents.delta.as_ref().and_then(|delta| delta.base.as_ref()) {
             Some(base) => session.warn(format_args!(
@@ -83,24 +92,32 @@ fn check_pages(
                 base::described(base)
             )),
             None if contents.has_link => {}
-            None => return images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what))),
+            None => {
+                images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
+                return Ok(LeftOut::Found);
+            }
         }
-        return Ok(());
+        return Ok(LeftOut::Elsewhere);
     }
     let added = bases.unpack(&mut |path, entry, content| images.add(path, &entry.kind, content), session);
     match added.and_then(|()| bases.check(contents.delta.as_ref())) {
-        Ok(()) => images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what))),
-        Err(e) => problem(e),
+        Ok(()) => images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?,
+        Err(e) => problem(e)?,
     }
+    Ok(LeftOut::Found)
 }
 
 /// Prints what was checked.
-fn summary(name: &str, contents: &Contents, report: &Report) -> anyhow::Result<()> {
+fn summary(name: &str, pages: LeftOut, contents: &Contents, report: &Report) -> anyhow::Result<()> {
     let Contents { members, files, bytes, .. } = contents;
+    let state = match pages {
+        LeftOut::Found => "complete",
+        LeftOut::Elsewhere => "valid, but not complete by itself",
+    };
     let mut out = Output::text(None)?;
     writeln!(
         out,
-        "{}: complete (members: {}, files in tars: {files}, bytes: {bytes}, processes: {}, memory pages: {})",
+        "{}: {state} (members: {}, files in tars: {files}, bytes: {bytes}, processes: {}, memory pages: {})",
         cli::escape(name),
         members.len(),
         report.processes,

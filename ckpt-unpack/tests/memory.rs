@@ -168,7 +168,7 @@ fn memory_that_cannot_be_read_is_reported() {
     for args in [&["--search", "x"][..], &["--dump-memory", "12"]] {
         let run = run(args, &delta);
         assert_eq!(run.status.code(), Some(3), "{}", said(&run));
-        let warning = "process 12: 4.0 KiB of memory are not read, they are in an earlier checkpoint";
+        let warning = "process 12: 4.0 KiB of memory are not read, they are in the base or pre-checkpoint";
         assert!(said(&run).contains(warning), "{}", said(&run));
     }
     let cut = golden(|members| content(members, "checkpoint/pages-2.img").truncate(5000));
@@ -234,7 +234,7 @@ fn two_checkpoints_are_compared() {
     let memory = &document["memory"]["processes"][1];
     assert_eq!(
         memory,
-        &serde_json::json!({ "pid": 12, "command": "sleep", "equal": 15, "changed": 1, "new": 1, "gone": 0 })
+        &serde_json::json!({ "pid": 12, "command": "sleep", "equal": 15, "changed": 1, "new": 1, "gone": 0, "not_compared": 0 })
     );
     assert_eq!(document["members"][0]["name"], "checkpoint");
     assert_eq!(document["environment"], Value::Array(Vec::new()));

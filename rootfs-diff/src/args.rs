@@ -15,7 +15,8 @@ use tartree::{Exclude, TarPath};
 /// Habits from `podman diff CONTAINER`, patch and tar.
 pub const HABITS: &[Habit] = &[
     Habit { verb: "create", typed: &[Habit::OPERAND], instead: TREES },
-    Habit { verb: "list", typed: &[Habit::OPERAND], instead: TREES },
+    Habit { verb: "list", typed: &[Habit::OPERAND], instead: LISTED },
+    Habit { verb: "", typed: &["--archive"], instead: "rootfs-diff list --archive FILE" },
     Habit {
         verb: "apply",
         typed: &[Habit::OPERAND, "-f", "--file", "-i", "--input"],
@@ -23,6 +24,7 @@ pub const HABITS: &[Habit] = &[
     },
 ];
 const TREES: &str = "--rootfs MOUNTPOINT, or --from DIR --to DIR";
+const LISTED: &str = "--archive FILE, --rootfs MOUNTPOINT, or --from DIR --to DIR";
 
 /// Maximum size of a config.json, in bytes.
 const CONFIG_LIMIT: u64 = 16 << 20;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use checkpoint::archive::{Members, missing};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::check::Collected;
+use checkpoint::delta::{Base, Delta};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, oci};
 use cli::Session;
@@ -32,7 +33,7 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
     let limits = archive.limits().clone();
     let read = archive.survey().map_err(anyhow::Error::from);
     read.and_then(|reader| found.members(reader, args, &limits)).with_context(|| name.clone())?;
-    let Found { images, spec, volumes, archived, written, made_by, problems } = found;
+    let Found { images, spec, volumes, archived, written, made_by, base, problems } = found;
     Ok(Restore {
         form: Form::Archive(name),
         images: Box::new(images),
@@ -46,6 +47,7 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
         archived,
         written,
         made_by: MadeBy { criu: annotated.or(made_by.criu), ..made_by },
+        base,
         problems,
     })
 }
@@ -58,6 +60,7 @@ struct Found {
     archived: Archived,
     written: Vec<(PathBuf, u64)>,
     made_by: MadeBy,
+    base: Option<Base>,
     problems: Vec<String>,
 }
 
@@ -70,7 +73,12 @@ impl Found {
             let mut content = Expanded::new(&entry.kind, reader.content());
             let object = member.to_string();
             match (&member, &entry.kind) {
-                (Member::Images(path), Kind::File { .. }) if !member.is_delta() => {
+                (Member::Images(_), _) if member.is_delta() => {
+                    let delta = cli::read_document(content, &object, member.document_limit())?;
+                    // The rounds before a final dump are unpacked earlier, and are checked then.
+                    self.base = Delta::read(&delta)?.base.filter(|base| base.id.is_digest());
+                }
+                (Member::Images(path), Kind::File { .. }) => {
                     let added = self.images.add(&path.to_string(), &entry.kind, &mut content);
                     added.context(object)?;
                 }

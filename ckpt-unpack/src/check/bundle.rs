@@ -51,6 +51,8 @@ pub fn read(args: &Args, bundle: &Path) -> anyhow::Result<Restore> {
         archived: Archived::default(),
         written: Vec::new(),
         made_by: log.map(MadeBy::of_log).unwrap_or_default(),
+        // The images of a bundle are checked together with those of their base.
+        base: None,
         problems: Vec::new(),
     })
 }

@@ -15,6 +15,7 @@ use checkpoint::preflight::{Answer, Purpose, Question, ask};
 use cli::{Exit, Finding, Session};
 
 use crate::args::Args;
+use crate::base::described;
 use restore::{Findings, Restore};
 
 /// The runtime that is checked by default.
@@ -44,6 +45,10 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
 fn compare(restore: &mut Restore, answer: &Answer, criu: &str, runtime: &str, findings: &mut Findings) {
     for problem in std::mem::take(&mut restore.problems) {
         findings.fails(problem, "get the complete archive, or checkpoint the container again");
+    }
+    if let Some(base) = &restore.base {
+        let hint = "unpack with --base FILE, or combine both: ckpt-pack --from-archive ARCHIVE --base FILE --flatten";
+        findings.fails(format!("checkpoint/: the images need those of {}", described(base)), hint);
     }
     let report = check_images(restore.images.as_mut());
     if let Some(first) = report.unchecked.first() {

@@ -8,6 +8,7 @@ use checkpoint::VolumeName;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::check::Source;
 use checkpoint::criu::origin::{LOG_HEAD, Origin};
+use checkpoint::delta::Base;
 use checkpoint::host::criu_version::criu_number;
 use checkpoint::host::{Finding, Severity};
 use checkpoint::spec_dump::{Mount, SpecDump};
@@ -41,6 +42,8 @@ pub struct Restore {
     pub written: Vec<(PathBuf, u64)>,
     /// The CRIU and the kernel that made the images.
     pub made_by: MadeBy,
+    /// The archive that holds the pages that this archive leaves out.
+    pub base: Option<Base>,
     /// Problems that were found while the archive or bundle was read.
     pub problems: Vec<String>,
 }

@@ -25,8 +25,13 @@ pub fn sections(a: &Found, b: &Found, session: &Session) -> Vec<Section> {
         heading,
         differences: differences(&of(a), &of(b), true),
     };
-    let environment = differences(&environment(a), &environment(b), false);
-    vec![
+    // The command line and the environment of a process are in its memory. What an archive without all
+    // of this memory lacks is not removed, but unknown.
+    let lacks = |found: &Found, pid: u32| !found.images.left_out(pid).is_empty();
+    let is_known = |pid: Option<u32>| pid.is_none_or(|pid| !lacks(a, pid) && !lacks(b, pid));
+    let mut environment = differences(&environment(a), &environment(b), false);
+    environment.retain(|difference| is_known(difference.pid));
+    let mut sections = vec![
         section("container", "container", &container),
         section("processes", "processes", &process_list),
         section("files", "open files", &|found| open_files(found, session)),
@@ -36,7 +41,11 @@ pub fn sections(a: &Found, b: &Found, session: &Session) -> Vec<Section> {
         section("spec", "spec", &|found| spec::values(&found.spec)),
         section("members", "members", &members),
         section("root_fs_changes", "changes of the root file system", &root_changes),
-    ]
+    ];
+    for section in sections.iter_mut().filter(|section| section.key == "processes") {
+        section.differences.retain(|difference| difference.name != "command" || is_known(difference.pid));
+    }
+    sections
 }
 
 /// Returns the facts that differ, with their values or without them.

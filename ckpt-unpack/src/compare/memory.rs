@@ -2,6 +2,7 @@
 //! buffers, whatever the size of the processes is.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use checkpoint::pages::Piece;
 use cli::Session;
@@ -16,7 +17,7 @@ const BUFFER: u64 = 1 << 20;
 pub struct Comparison {
     pub processes: Vec<Pages>,
     pub page_size: u64,
-    /// Whether no memory is compressed or in an earlier checkpoint.
+    /// Whether no memory is compressed, in a base or in a pre-checkpoint.
     pub is_complete: bool,
 }
 
@@ -31,6 +32,9 @@ pub struct Pages {
     pub new: u64,
     /// The pages that only A has.
     pub gone: u64,
+    /// The pages that only one archive has, because those of the other are in a base or in a
+    /// pre-checkpoint.
+    pub not_compared: u64,
 }
 
 impl Comparison {
@@ -38,7 +42,7 @@ impl Comparison {
         let process = |pages: &Pages| {
             json!({
                 "pid": pages.pid, "command": pages.command, "equal": pages.equal, "changed": pages.changed,
-                "new": pages.new, "gone": pages.gone,
+                "new": pages.new, "gone": pages.gone, "not_compared": pages.not_compared,
             })
         };
         json!({
@@ -49,8 +53,14 @@ impl Comparison {
 }
 
 impl Pages {
-    pub fn facts(&self) -> [(&'static str, u64); 4] {
-        [("equal", self.equal), ("changed", self.changed), ("new", self.new), ("gone", self.gone)]
+    pub fn facts(&self) -> [(&'static str, u64); 5] {
+        [
+            ("equal", self.equal),
+            ("changed", self.changed),
+            ("new", self.new),
+            ("gone", self.gone),
+            ("not compared", self.not_compared),
+        ]
     }
 }
 
@@ -67,7 +77,9 @@ pub fn compare(a: &Side, b: &Side, session: &Session) -> anyhow::Result<Comparis
         let ((of_a, a_complete), (of_b, b_complete)) = (pieces(a), pieces(b));
         is_complete &= a_complete && b_complete;
         let mut pages = Pages { pid, command, ..Pages::default() };
-        let mut walk = Walk { page_size, pages: &mut pages, a, b, buffers: [Vec::new(), Vec::new()] };
+        let left_out = [a, b].map(|side| side.found.images.left_out(pid));
+        let mut walk =
+            Walk { page_size, pages: &mut pages, a, b, left_out, buffers: [Vec::new(), Vec::new()] };
         walk.all(&of_a, &of_b)?;
         processes.push(pages);
     }
@@ -80,6 +92,8 @@ struct Walk<'w> {
     pages: &'w mut Pages,
     a: &'w Side,
     b: &'w Side,
+    /// The addresses whose pages are not in A, and those whose pages are not in B.
+    left_out: [Vec<Range<u64>>; 2],
     buffers: [Vec<u8>; 2],
 }
 
@@ -91,20 +105,22 @@ impl Walk<'_> {
             let (x, y) = match (&mut a, &mut b) {
                 (None, None) => return Ok(()),
                 (Some(x), None) => {
-                    self.pages.gone += x.len / self.page_size;
+                    self.only_in_a(x.address, x.len);
                     a = left.next().cloned();
                     continue;
                 }
                 (None, Some(y)) => {
-                    self.pages.new += y.len / self.page_size;
+                    self.only_in_b(y.address, y.len);
                     b = right.next().cloned();
                     continue;
                 }
                 (Some(x), Some(y)) => (x, y),
             };
             // Pages before the first common address are in one of the checkpoints only.
-            self.pages.gone += drop_before(x, y.address) / self.page_size;
-            self.pages.new += drop_before(y, x.address) / self.page_size;
+            let (start, len) = (x.address, drop_before(x, y.address));
+            self.only_in_a(start, len);
+            let (start, len) = (y.address, drop_before(y, x.address));
+            self.only_in_b(start, len);
             let common = if x.address == y.address { x.len.min(y.len) } else { 0 };
             if common > 0 {
                 self.pieces(x, y, common)?;
@@ -118,6 +134,18 @@ impl Walk<'_> {
                 b = right.next().cloned();
             }
         }
+    }
+
+    fn only_in_a(&mut self, start: u64, len: u64) {
+        let unknown = overlap(&self.left_out[1], start, len);
+        self.pages.gone += (len - unknown) / self.page_size;
+        self.pages.not_compared += unknown / self.page_size;
+    }
+
+    fn only_in_b(&mut self, start: u64, len: u64) {
+        let unknown = overlap(&self.left_out[0], start, len);
+        self.pages.new += (len - unknown) / self.page_size;
+        self.pages.not_compared += unknown / self.page_size;
     }
 
     /// Compares the first `len` bytes of two pieces.
@@ -138,6 +166,16 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns how many of the `len` bytes from `start` are in the sorted `ranges`.
+fn overlap(ranges: &[Range<u64>], start: u64, len: u64) -> u64 {
+    let end = start.saturating_add(len);
+    let first = ranges.partition_point(|range| range.end <= start);
+    let within = ranges[first..].iter().take_while(|range| range.start < end);
+    let bytes = within.map(|range| range.end.min(end).saturating_sub(range.start.max(start)));
+    // The ranges of a forged image overlap.
+    bytes.fold(0, u64::saturating_add).min(len)
 }
 
 /// Removes the part of a piece before `address`, and returns the length of that part.

@@ -67,16 +67,21 @@ fn each_image(archive: &mut ArchiveFile, read: ReadImage<'_>) -> anyhow::Result<
 
 /// Reports the memory of the process `pid` that no image of this archive holds uncompressed.
 pub fn warn_missing(images: &Images, pid: u32, compressed: u64, session: &Session) -> bool {
-    let in_parent: u64 =
-        images.mappings(pid).iter().map(|(_, amount)| amount.in_parent).fold(0, u64::saturating_add);
-    for (bytes, why) in [(in_parent, "are in an earlier checkpoint"), (compressed, "are compressed by CRIU")]
-    {
-        if bytes > 0 {
-            session.warn(format_args!(
-                "process {pid}: {} of memory are not read, they {why}",
-                cli::units::bytes(bytes)
-            ));
-        }
+    let left_out = images.left_out(pid).iter().map(|range| range.end - range.start).sum::<u64>();
+    if left_out > 0 {
+        session.warn_with_hint(
+            format_args!(
+                "process {pid}: {} of memory are not read, they are in the base or pre-checkpoint",
+                cli::units::bytes(left_out)
+            ),
+            "combine the archives first: ckpt-pack --from-archive ARCHIVE [--base FILE] --flatten -o FULL",
+        );
     }
-    in_parent > 0 || compressed > 0
+    if compressed > 0 {
+        session.warn(format_args!(
+            "process {pid}: {} of memory are not read, they are compressed by CRIU",
+            cli::units::bytes(compressed)
+        ));
+    }
+    left_out > 0 || compressed > 0
 }

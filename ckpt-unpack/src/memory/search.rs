@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{each_image, images, warn_missing};
 use crate::archive_input;
 use crate::args::Args;
+use crate::cat::reject_archive;
 
 /// The number of bytes that are searched at once.
 const WINDOW: usize = 1 << 20;
@@ -20,6 +21,9 @@ const LONGEST: usize = 64 << 10;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let Some(pattern) = &args.verb.inspection.search else { return Ok(Exit::Usage) };
+    if args.archive.is_none() {
+        reject_archive("--search", pattern.as_str().as_ref(), "--search REGEX ARCHIVE")?;
+    }
     let mut archive = archive_input::open(args)?;
     let name = archive.name().to_owned();
     let images = images(&mut archive, session)?;

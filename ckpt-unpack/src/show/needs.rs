@@ -124,7 +124,7 @@ fn connections(found: &Found, pids: &[u32]) -> Vec<Need> {
     }
     let in_parent: u64 = pids.iter().map(|&pid| super::tree::amount(&found.images, pid).in_parent).sum();
     if in_parent > 0 && !found.has_parent {
-        let text = format!("{} of memory in an earlier checkpoint", cli::units::bytes(in_parent));
+        let text = format!("{} of memory in the base or pre-checkpoint", cli::units::bytes(in_parent));
         let digest = found.base.as_ref().is_some_and(|base| base.id.is_digest());
         let hint = if digest { "ckpt-unpack --base FILE" } else { "ckpt-unpack --previous FILE" };
         needs.push(Need::new("memory", text).hint(hint));

@@ -79,7 +79,7 @@ fn memory(text: &mut Text<'_, impl Write>, found: &Found, process: &Process) -> 
     let sum = amount(&found.images, process.pid);
     let parent = match sum.in_parent {
         0 => String::new(),
-        n => format!(", {} in an earlier checkpoint", bytes(n)),
+        n => format!(", {} in the base or pre-checkpoint", bytes(n)),
     };
     let amount = format!("{} of {} mapped{parent}", bytes(sum.stored), bytes(sum.mapped));
     writeln!(text.out, "  {}: {amount}", name_of(process))?;

@@ -81,13 +81,13 @@ fn container(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
     text.line("Image ID", found.config_text(&["rootfsImageID", "rootfsImageRef"]))?;
     text.line("Engine", Some(found.spec.engine().name()))?;
     text.line("Runtime", found.config.text("runtime"))?;
-    text.line("Made by", Some(&makers(found).join(", ")))?;
+    text.line("Made by", Some(makers(found).join(", ").as_str()).filter(|makers| !makers.is_empty()))?;
     text.line("Pod", pod)?;
     text.line("Pod namespace", kubernetes_namespace)?;
     text.line("Created", found.created())?;
     text.line("Checkpointed", found.config.text("checkpointedTime"))?;
     let base = found.base.as_ref();
-    text.line("Base", base.map(|base| base.checkpointed.as_deref().unwrap_or("unknown")))?;
+    text.line("Base", base.and_then(|base| base.checkpointed.as_deref()))?;
     text.line("Base ID", base.map(|base| base.id.as_str()))
 }
 
@@ -129,7 +129,7 @@ fn sizes(text: &mut Text<'_, impl Write>, found: &Found, tree: &[Node]) -> io::R
         (stored.saturating_add(amount.stored), parent.saturating_add(amount.in_parent))
     });
     if memory.1 > 0 {
-        text.sized(memory.1, "memory pages in an earlier checkpoint", "")?;
+        text.sized(memory.1, "memory pages in the base or pre-checkpoint", "")?;
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ fn statistics(text: &mut Text<'_, impl Write>, stats: &DumpStats) -> io::Result<
     for (pages, what) in [
         (stats.pages_scanned, "pages scanned"),
         (stats.pages_written, "pages written"),
-        (stats.pages_skipped_parent, "pages in an earlier checkpoint"),
+        (stats.pages_skipped_parent, "pages in the base or pre-checkpoint"),
     ] {
         let pages = text.style.strong(&format!("{pages:>12}"));
         writeln!(text.out, "{pages}  {what}")?;

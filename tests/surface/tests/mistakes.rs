@@ -103,7 +103,13 @@ const ROOTFS_DIFF: &[Mistake] = &[
         "'--layer <DIR>' cannot be used with '--dry-run'",
         "",
     ),
-    Mistake("rootfs-diff list vol", 2, "'vol'", "tip: --rootfs MOUNTPOINT, or --from DIR --to DIR"),
+    Mistake(
+        "rootfs-diff list vol",
+        2,
+        "'vol'",
+        "tip: --archive FILE, --rootfs MOUNTPOINT, or --from DIR --to DIR",
+    ),
+    Mistake("rootfs-diff --archive web.ckpt", 2, "'--archive'", "tip: rootfs-diff list --archive FILE"),
     Mistake("rootfs-diff create vol", 2, "'vol'", "tip: --rootfs MOUNTPOINT, or --from DIR --to DIR"),
     Mistake("rootfs-diff apply other < vol.tar", 2, "'other'", "rootfs-diff apply --rootfs DIR < FILE"),
     Mistake(
@@ -347,7 +353,7 @@ const CKPT_UNPACK: &[Mistake] = &[
         "ckpt-unpack --json web.ckpt",
         2,
         "--list|--verify|--show",
-        "tip: --json goes with --list or --show",
+        "tip: --json goes with --list, --show, --search or --compare",
     ),
     Mistake(
         "ckpt-unpack --bundle new --json web.ckpt",

@@ -179,7 +179,7 @@ pub fn dump(out: &mut impl Write, found: &Found) -> io::Result<()> {
     for (name, pages) in [
         ("pages scanned", stats.pages_scanned),
         ("pages written", stats.pages_written),
-        ("pages in an earlier checkpoint", stats.pages_skipped_parent),
+        ("pages in the base or pre-checkpoint", stats.pages_skipped_parent),
     ] {
         writeln!(out, "<tr><td>{name}</td><td class=\"number\">{pages}</td></tr>")?;
     }

@@ -127,7 +127,7 @@ pub fn memory(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<
         Some(format!("{} of {} mapped", bytes(sum.stored), bytes(sum.mapped)))
     };
     per_process(out, tree, &summary, &mut |out, p| {
-        let columns = ["Addresses", "Permissions", "Name", "In the images", "In an earlier checkpoint"];
+        let columns = ["Addresses", "Permissions", "Name", "In the images", "In the base or pre-checkpoint"];
         let mut table = Table::new(out, "The largest mappings", &columns, &[3, 4])?;
         for (mapping, amount) in largest(&found.images, p.pid, 20) {
             table.row(&[

@@ -1,5 +1,7 @@
 //! Where the memory of processes is in `pages` images.
 
+use std::ops::Range;
+
 use super::memory::{Content, Mapping};
 use super::messages::PagemapEntry;
 use super::process_tree::Images;
@@ -138,6 +140,16 @@ impl Images {
             follows
         });
         (pieces, compressed)
+    }
+
+    /// Returns the addresses of a process whose pages are in the images of the earlier dump.
+    pub fn left_out(&self, pid: u32) -> Vec<Range<u64>> {
+        let (page, runs) = (self.page_size(), self.pagemap.get(&pid));
+        let runs = runs.into_iter().flat_map(|(_, runs)| runs);
+        let runs = runs.filter(|run| run.is_in_parent() && !run.is_present());
+        let range =
+            |run: &PagemapEntry| run.vaddr..run.vaddr.saturating_add(run.pages().saturating_mul(page));
+        runs.map(range).collect()
     }
 
     /// Returns the first process that maps a part of shared memory, and its mapping. With `only`,

@@ -66,6 +66,15 @@ impl Session {
         }
     }
 
+    /// Prints `tool: warning: …` and a `hint:` line below it, unless `--quiet` is given, and counts
+    /// the warning.
+    pub fn warn_with_hint(&self, text: impl fmt::Display, hint: impl fmt::Display) {
+        self.warn(text);
+        if !self.quiet {
+            self.hint(hint);
+        }
+    }
+
     /// Prints a `hint:` line: what the user can do, if possible as a command.
     pub fn hint(&self, text: impl fmt::Display) {
         self.put(&format!("hint: {}", Escaped(&text)));

@@ -31,13 +31,11 @@ pub fn release(args: &Release, session: &Session) -> anyhow::Result<Exit> {
         session.note(format_args!("{}: was not held", netns.name()));
     }
     if !locks.is_empty() && !args.remove_criu_lock {
-        session.warn(format_args!(
-            "{}: CRIU's network lock is still present ({})",
-            netns.name(),
-            locks.join(", ")
-        ));
-        let command = format!("netstatus release --netns {} --remove-criu-lock", netns.name());
-        session.hint(format_args!("after a failed restore, run: {command}"));
+        let (name, locks) = (netns.name(), locks.join(", "));
+        session.warn_with_hint(
+            format_args!("{name}: CRIU's network lock is still present ({locks})"),
+            format_args!("after a failed restore, run: netstatus release --netns {name} --remove-criu-lock"),
+        );
     }
     if args.announce {
         let announced = announce::announce(&netns)?;
