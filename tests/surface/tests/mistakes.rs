@@ -244,6 +244,12 @@ const CKPT_PACK: &[Mistake] = &[
     Mistake("ckpt-pack --bundle bundle -f x", 2, "'-f'", "tip: -o FILE"),
     Mistake("ckpt-pack --bundle bundle -z", 2, "'-z'", "tip: --compress zstd"),
     Mistake(
+        "ckpt-pack --bundle bundle runc checkpoint web",
+        2,
+        "runc: expected a member stream, found the name of a program",
+        "put -- before the command: -- runc checkpoint",
+    ),
+    Mistake(
         "ckpt-pack --bundle bundle --leave-running",
         2,
         "'--leave-running'",
