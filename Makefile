@@ -65,8 +65,10 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	tests/pipelines/run
 
 .PHONY: check-long
-check-long: prerequisites ## tests that take long: migrations that are killed at many moments, as root
+check-long: prerequisites ## tests that take long, as root: migrations that are killed at many moments, pages in a browser
+	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
+	tests/long/browser
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
 
 .PHONY: check-newest
