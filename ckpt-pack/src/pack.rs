@@ -55,7 +55,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let format = args.image.format;
     files.iter().try_for_each(|(member, _)| containerd_output::check_member(member, format))?;
     operands::check_flags(args)?;
-    args.incremental.check_format(&args.image)?;
+    args.incremental.check_format(&args.image, session)?;
     network::check_flags(&args.container.network, &args.image)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
         (true, _) => Dump::Pre,

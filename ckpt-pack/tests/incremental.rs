@@ -314,7 +314,7 @@ fn a_base_in_a_pipe_or_of_a_preceding_dump_is_an_error() {
     assert!(stderr.contains("expected a file, because it is read several times"), "{stderr}");
     std::os::unix::fs::symlink("../pre-checkpoint", case.path("web/checkpoint/parent")).unwrap();
     let args = "--bundle web --ignore-rootfs --base full.ckpt -o x";
-    case.fails("ckpt-pack", args, "parent: the dump already needs an earlier one");
+    case.fails("ckpt-pack", args, "web/checkpoint/parent: the dump already has a base");
 }
 
 #[test]
@@ -368,4 +368,46 @@ fn memory_that_criu_compressed_is_an_error() {
         .unwrap();
     let args = format!("--bundle web --ignore-rootfs --id {ID} --base full.ckpt -o x");
     case.fails("ckpt-pack", &args, "pagemap-1.img: the pages are compressed by CRIU");
+}
+
+#[test]
+fn a_base_without_all_of_its_pages_is_rejected_before_the_output_appears() {
+    let case = chain();
+    let good = members(&case.path("one.ckpt"));
+    // As an archive whose delta.json was removed: its pages in parent are nowhere.
+    let tar = "mkdir t && tar -xf one.ckpt -C t && rm t/checkpoint/delta.json && tar -C t -cf torn.ckpt .";
+    assert!(Command::new("sh").args(["-c", tar]).current_dir(case.0.path()).status().unwrap().success());
+    assert!(good.len() > members(&case.path("torn.ckpt")).len());
+    for flags in ["", "--self-contained"] {
+        let args = format!("--bundle web --ignore-rootfs --id {ID} --base torn.ckpt {flags} -o x");
+        case.fails("ckpt-pack", &args, "torn.ckpt: checkpoint/pagemap-1.img: the page at 0x");
+    }
+    case.fails("ckpt-pack", "--from-archive torn.ckpt --flatten -o x", "is in no earlier images");
+    let args = "--from-archive two.ckpt --flatten -o x";
+    case.fails("ckpt-pack", args, "hint: add --base FILE; if FILE needs other archives, give them first");
+    case.succeeds("ckpt-unpack", "--bundle new --base full.ckpt one.ckpt");
+    let args = "--bundle new --ignore-rootfs --base full.ckpt -o x";
+    case.fails("ckpt-pack", args, "new/checkpoint/parent: the dump already has a base");
+    case.fails("ckpt-pack", args, "hint: pack without --base, then use --from-archive FILE --flatten");
+}
+
+#[test]
+fn an_image_for_an_engine_needs_a_complete_archive() {
+    let case = chain();
+    let engine = format!("--annotations cri-o --format oci --rootfs-image quay.io/x@{}", "a".repeat(64));
+    let args = format!("--from-archive one.ckpt {engine} -o x");
+    case.fails("ckpt-pack", &args, "checkpoint/delta.json: the engine of --annotations needs a complete");
+    let warning = "engines cannot restore the image, which needs a base";
+    let said = case.succeeds("ckpt-pack", "--from-archive one.ckpt --format oci -o one.oci");
+    assert!(said.contains(warning) && said.contains("--flatten"), "{said}");
+    let said = case.pack("--base full.ckpt --format oci -o two.oci");
+    assert!(said.contains(warning) && said.contains("--self-contained"), "{said}");
+    for args in
+        ["--from-archive full.ckpt -o a.oci", "--from-archive one.ckpt --base full.ckpt --flatten -o b.oci"]
+    {
+        let said = case.succeeds("ckpt-pack", &format!("{args} {engine}"));
+        assert!(!said.contains(warning), "{said}");
+    }
+    case.pack("--base full.ckpt --self-contained -o self.ckpt");
+    case.succeeds("ckpt-pack", &format!("--from-archive self.ckpt {engine} -o c.oci"));
 }

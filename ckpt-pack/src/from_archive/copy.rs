@@ -11,6 +11,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, MemberContent, Members, Rest, missing};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::core_image;
+use checkpoint::delta::Delta;
 use checkpoint::spec_dump::{Engine, SpecDump};
 use cli::Session;
 use tartree::{Entry, Kind, Notice, Status, Tally, TarPath, Timestamp};
@@ -20,6 +21,7 @@ use crate::archive_output::ArchiveOutput;
 use crate::args::{Args, ExtraFamily, Format};
 use crate::engine_documents::ignored_by;
 use crate::increment::Flattening;
+use crate::increment::args::Incremental;
 use crate::member_stream::MemberStream;
 use crate::{bundle, expect, operands, pack};
 
@@ -93,9 +95,13 @@ impl<'a> Copier<'a> {
 
     /// Copies all members of the archive, or what replaces them. Returns the end of the archive.
     pub fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<End> {
+        let (mut is_delta, mut has_parent) = (false, false);
+        let parent = TarPath::root().child(b"parent");
         while let Some((member, entry)) = reader.next()? {
             let headers = reader.take_headers();
             self.note_time(&member, &entry);
+            is_delta |= member == Delta::member();
+            has_parent |= matches!(&member, Member::Images(path) if path.starts_with(&parent));
             if let Some(flag) = operands::ignored_by(&member, &self.args.include) {
                 self.session.note(format_args!("{member}: left out, as requested by {flag}"));
                 continue;
@@ -114,6 +120,9 @@ impl<'a> Copier<'a> {
                 continue;
             }
             self.member(&member, &entry, headers, &mut reader)?;
+        }
+        if is_delta && !has_parent && self.flattening.is_none() {
+            Incremental::check_copy(&self.args.image, self.session)?;
         }
         let blocks = reader.take_headers();
         let mut seen = reader.seen().clone();

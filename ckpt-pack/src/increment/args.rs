@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use cli::{Hint, usage};
+use checkpoint::delta::Delta;
+use cli::{Hint, Session, usage};
 
 use crate::args::{Format, Image};
+
+const NOT_COMPLETE: &str = "--format oci: engines cannot restore the image, which needs a base";
 
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Incremental archives")]
@@ -27,35 +30,57 @@ impl Incremental {
     /// # Errors
     /// Returns a usage error that names the flag.
     pub fn reject_without_effect(&self, is_archive: bool, is_live: bool) -> anyhow::Result<()> {
+        if is_archive && !self.flatten && !self.base.is_empty() {
+            return Err(usage("--base with --from-archive requires --flatten"));
+        }
         let flags = [
             ("--base", !self.base.is_empty(), is_live, "with COMMAND, whose images are not complete yet"),
             ("--self-contained", self.self_contained, self.base.is_empty(), "without --base"),
             ("--self-contained", self.self_contained, is_archive, "with --from-archive"),
             ("--flatten", self.flatten, !is_archive, "without --from-archive"),
-            (
-                "--base",
-                !self.base.is_empty(),
-                is_archive && !self.flatten,
-                "with --from-archive, without --flatten",
-            ),
         ];
         cli::args::reject_ineffective(flags.map(|(flag, given, ineffective, reason)| {
             cli::args::Ineffective { flag, given, ineffective, reason }
         }))
     }
 
-    /// Rejects `--base` for engines that need a complete archive.
+    /// Rejects `--base` for engines that need a complete archive, and warns of an image that is not
+    /// complete.
     ///
     /// # Errors
     /// Returns a usage error that names the flag.
-    pub fn check_format(&self, image: &Image) -> anyhow::Result<()> {
+    pub fn check_format(&self, image: &Image, session: &Session) -> anyhow::Result<()> {
         let flag = match () {
             () if self.base.is_empty() => return Ok(()),
             () if image.format == Format::Ctr => "--format ctr",
             () if image.annotations.is_some() && !self.self_contained => "--annotations",
+            () if image.format == Format::Oci && !self.self_contained => {
+                session.warn_with_hint(NOT_COMPLETE, "add --self-contained, or leave out --base");
+                return Ok(());
+            }
             () => return Ok(()),
         };
         let e = usage(format!("{flag}: the engine needs a complete checkpoint, without --base"));
         Err(Hint::on(e, "leave out --base"))
+    }
+
+    /// Rejects an incremental archive of `--from-archive` for engines that need a complete archive,
+    /// and warns of an image that is not complete.
+    ///
+    /// # Errors
+    /// Returns an error that names the document of the archive.
+    pub fn check_copy(image: &Image, session: &Session) -> anyhow::Result<()> {
+        let hint = "combine it with its base: --flatten --base FILE";
+        if image.annotations.is_some() {
+            let e = anyhow::anyhow!(
+                "{}: the engine of --annotations needs a complete checkpoint, without a base",
+                Delta::member()
+            );
+            return Err(Hint::on(e, hint));
+        }
+        if image.format == Format::Oci {
+            session.warn_with_hint(NOT_COMPLETE, hint);
+        }
+        Ok(())
     }
 }

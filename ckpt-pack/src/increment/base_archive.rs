@@ -9,7 +9,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, MemberContent, Unknown};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::delta::{Delta, ImagesId};
-use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage, Pagemap, Spool};
+use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage, Pagemap, Spool, uncovered};
 use cli::Hint;
 use tartree::{Entry, Kind};
 
@@ -33,6 +33,17 @@ pub struct Facts {
     pub sizes: BTreeMap<(usize, u32), u64>,
     /// The `pages` images that preceded their pagemaps and were not visited.
     pub not_visited: BTreeSet<(usize, u32)>,
+}
+
+impl Facts {
+    /// Returns the pagemaps below `level` directories `parent`.
+    fn pagemaps(&self, level: usize) -> impl Iterator<Item = &Pagemap> {
+        self.levels.get(level).into_iter().flat_map(BTreeMap::values)
+    }
+
+    fn page_size(&self, level: usize, pagemap: &Pagemap) -> checkpoint::Result<u64> {
+        pagemap.page_size(self.sizes.get(&(level, pagemap.pages_id())).copied().unwrap_or(0))
+    }
 }
 
 /// A `pages` image, its pagemap, and the number of directories `parent` above it.
@@ -186,8 +197,9 @@ impl BaseArchive {
     }
 }
 
-/// Checks that each archive of `chain` is the base of the next one. The oldest archive comes first.
-pub fn check_chain(chain: &[(&str, &Facts)]) -> anyhow::Result<()> {
+/// Checks that each archive of `chain` is the base of the next one, and that the chain has all pages.
+/// The oldest archive comes first. `hint` says how to give the base of the oldest archive.
+pub fn check_chain(chain: &[(&str, &Facts)], hint: &str) -> anyhow::Result<()> {
     for (i, (name, facts)) in chain.iter().enumerate() {
         let needed = facts.delta.as_ref().and_then(|delta| delta.base.as_ref());
         match (needed, i.checked_sub(1).and_then(|before| chain.get(before))) {
@@ -201,10 +213,35 @@ pub fn check_chain(chain: &[(&str, &Facts)]) -> anyhow::Result<()> {
             }
             (Some(needed), None) => {
                 let e = anyhow::anyhow!("{name}: needs its base, {}", needed.id);
-                return Err(Hint::on(
-                    e,
-                    "give the archives that a base needs first: --base FULL --base DELTA",
-                ));
+                return Err(Hint::on(e, hint));
+            }
+        }
+    }
+    check_pages(chain)
+}
+
+/// Checks that each page that a pagemap marks as in parent is in the next older images.
+fn check_pages(chain: &[(&str, &Facts)]) -> anyhow::Result<()> {
+    let levels: Vec<_> = chain
+        .iter()
+        .rev()
+        .flat_map(|(name, facts)| (0..facts.levels.len()).map(move |level| (*name, *facts, level)))
+        .collect();
+    for (i, (name, facts, level)) in levels.iter().enumerate() {
+        for pagemap in facts.pagemaps(*level).filter(|pagemap| pagemap.in_parent() > 0) {
+            let below = levels.get(i + 1).and_then(|(_, facts, level)| {
+                let parent = facts.pagemaps(*level).find(|parent| parent.name() == pagemap.name())?;
+                Some((parent, *facts, *level))
+            });
+            let page_size = match below {
+                Some((parent, facts, level)) if pagemap.present() == 0 => facts.page_size(level, parent),
+                _ => facts.page_size(*level, pagemap),
+            };
+            let mut parent = below.map(|(parent, ..)| parent.runs()).transpose()?;
+            if let Some(vaddr) = uncovered(&mut pagemap.runs()?, parent.as_mut(), page_size?)? {
+                let path = format!("checkpoint/{}{}", "parent/".repeat(*level), pagemap.name());
+                let e = anyhow::anyhow!("{name}: {path}: the page at {vaddr:#x} is in no earlier images");
+                return Err(Hint::on(e, "pack a complete archive first, without --base"));
             }
         }
     }

@@ -43,7 +43,7 @@ impl Flattening {
             chain.push((base.name.clone(), facts));
         }
         let names: Vec<_> = chain.iter().rev().map(|(name, facts)| (name.as_str(), facts)).collect();
-        check_chain(&names)?;
+        check_chain(&names, "add --base FILE; if FILE needs other archives, give them first")?;
         let Some((_, facts)) = chain.into_iter().next() else { anyhow::bail!("no archive") };
         let sizes = facts.sizes.iter().filter(|((level, _), _)| *level == 0);
         let sizes = sizes.map(|((_, number), size)| (*number, *size)).collect();

@@ -56,6 +56,7 @@ impl Increment {
         spool_dir: &Path,
         session: &Session,
     ) -> anyhow::Result<Increment> {
+        refuse_base(images)?;
         let mut pagemaps = Spool::new(cli::spool(Some(spool_dir))?);
         let mut new = Increment::memory(images, &mut pagemaps).with_context(|| cli::display_path(images))?;
         let paths = &args.incremental.base;
@@ -72,7 +73,7 @@ impl Increment {
             found.push(facts);
         }
         let chain: Vec<_> = bases.iter().map(|base| base.name.as_str()).zip(found.iter().rev()).collect();
-        check_chain(&chain)?;
+        check_chain(&chain, "give the archives that a base needs first: --base FULL --base DELTA")?;
         let Some(newest) = found.first() else { bail!("--base: no archive") };
         check_container(paths, newest, config, &new)?;
         Increment::replace(&mut new, &mut pagemaps).with_context(|| cli::display_path(spool_dir))?;
@@ -101,13 +102,6 @@ impl Increment {
         let mut found = BTreeMap::new();
         for name in root.list(b"")? {
             let name = name.to_bytes();
-            if name == b"parent" || name == b"delta.json" {
-                let e = anyhow::anyhow!("{}: the dump already needs an earlier one", name.escape_ascii());
-                return Err(Hint::on(
-                    e,
-                    "dump the container without --parent-path, or pack it without --base",
-                ));
-            }
             let Some((0, MemoryImage::Pagemap(name))) = MemoryImage::of(name) else { continue };
             let mut open = |name: &str| -> anyhow::Result<File> {
                 root.open_file(&TarPath::root().child(name.as_bytes())).with_context(|| name.to_owned())
@@ -134,6 +128,21 @@ impl Increment {
         }
         Ok(())
     }
+}
+
+/// Refuses a directory with images that need other images.
+fn refuse_base(images: &Path) -> anyhow::Result<()> {
+    for name in ["parent", "delta.json"] {
+        let path = images.join(name);
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        let e = anyhow::anyhow!("{}: the dump already has a base", cli::display_path(&path));
+        let hint = match meta.is_dir() {
+            true => "pack without --base, then use --from-archive FILE --flatten",
+            false => "dump the container without --parent-path, or pack it without --base",
+        };
+        return Err(Hint::on(e, hint));
+    }
+    Ok(())
 }
 
 /// Compares the memory with the pages of one archive. Returns the facts about the archive, and

@@ -166,7 +166,7 @@ const CKPT_PACK: &[Mistake] = &[
     Mistake(
         "ckpt-pack --from-archive web.ckpt --base web.ckpt",
         2,
-        "--base has no effect with --from-archive, without --flatten",
+        "--base with --from-archive requires --flatten",
         "",
     ),
     Mistake("ckpt-pack --bundle bundle --parent-path x", 2, "'--parent-path'", "tip: --base EARLIER.ckpt"),
