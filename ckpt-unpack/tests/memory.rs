@@ -9,7 +9,7 @@ use std::time::Duration;
 use golden::{Members, golden};
 use harness::bounded::{self, Bounds, Stdin};
 use serde_json::Value;
-use tartree::{END_OF_ARCHIVE, Entry, RootName, TarPath, Timestamp};
+use tartree::{END_OF_ARCHIVE, Entry, Kind, RootName, SparseMap, TarPath, Timestamp};
 
 mod golden;
 
@@ -123,9 +123,9 @@ fn all_memory_of_a_process_is_written() {
     assert!(said(&wrong).ends_with("no memory of process 5, the processes are 1, 12\n"), "{}", said(&wrong));
     let hole = run(&["--dump-memory", "12:1000-2000"], &archive);
     assert!(said(&hole).contains("process 12 has no mapping at 0x1000\nhint: "), "{}", said(&hole));
-    // The range continues after the last page of the mapping.
-    let longer = run(&["--dump-memory", "12:5f0000-5f8000"], &archive);
-    assert_eq!((longer.status.code(), longer.stdout.len()), (Some(3), 0x8000));
+    // The range continues after the last page of the mapping that is in the images.
+    let longer = run(&["--dump-memory", "12:5f0000-5f7000"], &archive);
+    assert_eq!((longer.status.code(), longer.stdout.len()), (Some(3), 0x7000));
     assert!(said(&longer).contains("bytes of the range are not in the images and are written as zeros"));
 }
 
@@ -182,6 +182,117 @@ fn memory_that_cannot_be_read_is_reported() {
             said(&run)
         );
     }
+}
+
+#[test]
+fn memory_without_its_images_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let without = |name: &str| {
+        let bytes = golden(|members| members.retain(|(entry, _)| entry.path != path(name)));
+        written(&dir, &name.replace('/', "-"), &bytes)
+    };
+    let shared = golden(|members| {
+        let pagemap = content(members, "checkpoint/pagemap-12.img");
+        // The number of the pages image.
+        assert_eq!(pagemap[12..14], [8, 2]);
+        pagemap[13] = 1;
+    });
+    let shared = written(&dir, "shared", &shared);
+    let pages = without("checkpoint/pages-2.img");
+    let pagemap = without("checkpoint/pagemap-12.img");
+    for (archive, args, warning) in [
+        (
+            &pages,
+            &["--search", "x"][..],
+            "process 12: 64.0 KiB of memory are not read, checkpoint/pages-2.img is not",
+        ),
+        (&pages, &["--search", "x", "--pid", "12"], "checkpoint/pages-2.img is not in the archive"),
+        (
+            &pages,
+            &["--dump-memory", "12"],
+            "64.0 KiB of memory are not read, checkpoint/pages-2.img is not in",
+        ),
+        (&pagemap, &["--search", "x", "--pid", "12"], "checkpoint/pagemap-12.img is not in the archive"),
+        (&pagemap, &["--dump-memory", "12"], "checkpoint/pagemap-12.img is not in the archive"),
+        (&shared, &["--search", "x"], "several pagemaps claim the same part of an image"),
+    ] {
+        let run = run(args, archive);
+        assert_eq!(run.status.code(), Some(3), "{args:?}: {}", said(&run));
+        assert!(said(&run).contains(warning), "{args:?}: {}", said(&run));
+    }
+    // The other process is complete.
+    done(&run(&["--search", "x", "--pid", "1"], &pages));
+}
+
+#[test]
+fn a_range_ends_where_its_mappings_end() {
+    let run = run(&["--dump-memory", "12:5f0000-ffffffffffffffff", "--hex"], &data("g06-bridge.tar.xz"));
+    assert_eq!((run.status.code(), run.stdout.len()), (Some(1), 0));
+    assert!(said(&run).contains("process 12 has no mapping at 0x"), "{}", said(&run));
+    assert!(said(&run).contains("\nhint: --dump-memory 12:5f0000-"), "{}", said(&run));
+}
+
+#[test]
+fn memory_that_an_image_cannot_hold_is_an_error() {
+    let archive = golden(|members| {
+        let pagemap = content(members, "checkpoint/pagemap-12.img");
+        // 2^30 pages at an address that the other archive does not have.
+        let run = b"\x08\x80\x80\x80\x80\x80\x80\x20\x10\x80\x80\x80\x80\x04\x20\x04";
+        pagemap.extend_from_slice(&(run.len() as u32).to_le_bytes());
+        pagemap.extend_from_slice(run);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let archive = written(&dir, "forged", &archive);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"));
+    let run = command.arg("--compare").args([&data("g06-bridge.tar.xz"), &archive]).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
+    assert!(said(&run).contains("checkpoint/pages-2.img: ends before the memory at 0x"), "{}", said(&run));
+}
+
+#[test]
+fn holes_in_images_take_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = |name: &str, found: &[u8]| {
+        // 2^30 pages, of which the first and the last one have data.
+        const SIZE: u64 = 4 << 40;
+        let run: &[u8] = b"\x08\x80\x80\x80\x80\x80\x80\x20\x10\x80\x80\x80\x80\x04\x20\x04";
+        let mut bytes = golden(|members| {
+            members.retain(|(entry, _)| entry.path != path("checkpoint/pages-2.img"));
+            *content(members, "checkpoint/pagemap-12.img") = image(0x5608_4025, &[b"\x08\x02", run]);
+        });
+        bytes.truncate(bytes.len() - END_OF_ARCHIVE.len());
+        let mut pages = Entry::file(path("checkpoint/pages-2.img"), SIZE, 0o600, Timestamp::default());
+        let map = SparseMap(vec![(0, 4096), (SIZE - 4096, 4096)]);
+        pages.kind = Kind::File { size: SIZE, map: Some(map) };
+        tartree::encode(&mut bytes, &pages, RootName::Dot);
+        let mut data = [b'.'; 8192];
+        data[4000..4000 + found.len()].copy_from_slice(found);
+        data[8192 - found.len()..].copy_from_slice(found);
+        bytes.extend_from_slice(&data);
+        bytes.extend_from_slice(&END_OF_ARCHIVE);
+        written(&dir, name, &bytes)
+    };
+    let (a, b) = (archive("a", b"needle"), archive("b", b"beetle"));
+    let bounds = Bounds { cpu: Duration::from_secs(20), hang: Duration::from_secs(120), memory: 64 << 20 };
+    let with = |args: &[&str], files: &[&Path], code: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"));
+        command.args(args).args(files).stderr(Stdio::piped());
+        let run = bounded::run(command, Stdin::Empty, &bounds);
+        assert_eq!(
+            (run.breaks("ckpt-unpack", &bounds), run.code),
+            (Vec::new(), Some(code)),
+            "{}",
+            run.stderr
+        );
+        (String::from_utf8_lossy(&run.stdout).into_owned(), run.stderr)
+    };
+    let (compared, _) = with(&["--compare"], &[&a, &b], 0);
+    assert!(compared.contains("  12 sleep: 1073741822 pages equal (4.0 TiB), 2 pages changed"), "{compared}");
+    let (found, _) = with(&["--search", "needle", "--pid", "12"], &[&a], 0);
+    assert_eq!(found.lines().count(), 2, "{found}");
+    // A pattern that matches zeros is not found in the middle of a hole.
+    let (_, said) = with(&["--search", "\\x00+", "--pid", "12"], &[&a], 3);
+    assert!(said.contains("of zeros in holes are not searched"), "{said}");
 }
 
 #[test]

@@ -74,7 +74,14 @@ pub fn compare(a: &Side, b: &Side, session: &Session) -> anyhow::Result<Comparis
             let (pieces, compressed) = side.found.images.pieces(pid);
             (pieces, !warn_missing(&side.found.images, pid, compressed, session))
         };
+        // The pages that only one checkpoint has are counted and not read.
+        let check = |side: &Side, pieces: &[Piece]| {
+            let mut checked = pieces.iter().map(|piece| side.store.check(piece));
+            checked.find(Result::is_err).unwrap_or(Ok(())).map_err(|e| e.context(side.name.clone()))
+        };
         let ((of_a, a_complete), (of_b, b_complete)) = (pieces(a), pieces(b));
+        check(a, &of_a)?;
+        check(b, &of_b)?;
         is_complete &= a_complete && b_complete;
         let mut pages = Pages { pid, command, ..Pages::default() };
         let left_out = [a, b].map(|side| side.found.images.left_out(pid));
@@ -152,6 +159,14 @@ impl Walk<'_> {
     fn pieces(&mut self, x: &Piece, y: &Piece, len: u64) -> anyhow::Result<()> {
         let mut at = 0;
         while at < len {
+            // Holes hold zeros in both.
+            let zeros = self.a.store.hole(x, at)?.min(self.b.store.hole(y, at)?).min(len - at);
+            let zeros = zeros / self.page_size * self.page_size;
+            if zeros > 0 {
+                self.pages.equal += zeros / self.page_size;
+                at += zeros;
+                continue;
+            }
             let n = (len - at).min(BUFFER) as usize;
             let [of_a, of_b] = &mut self.buffers;
             of_a.resize(n, 0);

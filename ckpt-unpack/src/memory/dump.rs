@@ -1,5 +1,6 @@
 //! `--dump-memory PID[:START-END]`: writes the memory of a process.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use checkpoint::pages::Piece;
 use cli::{Exit, Hint, Output, Session, usage};
 
 use super::hex::HexWriter;
-use super::{each_image, images, warn_missing};
+use super::{each_image, images, warn_absent, warn_missing};
 use crate::archive_input;
 use crate::args::Args;
 
@@ -42,13 +43,30 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             let error = anyhow::anyhow!("{name}: process {pid} has no mapping at {:#x}", range.start);
             return Err(Hint::on(error, "the mappings are in: --show --json"));
         }
+        let mut mapped = range.start;
+        for (mapping, _) in &mappings {
+            if mapping.range.contains(&mapped) {
+                mapped = mapping.range.end;
+            }
+        }
+        if mapped < range.end {
+            let error = anyhow::anyhow!(
+                "{name}: process {pid} has no mapping at {mapped:#x}, where the mappings after {:#x} end",
+                range.start
+            );
+            return Err(Hint::on(error, format!("--dump-memory {pid}:{:x}-{mapped:x}", range.start)));
+        }
         pieces.retain_mut(|piece| clip(piece, range));
     }
     let out = BufWriter::new(Output::text(None)?);
     let mut sink = if hex { Sink::Hex(HexWriter::new(out)) } else { Sink::Raw(out) };
-    let gaps =
+    let Left { gaps, absent } =
         write(&mut archive, &pieces, wanted.range.as_ref(), &mut sink).with_context(|| name.clone())?;
     session.end_stages();
+    for (image, bytes) in &absent {
+        warn_absent(image, format_args!("process {pid}"), *bytes, session);
+        is_complete = false;
+    }
     if gaps > 0 {
         session.warn(format_args!(
             "process {pid}: {gaps} bytes of the range are not in the images and are written as zeros: unmapped, unchanged pages of files, or pages that were never written"
@@ -102,14 +120,23 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// Writes the pieces, and zeros for the addresses of `range` between them. Returns the number of
-/// zeros.
+/// What could not be read.
+#[derive(Default)]
+struct Left {
+    /// The number of zeros that were written instead.
+    gaps: u64,
+    /// The images that are not in the archive, with the number of bytes that are wanted of them.
+    absent: BTreeMap<String, u64>,
+}
+
+/// Writes the pieces, and zeros for the addresses of `range` between them.
 fn write(
     archive: &mut ArchiveFile,
     pieces: &[Piece],
     range: Option<&Range<u64>>,
     sink: &mut Sink<impl Write>,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Left> {
+    let mut absent = BTreeMap::new();
     let (mut gaps, mut at) = (0, range.map(|range| range.start));
     let mut fill = |sink: &mut Sink<_>, to: u64, next: u64| -> io::Result<()> {
         if let Some(from) = at {
@@ -142,14 +169,16 @@ fn write(
             Ok(())
         })?;
         if !found {
-            anyhow::bail!("checkpoint/{}: not in the archive", group[0].image);
+            let bytes = group.iter().map(|piece| piece.len).fold(0, u64::saturating_add);
+            let sum = absent.entry(group[0].image.clone()).or_insert(0u64);
+            *sum = sum.saturating_add(bytes);
         }
     }
     if let Some(range) = range {
         fill(sink, range.end, range.end)?;
     }
     sink.end()?;
-    Ok(gaps)
+    Ok(Left { gaps, absent })
 }
 
 fn copy(content: &mut dyn tartree::Skip, piece: &Piece, sink: &mut Sink<impl Write>) -> anyhow::Result<()> {

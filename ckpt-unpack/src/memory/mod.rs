@@ -5,12 +5,14 @@ mod hex;
 pub mod search;
 pub mod store;
 
+use std::fmt::Display;
+
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::ArchiveFile;
 use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use cli::{Hint, Session};
-use tartree::{Expanded, Skip};
+use tartree::{Expanded, Kind, Skip};
 
 /// Maximum number of bytes of images that are read, without the memory itself.
 const IMAGES_LIMIT: u64 = 512 << 20;
@@ -22,10 +24,11 @@ fn images(archive: &mut ArchiveFile, session: &Session) -> anyhow::Result<Images
     require_file(archive)?;
     let (mut images, mut read) = (Images::default(), 0u64);
     session.stage("reading", None);
-    each_image(archive, &mut |image, size, content| {
+    each_image(archive, &mut |image, kind, content| {
         if !Images::wants(image) {
             return Ok(());
         }
+        let size = kind.len();
         read = read.saturating_add(size);
         if size > IMAGE_LIMIT || read > IMAGES_LIMIT {
             anyhow::bail!("checkpoint/{image}: too large, more than {} bytes", IMAGE_LIMIT.min(IMAGES_LIMIT));
@@ -50,8 +53,8 @@ pub fn require_file(archive: &ArchiveFile) -> anyhow::Result<()> {
     Err(Hint::on(error, "write the archive to a file first"))
 }
 
-/// A function that reads an image: its name, size and content.
-type ReadImage<'f> = &'f mut dyn FnMut(&str, u64, &mut dyn Skip) -> anyhow::Result<()>;
+/// A function that reads an image: its name, kind and content.
+type ReadImage<'f> = &'f mut dyn FnMut(&str, &Kind, &mut dyn Skip) -> anyhow::Result<()>;
 
 /// Calls `read` for each of CRIU's images in the archive.
 fn each_image(archive: &mut ArchiveFile, read: ReadImage<'_>) -> anyhow::Result<()> {
@@ -59,7 +62,7 @@ fn each_image(archive: &mut ArchiveFile, read: ReadImage<'_>) -> anyhow::Result<
     while let Some((member, entry)) = reader.next()? {
         if let Member::Images(path) = member {
             let mut content = Expanded::new(&entry.kind, reader.content());
-            read(&path.to_string(), entry.kind.len(), &mut content)?;
+            read(&path.to_string(), &entry.kind, &mut content)?;
         }
     }
     Ok(reader.finish()?)
@@ -83,5 +86,20 @@ pub fn warn_missing(images: &Images, pid: u32, compressed: u64, session: &Sessio
             cli::units::bytes(compressed)
         ));
     }
-    left_out > 0 || compressed > 0
+    // A process that has exited has no mappings, and CRIU writes a pagemap for all others.
+    let is_unlocated = !images.has_pagemap(pid) && !images.mappings(pid).is_empty();
+    if is_unlocated {
+        session.warn(format_args!(
+            "process {pid}: its memory is not read, checkpoint/pagemap-{pid}.img is not in the archive"
+        ));
+    }
+    left_out > 0 || compressed > 0 || is_unlocated
+}
+
+/// Reports memory of `whose` in an image that is not in the archive.
+fn warn_absent(image: &str, whose: impl Display, bytes: u64, session: &Session) {
+    session.warn(format_args!(
+        "{whose}: {} of memory are not read, checkpoint/{image} is not in the archive",
+        cli::units::bytes(bytes)
+    ));
 }

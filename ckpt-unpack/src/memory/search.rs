@@ -1,5 +1,6 @@
 //! `--search REGEX`: finds a pattern in the memory of the processes.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Read, Write};
 
 use anyhow::Context;
@@ -8,8 +9,9 @@ use checkpoint::process_tree::{Images, Process};
 use cli::{Exit, Output, Session, Style};
 use regex::bytes::Regex;
 use serde_json::{Value, json};
+use tartree::{Kind, SparseMap};
 
-use super::{each_image, images, warn_missing};
+use super::{each_image, images, warn_absent, warn_missing};
 use crate::archive_input;
 use crate::args::Args;
 use crate::cat::reject_archive;
@@ -41,23 +43,30 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut report = Report::new(out, args.output.json, &images, &processes, only);
     let search = Search { pattern, context: args.inspected.context.unwrap_or(0) };
     session.stage("searching", archive.size());
-    each_image(&mut archive, &mut |image, _, content| {
+    let (mut seen, mut overlapping, mut zeros) = (BTreeSet::new(), 0u64, 0u64);
+    each_image(&mut archive, &mut |image, kind, content| {
+        seen.insert(image.to_owned());
         let mut position = 0;
         for segment in images.stored(image).segments {
-            // Only pages that belong to several processes of a forged image overlap.
-            let Some(gap) = segment.offset.checked_sub(position) else { continue };
-            content.skip(gap)?;
-            position = segment.offset + segment.len;
             if only.is_some_and(|pid| {
                 segment.owner != Owner::Process(pid) && report.shared(&segment) != Some(pid)
             }) {
-                content.skip(segment.len)?;
                 continue;
             }
-            let read =
-                search.segment(&mut content.take(segment.len), &mut |found| report.add(&segment, &found))?;
-            if read < segment.len {
-                anyhow::bail!("checkpoint/{image}: ends before the memory at {:#x}", segment.address + read);
+            // Only pages that belong to several processes of a forged image overlap.
+            if segment.offset < position {
+                overlapping = overlapping.saturating_add(segment.len);
+                continue;
+            }
+            for part in without_holes(&segment, kind) {
+                zeros += part.offset.saturating_sub(position.max(segment.offset));
+                content.skip(part.offset - position)?;
+                let read =
+                    search.segment(&mut content.take(part.len), &mut |found| report.add(&part, &found))?;
+                if read < part.len {
+                    anyhow::bail!("checkpoint/{image}: ends before the memory at {:#x}", part.address + read);
+                }
+                position = part.offset + part.len;
             }
         }
         Ok(())
@@ -65,7 +74,56 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     .with_context(|| name.clone())?;
     session.end_stages();
     report.end()?;
-    Ok(if is_complete { Exit::Done } else { Exit::Changed })
+    for process in processes.iter().filter(|process| only.is_none_or(|pid| pid == process.pid)) {
+        let (pieces, _) = images.pieces(process.pid);
+        for absent in pieces.chunk_by(|a, b| a.image == b.image).filter(|one| !seen.contains(&one[0].image)) {
+            let bytes = absent.iter().map(|piece| piece.len).fold(0, u64::saturating_add);
+            warn_absent(&absent[0].image, format_args!("process {}", process.pid), bytes, session);
+            is_complete = false;
+        }
+    }
+    if overlapping > 0 {
+        session.warn(format_args!(
+            "{name}: {} of memory are not searched, several pagemaps claim the same part of an image",
+            cli::units::bytes(overlapping)
+        ));
+    }
+    let is_cut = zeros > 0 && pattern.is_match(&vec![0; LONGEST]);
+    if is_cut {
+        session.warn(format_args!(
+            "{name}: {} of zeros in holes are not searched, although the pattern matches NUL bytes",
+            cli::units::bytes(zeros)
+        ));
+    }
+    Ok(if is_complete && overlapping == 0 && !is_cut { Exit::Done } else { Exit::Changed })
+}
+
+/// Returns the parts of a segment that are searched: all but the middle of large holes in the
+/// image, which hold zeros only.
+fn without_holes(segment: &Segment, kind: &Kind) -> Vec<Segment> {
+    let (mut at, end) = (segment.offset, segment.offset + segment.len);
+    let mut parts = Vec::new();
+    let mut add = |from: u64, to: u64| {
+        let address = segment.address + (from - segment.offset);
+        parts.push(Segment { address, offset: from, len: to - from, ..*segment });
+    };
+    if let Kind::File { size, map: Some(SparseMap(map)) } = kind {
+        let first = map.partition_point(|(offset, len)| offset + len <= at);
+        let mut hole = first.checked_sub(1).map_or(0, |n| map[n].0 + map[n].1);
+        for (data, len) in map[first..].iter().copied().chain([(*size, 0)]) {
+            let (from, to) = (hole.max(at) + WINDOW as u64, data.min(end).saturating_sub(WINDOW as u64));
+            if from < to {
+                add(at, from);
+                at = to;
+            }
+            hole = data + len;
+            if hole >= end {
+                break;
+            }
+        }
+    }
+    add(at, end);
+    parts
 }
 
 /// A match in a segment.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::ArchiveFile;
 use checkpoint::pages::Piece;
-use tartree::{Expanded, Kind};
+use tartree::Kind;
 
 /// The `pages` images of an archive. In a plain archive they are read in place. Those of a
 /// compressed archive are copied to an unnamed file.
@@ -22,8 +22,32 @@ pub struct Store {
 /// The place of an image.
 struct Place {
     is_copy: bool,
+    /// The offset of the stored bytes, which do not include holes.
     offset: u64,
     size: u64,
+    /// The data segments: the offset in the image, the offset in the stored bytes, and the length.
+    segments: Vec<(u64, u64, u64)>,
+}
+
+impl Place {
+    fn new(is_copy: bool, offset: u64, kind: &Kind) -> Place {
+        let whole = [(0, kind.len())];
+        let map = match kind {
+            Kind::File { map: Some(map), .. } => &map.0[..],
+            _ => &whole,
+        };
+        let mut stored = 0;
+        let segments = map.iter().map(|&(offset, len)| {
+            stored += len;
+            (offset, stored - len, len)
+        });
+        Place { is_copy, offset, size: kind.len(), segments: segments.collect() }
+    }
+
+    /// Returns the data segments that end after `start`.
+    fn after(&self, start: u64) -> &[(u64, u64, u64)] {
+        &self.segments[self.segments.partition_point(|(offset, _, len)| offset + len <= start)..]
+    }
 }
 
 impl Store {
@@ -43,12 +67,10 @@ impl Store {
             if !image.starts_with("pages-") {
                 continue;
             }
-            let size = entry.kind.len();
-            let is_plain = matches!(entry.kind, Kind::File { map: None, .. });
-            let in_place = reader.content_offset().zip(start).filter(|_| is_plain);
+            let in_place = reader.content_offset().zip(start);
             let place = match in_place.and_then(|(offset, start)| start.checked_add(offset)) {
-                Some(offset) => Place { is_copy: false, offset, size },
-                None => store.add_copy(&mut Expanded::new(&entry.kind, reader.content()), size)?,
+                Some(offset) => Place::new(false, offset, &entry.kind),
+                None => Place::new(true, store.add_copy(&mut reader.content())?, &entry.kind),
             };
             store.images.insert(image, place);
         }
@@ -56,14 +78,47 @@ impl Store {
         Ok(store)
     }
 
-    fn add_copy(&mut self, content: &mut impl io::Read, size: u64) -> anyhow::Result<Place> {
+    /// Copies the stored bytes of an image, without its holes. Returns their offset in the copy.
+    fn add_copy(&mut self, content: &mut impl io::Read) -> anyhow::Result<u64> {
         let copy = match &mut self.copy {
             Some(copy) => copy,
             copy => copy.insert(cli::spool(None)?),
         };
         let offset = copy.stream_position()?;
         io::copy(content, copy).context("copy of the memory pages")?;
-        Ok(Place { is_copy: true, offset, size })
+        Ok(offset)
+    }
+
+    /// Checks that the image of a piece holds the piece.
+    ///
+    /// # Errors
+    /// Returns an error if the image is missing or too short.
+    pub fn check(&self, piece: &Piece) -> anyhow::Result<()> {
+        self.place(piece, 0, piece.len).map(drop)
+    }
+
+    /// Returns the place of the `len` bytes at `within` in a piece, and their offset in the image.
+    fn place(&self, piece: &Piece, within: u64, len: u64) -> anyhow::Result<(&Place, u64)> {
+        let image = &piece.image;
+        let Some(place) = self.images.get(image) else {
+            anyhow::bail!("checkpoint/{image}: not in the archive");
+        };
+        let start = piece.offset.checked_add(within).context("offset")?;
+        if start.checked_add(len).is_none_or(|end| end > place.size) {
+            let missing = piece.address.saturating_add(place.size.saturating_sub(piece.offset));
+            anyhow::bail!("checkpoint/{image}: ends before the memory at {missing:#x}");
+        }
+        Ok((place, start))
+    }
+
+    /// Returns the length of the hole at `within` in a piece, which is 0 if there is data.
+    ///
+    /// # Errors
+    /// Returns an error if the image is missing or too short.
+    pub fn hole(&self, piece: &Piece, within: u64) -> anyhow::Result<u64> {
+        let (place, start) = self.place(piece, within, 0)?;
+        let data = place.after(start).first().map_or(place.size, |(offset, ..)| *offset);
+        Ok(data.saturating_sub(start))
     }
 
     /// Reads the bytes at `within` in a piece.
@@ -71,17 +126,17 @@ impl Store {
     /// # Errors
     /// Returns an error if the image is missing or too short.
     pub fn read(&self, piece: &Piece, within: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
-        let image = &piece.image;
-        let Some(place) = self.images.get(image) else {
-            anyhow::bail!("checkpoint/{image}: not in the archive");
-        };
-        let start = piece.offset.checked_add(within).context("offset")?;
-        let end = start.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > place.size) {
-            anyhow::bail!("checkpoint/{image}: ends before the memory at {:#x}", piece.address);
-        }
+        let (place, start) = self.place(piece, within, buffer.len() as u64)?;
+        let end = start + buffer.len() as u64;
         let file = if place.is_copy { &self.copy } else { &self.archive };
-        let file = file.as_ref().context("file")?;
-        file.read_exact_at(buffer, place.offset + start).with_context(|| format!("checkpoint/{image}"))
+        buffer.fill(0);
+        for (offset, stored, len) in place.after(start).iter().take_while(|(offset, ..)| *offset < end) {
+            let file = file.as_ref().context("file")?;
+            let (from, to) = (start.max(*offset), end.min(offset + len));
+            let part = &mut buffer[(from - start) as usize..(to - start) as usize];
+            file.read_exact_at(part, place.offset + stored + (from - offset))
+                .with_context(|| format!("checkpoint/{}", piece.image))?;
+        }
+        Ok(())
     }
 }

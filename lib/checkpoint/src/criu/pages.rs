@@ -142,6 +142,11 @@ impl Images {
         (pieces, compressed)
     }
 
+    /// Returns whether an image that locates the pages of a process was read.
+    pub fn has_pagemap(&self, pid: u32) -> bool {
+        self.pagemap.contains_key(&pid)
+    }
+
     /// Returns the addresses of a process whose pages are in the images of the earlier dump.
     pub fn left_out(&self, pid: u32) -> Vec<Range<u64>> {
         let (page, runs) = (self.page_size(), self.pagemap.get(&pid));
