@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use checkpoint::compress::Compression;
 use checkpoint::{Member, VolumeName};
@@ -289,6 +289,21 @@ pub enum ExtraFamily {
     #[value(name = "cri-o")]
     CriO,
     Containerd,
+}
+
+impl Check {
+    /// Returns the process of `--pid`.
+    ///
+    /// # Errors
+    /// Returns an error if the process does not exist.
+    pub fn existing_pid(&self) -> anyhow::Result<Option<u32>> {
+        match self.pid {
+            Some(pid) if !Path::new(&format!("/proc/{pid}")).exists() => {
+                anyhow::bail!("--pid {pid}: no such process")
+            }
+            pid => Ok(pid),
+        }
+    }
 }
 
 impl Args {

@@ -9,7 +9,7 @@ pub fn run(check: &Check, runtime: Option<&str>, session: &Session) -> anyhow::R
     let runtime = runtime.unwrap_or("runc");
     let purpose = Purpose::Checkpoint;
     let criu = check.criu.as_deref().unwrap_or("criu");
-    let answer = ask(&Question { purpose, criu, runtime, pod: check.pod, pid: check.pid })?;
+    let answer = ask(&Question { purpose, criu, runtime, pod: check.pod, pid: check.existing_pid()? })?;
     let findings = answer.findings.iter();
     Ok(session.findings(
         &answer.passed,

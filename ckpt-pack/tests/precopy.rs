@@ -424,3 +424,19 @@ fn flags_that_are_missing_or_have_no_effect_are_named() {
         assert!(stderr.contains(message), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_process_that_does_not_exist_is_named_as_on_the_command_line() {
+    for args in [
+        &["--precopy", "--page-index", "i", "-o", "x"][..],
+        &["--check"],
+        &["--bundle", ".", "--ignore-rootfs", "-o", "x", "--", "runc", "checkpoint", "web"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+        // Larger than any PID.
+        let output = command.args(["--pid", "4194999"]).args(args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+        assert!(stderr.contains("error: --pid 4194999: no such process"), "{args:?}: {stderr}");
+    }
+}

@@ -17,7 +17,7 @@ use crate::documents;
 /// # Errors
 /// Returns a usage error if the command is unknown, or an error if the container has no process.
 pub fn pid(args: &Args) -> anyhow::Result<u32> {
-    if let Some(pid) = args.check.pid {
+    if let Some(pid) = args.check.existing_pid()? {
         return Ok(pid);
     }
     // The documents read --state too, and a pipe can be read only once.

@@ -98,7 +98,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
 /// Returns the PID of the container's first process.
 fn first_process(args: &Args) -> anyhow::Result<u32> {
     let state = args.container.state.as_deref();
-    match (args.check.pid, state) {
+    match (args.check.existing_pid()?, state) {
         (Some(pid), None) => Ok(pid),
         (None, Some(state)) => documents::state_pid(state),
         (Some(_), Some(_)) => Err(usage("--pid and --state both name a process, give one of them")),
