@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
@@ -9,7 +9,7 @@ use clap::{ArgGroup, Command, CommandFactory, Parser};
 use cli::args::{
     Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective, rewritten,
 };
-use cli::{Habit, offer};
+use cli::{Habit, Hint, offer, usage};
 use regex::bytes::Regex;
 use tartree::{Devices, ExtractOptions};
 
@@ -324,6 +324,7 @@ impl Args {
             ("--previous", !include.previous.is_empty()),
             ("--base", !include.base.is_empty() && !inspection.verify),
         ];
+        self.refuse_standard_input_twice()?;
         let check = self.verb.check;
         let (bundle, archive) = (self.verb.bundle.is_some(), self.archive.is_some());
         // --check reads an archive, a bundle, or only the host.
@@ -369,6 +370,22 @@ impl Args {
         }
         if destinations.iter().all(|(_, given)| !given) {
             reject_given(&extracting, "without --rootfs, --volume or --shm")?;
+        }
+        Ok(())
+    }
+
+    /// Rejects `-` for a second input: standard input is read once.
+    fn refuse_standard_input_twice(&self) -> anyhow::Result<()> {
+        let is_stdin = |path: &Path| path == Path::new("-");
+        let mut holder = self.archive.as_deref().is_none_or(is_stdin).then_some("ARCHIVE");
+        for (flag, paths) in [("--base", &self.include.base), ("--previous", &self.include.previous)] {
+            for _ in paths.iter().filter(|path| is_stdin(path)) {
+                if let Some(holder) = holder {
+                    let e = usage(format!("{flag} -: standard input is already {holder}"));
+                    return Err(Hint::on(e, "give the name of a file"));
+                }
+                holder = Some(flag);
+            }
         }
         Ok(())
     }

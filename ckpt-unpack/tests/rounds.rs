@@ -182,6 +182,11 @@ fn rounds_of_another_order_or_migration_are_rejected_before_anything_is_written(
         ("", "--bundle web --previous r1 full", "was not made after the round r1"),
         ("", "--bundle web --previous r1 --previous full full", "full: not a round of ckpt-pack --precopy"),
         ("r1", "--bundle web2 --previous web final", "must be that of --bundle"),
+        ("", "--bundle web --base - < final", "--base -: standard input is already ARCHIVE"),
+        ("", "--bundle web --previous - < final", "--previous -: standard input is already ARCHIVE"),
+        ("", "--bundle web --base - --base - final", "--base -: standard input is already --base"),
+        ("", "--search x r1", "r1: a round of a pre-copy, which has no process tree"),
+        ("", "--compare full r2", "r2: a round of a pre-copy, which has no process tree"),
     ] {
         let test = TestDir::new();
         for round in before.split_whitespace() {
@@ -215,4 +220,22 @@ fn a_round_is_a_complete_archive_of_its_kind() {
     for line in ["--verify r1", "--list r2", "--verify < r3"] {
         test.run(line).unwrap();
     }
+}
+
+#[test]
+fn a_round_is_shown_as_a_round() {
+    let test = TestDir::new();
+    let show = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"));
+        let output = command.args(["--show", name]).current_dir(test.0.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let round = show("r1");
+    assert!(round.starts_with("Kind          round of a pre-copy (pre-checkpoint)\n"), "{round}");
+    for heading in ["Engine", "Processes", "Mounts"] {
+        assert!(!round.contains(heading), "{round}");
+    }
+    let full = show("full");
+    assert!(!full.contains("Kind") && full.contains("Engine") && full.contains("Mounts"), "{full}");
 }

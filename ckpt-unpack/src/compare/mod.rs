@@ -70,6 +70,9 @@ fn side(path: &Path, args: &Args, session: &Session) -> anyhow::Result<Side> {
     let mut archive = archive_input::open_path(Some(path), args)?;
     crate::memory::require_file(&archive)?;
     let found = collect(&mut archive, Texts::All, session)?;
+    if found.is_round() {
+        return Err(crate::memory::round(archive.name()));
+    }
     Ok(Side { name: archive.name().to_owned(), store: Store::open(&mut archive)?, found })
 }
 

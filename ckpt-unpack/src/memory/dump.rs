@@ -115,7 +115,7 @@ impl<W: Write> Sink<W> {
     fn end(&mut self) -> io::Result<()> {
         match self {
             Sink::Raw(out) => out.flush(),
-            Sink::Hex(out) => out.end(),
+            Sink::Hex(out) => out.finish(),
         }
     }
 }

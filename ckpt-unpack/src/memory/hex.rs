@@ -35,9 +35,21 @@ impl<W: Write> HexWriter<W> {
         Ok(())
     }
 
-    /// Ends the rows, at a gap or at the end.
-    pub fn end(&mut self) -> io::Result<()> {
+    /// Ends the bytes with a row that has only the end address, as hexdump does.
+    pub fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
+        if !self.last.is_empty() {
+            self.is_repeated = true;
+        }
+        self.end()
+    }
+
+    /// Ends the rows, at a gap. After a `*`, the end address tells how many rows were equal.
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if self.is_repeated {
+            writeln!(self.out, "{:012x}", self.address)?;
+        }
         self.last.clear();
         self.is_repeated = false;
         self.out.flush()
@@ -83,7 +95,7 @@ mod tests {
         hex.write(0x1000, &[b'A'; 10]).unwrap();
         hex.write(0x100a, &[b'A'; 40]).unwrap();
         hex.write(0x2000, b"\x00z").unwrap();
-        hex.end().unwrap();
+        hex.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
@@ -93,5 +105,18 @@ mod tests {
         assert_eq!(lines[1], "*");
         assert!(lines[2].starts_with("000000001030  41 41  ") && lines[2].ends_with("|AA|"), "{text}");
         assert!(lines[3].starts_with("000000002000  00 7a  ") && lines[3].ends_with("|.z|"), "{text}");
+        assert_eq!(lines[4..], ["000000002002"]);
+    }
+
+    #[test]
+    fn the_end_of_equal_rows_is_written() {
+        let mut out = Vec::new();
+        let mut hex = HexWriter::new(&mut out);
+        hex.write(0x1000, &[0; 64]).unwrap();
+        hex.write(0x2000, &[0; 32]).unwrap();
+        hex.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let addresses: Vec<_> = text.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(addresses, ["000000001000", "*", "000000001040", "000000002000", "*", "000000002020"]);
     }
 }

@@ -38,9 +38,29 @@ fn images(archive: &mut ArchiveFile, session: &Session) -> anyhow::Result<Images
     })
     .with_context(|| name.clone())?;
     if images.processes().is_empty() {
+        if is_round(archive).with_context(|| name.clone())? {
+            return Err(round(&name));
+        }
         anyhow::bail!("{name}: contains no processes: checkpoint/pstree.img is missing or empty");
     }
     Ok(images)
+}
+
+/// Returns whether the archive has only images of a pre-checkpoint.
+fn is_round(archive: &mut ArchiveFile) -> anyhow::Result<bool> {
+    let (mut has_images, mut has_pre_images) = (false, false);
+    let mut reader = archive.survey_of_all()?;
+    while let Some((member, _)) = reader.next()? {
+        has_images |= matches!(member, Member::Images(_));
+        has_pre_images |= matches!(member, Member::PreImages(_));
+    }
+    Ok(has_pre_images && !has_images)
+}
+
+/// Returns the error that the archive `name` is a round.
+pub fn round(name: &str) -> anyhow::Error {
+    let e = anyhow::anyhow!("{name}: a round of a pre-copy, which has no process tree");
+    Hint::on(e, "give the archive of the checkpoint that followed the rounds")
 }
 
 /// Returns an error if the archive cannot be read twice.

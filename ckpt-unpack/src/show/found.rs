@@ -284,6 +284,11 @@ impl Found {
         keys.iter().find_map(|key| self.config.text(key))
     }
 
+    /// Returns whether the archive has only images of a pre-checkpoint.
+    pub fn is_round(&self) -> bool {
+        self.sizes.contains_key("pre-checkpoint") && !self.sizes.contains_key("checkpoint")
+    }
+
     pub fn name(&self) -> Option<String> {
         self.spec.container_name().or_else(|| self.config.text("name").map(str::to_owned))
     }

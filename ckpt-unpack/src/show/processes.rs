@@ -20,6 +20,9 @@ const COMMAND: usize = 160;
 
 pub fn write(text: &mut Text<'_, impl Write>, found: &Found, tree: &[Node]) -> io::Result<()> {
     let processes = processes(tree);
+    if processes.is_empty() && found.is_round() {
+        return Ok(());
+    }
     let threads: usize = processes.iter().map(|process| process.threads).sum();
     let sizes = processes.iter().map(|process| amount(&found.images, process.pid).stored);
     let sum = bytes(sizes.fold(0, u64::saturating_add));

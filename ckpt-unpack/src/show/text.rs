@@ -75,11 +75,13 @@ pub fn write(out: &mut impl Write, found: &Found, tree: &[Node]) -> io::Result<(
 
 fn container(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
     let (pod, kubernetes_namespace) = found.spec.pod();
+    let has_spec = found.sizes.contains_key("spec.dump");
+    text.line("Kind", found.is_round().then_some("round of a pre-copy (pre-checkpoint)"))?;
     text.line("Container", found.name().as_deref())?;
     text.line("ID", found.config.text("id"))?;
     text.line("Image", found.image_name())?;
     text.line("Image ID", found.config_text(&["rootfsImageID", "rootfsImageRef"]))?;
-    text.line("Engine", Some(found.spec.engine().name()))?;
+    text.line("Engine", Some(found.spec.engine().name()).filter(|_| has_spec || !found.is_round()))?;
     text.line("Runtime", found.config.text("runtime"))?;
     text.line("Made by", Some(makers(found).join(", ").as_str()).filter(|makers| !makers.is_empty()))?;
     text.line("Pod", pod)?;
@@ -193,6 +195,9 @@ fn statistics(text: &mut Text<'_, impl Write>, stats: &DumpStats) -> io::Result<
 
 fn mounts(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
     let mounts = found.spec.mounts();
+    if mounts.is_empty() && found.is_round() {
+        return Ok(());
+    }
     text.heading("Mounts", &count(mounts.len() as u64, "mount"))?;
     for mount in mounts {
         let [to, kind, from] = [mount.destination, mount.kind, mount.source].map(cli::escape);
