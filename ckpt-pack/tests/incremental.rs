@@ -263,7 +263,7 @@ fn a_wrong_base_is_rejected_before_anything_is_written() {
             "--base modified.ckpt --base one.ckpt two.ckpt",
             "modified.ckpt: not the base of one.ckpt: expected",
         ),
-        ("--base one.ckpt full.ckpt", "--base: the archive is complete and has no base"),
+        ("--base one.ckpt full.ckpt", "--base: the archive names no base"),
     ] {
         case.fails("ckpt-unpack", &format!("--bundle new --rootfs rootfs {args}"), message);
     }

@@ -1,13 +1,13 @@
 //! `--base`: unpacks the memory images of earlier archives into directories `parent`, in which CRIU
 //! looks for the pages that the newest archive leaves out.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, MemberContent};
-use checkpoint::criu::check::check_parents;
+use checkpoint::criu::check::{Image, Source, check_levels, check_pagemaps, check_parents};
 use checkpoint::delta::{Base, Delta, ImagesId};
 use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage};
 use cli::{Hint, Session};
@@ -15,6 +15,7 @@ use tartree::{Entry, Kind, Root, TarPath};
 
 use crate::archive_input;
 use crate::args::Args;
+use crate::rounds::MAX_ROUNDS;
 
 /// The archives of `--base`.
 #[derive(Default)]
@@ -55,7 +56,7 @@ impl Bases {
         match delta.and_then(|delta| delta.base.as_ref()) {
             Some(base) if number == 0 && base.id.is_digest() => Err(missing("checkpoint/delta.json", base)),
             None if number > 0 => Err(Hint::on(
-                anyhow::anyhow!("--base: the archive is complete and has no base"),
+                anyhow::anyhow!("--base: the archive names no base in checkpoint/delta.json"),
                 "leave out --base",
             )),
             _ => Ok(()),
@@ -168,15 +169,66 @@ fn unpack_one(
     }
 }
 
-/// Checks the directories `parent`: those of `--base`, and those in the archive.
-pub fn check_unpacked(dir: &Path) -> anyhow::Result<()> {
-    let images = dir.join("checkpoint");
-    if !images.join("parent").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+/// Images whose directory `parent` is another directory.
+struct Linked {
+    images: Root,
+    parent: Root,
+}
+
+impl Linked {
+    fn find<'n>(&mut self, name: &'n str) -> (&mut Root, &'n str) {
+        match name.strip_prefix("parent/") {
+            Some(below) => (&mut self.parent, below),
+            None => (&mut self.images, name),
+        }
+    }
+}
+
+impl Source for Linked {
+    fn read(&mut self, name: &str) -> io::Result<Option<Image>> {
+        let (root, name) = self.find(name);
+        Source::read(root, name)
+    }
+
+    fn size(&mut self, name: &str) -> io::Result<Option<u64>> {
+        let (root, name) = self.find(name);
+        Source::size(root, name)
+    }
+
+    fn end_of_data(&mut self, name: &str) -> io::Result<u64> {
+        let (root, name) = self.find(name);
+        Source::end_of_data(root, name)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        Source::names(&mut self.images)
+    }
+}
+
+/// Checks that all pages are there that the unpacked images in `dir` leave out: those of `--base`,
+/// those in the archive, and those of earlier rounds, which may be in `bundle`.
+pub fn check_unpacked(dir: &Path, bundle: &Path, is_round: bool) -> anyhow::Result<()> {
+    let name = if is_round { "pre-checkpoint" } else { "checkpoint" };
+    let images = dir.join(name);
+    if !images.is_dir() {
         return Ok(());
     }
-    let mut root = Root::open(&images).context("checkpoint")?;
-    match check_parents(&mut root).into_iter().next() {
-        Some(problem) => anyhow::bail!("checkpoint/{problem}"),
+    let parent = images.join("parent").symlink_metadata().ok();
+    let is_link = parent.as_ref().is_some_and(|meta| meta.is_symlink());
+    let here = dir.join("pre-checkpoint");
+    let previous = if is_link && here.is_dir() { here } else { bundle.join("pre-checkpoint") };
+    let is_linked = (is_round || is_link) && previous.is_dir();
+    let mut root = Root::open(&images).context(name)?;
+    let mut problems = if is_round || parent.is_some() { check_pagemaps(&mut root) } else { Vec::new() };
+    problems.extend(match is_linked {
+        true => {
+            let parent = Root::open(&previous).with_context(|| cli::display_path(&previous))?;
+            check_levels(&mut Linked { images: root, parent }, MAX_ROUNDS)
+        }
+        false => check_parents(&mut root),
+    });
+    match problems.into_iter().next() {
+        Some(problem) => bail!("{name}/{problem}"),
         None => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use crate::args::Args;
 
 /// The maximum number of rounds in a bundle. Each is one directory deeper than the round after it,
 /// and a path has at most 4096 bytes.
-const MAX_ROUNDS: usize = 256;
+pub const MAX_ROUNDS: usize = 256;
 
 /// The images that precede those of the archive.
 pub struct Rounds {
@@ -118,6 +118,11 @@ impl Rounds {
             }
             (None, _) => Ok(()),
         }
+    }
+
+    /// Returns whether the newest images are a round, which the final archive names.
+    pub fn have_ids(&self) -> bool {
+        matches!(self.newest, Newest::Round(..))
     }
 
     /// Checks that the round `name` follows the newest round of the bundle.

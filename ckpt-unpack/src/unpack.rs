@@ -76,7 +76,9 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         .and_then(|()| unpack.trees.finish())
         .with_context(|| name.clone())
         .and_then(|()| unpack.files.finish(&mut warnings(session)).with_context(|| cli::display_path(bundle)))
-        .and_then(|()| base::check_unpacked(staging.dir()).with_context(|| name.clone()))
+        .and_then(|()| {
+            base::check_unpacked(staging.dir(), bundle, unpack.is_round).with_context(|| name.clone())
+        })
         .and_then(|()| {
             args.output.mount_label.as_ref().map_or(Ok(()), |label| host::labelled_log(staging.dir(), label))
         })
@@ -127,7 +129,7 @@ fn survey(
     };
     let contents = verify::scan(archive, None, &mut check_member, &mut Err)?;
     check_contents(&contents, args)?;
-    check_previous(&contents, args, bundle)?;
+    check_previous(&contents, args, bundle, rounds)?;
     if args.include.base.is_empty() || contents.delta.is_none() {
         Bases::check_number(args.include.base.len(), contents.delta.as_ref())?;
     }
@@ -242,7 +244,7 @@ impl Unpack<'_> {
     /// Checks that all memory pages are there that the images leave out. It is called before the
     /// first member is written outside the bundle, which cannot be undone.
     fn check_pages(&self) -> anyhow::Result<()> {
-        check_previous(&self.contents, self.args, self.bundle)?;
+        check_previous(&self.contents, self.args, self.bundle, &self.rounds)?;
         self.bases.check(self.contents.delta.as_ref())
     }
 
@@ -372,7 +374,12 @@ impl Unpack<'_> {
 
 /// Checks that the images of the pre-dump are there if the images need them. CRIU mistakes a
 /// dangling link `parent` for a full dump and restores without an error (CRIU #1387).
-fn check_previous(contents: &Contents, args: &Args, bundle: &Path) -> anyhow::Result<()> {
+fn check_previous(contents: &Contents, args: &Args, bundle: &Path, rounds: &Rounds) -> anyhow::Result<()> {
+    if contents.has_link && contents.delta.is_none() && rounds.have_ids() {
+        anyhow::bail!(
+            "checkpoint/parent: these images need a pre-checkpoint, but not the rounds of a migration"
+        );
+    }
     let unpacked = contents.members.iter().any(|m| matches!(m, Member::PreImages(_)));
     let given = !args.include.previous.is_empty();
     if !contents.has_link || unpacked || given || bundle.join("pre-checkpoint").is_dir() {

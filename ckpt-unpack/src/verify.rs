@@ -39,7 +39,15 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
             for what in &report.problems {
                 problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
-            let pages = check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
+            let mut pages = check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
+            let previous = images.previous();
+            if previous.is_empty() && images.previous_leaves_out() {
+                session.warn(
+                    "pre-checkpoint/: not complete without the earlier rounds, whose pages were not checked",
+                );
+                pages = LeftOut::Elsewhere;
+            }
+            previous.into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
@@ -91,7 +99,8 @@ fn check_pages(
                 "checkpoint/: not complete without {}, whose pages were not checked",
                 base::described(base)
             )),
-            None if contents.has_link => {}
+            None if contents.has_link => session
+                .warn("checkpoint/: not complete without the pre-checkpoint, whose pages were not checked"),
             None => {
                 images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
                 return Ok(LeftOut::Found);

@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use checkpoint::Member;
-use checkpoint::criu::check::{Collected, Report, check, check_parents};
+use checkpoint::criu::check::{Collected, Report, check, check_pagemaps, check_parents};
 use checkpoint::stats::Stats;
 use tartree::{Kind, TarPath};
 
@@ -12,6 +12,8 @@ use tartree::{Kind, TarPath};
 #[derive(Default)]
 pub struct ImageCheck {
     images: Collected,
+    /// The images of a pre-checkpoint.
+    previous: Collected,
 }
 
 impl ImageCheck {
@@ -31,6 +33,10 @@ impl ImageCheck {
                 let added = self.images.add(&path.to_string(), kind, content);
                 Some(added.map_err(|e| anyhow::Error::new(e).context(member.to_string())))
             }
+            (Member::PreImages(path), Kind::File { .. }) if !member.is_delta() => {
+                let added = self.previous.add(&path.to_string(), kind, content);
+                Some(added.map_err(|e| anyhow::Error::new(e).context(member.to_string())))
+            }
             (Member::StatsDump, _) => Some(stats(content)),
             _ => None,
         }
@@ -44,6 +50,16 @@ impl ImageCheck {
     /// Returns the problems of the pages that the images leave out.
     pub fn parents(&mut self) -> Vec<String> {
         check_parents(&mut self.images).iter().map(|what| format!("checkpoint/{what}")).collect()
+    }
+
+    /// Returns the problems of the pagemaps and the pages of a pre-checkpoint.
+    pub fn previous(&mut self) -> Vec<String> {
+        check_pagemaps(&mut self.previous).iter().map(|what| format!("pre-checkpoint/{what}")).collect()
+    }
+
+    /// Returns whether a pre-checkpoint leaves out pages that the archive does not hold.
+    pub fn previous_leaves_out(&mut self) -> bool {
+        !check_parents(&mut self.previous).is_empty()
     }
 
     /// Checks the images together.

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use checkpoint::Member;
 use checkpoint::archive::ArchiveWriter;
+use checkpoint::criu::pagemap::{IN_PARENT, PRESENT, PagemapWriter, Run};
 use checkpoint::delta::{Base, Delta, ImagesId};
 use tartree::{TarPath, Timestamp};
 
@@ -107,11 +108,20 @@ fn round(number: u8, before: Option<u8>) -> Vec<u8> {
 
 /// Returns an archive whose pages are in a round, or a complete archive.
 fn last(before: Option<u8>) -> Vec<u8> {
+    let delta = before.map(|before| Delta { id: None, base: Some(base(before)) });
+    last_with(delta, before.is_some(), &[])
+}
+
+fn last_with(delta: Option<Delta>, has_link: bool, pagemap: &[u8]) -> Vec<u8> {
     let mut writer = ArchiveWriter::new(Vec::new());
     writer.dir(&below(Member::Images, ""), 0o700, TIME).unwrap();
-    if let Some(before) = before {
-        let delta = Delta { id: None, base: Some(base(before)) };
+    if let Some(delta) = delta {
         writer.small(&below(Member::Images, "delta.json"), &delta.write(), TIME).unwrap();
+    }
+    if !pagemap.is_empty() {
+        writer.small(&below(Member::Images, "pagemap-1.img"), pagemap, TIME).unwrap();
+    }
+    if has_link {
         writer.parent(&below(Member::Images, "parent"), TIME).unwrap();
     }
     writer.small(&Member::ConfigDump, br#"{"id":"x","name":"web"}"#, TIME).unwrap();
@@ -238,4 +248,68 @@ fn a_round_is_shown_as_a_round() {
     }
     let full = show("full");
     assert!(!full.contains("Kind") && full.contains("Engine") && full.contains("Mounts"), "{full}");
+}
+
+/// Returns a round with one page of its own, and one in parent at the address `in_parent` unless
+/// that is 0. Its `pages` image has `size` bytes.
+fn with_pages(number: u8, before: Option<u8>, in_parent: u64, size: usize) -> Vec<u8> {
+    let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+    pagemap.add(Run { vaddr: 0x1000, pages: 1, flags: PRESENT }).unwrap();
+    if in_parent > 0 {
+        pagemap.add(Run { vaddr: in_parent, pages: 1, flags: IN_PARENT }).unwrap();
+    }
+    let mut writer = ArchiveWriter::new(Vec::new());
+    let delta = Delta { id: Some(id(number)), base: before.map(base) };
+    let mut add = |name: &str, content: &[u8]| {
+        writer.small(&below(Member::PreImages, name), content, TIME).unwrap();
+    };
+    add("delta.json", &delta.write());
+    add("pagemap-1.img", &pagemap.finish().unwrap());
+    add("pages-1.img", &vec![7; size]);
+    writer.finish().unwrap()
+}
+
+#[test]
+fn the_pages_of_rounds_are_checked() {
+    let test = TestDir::new();
+    test.write("p1", &with_pages(1, None, 0, 4096));
+    test.write("short", &with_pages(1, None, 0, 100));
+    test.write("lacking", &with_pages(2, Some(1), 0x9000, 4096));
+    for line in ["--verify short", "--bundle web short"] {
+        let error = test.run(line).unwrap_err();
+        assert!(error.contains("pre-checkpoint/pages-1.img: expected 1 pages, found 100 bytes"), "{error}");
+    }
+    test.run("--bundle web p1").unwrap();
+    let error = test.run("--bundle web lacking").unwrap_err();
+    assert!(error.contains("the page at 0x9000 is not in parent/pagemap-1.img"), "{error}");
+    test.write("p2", &with_pages(2, Some(1), 0, 4096));
+    test.run("--bundle web p2").unwrap();
+}
+
+#[test]
+fn pages_that_no_archive_has_are_errors() {
+    let test = TestDir::new();
+    let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+    pagemap.add(Run { vaddr: 0x9000, pages: 1, flags: IN_PARENT }).unwrap();
+    let pagemap = pagemap.finish().unwrap();
+    let delta = Delta { id: None, base: Some(base(1)) };
+    test.write("p1", &with_pages(1, None, 0, 4096));
+    test.write("lacking", &last_with(Some(delta), true, &pagemap));
+    test.write("alone", &last_with(None, false, &pagemap));
+    test.write("linked", &last_with(None, true, &pagemap));
+    test.run("--bundle web p1").unwrap();
+    for (line, message) in [
+        (
+            "--bundle web lacking",
+            "checkpoint/pagemap-1.img: the page at 0x9000 is not in parent/pagemap-1.img",
+        ),
+        ("--bundle web < lacking", "the page at 0x9000 is not in parent/pagemap-1.img"),
+        ("--bundle web2 --previous p1 lacking", "the page at 0x9000 is not in parent/pagemap-1.img"),
+        ("--bundle web2 alone", "the page at 0x9000 is not in parent/pagemap-1.img"),
+        ("--bundle web linked", "but not the rounds of a migration"),
+        ("--bundle web < linked", "but not the rounds of a migration"),
+    ] {
+        let error = test.run(line).expect_err(line);
+        assert!(error.contains(message), "{line}: {error}");
+    }
 }

@@ -180,7 +180,7 @@ fn verify_accepts_zeros_after_pages_and_compressed_pages() {
         let blocks = [0x0a, 2, 100, 50, 0x10, total, 1, 0x18, 8];
         let compressed: &[u8] =
             &[&[0x08, 0x80, 0x20, 0x10, 16, 0x20, 4, 0x28, 16, 0x32, 9][..], &blocks].concat();
-        let plain: &[u8] = &[0x08, 0x80, 0x40, 0x10, 2, 0x20, 12, 0x28, 2];
+        let plain: &[u8] = &[0x08, 0x80, 0xa0, 4, 0x10, 2, 0x20, 12, 0x28, 2];
         let mut image = [0x5456_4319_u32, 0x5608_4025].map(u32::to_le_bytes).concat();
         for message in [head, compressed, plain] {
             image.extend_from_slice(&(message.len() as u32).to_le_bytes());

@@ -21,11 +21,12 @@ use std::rc::Rc;
 
 use prost::Message;
 
-pub use parents::check_parents;
+pub use parents::{check_levels, check_pagemaps, check_parents};
 pub use source::{Collected, Image, Source};
 
 use super::image_file::{self, IMAGE_LIMIT};
 use super::messages::{CoreEntry, InventoryEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry};
+use super::pagemap::PagemapReader;
 use super::payload::Payload;
 use crate::error::{Error, Result};
 
@@ -197,6 +198,10 @@ impl Check<'_> {
     /// Records the pages that the pagemap `name` announces.
     fn announced(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let payloads = image_file::payloads(name, bytes)?;
+        if !payloads.is_empty() {
+            let mut pagemap = PagemapReader::new(name, bytes)?;
+            while pagemap.next()?.is_some() {}
+        }
         let Some((head, runs)) = payloads.split_first() else { return Err(Error::member(name, "is empty")) };
         let damaged = |_| Error::member(name, "not a CRIU image");
         let head = PagemapHead::decode(*head).map_err(damaged)?;
