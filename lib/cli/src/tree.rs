@@ -1,7 +1,7 @@
 //! Writes tars to an [`Output`] with progress, and diffs to a layer of an overlay.
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use anyhow::Context;
@@ -10,6 +10,7 @@ use tartree::{Error, ExtractOptions, Extractor, LayerXattrs, Notices, Passage, R
 use crate::error::Hint;
 use crate::files::output::Output;
 use crate::files::private;
+use crate::files::same_file::resolve;
 use crate::messages::display::display_path;
 use crate::messages::progress::{Counted, count};
 
@@ -24,7 +25,8 @@ pub fn sink(output: Output) -> Sink<Counted<Output>> {
 /// created if it is missing.
 ///
 /// # Errors
-/// Returns an error if the directory is not empty, or if this process cannot set overlay xattrs in
+/// Returns an error if the directory is not empty, if one of the directories is inside the other
+/// one, or if this process cannot set overlay xattrs in
 /// it.
 pub fn overlay_layer(
     dir: &Path,
@@ -34,6 +36,14 @@ pub fn overlay_layer(
     notices: &mut dyn Notices,
 ) -> anyhow::Result<Extractor> {
     let object = || display_path(dir);
+    let lower = std::fs::canonicalize(format!("/proc/self/fd/{}", image.fd().as_raw_fd()));
+    let (lower, upper) = (lower.with_context(object)?, resolve(dir));
+    if upper.starts_with(&lower) {
+        anyhow::bail!("{}: the layer would be inside the root file system that it is for", object());
+    }
+    if lower.starts_with(&upper) {
+        anyhow::bail!("{}: contains the root file system that the layer is for", object());
+    }
     private::dir(dir).with_context(object)?;
     if std::fs::read_dir(dir).with_context(object)?.next().is_some() {
         anyhow::bail!("{}: expected an empty directory for the layer, found files in it", object());

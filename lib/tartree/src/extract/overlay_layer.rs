@@ -69,7 +69,8 @@ impl Extractor {
                 let what = "device 0:0".into();
                 let why = "an overlay cannot show such a device, it is a whiteout";
                 notices.notice(Notice::NotMade { path: path.clone(), what, why });
-                return Ok(());
+                // Where the image has another inode, that inode was replaced.
+                return self.remove_from_layer(path, &mut |_| Keep::Remove).map(drop);
             }
             Kind::Dir if path.is_root() => {}
             Kind::Dir => self.prepare(path, path, notices)?,
