@@ -211,23 +211,47 @@ fn copy(content: &mut impl Read, out: &mut impl Write) -> anyhow::Result<()> {
 struct Plain {
     out: Output,
     is_terminal: bool,
+    /// The first bytes of a character whose other bytes were not written yet.
+    start: Vec<u8>,
 }
 
 impl Plain {
     fn new(out: Output) -> Plain {
-        Plain { out, is_terminal: io::stdout().is_terminal() }
+        Plain { out, is_terminal: io::stdout().is_terminal(), start: Vec::new() }
+    }
+
+    /// Returns whether the next bytes of the content have control characters.
+    fn has_controls(&mut self, bytes: &[u8]) -> bool {
+        self.start.extend_from_slice(bytes);
+        let text = std::mem::take(&mut self.start);
+        let mut chunks = text.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            let is_control = |c: char| cli::is_unsafe(c) && !matches!(c, '\n' | '\t');
+            let invalid = chunk.invalid();
+            if chunk.valid().chars().any(is_control) {
+                return true;
+            }
+            if chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none())
+            {
+                self.start = invalid.to_vec();
+            } else if invalid.iter().any(|byte| (0x80..0xa0).contains(byte)) {
+                // A terminal without UTF-8 has control characters there.
+                return true;
+            }
+        }
+        false
     }
 }
 
 impl Write for Plain {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        if self.is_terminal && String::from_utf8_lossy(bytes).chars().any(is_control) {
+        if self.is_terminal && self.has_controls(bytes) {
             return Err(io::Error::other(
                 "not written to a terminal, as it has control characters; redirect it",
             ));
         }
-        self.out.write(bytes)
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -31,7 +31,7 @@ pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
     reader.finish().with_context(|| name)?;
     if args.output.json {
         let list = json!({ "schema": 1, "compression": compression.name(), "members": members });
-        writeln!(out, "{list:#}")?;
+        writeln!(out, "{}", cli::escape_json(format_args!("{list:#}")))?;
     }
     out.flush()?;
     Ok(Exit::Done)

@@ -157,10 +157,24 @@ fn control_characters_are_not_written_to_a_terminal() {
     let dir = dir.path();
     let bytes = golden(|members| {
         members.push(file("artifacts/red", b"\x1b[31m\n"));
+        members.push(file("artifacts/c1", b"a\x9b31m\n"));
+        members.push(file("artifacts/utf8-c1", "a\u{9b}31m\n".as_bytes()));
+        members.push(file("artifacts/bidi", "a\u{202e}b\n".as_bytes()));
+        // A character whose bytes are read in two parts.
+        members.push(file("artifacts/long", &[&[b'x'; (256 << 10) - 1][..], "– end".as_bytes()].concat()));
+        members.push(file("artifacts/cut", &[&[b'x'; (256 << 10) - 1][..], "\u{9b}31m".as_bytes()].concat()));
         members.push(file("artifacts/plain", "text\tü\n".as_bytes()));
     });
     fs::write(dir.join("a.ckpt"), bytes).unwrap();
-    for (name, shown) in [("red", None), ("plain", Some("text\tü"))] {
+    for (name, shown) in [
+        ("red", None),
+        ("c1", None),
+        ("utf8-c1", None),
+        ("bidi", None),
+        ("cut", None),
+        ("long", Some("x– end")),
+        ("plain", Some("text\tü")),
+    ] {
         // script(1) runs the command on a terminal.
         let command = format!("{} --cat artifacts/{name} a.ckpt", env!("CARGO_BIN_EXE_ckpt-unpack"));
         let mut script = Command::new("script");

@@ -786,7 +786,13 @@ fn names_from_an_archive_are_escaped_on_a_terminal() {
         file("spec.dump", b"{}"),
         file("checkpoint/inventory.img", b""),
         file("new\x1b[31m", b""),
+        file("other\u{9b}\u{202e}", b""),
     ]);
+    for verb in ["--show", "--list"] {
+        let run = TestDir::new().run(&[verb, "--json"], &bytes);
+        assert!(!run.stdout.contains(['\x1b', '\u{9b}', '\u{202e}']), "{}", run.stdout);
+        assert!(run.stdout.contains("other\\u009b\\u202e"), "{}", run.stdout);
+    }
     for verb in ["--show", "--list"] {
         let run = TestDir::new().run(&[verb], &bytes);
         assert_eq!(run.status, 0, "{}", run.stderr);

@@ -232,6 +232,10 @@ fn a_damaged_archive_of_a_table_is_reported() {
     let run = command(&["--show", "empty"]).current_dir(dir.path()).output().unwrap();
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(text(&run.stderr), "ckpt-unpack: error: empty: contains no archives\n");
+    fs::write(dir.path().join("empty/notes"), "no archive").unwrap();
+    let run = command(&["--show", "empty"]).current_dir(dir.path()).output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).ends_with("error: empty: contains no archives\n"), "{}", text(&run.stderr));
 }
 
 /// The pages of the process are 10 GiB of holes in a sparse file, as in a checkpoint of a database.

@@ -176,3 +176,19 @@ fn what_cannot_be_listed_is_reported() {
     let output = list(&[], Path::new("/etc/passwd"));
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_patch_on_a_terminal_has_no_control_characters_of_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = image(&dir.path().join("image"));
+    let text = r"mkdir app; printf '\033[31mred\tx\n\342\200\256\302\233\n' >app/new; tar -cf ../a/rootfs-diff.tar app";
+    let archive = archive(dir.path(), text);
+    let (tool, archive) = (env!("CARGO_BIN_EXE_rootfs-diff"), archive.display());
+    let command = format!("{tool} -q list --patch --rootfs {root} --archive {archive}");
+    // script(1) runs the command on a terminal.
+    let output = Command::new("script").args(["-qec", &command, "/dev/null"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("+\\x1b[31mred\tx\r\n+\\u{202e}\\x9b\r\n"), "{shown:?}");
+    let plain = listed(&["-q", "--patch", "--rootfs", &root], &dir.path().join("a.tar"));
+    assert!(plain.contains("+\x1b[31mred\tx\n+\u{202e}\u{9b}\n"), "{plain:?}");
+}

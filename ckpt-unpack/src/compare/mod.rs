@@ -59,7 +59,9 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     session.end_stages();
     let mut out = BufWriter::new(Output::text(None)?);
     match args.output.json {
-        true => writeln!(out, "{:#}", document(&sides, &sections, &memory))?,
+        true => {
+            writeln!(out, "{}", cli::escape_json(format_args!("{:#}", document(&sides, &sections, &memory))))?
+        }
         false => write(&mut out, &sides, &sections, &memory)?,
     }
     out.flush()?;

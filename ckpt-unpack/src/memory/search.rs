@@ -246,7 +246,7 @@ impl<'i, W: Write> Report<'i, W> {
     fn document(&mut self, found: &Value) -> io::Result<()> {
         let before = if self.number == 0 { "{\n  \"schema\": 1,\n  \"matches\": [\n" } else { ",\n" };
         self.number += 1;
-        write!(self.out, "{before}    {found}")
+        write!(self.out, "{before}    {}", cli::escape_json(found))
     }
 
     fn end(&mut self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! `--show` of several archives or of a directory: one table, like `checkpointctl show` and
 //! `checkpointctl list`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -84,7 +85,7 @@ fn in_directory(dir: &Path) -> io::Result<Vec<Named>> {
 }
 
 pub fn run(archives: &[Named], args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let (mut rows, mut exit) = (Vec::new(), Exit::Done);
+    let (mut rows, mut exit, mut skipped) = (Vec::new(), Exit::Done, false);
     for Named { path, in_directory } in archives {
         let name = cli::display_path(path);
         let found = archive_input::open_path(Some(path), args)
@@ -92,6 +93,7 @@ pub fn run(archives: &[Named], args: &Args, session: &Session) -> anyhow::Result
         match found {
             Ok(found) => rows.push(Row::new(name, &found)),
             Err(e) if *in_directory && is_of_another_kind(&e) => {
+                skipped = true;
                 session.warn(format_args!("{name}: skipped, not a checkpoint archive"));
             }
             Err(e) => {
@@ -101,10 +103,16 @@ pub fn run(archives: &[Named], args: &Args, session: &Session) -> anyhow::Result
         }
     }
     session.end_stages();
+    if rows.is_empty() && skipped && exit == Exit::Done {
+        let dirs: BTreeSet<_> = archives.iter().filter_map(|named| named.path.parent()).collect();
+        let dirs: Vec<_> = dirs.into_iter().map(cli::display_path).collect();
+        anyhow::bail!("{}: contains no archives", dirs.join(", "));
+    }
     let mut out = BufWriter::new(Output::text(None)?);
     if args.output.json {
         let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
-        writeln!(out, "{:#}", json!({ "schema": 1, "archives": rows }))?;
+        let document = json!({ "schema": 1, "archives": rows });
+        writeln!(out, "{}", cli::escape_json(format_args!("{document:#}")))?;
     } else {
         write(&mut out, &rows)?;
     }

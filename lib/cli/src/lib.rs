@@ -31,7 +31,7 @@ pub use files::input::{Input, read_document};
 pub use files::output::{Output, spool};
 pub use files::remove::remove_from;
 pub use files::{destinations, private, same_file, sync};
-pub use messages::display::{Style, display_path, escape};
+pub use messages::display::{Style, display_path, escape, escape_json, is_unsafe, terminal_lines};
 pub use messages::findings::Finding;
 pub use messages::progress::{Counted, When, bytes_counted, count};
 pub use messages::session::Session;

@@ -37,7 +37,8 @@ pub fn write_lines(text: &mut Vec<u8>, lines: &[Line], null: bool) {
 /// Returns an error if the document cannot be formatted.
 pub fn write_json(text: &mut Vec<u8>, lines: &[Line]) -> anyhow::Result<()> {
     let list: Vec<_> = lines.iter().map(document).collect();
-    serde_json::to_writer_pretty(&mut *text, &list)?;
+    let json = serde_json::to_string_pretty(&list)?;
+    text.extend_from_slice(cli::escape_json(json).as_bytes());
     text.push(b'\n');
     Ok(())
 }

@@ -30,7 +30,8 @@ pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
         lines::write_lines(&mut text, &lines, args.null);
     }
     let mut output = Output::text(None)?;
-    output.write_all(&text)?;
+    // A patch has the content of files.
+    output.write_all(&if args.patch { cli::terminal_lines(&text) } else { text.as_slice().into() })?;
     output.commit()?;
     Ok(Exit::Done)
 }

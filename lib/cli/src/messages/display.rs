@@ -3,6 +3,7 @@
 //! A name in an archive may hold control characters. Printed unescaped, it could move the cursor or
 //! forge a second message.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
@@ -25,6 +26,45 @@ pub fn display_path(os: impl AsRef<OsStr>) -> String {
 /// Returns a text from another machine for standard output, with its control characters escaped.
 pub fn escape(text: impl fmt::Display) -> String {
     Escaped(&text).to_string()
+}
+
+/// Returns lines of text from another machine for standard output. On a terminal, all control
+/// characters except the ends of lines and tabs are escaped.
+pub fn terminal_lines(text: &[u8]) -> Cow<'_, [u8]> {
+    if !std::io::stdout().is_terminal() {
+        return text.into();
+    }
+    let mut shown = Vec::with_capacity(text.len());
+    for part in text.split_inclusive(|byte| matches!(byte, b'\n' | b'\t')) {
+        let (line, end) = match part.split_last() {
+            Some((end @ (b'\n' | b'\t'), line)) => (line, Some(*end)),
+            _ => (part, None),
+        };
+        shown.extend_from_slice(escape(display_path(OsStr::from_bytes(line))).as_bytes());
+        shown.extend(end);
+    }
+    shown.into()
+}
+
+/// Returns JSON in which the control characters that `serde_json` does not escape are escaped, and
+/// those that reorder text. The value of the document is the same.
+pub fn escape_json(json: impl fmt::Display) -> String {
+    let json = json.to_string();
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        // All of these characters can only be in strings.
+        if c != '\n' && is_unsafe(c) {
+            let _ = write!(escaped, "\\u{:04x}", c as u32);
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// Returns whether a terminal may act on `c` instead of displaying it.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control() || reorders_text(c)
 }
 
 /// Displays a text with its control characters escaped.
@@ -135,6 +175,12 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(Escaped(&"a\nb\x1b[31m\u{9b}é").to_string(), "a\\nb\\x1b[31m\\x9bé");
         assert_eq!(Escaped(&"a\u{202e}gnp.exe").to_string(), "a\\u{202e}gnp.exe");
+    }
+
+    #[test]
+    fn json_is_escaped_in_strings_only() {
+        let json = "{\n  \"a\u{9b}31m\": \"\u{202e}é\\n\u{7f}\"\n}";
+        assert_eq!(escape_json(json), "{\n  \"a\\u009b31m\": \"\\u202eé\\n\\u007f\"\n}");
     }
 
     #[test]
