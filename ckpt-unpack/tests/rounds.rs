@@ -296,6 +296,7 @@ fn pages_that_no_archive_has_are_errors() {
     test.write("p1", &with_pages(1, None, 0, 4096));
     test.write("lacking", &last_with(Some(delta), true, &pagemap));
     test.write("alone", &last_with(None, false, &pagemap));
+    test.write("p2", &with_pages(2, Some(1), 0x9000, 4096));
     test.write("linked", &last_with(None, true, &pagemap));
     test.run("--bundle web p1").unwrap();
     for (line, message) in [
@@ -312,4 +313,47 @@ fn pages_that_no_archive_has_are_errors() {
         let error = test.run(line).expect_err(line);
         assert!(error.contains(message), "{line}: {error}");
     }
+    for (name, warning) in [
+        ("linked", "checkpoint/: not complete without the pre-checkpoint"),
+        ("p2", "pre-checkpoint/: not complete without the earlier rounds"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-unpack"));
+        let output = command.args(["--verify", name]).current_dir(test.0.path()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && told.contains(warning), "{told}");
+    }
+}
+
+fn pagemap(page_size: u64, runs: &[(u64, u64, u32)]) -> Vec<u8> {
+    let mut writer = PagemapWriter::with_page_size(Vec::new(), 1, page_size).unwrap();
+    runs.iter().for_each(|&(vaddr, pages, flags)| writer.add(Run { vaddr, pages, flags }).unwrap());
+    writer.finish().unwrap()
+}
+
+#[test]
+fn a_directory_parent_is_checked_with_the_page_size_of_the_images() {
+    let archive = |newest: &[u8], pages: usize, parent: &[u8], size: usize| {
+        let mut writer = ArchiveWriter::new(Vec::new());
+        let mut add = |path: &str, content: &[u8]| {
+            writer.small(&Member::Images(TarPath::parse(path.as_bytes()).unwrap()), content, TIME).unwrap();
+        };
+        add("inventory.img", b"inventory");
+        add("pagemap-1.img", newest);
+        add("pages-1.img", &vec![7; pages]);
+        add("parent/pagemap-1.img", parent);
+        add("parent/pages-1.img", &vec![7; size]);
+        writer.small(&Member::ConfigDump, br#"{"id":"x","name":"web"}"#, TIME).unwrap();
+        writer.small(&Member::SpecDump, br#"{"ociVersion":"1.0.2"}"#, TIME).unwrap();
+        writer.finish().unwrap()
+    };
+    let test = TestDir::new();
+    // Two adjacent pages of 64 KiB, of which no newer level has any.
+    let below = pagemap(65536, &[(0x10000, 1, PRESENT), (0x20000, 1, PRESENT | 2)]);
+    let newest = pagemap(65536, &[(0x10000, 2, IN_PARENT)]);
+    test.write("large", &archive(&newest, 0, &below, 2 * 65536));
+    test.run("--bundle large-pages large").unwrap();
+    let newest = pagemap(4096, &[(0x1000, 1, PRESENT), (0x10000, 1, IN_PARENT)]);
+    test.write("short", &archive(&newest, 100, &pagemap(4096, &[(0x10000, 1, PRESENT)]), 4096));
+    let error = test.run("--bundle web short").unwrap_err();
+    assert!(error.contains("checkpoint/pages-1.img: expected 1 pages, found 100 bytes"), "{error}");
 }

@@ -202,3 +202,14 @@ fn verify_accepts_zeros_after_pages_and_compressed_pages() {
     assert_eq!(status, 1);
     assert!(told.contains("checkpoint/pagemap-12.img: the blocks at 0x1000 do not hold 16 pages"), "{told}");
 }
+
+#[test]
+fn verify_rejects_runs_of_pages_that_no_process_can_have() {
+    // Two pages in parent at the last page of the address space.
+    let run = [&[0x08, 0x80, 0xe0][..], &[0xff; 7], &[1, 0x10, 2, 0x20, 1, 0x28, 2]].concat();
+    let (status, told) = verify(&|members| {
+        *find(members, "checkpoint/pagemap-1.img") = image(0x5608_4025, &[&[0x08, 1], &run]);
+    });
+    assert_eq!(status, 1);
+    assert!(told.contains("pagemap-1.img: the run at 0xfffffffffffff000 has too many pages"), "{told}");
+}
