@@ -134,16 +134,26 @@ impl Process {
             }
             let text = String::from_utf8(std::mem::take(&mut line)).unwrap();
             if let Some((_, number)) = text.split_once('@') {
+                self.wait_until_asleep();
                 return number.parse().unwrap();
             }
         }
     }
 
-    /// Waits for a line of the output.
+    /// Waits for a line of the output, and until the process sleeps: after it has written the line,
+    /// it still changes its stack.
     fn line(&mut self) {
         let mut byte = [0];
         while byte != *b"\n" {
             self.0.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        }
+        self.wait_until_asleep();
+    }
+
+    fn wait_until_asleep(&self) {
+        let stat = format!("/proc/{}/stat", self.pid());
+        while !fs::read_to_string(&stat).unwrap().contains(") S ") {
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 }

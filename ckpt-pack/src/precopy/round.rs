@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use checkpoint::Member;
@@ -159,8 +160,7 @@ impl Round<'_> {
 
     /// Packs the private memory of a process, and adds its shared memory to `shared`.
     fn task(&mut self, task: u32, shared: &mut BTreeMap<u64, SharedMemory>) -> anyhow::Result<()> {
-        let memory = TaskMemory::read(task, Pages::All)?;
-        let runs = runs(&|found| memory.runs(found))?;
+        let (memory, runs) = scan(task)?;
         for object in &memory.shared {
             shared.entry(object.inode).or_insert_with(|| object.clone());
         }
@@ -200,6 +200,25 @@ impl Round<'_> {
         self.index = Some(index);
         Ok(())
     }
+}
+
+/// Finds the pages of a process. While a process calls exec or exits, the files in /proc that were
+/// opened before have no content any more, and the process is neither its old self nor a zombie.
+fn scan(task: u32) -> io::Result<(TaskMemory, Vec<PageRun>)> {
+    let once = || {
+        let memory = TaskMemory::read(task, Pages::All)?;
+        let runs = runs(&|found| memory.runs(found))?;
+        Ok((memory, runs))
+    };
+    let mut scanned = once();
+    for wait in 1..=20 {
+        if scanned.is_ok() || has_exited(task) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(wait));
+        scanned = once();
+    }
+    scanned
 }
 
 /// Records every page in the index and in the pagemap.
