@@ -62,8 +62,5 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
         let layer = "make a layer: rootfs-diff create --format oci -o FILE --rootfs DIR; then --member rootfs-diff.tar=FILE";
         return cli::Hint::on(error, layer);
     }
-    match checkpoint::hint_in(error.chain()) {
-        Some(hint) => cli::Hint::on(error, hint),
-        None => error,
-    }
+    from_archive::explain(error)
 }

@@ -78,7 +78,8 @@ pub fn check(source: &mut dyn Source) -> Report {
     check.all();
     let Check { mut report, more, .. } = check;
     if more > 0 {
-        report.problems.push(format!("{more} more problems of images"));
+        // Callers add the directory in front: "checkpoint/: 9 more problems".
+        report.problems.push(format!(": {more} more problems"));
     }
     report
 }
