@@ -271,7 +271,7 @@ const CKPT_UNPACK: &[Mistake] = &[
     Mistake(
         "ckpt-unpack --bundle new --base web.ckpt web.ckpt",
         1,
-        "--base: the archive is complete",
+        "--base: the archive names no base",
         "leave out --base",
     ),
     Mistake("ckpt-unpack", 2, "--bundle <DIR>", "Usage: ckpt-unpack"),
