@@ -597,7 +597,9 @@ migration_start() {
     [ $(((end - begin) / 1000000)) -lt "${DOWNTIME_LIMIT:-30000}" ]
 }
 
-# bats test_tags=tcp
+# Both hosts are one machine here. Under version 2 of cgroups alone, as in the virtual machine, CRIU's
+# restore does not end while the container is paused in the same hierarchy.
+# bats test_tags=tcp,paused-source
 @test "migrate: one command moves the addresses and the connection" {
     migration_start
     # Both hosts are the same machine, so runc needs separate roots for the two containers.
