@@ -6,12 +6,8 @@ load lib/podman
 
 setup_file() {
     build_image
-    cp "$(command -v perl)" "$tests/pipelines/lib/remember" "$image/bin"
-    local library
-    for library in $(ldd "$(command -v perl)" | grep -o '/[^ ]*'); do
-        mkdir -p "$image${library%/*}"
-        cp "$library" "$image$library"
-    done
+    add_program perl
+    cp "$tests/pipelines/lib/remember" "$image/bin"
     setup_podman
 }
 

@@ -13,6 +13,16 @@ build_image() {
     "$tests/image" "$image"
 }
 
+# add_program NAME: adds a program of this system, with its libraries, to the image.
+add_program() {
+    local library
+    cp "$(command -v "$1")" "$image/bin"
+    for library in $(ldd "$(command -v "$1")" | grep -o '/[^ ]*'); do
+        mkdir -p "$image${library%/*}"
+        cp "$library" "$image$library"
+    done
+}
+
 # not_run WHY: skips a test that this machine cannot run, and reports the reason.
 not_run() {
     skip "not run: $*"
