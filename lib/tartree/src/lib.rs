@@ -58,7 +58,7 @@ pub use exclude::{BadPattern, Exclude};
 pub use extract::{Devices, ExtractOptions, Extractor, LayerXattrs, Zeros, extract_tar};
 pub use format::{
     Content, Direct, END_OF_ARCHIVE, ENOUGH, Expanded, FileKind, Item, Reader, SKIPPING_BUFFER, Skip, encode,
-    encode_aligned, padding, read_over, removal_header,
+    encode_aligned, encode_in, padding, read_over, removal_header,
 };
 pub use fs::{
     Identity, Keep, Passage, Root, Status, map_of_pages, names, next_data, next_hole, open_file,

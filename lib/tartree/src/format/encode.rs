@@ -26,14 +26,25 @@ pub fn padding(len: u64) -> u64 {
 /// Appends everything that precedes the content of `entry`: the `x` header if one is needed, the
 /// header block, and the map of a sparse file. The same entry always results in the same bytes.
 pub fn encode(out: &mut Vec<u8>, entry: &Entry, root: RootName) {
-    encode_with(out, entry, root, None);
+    encode_with(out, entry, root, Padding::None);
 }
 
 /// Like [`encode`], for an entry at offset `position` of the archive: pads the `x` header with a
 /// comment so that the content of a large file begins at a page boundary. Filesystems that can
 /// share blocks then share them with the archive.
 pub fn encode_aligned(out: &mut Vec<u8>, entry: &Entry, root: RootName, position: u64) {
-    encode_with(out, entry, root, Some(position).filter(|_| entry.kind.data_len() >= WORTH_ALIGNING));
+    let padding = match entry.kind.data_len() {
+        WORTH_ALIGNING.. => Padding::ToPage(position),
+        _ => Padding::None,
+    };
+    encode_with(out, entry, root, padding);
+}
+
+/// Like [`encode`], but pads the `x` header with a comment so that exactly `len` bytes precede the
+/// content. `len` is a multiple of 512, and at least 1024 more than the `x` records of the entry. A
+/// header whose size is not known yet can so be replaced.
+pub fn encode_in(out: &mut Vec<u8>, entry: &Entry, root: RootName, len: usize) {
+    encode_with(out, entry, root, Padding::ToLength(len));
 }
 
 /// Returns the number of bytes that [`encode`] writes for an entry. `scratch` is a reusable buffer.
@@ -65,15 +76,26 @@ pub(crate) fn records_of(entry: &Entry, root: RootName) -> RecordsOf {
     RecordsOf { bytes: records.len(), longest_name }
 }
 
-fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, aligned: Option<u64>) {
+/// How the `x` header of an entry is padded.
+enum Padding {
+    None,
+    /// The content of the entry at this offset of the archive begins at a page boundary.
+    ToPage(u64),
+    /// This number of bytes precedes the content.
+    ToLength(usize),
+}
+
+fn encode_with(out: &mut Vec<u8>, entry: &Entry, root: RootName, padding_of: Padding) {
     let parts = Parts::of(entry, root);
     // Reserves the header block of an `x` header, which may turn out to be unnecessary.
     let start = out.len();
     out.resize(start + BLOCK, 0);
     let shown = extended(out, entry, &parts);
-    if let Some(position) = aligned {
-        let behind = BLOCK + parts.map.as_ref().map_or(0, Vec::len);
-        align(out, start + BLOCK, position + behind as u64);
+    let behind = BLOCK + parts.map.as_ref().map_or(0, Vec::len);
+    match padding_of {
+        Padding::None => {}
+        Padding::ToPage(position) => align(out, start + BLOCK, position + behind as u64),
+        Padding::ToLength(len) => fill(out, start + BLOCK, len.saturating_sub(BLOCK + behind)),
     }
     let records = out.len() - start - BLOCK;
     if records == 0 {
@@ -138,9 +160,17 @@ fn align(out: &mut Vec<u8>, records: usize, before: u64) {
     while end(payload) % ALIGNMENT != 0 {
         payload += BLOCK;
     }
+    fill(out, records, payload);
+}
+
+/// Pads the payload of the `x` header, which starts at `records` in `out`, with a comment to
+/// `payload` bytes.
+fn fill(out: &mut Vec<u8>, records: usize, payload: usize) {
+    let used = out.len() - records;
+    let around = pax::record_len(b"comment", 0);
     // The length of a record includes its own digits, so one more digit adds one more byte.
-    let mut spaces = payload - used - around;
-    while used + pax::record_len(b"comment", spaces) > payload {
+    let mut spaces = payload.saturating_sub(used + around);
+    while spaces > 0 && used + pax::record_len(b"comment", spaces) > payload {
         spaces -= 1;
     }
     pax::push(out, b"comment", &vec![b' '; spaces]);

@@ -12,7 +12,7 @@ pub(crate) mod reader;
 pub(crate) mod skip;
 pub(crate) mod sparse;
 
-pub use encode::{END_OF_ARCHIVE, encode, encode_aligned, padding, removal_header};
+pub use encode::{END_OF_ARCHIVE, encode, encode_aligned, encode_in, padding, removal_header};
 pub use file_kind::{ENOUGH, FileKind};
 pub use reader::{Content, Direct, Expanded, Item, Reader};
 pub use skip::{SKIPPING_BUFFER, Skip, read_over};
