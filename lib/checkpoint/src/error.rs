@@ -86,6 +86,20 @@ pub enum Error {
         /// The expected kind.
         expected: &'static str,
     },
+    /// A pod archive, where the archive of one container is expected.
+    #[error("is a pod archive of the containers {}", listed(.names))]
+    Pod {
+        /// The names of the containers.
+        names: Vec<String>,
+    },
+    /// The pod archive has no container of this name.
+    #[error("{name}: not a container of the pod, expected one of {}", listed(.names))]
+    Container {
+        /// The name that was given.
+        name: String,
+        /// The names of the containers.
+        names: Vec<String>,
+    },
     /// A diff in podman's form, where an image layer is expected: its deletions would be lost.
     #[error("{member}: expected an image layer, found a diff with podman's deletions")]
     DiffForm {
@@ -100,6 +114,18 @@ pub enum Error {
         /// The error of the codec.
         source: io::Error,
     },
+}
+
+/// The most names in a message.
+const LISTED: usize = 20;
+
+/// Returns names for a message.
+fn listed(names: &[String]) -> String {
+    let more = match names.len() {
+        0..=LISTED => String::new(),
+        all => format!(" and {} more", all - LISTED),
+    };
+    names[..names.len().min(LISTED)].join(", ") + &more
 }
 
 /// Returns the kind of file that was found instead of a tar or JSON, if an error in `chain` reports

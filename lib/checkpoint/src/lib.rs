@@ -43,7 +43,7 @@ pub use architecture::architecture;
 pub use criu::{external_mounts, root_process};
 #[cfg(feature = "archive")]
 pub use criu::{incremental, memory, open_files, origin, pagemap, pages, payload, process_tree, stats};
-pub use documents::{config_dump, deleted_files, delta, network_status, spec_dump};
+pub use documents::{config_dump, deleted_files, delta, network_status, pod, spec_dump};
 pub use error::{Error, Result, found_in, hint_in};
 #[cfg(feature = "preflight")]
 pub use host::preflight;

@@ -51,8 +51,8 @@ const FOREIGN: [&str; 7] = [
     "bind.mounts",
     "status",
     "status.dump",
-    "pod.options",
-    "pod.dump",
+    POD_OPTIONS,
+    POD_DUMP,
     "container.log",
     "io.kubernetes.cri-o.LogPath",
 ];
@@ -130,6 +130,15 @@ pub(crate) const STATS_LIMIT: u64 = 64 << 10;
 pub(crate) const DELTA: &[u8] = b"delta.json";
 /// The largest `delta.json` that is read, in bytes. It has two IDs and a time.
 pub(crate) const DELTA_LIMIT: u64 = 64 << 10;
+
+/// The document that lists the containers of a pod archive.
+pub(crate) const POD_OPTIONS: &str = "pod.options";
+/// The configuration of a pod.
+pub(crate) const POD_DUMP: &str = "pod.dump";
+/// The largest `pod.options` that is read, in bytes. A thousand containers have 100 KB.
+pub(crate) const POD_OPTIONS_LIMIT: u64 = 1 << 20;
+/// The largest `pod.dump` that is read, in bytes.
+pub(crate) const POD_DUMP_LIMIT: u64 = 4 << 20;
 
 /// The last record of a member stream, which proves that the stream is complete. It is not a
 /// member.

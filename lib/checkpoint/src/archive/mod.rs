@@ -3,14 +3,22 @@
 //! [`ArchiveWriter`] and [`ArchiveReader`] follow the same rules: every member occurs once and is a
 //! regular file, and only CRIU's images and podman's artifacts have directories.
 
+mod bytes;
+mod growing;
 mod layers;
 mod member_content;
 mod open;
+mod pod;
+mod pod_file;
 mod read;
+mod recognize;
 mod write;
 
+pub use growing::{Growing, Replacement};
 pub use member_content::MemberContent;
 pub use open::{ArchiveFile, ImageChoice, Members, Reading};
+pub use pod::{PodMember, PodPass, PodReader};
+pub use pod_file::PodFile;
 pub use read::{ArchiveReader, Rest, Unknown, missing};
 pub use write::{ArchiveWriter, PagesInput};
 

@@ -1,29 +1,27 @@
-//! Opens an archive: a file, a pipe, or the layer of an OCI image.
+//! Opens an archive: a file, a pipe, the layer of an OCI image, or a member of a pod archive.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use tartree::{Item, Limits, Reader, Skip, TarPath};
+use tartree::Limits;
 
+use super::bytes::Bytes;
+use super::pod_file::Container;
+use super::recognize::{InputKind, recognize};
 use super::{ArchiveReader, Unknown};
 use crate::compress::{Bound, Compression, Decoder};
 use crate::error::{Error, Result};
-use crate::oci::{Blob, Image, Layout, is_layout};
+use crate::oci::{Blob, Image, Layout};
+use crate::tar_input::TarInput;
 
 const BUFFER: usize = 256 << 10;
-/// Compressed bytes within which the first entry must be found. bzip2 needs the most: a block of
-/// 900 kB.
-const HEAD: u64 = 4 << 20;
 
 /// The members of an open archive.
 pub type Members<'a> = ArchiveReader<Bytes<'a>>;
 
-/// The bytes of an open archive.
-pub type Bytes<'a> = Take<Chain<Cursor<Vec<u8>>, CountedFile<'a>>>;
-
 /// The rules by which an archive is read.
+#[derive(Clone)]
 pub struct Reading {
     /// How unknown members are handled.
     pub unknown: Unknown,
@@ -45,16 +43,27 @@ pub struct ImageChoice<'a> {
 
 /// An open archive.
 pub struct ArchiveFile {
-    file: File,
-    name: String,
-    reading: Reading,
+    pub(super) file: File,
+    pub(super) name: String,
+    pub(super) reading: Reading,
     /// Bytes that were read from a pipe to recognize the input.
-    head: Vec<u8>,
+    pub(super) head: Vec<u8>,
     /// Offset of the archive in the file; `None` if the input cannot be read twice.
-    start: Option<u64>,
+    pub(super) start: Option<u64>,
     /// Maximum length of the archive in bytes.
-    size: u64,
-    image: Option<Image>,
+    pub(super) size: u64,
+    pub(super) image: Option<Image>,
+    pub(super) content: Content,
+}
+
+/// The content of the input.
+pub(super) enum Content {
+    /// The archive of a container. `in_pod` is set if it is part of a pod archive in a file.
+    Archive { in_pod: bool },
+    /// A pod archive.
+    Pod,
+    /// The archive of a container in a pod archive, which is read through the pod archive.
+    Container(Box<Container>),
 }
 
 impl ArchiveFile {
@@ -89,13 +98,27 @@ impl ArchiveFile {
         // Some devices accept a seek but do not return to their old position.
         let regular = file.metadata().map_err(of_input)?.is_file();
         let start = if regular { file.stream_position().ok() } else { None };
-        let (head, is_image) = recognize(&file).map_err(of_input)?;
+        let (head, kind) = recognize(&file).map_err(of_input)?;
         if let Some(start) = start {
             file.seek(SeekFrom::Start(start)).map_err(of_input)?;
         }
         let head = if start.is_some() { Vec::new() } else { head };
-        if !is_image {
-            return Ok(ArchiveFile { file, name, reading, head, start, size: u64::MAX, image: None });
+        let content = match kind {
+            InputKind::Archive => Some(Content::Archive { in_pod: false }),
+            InputKind::Pod => Some(Content::Pod),
+            InputKind::Image => None,
+        };
+        if let Some(content) = content {
+            return Ok(ArchiveFile {
+                file,
+                name,
+                reading,
+                head,
+                start,
+                size: u64::MAX,
+                image: None,
+                content,
+            });
         }
         let input = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(&file));
         let mut decoder = Decoder::bounded(input, reading.bound.anew()).map_err(of_image)?;
@@ -119,8 +142,8 @@ impl ArchiveFile {
     ) -> Result<ArchiveFile> {
         let archive = image.take_archive(&reading.limits, &reading.bound, choice.spool)?;
         let Blob { file, offset, size, .. } = archive;
-        let (start, image) = (Some(offset), Some(image));
-        Ok(ArchiveFile { file, name, reading, head: Vec::new(), start, size, image })
+        let (start, image, content) = (Some(offset), Some(image), Content::Archive { in_pod: false });
+        Ok(ArchiveFile { file, name, reading, head: Vec::new(), start, size, image, content })
     }
 
     /// Returns the archive's name for messages.
@@ -150,7 +173,8 @@ impl ArchiveFile {
     /// # Errors
     /// Returns any errno of dup(2).
     pub fn file(&self) -> io::Result<Option<(File, u64)>> {
-        self.start.map(|start| Ok((self.file.try_clone()?, start))).transpose()
+        let in_place = self.start.filter(|_| !matches!(self.content, Content::Container(_)));
+        in_place.map(|start| Ok((self.file.try_clone()?, start))).transpose()
     }
 
     /// Returns whether the archive can be read a second time.
@@ -164,10 +188,21 @@ impl ArchiveFile {
     /// # Errors
     /// Returns an error without the archive's name, which the caller adds.
     pub fn reader(&mut self) -> Result<Members<'_>> {
-        let (bytes, Reading { unknown, limits, bound, .. }) = self.bytes()?;
-        ArchiveReader::direct(bytes, *unknown, limits.clone(), bound.anew(), |archive, output, n| {
-            archive.past_buffer(|bytes| move_to(bytes, output, n))
-        })
+        let Opened { bytes, bound, reading, in_pod } = self.open()?;
+        let limits = reading.limits.clone();
+        let reader = ArchiveReader::direct(bytes, reading.unknown, limits, bound, |archive, output, n| {
+            archive.past_buffer(|bytes| bytes.move_to(output, n))
+        })?;
+        Ok(reader.in_pod(in_pod))
+    }
+
+    /// Returns the bytes of the archive, decompressed.
+    ///
+    /// # Errors
+    /// Returns an error without the archive's name, which the caller adds.
+    pub fn decompressed(&mut self) -> Result<TarInput<Bytes<'_>>> {
+        let Opened { bytes, bound, .. } = self.open()?;
+        TarInput::archive(bytes, bound).map_err(of_input)
     }
 
     /// Like [`reader`](ArchiveFile::reader), for callers that list or check the archive: content
@@ -189,92 +224,45 @@ impl ArchiveFile {
     }
 
     fn survey_with(&mut self, unknown: Unknown) -> Result<Members<'_>> {
-        let (bytes, Reading { limits, bound, .. }) = self.bytes()?;
-        ArchiveReader::skipping(bytes, unknown, limits.clone(), bound.anew())
+        let Opened { bytes, bound, reading, in_pod } = self.open()?;
+        let reader = ArchiveReader::skipping(bytes, unknown, reading.limits.clone(), bound)?;
+        Ok(reader.in_pod(in_pod))
     }
 
-    fn bytes(&mut self) -> Result<(Bytes<'_>, &Reading)> {
-        if let Some(start) = self.start {
-            self.file.seek(SeekFrom::Start(start)).map_err(of_input)?;
-        }
-        let head = Cursor::new(std::mem::take(&mut self.head));
-        let file = CountedFile { file: &self.file, count: self.reading.count };
-        Ok((head.chain(file).take(self.size), &self.reading))
-    }
-}
-
-/// Moves up to `n` of the next bytes to the file `output` inside the kernel and returns their
-/// number; the caller reads the rest. Returns `None` while bytes of the head are left.
-fn move_to(bytes: &mut Bytes<'_>, output: BorrowedFd<'_>, n: u64) -> Option<u64> {
-    let n = n.min(bytes.limit());
-    let (head, CountedFile { file, count }) = bytes.get_mut().get_mut();
-    if head.position() < head.get_ref().len() as u64 {
-        return None;
-    }
-    let moved = tartree::transfer(file.as_fd(), output, n, count);
-    bytes.set_limit(bytes.limit() - moved);
-    Some(moved)
-}
-
-/// A file whose bytes are counted for the progress display, whether they are read, skipped or
-/// moved.
-pub struct CountedFile<'a> {
-    file: &'a File,
-    count: fn(u64),
-}
-
-impl Read for CountedFile<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read(buf)?;
-        (self.count)(got as u64);
-        Ok(got)
-    }
-}
-
-impl Skip for CountedFile<'_> {
-    fn skip(&mut self, n: u64) -> io::Result<u64> {
-        let skipped = self.file.skip(n)?;
-        (self.count)(skipped);
-        Ok(skipped)
-    }
-}
-
-/// Reads up to the first entry below the root. Returns the bytes that were read, and whether the
-/// entry belongs to an OCI image. Any other fault of the input is reported when the archive is
-/// read.
-fn recognize(file: &File) -> io::Result<(Vec<u8>, bool)> {
-    let mut recorder = Recorder { file, read: Vec::new() };
-    let is_image =
-        first_path(BufReader::new((&mut recorder).take(HEAD))).is_some_and(|path| is_layout(&path));
-    Ok((recorder.read, is_image))
-}
-
-fn first_path(input: impl BufRead) -> Option<TarPath> {
-    let mut reader = Reader::new(BufReader::new(Decoder::new(input).ok()?), Limits::default());
-    loop {
-        match reader.next().ok()?? {
-            // A layout that was packed as a directory begins with the root itself.
-            Item::Entry(entry) if !entry.path.is_root() => return Some(entry.path),
-            _ => {}
+    /// Starts to read the archive.
+    fn open(&mut self) -> Result<Opened<'_>> {
+        self.require_container()?;
+        self.find_container_again()?;
+        let reading = &self.reading;
+        match &mut self.content {
+            Content::Container(container) => {
+                container.read = true;
+                let bound = container.pod.bound();
+                let bytes = Bytes::of_container(&mut container.pod, container.to_end);
+                Ok(Opened { bytes, bound, reading, in_pod: true })
+            }
+            Content::Archive { in_pod } => {
+                if let Some(start) = self.start {
+                    self.file.seek(SeekFrom::Start(start)).map_err(of_input)?;
+                }
+                let head = std::mem::take(&mut self.head);
+                let bytes = Bytes::of_file(head, &self.file, reading.count, self.size);
+                Ok(Opened { bytes, bound: reading.bound.anew(), reading, in_pod: *in_pod })
+            }
+            Content::Pod => Err(Error::Pod { names: Vec::new() }),
         }
     }
 }
 
-/// A reader that keeps every byte it returns.
-struct Recorder<'a> {
-    file: &'a File,
-    read: Vec<u8>,
+/// The bytes of an archive, and the rules by which they are read.
+struct Opened<'a> {
+    bytes: Bytes<'a>,
+    bound: Bound,
+    reading: &'a Reading,
+    in_pod: bool,
 }
 
-impl Read for Recorder<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read(buf)?;
-        self.read.extend_from_slice(&buf[..got]);
-        Ok(got)
-    }
-}
-
-fn of_input(source: io::Error) -> Error {
+pub(super) fn of_input(source: io::Error) -> Error {
     Error::Tar(tartree::Error::Stream(source))
 }
 

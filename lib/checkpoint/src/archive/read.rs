@@ -7,6 +7,7 @@ use tartree::{Content, Direct, Entry, Item, Kind, Limits, Reader, Skip, TarPath}
 
 use super::{PARENT, PARENT_TARGET};
 use crate::compress::{Bound, Compression};
+use crate::documents::pod::PodOptions;
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::tar_input::TarInput;
@@ -47,6 +48,8 @@ pub struct ArchiveReader<R: Read> {
     /// The members in `seen` that are directories.
     dirs: BTreeSet<Member>,
     first: bool,
+    /// Whether the archive is a member of a pod archive.
+    in_pod: bool,
 }
 
 impl<R: Read> ArchiveReader<R> {
@@ -115,7 +118,14 @@ impl<R: Read> ArchiveReader<R> {
             seen: BTreeSet::new(),
             dirs: BTreeSet::new(),
             first: true,
+            in_pod: false,
         })
+    }
+
+    /// Rejects an archive that is a pod archive itself.
+    #[must_use]
+    pub(super) fn in_pod(self, in_pod: bool) -> ArchiveReader<R> {
+        ArchiveReader { in_pod, ..self }
     }
 
     /// Keeps the headers that are read, for a caller that copies members with
@@ -162,6 +172,9 @@ impl<R: Read> ArchiveReader<R> {
                 }
                 // `tar -C DIR -c .` and `tar -c *` write these directories.
                 Some(Item::Entry(entry)) if is_ignored(&entry) => {}
+                Some(Item::Entry(entry)) if self.is_pod_in_pod(&entry) => {
+                    return Err(Error::member(entry.path, "a pod archive inside a pod archive"));
+                }
                 Some(Item::Entry(entry)) => return self.member(entry).map(Some),
             }
         }
@@ -198,26 +211,7 @@ impl<R: Read> ArchiveReader<R> {
     /// # Errors
     /// Returns an error if the input is truncated or its checksum is wrong.
     pub fn finish_counting(mut self) -> Result<Rest> {
-        let io = |e| Error::Tar(tartree::Error::Stream(e));
-        let mut rest = Rest::default();
-        let input = self.reader.get_mut();
-        loop {
-            let bytes = match input.fill_buf() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                bytes => bytes.map_err(io)?,
-            };
-            let len = bytes.len();
-            if len == 0 {
-                return Ok(rest);
-            }
-            let zeros = match rest.other {
-                0 => bytes.iter().take_while(|&&byte| byte == 0).count(),
-                _ => 0,
-            };
-            rest.padding += zeros as u64;
-            rest.other += (len - zeros) as u64;
-            input.consume(len);
-        }
+        count_rest(self.reader.get_mut())
     }
 
     fn member(&mut self, entry: Entry) -> Result<(Member, Entry)> {
@@ -259,6 +253,11 @@ impl<R: Read> ArchiveReader<R> {
         Ok((member, entry))
     }
 
+    /// Returns whether the archive is a member of a pod archive and begins like one.
+    fn is_pod_in_pod(&self, entry: &Entry) -> bool {
+        self.in_pod && self.seen.is_empty() && Member::of(&entry.path) == PodOptions::member()
+    }
+
     fn file_above(&self, path: &TarPath) -> Option<TarPath> {
         let above = std::iter::successors(path.parent(), TarPath::parent);
         above
@@ -287,6 +286,29 @@ impl<R: Read> ArchiveReader<R> {
             }
             e => Error::Tar(e),
         }
+    }
+}
+
+/// Reads `input` to its end, and counts the bytes after the end-of-archive blocks.
+pub(super) fn count_rest(input: &mut impl BufRead) -> Result<Rest> {
+    let io = |e| Error::Tar(tartree::Error::Stream(e));
+    let mut rest = Rest::default();
+    loop {
+        let bytes = match input.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes.map_err(io)?,
+        };
+        let len = bytes.len();
+        if len == 0 {
+            return Ok(rest);
+        }
+        let zeros = match rest.other {
+            0 => bytes.iter().take_while(|&&byte| byte == 0).count(),
+            _ => 0,
+        };
+        rest.padding += zeros as u64;
+        rest.other += (len - zeros) as u64;
+        input.consume(len);
     }
 }
 

@@ -29,7 +29,7 @@ pub enum PagesInput<'a> {
 /// Only [`finish`](ArchiveWriter::finish) writes the end-of-archive blocks. An unfinished output is
 /// therefore not a valid archive.
 pub struct ArchiveWriter<W: Destination> {
-    sink: Sink<W>,
+    pub(super) sink: Sink<W>,
     written: BTreeSet<Member>,
     /// If the output is an image with several layers: the current layer.
     layers: Option<Layers>,
@@ -242,7 +242,7 @@ impl<W: Destination> ArchiveWriter<W> {
         Ok(self.sink.into_inner()?)
     }
 
-    fn add(&mut self, member: &Member) -> Result<()> {
+    pub(super) fn add(&mut self, member: &Member) -> Result<()> {
         if !self.written.insert(member.clone()) {
             return Err(Error::member(member, "occurs twice in the archive"));
         }
@@ -265,7 +265,7 @@ impl<W: Destination> ArchiveWriter<W> {
 
 /// Returns the time without nanoseconds. With nanoseconds, each member would need a PAX header, and
 /// no reader uses them.
-fn whole_seconds(mtime: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(mtime: Timestamp) -> Timestamp {
     Timestamp { nsec: 0, ..mtime }
 }
 

@@ -5,4 +5,5 @@ pub mod config_dump;
 pub mod deleted_files;
 pub mod delta;
 pub mod network_status;
+pub mod pod;
 pub mod spec_dump;
