@@ -123,6 +123,14 @@ impl ArchiveOutput {
         }
     }
 
+    /// Gives an output that is neither an image nor a checkpoint for ctr its name.
+    pub fn finish_archive(self) -> anyhow::Result<()> {
+        match self {
+            ArchiveOutput::Archive(encoder) => encoder.finish()?.commit(),
+            _ => Err(usage("--format: a pod archive is not an image")),
+        }
+    }
+
     /// If the output is an image, writes the rest of the image. Then gives the output its name.
     pub fn finish(self, describe: impl FnOnce() -> Description) -> anyhow::Result<()> {
         match self {

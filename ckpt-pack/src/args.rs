@@ -20,11 +20,14 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: "", typed: &["--file-locks"], instead: "-- runc checkpoint --file-locks ID" },
     Habit { verb: "", typed: &["-P"], instead: "--pre-checkpoint" },
     Habit { verb: "", typed: &["--parent-path"], instead: "--base EARLIER.ckpt" },
+    Habit { verb: "", typed: &["--network-status"], instead: "--member network.status=FILE" },
+    Habit { verb: "", typed: &["--shm"], instead: "--member devshm-checkpoint.tar=FILE" },
 ];
 
 use crate::increment::args::Incremental;
 use crate::live::LiveFlags;
 use crate::network::{self, NetworkFlag};
+use crate::pod::{self, Pod};
 use crate::precopy::{self, Precopy};
 
 /// Pack a CRIU image directory and member streams into one checkpoint archive
@@ -37,7 +40,8 @@ use crate::precopy::{self, Precopy};
         { rootfs-diff create --members --rootfs rootfs &&\n    \
           vol-archive create --members data=/srv/data\n  \
         } | ckpt-pack --bundle . --expect rootfs-diff,volume:data -o web.ckpt -\n  \
-        ckpt-pack --from-archive web.tar --format oci --tag web:1 -o web.oci\n\nSee ckpt-pack(1)."
+        ckpt-pack --from-archive web.tar --format oci --tag web:1 -o web.oci\n  \
+        ckpt-pack --pod-config pod.json --container web=web.ckpt --container db=db.ckpt -o pod.tar\n\nSee ckpt-pack(1)."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -50,6 +54,8 @@ pub struct Args {
     pub incremental: Incremental,
     #[command(flatten)]
     pub container: Container,
+    #[command(flatten)]
+    pub pod: Pod,
     #[command(flatten)]
     pub compress: Compress,
     #[command(flatten)]
@@ -107,7 +113,7 @@ pub struct Verb {
 pub struct Input {
     /// Read config.json from the bundle DIR, and config.dump, spec.dump, network.status, … if they
     /// exist
-    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["check", "from_archive", "precopy"])]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["check", "from_archive", "precopy", "pod_config"])]
     pub bundle: Option<PathBuf>,
     /// Copy the members of the archive FILE, or of an OCI image that contains one (file or
     /// directory), instead of packing a bundle; '-' is standard input
@@ -233,7 +239,7 @@ pub struct Image {
     /// Also write what FAMILY needs to restore the container: cri-o or containerd
     #[arg(long, value_name = "FAMILY", hide_short_help = true, hide_possible_values = true)]
     pub annotations: Option<ExtraFamily>,
-    /// Add the annotation K with the value V to the image (repeatable)
+    /// Add the annotation K with the value V to the image or to the pod (repeatable)
     #[arg(long, value_name = "K=V", value_parser = annotation, hide_short_help = true)]
     pub annotation: Vec<(String, String)>,
     /// Print CRIU's statistics as JSON: on standard output with -o, else on standard error
@@ -336,8 +342,12 @@ impl Args {
         let is_archive = input.from_archive.is_some();
         reject_given(&with_archive, is_archive, "with --from-archive")?;
         reject_given(&without_archive, !is_archive, "without --from-archive")?;
-        let reads_archive = is_archive || !self.incremental.base.is_empty();
-        reject_given(&limits_of_archives, !reads_archive, "without --from-archive or --base")?;
+        let is_pod = self.pod.pod_config.is_some();
+        let reads_archive = is_archive || is_pod || !self.incremental.base.is_empty();
+        reject_given(&limits_of_archives, !reads_archive, "without --from-archive, --base or --container")?;
+        if is_pod {
+            pod::reject_without_effect(self)?;
+        }
         self.incremental.reject_without_effect(is_archive, live.is_given())?;
         // clap ignores `requires` if the required flag conflicts with another given flag.
         reject_given(&[("--pod", check.pod)], !verb.check, "without --check")?;
@@ -404,7 +414,7 @@ impl Args {
 }
 
 /// Rejects the first of `flags` that is given, if they have no effect for `reason`.
-fn reject_given(flags: &[(&str, bool)], ineffective: bool, reason: &str) -> anyhow::Result<()> {
+pub fn reject_given(flags: &[(&str, bool)], ineffective: bool, reason: &str) -> anyhow::Result<()> {
     reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective { flag, given, ineffective, reason }))
 }
 

@@ -19,6 +19,7 @@ mod namespaces;
 mod network;
 mod operands;
 mod pack;
+mod pod;
 mod precopy;
 mod prepare;
 mod sources;
@@ -45,7 +46,10 @@ fn run(args: Args, session: &Session) -> anyhow::Result<Exit> {
     if let Some(file) = &args.input.from_archive {
         return from_archive::run(&args, file, session).map_err(from_archive::explain);
     }
-    // clap requires --bundle unless --check or --from-archive is given.
+    if let Some(config) = &args.pod.pod_config {
+        return pod::run(&args, config, session).map_err(from_archive::explain);
+    }
+    // clap requires --bundle unless one of these flags is given.
     let bundle = Bundle::open(args.input.bundle.as_deref().unwrap_or(Path::new(".")))?;
     if args.verb.prepare {
         prepare::prepare(&bundle, args.check.mount_label.as_deref())

@@ -22,12 +22,23 @@ pub fn open(args: &Args, file: &Path) -> anyhow::Result<ArchiveFile> {
 /// Opens `file`, which is an archive or an image; `-` is standard input. The copy of an image that
 /// cannot be read in place is in `$TMPDIR` or /var/tmp.
 pub fn open_as(args: &Args, file: &Path, unknown: Unknown, tag: Option<&str>) -> anyhow::Result<ArchiveFile> {
+    open_counting(args, file, unknown, tag, cli::count)
+}
+
+/// Opens `file` as [`open_as`] does, and calls `count` with the numbers of bytes that are read.
+pub fn open_counting(
+    args: &Args,
+    file: &Path,
+    unknown: Unknown,
+    tag: Option<&str>,
+    count: fn(u64),
+) -> anyhow::Result<ArchiveFile> {
     let limits = &args.limits;
     let reading = Reading {
         unknown,
         limits: limits.bounds.limits(),
         bound: Bound::new(limits.bounds.content_bytes(), limits.max_memory.map(|size| size.0)),
-        count: cli::count,
+        count,
     };
     let spool = || cli::spool(None).map_err(io::Error::other);
     let choice = ImageChoice { tag, spool: &spool };
@@ -56,6 +67,7 @@ pub fn explain(error: anyhow::Error) -> anyhow::Error {
     let hint = error.chain().find_map(|e| match e.downcast_ref()? {
         Error::UnknownMember { .. } => Some("to copy it, leave out --refuse-unknown"),
         Error::Choice { .. } => Some("select one: --from-tag REF, or --from-tag sha256:DIGEST"),
+        Error::Pod { .. } => Some("write the archive of one container: ckpt-unpack --cat NAME.tar FILE"),
         _ => None,
     });
     match hint.or_else(|| checkpoint::hint_in(error.chain())) {

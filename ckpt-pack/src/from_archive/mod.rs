@@ -21,7 +21,7 @@ use crate::increment::Flattening;
 use crate::member_stream::MemberStream;
 use crate::{expect, operands, pack};
 
-pub use input::{explain, open_as};
+pub use input::{explain, open_as, open_counting};
 
 /// Copies the members of the archive `file`.
 pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> {
