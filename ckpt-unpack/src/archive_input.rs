@@ -12,14 +12,57 @@ use tartree::{Exceeded, Limit};
 use crate::args::Args;
 use crate::staging;
 
-/// Opens the operand, or standard input without one.
+/// Opens the operand, or standard input without one. In a pod archive, opens the archive of the
+/// container of `--container`.
+///
+/// # Errors
+/// Returns an error for a pod archive without `--container`.
 pub fn open(args: &Args) -> anyhow::Result<ArchiveFile> {
-    open_path(args.archive.as_deref(), args)
+    let mut archive = open_any(args.archive.as_deref(), args)?;
+    archive.require_container().with_context(|| archive.name().to_owned())?;
+    Ok(archive)
+}
+
+/// Opens the archive `path` as [`open`] does, but also returns a complete pod archive.
+pub fn open_any(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveFile> {
+    let (archive, found) = open_found(path, args)?;
+    match found {
+        OpenedAs::Archive if args.container.is_some() => Err(without_effect(archive.name())),
+        _ => Ok(archive),
+    }
+}
+
+/// Returns the error for `--container` with an archive that has no containers.
+pub fn without_effect(name: &str) -> anyhow::Error {
+    let e = usage(format!("--container: {name} is not a pod archive"));
+    Hint::on(e, "leave out --container")
+}
+
+/// The kind of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenedAs {
+    /// The archive of one container.
+    Archive,
+    /// A pod archive. With `--container`, the archive of that container is open.
+    Pod,
+}
+
+/// Opens `path` as [`open_path`] does, and returns its kind.
+pub fn open_found(path: Option<&Path>, args: &Args) -> anyhow::Result<(ArchiveFile, OpenedAs)> {
+    let archive = open_path(path, args)?;
+    match (archive.is_pod(), &args.container) {
+        (false, _) => Ok((archive, OpenedAs::Archive)),
+        (true, None) => Ok((archive, OpenedAs::Pod)),
+        (true, Some(container)) => {
+            let name = archive.name().to_owned();
+            Ok((archive.container(container).context(name)?, OpenedAs::Pod))
+        }
+    }
 }
 
 /// Opens `path`; `None` and `-` are standard input. The copy of an image that cannot be read in
 /// place is in the directory of the bundle.
-pub fn open_path(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveFile> {
+fn open_path(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveFile> {
     let unknown = if args.refuse_unknown { Unknown::Refuse } else { Unknown::Keep };
     let reading =
         Reading { unknown, limits: args.limits.of_tars(), bound: args.limits.bound(), count: cli::count };
@@ -57,6 +100,7 @@ fn explain_choice(e: anyhow::Error) -> anyhow::Error {
     let hint = e.chain().find_map(|e| match e.downcast_ref()? {
         Error::UnknownMember { .. } => Some("to keep it as a file in the bundle, leave out --refuse-unknown"),
         Error::Choice { .. } => Some("select one: --tag REF, or --tag sha256:DIGEST"),
+        Error::Pod { .. } => Some("select one: --container NAME"),
         _ => None,
     });
     match hint.or_else(|| checkpoint::hint_in(e.chain())) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
+use checkpoint::pod::ContainerName;
 use clap::{ArgGroup, Command, CommandFactory, Parser};
 use cli::args::{
     Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective, rewritten,
@@ -80,6 +81,9 @@ pub struct Args {
     /// Read the image REF, if the input has several images
     #[arg(long, value_name = "REF", help_heading = "Input", hide_short_help = true)]
     pub tag: Option<String>,
+    /// Read the archive of the container NAME, if the input is a pod archive
+    #[arg(long, value_name = "NAME", help_heading = "Input", conflicts_with = "cleanup")]
+    pub container: Option<ContainerName>,
     /// Refuse an archive with unknown members [default: keep them as files in the bundle]
     #[arg(long, help_heading = "Input", hide_short_help = true)]
     pub refuse_unknown: bool,
@@ -298,6 +302,7 @@ impl Args {
         let reading = [
             ("ARCHIVE", self.archive.is_some()),
             ("--tag", self.tag.is_some()),
+            ("--container", self.container.is_some()),
             ("--refuse-unknown", self.refuse_unknown),
             ("--max-size", bounds.max_size.is_some()),
             ("--max-entries", bounds.max_entries.is_some()),

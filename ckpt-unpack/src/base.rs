@@ -39,7 +39,7 @@ struct Facts {
 impl Bases {
     /// Opens the archives, the oldest first.
     pub fn open(paths: &[PathBuf], args: &Args) -> anyhow::Result<Bases> {
-        let open = |path: &PathBuf| archive_input::open_path(Some(path), args);
+        let open = |path: &PathBuf| Ok::<_, anyhow::Error>(archive_input::open_found(Some(path), args)?.0);
         Ok(Bases { archives: paths.iter().map(open).collect::<Result<_, _>>()?, newest: None })
     }
 

@@ -22,15 +22,23 @@ const BUFFER: usize = 256 << 10;
 
 pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
     let request = Request::of(args)?;
-    let mut archive = archive_input::open_path(request.archive, args)?;
+    let mut archive = archive_input::open_any(request.archive, args)?;
+    let hint = match archive.is_pod() {
+        true => "for a member of a container, add --container NAME; --list prints the members of the pod",
+        false => "--list prints the members",
+    };
+    if archive.is_pod() {
+        // The documents of the pod and the archives of its containers are members of the pod archive.
+        archive = archive.as_tar();
+    }
     let name = archive.name().to_owned();
     let mut out = Plain::new(Output::text(None)?);
-    let first = write(&mut archive, &request.member, request.path.as_ref(), &mut out);
+    let first = write(&mut archive, &request.member, request.path.as_ref(), &mut out, hint);
     match first.with_context(|| name.clone())? {
         Found::Written => {}
         // The content of the file precedes the link, so it is read in a second pass.
         Found::Link(target) if archive.can_rewind() => {
-            match write(&mut archive, &request.member, Some(&target), &mut out).context(name)? {
+            match write(&mut archive, &request.member, Some(&target), &mut out, hint).context(name)? {
                 Found::Written => {}
                 Found::Link(_) => anyhow::bail!("{}: {target}: a hard link to a hard link", request.member),
             }
@@ -109,12 +117,13 @@ enum Found {
 }
 
 /// Writes `wanted`, or the file `path` in it, and reads the archive to its end, where it may have a
-/// checksum.
+/// checksum. `hint` is for a member that is not in the archive.
 fn write(
     archive: &mut ArchiveFile,
     wanted: &Member,
     path: Option<&TarPath>,
     out: &mut impl Write,
+    hint: &str,
 ) -> anyhow::Result<Found> {
     let limits = archive.limits().clone();
     let mut reader = archive.survey_of_all()?;
@@ -134,7 +143,7 @@ fn write(
     reader.finish()?;
     match found {
         Some(found) => Ok(found),
-        None => Err(Hint::on(anyhow::anyhow!("{wanted}: not in the archive"), "--list prints the members")),
+        None => Err(Hint::on(anyhow::anyhow!("{wanted}: not in the archive"), hint)),
     }
 }
 

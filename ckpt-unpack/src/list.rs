@@ -11,7 +11,10 @@ use crate::archive_input;
 use crate::args::Args;
 
 pub fn run(args: &Args, _: &Session) -> anyhow::Result<Exit> {
-    let mut archive = archive_input::open(args)?;
+    let mut archive = archive_input::open_any(args.archive.as_deref(), args)?;
+    if archive.is_pod() {
+        archive = archive.as_tar();
+    }
     let name = archive.name().to_owned();
     let mut out = BufWriter::new(Output::text(None)?);
     let mut members = Vec::new();

@@ -13,6 +13,7 @@ mod host;
 mod inspection_args;
 mod list;
 mod memory;
+mod pod;
 mod root_mode;
 mod rounds;
 mod runtime;

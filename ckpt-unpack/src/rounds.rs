@@ -60,7 +60,8 @@ impl Rounds {
                 return Err(Hint::on(e, format!("--bundle {name}, with only one --previous")));
             }
         } else {
-            let open = |path: &PathBuf| archive_input::open_path(Some(path), args);
+            let open =
+                |path: &PathBuf| Ok::<_, anyhow::Error>(archive_input::open_found(Some(path), args)?.0);
             rounds.archives = previous.iter().map(open).collect::<Result<_, _>>()?;
         }
         rounds.newest = if rounds.archives.is_empty() { in_bundle(bundle)? } else { rounds.of_archives()? };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use checkpoint::archive::{Members, missing};
+use checkpoint::archive::{ArchiveFile, Members, PodPass, missing};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::criu::check::Collected;
 use checkpoint::delta::{Base, Delta};
@@ -16,16 +16,40 @@ use tartree::{Expanded, Kind, Limits};
 use super::restore::{Form, MadeBy, Restore, mounts, volumes};
 use super::trees::Archived;
 use crate::archive_input;
-use crate::args::Args;
+use crate::args::{Args, reject_given};
 
 /// Reads the archive, of which nothing is written.
 ///
 /// # Errors
 /// Returns an error if the archive cannot be read.
-pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
-    let mut archive = archive_input::open(args)?;
-    let name = archive.name().to_owned();
+pub fn read(args: &Args, session: &Session) -> anyhow::Result<Vec<Restore>> {
+    let mut archive = archive_input::open_any(args.archive.as_deref(), args)?;
     session.stage("reading", archive.size());
+    if !archive.is_pod() {
+        return Ok(vec![read_archive(&mut archive, args)?]);
+    }
+    let output = &args.output;
+    let destinations = [
+        ("--rootfs", output.rootfs.is_some()),
+        ("--volume", !output.volume.is_empty()),
+        ("--shm", output.shm.is_some()),
+    ];
+    let reason = "with all containers of a pod, add --container NAME";
+    reject_given(&destinations, reason)?;
+    let mut restores = Vec::new();
+    let name = archive.name().to_owned();
+    crate::pod::each_container(archive, PodPass::Headers, &mut |container, archive| {
+        let restore = read_archive(archive, args)?;
+        restores.push(Restore { container: Some(container.clone()), ..restore });
+        Ok(())
+    })
+    .context(name)?;
+    Ok(restores)
+}
+
+/// Reads the archive of one container.
+fn read_archive(archive: &mut ArchiveFile, args: &Args) -> anyhow::Result<Restore> {
+    let name = archive.name().to_owned();
     let annotations = archive.image().map(|image| image.annotations.clone()).unwrap_or_default();
     let annotated =
         oci::annotations("criu.version").find_map(|(_, name)| annotations.get(&name)?.parse().ok());
@@ -35,6 +59,7 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Restore> {
     read.and_then(|reader| found.members(reader, args, &limits)).with_context(|| name.clone())?;
     let Found { images, spec, volumes, archived, written, made_by, base, problems } = found;
     Ok(Restore {
+        container: None,
         form: Form::Archive(name),
         images: Box::new(images),
         image_path: None,

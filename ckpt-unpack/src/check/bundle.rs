@@ -39,6 +39,7 @@ pub fn read(args: &Args, bundle: &Path) -> anyhow::Result<Restore> {
     let rootfs = args.output.rootfs.clone();
     let rootfs = rootfs.or_else(|| Some(bundle.join(spec.root_path().unwrap_or("rootfs"))));
     Ok(Restore {
+        container: None,
         form: Form::Bundle(bundle.to_path_buf()),
         images: Box::new(images),
         image_path: Some(image_path),

@@ -26,15 +26,17 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let runtime = args.host.runtime.as_deref().unwrap_or(DEFAULT_RUNTIME);
     let purpose = Purpose::Restore;
     let answer = ask(&Question { purpose, criu, runtime, pod: args.host.pod, pid: None })?;
-    let restore = match &args.verb.bundle {
-        Some(bundle) => Some(bundle::read(args, bundle)?),
-        None if args.archive.is_some() => Some(archive::read(args, session)?),
-        None => None,
+    let restores = match &args.verb.bundle {
+        Some(bundle) => vec![bundle::read(args, bundle)?],
+        None if args.archive.is_some() => archive::read(args, session)?,
+        None => Vec::new(),
     };
     session.end_stages();
     let mut findings = Findings::default();
-    if let Some(mut restore) = restore {
-        compare(&mut restore, &answer, criu, runtime, &mut findings);
+    for mut restore in restores {
+        let mut found = Findings::default();
+        compare(&mut restore, &answer, criu, runtime, &mut found);
+        findings.add_all(found, restore.container.as_ref());
     }
     let passed = [answer.passed, findings.passed].concat();
     let found = answer.findings.iter().chain(&findings.found);

@@ -11,12 +11,15 @@ use checkpoint::criu::origin::{LOG_HEAD, Origin};
 use checkpoint::delta::Base;
 use checkpoint::host::criu_version::criu_number;
 use checkpoint::host::{Finding, Severity};
+use checkpoint::pod::ContainerName;
 use checkpoint::spec_dump::{Mount, SpecDump};
 
 use super::trees::Archived;
 
 /// A restore that has not begun.
 pub struct Restore {
+    /// The container, if all containers of a pod are checked.
+    pub container: Option<ContainerName>,
     /// Whether an archive or a bundle is restored.
     pub form: Form,
     /// CRIU's images.
@@ -149,6 +152,17 @@ impl Findings {
     /// Adds a problem with which the restore succeeds if the user follows the hint.
     pub fn needs(&mut self, text: String, hint: impl Into<String>) {
         self.add(Finding { severity: Severity::Needs, text, hint: hint.into() });
+    }
+
+    /// Adds the problems and the passed checks of a container.
+    pub fn add_all(&mut self, found: Findings, container: Option<&ContainerName>) {
+        let named = |text: String| match container {
+            Some(name) => format!("{name}: {text}"),
+            None => text,
+        };
+        self.passed.extend(found.passed.into_iter().map(named));
+        self.found
+            .extend(found.found.into_iter().map(|finding| Finding { text: named(finding.text), ..finding }));
     }
 
     fn add(&mut self, finding: Finding) {

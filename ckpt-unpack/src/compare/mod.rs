@@ -11,7 +11,7 @@ use cli::units::{bytes, count};
 use cli::{Exit, Output, Session, Style};
 use serde_json::{Map, Value, json};
 
-use crate::archive_input;
+use crate::archive_input::{self, OpenedAs};
 use crate::args::Args;
 use crate::memory::store::Store;
 use crate::show::found::{Found, Texts, collect};
@@ -52,7 +52,12 @@ const SHOWN: usize = 50;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let [a, b] = args.verb.inspection.compare.as_slice() else { return Ok(Exit::Usage) };
-    let sides = [side(a, args, session)?, side(b, args, session)?];
+    let (a, found) = side(a, args, session)?;
+    let (b, also_found) = side(b, args, session)?;
+    if args.container.is_some() && [found, also_found] == [OpenedAs::Archive; 2] {
+        return Err(archive_input::without_effect(&a.name));
+    }
+    let sides = [a, b];
     let sections = facts::sections(&sides[0].found, &sides[1].found, session);
     session.stage("comparing memory", None);
     let memory = memory::compare(&sides[0], &sides[1], session)?;
@@ -68,14 +73,14 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     Ok(if memory.is_complete { Exit::Done } else { Exit::Changed })
 }
 
-fn side(path: &Path, args: &Args, session: &Session) -> anyhow::Result<Side> {
-    let mut archive = archive_input::open_path(Some(path), args)?;
+fn side(path: &Path, args: &Args, session: &Session) -> anyhow::Result<(Side, OpenedAs)> {
+    let (mut archive, kind) = archive_input::open_found(Some(path), args)?;
     crate::memory::require_file(&archive)?;
     let found = collect(&mut archive, Texts::All, session)?;
     if found.is_round() {
         return Err(crate::memory::round(archive.name()));
     }
-    Ok(Side { name: archive.name().to_owned(), store: Store::open(&mut archive)?, found })
+    Ok((Side { name: archive.name().to_owned(), store: Store::open(&mut archive)?, found }, kind))
 }
 
 fn document(sides: &[Side; 2], sections: &[Section], memory: &memory::Comparison) -> Value {

@@ -6,6 +6,7 @@ pub mod found;
 mod html;
 mod json;
 pub mod needs;
+mod pod;
 pub mod processes;
 mod table;
 mod text;
@@ -24,7 +25,10 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     if let Some(archives) = table::archives(args)? {
         return table::run(&archives, args, session);
     }
-    let mut archive = archive_input::open(args)?;
+    let mut archive = archive_input::open_any(args.archive.as_deref(), args)?;
+    if archive.is_pod() {
+        return pod::run(archive, args, session);
+    }
     let texts = if args.inspected.env { Texts::All } else { Texts::CommandLines };
     let found = collect(&mut archive, texts, session)?;
     let (tree, lost) = found.images.tree();

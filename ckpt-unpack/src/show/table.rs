@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use checkpoint::archive::ArchiveFile;
 use checkpoint::oci::is_layout;
 use cli::units::bytes;
 use cli::{Exit, Output, Session, Style, usage};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tartree::TarPath;
 
 use super::found::{Found, NotACheckpoint, Texts, collect};
+use super::pod::PodFacts;
 use super::tree::{amount, pids};
 use crate::archive_input;
 use crate::args::Args;
@@ -88,10 +90,10 @@ pub fn run(archives: &[Named], args: &Args, session: &Session) -> anyhow::Result
     let (mut rows, mut exit, mut skipped) = (Vec::new(), Exit::Done, false);
     for Named { path, in_directory } in archives {
         let name = cli::display_path(path);
-        let found = archive_input::open_path(Some(path), args)
-            .and_then(|mut archive| collect(&mut archive, Texts::None, session));
+        let found =
+            archive_input::open_any(Some(path), args).and_then(|archive| read(archive, &name, session));
         match found {
-            Ok(found) => rows.push(Row::new(name, &found)),
+            Ok(found) => rows.extend(found),
             Err(e) if *in_directory && is_of_another_kind(&e) => {
                 skipped = true;
                 session.warn(format_args!("{name}: skipped, not a checkpoint archive"));
@@ -114,10 +116,20 @@ pub fn run(archives: &[Named], args: &Args, session: &Session) -> anyhow::Result
         let document = json!({ "schema": 1, "archives": rows });
         writeln!(out, "{}", cli::escape_json(format_args!("{document:#}")))?;
     } else {
-        write(&mut out, &rows)?;
+        write(&mut out, &rows.iter().collect::<Vec<_>>())?;
     }
     out.flush()?;
     Ok(exit)
+}
+
+/// Returns the rows of an archive: one, or one for each container of a pod.
+fn read(mut archive: ArchiveFile, name: &str, session: &Session) -> anyhow::Result<Vec<Row>> {
+    if archive.is_pod() {
+        let containers = PodFacts::read(archive, session)?.containers;
+        return Ok(containers.into_iter().map(|container| container.row.of_pod(name)).collect());
+    }
+    let found = collect(&mut archive, Texts::None, session)?;
+    Ok(vec![Row::new(name.to_owned(), &found)])
 }
 
 /// Returns whether the file is not an archive at all.
@@ -135,7 +147,7 @@ fn is_of_another_kind(e: &anyhow::Error) -> bool {
 }
 
 /// The facts about an archive in the table.
-struct Row {
+pub struct Row {
     archive: String,
     container: Option<String>,
     id: Option<String>,
@@ -153,7 +165,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(archive: String, found: &Found) -> Row {
+    pub fn new(archive: String, found: &Found) -> Row {
         let pids = pids(&found.images.tree().0);
         let text = |text: Option<&str>| text.map(str::to_owned);
         let (pod, kubernetes_namespace) = found.spec.pod();
@@ -175,7 +187,12 @@ impl Row {
         }
     }
 
-    fn to_json(&self) -> Value {
+    /// Puts the name of a pod archive before that of the container's archive.
+    fn of_pod(self, name: &str) -> Row {
+        Row { archive: format!("{name}: {}", self.archive), ..self }
+    }
+
+    pub fn to_json(&self) -> Value {
         json!({
             "archive": self.archive, "container_name": self.container, "id": self.id, "image": self.image,
             "engine": self.engine, "runtime": self.runtime, "pod_name": self.pod,
@@ -243,8 +260,8 @@ fn seconds(time: &str) -> String {
     }
 }
 
-fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+pub fn write(out: &mut impl Write, rows: &[&Row]) -> io::Result<()> {
+    let cells: Vec<_> = rows.iter().map(|row| row.cells()).collect();
     // A column without any value would only make the lines longer.
     let used = |n: usize| n == 0 || cells.iter().any(|row| row[n] != "-");
     let columns: Vec<_> = (0..HEADINGS.len()).filter(|n| used(*n)).collect();

@@ -21,7 +21,7 @@ pub struct Text<'w, W> {
 
 impl<W: Write> Text<'_, W> {
     /// Writes a fact, unless it is missing.
-    fn line(&mut self, name: &str, value: Option<&str>) -> io::Result<()> {
+    pub fn line(&mut self, name: &str, value: Option<&str>) -> io::Result<()> {
         match value {
             Some(value) => {
                 let name = self.style.heading(&format!("{name:<14}"));

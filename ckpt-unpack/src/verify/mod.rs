@@ -1,11 +1,13 @@
 //! `--verify`: checks the complete archive. The same checks run before an archive that can be read
 //! twice is unpacked.
 
+mod pod;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::Context;
-use checkpoint::archive::{ArchiveFile, missing};
+use checkpoint::archive::{ArchiveFile, Rest, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::check::Report;
@@ -22,9 +24,19 @@ use crate::base::{self, Bases};
 use crate::verify_images::ImageCheck;
 
 pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
-    let mut archive = archive_input::open(args)?;
-    let name = archive.name().to_owned();
+    let mut archive = archive_input::open_any(args.archive.as_deref(), args)?;
     session.stage("verifying", archive.size());
+    if archive.is_pod() {
+        return pod::run(archive, args, session);
+    }
+    let problems = verify(&mut archive, Bases::open(&args.include.base, args)?, session)?;
+    Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// Checks one archive, prints what was checked, and returns the number of problems, which are
+/// reported.
+fn verify(archive: &mut ArchiveFile, mut bases: Bases, session: &Session) -> anyhow::Result<u64> {
+    let name = archive.name().to_owned();
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
         problems += 1;
@@ -32,8 +44,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         Ok(())
     };
     let mut images = ImageCheck::default();
-    let mut bases = Bases::open(&args.include.base, args)?;
-    match scan(&mut archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
+    match scan(archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
             let report = images.report();
             for what in &report.problems {
@@ -73,7 +84,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         // The rest of the archive cannot be read after this error.
         Err(e) => problem(e)?,
     }
-    Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+    Ok(problems)
 }
 
 /// Whether the pages that the images leave out were found.
@@ -148,6 +159,8 @@ pub struct Contents {
     pub delta: Option<Delta>,
     /// Whether the images are linked to those of a pre-checkpoint.
     pub has_link: bool,
+    /// The bytes after the end of the archive.
+    rest: Rest,
 }
 
 impl Contents {
@@ -213,7 +226,7 @@ pub fn scan(
         check(&found, &mut reader.content(), &limits, &bound, &mut contents).or_else(&mut *problem)?;
     }
     contents.members = reader.seen().clone();
-    reader.finish()?;
+    contents.rest = reader.finish_counting()?;
     Ok(contents)
 }
 
