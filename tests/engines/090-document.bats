@@ -90,8 +90,7 @@ teardown() {
     has_everything podman_ exec web
     local before
     before=$(counter)
-    sleep 0.5
-    [ "$(counter)" -gt "$before" ]
+    soon counter_above "$before"
     podman_ exec web ip -4 -o address show eth0 | grep -F 10.77.0.9/24
 }
 

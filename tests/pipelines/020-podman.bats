@@ -79,8 +79,7 @@ ls: /app/deleted: No such file or directory'
     diff <(inside "$everything" || true) <(echo "$expected")
     [ "$(inside 'sha256sum </data/large')" = "$sum" ]
     inside 'pidof dd'
-    sleep 0.3
-    [ "$(counter)" -gt "$first" ]
+    soon counter_above "$first"
 }
 
 @test "runc restores a container that podman has exported" {

@@ -81,8 +81,7 @@ counts() {
     local first
     first=$(counter)
     [ "$first" -ge "$before" ]
-    sleep 0.3
-    [ "$(counter)" -gt "$first" ]
+    soon counter_above "$first"
 }
 
 @test "podman restores the container with its address and its MAC" {

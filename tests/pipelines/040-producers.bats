@@ -40,14 +40,16 @@ diff_members() {
 }
 
 @test "ckpt-pack writes nothing if a running producer is killed" {
-    # Data instead of a hole, so that writing takes time. The reader is also slow.
+    # Data instead of a hole, so that writing takes time. The reader stops until the producer is killed.
     head -c 200M /dev/zero | tr '\0' x >"$volume/big"
     run --separate-stderr bash -c '
         { rootfs-diff create --members --from "$image" --to "$changed"
           vol-archive create --members data="$volume" & producer=$!
-          (sleep 0.3; kill -9 $producer) &
+          until [ -e stalled ]; do sleep 0.05; done
+          kill -9 $producer
           wait $producer
-        } | { dd bs=64k 2>/dev/null | (dd bs=64k count=200 iflag=fullblock 2>/dev/null; sleep 1; cat); } |
+          : >killed
+        } | { dd bs=64k 2>/dev/null | (dd bs=64k count=200 iflag=fullblock 2>/dev/null; : >stalled; until [ -e killed ]; do sleep 0.05; done; cat); } |
             ckpt-pack --bundle "$bundle" -o web.ckpt -'
     printf '%s\n' "$stderr"
     rm "$volume/big"
@@ -127,12 +129,13 @@ diff_members() {
 }
 
 @test "a file that grows is reported, and the status is 3" {
-    # A slow reader gives the file time to grow between the two passes.
+    # The file grows when its size is known: after the first bytes, and while the full pipe stops the
+    # second pass.
     head -c 20M /dev/zero >"$volume/growing"
     run --separate-stderr bash -c '
         { rootfs-diff create --members --from "$image" --to "$changed"
-          (sleep 0.5; echo more >>"$volume/growing") & vol-archive create --members data="$volume"
-        } | (sleep 1.5; cat) | ckpt-pack --bundle "$bundle" -o web.ckpt -'
+          vol-archive create --members data="$volume" | (head -c 1000; echo more >>"$volume/growing"; cat)
+        } | ckpt-pack --bundle "$bundle" -o web.ckpt -'
     printf '%s\n' "$stderr"
     rm "$volume/growing"
     [ "$status" = 3 ]

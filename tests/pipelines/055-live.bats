@@ -119,8 +119,7 @@ restored() {
     podman_ container restore --import web.ckpt
     for _ in 1 2 3; do
         before=$(podman_ exec web cat /tmp/parent)
-        sleep 0.2
-        [ "$(podman_ exec web cat /tmp/parent)" != "$before" ]
+        soon counter_above "$before" web /tmp/parent
     done
     run podman_ exec web cat /tmp/bad
     [ "$status" != 0 ]
@@ -158,12 +157,15 @@ restored() {
     restored runc
 }
 
-# killed WHAT SIGNAL DELAY: packs with a slow reader, and sends SIGNAL to WHAT after DELAY.
+# killed WHAT SIGNAL: packs with a reader that waits, and sends SIGNAL to WHAT during the dump.
 killed() {
-    local what=$1 signal=$2 delay=$3 pid pipeline
-    (live runc 2>errors; echo $? >status) | (sleep 1.5; cat >web.partial) &
+    local what=$1 signal=$2 pid pipeline try
+    rm -f go
+    (live runc 2>errors; echo $? >status) | (until [ -e go ]; do sleep 0.05; done; cat >web.partial) &
     pipeline=$!
-    sleep "$delay"
+    # The dump cannot end before the pipe is read. A moment later it is among the memory pages.
+    for try in {1..300}; do pgrep -x criu >/dev/null && break; sleep 0.1; done
+    sleep 0.3
     case $what in
         pack) pid=$(pgrep -x ckpt-pack) ;;
         runtime) pid=$(pgrep -f '^runc checkpoint') ;;
@@ -172,6 +174,7 @@ killed() {
     [ -n "$pid" ]
     # shellcheck disable=SC2086
     kill "-$signal" $pid
+    touch go
     wait $pipeline
     # The guard resumes the container.
     for _ in {1..100}; do pgrep -f ' guard ' >/dev/null || break; sleep 0.1; done
@@ -182,10 +185,10 @@ killed() {
 
 @test "any process of the dump may be killed" {
     remembering runc
-    killed pack TERM 0.7
-    killed pack KILL 0.7
-    killed runtime KILL 0.7
-    killed criu KILL 0.7
+    killed pack TERM
+    killed pack KILL
+    killed runtime KILL
+    killed criu KILL
     live runc -o web.ckpt
     restored runc
 }

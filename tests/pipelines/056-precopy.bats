@@ -162,8 +162,7 @@ moved() {
     podman_ container restore --import-previous previous.tar --import final.ckpt
     for _ in 1 2 3; do
         before=$(podman_ exec web cat /tmp/parent)
-        sleep 0.2
-        [ "$(podman_ exec web cat /tmp/parent)" != "$before" ]
+        soon counter_above "$before" web /tmp/parent
     done
     run podman_ exec web cat /tmp/bad
     [ "$status" != 0 ]

@@ -24,8 +24,7 @@ teardown() {
 # files.
 restored() {
     [ "$(counter)" -ge "$1" ]
-    sleep 0.5
-    [ "$(counter)" -gt "$1" ]
+    soon counter_above "$1"
     [ "$(podman_ exec web cat /app/settings /app/cache/new /data/file)" = $'changed\nfresh\nin the volume' ]
     run ! podman_ exec web ls /app/deleted
 }

@@ -117,12 +117,10 @@ every_line_once() {
     runc_restores web.ckpt
     [ "$(stat -c '%F %a' "$there/rootfs/app/socket")" = 'socket 660' ]
     runc exec web logger 'after the restore'
-    sleep 0.3
-    grep 'after the restore' "$there/rootfs/app/messages"
+    soon grep 'after the restore' "$there/rootfs/app/messages"
     podman_ container restore --import web.ckpt
     podman_ exec web logger 'after the import'
-    sleep 0.3
-    podman_ exec web grep 'after the import' /app/messages
+    soon podman_ exec web grep 'after the import' /app/messages
 }
 
 @test "deleted-open: an open deleted file keeps its content" {

@@ -54,8 +54,7 @@ comes_back() {
 counts_on() {
     local name=${1:-web} first
     first=$(podman_ exec "$name" cat /tmp/counter)
-    sleep 0.5
-    [ "$(podman_ exec "$name" cat /tmp/counter)" != "$first" ]
+    soon counter_above "$first" "$name"
 }
 
 @test "a container with locks on files survives" {
@@ -80,7 +79,7 @@ counts_on() {
     comes_back ''
     counts_on
     ckpt-unpack --show --json ours.ckpt | jq -e '[.. | .pid? // empty] | length >= 4'
-    podman_ exec web sh -c 'rm /tmp/many/got; sleep 0.5; cat /tmp/many/got; hostname' >told
+    podman_ exec web sh -c 'rm /tmp/many/got; until [ -s /tmp/many/got ]; do sleep 0.1; done; cat /tmp/many/got; hostname' >told
     [ "$(cat told)" = $'hello\nmany' ]
 }
 

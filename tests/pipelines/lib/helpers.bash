@@ -115,6 +115,17 @@ counted() {
     cat "$1/tmp/counter"
 }
 
+# soon COMMAND [ARG]...: repeats a command until it succeeds, at most 20 s.
+soon() {
+    local try
+    for try in {1..200}; do
+        "$@" && return
+        sleep 0.1
+    done
+    echo "not within 20 s: $*"
+    return 1
+}
+
 # counted_past FILE N: waits until the counter in FILE is greater than N, at most 20 s.
 counted_past() {
     local n try

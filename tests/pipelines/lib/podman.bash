@@ -98,3 +98,10 @@ counter() {
     done
     return 1
 }
+
+# counter_above N [NAME [FILE]]: succeeds if the counter of a container of podman (default: web) in FILE
+# (default: /tmp/counter) is greater than N.
+counter_above() {
+    local n
+    n=$(podman_ exec "${2:-web}" cat "${3:-/tmp/counter}") && [ "${n:-0}" -gt "${1:-0}" ]
+}
