@@ -1,0 +1,72 @@
+# Every code block of docs/pods.md has the described result.
+
+# bats file_tags=tcp
+
+load ../lib/helpers
+load ../lib/documents
+load ../lib/podman
+load ../lib/pod
+
+page=docs/pods.md
+
+setup_file() {
+    if [ -n "${NEWER_CRIU:-}" ]; then export PATH=$NEWER_CRIU:$PATH; fi
+    build_pod_image
+    documents $page
+    hosts
+    ln -s "$source_dir"/docs/examples/pod* "$hosts/bin"
+    export IMAGE=$image
+    ip link add br0 type bridge
+    ip link set br0 up
+}
+
+teardown_file() {
+    ip link delete br0
+    no_hosts
+}
+
+setup() {
+    cd /srv
+}
+
+teardown() {
+    pod remove /srv/pods/web 2>/dev/null || true
+    teardown_containers
+    ip netns delete pod 2>/dev/null || true
+    findmnt -rno TARGET | grep ^/srv/. | xargs -rn1 umount
+    rm -rf /srv/*
+}
+
+@test "pods.md: a pod moves with its network, its volume and its connection" {
+    pod_runs
+    runc exec server sh -c 'echo volume >/data/file'
+    echo '{"lan": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
+        "subnets": [{"ipnet": "10.1.0.5/24", "gateway": "10.1.0.1"}]}}}}' |
+        netstatus apply --netns /run/netns/pod --create veth --bridge br0
+    follow $page 'pod checkpoint --volume'
+    before=$(cat client/rootfs/tmp/counter)
+    [[ $(follow $page '--verify') == *'server: complete'* ]]
+    pod_is_gone
+    follow $page 'pod restore --image'
+    carried_on /srv/pods/web "$before"
+    [ "$(runc exec client cat /data/file)" = volume ]
+    [ "$(nsenter --net=/srv/pods/web/ns/net ip -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.1.0.5 ]
+    grep ':/pod-web/client$' "/proc/$(runc state client | jq .pid)/cgroup"
+    follow $page 'pod remove'
+    [ ! -e /srv/pods/web ]
+    [ "$(cat /srv/data2/file)" = volume ]
+}
+
+@test "pods.md: a pod of podman becomes a file" {
+    setup_podman
+    podman_is "$hosts/bin/podman"
+    podman_ pod create --name web --network none --share ipc,net,uts
+    podman_ run -d --pids-limit 0 --pod web --name server localhost/image /app/server
+    follow $page 'pod checkpoint --podman'
+    [ "$(ckpt-unpack --cat pod.options web.pod | jq -c '.containers | keys')" = '["server"]' ]
+    podman_ pod rm -f -t 0 web
+}
+
+@test "pods.md: no code block is untested" {
+    all_followed
+}
