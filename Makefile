@@ -65,9 +65,10 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	tests/pipelines/run
 
 .PHONY: check-long
-check-long: prerequisites ## tests that take long, as root: migrations that are killed at many moments, pages in a browser
+check-long: prerequisites ## tests that take long, as root: migrations that are killed at many moments, pages in a browser, all faults
 	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
+	FAULT_POINTS=all $(CARGO) test --workspace --features "$(FEATURES)" --test injected --test killed -- --include-ignored
 	tests/long/browser
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
 

@@ -1,10 +1,11 @@
 //! Jobs in which strace makes one system call fail.
 
+use faults::points::Points;
 use faults::{Ground, JOBS};
 
 /// System calls that write data.
 const WRITES: [&str; 4] = ["write", "pwrite64", "copy_file_range", "sendfile"];
-/// System calls that read data. A job need not use all these calls.
+/// System calls that read data.
 const READS: [&str; 4] = ["read", "pread64", "getdents64", "statx"];
 /// System calls that look up or change names.
 const NAMES: [&str; 10] = [
@@ -20,15 +21,17 @@ const NAMES: [&str; 10] = [
     "ftruncate",
 ];
 
-/// Runs every job with every error in each of the first `most` invocations of every call.
+/// Runs every job with every error in each of the first `most` invocations of every call that the job
+/// makes.
 fn sweep(calls: &[&str], errors: &[&str], most: u32) {
     let ground = Ground::new();
     let mut found = Vec::new();
     let mut runs = 0;
     for job in &JOBS {
+        let points = Points::of(&ground, job, calls);
         for call in calls {
             for error in errors {
-                for n in 1..=most {
+                for n in points.invocations(call, most) {
                     ground.clear(job);
                     let inject = format!("inject={call}:error={error}:when={n}");
                     let (run, shown) =

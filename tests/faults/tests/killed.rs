@@ -1,5 +1,6 @@
 //! Jobs that strace ends with a signal during a chosen system call.
 
+use faults::points::Points;
 use faults::{Ground, JOBS, OutputKind, names};
 
 const MOMENTS: [&str; 4] = ["write", "openat2", "linkat", "renameat2"];
@@ -8,8 +9,9 @@ fn killed(signal: &str, number: i32, check: impl Fn(&Ground, &faults::Job) -> Op
     let ground = Ground::new();
     let mut found = Vec::new();
     for job in &JOBS {
+        let points = Points::of(&ground, job, &MOMENTS);
         for call in MOMENTS {
-            for n in 1..=2 {
+            for n in points.invocations(call, 2) {
                 ground.clear(job);
                 let inject = format!("inject={call}:signal={signal}:when={n}");
                 let (run, shown) =
