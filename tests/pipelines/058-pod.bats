@@ -72,6 +72,18 @@ restored() {
     run ! grep -F "$PWD/restored" /proc/self/mountinfo
 }
 
+@test "no byte of a busy connection is lost or repeated" {
+    pod_runs '.process.args = (if $name == "client" then ["/app/busy"]
+        else ["nc", "-l", "-p", "7000", "-e", "/bin/cat"] end)'
+    pod checkpoint --volume data="$PWD/data" pod.tar client server
+    before=$(cat client/rootfs/tmp/counter)
+    pod_is_gone
+    restored
+    counted_past restored/containers/client/rootfs/tmp/counter $((before + 100000))
+    same_connection restored/ns/net
+    [ ! -e restored/containers/client/rootfs/tmp/gone ]
+}
+
 @test "a pod with one PID namespace keeps its process IDs" {
     pod_runs '(.linux.namespaces[] | select(.type == "pid")).path = "\($dir)/ns/pid"'
     # Not those that live for a tenth of a second.
@@ -100,6 +112,46 @@ restored() {
     restored
     counted_past restored/containers/client/rootfs/tmp/counter "$((before - 5))"
     same_connection restored/ns/net
+}
+
+# attached: attaches the System V segment 1234, and writes what it contains to /tmp/attached.
+attached() {
+    add_program perl
+    # The numbers of shmat(2).
+    local number=30
+    [ "$(uname -m)" = x86_64 ] || number=196
+    cat >"$image/app/attached" <<ATTACHED
+#!/bin/perl
+my \$id = shmget(1234, 4096, 01666);
+my \$address = syscall($number, \$id, 0, 0);
+while (1) {
+    open(my \$file, ">", "/tmp/attached");
+    print \$file unpack("P7", pack("Q", \$address)), "\n";
+    close(\$file);
+    select(undef, undef, undef, 0.1);
+}
+ATTACHED
+    chmod 755 "$image/app/attached"
+}
+
+@test "one container may have attached System V shared memory" {
+    attached
+    both='.process.args = ["sh", "-c", "/app/attached & exec /app/\($name)"]'
+    pod_runs "if \$name == \"client\" then $both else . end"
+    runc exec client perl -e 'shmwrite(shmget(1234, 4096, 0), "segment", 0, 7)'
+    pod checkpoint --volume data="$PWD/data" pod.tar server client
+    before=$(cat client/rootfs/tmp/counter)
+    pod_is_gone
+    restored
+    carried_on restored "$before"
+    [ "$(cat restored/containers/client/rootfs/tmp/attached)" = segment ]
+    pod remove restored
+
+    pod_runs "$both"
+    rm pod.tar
+    run --separate-stderr ! pod checkpoint --volume data="$PWD/data" pod.tar server client
+    [[ $stderr == *'server client: CRIU cannot restore System V shared memory'* ]]
+    all_run
 }
 
 @test "if one container cannot be dumped, all continue" {

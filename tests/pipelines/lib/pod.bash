@@ -22,7 +22,15 @@ SERVER
 #!/bin/sh
 while read -r n; do k=$((k + 1)); echo $k 1<>/tmp/counter; echo $n; done
 ANSWER
-    chmod 755 "$image"/app/{client,server,answer}
+    # Sends numbers as fast as possible, and checks the numbers that come back.
+    cat >"$image/app/busy" <<'BUSY'
+#!/bin/sh
+seq 1 1000000000 | nc 127.0.0.1 7000 | exec awk '
+    $1 != n + 1 { print n, $1 >"/tmp/gone"; close("/tmp/gone") }
+    { n = $1 }
+    n % 10000 == 0 { print n >"/tmp/counter"; close("/tmp/counter") }'
+BUSY
+    chmod 755 "$image"/app/{client,server,answer,busy}
 }
 
 # pod_runs [JQ-FILTER]: starts both containers in the namespaces of a pod, in one cgroup.
