@@ -37,17 +37,27 @@ teardown() {
     rm -rf /srv/*
 }
 
-@test "pods.md: a pod moves with its network, its volume and its connection" {
-    pod_runs
+@test "pods.md: a pod moves with its network, its volume and its connections" {
+    pod_runs '.process.args = ["sh", "-c", "nc -l -p 7001 -e /bin/cat & exec /app/\($name)"]'
     runc exec server sh -c 'echo volume >/data/file'
     echo '{"lan": {"interfaces": {"eth0": {"mac_address": "02:10:01:00:00:05",
         "subnets": [{"ipnet": "10.1.0.5/24", "gateway": "10.1.0.1"}]}}}}' |
         netstatus apply --netns /run/netns/pod --create veth --bridge br0
+    # A connection from outside.
+    ip address add 10.1.0.1/24 dev br0
+    coproc OUTSIDE { exec busybox nc 10.1.0.5 7001 3>&-; }
+    echo before >&"${OUTSIDE[1]}"
+    read -r -t 10 line <&"${OUTSIDE[0]}"
+    [ "$line" = before ]
     follow $page 'pod checkpoint --volume'
     before=$(cat client/rootfs/tmp/counter)
     [[ $(follow $page '--verify') == *'server: complete'* ]]
     pod_is_gone
     follow $page 'pod restore --image'
+    echo after >&"${OUTSIDE[1]}"
+    read -r -t 20 line <&"${OUTSIDE[0]}"
+    [ "$line" = after ]
+    kill "$OUTSIDE_PID"
     carried_on /srv/pods/web "$before"
     [ "$(runc exec client cat /data/file)" = volume ]
     [ "$(nsenter --net=/srv/pods/web/ns/net ip -json address show eth0 | jq -r '.[0].addr_info[0].local')" = 10.1.0.5 ]

@@ -87,7 +87,7 @@ listens() {
 # connection NETNS: prints both ports of the connection, of which there is exactly one.
 connection() {
     local found
-    found=$(nsenter --net="$1" ss -tnH state established sport != 7000 | awk '{ print $3, $4 }')
+    found=$(nsenter --net="$1" ss -tnH state established dport = 7000 | awk '{ print $3, $4 }')
     [ "$(wc -l <<<"$found")" = 1 ] && echo "$found"
 }
 
