@@ -108,7 +108,7 @@ ls: /app/deleted: No such file or directory'
     # Standard output and error were pipes of conmon, so CRIU needs pipes to restore them.
     mkfifo out
     cat out >output &
-    runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
+    timeout -s KILL 100 runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
         </dev/null >out 2>&1 || { cat output; grep Error "$there/bundle/restore.log"; false; }
     counted_past "$there/rootfs/tmp/counter" "$before"
     [ "$(runc exec web cat /data/file /dev/shm/file /scratch/file)" = $'in the volume\nin shared memory\nin a tmpfs' ]

@@ -23,7 +23,7 @@ teardown() {
 through_a_pipe() {
     mkfifo out
     cat out >output &
-    runc restore -d --bundle "$1" --image-path "$1/checkpoint" --work-path "$1" web </dev/null >out 2>&1
+    timeout -s KILL 100 runc restore -d --bundle "$1" --image-path "$1/checkpoint" --work-path "$1" web </dev/null >out 2>&1
 }
 
 @test "ckpt-unpack reports crun's images and converts them for runc" {

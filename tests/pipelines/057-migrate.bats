@@ -42,6 +42,9 @@ teardown() {
 }
 
 @test "crun: memory and files move, and the container counts on" {
+    if [ -e /sys/fs/cgroup/cgroup.controllers ] && grep -q :freezer: /proc/self/cgroup; then
+        not_run "crun lets CRIU restore the freezer of version 1, which this machine has"
+    fi
     RUNTIME=crun
     filled_runs -v /srv/data:/data
     awaited
@@ -131,7 +134,8 @@ printed() {
     mount -t tmpfs -o size=256k tmpfs /run/migrate
     migrated --volume /srv/data
     [ "$status" = 1 ]
-    grep 'No space left on device' migrate.log
+    # The log of CRIU, which is on the same disk, may end before the error.
+    grep -e 'No space left on device' -e 'COMMAND failed' migrate.log
     decided
     umount /run/migrate
     ssh-there there 'mkdir -p /run/migrate; mount -t tmpfs -o size=1m tmpfs /run/migrate'

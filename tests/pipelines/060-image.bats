@@ -148,7 +148,7 @@ restored() {
         -v "$there/containerenv:/run/.containerenv" <"$there/bundle/spec.dump" >"$there/bundle/config.json"
     mkfifo out
     cat out >output &
-    runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
+    timeout -s KILL 100 runc restore -d --bundle "$there/bundle" --image-path "$there/bundle/checkpoint" --work-path "$there/bundle" web \
         </dev/null >out 2>&1 || { cat output; grep Error "$there/bundle/restore.log"; false; }
     counted_past "$there/rootfs/tmp/counter" "$before"
     [ "$(runc exec web cat /app/new /data/file)" = $'changed\nin the volume' ]

@@ -88,7 +88,7 @@ pages() {
     before=$(counted "$B/rootfs")
     ssh there 'ip netns add web
         spec-gen --restore --rootfs $B2/rootfs --network ns:/run/netns/web -v /srv/data2:/data <$B2/spec.dump >$B2/config.json
-        runc restore -d --bundle $B2 --image-path $B2/checkpoint --work-path $B2 web'
+        timeout -s KILL 150 runc restore -d --bundle $B2 --image-path $B2/checkpoint --work-path $B2 web'
     counted_past "/proc/$(cat "$hosts/there")/root$B2/rootfs/tmp/counter" "$before"
     [ "$(ssh there readlink "$B2/checkpoint/parent")" = ../pre-checkpoint ]
     web_is_gone

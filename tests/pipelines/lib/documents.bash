@@ -27,18 +27,24 @@ block() {
     cat "${found[0]}"
 }
 
+# within_test CMD [ARG]...: runs CMD, and kills it shortly before bats ends the test: a process that
+# never ends would keep bats waiting.
+within_test() {
+    timeout --signal KILL $((${BATS_TEST_TIMEOUT:-120} - 10)) "$@"
+}
+
 # follow DOCUMENT WORDS: runs this block unchanged, in a shell that exits at the first failure.
 follow() {
     local code
     code=$(block "$@") || return
-    bash -euo pipefail -c "source '$hosts/profile'"$'\n'"$code"
+    within_test bash -euo pipefail -c "source '$hosts/profile'"$'\n'"$code"
 }
 
 # follow_there DOCUMENT WORDS: runs this block on the other host.
 follow_there() {
     local code
     code=$(block "$@") || return
-    ssh there "set -euo pipefail"$'\n'"$code"
+    within_test ssh there "set -euo pipefail"$'\n'"$code"
 }
 
 # all_followed [WORDS]...: fails if no test of the file has run some block of its documents. For the
@@ -60,6 +66,8 @@ all_followed() {
 
 # hosts: simulates a second host, "there", by namespaces with an empty /run and /srv. Both hosts see
 # the images and home directories below $hosts. A replacement for ssh runs commands on either host.
+# On a kernel with version 2 of cgroups alone, the second host also has a cgroup namespace, whose root
+# is a part of the hierarchy that only this host uses.
 hosts() {
     export hosts=$BATS_FILE_TMPDIR/hosts
     # The hosts, and other test runs, share the cgroup hierarchy, so the name of the cgroup is
@@ -78,7 +86,24 @@ hosts() {
     : >"$hosts/profile"
     echo $$ >"$hosts/here"
     mkfifo "$hosts/up"
-    unshare --mount --propagation private --net --uts --ipc bash -euc '
+    local enter=() controller
+    # Version 1 may exist without being mounted. In another namespace, CRIU would restore the state of
+    # its freezer, too.
+    if [ "$(cut -d: -f1 /proc/self/cgroup)" = 0 ]; then
+        # shellcheck disable=SC2016 # the shell that is started expands it
+        enter=(bash -euc 'echo 0 >"$0/cgroup.procs" && exec "$@"' "/sys/fs/cgroup$cgroup-there")
+        mkdir -p "/sys/fs/cgroup$cgroup-there/init"
+        for controller in $(</sys/fs/cgroup/cgroup.controllers); do
+            echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
+        done
+        echo "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)" >"$hosts/here.cgroup"
+        echo "/sys/fs/cgroup$cgroup-there/init" >"$hosts/there.cgroup"
+    fi
+    "${enter[@]}" unshare --mount --propagation private --net --uts --ipc ${enter:+--cgroup} bash -euc '
+        if [ -e "$hosts/there.cgroup" ]; then
+            mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            echo 0 >/sys/fs/cgroup/init/cgroup.procs
+        fi
         mount -t tmpfs tmpfs /run
         mount -t tmpfs tmpfs /srv
         mkdir -p /run/netns
@@ -91,8 +116,14 @@ hosts() {
     cat >"$hosts/bin/ssh" <<'SSH'
 #!/bin/bash
 # ssh HOST COMMAND...: replacement for ssh. Runs COMMAND on HOST, in its home directory.
-target=$(cat "$hosts/$1") && HOME=$hosts/home/$1 && shift || exit 255
-exec nsenter --target "$target" --mount --net --uts --ipc -- \
+target=$(cat "$hosts/$1") && HOME=$hosts/home/$1 || exit 255
+namespaces=(--mount --net --uts --ipc)
+if [ -e "$hosts/$1.cgroup" ]; then
+    namespaces+=(--cgroup)
+    echo 0 >"/proc/$(cat "$hosts/here")/root$(cat "$hosts/$1.cgroup")/cgroup.procs"
+fi
+shift
+exec nsenter --target "$target" "${namespaces[@]}" -- \
     bash -c 'cd "$HOME" && source "$hosts/profile" && eval "$1"' bash "$*"
 SSH
     chmod +x "$hosts/bin/ssh"
@@ -103,6 +134,13 @@ SSH
 # no_hosts: reverts hosts.
 no_hosts() {
     kill "$(cat "$hosts/there")"
+    if [ -e "$hosts/there.cgroup" ]; then
+        # A cgroup is busy until its killed processes have ended.
+        for _ in {1..50}; do
+            find "/sys/fs/cgroup$cgroup-there" -depth -type d -exec rmdir {} + 2>/dev/null && break
+            sleep 0.1
+        done
+    fi
     umount -l /srv /usr/local /etc /var/lib "$hosts/tools"
 }
 

@@ -188,7 +188,7 @@ decided() {
     case $(status_on here),$(status_on there) in
     running,none)
         # The cgroup on the other host.
-        [ -z "$(grep -ls ':/web$' /proc/[0-9]*/cgroup)" ]
+        [ -z "$(grep -ls '/web$' /proc/[0-9]*/cgroup)" ]
         intact "$B/rootfs"
         [ "$status" != 0 ]
         ;;
