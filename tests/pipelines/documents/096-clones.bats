@@ -139,6 +139,29 @@ counts() {
     [ "$(ls /srv/clones/volumes/data)" = $'file\nshared' ]
 }
 
+@test "clone: an address, a MAC and a network name are given" {
+    mkdir /srv/clones
+    clone --bridge br0 --rename front --volume data:/data /srv/image web.ckpt /srv/clones one=10.1.0.11@02:10:01:00:00:11
+    [ "$(ip -n one -json link show eth0 | jq -r '.[0].address')" = 02:10:01:00:00:11 ]
+    jq -e 'keys == ["front"] and .front.interfaces.eth0.mac_address == "02:10:01:00:00:11"
+        and .front.interfaces.eth0.subnets[0].ipnet == "10.1.0.11/24"' /srv/clones/clones/one/network.status
+    netstatus check --netns /run/netns/one /srv/clones/clones/one/network.status
+    run ! clone --bridge br0 --volume data:/data /srv/image web.ckpt /srv/clones two=10.1.0.12@mac
+    [ ! -e /srv/clones/clones/two ]
+    [ ! -e /run/netns/two ]
+}
+
+@test "clone: each clone is in its own cgroup, and pauses alone" {
+    clone --cgroup "$cgroup" /srv/image service.ckpt /srv/services one two
+    local name
+    for name in one two; do
+        grep ":$cgroup/$name\$" "/proc/$(runc state $name | jq .pid)/cgroup"
+    done
+    runc pause one
+    counted_past /srv/services/clones/two/rootfs/tmp/counter "$(($(cat /srv/services/clones/two/rootfs/tmp/counter) + 3))"
+    runc resume one
+}
+
 @test "clone: usage, and errors that leave nothing behind" {
     clone --help | grep '^Usage: '
     run -2 --separate-stderr clone --wrong
