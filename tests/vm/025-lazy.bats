@@ -41,13 +41,16 @@ teardown() {
         --work-dir "$PWD/work" --log-file lazy.log 3>&- &
     echo $! >served
     sleep 1
-    runc --root /run/there --log runc.log restore -d --lazy-pages --bundle "$there" --image-path "$there/checkpoint" \
+    cgroup_option runc "$there" >criu.conf
+    CRIU_CONFIG_FILE=$PWD/criu.conf timeout -s KILL 150 runc --root /run/there --log runc.log restore -d --lazy-pages \
+        --bundle "$there" --image-path "$there/checkpoint" \
         --work-path "$PWD/work" web </dev/null >/dev/null 2>&1 3>&- || {
         cat runc.log
         grep -h Error "$here/dump.log" work/*.log
         return 1
     }
     counted_past "$there/rootfs/tmp/counter" "$before"
+    grep -x '0::/there' "/proc/$(runc --root /run/there state web | jq .pid)/cgroup"
     # All pages have arrived: both sides end.
     wait $dump
     wait "$(cat served)"

@@ -92,13 +92,23 @@ preflight() {
         { grep -vxF -- "${host:-no finding}" || true; }
 }
 
+# cgroup_option RUNTIME BUNDLE: prints the option of CRIU that names the cgroup of the container. With
+# version 2 of cgroups alone, runc does not, and CRIU restores into the cgroup of the checkpoint.
+cgroup_option() {
+    local path
+    path=$(jq -r '.linux.cgroupsPath // ""' "$2/config.json")
+    [[ $1 != runc || $path != /* || ! -e /sys/fs/cgroup/cgroup.controllers ]] || printf 'cgroup-root ":%s"\n' "$path"
+}
+
 # restore RUNTIME BUNDLE ID [OPTION]...: restores a container from BUNDLE/checkpoint. Fails if
 # ckpt-unpack --check reports a problem of a restore that succeeds.
 restore() {
     local runtime=$1 bundle=$2 id=$3 reported
+    local -x CRIU_CONFIG_FILE=$2/criu.conf
     shift 3
+    cgroup_option "$runtime" "$bundle" >"$CRIU_CONFIG_FILE"
     reported=$(preflight "$runtime" --bundle "$bundle")
-    "$runtime" --log "$bundle/$runtime.log" restore -d --bundle "$bundle" --image-path "$bundle/checkpoint" \
+    timeout -s KILL 100 "$runtime" --log "$bundle/$runtime.log" restore -d --bundle "$bundle" --image-path "$bundle/checkpoint" \
         --work-path "$bundle" "$@" "$id" </dev/null >/dev/null 2>&1 || {
         cat "$bundle/$runtime.log"
         grep -s Error "$bundle/restore.log"
