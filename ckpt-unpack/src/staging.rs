@@ -17,6 +17,10 @@ use tartree::TarPath;
 /// Members that every archive has. A directory with one of them already contains a checkpoint.
 const ALWAYS: [&[u8]; 3] = [b"checkpoint", b"config.dump", b"spec.dump"];
 
+/// The member that is moved into an existing bundle last. CRIU cannot restore without it, so that a
+/// bundle to which not all members were moved before a power loss is not taken for a complete one.
+const LAST: &str = "checkpoint";
+
 /// The directory of the newest round.
 const ROUND: &str = "pre-checkpoint";
 
@@ -25,6 +29,8 @@ const ROUND: &str = "pre-checkpoint";
 pub struct Staging {
     dir: PathBuf,
     bundle: PathBuf,
+    /// The directory in which `commit` creates names: the bundle if it existed, else its parent.
+    parent: PathBuf,
     /// Whether the bundle existed before. It may contain other files.
     existing: bool,
     committed: bool,
@@ -64,7 +70,7 @@ impl Staging {
         };
         let dir = cli::signal::make_with_cleanup(|| create(&parent, &prefix), remove)
             .with_context(|| cli::display_path(&parent))?;
-        Ok(Staging { dir, bundle: bundle.to_owned(), existing, committed: false })
+        Ok(Staging { dir, bundle: bundle.to_owned(), parent, existing, committed: false })
     }
 
     /// Returns the temporary directory.
@@ -76,9 +82,9 @@ impl Staging {
     pub fn commit(mut self, durable: &Durable) -> anyhow::Result<()> {
         durable.sync(&self.dir)?;
         // A signal in between would leave a bundle with some of the members.
-        cli::signal::uninterrupted(|| self.move_members())?;
+        cli::signal::uninterrupted(|| self.move_members(durable))?;
         self.committed = true;
-        if durable.fsync { cli::sync::directory(&directory_for(&self.bundle)) } else { Ok(()) }
+        if durable.fsync { cli::sync::directory(&self.parent) } else { Ok(()) }
     }
 
     /// Moves a round of a migration into the bundle. The round that the bundle holds becomes its
@@ -92,17 +98,17 @@ impl Staging {
             if has_old {
                 rename(&old, &parent).with_context(|| cli::display_path(&old))?;
             }
-            self.move_members().inspect_err(|_| {
+            self.move_members(durable).inspect_err(|_| {
                 if has_old {
                     let _ = rename(&parent, &old);
                 }
             })
         })?;
         self.committed = true;
-        if durable.fsync { cli::sync::directory(&directory_for(&self.bundle)) } else { Ok(()) }
+        if durable.fsync { cli::sync::directory(&self.parent) } else { Ok(()) }
     }
 
-    fn move_members(&self) -> anyhow::Result<()> {
+    fn move_members(&self, durable: &Durable) -> anyhow::Result<()> {
         let object = || cli::display_path(&self.bundle);
         if !self.existing {
             return rename(&self.dir, &self.bundle).with_context(object);
@@ -111,17 +117,21 @@ impl Staging {
         let mut names: Vec<_> = fs::read_dir(&self.dir)
             .and_then(|entries| entries.map(|entry| entry.map(|e| e.file_name())).collect())
             .with_context(object)?;
-        names.sort();
+        names.sort_by(|a, b| (a == LAST, a).cmp(&(b == LAST, b)));
         for name in names {
             let to = self.bundle.join(&name);
-            if let Err(e) = rename(&self.dir.join(&name), &to) {
+            let others_written =
+                if durable.fsync && name == LAST { cli::sync::directory(&self.bundle) } else { Ok(()) };
+            let renamed = others_written
+                .and_then(|()| rename(&self.dir.join(&name), &to).with_context(|| cli::display_path(&to)));
+            if let Err(e) = renamed {
                 for path in moved.iter().rev() {
                     // A bundle with some of the members would look complete, so the members go back
                     // into the temporary directory, which is removed.
                     let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
                     let _ = rename(path, &back);
                 }
-                return Err(e).with_context(|| cli::display_path(&to));
+                return Err(e);
             }
             moved.push(to);
         }

@@ -832,7 +832,7 @@ fn fsync_writes_everything_before_the_bundle_gets_its_name() {
         }
         let calls = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2";
         let run = Command::new("strace")
-            .args(["-f", "-qq", "-e", calls, "-e", "signal=none", "-o", "trace"])
+            .args(["-f", "-y", "-qq", "-e", calls, "-e", "signal=none", "-o", "trace"])
             .arg(env!("CARGO_BIN_EXE_ckpt-unpack"))
             .args(["--bundle", bundle, "--rootfs", "rootfs", "--volume", "v=v", "--fsync", "archive"])
             .current_dir(test.dir.path())
@@ -840,16 +840,25 @@ fn fsync_writes_everything_before_the_bundle_gets_its_name() {
             .expect("strace runs");
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
         let trace = fs::read_to_string(test.path("trace")).unwrap();
+        let parent = test.dir.path().canonicalize().unwrap();
+        let named = if bundle == "new" { parent } else { parent.join(bundle) };
+        let last = trace.lines().rfind(|line| line.contains("fsync("));
+        assert!(last.is_some_and(|line| line.contains(&format!("<{}>", named.display()))), "{last:?}");
         let mut calls: Vec<_> =
             trace.lines().filter_map(|l| l.split_once(' ')?.1.trim().split('(').next()).collect();
         // strace prints unknown system calls regardless of its filter, and `???` for a thread that
         // the end of the process interrupts before strace has read its call.
         calls.retain(|name| !name.starts_with("syscall_") && *name != "???");
-        // Members are moved into an existing bundle one by one.
+        // Members are moved into an existing bundle one by one, the last one after the others were
+        // written to the disk.
         calls.dedup_by(|a, b| a == b && *a == "renameat2");
+        let named = match bundle {
+            "new" => &["renameat2", "fsync"][..],
+            _ => &["renameat2", "fsync", "renameat2", "fsync"],
+        };
         // The order is: root file system, volume, members; then the bundle's name and its parent
         // directory.
-        assert_eq!(calls, ["syncfs", "syncfs", "syncfs", "renameat2", "fsync"], "{bundle}");
+        assert_eq!(calls, [&["syncfs", "syncfs", "syncfs"], named].concat(), "{bundle}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! unchanged, no temporary file is left, and a message names the file. [`Ground::outcome`] checks
 //! this; the tests inject the faults.
 
+pub mod disk;
 pub mod points;
 pub mod script;
 
