@@ -69,6 +69,7 @@ check-long: prerequisites ## tests that take long, as root: migrations that are 
 	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	FAULT_POINTS=all $(CARGO) test --workspace --features "$(FEATURES)" --test injected --test killed -- --include-ignored
+	TARS=50000 $(CARGO) test --workspace --features "$(FEATURES)" --test readers -- --include-ignored
 	tests/long/browser
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
 

@@ -9,8 +9,10 @@ pub mod compare;
 pub mod forge;
 pub mod host;
 pub mod manual;
+mod random;
 pub mod tools;
 pub mod watch;
 
 pub use calls::{assert_read_ahead, calls};
 pub use compare::{Options, differences};
+pub use random::Random;

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use harness::Random;
 use harness::forge::{Header, TarForge};
 use hostile::each;
 use hostile::world::{World, file_of};
@@ -232,43 +233,36 @@ enum NotDirectory {
     Other,
 }
 
-/// The generator xorshift64*, which creates the same tars on every machine.
-struct Random(u64);
+/// Random names and steps.
+struct Steps(Random);
 
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-
-    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
-    }
-
+impl Steps {
     /// Returns a name. There are few different names, so that entries collide, and some are
     /// malicious.
     fn name(&mut self) -> String {
-        if self.below(40) == 0 {
-            return self.of(&["..", "../a", "a/../../b", "", ".", "/", "//a", "./b", "a/./b", "/a/b"]).into();
+        if self.0.below(40) == 0 {
+            return self
+                .0
+                .of(&["..", "../a", "a/../../b", "", ".", "/", "//a", "./b", "a/./b", "/a/b"])
+                .into();
         }
         // A symlink or file as a parent ends the extraction, so these are rare.
         let links = ["link-out", "link-in", "link-up", "file"];
-        let parts = ["a", "b", "c", "d", "dir", "e", if self.below(8) == 0 { self.of(&links) } else { "f" }];
-        let depth = 1 + self.below(3);
-        (0..depth).map(|_| self.of(&parts)).collect::<Vec<_>>().join("/")
+        let parts =
+            ["a", "b", "c", "d", "dir", "e", if self.0.below(8) == 0 { self.0.of(&links) } else { "f" }];
+        let depth = 1 + self.0.below(3);
+        (0..depth).map(|_| self.0.of(&parts)).collect::<Vec<_>>().join("/")
     }
 
     fn step(&mut self, world: &World, n: usize) -> Step {
         let name = self.name();
         // The owner can enter every directory, so that the test also runs without root.
-        let mode = [0o755, 0o700, 0o777, 0o1777][self.below(4)];
-        match self.below(12) {
+        let mode = [0o755, 0o700, 0o777, 0o1777][self.0.below(4)];
+        match self.0.below(12) {
             0..=2 => Step::Dir(name, mode),
             3..=5 => Step::File(name, mode & 0o777, format!("{n}\n")),
-            6 => Step::Link(name, world.out(self.of(&["", "dir", "victim"]))),
-            7 => Step::Link(name, self.of(&["a", "../b", ".", "../../../outside", "/", "b/c"]).into()),
+            6 => Step::Link(name, world.out(self.0.of(&["", "dir", "victim"]))),
+            7 => Step::Link(name, self.0.of(&["a", "../b", ".", "../../../outside", "/", "b/c"]).into()),
             8..=9 => Step::Hard(name, self.name()),
             10 => Step::Fifo(name, mode & 0o777),
             _ => Step::Removal(name),
@@ -290,12 +284,14 @@ fn tar(steps: &[Step]) -> Vec<u8> {
 
 fn problems(seed: u64) -> Vec<String> {
     let world = World::new();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
+    let mut random = Random::new(seed);
     // After some number of files, the extraction starts a worker thread for the following files.
     let before = [0, 20 + random.below(40)][random.below(2)];
     let mut steps: Vec<_> =
         (0..before).map(|n| Step::File(format!("n{n}"), 0o755, format!("{n}\n"))).collect();
-    steps.extend((0..1 + random.below(30)).map(|n| random.step(&world, n)));
+    let count = 1 + random.below(30);
+    let mut random = Steps(random);
+    steps.extend((0..count).map(|n| random.step(&world, n)));
 
     let is_volume = seed % 2 == 0;
     if is_volume {

@@ -119,7 +119,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 /// Appends the record of one extended attribute.
 pub(crate) fn push_xattr(out: &mut Vec<u8>, xattr: &Xattr) {
     let mut key = Vec::with_capacity(xattr.name.len() + 20);
-    if xattr.name.iter().any(|&b| b == b'=' || b == b'%') {
+    if xattr.name.iter().any(|b| b"=%\0".contains(b)) {
         key.extend_from_slice(b"LIBARCHIVE.xattr.");
         url_encode(&mut key, &xattr.name);
         push(out, &key, base64::encode(&xattr.value).as_bytes());
@@ -135,6 +135,9 @@ pub(crate) fn push_xattr(out: &mut Vec<u8>, xattr: &Xattr) {
 pub(crate) struct Extended {
     pub path: Option<Vec<u8>>,
     pub linkpath: Option<Vec<u8>>,
+    /// The names in GNU's headers `L` and `K`.
+    pub gnu_path: Option<Vec<u8>>,
+    pub gnu_linkpath: Option<Vec<u8>>,
     pub size: Option<u64>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
@@ -196,8 +199,35 @@ impl Extended {
                 .strip_suffix(b"\n")
                 .ok_or_else(|| bad("record does not end in a newline"))?;
             let equals = body.iter().position(|&b| b == b'=').ok_or_else(|| bad("record without '='"))?;
-            self.record(&body[..equals], &body[equals + 1..], limits)?;
+            let key = &body[..equals];
+            if key.is_empty() || key.contains(&0) {
+                // Readers differ in whether they use, ignore or reject such a record.
+                return Err(bad("record with an invalid key"));
+            }
+            self.record(key, &body[equals + 1..], limits)?;
             payload = rest;
+        }
+        Ok(())
+    }
+
+    /// Uses GNU's long names as the path and link target of the entry.
+    ///
+    /// # Errors
+    /// Returns an error if a PAX record also contains the name: GNU tar uses the last one, Go and
+    /// libarchive use GNU's.
+    pub fn use_gnu_names(&mut self) -> Result<()> {
+        let has_sparse_name = self.sparse.name.is_some();
+        let names = [
+            (&mut self.path, &mut self.gnu_path, has_sparse_name),
+            (&mut self.linkpath, &mut self.gnu_linkpath, false),
+        ];
+        for (pax, gnu, has_other) in names {
+            if gnu.is_some() && (pax.is_some() || has_other) {
+                return Err(Error::malformed("tar", "a PAX record and a GNU header name the same entry"));
+            }
+            if gnu.is_some() {
+                *pax = gnu.take();
+            }
         }
         Ok(())
     }

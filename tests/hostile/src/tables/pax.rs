@@ -69,6 +69,8 @@ fn records() -> Vec<Row> {
             Refused("record length does not match the record"),
         ),
         row("a record without a length", |_| payload("path=x\n"), Refused("record without a length")),
+        row("a record whose key has a NUL byte", |_| payload("9 pa\0h=x\n"), Refused("invalid key")),
+        row("a record with an empty key", |_| payload("5 =x\n"), Refused("invalid key")),
         row("a record without a value", |_| payload("8 pathx\n"), Refused("record without '='")),
         row("zeros after the records", |_| payload(b"9 path=x\n\0\0\0"), Refused("PAX header")),
         row(
@@ -95,6 +97,11 @@ fn records() -> Vec<Row> {
                     .end()
             },
             Made(is_made),
+        ),
+        row(
+            "a directory with content, marked only by its slash",
+            |_| TarForge::new().file("d/", TarForge::new().file("pwn", "").cut()).end(),
+            Refused("d: a directory with content"),
         ),
         row(
             "a size hidden behind a newline in a value",
@@ -128,7 +135,7 @@ fn attributes() -> Vec<Row> {
         row(
             "an attribute with NUL in its name",
             |_| attribute("user.a\0b", "v"),
-            Warned("attribute user.a\\x00b not set"),
+            Refused("record with an invalid key"),
         ),
         row(
             "an attribute with an escape in its name",
@@ -197,6 +204,23 @@ fn bombs() -> Vec<Row> {
             Refused("more than 100000 records"),
         ),
         row(
+            "a label between a PAX header and its entry",
+            |_| {
+                let label = Header::new(b'V', "label");
+                TarForge::new().pax("path", "y").header(label).file("x", "pwn\n").end()
+            },
+            Refused("a header for an entry that does not follow"),
+        ),
+        row(
+            "a global header between a PAX header and its entry",
+            |_| {
+                let global = Header::new(b'g', "global");
+                let tar = TarForge::new().pax("path", "y").entry(global, record("comment", "text"));
+                tar.file("x", "pwn\n").end()
+            },
+            Refused("a header for an entry that does not follow"),
+        ),
+        row(
             "a thousand PAX headers before one entry",
             |_| {
                 (0..1000)
@@ -205,7 +229,7 @@ fn bombs() -> Vec<Row> {
                     .file("y", "pwn\n")
                     .end()
             },
-            Made(is_made),
+            Refused("two headers of type 'x' for one entry"),
         ),
         row(
             "a hundred long names before one entry",
@@ -213,7 +237,7 @@ fn bombs() -> Vec<Row> {
                 let tar = (0..100).fold(TarForge::new(), |tar, _| tar.gnu_long(b'L', vec![b'n'; 1 << 16]));
                 tar.gnu_long(b'L', "x").file("y", "pwn\n").end()
             },
-            Made(is_made),
+            Refused("two headers of type 'L' for one entry"),
         ),
         row(
             "a hundred thousand directories in one name",

@@ -66,7 +66,12 @@ impl<R: Read> Reader<R> {
         let flag = block.typeflag();
         let kind = match flag {
             // V7 tars mark a directory only by the slash.
-            b'0' | 0 | b'7' if raw.ends_with(b"/") => Kind::Dir,
+            b'0' | 0 | b'7' if raw.ends_with(b"/") => match size {
+                0 => Kind::Dir,
+                // Some readers skip the content, others make a file of it, and libarchive reads it as
+                // headers.
+                _ => return Err(Error::malformed(&path, "a directory with content")),
+            },
             b'0' | 0 | b'7' | b'S' => {
                 self.begin_content(size, &path)?;
                 let map = if flag == b'S' {

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
+use super::announced::Announced;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::format::encode::padding;
@@ -163,11 +164,11 @@ impl<R: Read> Reader<R> {
         self.skip_content()?;
         let mut extended = Extended::default();
         self.extensions = 0;
-        // Whether an extension header has been read whose entry must still follow.
-        let mut announced = false;
+        // The types of the extension headers that were read, whose entry must still follow.
+        let mut announced = Announced::default();
         loop {
             let Some(block) = self.header()? else {
-                if announced {
+                if announced.any() {
                     return Err(Error::malformed("tar", "a header for an entry that is missing"));
                 }
                 // One zero block can end an archive that was truncated at a tape record; otherwise
@@ -177,7 +178,7 @@ impl<R: Read> Reader<R> {
                 return Ok(None);
             };
             let name = || extended.path.clone().unwrap_or_else(|| block.name());
-            announced |= matches!(block.typeflag(), b'x' | b'X' | b'L' | b'K');
+            announced.check(block.typeflag())?;
             match block.typeflag() {
                 b'x' | b'X' => {
                     let payload = self.payload(&block)?;
@@ -194,8 +195,8 @@ impl<R: Read> Reader<R> {
                     // ignored. Values for single files are in the headers of those files.
                     self.payload(&block)?;
                 }
-                b'L' => extended.path = Some(self.long_name(&block)?),
-                b'K' => extended.linkpath = Some(self.long_name(&block)?),
+                b'L' => extended.gnu_path = Some(self.long_name(&block)?),
+                b'K' => extended.gnu_linkpath = Some(self.long_name(&block)?),
                 b'V' => {
                     self.payload(&block)?;
                 }
@@ -205,7 +206,10 @@ impl<R: Read> Reader<R> {
                         what: format!("multi-volume archives (type {}) are not read", flag as char),
                     });
                 }
-                _ => return self.entry(&block, extended).map(|entry| Some(Item::Entry(entry))),
+                _ => {
+                    extended.use_gnu_names()?;
+                    return self.entry(&block, extended).map(|entry| Some(Item::Entry(entry)));
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! long names, base-256 numbers and the four sparse forms. The size of an allocation never depends
 //! on a number from the input.
 
+mod announced;
 mod content;
 mod entry;
 mod expanded;
