@@ -142,6 +142,10 @@ mutants: ## change the code of a package in many small ways, and list the change
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/lint/mutants "$(PKG)" "$(or $(SHARD),0/1)" $(FILES)
 
+.PHONY: loom
+loom: ## models of the code with threads, with every interleaving; and whether the models notice faults
+	tests/loom/check
+
 .PHONY: demo
 demo: ## checkpoint a running container into one file and restore it elsewhere, printing each command
 	@tests/prerequisites demo

@@ -15,6 +15,7 @@ mod ordered;
 pub(crate) mod policy;
 pub(crate) mod prefetch;
 pub(crate) mod stage;
+mod sync;
 
 pub use ordered::{Ordered, Task, Workers};
 pub use policy::processors;

@@ -5,11 +5,10 @@
 //! depend on which thread is faster.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::thread;
+use std::sync::TryLockError;
 
 use crate::parallel::policy::Policy;
+use crate::parallel::sync::{Arc, Mutex, MutexGuard, Receiver, SyncSender, sync_channel, thread};
 
 /// The number of tasks in flight with one helper thread.
 const HELPER_TASKS: usize = 8;

@@ -2,10 +2,9 @@
 //! costs only time.
 
 use std::io;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 
 use crate::parallel::policy::Policy;
+use crate::parallel::sync::{SyncSender, sync_channel, thread};
 
 /// The maximum number of waiting submissions. If the queue is full, the thread is behind the
 /// caller, and further hints would come too late.

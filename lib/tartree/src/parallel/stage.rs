@@ -1,10 +1,8 @@
 //! Runs a step of a pipeline: a worker thread processes batches while the submitting thread fills
 //! the next batch.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
-
 use crate::parallel::policy::Policy;
+use crate::parallel::sync::{JoinHandle, Receiver, SyncSender, sync_channel, thread};
 
 /// The number of batches: one batch is being filled, one is being processed, and one waits.
 const BATCHES: usize = 3;
