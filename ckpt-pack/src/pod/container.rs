@@ -23,19 +23,8 @@ pub fn copy(
     let read = ArchiveReader::bounded(tee, Unknown::Keep, limits.clone(), Bound::default());
     let checked = read.map_err(anyhow::Error::from).and_then(check);
     match failed {
-        // An error of the output is not an error of the archive.
-        Some(e) => Err(anyhow::Error::from(e).context(OutputFailed)),
+        Some(e) => Err(e.into()),
         None => checked.map(|()| bytes),
-    }
-}
-
-/// Marks an error of the output, which must not be reported as an error of the input.
-#[derive(Debug)]
-pub struct OutputFailed;
-
-impl std::fmt::Display for OutputFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("output")
     }
 }
 

@@ -26,7 +26,6 @@ use crate::from_archive::open_counting;
 use crate::member_stream::MemberStream;
 use crate::{bundle, expect, pack};
 
-use container::OutputFailed;
 pub use flags::{Pod, reject_without_effect};
 use operands::PodConfig;
 
@@ -40,6 +39,7 @@ pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     session.stage("packing", operands::total(args));
     let output = args.output.binary()?;
+    let output_name = output.name().to_owned();
     // The size of a member is known late if it comes from a pipe.
     let seekable = archive_output::seekable(&output)?.filter(|_| flags::is_plain(args));
     let output = ArchiveOutput::new(output, &settings, &args.image, Timestamp::default(), None)?;
@@ -48,6 +48,7 @@ pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit
         args,
         writer: ArchiveWriter::on(Sink::direct(Counted::new(output), passage)),
         time: pack::archive_time(config.time)?,
+        output_name,
         seekable,
         replacements: Vec::new(),
         changed: 0,
@@ -70,6 +71,7 @@ struct Packer<'a> {
     writer: ArchiveWriter<Counted<ArchiveOutput>>,
     /// The time of all members, so that packing the same archives again yields the same bytes.
     time: Timestamp,
+    output_name: String,
     /// The output and the offset of the archive in it, if headers can be replaced.
     seekable: Option<(File, u64)>,
     /// The headers to replace, at most one for each container.
@@ -129,11 +131,7 @@ impl Packer<'_> {
         // The output counts the bytes.
         let mut archive = open_counting(self.args, path, Unknown::Keep, None, |_| {})?;
         let object = archive.name().to_owned();
-        let written = self.archive(&Member::of(&name.member()), &mut archive);
-        written.map_err(|e| match e.is::<OutputFailed>() {
-            true => e,
-            false => e.context(object),
-        })
+        self.archive(&Member::of(&name.member()), &mut archive).context(object)
     }
 
     fn archive(&mut self, member: &Member, archive: &mut ArchiveFile) -> anyhow::Result<()> {
@@ -166,7 +164,7 @@ impl Packer<'_> {
         let output = self.writer.finish()?.into_inner();
         if let Some((file, start)) = &self.seekable {
             for Replacement { position, header } in &self.replacements {
-                file.write_all_at(header, start + position).context("output")?;
+                file.write_all_at(header, start + position).with_context(|| self.output_name.clone())?;
             }
         }
         output.finish_archive()?;
