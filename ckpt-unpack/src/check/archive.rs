@@ -17,6 +17,7 @@ use super::restore::{Form, MadeBy, Restore, mounts, volumes};
 use super::trees::Archived;
 use crate::archive_input;
 use crate::args::{Args, reject_given};
+use crate::pod;
 
 /// Reads the archive, of which nothing is written.
 ///
@@ -37,13 +38,11 @@ pub fn read(args: &Args, session: &Session) -> anyhow::Result<Vec<Restore>> {
     let reason = "with all containers of a pod, add --container NAME";
     reject_given(&destinations, reason)?;
     let mut restores = Vec::new();
-    let name = archive.name().to_owned();
-    crate::pod::each_container(archive, PodPass::Headers, &mut |container, archive| {
+    pod::each_container(archive, PodPass::Headers, &mut |container, archive| {
         let restore = read_archive(archive, args)?;
         restores.push(Restore { container: Some(container.clone()), ..restore });
         Ok(())
-    })
-    .context(name)?;
+    })?;
     Ok(restores)
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::{ArchiveFile, PodMember, PodPass};
+use checkpoint::archive::{ArchiveFile, PodMember, PodPass, PodReader};
 use checkpoint::compress::Compression;
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::pod::{ContainerName, PodDump, PodOptions};
@@ -17,6 +17,7 @@ use super::found::{Texts, collect};
 use super::table::{self, Row};
 use super::text::Text;
 use crate::args::{Args, reject_given};
+use crate::pod;
 
 /// The facts about a pod.
 pub struct PodFacts {
@@ -58,11 +59,7 @@ impl PodFacts {
     pub fn read(archive: ArchiveFile, session: &Session) -> anyhow::Result<PodFacts> {
         let name = archive.name().to_owned();
         session.stage("reading", archive.size());
-        PodFacts::read_members(archive, session).context(name)
-    }
-
-    fn read_members(archive: ArchiveFile, session: &Session) -> anyhow::Result<PodFacts> {
-        let mut pod = archive.into_pod(PodPass::Headers)?;
+        let mut pod = archive.into_pod(PodPass::Headers).context(name)?;
         let reader = pod.reader()?;
         let mut facts = PodFacts {
             compression: reader.compression(),
@@ -72,19 +69,11 @@ impl PodFacts {
             documents: BTreeMap::new(),
             containers: Vec::new(),
         };
-        while let Some((member, entry)) = pod.reader()?.next()? {
+        while let Some((member, entry)) = pod::next(&mut pod)? {
             match member {
                 PodMember::Document(member) => {
-                    let name = member.to_string();
-                    let content = pod.reader()?.content();
-                    if member == PodDump::member() {
-                        let text = cli::read_document(content, &name, PodDump::LIMIT)?;
-                        facts.dump = PodDump::read(&name, &text)?;
-                    } else if member == Member::NetworkStatus {
-                        let text = cli::read_document(content, &name, member.document_limit())?;
-                        facts.network = NetworkStatus::parse(&text).with_context(|| name.clone())?;
-                    }
-                    facts.documents.insert(name, entry.kind.len());
+                    let archive = pod.name().to_owned();
+                    facts.document(&member, entry.kind.len(), pod.reader()?).context(archive)?;
                 }
                 PodMember::Container(name) => {
                     let found = collect(pod.container(&name), Texts::None, session)?;
@@ -93,12 +82,22 @@ impl PodFacts {
                 }
             }
         }
-        let reader = pod.into_reader()?;
-        if let Some(missing) = reader.missing().into_iter().next() {
-            anyhow::bail!(missing);
-        }
-        reader.finish_counting()?;
+        pod::finish(pod)?;
         Ok(facts)
+    }
+
+    /// Adds a document of the pod.
+    fn document(&mut self, member: &Member, size: u64, reader: &mut PodReader) -> anyhow::Result<()> {
+        let name = member.to_string();
+        let content = reader.content();
+        if *member == PodDump::member() {
+            self.dump = PodDump::read(&name, &cli::read_document(content, &name, PodDump::LIMIT)?)?;
+        } else if *member == Member::NetworkStatus {
+            let text = cli::read_document(content, &name, member.document_limit())?;
+            self.network = NetworkStatus::parse(&text).with_context(|| name.clone())?;
+        }
+        self.documents.insert(name, size);
+        Ok(())
     }
 
     fn to_json(&self) -> Value {

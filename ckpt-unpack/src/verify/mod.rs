@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::Context;
-use checkpoint::archive::{ArchiveFile, Rest, missing};
+use checkpoint::archive::{ArchiveFile, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::check::Report;
@@ -29,13 +29,23 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     if archive.is_pod() {
         return pod::run(archive, args, session);
     }
-    let problems = verify(&mut archive, Bases::open(&args.include.base, args)?, session)?;
+    let bases = Bases::open(&args.include.base, args)?;
+    let problems = verify(&mut archive, bases, Rest::Ignored, session)?;
     Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// The bytes after the end of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// No reader reads them.
+    Ignored,
+    /// They are a problem.
+    Refused,
 }
 
 /// Checks one archive, prints what was checked, and returns the number of problems, which are
 /// reported.
-fn verify(archive: &mut ArchiveFile, mut bases: Bases, session: &Session) -> anyhow::Result<u64> {
+fn verify(archive: &mut ArchiveFile, mut bases: Bases, rest: Rest, session: &Session) -> anyhow::Result<u64> {
     let name = archive.name().to_owned();
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
@@ -59,6 +69,9 @@ fn verify(archive: &mut ArchiveFile, mut bases: Bases, session: &Session) -> any
                 pages = LeftOut::Elsewhere;
             }
             previous.into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
+            if contents.rest > 0 && rest == Rest::Refused {
+                problem(anyhow::anyhow!("{} bytes after the end of the archive", contents.rest))?;
+            }
             for what in contents.missing(false) {
                 problem(anyhow::anyhow!(what))?;
             }
@@ -159,8 +172,8 @@ pub struct Contents {
     pub delta: Option<Delta>,
     /// Whether the images are linked to those of a pre-checkpoint.
     pub has_link: bool,
-    /// The bytes after the end of the archive.
-    rest: Rest,
+    /// The number of bytes after the end of the archive.
+    rest: u64,
 }
 
 impl Contents {
@@ -226,7 +239,7 @@ pub fn scan(
         check(&found, &mut reader.content(), &limits, &bound, &mut contents).or_else(&mut *problem)?;
     }
     contents.members = reader.seen().clone();
-    contents.rest = reader.finish_counting()?;
+    contents.rest = reader.finish_counting()?.other;
     Ok(contents)
 }
 

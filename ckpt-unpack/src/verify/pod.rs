@@ -10,7 +10,7 @@ use checkpoint::pod::PodDump;
 use cli::{Exit, Output, Session};
 use tartree::Limits;
 
-use super::{Contents, check, concerns_one_member, verify};
+use super::{Contents, Rest, check, concerns_one_member, verify};
 use crate::archive_input;
 use crate::args::{Args, reject_given};
 use crate::base::Bases;
@@ -37,7 +37,7 @@ pub fn run(archive: ArchiveFile, args: &Args, session: &Session) -> anyhow::Resu
             }
             Ok(Some((PodMember::Container(container), _))) => {
                 containers += 1;
-                verified += verify(pod.container(&container), Bases::default(), session)?;
+                verified += verify(pod.container(&container), Bases::default(), Rest::Refused, session)?;
             }
             // This member is not allowed, but the members after it can be read.
             Err(e) if concerns_one_member(&e) => problem(e.into()),
