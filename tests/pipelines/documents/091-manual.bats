@@ -75,6 +75,29 @@ root() {
     [ "$(stat -c %s wednesday.ckpt)" -lt "$(($(stat -c %s monday.ckpt) / 2))" ]
 }
 
+@test "ckpt-pack(1): two archives and /dev/shm become a pod archive" {
+    echo '{"metadata":{"name":"shop"}}' >pod.json
+    cp "$checkpointed" web.ckpt
+    cp "$checkpointed" db.ckpt
+    export SHM=$BATS_TEST_TMPDIR/shm
+    mkdir "$SHM"
+    echo shared >"$SHM/file"
+    follow man/ckpt-pack.1 '--pod-config pod.json'
+    ckpt-unpack --verify shop.pod
+    [ "$(ckpt-unpack --cat devshm-checkpoint.tar file shop.pod)" = shared ]
+}
+
+@test "ckpt-unpack(1): a container and the network of a pod are read" {
+    echo '{"metadata":{"name":"shop"}}' >pod.json
+    cp "$checkpointed" web.ckpt
+    ckpt-unpack --cat network.status web.ckpt >status
+    ckpt-pack --pod-config pod.json --container web=web.ckpt --member network.status=status -o shop.pod
+    export B2=$BATS_TEST_TMPDIR/web2
+    follow man/ckpt-unpack.1 '--container web' >seen
+    cmp seen status
+    [ -f "$B2/spec.dump" ]
+}
+
 @test "ckpt-pack(1): --check accepts a host with a newer CRIU" {
     [ -n "${NEWER_CRIU+known}" ] || not_run "needs a CRIU that dumps TCP sockets"
     follow man/ckpt-pack.1 '--check -v'

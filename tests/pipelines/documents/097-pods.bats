@@ -37,6 +37,13 @@ teardown() {
     rm -rf /srv/*
 }
 
+# pod_files: creates pod.json, and the archives web.ckpt and db.ckpt of podman.
+pod_files() {
+    echo '{"metadata":{"name":"shop"}}' >pod.json
+    xz -dc "$tests/../ckpt-unpack/tests/data/g06-bridge.tar.xz" >web.ckpt
+    xz -dc "$tests/../ckpt-unpack/tests/data/g01-basic-none.tar.xz" >db.ckpt
+}
+
 @test "pods.md: a pod moves with its network, its volume and its connections" {
     pod_runs '.process.args = ["sh", "-c", "nc -l -p 7001 -e /bin/cat & exec /app/\($name)"]'
     runc exec server sh -c 'echo volume >/data/file'
@@ -75,6 +82,30 @@ teardown() {
     follow $page 'pod checkpoint --podman'
     [ "$(ckpt-unpack --cat pod.options web.pod | jq -c '.containers | keys')" = '["server"]' ]
     podman_ pod rm -f -t 0 web
+}
+
+@test "pods.md: a pod archive is packed and read without the scripts" {
+    pod_files
+    follow $page '--bundle db.bundle shop.pod' >seen
+    grep -x 'Pod           shop' seen
+    [ -f db.bundle/checkpoint/inventory.img ]
+    follow $page 'tar -xOf shop.pod web.tar'
+    cmp web-again.ckpt web.ckpt
+}
+
+@test "pods.md: a pod archive with directories is converted" {
+    pod_files
+    mkdir -p old.d/0a-web old.d/0b-db
+    tar -C old.d/0a-web -xf web.ckpt
+    tar -C old.d/0b-db -xf db.ckpt
+    echo '{"version":1,"containers":{"web":"0a-web","db":"0b-db"}}' >old.d/pod.options
+    cp pod.json old.d/pod.dump
+    tar -C old.d -cf old.tar pod.options pod.dump 0a-web 0b-db
+    run ! ckpt-unpack --container web --bundle b old.tar
+    [[ $output == *'is a directory of a container'* ]]
+    follow $page 'old/pod.options > containers'
+    ckpt-unpack --verify new.pod
+    ckpt-unpack --container db --bundle b new.pod
 }
 
 @test "pods.md: no code block is untested" {
