@@ -65,13 +65,16 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	tests/pipelines/run
 
 .PHONY: check-long
-check-long: prerequisites ## tests that take long, as root: migrations that are killed at many moments, pages in a browser, all faults
+check-long: prerequisites ## tests that take long, as root: all faults, many moments of kills and power losses, file systems, kernel 6.1, pages in a browser
 	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	FAULT_POINTS=all $(CARGO) test --workspace --features "$(FEATURES)" --test injected --test killed -- --include-ignored
 	TARS=50000 $(CARGO) test --workspace --features "$(FEATURES)" --test readers -- --include-ignored
 	tests/long/browser
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
+	POWER_LOSS_STATES=100 $(CARGO) test --workspace --features "$(FEATURES)" --test power_loss -- --include-ignored
+	tests/long/file-systems
+	LONG=1 KERNEL=6.1 tests/vm/check
 
 .PHONY: check-newest
 check-newest: prerequisites ## end-to-end tests with the newest podman, runc, crun, CRIU and containerd of Debian, as root
@@ -84,7 +87,7 @@ engines: prerequisites ## tests with Docker and containerd, as root
 	tests/engines/run
 
 .PHONY: vm
-vm: prerequisites ## tests that need another kernel, in an emulated machine
+vm: prerequisites ## tests that need another kernel, in an emulated machine (KERNEL=6.1: that of Debian 12)
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	tests/vm/check
 
