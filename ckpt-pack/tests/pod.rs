@@ -86,6 +86,9 @@ impl Case {
     }
 }
 
+/// The names and contents of the members of a tar.
+type Members = Vec<(String, Vec<u8>)>;
+
 /// Returns an archive of podman, decompressed.
 fn golden(name: &str) -> Vec<u8> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ckpt-unpack/tests/data").join(name);
@@ -95,7 +98,7 @@ fn golden(name: &str) -> Vec<u8> {
 }
 
 /// Returns the members of a tar in any compression.
-fn members(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn members(tar: &[u8]) -> Members {
     let mut reader = Reader::new(BufReader::new(Decoder::new(tar).unwrap()), Limits::default());
     let mut members = Vec::new();
     while let Some(item) = reader.next().unwrap() {
@@ -244,7 +247,7 @@ fn annotations_are_added_or_replaced() {
 /// Archives that cannot be restored alone, with the message that rejects them.
 fn unusable(case: &Case) -> Vec<(Vec<u8>, &'static str)> {
     let web = members(&case.read("web.tar"));
-    let changed = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let changed = |change: &dyn Fn(&mut Members)| {
         let mut members = web.clone();
         members.retain(|(name, _)| name != "artifacts" && name != "checkpoint");
         change(&mut members);
