@@ -10,7 +10,8 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faults::disk::{Crash, Disk, Random};
+use faults::disk::{Crash, Disk};
+use harness::Random;
 use harness::tools::tool;
 
 /// What `--fsync` promises about an output.
@@ -251,7 +252,7 @@ fn number(name: &str, default: usize) -> usize {
 fn outputs_survive_on(kind: &str) {
     harness::host::own_mounts();
     let states = number("POWER_LOSS_STATES", 4);
-    let mut random = Random(number("POWER_LOSS_SEED", 1) as u64);
+    let mut random = Random::new(number("POWER_LOSS_SEED", 1) as u64);
     let mut found = Vec::new();
     for writer in [Writer::Tool, Writer::Kernel] {
         let (disk, moments) = recorded(kind, writer);
@@ -296,7 +297,7 @@ fn outputs_of_a_tool_without_fsync_are_lost() {
     let (disk, moments) = recorded("ext4", Writer::Nobody);
     for (n, job) in JOBS.iter().enumerate() {
         let Moments { begin, exit, end } = moments[n];
-        for crash in disk.crashes(begin..end, exit, 1, &mut Random(1)) {
+        for crash in disk.crashes(begin..end, exit, 1, &mut Random::new(1)) {
             let problems = disk.mounted_after(&crash, |dir| broken(dir, n, true));
             assert!(!problems.is_empty(), "{}: not noticed", job.run);
         }

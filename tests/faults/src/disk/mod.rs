@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use harness::Random;
+
 use self::fuse::{Log, Request};
 
 /// Size of a disk: xfs needs at least 300 MiB.
@@ -36,20 +38,6 @@ pub struct Crash {
     pub durable: usize,
     /// Requests between `durable` and `moment` whose writes are on the disk, too.
     pub also: Vec<usize>,
-}
-
-/// A pseudorandom generator (SplitMix64), whose seed reproduces a failure.
-pub struct Random(pub u64);
-
-impl Random {
-    /// Returns a number below `limit`, which must not be 0.
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap_or(0)
-    }
 }
 
 fn sh(dir: &Path, script: &str) {
