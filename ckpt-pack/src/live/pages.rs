@@ -13,8 +13,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
+use checkpoint::PAGE;
 use checkpoint::host::processes;
-use checkpoint::host::task_memory::{PAGE, Pages, TaskMemory};
+use checkpoint::host::task_memory::{Pages, TaskMemory};
 use checkpoint::precopy::Space;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

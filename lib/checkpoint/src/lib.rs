@@ -39,6 +39,9 @@ pub mod tar_input;
 pub mod tar_kind;
 mod volume_name;
 
+/// The page size on x86-64, and the smallest page size of all architectures, in bytes.
+pub const PAGE: u64 = 4096;
+
 pub use architecture::architecture;
 pub use criu::{external_mounts, root_process};
 #[cfg(feature = "archive")]

@@ -3,13 +3,14 @@
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 
 use checkpoint::Member;
+use checkpoint::PAGE;
 use checkpoint::archive::{ArchiveReader, Unknown};
 use checkpoint::compress::{Bound, Decoder};
 use checkpoint::criu::check::{Collected, check};
 use checkpoint::criu::requirements::Requirements;
 use checkpoint::oci::{Content, Hashing, Layout};
 use checkpoint::origin::Origin;
-use checkpoint::pagemap::{PAGE, PagemapReader, PagemapWriter};
+use checkpoint::pagemap::{PagemapReader, PagemapWriter};
 use checkpoint::process_tree::Images;
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::stats::Stats;

@@ -10,13 +10,11 @@ use prost::Message;
 
 use super::image_file::{COMMON_MAGIC, IMAGE_LIMIT};
 use super::messages::{PagemapBlocks, PagemapEntry, PagemapHead};
+use crate::PAGE;
 use crate::error::{Error, Result};
 
 /// The magic number of a pagemap (criu/include/magic.h).
 pub const PAGEMAP_MAGIC: u32 = 0x5608_4025;
-
-/// The page size on x86-64, and the smallest page size of all architectures, in bytes.
-pub const PAGE: u64 = 4096;
 
 /// The flag of pages that are in the images of the earlier dump (criu/include/pagemap.h).
 pub const IN_PARENT: u32 = 1;

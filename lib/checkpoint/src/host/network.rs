@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
@@ -14,10 +14,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, so
 use super::criu_version::Version;
 use super::finding::{Finding, Severity};
 use super::network_lock::NetworkLock;
+use super::processes::read;
 use super::sockets::{self, Sockets};
-
-/// The largest table in /proc that is read, in bytes. 64 MiB hold half a million sockets.
-const MAX_TABLE: u64 = 64 << 20;
 
 /// The oldest CRIU that dumps INET sockets on Linux 6.16 and later, which no longer supports
 /// SO_PASSCRED for these sockets (criu 4b7398595).
@@ -89,7 +87,7 @@ impl Facts {
     pub fn add_process(&mut self, pid: u32) -> io::Result<()> {
         let mut tables = Vec::new();
         for name in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"] {
-            match read(&format!("/proc/{pid}/net/{name}")) {
+            match read(format!("/proc/{pid}/net/{name}")) {
                 Ok(text) => tables.push((name, text)),
                 // A kernel without IPv6 has no such table.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !tables.is_empty() => {}
@@ -104,7 +102,7 @@ impl Facts {
         self.sockets = Some(Sockets::count(&tables, held.as_ref()));
         let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));
         self.own_network = Some(network(&pid.to_string())? != network("self")?);
-        let mounts = mount_ids(&read(&format!("/proc/{pid}/mountinfo"))?);
+        let mounts = mount_ids(&read(format!("/proc/{pid}/mountinfo"))?);
         for fd in 0..3 {
             let Ok(kind) = fs::metadata(format!("/proc/{pid}/fd/{fd}")) else { continue };
             let kind = kind.file_type();
@@ -113,7 +111,7 @@ impl Facts {
             if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
                 continue;
             }
-            let info = read(&format!("/proc/{pid}/fdinfo/{fd}"))?;
+            let info = read(format!("/proc/{pid}/fdinfo/{fd}"))?;
             if mount_id(&info).is_some_and(|id| !mounts.contains(&id)) {
                 let path = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?;
                 self.host_stdio.push((fd, path.display().to_string()));
@@ -190,13 +188,6 @@ impl Facts {
         findings.sort_by_key(|finding| finding.severity == Severity::Needs);
         findings
     }
-}
-
-fn read(path: &str) -> io::Result<String> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("{path}: {e}"));
-    let mut text = String::new();
-    fs::File::open(path).and_then(|file| file.take(MAX_TABLE).read_to_string(&mut text)).map_err(named)?;
-    Ok(text)
 }
 
 fn capabilities(status: &str) -> u64 {

@@ -1,7 +1,7 @@
 //! The processes of a container.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Returns the process `pid` and all its descendants, which are the processes that CRIU dumps.
@@ -35,6 +35,19 @@ fn children(task: &Path, found: &mut Vec<u32>) -> io::Result<()> {
         Err(_) => {}
     }
     Ok(())
+}
+
+/// The largest file in /proc that is read, in bytes. 64 MiB hold half a million sockets.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Reads a file in /proc, at most its first 64 MiB.
+pub(super) fn read(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    read.map_err(|e| named(path, &e))?;
+    // Names of mapped files are bytes.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Returns the error with the name of the file.

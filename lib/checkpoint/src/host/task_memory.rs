@@ -10,10 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::processes::named;
-
-/// The size of a page. CRIU's images of x86-64 and of most other machines have this size.
-pub const PAGE: u64 = 4096;
+use super::processes::{named, read};
+use crate::PAGE;
 
 /// The number of entries that one read of /proc/PID/pagemap returns.
 const BATCH: usize = 32 << 10;
@@ -101,7 +99,7 @@ impl TaskMemory {
     /// Returns an error that names the file in /proc that cannot be read.
     pub fn read(pid: u32, pages: Pages) -> io::Result<TaskMemory> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
-        let status = read(&proc.join("status"))?;
+        let status = read(proc.join("status"))?;
         let container_pid = status
             .lines()
             .find_map(|line| line.strip_prefix("NSpid:")?.split_ascii_whitespace().last()?.parse().ok())
@@ -109,7 +107,7 @@ impl TaskMemory {
         let mut memory = TaskMemory { pid, container_pid, shared: Vec::new(), private: Vec::new(), pages };
         let mut shared = BTreeMap::new();
         let mut may_be_poked = true;
-        for line in read(&proc.join("maps"))?.lines() {
+        for line in read(proc.join("maps"))?.lines() {
             let Some(line) = Line::parse(line) else { continue };
             let poked = may_be_poked && line.is_executable && line.name != "[vsyscall]";
             may_be_poked &= !poked;
@@ -290,11 +288,6 @@ fn add_shared(shared: &mut BTreeMap<u64, SharedMemory>, path: PathBuf) {
     let Ok(meta) = fs::metadata(&path) else { return };
     let inode = meta.ino();
     shared.entry(inode).or_insert(SharedMemory { inode, path, allocated: meta.blocks() * 512 });
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    // Names of mapped files are bytes.
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| named(path, &e))
 }
 
 /// Returns the frame number of the zero page, which the kernel maps where a process only reads

@@ -7,11 +7,10 @@
 use std::io::{Read, Write};
 
 use super::filter::{Fate, Page, held};
-use super::{IndexedPage, PAGE_SIZE, Predicted};
+use super::{IndexedPage, Predicted};
+use crate::PAGE;
 use crate::criu::pagemap::{IN_PARENT, PagemapReader, PagemapWriter, Run};
 use crate::error::{Error, Result};
-
-const PAGE: u64 = PAGE_SIZE as u64;
 
 /// What happened with the pages of an image, in the order of the image.
 #[derive(Clone, Debug, Default)]

@@ -140,8 +140,7 @@ impl<W: Write> IndexWriter<W> {
 mod tests {
     use super::super::{Key, Origin, PageIndex};
     use super::*;
-
-    const PAGE: u64 = PAGE_SIZE as u64;
+    use crate::PAGE;
 
     fn origin() -> Origin {
         Origin { boot_id: [1; 16], pid: 42, start_time: 1234 }

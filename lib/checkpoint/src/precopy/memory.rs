@@ -130,8 +130,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-
-    const PAGE: u64 = PAGE_SIZE as u64;
+    use crate::PAGE;
 
     fn run(vaddr: u64, pages: u64) -> PageRun {
         PageRun { vaddr, pages, anonymous: true }

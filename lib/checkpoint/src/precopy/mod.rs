@@ -32,10 +32,11 @@ pub use memory::{Memory, MemoryReader};
 pub use origin::{Origin, has_exited};
 pub use predicted::Predicted;
 
+use crate::PAGE;
 pub use crate::host::task_memory::Run as PageRun;
 
 /// The size of a page. Pre-copy requires that the kernel uses pages of this size.
-pub const PAGE_SIZE: usize = 4096;
+pub const PAGE_SIZE: usize = PAGE as usize;
 
 /// The ID of a round, which is random. The next round and the final dump name it.
 pub type RoundId = [u8; 16];

@@ -69,10 +69,10 @@ impl<'a> Predicted<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PAGE;
 
     #[test]
     fn positions_and_addresses_correspond() {
-        const PAGE: u64 = PAGE_SIZE as u64;
         let run = |page: u64, pages, anonymous| PageRun { vaddr: page * PAGE, pages, anonymous };
         let runs = [run(3, 2, true), run(9, 1, false), run(10, 3, true)];
         let predicted = Predicted::new(&runs);

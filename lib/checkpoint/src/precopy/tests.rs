@@ -7,7 +7,6 @@ use super::*;
 use crate::criu::pagemap::{IN_PARENT, LAZY, PRESENT, PagemapReader, PagemapWriter, Run};
 use crate::error::Result;
 
-const PAGE: u64 = PAGE_SIZE as u64;
 const FIRST: u64 = 0x10_0000;
 
 /// The content of a page: zeros for 0.

@@ -5,10 +5,11 @@ use std::io::Cursor;
 use prost::Message;
 
 use super::Source;
+use crate::PAGE;
 use crate::criu::image_file;
 use crate::criu::incremental::{MAX_LEVELS, uncovered};
 use crate::criu::messages::PagemapEntry;
-use crate::criu::pagemap::{IN_PARENT, PAGE, PRESENT, PagemapReader};
+use crate::criu::pagemap::{IN_PARENT, PRESENT, PagemapReader};
 use crate::error::{Error, Result};
 
 /// The page sizes of the architectures that CRIU supports, in bytes.

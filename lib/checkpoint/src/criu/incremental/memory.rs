@@ -4,7 +4,8 @@ use std::io::BufReader;
 
 use super::MAX_LEVELS;
 use super::file_range::{FileRange, RangeReader};
-use crate::criu::pagemap::{PAGE, PagemapReader};
+use crate::PAGE;
+use crate::criu::pagemap::PagemapReader;
 use crate::error::{Error, Result};
 
 /// The page sizes of the architectures that CRIU supports, in bytes.

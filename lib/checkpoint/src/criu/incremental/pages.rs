@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 
 use super::cursor::{Cursor, Part, resolve};
 use super::memory::{Memory, Pagemap};
-use crate::criu::pagemap::{IN_PARENT, PAGE, PRESENT, PagemapWriter, Run};
+use crate::PAGE;
+use crate::criu::pagemap::{IN_PARENT, PRESENT, PagemapWriter, Run};
 use crate::error::{Error, Result};
 
 /// The pages in parent that are looked up at a time, so that a long run of single pages needs little
