@@ -63,6 +63,7 @@ fn read_archive(archive: &mut ArchiveFile, args: &Args) -> anyhow::Result<Restor
         images: Box::new(images),
         image_path: None,
         mounts: mounts(&spec, Path::new("")),
+        cgroup: spec.cgroups_path().map(str::to_owned),
         network: spec.network_namespace().map(PathBuf::from),
         volumes,
         ignores_volumes: args.include.ignore_volumes,

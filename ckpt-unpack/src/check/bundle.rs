@@ -44,6 +44,7 @@ pub fn read(args: &Args, bundle: &Path) -> anyhow::Result<Restore> {
         images: Box::new(images),
         image_path: Some(image_path),
         mounts: mounts(&spec, bundle),
+        cgroup: spec.cgroups_path().map(str::to_owned),
         network: spec.network_namespace().map(PathBuf::from),
         volumes,
         ignores_volumes: false,

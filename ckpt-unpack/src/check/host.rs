@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checkpoint::architecture;
 use checkpoint::criu::requirements::{Protocol, Requirements};
 use checkpoint::external_mounts::Maker;
 use checkpoint::host::{ports, program};
 use checkpoint::root_process::Origin;
+use checkpoint::{PAGE, architecture};
 use nix::sys::statvfs::statvfs;
 
 use super::restore::{Findings, Form, Restore, release};
@@ -93,21 +93,8 @@ pub fn cpu(required: &Requirements, restore: &Restore, criu: &str, findings: &mu
     }
 }
 
-/// Checks that the host has the version of cgroups that the container used.
-pub fn cgroup(required: &Requirements, findings: &mut Findings) {
-    // Only the root of a unified hierarchy has this file (cgroups(7)).
-    let host = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { 2 } else { 1 };
-    if let Some(version) = required.cgroup.filter(|version| *version != host) {
-        findings.fails(
-            format!("the container used cgroups v{version}, and this host has v{host}"),
-            format!("boot with systemd.unified_cgroup_hierarchy={}", version - 1),
-        );
-    }
-}
-
 /// Checks that the memory of the processes fits into the memory of the host.
 pub fn memory(pages: u64, findings: &mut Findings) {
-    const PAGE: u64 = 4096;
     let Ok(text) = fs::read_to_string("/proc/meminfo") else { return };
     let kilobytes = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;

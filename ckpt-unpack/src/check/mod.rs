@@ -3,6 +3,7 @@
 
 mod archive;
 mod bundle;
+mod cgroups;
 mod files;
 mod host;
 mod mounts;
@@ -65,7 +66,7 @@ fn compare(restore: &mut Restore, answer: &Answer, criu: &str, runtime: &str, fi
     host::criu(&required, restore, answer.criu, criu, findings);
     host::kernel(&required, restore, findings);
     host::cpu(&required, restore, criu, findings);
-    host::cgroup(&required, findings);
+    cgroups::check(&required, restore, runtime, findings);
     host::memory(report.pages, findings);
     host::space(restore, findings);
     host::network(&required, restore, findings);

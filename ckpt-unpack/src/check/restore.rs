@@ -31,6 +31,8 @@ pub struct Restore {
     pub mounts: BTreeMap<String, Option<PathBuf>>,
     /// The path of the network namespace that the container joins, if the spec has one.
     pub network: Option<PathBuf>,
+    /// The path of the cgroup in the spec.
+    pub cgroup: Option<String>,
     /// The named volumes in config.dump, by destination.
     pub volumes: BTreeMap<String, VolumeName>,
     /// Whether volumes are not restored from the archive, so that they are not checked.

@@ -2,6 +2,8 @@
 //! them.
 
 #[cfg(feature = "archive")]
+mod cgroups;
+#[cfg(feature = "archive")]
 pub mod check;
 #[cfg(feature = "archive")]
 pub mod core_image;

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use prost::Message;
 
+use super::cgroups;
 use super::check::{Image, Source};
 use super::core_image;
 use super::external_mounts::{self, Maker, is_mountpoints};
@@ -31,6 +32,9 @@ pub struct Requirements {
     pub mounts: BTreeSet<Vec<u8>>,
     /// The version of cgroups that the runtime must mount.
     pub cgroup: Option<u32>,
+    /// The paths of the cgroups of version 2 into which CRIU restores the processes, unless its caller
+    /// names another one.
+    pub cgroups: BTreeSet<Vec<u8>>,
     /// The runtime that made the images, if another runtime cannot restore them.
     pub maker: Option<Maker>,
     /// How the network namespace was dumped.
@@ -112,6 +116,8 @@ impl Requirements {
         let core = names.iter().find(|name| core_image::is_core(name));
         found.architecture =
             core.and_then(|name| core_image::architecture(name, &complete(source, name)?.bytes));
+        found.cgroups =
+            complete(source, "cgroup.img").map(|image| cgroups::unified(&image.bytes)).unwrap_or_default();
         let mounts = found.mounts(source, &names);
         found.first_process(source);
         found.files(source, &mounts);

@@ -171,6 +171,11 @@ impl SpecDump {
         })
     }
 
+    /// Returns the path of the cgroup, in the form that the runtime's cgroup manager expects.
+    pub fn cgroups_path(&self) -> Option<&str> {
+        self.0.get("linux")?.get("cgroupsPath")?.as_str()
+    }
+
     /// Returns the path of the network namespace that the container joined, or `None` if the
     /// container has the host's network or a namespace that the runtime created.
     pub fn network_namespace(&self) -> Option<&str> {

@@ -111,7 +111,7 @@ fn config_dump(
 /// is `/NAMESPACE/NAME` (`pkg/oci/spec.go`). Without such a cgroup, the container gets the name of
 /// the checkpoint without registry and tag.
 fn container_name(spec: &SpecDump, checkpoint: Option<&str>) -> String {
-    let cgroup = spec.keys().get("linux").and_then(|linux| linux["cgroupsPath"].as_str());
+    let cgroup = spec.cgroups_path();
     let of_cgroup = cgroup.and_then(|path| path.rsplit('/').next());
     let of_image = checkpoint.and_then(|name| name.rsplit('/').next()?.split([':', '@']).next());
     let valid = |name: &&str| name.parse::<VolumeName>().is_ok();
