@@ -11,6 +11,7 @@ use checkpoint::tar_input::TarInput;
 use checkpoint::whiteout::Whiteouts;
 use checkpoint::{Member, deleted_files};
 use cli::args::Durable;
+use cli::tree::NewLayer;
 use cli::{Hint, Modified, Session};
 use tartree::{Content, Devices, ExtractOptions, Extractor, Limits, Notice, Reader, Root};
 
@@ -19,6 +20,7 @@ use crate::args::Args;
 /// The directory trees that members are extracted into.
 pub struct Trees<'a> {
     rootfs: Option<(RootfsApply, &'a Path)>,
+    layer: Option<(NewLayer, &'a Path)>,
     options: ExtractOptions,
     limits: Limits,
     /// Whether the archive has a deletion list. If so, its diff has no whiteouts.
@@ -35,6 +37,7 @@ impl<'a> Trees<'a> {
     pub fn open(args: &'a Args, session: &'a Session) -> anyhow::Result<Trees<'a>> {
         let output = &args.output;
         let options = args.ownership.options(&args.limits, output.cross_mounts)?;
+        let mut new_layer = None;
         let rootfs = match &args.output.rootfs {
             Some(dir) => {
                 let root = Root::open(dir).with_context(|| cli::display_path(dir))?;
@@ -44,7 +47,10 @@ impl<'a> Trees<'a> {
                     Some(layer) => {
                         let name = cli::display_path(layer);
                         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-                        cli::tree::overlay_layer(layer, root, options, output.userxattr, &mut notices)?
+                        let (extractor, new) =
+                            cli::tree::overlay_layer(layer, root, options, output.userxattr, &mut notices)?;
+                        new_layer = Some((new, layer.as_path()));
+                        extractor
                     }
                     None => Extractor::new(root, options),
                 };
@@ -67,7 +73,8 @@ impl<'a> Trees<'a> {
             session,
             "contains part of the checkpoint, restore its previous content before you try again",
         );
-        Ok(Trees { rootfs, options, limits: args.limits.of_tars(), listed: false, modified, session })
+        let layer = new_layer;
+        Ok(Trees { rootfs, layer, options, limits: args.limits.of_tars(), listed: false, modified, session })
     }
 
     /// Applies a member to the root file system: the diff, or a deletion list.
@@ -80,7 +87,9 @@ impl<'a> Trees<'a> {
         let Some((apply, dir)) = &mut self.rootfs else { return Ok(()) };
         let (name, session) = (cli::display_path(*dir), self.session);
         let mut notices = |notice: Notice| session.warn(format_args!("{name}/{notice}"));
-        self.modified.add(dir);
+        if self.layer.as_ref().is_none_or(|(layer, _)| layer.is_in_place()) {
+            self.modified.add(dir);
+        }
         match member {
             Member::DeletedFiles | Member::DeletedFiles0 => {
                 self.listed = true;
@@ -152,9 +161,16 @@ impl<'a> Trees<'a> {
         apply.finish(&mut notices).with_context(|| name.clone())
     }
 
-    /// Calls fsync(2) on everything that was extracted, if `--fsync` is given.
-    pub fn sync(&self, durable: &Durable) -> anyhow::Result<()> {
-        self.modified.dirs().iter().try_for_each(|dir| durable.sync(dir))
+    /// Returns the directory with the changes of the root file system, before they are committed.
+    pub fn changed_rootfs(&self) -> Option<&Path> {
+        self.layer.as_ref().map(|(layer, dir)| layer.path(dir))
+    }
+
+    /// Calls fsync(2) on everything that was extracted, if `--fsync` is given, and gives a new layer its
+    /// name.
+    pub fn commit(&mut self, durable: &Durable) -> anyhow::Result<()> {
+        self.modified.dirs().iter().try_for_each(|dir| durable.sync(dir))?;
+        self.layer.take().map_or(Ok(()), |(layer, dir)| layer.finish(dir, durable))
     }
 
     /// Reports the directories that an error has left incomplete.

@@ -13,12 +13,12 @@ use anyhow::Context;
 use checkpoint::root_process::{self, RootProcess};
 use cli::Session;
 
-/// Gives `rootfs` the mode that the images in `images` record.
+/// Gives `rootfs` the mode that the images in `images` record. `name` is its name for messages.
 ///
 /// # Errors
 /// Returns an error if an image is damaged, or if the mode cannot be changed.
-pub fn set(rootfs: &Path, images: &Path, session: &Session) -> anyhow::Result<()> {
-    let object = || cli::display_path(rootfs);
+pub fn set(rootfs: &Path, name: &Path, images: &Path, session: &Session) -> anyhow::Result<()> {
+    let object = || cli::display_path(name);
     let Some(mode) = dumped_mode(images)? else {
         session.warn(format_args!(
             "{}: mode not set, the images in checkpoint/ do not record the mode that CRIU requires",

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use checkpoint::Member;
-use cli::Hint;
 use cli::args::Durable;
 use cli::private::dangling_link;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use cli::temporary_dir::{parent, rename};
+use cli::{Hint, TemporaryDir};
 use tartree::TarPath;
 
 /// Members that every archive has. A directory with one of them already contains a checkpoint.
@@ -27,13 +27,12 @@ const ROUND: &str = "pre-checkpoint";
 /// A temporary directory for the members. It is removed unless [`commit`](Staging::commit)
 /// succeeds.
 pub struct Staging {
-    dir: PathBuf,
+    dir: TemporaryDir,
     bundle: PathBuf,
     /// The directory in which `commit` creates names: the bundle if it existed, else its parent.
     parent: PathBuf,
     /// Whether the bundle existed before. It may contain other files.
     existing: bool,
-    committed: bool,
 }
 
 impl Staging {
@@ -60,38 +59,29 @@ impl Staging {
         if !existing {
             prefix.push(".ckpt-");
         }
-        let remove = |dir: &PathBuf| {
-            let dir = dir.clone();
-            move || {
-                // The main thread creates files in it until the process ends, so one attempt may
-                // fail.
-                let _ = (0..1000).find(|_| fs::remove_dir_all(&dir).is_ok() || !dir.exists());
-            }
-        };
-        let dir = cli::signal::make_with_cleanup(|| create(&parent, &prefix), remove)
-            .with_context(|| cli::display_path(&parent))?;
-        Ok(Staging { dir, bundle: bundle.to_owned(), parent, existing, committed: false })
+        let dir = TemporaryDir::new(&parent, &prefix).with_context(|| cli::display_path(&parent))?;
+        Ok(Staging { dir, bundle: bundle.to_owned(), parent, existing })
     }
 
     /// Returns the temporary directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.dir.path()
     }
 
     /// Moves all members into the bundle, or none.
-    pub fn commit(mut self, durable: &Durable) -> anyhow::Result<()> {
-        durable.sync(&self.dir)?;
+    pub fn commit(self, durable: &Durable) -> anyhow::Result<()> {
+        durable.sync(self.dir())?;
         // A signal in between would leave a bundle with some of the members.
         cli::signal::uninterrupted(|| self.move_members(durable))?;
-        self.committed = true;
+        self.dir.keep();
         if durable.fsync { cli::sync::directory(&self.parent) } else { Ok(()) }
     }
 
     /// Moves a round of a migration into the bundle. The round that the bundle holds becomes its
     /// directory `parent`.
-    pub fn commit_round(mut self, durable: &Durable) -> anyhow::Result<()> {
-        durable.sync(&self.dir)?;
-        let (old, new) = (self.bundle.join(ROUND), self.dir.join(ROUND));
+    pub fn commit_round(self, durable: &Durable) -> anyhow::Result<()> {
+        durable.sync(self.dir())?;
+        let (old, new) = (self.bundle.join(ROUND), self.dir().join(ROUND));
         let parent = new.join("parent");
         cli::signal::uninterrupted(|| {
             let has_old = self.existing && fs::symlink_metadata(&old).is_ok();
@@ -104,17 +94,17 @@ impl Staging {
                 }
             })
         })?;
-        self.committed = true;
+        self.dir.keep();
         if durable.fsync { cli::sync::directory(&self.parent) } else { Ok(()) }
     }
 
     fn move_members(&self, durable: &Durable) -> anyhow::Result<()> {
         let object = || cli::display_path(&self.bundle);
         if !self.existing {
-            return rename(&self.dir, &self.bundle).with_context(object);
+            return rename(self.dir(), &self.bundle).with_context(object);
         }
         let mut moved: Vec<PathBuf> = Vec::new();
-        let mut names: Vec<_> = fs::read_dir(&self.dir)
+        let mut names: Vec<_> = fs::read_dir(self.dir())
             .and_then(|entries| entries.map(|entry| entry.map(|e| e.file_name())).collect())
             .with_context(object)?;
         names.sort_by(|a, b| (a == LAST, a).cmp(&(b == LAST, b)));
@@ -123,42 +113,26 @@ impl Staging {
             let others_written =
                 if durable.fsync && name == LAST { cli::sync::directory(&self.bundle) } else { Ok(()) };
             let renamed = others_written
-                .and_then(|()| rename(&self.dir.join(&name), &to).with_context(|| cli::display_path(&to)));
+                .and_then(|()| rename(&self.dir().join(&name), &to).with_context(|| cli::display_path(&to)));
             if let Err(e) = renamed {
                 for path in moved.iter().rev() {
                     // A bundle with some of the members would look complete, so the members go back
                     // into the temporary directory, which is removed.
-                    let back = path.file_name().map(|name| self.dir.join(name)).unwrap_or_default();
+                    let back = path.file_name().map(|name| self.dir().join(name)).unwrap_or_default();
                     let _ = rename(path, &back);
                 }
                 return Err(e);
             }
             moved.push(to);
         }
-        fs::remove_dir(&self.dir).with_context(object)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.committed {
-            // The caller reports the error that led to this. rmdir(2) comes first, because it needs
-            // no descriptor and the process may have none left.
-            if fs::remove_dir(&self.dir).is_err() {
-                let _ = fs::remove_dir_all(&self.dir);
-            }
-        }
+        fs::remove_dir(self.dir()).with_context(object)
     }
 }
 
 /// Returns the directory for temporary files of a bundle: the bundle itself if it exists, else its
 /// parent.
 pub fn directory_for(bundle: &Path) -> PathBuf {
-    match bundle.parent() {
-        _ if bundle.is_dir() => bundle.into(),
-        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
-        _ => PathBuf::from("."),
-    }
+    if bundle.is_dir() { bundle.into() } else { parent(bundle).into() }
 }
 
 /// Checks that `member` would replace nothing in the bundle.
@@ -174,28 +148,4 @@ pub fn check_is_free(bundle: &Path, member: &Member) -> anyhow::Result<()> {
         return Err(Hint::on(e, "choose another directory for --bundle, or remove this file"));
     }
     Ok(())
-}
-
-fn create(parent: &Path, prefix: &OsStr) -> io::Result<PathBuf> {
-    for attempt in 0..1000 {
-        let mut name = prefix.to_owned();
-        name.push(format!("{}-{attempt}", std::process::id()));
-        let dir = parent.join(name);
-        match cli::private::dir(&dir) {
-            Ok(true) => return Ok(dir),
-            Err(e) if dangling_link(&dir).is_none() => return Err(e),
-            _ => {}
-        }
-    }
-    Err(io::Error::from(io::ErrorKind::AlreadyExists))
-}
-
-/// Renames, but never replaces a file that was created in the meantime.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        // Some file systems, such as NFS, do not support RENAME_NOREPLACE. A check before the
-        // rename remains.
-        Err(nix::errno::Errno::EINVAL) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
-        renamed => Ok(renamed?),
-    }
 }

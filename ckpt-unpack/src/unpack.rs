@@ -84,7 +84,9 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         })
         .and_then(|()| {
             let images = staging.dir().join("checkpoint");
-            args.output.changed_rootfs().map_or(Ok(()), |rootfs| root_mode::set(rootfs, &images, session))
+            args.output.changed_rootfs().map_or(Ok(()), |name| {
+                root_mode::set(unpack.trees.changed_rootfs().unwrap_or(name), name, &images, session)
+            })
         })
         .and_then(|()| match unpack.is_round {
             true => Ok(()),
@@ -92,7 +94,7 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         })
         .and_then(|()| userns::open_to_container(staging.dir(), bundle, session))
         // The bundle gets its name last: a bundle that exists is complete.
-        .and_then(|()| unpack.trees.sync(&args.output.durable))
+        .and_then(|()| unpack.trees.commit(&args.output.durable))
         .and_then(|()| match unpack.is_round {
             true => staging.commit_round(&args.output.durable),
             false => staging.commit(&args.output.durable),

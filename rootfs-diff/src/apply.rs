@@ -33,6 +33,7 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         None => Vec::new(),
     };
     let limits = args.bounds.limits();
+    let mut new_layer = None;
     let mut target = if args.dry_run {
         Target::DryRun
     } else {
@@ -46,9 +47,11 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
         let root = Root::open(&args.rootfs).with_context(|| cli::display_path(&args.rootfs))?;
         let extractor = match &args.layer {
             Some(dir) => {
-                cli::tree::overlay_layer(dir, root, options, args.userxattr, &mut |notice: Notice| {
-                    session.warn(notice);
-                })?
+                let mut notices = |notice: Notice| session.warn(notice);
+                let (extractor, layer) =
+                    cli::tree::overlay_layer(dir, root, options, args.userxattr, &mut notices)?;
+                new_layer = Some(layer);
+                extractor
             }
             None => Extractor::new(root, options),
         };
@@ -89,11 +92,17 @@ pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
             ));
         }
         apply.finish(&mut notices).with_context(object)?;
-        args.durable.sync(changed)?;
         if let Some(found) = kind {
             let e = checkpoint::Error::Kind { found, expected: DIFF };
             let e = explained(e, args).context(stdin);
-            return Err(e.context(format!("{}: now holds files that are not part of a diff", object())));
+            return match new_layer {
+                Some(layer) if !layer.is_in_place() => Err(e),
+                _ => Err(e.context(format!("{}: now holds files that are not part of a diff", object()))),
+            };
+        }
+        match new_layer {
+            Some(layer) => layer.finish(changed, &args.durable)?,
+            None => args.durable.sync(changed)?,
         }
     }
     Ok(Exit::Done)

@@ -42,7 +42,7 @@ pub struct Job {
 }
 
 /// One job for each direction of each tool.
-pub static JOBS: [Job; 11] = [
+pub static JOBS: [Job; 12] = [
     Job {
         tool: "vol-archive",
         args: &["create", "tree", "-o", "to/out"],
@@ -70,6 +70,13 @@ pub static JOBS: [Job; 11] = [
         stdin: Some("diff.members"),
         output: OutputKind::InPlace,
         objects: &["to", "standard input"],
+    },
+    Job {
+        tool: "rootfs-diff",
+        args: &["apply", "--members", "--rootfs", "old", "--layer", "to/out", "--userxattr"],
+        stdin: Some("diff.members"),
+        output: OutputKind::Directory,
+        objects: &["to", "old", "standard input"],
     },
     Job {
         tool: "netstatus",

@@ -9,5 +9,6 @@ pub mod private;
 pub(crate) mod remove;
 pub mod same_file;
 pub mod sync;
+pub mod temporary_dir;
 
 pub(crate) use closed_stdout::is_closed as stdout_is_closed;
