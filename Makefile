@@ -69,7 +69,7 @@ check-long: prerequisites ## tests that take long, as root: all faults, many mom
 	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	FAULT_POINTS=all $(CARGO) test --workspace --features "$(FEATURES)" --test injected --test killed -- --include-ignored
-	TARS=50000 $(CARGO) test --workspace --features "$(FEATURES)" --test readers -- --include-ignored
+	TARS=8000 $(CARGO) test --workspace --features "$(FEATURES)" --test readers -- --include-ignored
 	tests/long/browser
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
 	POWER_LOSS_STATES=100 $(CARGO) test --workspace --features "$(FEATURES)" --test power_loss -- --include-ignored

@@ -26,7 +26,9 @@ pub(crate) fn checksum_matches(block: &[u8; BLOCK]) -> bool {
 }
 
 /// Reads the number in a header field: octal digits, or GNU's base-256 (first byte 0x80 for a
-/// positive number, 0xff for a negative one). Returns `None` if the field contains neither.
+/// positive number, 0xff for a negative one). Returns `None` if the field contains neither, or if
+/// readers differ in what they read: libarchive ends a number at a newline, and Go skips a NUL byte
+/// before the digits.
 pub(crate) fn number(field: &[u8]) -> Option<i64> {
     if field[0] & 0x80 != 0 {
         let negative = field[0] & 0x40 != 0;
@@ -39,9 +41,10 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
         return i64::try_from(value).ok();
     }
     let text = field.split(|&b| b == 0).next().unwrap_or(b"");
-    let text = text.trim_ascii();
+    let blanks = text.iter().take_while(|&&b| b == b' ').count();
+    let text = text[blanks..].trim_ascii_end();
     if text.is_empty() {
-        return Some(0);
+        return field.iter().all(|&b| matches!(b, 0 | b' ')).then_some(0);
     }
     std::str::from_utf8(text)
         .ok()
@@ -68,5 +71,8 @@ mod tests {
         assert_eq!(number(b" 644 \0  "), Some(0o644));
         assert!(number(b"0000008\0").is_none());
         assert!(number(b"-1\0\0\0\0\0\0").is_none());
+        assert!(number(b"  \n  644\0").is_none());
+        assert!(number(b"\0000644\0").is_none());
+        assert_eq!((number(&[0; 8]), number(b"       \0")), (Some(0), Some(0)));
     }
 }

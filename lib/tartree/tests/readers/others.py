@@ -196,7 +196,7 @@ def gnu(path):
         size = int(match["size"]) if kind == "file" else 0
         found.append(entry(unquoted(match["name"]), kind, bits(match["mode"]), size, mtime, nsec, link, None, None))
     if run.returncode != 0:
-        found.append(run.stderr.decode("utf-8", "replace").split("\n")[0])
+        found.append(run.stderr.decode("utf-8", "replace").replace("\n", "; "))
     return found
 
 

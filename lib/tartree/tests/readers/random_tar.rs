@@ -307,8 +307,9 @@ impl Builder {
         content: Vec<u8>,
         records: &mut Vec<u8>,
     ) -> (Header, Vec<u8>) {
+        let is_slashed = self.names.last().is_some_and(|name| name.ends_with(b"/"));
         match flag {
-            b'0' | 0 | b'7' if dialect == Dialect::Pax && self.random.once_in(6) => {
+            b'0' | 0 | b'7' if dialect == Dialect::Pax && !is_slashed && self.random.once_in(6) => {
                 return self.sparse(header, records);
             }
             b'0' | b'7' | 0 => {}

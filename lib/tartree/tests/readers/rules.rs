@@ -49,13 +49,13 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        reason: "libarchive rejects the records of a sparse file for an entry that is not a file",
+        reason: "libarchive rejects the records of a sparse file for a file of type NUL",
         explains: |d| matches!(d.what, What::RejectedThere(error) if error.contains("Non-regular file cannot be sparse")),
     },
     Rule {
-        reason: "Python does not know the records LIBARCHIVE.xattr",
+        reason: "Python and tar-core do not know the records LIBARCHIVE.xattr",
         explains: |d| {
-            d.reader == "Python"
+            matches!(d.reader, "Python" | "tar-core")
                 && field(d, "xattrs", |our, their| {
                     let known = our.xattrs.iter().flatten().filter(|(name, _)| *name != b"user.both");
                     known.eq(their.xattrs.iter().flatten())
@@ -63,17 +63,42 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        reason: "Python does not know GNU's type D, a directory with a list of names",
-        explains: |d| d.reader == "Python" && field(d, "kind", |_, their| their.kind == "type b'D'"),
+        reason: "Python and tar-core do not know GNU's type D, a directory with a list of names",
+        explains: |d| {
+            matches!(d.reader, "Python" | "tar-core")
+                && field(d, "kind", |_, their| their.kind == "type b'D'")
+        },
     },
     Rule {
-        reason: "a name that ends in a slash is a directory; for GNU tar not of type 7, for Python only of type NUL",
+        reason: "a name that ends in a slash is a directory; not of type 7 for GNU tar, only of type NUL for Python, never for tar-core",
         explains: |d| {
             let slash =
                 |our: &Listed, their: &Listed| our.kind == "dir" && their.kind == "file" && their.size == 0;
             let differs = field(d, "kind", slash) || field(d, "content", slash);
             let is_contiguous = d.tar.features.contains(&"a contiguous file");
-            differs && (d.reader == "Python" || d.reader == "GNU tar" && is_contiguous)
+            differs && (matches!(d.reader, "Python" | "tar-core") || d.reader == "GNU tar" && is_contiguous)
+        },
+    },
+    Rule {
+        reason: "tar-core rejects times before 1970 in PAX records",
+        explains: |d| matches!(d.what, What::RejectedThere(error) if error.contains("invalid PAX mtime value: \"-")),
+    },
+    Rule {
+        reason: "tar-core needs two zero blocks at the end",
+        explains: |d| d.reader == "tar-core" && matches!(d.what, What::RejectedThere("truncated")),
+    },
+    Rule {
+        reason: "others also reject a damaged tar for values that this reader does not use: owners of extension headers, numbers that a PAX record replaces, global headers",
+        explains: |d| {
+            let texts = [
+                "ReadError: invalid header",
+                "Unrecognized archive format",
+                "Malformed extended header",
+                "value expected",
+                "excess GNU.sparse.map",
+            ];
+            d.tar.is_damaged
+                && matches!(d.what, What::RejectedThere(error) if texts.iter().any(|text| error.contains(text)))
         },
     },
     Rule {
@@ -84,8 +109,12 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
-        reason: "Python ends without an error at a header whose numbers it cannot read",
-        explains: |d| d.reader == "Python" && d.tar.is_damaged && matches!(d.what, What::OnlyHere(_)),
+        reason: "Python and tar-core also read the owner of an extension header; at an error, Python ends silently",
+        explains: |d| match d.what {
+            What::OnlyHere(_) => d.reader == "Python" && d.tar.is_damaged,
+            What::RejectedThere(error) => d.reader == "tar-core" && error.contains("invalid octal field"),
+            _ => false,
+        },
     },
 ];
 

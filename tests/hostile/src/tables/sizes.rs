@@ -48,6 +48,16 @@ fn sizes() -> Vec<Row> {
             Refused("x: size is invalid"),
         ),
         row(
+            "a size with a newline before the digits",
+            |_| sized(file().field(124, b"   \n      4\0")),
+            Refused("x: size is invalid"),
+        ),
+        row(
+            "a size with a NUL byte before the digits",
+            |_| sized(file().field(124, b"\x000000000004\0")),
+            Refused("x: size is invalid"),
+        ),
+        row(
             "a size with a sign",
             |_| sized(file().field(124, b"+0000000004\0")),
             Refused("x: size is invalid"),
