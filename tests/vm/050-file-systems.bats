@@ -9,7 +9,7 @@ load ../pipelines/lib/helpers
 setup_file() {
     build_image
     # Fails if they are built into the kernel.
-    modprobe -a loop xfs btrfs 2>/dev/null || true
+    modprobe -a fuse loop xfs btrfs 2>/dev/null || true
 }
 
 # Called by round_trip for the root file systems of both containers.
