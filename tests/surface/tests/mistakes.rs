@@ -652,8 +652,9 @@ fn an_interrupted_extraction_names_the_incomplete_directory() {
     let dir = workdir();
     fs::write(dir.path().join("vol/large"), vec![1; 1 << 20]).unwrap();
     let output = typed(
-        "{ vol-archive create vol | head -c 900000; sleep 5; } \\
-             | timeout --foreground 1 vol-archive extract --replace other",
+        "mkfifo tar; vol-archive extract --replace other <tar & tool=$!; exec 3>tar
+         vol-archive create vol | head -c 900000 >&3
+         for _ in {1..1200}; do [ ! -s other/large ] || break; sleep 0.05; done; kill $tool; wait $tool",
         dir.path(),
     );
     let stderr = String::from_utf8_lossy(&output.stderr);
