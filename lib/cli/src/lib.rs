@@ -32,7 +32,9 @@ pub use files::output::{Output, spool};
 pub use files::remove::remove_from;
 pub use files::temporary_dir::TemporaryDir;
 pub use files::{destinations, private, same_file, sync, temporary_dir};
-pub use messages::display::{Style, display_path, escape, escape_json, is_unsafe, terminal_lines};
+pub use messages::display::{
+    JsonWriter, Style, display_path, escape, escape_json, is_unsafe, terminal_lines,
+};
 pub use messages::findings::Finding;
 pub use messages::progress::{Counted, When, bytes_counted, count};
 pub use messages::session::Session;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 
 /// Returns a file name or path for a message. Bytes that are not UTF-8 appear as `\xNN`. Control
@@ -60,6 +60,27 @@ pub fn escape_json(json: impl fmt::Display) -> String {
         }
     }
     escaped
+}
+
+/// Escapes the JSON that is written to it as [`escape_json`] does, so that a long document need not be
+/// in memory. Each write must have complete characters, as those of `serde_json` do.
+#[derive(Debug)]
+pub struct JsonWriter<W>(pub W);
+
+impl<W: io::Write> io::Write for JsonWriter<W> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(json) {
+            Ok(text) if text.chars().any(|c| c != '\n' && is_unsafe(c)) => {
+                self.0.write_all(escape_json(text).as_bytes())?;
+            }
+            _ => self.0.write_all(json)?,
+        }
+        Ok(json.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Returns whether a terminal may act on `c` instead of displaying it.
@@ -180,7 +201,11 @@ mod tests {
     #[test]
     fn json_is_escaped_in_strings_only() {
         let json = "{\n  \"a\u{9b}31m\": \"\u{202e}é\\n\u{7f}\"\n}";
-        assert_eq!(escape_json(json), "{\n  \"a\\u009b31m\": \"\\u202eé\\n\\u007f\"\n}");
+        let expected = "{\n  \"a\\u009b31m\": \"\\u202eé\\n\\u007f\"\n}";
+        assert_eq!(escape_json(json), expected);
+        let mut written = JsonWriter(Vec::new());
+        io::Write::write_all(&mut written, json.as_bytes()).unwrap();
+        assert_eq!(written.0, expected.as_bytes());
     }
 
     #[test]
