@@ -1,6 +1,6 @@
 //! `--search REGEX`: finds a pattern in the memory of the processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Read, Write};
 
 use anyhow::Context;
@@ -187,7 +187,7 @@ struct Report<'i, W: Write> {
     out: W,
     json: bool,
     images: &'i Images,
-    processes: &'i [Process],
+    processes: BTreeMap<u32, &'i Process>,
     /// The process that the user named.
     only: Option<u32>,
     number: u64,
@@ -202,6 +202,7 @@ impl<'i, W: Write> Report<'i, W> {
         processes: &'i [Process],
         only: Option<u32>,
     ) -> Report<'i, W> {
+        let processes = processes.iter().map(|process| (process.pid, process)).collect();
         Report { out, json, images, processes, only, number: 0, style: Style::of_stdout() }
     }
 
@@ -223,7 +224,7 @@ impl<'i, W: Write> Report<'i, W> {
                 None => (None, at),
             },
         };
-        let process = self.processes.iter().find(|process| Some(process.pid) == pid);
+        let process = pid.and_then(|pid| self.processes.get(&pid));
         let command = process.map_or("", |process| process.command.as_str());
         let mapping = pid.and_then(|pid| self.images.mapping_at(pid, address)).unwrap_or_default();
         if self.json {

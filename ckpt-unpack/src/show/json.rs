@@ -2,9 +2,13 @@
 //! --format json` (checkpointctl internal/json.go), and keys that checkpointctl lacks: `image_id`,
 //! `namespaces`, `member_sizes`, `addresses`, `threads`, counts, and what `--show` prints in addition.
 
-use checkpoint::open_files::Socket;
+use std::cell::Cell;
+use std::io::Write;
+
+use checkpoint::open_files::{OpenFile, Socket};
 use checkpoint::process_tree::{Images, Node};
 use cli::Session;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::found::{Found, Interface};
@@ -18,11 +22,109 @@ const MAPPINGS: usize = 20;
 const FILES: usize = 1 << 18;
 const PATHS: usize = 64 << 20;
 
-pub fn document(found: &Found, tree: &[Node], with_environment: bool, session: &Session) -> Value {
+/// Writes the document.
+///
+/// # Errors
+/// Returns an error if writing to the output fails.
+pub fn write(
+    out: &mut impl Write,
+    found: &Found,
+    tree: &[Node],
+    with_environment: bool,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let budget = Budget { files: Cell::new(FILES), bytes: Cell::new(PATHS) };
+    let facts = facts(found, tree);
+    let document = Document { facts, found, tree, pids: pids(tree), with_environment, budget: &budget };
+    serde_json::to_writer_pretty(cli::JsonWriter(&mut *out), &document)?;
+    writeln!(out)?;
+    if budget.is_exhausted() {
+        session.warn(format_args!(
+            "too many open files, only the first {} are shown",
+            FILES - budget.files.get()
+        ));
+    }
+    Ok(())
+}
+
+/// The document. What it says about each process is made while it is written: that of ten thousand
+/// processes would need 100 MB.
+struct Document<'a> {
+    facts: Map<String, Value>,
+    found: &'a Found,
+    tree: &'a [Node],
+    pids: Vec<u32>,
+    with_environment: bool,
+    budget: &'a Budget,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.facts.len()))?;
+        let images = &self.found.images;
+        let pids = || self.pids.iter().copied();
+        for (key, value) in &self.facts {
+            map.serialize_key(key)?;
+            match key.as_str() {
+                "process_tree" => {
+                    // CRIU dumps a single process tree.
+                    let first = self.tree.first();
+                    map.serialize_value(&first.map(|node| Tree {
+                        images,
+                        node,
+                        with_environment: self.with_environment,
+                    }))?;
+                }
+                "file_descriptors" => {
+                    map.serialize_value(&Each(|| pids().filter_map(|pid| files(images, pid, self.budget))))?;
+                }
+                "sockets" => {
+                    map.serialize_value(&Each(|| {
+                        pids().filter_map(|pid| sockets(images, pid, self.budget))
+                    }))?;
+                }
+                "memory" => {
+                    map.serialize_value(&Each(|| pids().filter_map(|pid| memory(images, pid))))?;
+                }
+                _ => map.serialize_value(value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// An array whose elements are made one after another.
+struct Each<F>(F);
+
+impl<I: Iterator<Item = Value>, F: Fn() -> I> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0())
+    }
+}
+
+/// A process with its children.
+struct Tree<'a> {
+    images: &'a Images,
+    node: &'a Node,
+    with_environment: bool,
+}
+
+impl Serialize for Tree<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &process(self.images, self.node, self.with_environment) {
+            map.serialize_entry(key, value)?;
+        }
+        let child = |node| Tree { node, ..*self };
+        map.serialize_entry("children", &self.node.children.iter().map(child).collect::<Vec<_>>())?;
+        map.end()
+    }
+}
+
+/// Returns the keys in their order, with the values that do not depend on the number of processes.
+fn facts(found: &Found, tree: &[Node]) -> Map<String, Value> {
     let first = found.interfaces().next();
     let (pod, kubernetes_namespace) = found.spec.pod();
-    let mut budget = Budget { files: FILES, bytes: PATHS };
-    let pids = pids(tree);
     let mounts = found.spec.mounts();
     let document = json!({
         "schema": 1,
@@ -53,10 +155,9 @@ pub fn document(found: &Found, tree: &[Node], with_environment: bool, session: &
             "kubernetes_namespace": kubernetes_namespace,
             "annotations": found.spec.annotations(),
         },
-        // CRIU dumps a single process tree.
-        "process_tree": tree.first().map(|first| process(&found.images, first, with_environment)),
-        "file_descriptors": file_descriptors(&found.images, &pids, &mut budget),
-        "sockets": sockets(&found.images, &pids, &mut budget),
+        "process_tree": null,
+        "file_descriptors": null,
+        "sockets": null,
         "namespaces": found.spec.namespaces().iter().map(|(kind, path)| json!({ "type": kind, "path": path }))
             .collect::<Vec<_>>(),
         "mounts": mounts.iter().map(|m| json!({ "destination": m.destination, "type": m.kind, "source": m.source }))
@@ -67,16 +168,16 @@ pub fn document(found: &Found, tree: &[Node], with_environment: bool, session: &
             "image_version": found.origin.image_version,
             "runtime_of_images": found.origin.runtime.map(checkpoint::external_mounts::Maker::name),
         },
-        "memory": pids.iter().filter_map(|&pid| memory(&found.images, pid)).collect::<Vec<_>>(),
+        "memory": null,
         "root_fs_changes": tree_of(found, "rootfs-diff.tar", found.deleted),
         "volumes": volumes(found),
         "shm": tree_of(found, "devshm-checkpoint.tar", None),
         "needs": needs(found, tree).iter().map(Need::to_json).collect::<Vec<_>>(),
     });
-    if budget.files == 0 || budget.bytes == 0 {
-        session.warn(format_args!("too many open files, only the first {} are shown", FILES - budget.files));
+    match document {
+        Value::Object(facts) => facts,
+        _ => Map::new(),
     }
-    document
 }
 
 /// Returns the memory of a process, with its largest mappings.
@@ -124,7 +225,8 @@ fn networks(found: &Found) -> Vec<Value> {
     networks.into_iter().map(|(name, interfaces)| json!({ "name": name, "interfaces": interfaces })).collect()
 }
 
-fn process(images: &Images, node: &Node, with_environment: bool) -> Value {
+/// Returns the keys of a process without its children.
+fn process(images: &Images, node: &Node, with_environment: bool) -> Map<String, Value> {
     let p = &node.process;
     let mut document = json!({
         "pid": p.pid, "command": p.command, "cmdline": p.cmdline.join(" "), "task_state": p.state,
@@ -134,9 +236,10 @@ fn process(images: &Images, node: &Node, with_environment: bool) -> Value {
     if with_environment {
         document["environment_variables"] = environment(images, p.pid);
     }
-    document["children"] =
-        node.children.iter().map(|child| process(images, child, with_environment)).collect();
-    document
+    match document {
+        Value::Object(keys) => keys,
+        _ => Map::new(),
+    }
 }
 
 /// Returns the environment of a process by the names of the variables. Of several variables with
@@ -152,44 +255,39 @@ fn environment(images: &Images, pid: u32) -> Value {
 
 /// The number of open files and of bytes that the document may still get.
 struct Budget {
-    files: usize,
-    bytes: usize,
+    files: Cell<usize>,
+    bytes: Cell<usize>,
 }
 
 impl Budget {
-    fn allows(&mut self, bytes: usize) -> bool {
-        self.files = self.files.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.files > 0 && self.bytes > 0
+    fn allows(&self, bytes: usize) -> bool {
+        self.files.set(self.files.get().saturating_sub(1));
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        !self.is_exhausted()
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.files.get() == 0 || self.bytes.get() == 0
     }
 }
 
-fn file_descriptors(images: &Images, pids: &[u32], budget: &mut Budget) -> Vec<Value> {
-    let mut all = Vec::new();
-    for &pid in pids {
-        let files: Vec<_> = images
-            .open_files(pid)
-            .take_while(|file| budget.allows(file.path.len()))
-            // checkpointctl writes "REG 0" and "cwd".
-            .map(|file| json!({ "type": file.kind, "fd": format!("{} {}", file.kind, file.fd).trim(), "path": file.path }))
-            .collect();
-        if !files.is_empty() {
-            all.push(json!({ "pid": pid, "open_files": files }));
-        }
-    }
-    all
+/// Returns the open files of a process, if it has any.
+fn files(images: &Images, pid: u32, budget: &Budget) -> Option<Value> {
+    let files = images.open_files(pid).take_while(|file| budget.allows(file.path.len()));
+    let files: Vec<_> = files.map(|file| open_file(&file)).collect();
+    (!files.is_empty()).then(|| json!({ "pid": pid, "open_files": files }))
 }
 
-fn sockets(images: &Images, pids: &[u32], budget: &mut Budget) -> Vec<Value> {
-    let mut all = Vec::new();
-    for &pid in pids {
-        let sockets: Vec<_> =
-            images.sockets(pid).take_while(|s| budget.allows(s.address.len())).map(|s| socket(&s)).collect();
-        if !sockets.is_empty() {
-            all.push(json!({ "pid": pid, "open_sockets": sockets }));
-        }
-    }
-    all
+/// Returns an open file. checkpointctl writes "REG 0" and "cwd".
+fn open_file(file: &OpenFile<'_>) -> Value {
+    json!({ "type": file.kind, "fd": format!("{} {}", file.kind, file.fd).trim(), "path": file.path })
+}
+
+/// Returns the open sockets of a process, if it has any.
+fn sockets(images: &Images, pid: u32, budget: &Budget) -> Option<Value> {
+    let sockets = images.sockets(pid).take_while(|s| budget.allows(s.address.len()));
+    let sockets: Vec<_> = sockets.map(|s| socket(&s)).collect();
+    (!sockets.is_empty()).then(|| json!({ "pid": pid, "open_sockets": sockets }))
 }
 
 fn socket(s: &Socket<'_>) -> Value {

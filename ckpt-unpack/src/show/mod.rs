@@ -40,8 +40,7 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
     let mut out = BufWriter::new(Output::text(None)?);
     let inspected = &args.inspected;
     if args.output.json {
-        let document = json::document(&found, &tree, inspected.env, session);
-        writeln!(out, "{}", cli::escape_json(format_args!("{document:#}")))?;
+        json::write(&mut out, &found, &tree, inspected.env, session)?;
     } else if inspected.html {
         html::write(&mut out, &found, &tree, Arguments::hidden_if(inspected.redact))?;
     } else {

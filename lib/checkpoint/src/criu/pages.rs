@@ -91,10 +91,8 @@ impl Images {
         for (pid, runs) in self.pagemaps(name) {
             stored.add(Owner::Process(pid), runs, page);
         }
-        for (id, (pages_id, runs)) in &self.shared {
-            if name == pages_image(*pages_id) {
-                stored.add(Owner::Shared(*id), runs, page);
-            }
+        for (id, runs) in self.shared_pagemaps(name) {
+            stored.add(Owner::Shared(id), runs, page);
         }
         stored.segments.sort_by_key(|segment| segment.offset);
         stored

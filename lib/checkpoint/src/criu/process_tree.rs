@@ -42,6 +42,8 @@ pub struct Images {
     pub(super) shared: BTreeMap<u32, (u32, Vec<PagemapEntry>)>,
     /// The processes whose pages are in a `pages` image, by the number of the image.
     in_pages: BTreeMap<u32, Vec<u32>>,
+    /// The same for shared memory.
+    shared_in_pages: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) texts: Texts,
 }
 
@@ -132,7 +134,10 @@ impl Images {
                     runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
                 match kind {
                     "pagemap" => self.add_pagemap(n, head.pages_id, runs.map_err(bad)?),
-                    _ => drop(self.shared.insert(n, (head.pages_id, runs.map_err(bad)?))),
+                    _ => {
+                        self.shared.insert(n, (head.pages_id, runs.map_err(bad)?));
+                        self.shared_in_pages.entry(head.pages_id).or_default().insert(n);
+                    }
                 }
             }
             _ => {}
@@ -174,6 +179,15 @@ impl Images {
         let pids =
             pids.unwrap_or_default().iter().filter(|pid| self.tree.is_empty() || self.pids.contains(pid));
         pids.filter_map(|pid| self.pagemap.get(pid).map(|(_, runs)| (*pid, runs.as_slice())))
+    }
+
+    /// Returns the shared memory whose pages are in the image `name`, with the runs of the pages.
+    pub(super) fn shared_pagemaps(&self, name: &str) -> impl Iterator<Item = (u32, &[PagemapEntry])> {
+        let image = number(name).and_then(|(kind, n)| (kind == "pages").then_some(n));
+        let ids = image.and_then(|n| self.shared_in_pages.get(&n)).into_iter().flatten();
+        // A second image of the same shared memory replaces the first one.
+        let runs = move |id: &u32| self.shared.get(id).filter(|(n, _)| Some(*n) == image);
+        ids.filter_map(move |id| runs(id).map(|(_, runs)| (*id, runs.as_slice())))
     }
 
     /// Returns the names of the images that hold the pages of processes.
