@@ -1,6 +1,6 @@
 //! `rootfs-diff list --archive`: the changes of a root file system in a checkpoint archive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use tartree::{
     Content, Entry, Expanded, Item, Kind, Limits, Notice, Reader, Root, Skip, Status, TarPath, Visit, Walk,
 };
 
-use super::lines::Line;
+use super::lines::{KindAndSize, Row};
 use super::patch::{self, Side};
 use super::size_of;
 use crate::args::List;
@@ -32,9 +32,17 @@ const TOUCHED: char = ' ';
 
 /// The changes in an archive.
 pub struct Found {
-    pub lines: Vec<Line>,
+    changes: BTreeMap<TarPath, KindAndSize>,
     /// The unified diff of the changes, if it is requested.
     pub patch: Vec<u8>,
+}
+
+impl Found {
+    /// Returns the changes in the order of their paths.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let rows = self.changes.iter().map(|(path, change)| (path, *change));
+        rows.filter(|(path, change)| change.kind() != TOUCHED && !path.is_root())
+    }
 }
 
 /// Lists the changes in the archive at `path`.
@@ -70,14 +78,12 @@ pub fn changes(args: &List, path: &Path, session: &Session) -> anyhow::Result<Fo
     warn_unmatched(session, &options, &mut |path| {
         image.as_mut().is_some_and(|root| status(root, path).is_some())
     });
-    if image.is_none() && changes.values().any(|(kind, _)| *kind == 'C') && !session.is_quiet() {
+    if image.is_none() && changes.values().any(|change| change.kind() == 'C') && !session.is_quiet() {
         session.hint(
             "to tell added files (A) from changed ones (C): --rootfs DIR, the root file system of the image",
         );
     }
-    let changes = changes.into_iter().filter(|(path, (kind, _))| *kind != TOUCHED && !path.is_root());
-    let lines = changes.map(|(path, (kind, size))| Line { path, kind, size }).collect();
-    Ok(Found { lines, patch: patch.unwrap_or_default() })
+    Ok(Found { changes, patch: patch.unwrap_or_default() })
 }
 
 /// Opens the archive, or the archive in an image.
@@ -123,8 +129,7 @@ struct Diff {
     has_diff: bool,
     /// Whether the archive has a deletion list. If so, its diff has no whiteouts.
     listed: bool,
-    /// The letter and the size of each change.
-    changes: BTreeMap<TarPath, (char, Option<u64>)>,
+    changes: BTreeMap<TarPath, KindAndSize>,
     /// Deleted paths. A path that is also a change was deleted and created again.
     deleted: Vec<TarPath>,
     /// Whiteouts, and whether they are certain. Other whiteouts are files if the archive has a
@@ -188,7 +193,7 @@ impl Diff {
                 let new = Side::read(Expanded::new(&entry.kind, tar.content()))?;
                 self.add_patch(&entry.path, kind, &new)?;
             }
-            self.changes.insert(entry.path, (kind, size_of(&entry.kind)));
+            self.changes.insert(entry.path, KindAndSize::new(kind, size_of(&entry.kind)));
         }
         Ok(tar.drain()?)
     }
@@ -218,33 +223,36 @@ impl Diff {
         for (path, whiteout, certain) in std::mem::take(&mut self.whiteouts) {
             match whiteout {
                 _ if self.listed && !certain => {
-                    self.changes.insert(path, (if self.image.is_some() { 'A' } else { 'C' }, Some(0)));
+                    let kind = if self.image.is_some() { 'A' } else { 'C' };
+                    self.changes.insert(path, KindAndSize::new(kind, Some(0)));
                 }
                 Whiteout::File(deleted) => self.deleted.push(deleted),
                 Whiteout::Opaque(dir) => opaque.push(dir),
                 Whiteout::Reserved => {}
             }
         }
-        let present: BTreeSet<TarPath> = self.changes.keys().cloned().collect();
-        for path in std::mem::take(&mut self.deleted) {
-            if self.is_left_out(&path) {
-                continue;
-            }
-            if has(&present, &path) {
-                // Whatever the image has below this directory is deleted.
-                opaque.push(path);
-            } else {
-                self.delete(path)?;
-            }
-        }
+        let mut deleted = std::mem::take(&mut self.deleted);
+        deleted.retain(|path| !self.is_left_out(path));
+        // Whatever the image has below a directory that the diff has is deleted.
+        let (present, gone): (Vec<_>, Vec<_>) =
+            deleted.into_iter().partition(|path| has(&self.changes, path));
+        gone.into_iter().try_for_each(|path| self.delete(path))?;
+        opaque.extend(present);
         for dir in opaque {
             self.hidden(&dir)?;
         }
         // Without the image, a directory is a change only if nothing below it is.
         if self.image.is_none() {
-            let above: Vec<_> = self.changes.keys().filter_map(TarPath::parent).collect();
+            // The entries of one directory mostly follow one another.
+            let mut above: Vec<TarPath> = Vec::new();
+            for path in self.changes.keys() {
+                let parent = path.split().map(|(parent, _)| parent);
+                if parent.is_some() && parent != above.last().map(TarPath::as_bytes) {
+                    above.extend(path.parent());
+                }
+            }
             for dir in above {
-                if matches!(self.changes.get(&dir), Some(('C', None))) {
+                if self.changes.get(&dir) == Some(&KindAndSize::new('C', None)) {
                     self.changes.remove(&dir);
                 }
             }
@@ -258,7 +266,7 @@ impl Diff {
         if let (Some(out), Some(image), Some(_)) = (&mut self.patch, &mut self.image, size) {
             patch::file(out, &path, 'D', &Side::open(image.open_file(&path)), &Side::Absent)?;
         }
-        self.changes.insert(path, ('D', size));
+        self.changes.insert(path, KindAndSize::new('D', size));
         Ok(())
     }
 
@@ -293,9 +301,9 @@ impl Diff {
 
 /// Returns whether a diff with the paths `present` has `path` or something below it. CRI-O writes
 /// no entry for a directory that was created again.
-fn has(present: &BTreeSet<TarPath>, path: &TarPath) -> bool {
+fn has<T>(present: &BTreeMap<TarPath, T>, path: &TarPath) -> bool {
     let below = present.range(path.child(b"")..).next();
-    present.contains(path) || below.is_some_and(|below| below.starts_with(path))
+    present.contains_key(path) || below.is_some_and(|(below, _)| below.starts_with(path))
 }
 
 /// Returns whether `entry` is a directory that the image has too, with the same owner and mode.

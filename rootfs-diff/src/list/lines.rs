@@ -1,8 +1,9 @@
 //! The changes that `list` prints: as lines, as JSON, or as a tree with sizes.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 
+use serde::Serializer;
 use serde_json::json;
 use tartree::TarPath;
 
@@ -10,43 +11,76 @@ use tartree::TarPath;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     pub path: TarPath,
-    /// The letter that `podman diff` prints: `A` for added, `C` for changed, `D` for deleted.
-    pub kind: char,
-    /// The size of the file in bytes: the old size of a deleted file, and else the new size. `None`
-    /// for inodes without content, and if the old size is not known.
-    pub size: Option<u64>,
+    pub change: KindAndSize,
 }
 
-/// Appends one line for each change. With `null`, names are unescaped and NUL ends a line.
-pub fn write_lines(text: &mut Vec<u8>, lines: &[Line], null: bool) {
-    for Line { kind, path, .. } in lines {
-        text.extend_from_slice(&[*kind as u8, b' ', b'/']);
-        if null {
-            text.extend_from_slice(path.as_bytes());
-            text.push(0);
-        } else {
-            text.extend(path.as_bytes().escape_ascii());
-            text.push(b'\n');
-        }
+/// The kind of a change, and the size of the file, in eight bytes: a diff may have millions of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KindAndSize(u64);
+
+impl KindAndSize {
+    const KINDS: [char; 4] = [' ', 'A', 'C', 'D'];
+    const SIZE_BITS: u32 = 62;
+    const SIZE: u64 = (1 << KindAndSize::SIZE_BITS) - 1;
+
+    /// `kind` is the letter that `podman diff` prints: `A` for added, `C` for changed, `D` for
+    /// deleted; a space for a directory that is not printed. `size` is in bytes: the old size of a
+    /// deleted file, and else the new size; `None` for inodes without content, and if the old size is
+    /// not known. A size of more than 4 EiB, which only a forged tar has, is reduced to that.
+    pub fn new(kind: char, size: Option<u64>) -> KindAndSize {
+        let kind = KindAndSize::KINDS.iter().position(|known| *known == kind).unwrap_or(0) as u64;
+        let size = size.map_or(0, |size| size.min(KindAndSize::SIZE - 1) + 1);
+        KindAndSize((kind << KindAndSize::SIZE_BITS) | size)
+    }
+
+    pub fn kind(self) -> char {
+        KindAndSize::KINDS[(self.0 >> KindAndSize::SIZE_BITS) as usize]
+    }
+
+    pub fn size(self) -> Option<u64> {
+        (self.0 & KindAndSize::SIZE).checked_sub(1)
     }
 }
 
-/// Appends the changes as a JSON document.
+/// A change that is printed.
+pub type Row<'l> = (&'l TarPath, KindAndSize);
+
+/// Writes one line for each change. With `null`, names are unescaped and NUL ends a line.
 ///
 /// # Errors
-/// Returns an error if the document cannot be formatted.
-pub fn write_json(text: &mut Vec<u8>, lines: &[Line]) -> anyhow::Result<()> {
-    let list: Vec<_> = lines.iter().map(document).collect();
-    let json = serde_json::to_string_pretty(&list)?;
-    text.extend_from_slice(cli::escape_json(json).as_bytes());
-    text.push(b'\n');
+/// Returns an error if writing to the output fails.
+pub fn write_lines<'l>(
+    out: &mut impl Write,
+    rows: impl Iterator<Item = Row<'l>>,
+    null: bool,
+) -> io::Result<()> {
+    for (path, change) in rows {
+        out.write_all(&[change.kind() as u8, b' ', b'/'])?;
+        if null {
+            out.write_all(path.as_bytes())?;
+            out.write_all(&[0])?;
+        } else {
+            writeln!(out, "{}", path.as_bytes().escape_ascii())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the changes as a JSON document.
+///
+/// # Errors
+/// Returns an error if writing to the output fails.
+pub fn write_json<'l>(out: &mut impl Write, rows: impl Iterator<Item = Row<'l>>) -> anyhow::Result<()> {
+    let mut json = serde_json::Serializer::pretty(cli::JsonWriter(&mut *out));
+    json.collect_seq(rows.map(document))?;
+    writeln!(out)?;
     Ok(())
 }
 
 /// Returns a change as JSON. A path that is not UTF-8 has U+FFFD in `path`, and its bytes in
 /// `path_bytes`.
-fn document(Line { kind, path, .. }: &Line) -> serde_json::Value {
-    let change = match kind {
+fn document((path, change): Row<'_>) -> serde_json::Value {
+    let change = match change.kind() {
         'A' => "added",
         'D' => "deleted",
         _ => "modified",
@@ -64,28 +98,24 @@ fn document(Line { kind, path, .. }: &Line) -> serde_json::Value {
 /// text would be longer than the names by a factor that a hostile tar determines.
 const MAX_INDENT: usize = 64;
 
-/// Appends a tree: each directory with the sum of the new sizes below it, and each change with its
+/// Writes a tree: each directory with the sum of the new sizes below it, and each change with its
 /// letter and size.
 ///
 /// # Errors
-/// Returns an error if a line cannot be formatted.
-pub fn write_tree(text: &mut Vec<u8>, lines: &[Line]) -> anyhow::Result<()> {
-    let sums = sums(lines);
-    let mut lines: Vec<&Line> = lines.iter().collect();
-    let components = |path: &TarPath| -> Vec<Vec<u8>> {
-        path.as_bytes().split(|&b| b == b'/').map(<[u8]>::to_vec).collect()
-    };
+/// Returns an error if writing to the output fails.
+pub fn write_tree(text: &mut impl Write, mut rows: Vec<Row<'_>>) -> anyhow::Result<()> {
+    let sums = sums(&rows);
     // In the order of bytes, `a-b` would be between `a` and `a/b`.
-    lines.sort_by_cached_key(|line| components(&line.path));
+    rows.sort_unstable_by(|a, b| components(a.0).cmp(components(b.0)).then_with(|| a.cmp(b)));
     let mut above = vec![TarPath::root()];
     writeln!(text, "{:>12}   /", sums.get(&TarPath::root()).copied().unwrap_or(0))?;
-    for line in lines {
-        if line.path.is_root() {
+    for (path, change) in rows {
+        if path.is_root() {
             continue;
         }
-        above.retain(|dir| line.path.starts_with(dir));
+        above.retain(|dir| path.starts_with(dir));
         let depth = above.len();
-        let mut parents: Vec<_> = std::iter::successors(line.path.parent(), TarPath::parent)
+        let mut parents: Vec<_> = std::iter::successors(path.parent(), TarPath::parent)
             .take_while(|parent| above.last() != Some(parent))
             .collect();
         parents.reverse();
@@ -94,22 +124,26 @@ pub fn write_tree(text: &mut Vec<u8>, lines: &[Line]) -> anyhow::Result<()> {
             above.push(parent);
         }
         // A directory of which entries below have changed too.
-        let sum = sums.get(&line.path).copied();
+        let sum = sums.get(path).copied();
         let slash = if sum.is_some() { "/" } else { "" };
-        row(text, sum.or(line.size), line.kind, &line.path, above.len(), slash)?;
+        row(text, sum.or(change.size()), change.kind(), path, above.len(), slash)?;
         if sum.is_some() {
-            above.push(line.path.clone());
+            above.push(path.clone());
         }
     }
     Ok(())
 }
 
+fn components(path: &TarPath) -> impl Iterator<Item = &[u8]> {
+    path.as_bytes().split(|&b| b == b'/')
+}
+
 /// Returns the sum of the new sizes below each directory that contains changes.
-fn sums(lines: &[Line]) -> BTreeMap<TarPath, u64> {
+fn sums(rows: &[Row<'_>]) -> BTreeMap<TarPath, u64> {
     let mut sums = BTreeMap::new();
-    for line in lines {
-        let size = line.size.filter(|_| line.kind != 'D').unwrap_or(0);
-        for parent in std::iter::successors(line.path.parent(), TarPath::parent) {
+    for (path, change) in rows {
+        let size = change.size().filter(|_| change.kind() != 'D').unwrap_or(0);
+        for parent in std::iter::successors(path.parent(), TarPath::parent) {
             let sum = sums.entry(parent).or_insert(0u64);
             *sum = sum.saturating_add(size);
         }
@@ -118,7 +152,7 @@ fn sums(lines: &[Line]) -> BTreeMap<TarPath, u64> {
 }
 
 fn row(
-    text: &mut Vec<u8>,
+    text: &mut impl Write,
     size: Option<u64>,
     kind: char,
     path: &TarPath,
@@ -137,9 +171,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn kind_and_size_are_kept_and_ordered() {
+        for kind in KindAndSize::KINDS {
+            for size in [None, Some(0), Some(1), Some((1 << 62) - 2)] {
+                let change = KindAndSize::new(kind, size);
+                assert_eq!((change.kind(), change.size()), (kind, size));
+            }
+            assert_eq!(KindAndSize::new(kind, Some(u64::MAX)).kind(), kind);
+        }
+        assert!(KindAndSize::new('A', Some(9)) < KindAndSize::new('C', None));
+        assert!(KindAndSize::new('C', None) < KindAndSize::new('C', Some(0)));
+    }
+
+    #[test]
     fn a_tree_has_each_directory_once_and_its_sum() {
         let line =
-            |kind, path: &str, size| Line { path: TarPath::parse(path.as_bytes()).unwrap(), kind, size };
+            |kind, path: &str, size| (TarPath::parse(path.as_bytes()).unwrap(), KindAndSize::new(kind, size));
         let lines = [
             line('C', "a", None),
             line('A', "a-b", Some(5)),
@@ -149,7 +196,7 @@ mod tests {
             line('D', "gone", None),
         ];
         let mut text = Vec::new();
-        write_tree(&mut text, &lines).unwrap();
+        write_tree(&mut text, lines.iter().map(|(path, change)| (path, *change)).collect()).unwrap();
         let expected = "          16   /
           10 C   a/
           10 A     x

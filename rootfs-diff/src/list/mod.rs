@@ -4,8 +4,7 @@ mod archive;
 mod lines;
 mod patch;
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{BufWriter, IntoInnerError, Write};
 
 use cli::{Exit, Output, Session};
 use rootfs_diff::{Change, Changes, compare};
@@ -13,37 +12,40 @@ use tartree::{Entry, Kind, Notice, SourceTree, Status, TarPath};
 
 use crate::args::List;
 use crate::notices::{report, warn_unmatched};
-use lines::Line;
+use lines::{KindAndSize, Line, Row};
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
-    let mut text = Vec::new();
-    let mut lines = match &args.archive {
-        Some(path) => of_archive(args, path, &mut text, session)?,
-        None => of_trees(args, &mut text, session)?,
-    };
-    lines.sort();
-    if args.tree {
-        lines::write_tree(&mut text, &lines)?;
-    } else if args.json {
-        lines::write_json(&mut text, &lines)?;
-    } else if !args.patch {
-        lines::write_lines(&mut text, &lines, args.null);
+    match &args.archive {
+        Some(path) => {
+            let found = archive::changes(args, path, session)?;
+            write(args, &found.patch, found.rows())?;
+        }
+        None => {
+            let mut patch = Vec::new();
+            let lines = of_trees(args, &mut patch, session)?;
+            write(args, &patch, lines.iter().map(|line| (&line.path, line.change)))?;
+        }
     }
-    let mut output = Output::text(None)?;
-    // A patch has the content of files.
-    output.write_all(&if args.patch { cli::terminal_lines(&text) } else { text.as_slice().into() })?;
-    output.commit()?;
     Ok(Exit::Done)
 }
 
-/// Returns the changes in an archive, and appends their patch to `text` if it is requested.
-fn of_archive(args: &List, path: &Path, text: &mut Vec<u8>, session: &Session) -> anyhow::Result<Vec<Line>> {
-    let found = archive::changes(args, path, session)?;
-    text.extend_from_slice(&found.patch);
-    Ok(found.lines)
+fn write<'l>(args: &List, patch: &[u8], rows: impl Iterator<Item = Row<'l>>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(Output::text(None)?);
+    if args.patch {
+        // A patch has the content of files.
+        out.write_all(&cli::terminal_lines(patch))?;
+    } else if args.tree {
+        lines::write_tree(&mut out, rows.collect())?;
+    } else if args.json {
+        lines::write_json(&mut out, rows)?;
+    } else {
+        lines::write_lines(&mut out, rows, args.null)?;
+    }
+    out.into_inner().map_err(IntoInnerError::into_error)?.commit()
 }
 
-/// Returns the changes between two trees, and appends their patch to `text` if it is requested.
+/// Returns the changes between two trees in the order of their paths, and appends the patch to `text` if
+/// it is requested.
 fn of_trees(args: &List, text: &mut Vec<u8>, session: &Session) -> anyhow::Result<Vec<Line>> {
     let options = args.trees.options()?;
     let mut trees = args.trees.open()?;
@@ -52,8 +54,9 @@ fn of_trees(args: &List, text: &mut Vec<u8>, session: &Session) -> anyhow::Resul
     compare(&mut trees, &options, &mut lines, &mut |notice: Notice| report(session, &notice))?;
     session.end_stages();
     warn_unmatched(session, &options, &mut |path| trees.has(path));
+    // A stable sort would need memory for half of the lines.
+    lines.0.sort_unstable();
     if args.patch {
-        lines.0.sort();
         patch::write(text, &mut trees, &lines.0)?;
     }
     Ok(lines.0)
@@ -71,11 +74,12 @@ impl Changes for Lines {
             // Only files in the directory changed, and each of these files has a line.
             Change::Touched => return,
         };
-        self.0.push(Line { size: size_of(&entry.kind), path: entry.path, kind });
+        self.0.push(Line { change: KindAndSize::new(kind, size_of(&entry.kind)), path: entry.path });
     }
 
     fn removed(&mut self, path: TarPath, was: &Status) {
-        self.0.push(Line { path, kind: 'D', size: was.is_file().then(|| was.size()) });
+        let size = was.is_file().then(|| was.size());
+        self.0.push(Line { path, change: KindAndSize::new('D', size) });
     }
 
     fn replaced(&mut self, _path: &TarPath) {}

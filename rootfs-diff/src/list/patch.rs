@@ -19,10 +19,11 @@ const LIMIT: u64 = 4 << 20;
 /// # Errors
 /// Returns an error if a patch cannot be formatted.
 pub fn write(out: &mut Vec<u8>, trees: &mut Trees, changes: &[Line]) -> anyhow::Result<()> {
-    for Line { kind, path, .. } in changes {
-        let old = if *kind == 'A' { Side::Absent } else { Side::open(trees.open_old(path)) };
-        let new = if *kind == 'D' { Side::Absent } else { Side::open(trees.open_new(path)) };
-        file(out, path, *kind, &old, &new)?;
+    for Line { path, change } in changes {
+        let kind = change.kind();
+        let old = if kind == 'A' { Side::Absent } else { Side::open(trees.open_old(path)) };
+        let new = if kind == 'D' { Side::Absent } else { Side::open(trees.open_new(path)) };
+        file(out, path, kind, &old, &new)?;
     }
     Ok(())
 }
