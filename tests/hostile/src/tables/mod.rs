@@ -6,6 +6,7 @@ mod documents;
 mod links;
 mod paths;
 mod pax;
+mod pods;
 mod sizes;
 mod sparse;
 mod streams;
@@ -23,7 +24,7 @@ pub fn tars() -> Vec<Row> {
 
 /// Returns all other input, each for one tool.
 pub fn inputs() -> Vec<Input> {
-    [archives::inputs(), streams::inputs(), documents::inputs(), bombs::inputs()]
+    [archives::inputs(), pods::inputs(), streams::inputs(), documents::inputs(), bombs::inputs()]
         .into_iter()
         .flatten()
         .collect()
