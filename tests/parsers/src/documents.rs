@@ -6,6 +6,7 @@ use checkpoint::config_dump::ConfigDump;
 use checkpoint::deleted_files;
 use checkpoint::delta::Delta;
 use checkpoint::network_status::NetworkStatus;
+use checkpoint::pod::{PodDump, PodOptions};
 use checkpoint::spec_dump::SpecDump;
 use rootfs_diff::layers::Layers;
 use rootfs_diff::mountinfo;
@@ -123,6 +124,14 @@ pub fn mountinfo(bytes: &[u8]) {
             assert!(layer.is_absolute(), "{}", layer.display());
         }
     }
+}
+
+/// Parses pod.options and pod.dump. The pod.options that is written has the same content.
+pub fn pod(bytes: &[u8]) {
+    let _ = PodDump::read("pod.dump", bytes);
+    let Ok(options) = PodOptions::read(bytes) else { return };
+    assert!(options.containers.iter().all(|container| !container.member.as_bytes().contains(&b'/')));
+    assert_eq!(PodOptions::read(&options.write()).ok(), Some(options), "the content changes");
 }
 
 /// Parses delta.json. The document that is written from it has the same content.

@@ -27,6 +27,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("images", archives::images),
     ("pagemap", archives::pagemap),
     ("delta", documents::delta),
+    ("pod", documents::pod),
     ("page_index", page_index::page_index),
     ("deleted_files", documents::deleted_files),
     ("config_dump", documents::config_dump),
