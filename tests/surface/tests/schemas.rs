@@ -86,6 +86,29 @@ fn ckpt_unpack_output_matches_its_schema() {
     cases.judge();
 }
 
+#[ignore = "needs python3-jsonschema"]
+#[test]
+fn pod_archives_match_their_schemas() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(at("pod.json"), r#"{"metadata":{"name":"shop","uid":"u"},"hostname":"h","x":1}"#).unwrap();
+    let archive = source("ckpt-unpack/tests/data/g06-bridge.tar.xz");
+    let container = |name: &str| format!("{name}={}", archive.display());
+    let args = ["--pod-config", &at("pod.json"), "--container", &container("web"), "--container"];
+    run("ckpt-pack", &[&args[..], &[&container("db"), "-o", &at("pod.tar")]].concat(), b"");
+    let mut cases = Cases::default();
+    for (flags, schema) in [
+        (&["--show", "--json"][..], "ckpt-unpack-show-pod"),
+        (&["--list", "--json"], "ckpt-unpack-list"),
+        (&["--cat", "pod.options"], "pod-options"),
+        (&["--cat", "pod.dump"], "pod-dump"),
+    ] {
+        let output = run("ckpt-unpack", &[flags, &[&at("pod.tar")]].concat(), b"");
+        cases.add(schema, &format!("{flags:?}"), &output.stdout);
+    }
+    cases.judge();
+}
+
 /// Creates a bundle with an inventory and with recorded statistics of a CRIU dump.
 fn bundle(dir: &Path) -> PathBuf {
     let bundle = dir.join("bundle");
