@@ -154,6 +154,14 @@ mutants: ## change the code of a package in many small ways, and list the change
 loom: ## models of the code with threads, with every interleaving; and whether the models notice faults
 	tests/loom/check
 
+.PHONY: miri
+miri: ## library tests in Miri, which detects undefined behaviour and data races (nightly Rust)
+	tests/lint/miri
+
+.PHONY: sanitize
+sanitize: ## tests with AddressSanitizer and ThreadSanitizer (nightly Rust; hours): SANITIZERS="address thread"
+	tests/lint/sanitize $(SANITIZERS)
+
 .PHONY: demo
 demo: ## checkpoint a running container into one file and restore it elsewhere, printing each command
 	@tests/prerequisites demo
