@@ -162,6 +162,10 @@ miri: ## library tests in Miri, which detects undefined behaviour and data races
 sanitize: ## tests with AddressSanitizer and ThreadSanitizer (nightly Rust; hours): SANITIZERS="address thread"
 	tests/lint/sanitize $(SANITIZERS)
 
+.PHONY: fuzz
+fuzz: ## run the fuzz targets one after another, and add what they find to their corpora (nightly Rust): MINUTES=10 TARGETS=
+	fuzz/run "$(or $(MINUTES),10)" $(TARGETS)
+
 .PHONY: demo
 demo: ## checkpoint a running container into one file and restore it elsewhere, printing each command
 	@tests/prerequisites demo
