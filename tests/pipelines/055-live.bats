@@ -71,6 +71,14 @@ restored() {
     runs_on "$there/rootfs"
 }
 
+@test "a container with a zombie is packed" {
+    make_bundle "$here" '.process.args = ["sh", "-c", "sleep 0.1 & exec sleep 1000"]'
+    runc --log "$here/runc.log" run -d --bundle "$here" web </dev/null >/dev/null 2>&1 || cat "$here/runc.log"
+    until [[ $(ps -o stat= --ppid "$(runc state web | jq .pid)") == Z* ]]; do sleep 0.1; done
+    live runc -o web.ckpt
+    ckpt-unpack --verify web.ckpt
+}
+
 # bats test_tags=vm
 @test "runc: memory and files that change together stay together" {
     remembering runc

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::precopy::has_exited;
+
 /// Returns the process `pid` and all its descendants, which are the processes that CRIU dumps.
 /// Freeze the processes first: a running process can start others while this function reads /proc.
-/// Descendants that exit meanwhile are left out, or in the list.
+/// Descendants that have exited are left out; those that exit meanwhile may be in the list.
 ///
 /// # Errors
 /// Returns an error if `pid` does not exist, or if the kernel does not list the children of
@@ -23,6 +25,9 @@ pub fn tree(pid: u32) -> io::Result<Vec<u32>> {
             Err(_) => {}
         }
     }
+    // A zombie stays a child as long as its parent is frozen. It has neither memory nor children,
+    // and in version 1 of cgroups it is in the root cgroup (cgroup_exit).
+    found.retain(|&process| process == pid || !has_exited(process));
     Ok(found)
 }
 
