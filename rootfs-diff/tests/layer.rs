@@ -150,7 +150,7 @@ fn a_layer_needs_an_empty_directory_and_no_links_to_parents() {
         fails 'layer: expected an empty directory' layer
         rm layer/x; layer; rm -r layer
         ln -s d image/to-d; mkdir -p new/to-d; echo >new/to-d/f; tar -C new -cf diff.tar to-d/f
-        fails 'to-d/f: a parent path component is a symbolic link' layer; rm -r layer
+        fails 'to-d/f: a parent path component is a symbolic link' layer; [ ! -e layer ]
         echo '["/to-d/file", "/e"]' >list; tar -C new -cf diff.tar f
         layer --deleted list; grep -qF 'to-d/file: deletion not set' err
         [ "$(cd layer && echo *)" = "e f" ]
