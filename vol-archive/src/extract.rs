@@ -97,6 +97,9 @@ fn explained(e: checkpoint::Error) -> anyhow::Error {
         checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
             "a member stream is extracted with --members NAME=DIR"
         }
+        checkpoint::Error::Kind { found: TarKind::Pod, .. } => {
+            "of the pod: ckpt-unpack --cat MEMBER FILE; of a container: add --container NAME"
+        }
         checkpoint::Error::Kind { .. } => {
             "ckpt-unpack --bundle DIR --volume NAME=DIR < FILE; --any-tar extracts any tar as it is"
         }

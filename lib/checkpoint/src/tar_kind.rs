@@ -8,7 +8,7 @@ use std::fmt;
 
 use tartree::{Entry, Item, Kind, Limits, Reader, TarPath};
 
-use crate::member::{FAILURE_RECORD, Member};
+use crate::member::{FAILURE_RECORD, Member, POD_DUMP, POD_OPTIONS};
 
 /// The kind of a tar that is neither a diff nor the tar of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum TarKind {
     MemberStream,
     /// A container image, as an OCI layout or in the format of `docker save`.
     Image,
+    /// A pod archive.
+    Pod,
 }
 
 impl fmt::Display for TarKind {
@@ -27,6 +29,7 @@ impl fmt::Display for TarKind {
             TarKind::Archive => "a checkpoint archive",
             TarKind::MemberStream => "a member stream",
             TarKind::Image => "a container image",
+            TarKind::Pod => "a pod archive",
         })
     }
 }
@@ -41,7 +44,7 @@ impl TarKind {
         while let Ok(Some(item)) = reader.next() {
             if let Item::Entry(entry) = item {
                 evidence.add(&entry);
-                if matches!(evidence.kind(), Some(TarKind::Archive | TarKind::Image)) {
+                if matches!(evidence.kind(), Some(TarKind::Archive | TarKind::Image | TarKind::Pod)) {
                     break;
                 }
             }
@@ -60,6 +63,7 @@ const PROOF: u32 = 3;
 pub struct Evidence {
     archive: Weight,
     image: Weight,
+    pod: Weight,
     /// Whether the first entry below the root is a member with which a stream may begin.
     stream: bool,
     /// Whether a member was found that does not occur in streams.
@@ -102,6 +106,7 @@ impl Evidence {
             self.add_member(&member, is_file);
         }
         if is_file {
+            self.add_part_of_pod(&member);
             self.add_part_of_image(&entry.path);
             self.files = true;
         }
@@ -134,6 +139,15 @@ impl Evidence {
         }
     }
 
+    /// Adds a document of a pod. Only a pod archive begins with `pod.options`.
+    fn add_part_of_pod(&mut self, member: &Member) {
+        match member {
+            Member::Foreign(POD_OPTIONS) if !self.files => self.pod.add(POD_OPTIONS, STRONG),
+            Member::Foreign(POD_DUMP) => self.pod.add(POD_DUMP, WEAK),
+            _ => {}
+        }
+    }
+
     fn add_part_of_image(&mut self, path: &TarPath) {
         let Ok(name) = std::str::from_utf8(path.as_bytes()) else { return };
         let (name, weight) = match name {
@@ -154,6 +168,7 @@ impl Evidence {
     pub fn kind(&self) -> Option<TarKind> {
         match () {
             () if self.stream && !self.beyond_stream => Some(TarKind::MemberStream),
+            () if self.pod.sum >= PROOF => Some(TarKind::Pod),
             () if self.archive.sum >= PROOF => Some(TarKind::Archive),
             () if self.image.sum >= PROOF => Some(TarKind::Image),
             () if self.stream => Some(TarKind::MemberStream),
@@ -248,6 +263,7 @@ mod tests {
             (&["stats-dump", "dump.log", "checkpoint/", "checkpoint/core-1.img"], TarKind::Archive),
             (&["etc/", "config.dump", "network.status"], TarKind::Archive),
             (&["rootfs-diff.tar", "deleted.files", "stats-dump"], TarKind::Archive),
+            (&["./", "pod.options", "pod.dump", "web.tar"], TarKind::Pod),
             (&["rootfs-diff.tar", "deleted.files", "network.status"], TarKind::MemberStream),
             (&["volumes/data.tar"], TarKind::MemberStream),
             (&["oci-layout", "index.json"], TarKind::Image),
@@ -268,6 +284,8 @@ mod tests {
             &["config.dump/", "spec.dump/"],
             &["a/config.dump", "a/spec.dump", "a/checkpoint/inventory.img"],
             &["artifacts/", "artifacts/build.zip", "ctr.log"],
+            &["x", "pod.options", "pod.dump"],
+            &["pod.options", "x"],
             &["index.json", "manifest.json"],
             &["./", "manifest.json", "repositories/", "x"],
             &["var/blobs/sha256/"],
