@@ -51,6 +51,7 @@ const VOL_ARCHIVE: &[Mistake] = &[
     Mistake("vol-archive extract -z other < vol.tar", 2, "'-z'", "the compression is detected"),
     Mistake("true | vol-archive extract other", 1, "standard input: is empty, expected a tar", ""),
     Mistake("true | vol-archive list", 1, "standard input: is empty, expected a tar", ""),
+    Mistake("vol-archive extract other < pod.tar", 1, "is a pod archive", "ckpt-unpack --cat MEMBER FILE"),
     Mistake("vol-archive extract other < web.ckpt", 1, "is a checkpoint archive", "ckpt-unpack --bundle DIR"),
     Mistake("vol-archive extract link < vol.tar", 1, "link: is a link to gone, which does not exist", ""),
     Mistake("vol-archive extract --members v=other < vol.tar", 1, "/: not a member", "leave out --members"),
@@ -161,6 +162,29 @@ const CKPT_PACK: &[Mistake] = &[
         "nothing: expected a member stream, found no data",
         "see the error above",
     ),
+    Mistake("ckpt-pack --pod-config pod.json", 2, "expected at least one --container NAME=ARCHIVE", ""),
+    Mistake("ckpt-pack --container web=web.ckpt", 2, "not provided", "--pod-config"),
+    Mistake("ckpt-pack --pod-config pod.json --container web.ckpt=web", 1, "web: No such file", ""),
+    Mistake(
+        "ckpt-pack --pod-config pod.json --container ./web.ckpt=web",
+        2,
+        "expected NAME=ARCHIVE",
+        "write web=./web.ckpt",
+    ),
+    Mistake(
+        "ckpt-pack --pod-config text --container web=web.ckpt",
+        1,
+        "text: not valid JSON",
+        r#"{"metadata":{"name":"NAME"}}"#,
+    ),
+    Mistake("ckpt-pack --pod-config pod.json --container web=text -o new", 1, "text: ", ""),
+    Mistake(
+        "ckpt-pack --from-archive pod.tar -o new",
+        1,
+        "is a pod archive of the containers web",
+        "ckpt-unpack --cat NAME.tar FILE",
+    ),
+    Mistake("ckpt-pack --shm vol", 2, "'--shm'", "tip: --member devshm-checkpoint.tar=FILE"),
     Mistake("ckpt-pack --bundle bundle --flatten", 2, "--flatten has no effect without --from-archive", ""),
     Mistake("ckpt-pack --bundle bundle --self-contained", 2, "has no effect without --base", ""),
     Mistake(
@@ -309,6 +333,31 @@ const CKPT_UNPACK: &[Mistake] = &[
         2,
         "'--volume <NAME=DIR>'",
         "expected NAME=VALUE",
+    ),
+    Mistake(
+        "ckpt-unpack --bundle new pod.tar",
+        1,
+        "is a pod archive of the containers web",
+        "--container NAME",
+    ),
+    Mistake("ckpt-unpack --bundle new --container x pod.tar", 1, "x: not a container of the pod", ""),
+    Mistake(
+        "ckpt-unpack --list --container web web.ckpt",
+        2,
+        "web.ckpt is not a pod archive",
+        "leave out --container",
+    ),
+    Mistake(
+        "ckpt-unpack --cat config.dump pod.tar",
+        1,
+        "config.dump: not in the archive",
+        "add --container NAME",
+    ),
+    Mistake(
+        "ckpt-unpack --show --html pod.tar",
+        2,
+        "--html has no effect with all containers",
+        "add --container NAME",
     ),
     Mistake("ckpt-unpack --list --verify web.ckpt", 2, "'--list' cannot be used with '--verify'", ""),
     Mistake("ckpt-unpack --verify cut.ckpt", 1, "cut.ckpt: ", ""),
@@ -526,6 +575,7 @@ fn workdir() -> TempDir {
     let noise: Vec<u8> = (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
     fs::write(at("vol/file"), noise).unwrap();
     for (name, text) in [
+        ("pod.json", r#"{"metadata":{"name":"shop"}}"#),
         ("text", "hi\n"),
         ("nothing", ""),
         ("object.json", "{\"a\": 1}"),
@@ -546,6 +596,8 @@ fn workdir() -> TempDir {
     fs::copy(data.join("netstatus/tests/data/podman/one.network.status"), at("network.status")).unwrap();
     let made = typed("vol-archive create vol > vol.tar && gzip -c vol.tar | gzip > twice.tar.gz", dir.path());
     assert!(made.status.success(), "{made:?}");
+    let packed = typed("ckpt-pack --pod-config pod.json --container web=web.ckpt -o pod.tar", dir.path());
+    assert!(packed.status.success(), "{packed:?}");
     dir
 }
 
