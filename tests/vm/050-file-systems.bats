@@ -85,7 +85,7 @@ layers_of_fuse() {
 # Changes that need a redirect, a metacopy file or a whiteout.
 change_tree() {
     chmod 700 "$1/app/untouched"
-    chown 7:8 "$1/app/twin"
+    chown 7:8 "$1/app/settings"
     mv "$1/app/cache" "$1/app/moved"
     rm -r "$1/app/replaced-dir"
     mkdir "$1/app/replaced-dir"
@@ -116,7 +116,7 @@ change_tree() {
         # Kernel 6.1 often does not map the IDs in ACLs that are read through an idmapped mount.
         case $(uname -r) in 6.1.*) ;; *) setfacl -m u:9:rw volume/app/settings ;; esac
         mount --bind -o X-mount.idmap=b:0:100000:1000 volume mapped
-        [ "$(stat -c %u:%g mapped/app/twin)" = 100007:100008 ]
+        [ "$(stat -c %u:%g mapped/app/settings)" = 100007:100008 ]
         vol-archive create mapped "${map[@]}" -o mapped.tar
         vol-archive create volume -o volume.tar
         cmp mapped.tar volume.tar
