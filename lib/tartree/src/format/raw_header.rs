@@ -72,7 +72,7 @@ mod tests {
         assert!(number(b"0000008\0").is_none());
         assert!(number(b"-1\0\0\0\0\0\0").is_none());
         assert!(number(b"  \n  644\0").is_none());
-        assert!(number(b"\0000644\0").is_none());
+        assert!(number(b"\x000644\0").is_none());
         assert_eq!((number(&[0; 8]), number(b"       \0")), (Some(0), Some(0)));
     }
 }
