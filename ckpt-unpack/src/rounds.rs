@@ -84,7 +84,7 @@ impl Rounds {
                 false => None,
             };
             newest = match delta {
-                Some(Delta { id: Some(id), base }) => {
+                Some(Delta { id: Some(id), base, .. }) => {
                     newest.followed_by(&name, base.map(|base| base.id))?;
                     Newest::Round(name, id)
                 }

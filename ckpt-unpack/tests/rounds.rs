@@ -98,7 +98,7 @@ fn below(dir: fn(TarPath) -> Member, name: &str) -> Member {
 
 fn round(number: u8, before: Option<u8>) -> Vec<u8> {
     let mut writer = ArchiveWriter::new(Vec::new());
-    let delta = Delta { id: Some(id(number)), base: before.map(base) };
+    let delta = Delta { encoding: None, id: Some(id(number)), base: before.map(base) };
     writer.dir(&below(Member::PreImages, ""), 0o700, TIME).unwrap();
     writer.small(&below(Member::PreImages, "delta.json"), &delta.write(), TIME).unwrap();
     let pages = format!("round {number}");
@@ -108,7 +108,7 @@ fn round(number: u8, before: Option<u8>) -> Vec<u8> {
 
 /// Returns an archive whose pages are in a round, or a complete archive.
 fn last(before: Option<u8>) -> Vec<u8> {
-    let delta = before.map(|before| Delta { id: None, base: Some(base(before)) });
+    let delta = before.map(|before| Delta { encoding: None, id: None, base: Some(base(before)) });
     last_with(delta, before.is_some(), &[])
 }
 
@@ -219,7 +219,10 @@ fn a_modified_chain_of_rounds_is_rejected() {
     let error = test.run("--bundle web r3").unwrap_err();
     assert!(error.contains("web/pre-checkpoint/parent/delta.json"), "{error}");
     fs::create_dir(test.path("web/pre-checkpoint/parent")).unwrap();
-    test.write("web/pre-checkpoint/parent/delta.json", &Delta { id: Some(id(9)), base: None }.write());
+    test.write(
+        "web/pre-checkpoint/parent/delta.json",
+        &Delta { encoding: None, id: Some(id(9)), base: None }.write(),
+    );
     let error = test.run("--bundle web r3").unwrap_err();
     assert!(error.contains("not the round before that of its directory"), "{error}");
 }
@@ -259,7 +262,7 @@ fn with_pages(number: u8, before: Option<u8>, in_parent: u64, size: usize) -> Ve
         pagemap.add(Run { vaddr: in_parent, pages: 1, flags: IN_PARENT }).unwrap();
     }
     let mut writer = ArchiveWriter::new(Vec::new());
-    let delta = Delta { id: Some(id(number)), base: before.map(base) };
+    let delta = Delta { encoding: None, id: Some(id(number)), base: before.map(base) };
     let mut add = |name: &str, content: &[u8]| {
         writer.small(&below(Member::PreImages, name), content, TIME).unwrap();
     };
@@ -292,7 +295,7 @@ fn pages_that_no_archive_has_are_errors() {
     let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
     pagemap.add(Run { vaddr: 0x9000, pages: 1, flags: IN_PARENT }).unwrap();
     let pagemap = pagemap.finish().unwrap();
-    let delta = Delta { id: None, base: Some(base(1)) };
+    let delta = Delta { encoding: None, id: None, base: Some(base(1)) };
     test.write("p1", &with_pages(1, None, 0, 4096));
     test.write("lacking", &last_with(Some(delta), true, &pagemap));
     test.write("alone", &last_with(None, false, &pagemap));

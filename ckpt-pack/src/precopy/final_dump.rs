@@ -68,7 +68,7 @@ impl FinalDump {
     /// Returns the document that binds the archive to the last round.
     pub fn delta(&self) -> Delta {
         let id = ImagesId::random(self.index.header().last);
-        Delta { id: None, base: Some(Base { id, container: None, checkpointed: None }) }
+        Delta { base: Some(Base { id, container: None, checkpointed: None }), ..Delta::default() }
     }
 
     /// Reads the pages of `space` from `image` while CRIU writes them, and calls `write` with the

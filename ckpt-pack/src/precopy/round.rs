@@ -132,6 +132,7 @@ struct Round<'a> {
 impl Round<'_> {
     fn pack(&mut self, pid: u32, header: &Header) -> anyhow::Result<()> {
         let delta = Delta {
+            encoding: None,
             id: Some(ImagesId::random(header.last)),
             base: self.old.map(|old| Base {
                 id: ImagesId::random(old.header().last),

@@ -16,6 +16,7 @@
 //! | [`precopy`] | recognizes the pages that the receiver of a migration has |
 //! | [`rootfs`] | applies a root file system diff |
 //! | [`stream`] | reads and writes member streams |
+//! | [`xor`] | stores the memory of a dump as XOR with that of an earlier dump |
 
 mod architecture;
 #[cfg(feature = "archive")]
@@ -38,6 +39,8 @@ pub mod stream;
 pub mod tar_input;
 pub mod tar_kind;
 mod volume_name;
+#[cfg(feature = "archive")]
+pub mod xor;
 
 /// The page size on x86-64, and the smallest page size of all architectures, in bytes.
 pub const PAGE: u64 = 4096;

@@ -10,6 +10,7 @@ mod archives;
 mod documents;
 mod page_index;
 mod tars;
+mod xor;
 
 /// A parser.
 pub type Parser = fn(&[u8]);
@@ -28,6 +29,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("pagemap", archives::pagemap),
     ("delta", documents::delta),
     ("pod", documents::pod),
+    ("xor", xor::xor),
     ("page_index", page_index::page_index),
     ("deleted_files", documents::deleted_files),
     ("config_dump", documents::config_dump),

@@ -16,7 +16,7 @@ mod write;
 
 pub use growing::{Growing, Replacement};
 pub use member_content::MemberContent;
-pub use open::{ArchiveFile, ImageChoice, Members, Reading};
+pub use open::{ArchiveFile, ImageChoice, Members, OwnedMembers, Reading};
 pub use pod::{PodMember, PodPass, PodReader};
 pub use pod_file::PodFile;
 pub use read::{ArchiveReader, Rest, Unknown, missing};

@@ -1,12 +1,12 @@
 //! Opens an archive: a file, a pipe, the layer of an OCI image, or a member of a pod archive.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use tartree::Limits;
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, CountedFile, input};
 use super::pod_file::Container;
 use super::recognize::{InputKind, recognize};
 use super::{ArchiveReader, Unknown};
@@ -19,6 +19,9 @@ const BUFFER: usize = 256 << 10;
 
 /// The members of an open archive.
 pub type Members<'a> = ArchiveReader<Bytes<'a>>;
+
+/// The members of an open archive, for a caller that keeps the archive and its members together.
+pub type OwnedMembers = ArchiveReader<Take<Chain<Cursor<Vec<u8>>, CountedFile<File>>>>;
 
 /// The rules by which an archive is read.
 #[derive(Clone)]
@@ -226,6 +229,28 @@ impl ArchiveFile {
     fn survey_with(&mut self, unknown: Unknown) -> Result<Members<'_>> {
         let Opened { bytes, bound, reading, in_pod } = self.open()?;
         let reader = ArchiveReader::skipping(bytes, unknown, reading.limits.clone(), bound)?;
+        Ok(reader.in_pod(in_pod))
+    }
+
+    /// Like [`survey`](ArchiveFile::survey), but the reader keeps the file open. The readers of one
+    /// archive share the position in the file: only the newest reader may be used.
+    ///
+    /// # Errors
+    /// Returns an error if the input cannot be read twice, or is part of a compressed pod archive,
+    /// without the archive's name, which the caller adds.
+    pub fn reread(&self) -> Result<OwnedMembers> {
+        let Reading { unknown, limits, bound, count } = &self.reading;
+        let Content::Archive { in_pod } = self.content else {
+            return Err(Error::member(
+                "archive",
+                "expected a file, or a part of an uncompressed pod archive",
+            ));
+        };
+        let start = self.start.ok_or_else(|| of_input(io::ErrorKind::NotSeekable.into()))?;
+        let mut file = self.file.try_clone().map_err(of_input)?;
+        file.seek(SeekFrom::Start(start)).map_err(of_input)?;
+        let bytes = input(Vec::new(), file, *count).take(self.size);
+        let reader = ArchiveReader::skipping(bytes, *unknown, limits.clone(), bound.anew())?;
         Ok(reader.in_pod(in_pod))
     }
 

@@ -17,6 +17,9 @@ const ZSTD_JOB: u32 = 4 << 20;
 /// repeat over longer distances than a level's default window. With long-distance matching over
 /// this window, the output is 5 to 15 % smaller and takes less time.
 const ZSTD_WINDOW: u32 = 24;
+/// The same distance for streams of which readers open many at the same time: 1 MiB. Each reader
+/// needs this memory.
+const ZSTD_SMALL_WINDOW: u32 = 20;
 /// The interval of the positions that are indexed for long-distance matches, as the exponent of a
 /// power of two. This value indexes half as many positions as zstd's default, since the threads do
 /// that work one after another.
@@ -110,6 +113,19 @@ impl<W: Write> Encoder<W> {
             }
         };
         Ok(Encoder { state })
+    }
+
+    /// Limits the memory that a reader needs, before the first byte is written. For streams of which
+    /// readers open many at the same time.
+    ///
+    /// # Errors
+    /// Returns an error if the codec rejects the settings.
+    pub fn limit_window(&mut self) -> io::Result<()> {
+        if let State::Zstd(encoder) = &mut self.state {
+            encoder.long_distance_matching(false)?;
+            encoder.window_log(ZSTD_SMALL_WINDOW)?;
+        }
+        Ok(())
     }
 
     /// Returns the output if the data is not compressed.

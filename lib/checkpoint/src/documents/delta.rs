@@ -16,6 +16,11 @@
 //! memory, so every reader compares the ID of the base before it uses the base. The ID is the digest
 //! of the base's memory images, or a random number that a round of a migration got when it was
 //! written.
+//!
+//! With `"encoding": "xor"`, the pagemaps are those of the dump, and each `pages` image is stored as
+//! XOR with the pages of the base ([`xor`](crate::xor)). `id` is then the digest of the decoded
+//! images, which proves that they were decoded correctly. It is also the ID of the same dump in a
+//! complete archive, which can therefore replace this archive as a base.
 
 use std::fmt;
 use std::str::FromStr;
@@ -94,10 +99,29 @@ pub struct Base {
     pub checkpointed: Option<String>,
 }
 
+/// How memory pages are stored, other than as CRIU stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As XOR with the pages at the same addresses in the base.
+    Xor,
+}
+
+impl Encoding {
+    /// Returns the name in the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Encoding::Xor => "xor",
+        }
+    }
+}
+
 /// The document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// The ID of these images, if the ID is not the digest of the memory images.
+    /// How the pages are stored, if CRIU cannot read them.
+    pub encoding: Option<Encoding>,
+    /// The ID of these images, if the ID is not the digest of the memory images in the archive. With
+    /// an encoding, the digest of the decoded images.
     pub id: Option<ImagesId>,
     /// The archive that holds the other pages. The first round of a migration has none.
     pub base: Option<Base>,
@@ -113,7 +137,8 @@ impl Delta {
     /// Parses the document.
     ///
     /// # Errors
-    /// Returns an error if `text` is not a document of schema 1, or has neither an ID nor a base.
+    /// Returns an error if `text` is not a document of schema 1, if it has neither an ID nor a base,
+    /// or if it has an encoding but not both a digest and a base.
     pub fn read(text: &[u8]) -> Result<Delta> {
         let document = match strict_json::document(text) {
             Ok(Value::Object(keys)) => keys,
@@ -139,17 +164,40 @@ impl Delta {
             }),
             Some(_) => return Err(Error::member(NAME, "base: expected an object")),
         };
-        let delta = Delta { id: id(&document, "")?, base };
-        match delta {
-            Delta { id: None, base: None } => Err(Error::member(NAME, "has neither id nor base")),
-            delta => Ok(delta),
+        let encoding = match text_at(&document, "encoding", "")?.as_deref() {
+            None => None,
+            Some("xor") => Some(Encoding::Xor),
+            Some(other) => {
+                return Err(Error::member(
+                    NAME,
+                    format!("encoding: expected xor, found {other:?}; update ckpt-tools"),
+                ));
+            }
+        };
+        let delta = Delta { encoding, id: id(&document, "")?, base };
+        match &delta {
+            Delta { encoding: Some(_), id, base }
+                if base.is_none() || !id.as_ref().is_some_and(ImagesId::is_digest) =>
+            {
+                Err(Error::member(NAME, "encoding: expected also a digest as id, and a base"))
+            }
+            Delta { id: None, base: None, .. } => Err(Error::member(NAME, "has neither id nor base")),
+            _ => Ok(delta),
         }
+    }
+
+    /// Returns whether the pages are stored as XOR with those of the base.
+    pub fn is_xor(&self) -> bool {
+        self.encoding == Some(Encoding::Xor)
     }
 
     /// Returns the document.
     pub fn write(&self) -> Vec<u8> {
         let mut document = Map::new();
         document.insert("schema".into(), json!(1));
+        if let Some(encoding) = self.encoding {
+            document.insert("encoding".into(), json!(encoding.as_str()));
+        }
         if let Some(id) = &self.id {
             document.insert("id".into(), json!(id.as_str()));
         }
@@ -196,9 +244,10 @@ mod tests {
         let base = Base { id: sha(), container: Some("c".into()), checkpointed: None };
         let round = ImagesId::random([0xf0; 16]);
         for delta in [
-            Delta { id: None, base: Some(base.clone()) },
-            Delta { id: Some(round.clone()), base: None },
-            Delta { id: Some(round), base: Some(base) },
+            Delta { encoding: None, id: None, base: Some(base.clone()) },
+            Delta { encoding: None, id: Some(round.clone()), base: None },
+            Delta { encoding: None, id: Some(round), base: Some(base.clone()) },
+            Delta { encoding: Some(Encoding::Xor), id: Some(sha()), base: Some(base) },
         ] {
             assert_eq!(Delta::read(&delta.write()).unwrap(), delta);
         }
@@ -213,6 +262,8 @@ mod tests {
             (r#"{"schema":1}"#, "neither id nor base"),
             (r#"{"schema":1,"id":"sha256:00"}"#, "id: expected sha256:"),
             (r#"{"schema":1,"id":7}"#, "id: expected a string, found 7"),
+            (r#"{"schema":1,"encoding":"vcdiff"}"#, "encoding: expected xor, found \"vcdiff\""),
+            (r#"{"schema":1,"encoding":"xor"}"#, "expected also a digest as id, and a base"),
             (r#"{"schema":1,"base":{}}"#, "base.id: missing"),
             (r#"{"schema":1,"base":"x"}"#, "base: expected an object"),
             (r#"{"schema":1,"schema":1}"#, "schema"),

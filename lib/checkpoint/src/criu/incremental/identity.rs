@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::delta::ImagesId;
 
 /// Computes the digest of all memory images of an archive.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ImagesDigest(BTreeMap<String, (u64, String)>);
 
 impl ImagesDigest {

@@ -9,7 +9,7 @@ use crate::criu::pagemap::PagemapReader;
 use crate::error::{Error, Result};
 
 /// The page sizes of the architectures that CRIU supports, in bytes.
-const PAGE_SIZES: [u64; 3] = [4096, 16384, 65536];
+pub const PAGE_SIZES: [u64; 3] = [4096, 16384, 65536];
 
 /// A memory image, recognized by its path in an image directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

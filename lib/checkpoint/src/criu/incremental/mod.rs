@@ -20,7 +20,7 @@ pub use cursor::{Cursor, Part, resolve};
 pub use file_range::{FileRange, Spool};
 pub use identity::{HashedReader, ImagesDigest};
 pub use kept::{KeptPages, write_pagemap};
-pub use memory::{Memory, MemoryImage, Pagemap};
+pub use memory::{Memory, MemoryImage, PAGE_SIZES, Pagemap};
 pub use pages::FlattenedPages;
 
 /// The most directories `parent` below each other. Each one is read while pages are looked up.
