@@ -9,7 +9,8 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, MemberContent};
 use checkpoint::criu::check::{Image, Source, check_levels, check_pagemaps, check_parents};
 use checkpoint::delta::{Base, Delta, ImagesId};
-use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage};
+use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage, Spool};
+use checkpoint::xor::{Chain, ChainFault, Level};
 use cli::{Hint, Session};
 use tartree::{Entry, Kind, Root, TarPath};
 
@@ -21,6 +22,8 @@ use crate::rounds::MAX_ROUNDS;
 #[derive(Default)]
 pub struct Bases {
     archives: Vec<ArchiveFile>,
+    /// The number of archives that were given.
+    number: usize,
     /// The newest archive, once all are unpacked.
     newest: Option<(String, ImagesId)>,
 }
@@ -40,12 +43,13 @@ impl Bases {
     /// Opens the archives, the oldest first.
     pub fn open(paths: &[PathBuf], args: &Args) -> anyhow::Result<Bases> {
         let open = |path: &PathBuf| Ok::<_, anyhow::Error>(archive_input::open_found(Some(path), args)?.0);
-        Ok(Bases { archives: paths.iter().map(open).collect::<Result<_, _>>()?, newest: None })
+        let archives = paths.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Bases { archives, number: paths.len(), newest: None })
     }
 
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.archives.is_empty()
+        self.number == 0
     }
 
     /// Checks, before an archive of `--base` is read, that `number` archives can be right.
@@ -95,23 +99,56 @@ impl Bases {
         }
     }
 
+    /// Reads the archives to decode images with them. Keeps pagemaps in `spool`.
+    ///
+    /// # Errors
+    /// Returns an error if an archive cannot be read twice, if the newest archive is not `base`, or
+    /// if another archive belongs to another chain.
+    pub fn chain(&mut self, base: &Base, spool: &mut Spool, session: &Session) -> anyhow::Result<Chain> {
+        let mut levels = Vec::new();
+        for archive in std::mem::take(&mut self.archives).into_iter().rev() {
+            let name = archive.name().to_owned();
+            if !archive.can_rewind() {
+                bail!("{name}: expected a file, because it is read twice");
+            }
+            session.stage("reading the base", archive.size());
+            let level = Level::survey(archive, spool).with_context(|| name.clone())?;
+            if levels.is_empty() && level.id() != base.id {
+                return Err(another(&name, base, &level.id()));
+            }
+            levels.push(level);
+        }
+        if levels.is_empty() {
+            return Err(missing("checkpoint/delta.json", base));
+        }
+        Chain::new(levels).map_err(|fault| match &fault {
+            ChainFault::Missing { name, base } => missing(name, base),
+            ChainFault::LeavesOut { .. } => Hint::on(
+                fault,
+                "combine it with its bases first: ckpt-pack --from-archive FILE --base BASE --flatten",
+            ),
+            ChainFault::Complete { .. } => Hint::on(fault, "leave out this --base"),
+            _ => fault.into(),
+        })
+    }
+
     /// Checks that the newest of the archives, which were unpacked, is the one that `delta` names.
     ///
     /// # Errors
     /// Returns an error that names both IDs.
     pub fn check(&self, delta: Option<&Delta>) -> anyhow::Result<()> {
-        Bases::check_number(self.archives.len(), delta)?;
+        Bases::check_number(self.number, delta)?;
         match (delta.and_then(|delta| delta.base.as_ref()), &self.newest) {
-            (Some(base), Some((name, found))) if base.id != *found => {
-                let e = anyhow::anyhow!(
-                    "{name}: another archive, or modified: expected {}, found {found}",
-                    base.id
-                );
-                Err(Hint::on(e, format!("give {}", described(base))))
-            }
+            (Some(base), Some((name, found))) if base.id != *found => Err(another(name, base, found)),
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the error that the archive `name` is not `base`.
+fn another(name: &str, base: &Base, found: &ImagesId) -> anyhow::Error {
+    let e = anyhow::anyhow!("{name}: another archive, or modified: expected {}, found {found}", base.id);
+    Hint::on(e, format!("give {}", described(base)))
 }
 
 /// Returns the error that the base of `object` is missing.
@@ -141,7 +178,11 @@ fn unpack_one(
             Member::Images(_) if member.is_delta() => {
                 let name = member.to_string();
                 let bytes = cli::read_document(reader.content(), &name, member.document_limit())?;
-                base = Delta::read(&bytes)?.base;
+                let delta = Delta::read(&bytes)?;
+                if delta.is_xor() {
+                    bail!("{member}: the pages are stored as XOR, but those of the newer archive are not");
+                }
+                base = delta.base;
             }
             Member::Images(path) => {
                 if matches!(entry.kind, Kind::Symlink { .. }) {

@@ -23,6 +23,7 @@ mod unpack;
 mod userns;
 mod verify;
 mod verify_images;
+mod xor;
 
 use std::process::ExitCode;
 

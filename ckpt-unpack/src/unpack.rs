@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::{ArchiveFile, Members, PARENT};
+use checkpoint::archive::{ArchiveFile, MemberContent, Members, PARENT};
 use checkpoint::delta::Delta;
+use checkpoint::xor::pages_number;
 use cli::{Exit, Hint, Session};
 use tartree::{Entry, ExtractOptions, Extractor, Kind, Meta, Notice, Root, TarPath, Zeros};
 
@@ -25,6 +26,7 @@ use crate::runtime;
 use crate::staging::{self, Staging};
 use crate::userns;
 use crate::verify::{self, Contents};
+use crate::xor::Decoding;
 
 pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit> {
     check_volumes_differ(args)?;
@@ -52,13 +54,14 @@ pub fn run(args: &Args, bundle: &Path, session: &Session) -> anyhow::Result<Exit
         trees,
         contents: Contents::default(),
         bases,
+        decoding: None,
+        size: archive.size(),
         parents: BTreeSet::new(),
         rounds,
         is_round: false,
         begun: false,
         session,
     };
-    unpack.bases()?;
     let previous = std::mem::take(&mut unpack.rounds.archives);
     for (depth, mut archive) in previous.into_iter().rev().enumerate() {
         let name = archive.name().to_owned();
@@ -158,6 +161,10 @@ struct Unpack<'a> {
     contents: Contents,
     /// The archives of `--base`.
     bases: Bases,
+    /// Decodes pages that are stored as XOR.
+    decoding: Option<Decoding>,
+    /// The size of the archive in bytes, for the progress display.
+    size: Option<u64>,
     /// Directories of members that exist already.
     parents: BTreeSet<TarPath>,
     rounds: Rounds,
@@ -240,13 +247,50 @@ impl Unpack<'_> {
             session,
         );
         self.bases = bases;
+        session.stage("unpacking", self.size);
         unpacked
+    }
+
+    /// Prepares to read the images that `delta` describes, before the first of them is read.
+    fn begin_images(&mut self, delta: &Delta) -> anyhow::Result<()> {
+        Bases::check_number(if self.bases.is_empty() { 0 } else { 1 }, Some(delta))?;
+        if delta.is_xor() {
+            self.decoding = Some(Decoding::new(&mut self.bases, delta, self.session)?);
+            self.session.stage("unpacking", self.size);
+        } else if !self.bases.is_empty() {
+            self.bases()?;
+        }
+        self.bases.check(Some(delta))
+    }
+
+    /// Writes a memory image as it was dumped, if the archive stores pages as XOR. Returns `false` if
+    /// the member was not read.
+    fn decoded(&mut self, member: &Member, entry: &Entry, reader: &mut Members<'_>) -> anyhow::Result<bool> {
+        let Member::Images(path) = member else { return Ok(false) };
+        let Some(mut decoding) = self.decoding.take() else {
+            return match pages_number(path.as_bytes()) {
+                Some(_) => anyhow::bail!("{member}: {} does not precede it", Delta::member()),
+                None => Ok(false),
+            };
+        };
+        let bound = reader.bound();
+        let mut content = MemberContent::new(&entry.kind, reader.content(), bound);
+        let decoded = decoding.image(path, &entry.kind, &mut content, &mut |path, size, mut content| {
+            let member = Member::Images(path.clone());
+            self.session.detail(&member);
+            self.private_parent(&member)?;
+            let kind = Kind::File { size, map: None };
+            self.create(&Entry { path: member.path(), kind, ..entry.clone() }, &mut content)
+        });
+        self.decoding = Some(decoding);
+        decoded
     }
 
     /// Checks that all memory pages are there that the images leave out. It is called before the
     /// first member is written outside the bundle, which cannot be undone.
     fn check_pages(&self) -> anyhow::Result<()> {
         check_previous(&self.contents, self.args, self.bundle, &self.rounds)?;
+        self.decoding.as_ref().map_or(Ok(()), Decoding::check)?;
         self.bases.check(self.contents.delta.as_ref())
     }
 
@@ -280,7 +324,7 @@ impl Unpack<'_> {
                         let bytes = cli::read_document(reader.content(), &name, limit)?;
                         self.bind(&member, &Delta::read(&bytes)?)?;
                         self.file(&member, entry, &bytes[..])?;
-                    } else {
+                    } else if !self.decoded(&member, &entry, &mut reader)? {
                         self.file(&member, entry, reader.content())?;
                     }
                 }
@@ -317,8 +361,9 @@ impl Unpack<'_> {
         if member.is_document() {
             let bytes = cli::read_document(content, &member.to_string(), member.document_limit())?;
             if *member == Delta::member() {
-                let delta = self.contents.delta.insert(Delta::read(&bytes)?);
-                self.bases.check(Some(delta))?;
+                let delta = Delta::read(&bytes)?;
+                self.begin_images(&delta)?;
+                self.contents.delta = Some(delta);
                 // With the base, the images are complete.
                 if !self.bases.is_empty() {
                     return Ok(());

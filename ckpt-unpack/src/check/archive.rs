@@ -18,6 +18,7 @@ use super::trees::Archived;
 use crate::archive_input;
 use crate::args::{Args, reject_given};
 use crate::pod;
+use crate::xor::add_undecoded;
 
 /// Reads the archive, of which nothing is written.
 ///
@@ -104,8 +105,10 @@ impl Found {
                     self.base = Delta::read(&delta)?.base.filter(|base| base.id.is_digest());
                 }
                 (Member::Images(path), Kind::File { .. }) => {
-                    let added = self.images.add(&path.to_string(), &entry.kind, &mut content);
-                    added.context(object)?;
+                    if !add_undecoded(path, &entry.kind, &mut content, &mut self.images)? {
+                        let added = self.images.add(&path.to_string(), &entry.kind, &mut content);
+                        added.context(object)?;
+                    }
                 }
                 (Member::SpecDump, _) => {
                     self.spec = SpecDump::read(&cli::read_document(content, &object, SpecDump::LIMIT)?)?;

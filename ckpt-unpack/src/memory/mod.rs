@@ -14,6 +14,8 @@ use checkpoint::process_tree::{IMAGE_LIMIT, Images};
 use cli::{Hint, Session};
 use tartree::{Expanded, Kind, Skip};
 
+use crate::xor;
+
 /// Maximum number of bytes of images that are read, without the memory itself.
 const IMAGES_LIMIT: u64 = 512 << 20;
 
@@ -25,6 +27,7 @@ fn images(archive: &mut ArchiveFile, session: &Session) -> anyhow::Result<Images
     let (mut images, mut read) = (Images::default(), 0u64);
     session.stage("reading", None);
     each_image(archive, &mut |image, kind, content| {
+        xor::refuse(image)?;
         if !Images::wants(image) {
             return Ok(());
         }

@@ -11,6 +11,8 @@ use checkpoint::archive::ArchiveFile;
 use checkpoint::pages::Piece;
 use tartree::Kind;
 
+use crate::xor;
+
 /// The `pages` images of an archive. In a plain archive they are read in place. Those of a
 /// compressed archive are copied to an unnamed file.
 pub struct Store {
@@ -64,6 +66,7 @@ impl Store {
         while let Some((member, entry)) = reader.next().with_context(|| name.clone())? {
             let Member::Images(path) = member else { continue };
             let image = path.to_string();
+            xor::refuse(&image).with_context(|| name.clone())?;
             if !image.starts_with("pages-") {
                 continue;
             }

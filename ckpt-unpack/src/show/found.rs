@@ -8,7 +8,7 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, Members};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::deleted_files;
-use checkpoint::delta::{Base, Delta};
+use checkpoint::delta::{Base, Delta, Encoding};
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::oci::facts;
 use checkpoint::origin::{self, Origin};
@@ -31,6 +31,8 @@ pub struct Found {
     pub origin: Origin,
     /// The archive that holds the memory pages that the images leave out.
     pub base: Option<Base>,
+    /// How memory pages are stored, if CRIU cannot read them.
+    pub encoding: Option<Encoding>,
     /// Whether the archive has the images of the earlier dump.
     pub has_parent: bool,
     /// The facts in the annotations of an OCI image.
@@ -176,7 +178,10 @@ impl Found {
                 content.take(origin::LOG_HEAD).read_to_end(&mut head)?;
                 self.origin.add_log(&head);
             }
-            _ if *member == Delta::member() => self.base = Delta::read(&document()?)?.base,
+            _ if *member == Delta::member() => {
+                let delta = Delta::read(&document()?)?;
+                (self.base, self.encoding) = (delta.base, delta.encoding);
+            }
             Member::Images(path) => {
                 self.has_parent |= path.to_string().starts_with("parent/");
                 self.image(path, size, content, session)?;

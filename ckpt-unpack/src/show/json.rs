@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io::Write;
 
+use checkpoint::delta::Encoding;
 use checkpoint::open_files::{OpenFile, Socket};
 use checkpoint::process_tree::{Images, Node};
 use cli::Session;
@@ -138,6 +139,7 @@ fn facts(found: &Found, tree: &[Node]) -> Map<String, Value> {
         "base": found.base.as_ref().map(|base| json!({
             "id": base.id.as_str(), "container": base.container, "checkpointed": base.checkpointed,
         })),
+        "memory_encoding": found.encoding.map(Encoding::as_str),
         "engine": found.spec.engine().name(),
         "ip": found.address(),
         "mac": first.map(|i| i.mac),

@@ -123,6 +123,10 @@ fn connections(found: &Found, pids: &[u32]) -> Vec<Need> {
         needs.push(Need::new("file locks", text).hint("runc restore --file-locks"));
     }
     let in_parent: u64 = pids.iter().map(|&pid| super::tree::amount(&found.images, pid).in_parent).sum();
+    if found.encoding.is_some() {
+        let text = "the base, with which the memory is stored as XOR".to_owned();
+        needs.push(Need::new("memory", text).hint("ckpt-unpack --base FILE"));
+    }
     if in_parent > 0 && !found.has_parent {
         let text = format!("{} of memory in the base or pre-checkpoint", cli::units::bytes(in_parent));
         let digest = found.base.as_ref().is_some_and(|base| base.id.is_digest());

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::Context;
-use checkpoint::archive::{ArchiveFile, missing};
+use checkpoint::archive::{ArchiveFile, MemberContent, missing};
 use checkpoint::compress::Bound;
 use checkpoint::config_dump::{ConfigDump, NamedVolume};
 use checkpoint::criu::check::Report;
@@ -16,7 +16,7 @@ use checkpoint::spec_dump::SpecDump;
 use checkpoint::tar_input::TarInput;
 use checkpoint::{Member, VolumeName, deleted_files};
 use cli::{Exit, Output, Session};
-use tartree::{Expanded, Item, Kind, Limits, Reader, Skip};
+use tartree::{Item, Kind, Limits, Reader, Skip};
 
 use crate::archive_input;
 use crate::args::Args;
@@ -45,7 +45,7 @@ enum Rest {
 
 /// Checks one archive, prints what was checked, and returns the number of problems, which are
 /// reported.
-fn verify(archive: &mut ArchiveFile, mut bases: Bases, rest: Rest, session: &Session) -> anyhow::Result<u64> {
+fn verify(archive: &mut ArchiveFile, bases: Bases, rest: Rest, session: &Session) -> anyhow::Result<u64> {
     let name = archive.name().to_owned();
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
@@ -53,14 +53,14 @@ fn verify(archive: &mut ArchiveFile, mut bases: Bases, rest: Rest, session: &Ses
         cli::report(session, &archive_input::explain(e).context(name.clone()));
         Ok(())
     };
-    let mut images = ImageCheck::default();
-    match scan(archive, Some(&mut images), &mut |_| Ok(()), &mut problem) {
+    let mut images = ImageCheck::new(bases);
+    match scan(archive, Some((&mut images, session)), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
             let report = images.report();
             for what in &report.problems {
                 problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
-            let mut pages = check_pages(&mut bases, &mut images, &contents, &mut problem, session)?;
+            let mut pages = check_pages(&mut images, &contents, &mut problem, session)?;
             let previous = images.previous();
             if previous.is_empty() && images.previous_leaves_out() {
                 session.warn(
@@ -111,13 +111,12 @@ enum LeftOut {
 
 /// Checks the pages that the images leave out.
 fn check_pages(
-    bases: &mut Bases,
     images: &mut ImageCheck,
     contents: &Contents,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
     session: &Session,
 ) -> anyhow::Result<LeftOut> {
-    if bases.is_empty() {
+    if images.bases.is_empty() {
         match contents.delta.as_ref().and_then(|delta| delta.base.as_ref()) {
             Some(base) => session.warn(format_args!(
                 "checkpoint/: not complete without {}, whose pages were not checked",
@@ -132,6 +131,11 @@ fn check_pages(
         }
         return Ok(LeftOut::Elsewhere);
     }
+    if contents.delta.as_ref().is_some_and(Delta::is_xor) {
+        images.check_decoded().or_else(problem)?;
+        return Ok(LeftOut::Found);
+    }
+    let mut bases = std::mem::take(&mut images.bases);
     let added = bases.unpack(&mut |path, entry, content| images.add(path, &entry.kind, content), session);
     match added.and_then(|()| bases.check(contents.delta.as_ref())) {
         Ok(()) => images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?,
@@ -199,7 +203,7 @@ pub fn missing_volume(volume: &VolumeName) -> String {
 /// Reads the complete archive and returns its content.
 ///
 /// Calls `member` for every member, and `problem` for every problem that concerns only one member.
-/// An error of either function ends the scan. With `images`, CRIU's images are checked too and
+/// An error of either function ends the scan. With `images`, CRIU's images are checked too, and
 /// every byte is read. Without `images`, content that needs no check is skipped by seeking if the
 /// input is a file.
 ///
@@ -207,7 +211,7 @@ pub fn missing_volume(volume: &VolumeName) -> String {
 /// Returns an error if the rest of the archive cannot be read.
 pub fn scan(
     archive: &mut ArchiveFile,
-    mut images: Option<&mut ImageCheck>,
+    mut images: Option<(&mut ImageCheck, &Session)>,
     member: &mut dyn FnMut(&Member) -> anyhow::Result<()>,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contents> {
@@ -228,15 +232,20 @@ pub fn scan(
         member(&found)?;
         contents.bytes = contents.bytes.saturating_add(entry.kind.len());
         contents.has_link |= matches!(entry.kind, Kind::Symlink { .. });
-        if let Some(images) = images.as_deref_mut() {
-            let mut content = Expanded::new(&entry.kind, reader.content());
+        let bound = reader.bound();
+        if let Some((images, _)) = &mut images {
+            let mut content = MemberContent::new(&entry.kind, reader.content(), bound.clone());
             if let Some(checked) = images.check(&found, &entry.kind, &mut content) {
                 checked.or_else(&mut *problem)?;
                 continue;
             }
         }
-        let bound = reader.bound();
         check(&found, &mut reader.content(), &limits, &bound, &mut contents).or_else(&mut *problem)?;
+        if let (Some((images, session)), Some(delta), true) =
+            (&mut images, &contents.delta, found == Delta::member())
+        {
+            images.begin(delta, session).or_else(&mut *problem)?;
+        }
     }
     contents.members = reader.seen().clone();
     contents.rest = reader.finish_counting()?.other;
