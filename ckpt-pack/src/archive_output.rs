@@ -100,6 +100,15 @@ impl ArchiveOutput {
         Ok(ArchiveOutput::Image(Box::new(layout), layout_file, output))
     }
 
+    /// Limits the memory that a reader of the archive needs, because all archives of a chain are read
+    /// at the same time.
+    pub fn limit_window(&mut self) -> anyhow::Result<()> {
+        match self {
+            ArchiveOutput::Archive(encoder) => Ok(encoder.limit_window()?),
+            _ => Ok(()),
+        }
+    }
+
     /// If the output is an image with several layers, returns the sender for the offsets at which
     /// these start.
     pub fn layer_starts(&mut self, image: &Image) -> Option<Sender<u64>> {

@@ -175,7 +175,7 @@ impl Images {
                     }
                 }
                 Kind::File { .. } => {
-                    if let Some(increment) = &self.increment {
+                    if let Some(increment) = &mut self.increment {
                         let stored = increment.write(&entry.path, &entry.meta, self.zeros, writer)?;
                         if let Some(stored) = stored {
                             on_holes(found.status.size().saturating_sub(stored));

@@ -55,6 +55,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let format = args.image.format;
     files.iter().try_for_each(|(member, _)| containerd_output::check_member(member, format))?;
     operands::check_flags(args)?;
+    args.incremental.check_xor(&args.image, args.compress.compress)?;
     args.incremental.check_format(&args.image, session)?;
     network::check_flags(&args.container.network, &args.image)?;
     let dump = match (args.include.pre_checkpoint, args.include.with_previous) {
@@ -150,6 +151,9 @@ fn open_archive(
 ) -> anyhow::Result<Writer> {
     let output = args.output.binary()?;
     let mut output = ArchiveOutput::new(output, settings, &args.image, time, Some(bundle.dir()))?;
+    if args.incremental.xor {
+        output.limit_window()?;
+    }
     let (passage, layers) = (output.passage(), output.layer_starts(&args.image));
     let writer = ArchiveWriter::on(Sink::direct(Counted::new(output), passage));
     Ok(match layers {

@@ -1,108 +1,27 @@
 //! Incremental archives: `--base`, chains, `--self-contained` and `--flatten`, and how ckpt-unpack
 //! reads them.
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::{Command, Output};
+mod bundle;
 
-use checkpoint::Member;
-use checkpoint::archive::{ArchiveReader, Unknown};
+use std::fs;
+use std::process::Command;
+
+use bundle::{Case, ID, PAGE, members};
 use checkpoint::delta::Delta;
 use checkpoint::pagemap::{IN_PARENT, PagemapReader, PagemapWriter};
 
-const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ckpt-unpack/tests/data/g06-bridge.tar.xz");
-const SPEC: &str = r#"{"process":{"args":["ran"]},"root":{},"mounts":[],"linux":{"namespaces":[{"type":"network","path":"/run/netns/x"}]}}"#;
-const ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
-const PAGE: u64 = 4096;
-
-/// A directory with `web`, a bundle with the images of a real checkpoint: processes 1 and 12.
-struct Case(tempfile::TempDir);
-
-impl Case {
-    fn new() -> Case {
-        let case = Case(tempfile::tempdir().unwrap());
-        fs::create_dir_all(case.path("web/checkpoint")).unwrap();
-        let archive = fs::read(ARCHIVE).unwrap();
-        let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
-        while let Some((member, _)) = reader.next().unwrap() {
-            if matches!(&member, Member::Images(path) if !path.is_root()) {
-                let mut content = Vec::new();
-                reader.content().read_to_end(&mut content).unwrap();
-                fs::write(case.path("web").join(member.to_string()), content).unwrap();
-            }
+/// Returns the numbers of pages in the pagemap of process 1: present, and in parent.
+fn counts(case: &Case, dir: &str) -> (u64, u64) {
+    let bytes = case.image(dir, "pagemap-1.img");
+    let mut reader = PagemapReader::new("pagemap-1.img", &bytes[..]).unwrap();
+    let (mut present, mut in_parent) = (0, 0);
+    while let Some(run) = reader.next().unwrap() {
+        match run.flags & IN_PARENT {
+            0 => present += run.pages,
+            _ => in_parent += run.pages,
         }
-        fs::write(case.path("web/config.json"), SPEC).unwrap();
-        case
     }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, tool: &str, args: &str) -> Output {
-        let mut command = Command::new(harness::tools::tool(tool));
-        command
-            .args(args.split_whitespace())
-            .current_dir(self.0.path())
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap()
-    }
-
-    fn succeeds(&self, tool: &str, args: &str) -> String {
-        let output = self.run(tool, args);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{tool} {args}: {stderr}");
-        stderr
-    }
-
-    /// Packs the bundle with these flags.
-    fn pack(&self, args: &str) -> String {
-        self.succeeds("ckpt-pack", &format!("--bundle web --ignore-rootfs --id {ID} {args}"))
-    }
-
-    /// Checks that a command fails with `message`, and changes no file.
-    fn fails(&self, tool: &str, args: &str, message: &str) {
-        let before = self.names();
-        let output = self.run(tool, args);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{tool} {args}: {stderr}");
-        assert!(stderr.contains(message), "{tool} {args}: {message}: {stderr}");
-        assert_eq!(self.names(), before, "{tool} {args}");
-    }
-
-    fn names(&self) -> Vec<std::path::PathBuf> {
-        let mut found: Vec<_> =
-            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        found.sort();
-        found
-    }
-
-    /// Fills a page of process 1 with `byte`.
-    fn change(&self, page: u64, byte: u8) {
-        let file = fs::File::options().write(true).open(self.path("web/checkpoint/pages-1.img")).unwrap();
-        file.write_all_at(&[byte; PAGE as usize], page * PAGE).unwrap();
-    }
-
-    fn image(&self, dir: &str, name: &str) -> Vec<u8> {
-        fs::read(self.path(dir).join("checkpoint").join(name)).unwrap()
-    }
-
-    /// Returns the numbers of pages in the pagemap of process 1: present, and in parent.
-    fn counts(&self, dir: &str) -> (u64, u64) {
-        let bytes = self.image(dir, "pagemap-1.img");
-        let mut reader = PagemapReader::new("pagemap-1.img", &bytes[..]).unwrap();
-        let (mut present, mut in_parent) = (0, 0);
-        while let Some(run) = reader.next().unwrap() {
-            match run.flags & IN_PARENT {
-                0 => present += run.pages,
-                _ => in_parent += run.pages,
-            }
-        }
-        (present, in_parent)
-    }
+    (present, in_parent)
 }
 
 /// Returns the pagemap with adjacent runs merged. CRIU writes one run for each mapping.
@@ -127,19 +46,6 @@ fn chain() -> Case {
     case
 }
 
-/// Returns the members of an archive with their content.
-fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let archive = fs::read(path).unwrap();
-    let mut reader = ArchiveReader::new(&archive[..], Unknown::Refuse).unwrap();
-    let mut members = Vec::new();
-    while let Some((member, _)) = reader.next().unwrap() {
-        let mut content = Vec::new();
-        reader.content().read_to_end(&mut content).unwrap();
-        members.push((member.to_string(), content));
-    }
-    members
-}
-
 #[test]
 fn a_delta_holds_only_the_changed_pages() {
     let case = chain();
@@ -162,7 +68,7 @@ fn a_delta_holds_only_the_changed_pages() {
 fn the_chain_is_unpacked_to_directories_parent() {
     let case = chain();
     case.succeeds("ckpt-unpack", "--bundle new --base full.ckpt --base one.ckpt two.ckpt");
-    let (present, in_parent) = case.counts("new");
+    let (present, in_parent) = counts(&case, "new");
     assert_eq!((present, in_parent > 10), (1, true));
     assert!(case.path("new/checkpoint/parent/parent/pages-1.img").exists());
     assert!(!case.path("new/checkpoint/delta.json").exists());
@@ -178,7 +84,7 @@ fn the_chain_is_unpacked_to_directories_parent() {
     case.change(5, 0xa5);
     case.pack("--base again.ckpt -o three.ckpt");
     case.succeeds("ckpt-unpack", "--bundle third --base again.ckpt three.ckpt");
-    assert_eq!(case.counts("third").0, 1);
+    assert_eq!(counts(&case, "third").0, 1);
     assert!(case.path("third/checkpoint/parent/parent/parent/pages-1.img").exists());
 }
 
@@ -334,7 +240,7 @@ fn zeros_after_pages_and_another_order_of_members_are_allowed() {
     // The ID does not depend on the order of members.
     for base in ["base.ckpt", "sorted.ckpt"] {
         case.succeeds("ckpt-unpack", &format!("--bundle of-{base} --base {base} delta.ckpt"));
-        assert_eq!(case.counts(&format!("of-{base}")).0, 1);
+        assert_eq!(counts(&case, &format!("of-{base}")).0, 1);
     }
     case.succeeds("ckpt-pack", "--from-archive delta.ckpt --base base.ckpt --flatten -o flat.ckpt");
     case.succeeds("ckpt-unpack", "--bundle flat flat.ckpt");

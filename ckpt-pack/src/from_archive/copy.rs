@@ -121,6 +121,7 @@ impl<'a> Copier<'a> {
             }
             self.member(&member, &entry, headers, &mut reader)?;
         }
+        self.flattening.as_ref().map_or(Ok(()), Flattening::check)?;
         if is_delta && !has_parent && self.flattening.is_none() {
             Incremental::check_copy(&self.args.image, self.session)?;
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use checkpoint::compress::Compression;
 use checkpoint::delta::Delta;
 use cli::{Hint, Session, usage};
 
@@ -16,6 +17,10 @@ pub struct Incremental {
     /// together with it (repeatable: if FILE needs other archives, give them first)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["Verb", "pre_checkpoint", "with_previous"])]
     pub base: Vec<PathBuf>,
+    /// With --base: store changed pages as XOR with those of the base. The archive is much smaller, but
+    /// only ckpt-pack and ckpt-unpack can read it (needs --compress)
+    #[arg(long, conflicts_with_all = ["self_contained", "flatten"])]
+    pub xor: bool,
     /// Also pack the pages of --base, so that the archive can be restored alone
     #[arg(long, hide_short_help = true)]
     pub self_contained: bool,
@@ -34,6 +39,7 @@ impl Incremental {
             return Err(usage("--base with --from-archive requires --flatten"));
         }
         let flags = [
+            ("--xor", self.xor, self.base.is_empty(), "without --base"),
             ("--base", !self.base.is_empty(), is_live, "with COMMAND, whose images are not complete yet"),
             ("--self-contained", self.self_contained, self.base.is_empty(), "without --base"),
             ("--self-contained", self.self_contained, is_archive, "with --from-archive"),
@@ -42,6 +48,22 @@ impl Incremental {
         cli::args::reject_ineffective(flags.map(|(flag, given, ineffective, reason)| {
             cli::args::Ineffective { flag, given, ineffective, reason }
         }))
+    }
+
+    /// Rejects `--xor` where the archive would not be smaller, or could not be decoded.
+    ///
+    /// # Errors
+    /// Returns a usage error that names the flag.
+    pub fn check_xor(&self, image: &Image, compression: Compression) -> anyhow::Result<()> {
+        if self.xor && image.format != Format::Archive {
+            let e = usage("--xor: expected --format archive, because no engine can read the pages");
+            return Err(Hint::on(e, "leave out --format"));
+        }
+        if self.xor && compression == Compression::None {
+            let e = usage("--xor: has no effect without compression, which removes the equal bytes");
+            return Err(Hint::on(e, "add --compress zstd"));
+        }
+        Ok(())
     }
 
     /// Rejects `--base` for engines that need a complete archive, and warns of an image that is not

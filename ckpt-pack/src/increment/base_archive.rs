@@ -10,6 +10,7 @@ use checkpoint::archive::{ArchiveFile, MemberContent, Unknown};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::delta::{Delta, ImagesId};
 use checkpoint::incremental::{HashedReader, ImagesDigest, MemoryImage, Pagemap, Spool, uncovered};
+use checkpoint::xor::pages_number;
 use cli::Hint;
 use tartree::{Entry, Kind};
 
@@ -65,6 +66,30 @@ impl BaseArchive {
             true => Ok(BaseArchive { file, name }),
             false => bail!("{name}: expected a file, because it is read several times"),
         }
+    }
+
+    /// Returns the archive.
+    pub fn into_file(self) -> ArchiveFile {
+        self.file
+    }
+
+    /// Reads the document that names the base, if it precedes the memory, as [`Delta::member`] does.
+    pub fn delta(&mut self) -> anyhow::Result<Option<Delta>> {
+        let name = self.name.clone();
+        let mut read = || {
+            let mut reader = self.file.survey()?;
+            while let Some((member, _)) = reader.next()? {
+                match &member {
+                    Member::Images(_) if member.is_delta() => {
+                        return Ok(Some(Delta::read(&document(&member, reader.content())?)?));
+                    }
+                    Member::Images(path) if is_memory(path.as_bytes()) => break,
+                    _ => {}
+                }
+            }
+            anyhow::Ok(None)
+        };
+        read().context(name)
     }
 
     /// Returns the size of the archive in bytes, if it is known.
@@ -134,6 +159,11 @@ impl BaseArchive {
         }
         if levels.first().is_none_or(BTreeMap::is_empty) {
             bail!("checkpoint/: holds no memory");
+        }
+        if delta.as_ref().is_some_and(Delta::is_xor) {
+            let e = anyhow::anyhow!("{}: the pages are stored as XOR with those of a base", Delta::member());
+            let hint = "add --xor, or combine the archive with its base first: --from-archive FILE --flatten";
+            return Err(Hint::on(e, hint));
         }
         let id = digest.finish(delta.as_ref().and_then(|delta| delta.base.as_ref()).map(|base| &base.id));
         Ok(Facts { id, delta, config, levels, sizes, not_visited })
@@ -246,6 +276,10 @@ fn check_pages(chain: &[(&str, &Facts)]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_memory(path: &[u8]) -> bool {
+    MemoryImage::of(path).is_some() || pages_number(path).is_some()
 }
 
 fn document(member: &Member, content: impl Read) -> anyhow::Result<Vec<u8>> {

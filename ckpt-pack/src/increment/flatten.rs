@@ -11,11 +11,58 @@ use checkpoint::incremental::{FlattenedPages, Memory, MemoryImage, Pagemap, Spoo
 use cli::Session;
 use tartree::{Destination, Entry, Kind, Meta, TarPath};
 
+use super::XorFlattening;
 use super::base_archive::{BaseArchive, Facts, PagesImage, check_chain};
 use crate::args::Args;
 
+/// How an archive is combined with its bases.
+pub enum Flattening {
+    /// The archive leaves out pages that are equal in a base.
+    Changes(Box<CombinedPages>),
+    /// The pages of the archive are stored as XOR.
+    Xor(Box<XorFlattening>),
+}
+
+impl Flattening {
+    /// Reads the archive `file` and the archives of `--base`.
+    pub fn read(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Flattening> {
+        let is_xor = BaseArchive::open(args, file)?.delta()?.is_some_and(|delta| delta.is_xor());
+        Ok(match is_xor {
+            true => Flattening::Xor(Box::new(XorFlattening::read(args, file, session)?)),
+            false => Flattening::Changes(Box::new(CombinedPages::read(args, file, session)?)),
+        })
+    }
+
+    /// Writes the member in its complete form, or leaves it out if only an incremental archive has
+    /// it. Returns `false` if the member is to be copied as it is.
+    pub fn write<W: Destination>(
+        &mut self,
+        member: &Member,
+        entry: &Entry,
+        reader: &mut Members<'_>,
+        writer: &mut ArchiveWriter<W>,
+    ) -> anyhow::Result<bool> {
+        match self {
+            Flattening::Changes(pages) => pages.write(member, entry, reader, writer),
+            Flattening::Xor(images) => images.write(member, entry, reader, writer),
+        }
+    }
+
+    /// Checks the images that were written, once all members were copied.
+    ///
+    /// # Errors
+    /// Returns an error if an archive was modified.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self {
+            // The archives were compared with their digests before the first member was written.
+            Flattening::Changes(_) => Ok(()),
+            Flattening::Xor(images) => images.check(),
+        }
+    }
+}
+
 /// The memory of the archives of a chain.
-pub struct Flattening {
+pub struct CombinedPages {
     /// The pagemaps of the newest archive, by name.
     top: BTreeMap<String, Pagemap>,
     /// The names of these pagemaps, by the number of their `pages` image.
@@ -26,10 +73,10 @@ pub struct Flattening {
     spool: Spool,
 }
 
-impl Flattening {
+impl CombinedPages {
     /// Reads the archive `file` and the archives of `--base`. The memory of all archives but the
     /// newest is copied to an unnamed file, because pages are read in another order there.
-    pub fn read(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Flattening> {
+    fn read(args: &Args, file: &Path, session: &Session) -> anyhow::Result<CombinedPages> {
         let mut spool = Spool::new(cli::spool(None)?);
         let mut parents = Vec::new();
         let mut archive = BaseArchive::open(args, file)?;
@@ -51,12 +98,10 @@ impl Flattening {
         let by_pages =
             pagemaps.iter().map(|(number, pagemap)| (*number, pagemap.name().to_owned())).collect();
         let top = pagemaps.into_values().map(|pagemap| (pagemap.name().to_owned(), pagemap)).collect();
-        Ok(Flattening { top, by_pages, sizes, parents, spool })
+        Ok(CombinedPages { top, by_pages, sizes, parents, spool })
     }
 
-    /// Writes the member in its complete form, or leaves it out if only an incremental archive has
-    /// it. Returns `false` if the member is to be copied as it is.
-    pub fn write<W: Destination>(
+    fn write<W: Destination>(
         &mut self,
         member: &Member,
         entry: &Entry,

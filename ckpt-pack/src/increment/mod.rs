@@ -3,19 +3,22 @@
 //! The archive of a base is read in one pass for each level of its chain, usually once, and its pages
 //! are compared with those in the image directory while they are read. A compressed base needs no
 //! temporary copy.
+//!
+//! `--xor` stores the pages that changed as XOR with those of the base.
 
 pub mod args;
 mod base_archive;
 mod flatten;
 mod write;
+mod xor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use checkpoint::config_dump::ConfigDump;
-use checkpoint::delta::{Base, Delta};
+use checkpoint::delta::{Base, Delta, ImagesId};
 use checkpoint::incremental::{
     FileRange, Marks, Memory, MemoryImage, Pagemap, Spool, compare, write_pagemap,
 };
@@ -24,11 +27,42 @@ use tartree::{Root, TarPath};
 
 use crate::args::Args;
 use base_archive::{BaseArchive, Facts, PagesImage, check_chain};
+use xor::XorImages;
 
 pub use flatten::Flattening;
+pub use xor::XorFlattening;
+
+/// The hint for archives of `--base` in the wrong order.
+const ORDER: &str = "give the archives that a base needs first: --base FULL --base DELTA";
 
 /// The memory images of the directory that are written in another form.
-pub struct Increment {
+pub enum Increment {
+    /// Without the pages that are equal in the base.
+    Changes(Box<Changes>),
+    /// As XOR with the pages of the base.
+    Xor(Box<XorImages>),
+}
+
+impl Increment {
+    /// Compares the images in `images` with the archives of `--base`. `config` is that of the new
+    /// archive. Temporary files are created in `spool_dir`.
+    pub fn plan(
+        args: &Args,
+        images: &Path,
+        config: &ConfigDump,
+        spool_dir: &Path,
+        session: &Session,
+    ) -> anyhow::Result<Increment> {
+        refuse_base(images)?;
+        Ok(match args.incremental.xor {
+            true => Increment::Xor(Box::new(XorImages::plan(args, images, config, spool_dir, session)?)),
+            false => Increment::Changes(Box::new(Changes::plan(args, images, config, spool_dir, session)?)),
+        })
+    }
+}
+
+/// The memory images without the pages that are equal in the base.
+pub struct Changes {
     /// The images, by the name of the pagemap.
     images: BTreeMap<String, Replaced>,
     /// The names of the pagemaps, by the number of their `pages` image.
@@ -46,19 +80,19 @@ struct Replaced {
     pagemap: Option<FileRange>,
 }
 
-impl Increment {
-    /// Compares the images in `images` with the archives of `--base`. `config` is that of the new
-    /// archive. Temporary files are created in `spool_dir`.
-    pub fn plan(
+impl Changes {
+    fn plan(
         args: &Args,
         images: &Path,
         config: &ConfigDump,
         spool_dir: &Path,
         session: &Session,
-    ) -> anyhow::Result<Increment> {
-        refuse_base(images)?;
+    ) -> anyhow::Result<Changes> {
         let mut pagemaps = Spool::new(cli::spool(Some(spool_dir))?);
-        let mut new = Increment::memory(images, &mut pagemaps).with_context(|| cli::display_path(images))?;
+        let memory = memory(images, &mut pagemaps).with_context(|| cli::display_path(images))?;
+        let replaced = |memory| Replaced { memory, marks: Marks::default(), pagemap: None };
+        let mut new: BTreeMap<_, _> =
+            memory.into_iter().map(|(name, memory)| (name, replaced(memory))).collect();
         let paths = &args.incremental.base;
         let mut bases = Vec::new();
         for path in paths {
@@ -73,18 +107,12 @@ impl Increment {
             found.push(facts);
         }
         let chain: Vec<_> = bases.iter().map(|base| base.name.as_str()).zip(found.iter().rev()).collect();
-        check_chain(&chain, "give the archives that a base needs first: --base FULL --base DELTA")?;
+        check_chain(&chain, ORDER)?;
         let Some(newest) = found.first() else { bail!("--base: no archive") };
-        check_container(paths, newest, config, &new)?;
-        Increment::replace(&mut new, &mut pagemaps).with_context(|| cli::display_path(spool_dir))?;
-        let delta = Delta {
-            id: None,
-            base: Some(Base {
-                id: newest.id.clone(),
-                container: newest.config.text("id").map(str::to_owned),
-                checkpointed: newest.config.text("checkpointedTime").map(str::to_owned),
-            }),
-        };
+        let theirs = newest.levels.first().into_iter().flat_map(BTreeMap::values).map(Pagemap::name);
+        check_container(paths, &newest.config, theirs, config, new.keys())?;
+        Changes::replace(&mut new, &mut pagemaps).with_context(|| cli::display_path(spool_dir))?;
+        let delta = Delta { base: Some(base(newest.id.clone(), &newest.config)), ..Delta::default() };
         let (equal, all) = new.values().fold((0u64, 0u64), |(equal, all), image| {
             (equal + image.marks.equal_pages(), all + image.memory.pagemap.present())
         });
@@ -92,30 +120,7 @@ impl Increment {
         let by_pages =
             new.iter().map(|(name, image)| (image.memory.pagemap.pages_id(), name.clone())).collect();
         let parents = if args.incremental.self_contained { bases } else { Vec::new() };
-        Ok(Increment { images: new, by_pages, parents: parents.into_iter().rev().collect(), delta })
-    }
-
-    /// Opens the memory images in a directory. Pagemaps are copied to `spool`, so that only one file
-    /// stays open for each process.
-    fn memory(images: &Path, spool: &mut Spool) -> anyhow::Result<BTreeMap<String, Replaced>> {
-        let mut root = Root::open(images)?;
-        let mut found = BTreeMap::new();
-        for name in root.list(b"")? {
-            let name = name.to_bytes();
-            let Some((0, MemoryImage::Pagemap(name))) = MemoryImage::of(name) else { continue };
-            let mut open = |name: &str| -> anyhow::Result<File> {
-                root.open_file(&TarPath::root().child(name.as_bytes())).with_context(|| name.to_owned())
-            };
-            let pagemap = Pagemap::read(name, spool.append(open(name)?)?)?;
-            // Without present pages, there need not be a pages image.
-            if pagemap.present() > 0 {
-                let pages = open(&format!("pages-{}.img", pagemap.pages_id()))?;
-                let memory = Memory::new(pagemap, FileRange::whole(pages)?)?;
-                let marks = Marks::default();
-                found.insert(name.to_owned(), Replaced { memory, marks, pagemap: None });
-            }
-        }
-        Ok(found)
+        Ok(Changes { images: new, by_pages, parents: parents.into_iter().rev().collect(), delta })
     }
 
     /// Makes the new pagemaps of images that have equal pages.
@@ -128,6 +133,33 @@ impl Increment {
         }
         Ok(())
     }
+}
+
+/// Opens the memory images in a directory, by the names of their pagemaps. Pagemaps are copied to
+/// `spool`, so that only one file stays open for each process.
+fn memory(images: &Path, spool: &mut Spool) -> anyhow::Result<BTreeMap<String, Memory>> {
+    let mut root = Root::open(images)?;
+    let mut found = BTreeMap::new();
+    for name in root.list(b"")? {
+        let name = name.to_bytes();
+        let Some((0, MemoryImage::Pagemap(name))) = MemoryImage::of(name) else { continue };
+        let mut open = |name: &str| -> anyhow::Result<File> {
+            root.open_file(&TarPath::root().child(name.as_bytes())).with_context(|| name.to_owned())
+        };
+        let pagemap = Pagemap::read(name, spool.append(open(name)?)?)?;
+        // Without present pages, there need not be a pages image.
+        if pagemap.present() > 0 {
+            let pages = open(&format!("pages-{}.img", pagemap.pages_id()))?;
+            found.insert(name.to_owned(), Memory::new(pagemap, FileRange::whole(pages)?)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the facts about a base for the document of the new archive.
+fn base(id: ImagesId, config: &ConfigDump) -> Base {
+    let text = |key| config.text(key).map(str::to_owned);
+    Base { id, container: text("id"), checkpointed: text("checkpointedTime") }
 }
 
 /// Refuses a directory with images that need other images.
@@ -180,15 +212,17 @@ fn compare_with(
     Ok((facts, is_comparing))
 }
 
-/// Checks that the base is a checkpoint of the same container and of the same processes.
-fn check_container(
+/// Checks that the newest of the archives `paths` is a checkpoint of the same container and of the
+/// same processes. `theirs` and `ours` are the names of the pagemaps.
+fn check_container<'n>(
     paths: &[PathBuf],
-    base: &Facts,
+    base: &ConfigDump,
+    theirs: impl Iterator<Item = &'n str>,
     config: &ConfigDump,
-    new: &BTreeMap<String, Replaced>,
+    ours: impl Iterator<Item = &'n String>,
 ) -> anyhow::Result<()> {
     let name = || paths.last().map(cli::display_path).unwrap_or_default();
-    if let (Some(theirs), Some(ours)) = (base.config.text("id"), config.text("id")) {
+    if let (Some(theirs), Some(ours)) = (base.text("id"), config.text("id")) {
         if theirs != ours {
             let e = anyhow::anyhow!(
                 "{}: a checkpoint of another container: expected the ID {ours}, found {theirs}",
@@ -200,11 +234,12 @@ fn check_container(
             ));
         }
     }
-    let pagemaps = base.levels.first();
-    let mut theirs = pagemaps.into_iter().flat_map(BTreeMap::values);
-    if !new.is_empty() && !theirs.any(|pagemap| new.contains_key(pagemap.name())) {
-        let expected = new.keys().next().map(String::as_str).unwrap_or_default();
-        bail!("{}: a checkpoint of other processes: it has no checkpoint/{expected}", name());
+    let ours: BTreeSet<&str> = ours.map(String::as_str).collect();
+    let mut theirs = theirs;
+    match ours.first() {
+        Some(expected) if !theirs.any(|pagemap| ours.contains(pagemap)) => {
+            bail!("{}: a checkpoint of other processes: it has no checkpoint/{expected}", name())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

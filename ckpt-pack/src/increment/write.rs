@@ -9,7 +9,7 @@ use checkpoint::delta::Delta;
 use checkpoint::incremental::{KeptPages, MemoryImage};
 use tartree::{Destination, Entry, Kind, Meta, TarPath, Timestamp};
 
-use super::Increment;
+use super::{Changes, Increment};
 use crate::criu_images::Zeros;
 
 impl Increment {
@@ -20,18 +20,59 @@ impl Increment {
         writer: &mut ArchiveWriter<W>,
         time: Timestamp,
     ) -> anyhow::Result<()> {
-        match self.parents.is_empty() {
-            true => Ok(writer.small(&Delta::member(), &self.delta.write(), time)?),
-            false => Ok(()),
+        match self {
+            Increment::Changes(changes) => changes.write_delta(writer, time),
+            Increment::Xor(images) => images.write_delta(writer, time),
         }
     }
 
     /// Writes the image at `path` if it differs from the file in the directory. Returns the number of
     /// bytes that were written, or `None` if the file is to be written as it is.
     pub fn write<W: Destination>(
-        &self,
+        &mut self,
         path: &TarPath,
         meta: &Meta,
+        zeros: Zeros,
+        writer: &mut ArchiveWriter<W>,
+    ) -> anyhow::Result<Option<u64>> {
+        let meta =
+            Meta { mode: meta.mode & 0o777, mtime: Timestamp { nsec: 0, ..meta.mtime }, ..Meta::default() };
+        match self {
+            Increment::Changes(changes) => changes.write(path, meta, zeros, writer),
+            Increment::Xor(images) => images.write(path, meta, writer),
+        }
+    }
+
+    /// With `--self-contained`, writes the memory images of the bases as directories `parent`.
+    pub fn write_parents<W: Destination>(
+        &mut self,
+        writer: &mut ArchiveWriter<W>,
+        zeros: Zeros,
+        time: Timestamp,
+    ) -> anyhow::Result<()> {
+        match self {
+            Increment::Changes(changes) => changes.write_parents(writer, zeros, time),
+            Increment::Xor(_) => Ok(()),
+        }
+    }
+}
+
+impl Changes {
+    fn write_delta<W: Destination>(
+        &self,
+        writer: &mut ArchiveWriter<W>,
+        time: Timestamp,
+    ) -> anyhow::Result<()> {
+        match self.parents.is_empty() {
+            true => Ok(writer.small(&Delta::member(), &self.delta.write(), time)?),
+            false => Ok(()),
+        }
+    }
+
+    fn write<W: Destination>(
+        &self,
+        path: &TarPath,
+        meta: Meta,
         zeros: Zeros,
         writer: &mut ArchiveWriter<W>,
     ) -> anyhow::Result<Option<u64>> {
@@ -42,8 +83,6 @@ impl Increment {
             MemoryImage::Pages(number) => self.by_pages.get(&number).map(String::as_str),
         };
         let Some(replaced) = name.and_then(|name| self.images.get(name)) else { return Ok(None) };
-        let meta =
-            Meta { mode: meta.mode & 0o777, mtime: Timestamp { nsec: 0, ..meta.mtime }, ..Meta::default() };
         if let (MemoryImage::Pagemap(_), Some(pagemap)) = (&image, &replaced.pagemap) {
             writer.copy(&member, pagemap.len(), meta.mode, meta.mtime, pagemap.reader())?;
             return Ok(Some(pagemap.len()));
@@ -61,8 +100,7 @@ impl Increment {
         Ok(Some(stored))
     }
 
-    /// With `--self-contained`, writes the memory images of the bases as directories `parent`.
-    pub fn write_parents<W: Destination>(
+    fn write_parents<W: Destination>(
         &mut self,
         writer: &mut ArchiveWriter<W>,
         zeros: Zeros,

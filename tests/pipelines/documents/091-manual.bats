@@ -70,7 +70,7 @@ root() {
 
 @test "ckpt-pack(1): a chain of incremental archives is flattened" {
     follow man/ckpt-pack.1 '--base monday.ckpt -o tuesday.ckpt'
-    follow man/ckpt-pack.1 '--flatten'
+    follow man/ckpt-pack.1 '--from-archive wednesday.ckpt'
     ckpt-unpack --verify full.ckpt
     [ "$(stat -c %s wednesday.ckpt)" -lt "$(($(stat -c %s monday.ckpt) / 2))" ]
 }
@@ -96,6 +96,13 @@ root() {
     follow man/ckpt-unpack.1 '--container web' >seen
     cmp seen status
     [ -f "$B2/spec.dump" ]
+}
+
+@test "ckpt-pack(1): a chain of archives stored as XOR is flattened" {
+    follow man/ckpt-pack.1 '--base 9am.ckpt --xor -o 10am.ckpt'
+    follow man/ckpt-pack.1 '--from-archive 11am.ckpt'
+    ckpt-unpack --verify noon.ckpt
+    [ "$(stat -c %s 11am.ckpt)" -lt "$(($(stat -c %s 9am.ckpt) / 2))" ]
 }
 
 @test "ckpt-pack(1): --check accepts a host with a newer CRIU" {
