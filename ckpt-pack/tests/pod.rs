@@ -244,6 +244,30 @@ fn annotations_are_added_or_replaced() {
     assert_eq!(options["annotations"]["org.criu.checkpoint.pod.name"], "other");
 }
 
+#[test]
+fn what_no_reader_accepts_is_rejected() {
+    let case = Case::new();
+    let value = "v".repeat(100_000);
+    let annotations: String = (0..11).map(|n| format!("--annotation k{n}={value} ")).collect();
+    let web = "--container web=web.tar -o pod.tar";
+    case.fails(1, &format!("{annotations} {web}"), b"", "the annotations need more than 1048576 bytes");
+    case.write("note", "text");
+    let below = format!("--allow-unknown --member web.tar/x=note {web}");
+    case.fails(2, &below, b"", "its directory has the name of a container's archive");
+    let documents = |n| {
+        let members: String = (0..n).map(|n| format!("--member m{n}=note ")).collect();
+        format!("--allow-unknown {members} {web}")
+    };
+    case.fails(1, &documents(1025), b"", "expected at most 1024 documents of the pod");
+    case.pack(&documents(1024), b"");
+    let verify = Command::new(harness::tools::tool("ckpt-unpack"))
+        .args(["--verify", "pod.tar"])
+        .current_dir(case.0.path())
+        .output()
+        .unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stderr));
+}
+
 /// Archives that cannot be restored alone, with the message that rejects them.
 fn unusable(case: &Case) -> Vec<(Vec<u8>, &'static str)> {
     let web = members(&case.read("web.tar"));

@@ -15,7 +15,7 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, ArchiveWriter, Replacement, Unknown};
 use checkpoint::compress::Compression;
-use checkpoint::pod::{ContainerName, PodDump, PodOptions};
+use checkpoint::pod::{ContainerName, MAX_DOCUMENTS, PodDump, PodOptions};
 use checkpoint::stream::Ending;
 use cli::{Counted, Exit, Hint, Session};
 use tartree::{Entry, Notice, Sink, Status, Tally, Timestamp};
@@ -37,6 +37,7 @@ pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit
     let ending = if args.input.raw_members { Ending::Raw } else { Ending::Proved };
     let streams = args.input.streams.iter().map(|path| MemberStream::open(path, ending));
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
+    let options = operands::options(args, &config.dump)?;
     session.stage("packing", operands::total(args));
     let output = args.output.binary()?;
     let output_name = output.name().to_owned();
@@ -52,9 +53,9 @@ pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit
         seekable,
         replacements: Vec::new(),
         changed: 0,
+        documents: 0,
         session,
     };
-    let options = operands::options(args, &config.dump);
     match packer.pack(&options, &config, &files, streams) {
         Ok(()) => packer.finish(),
         Err(e) => {
@@ -77,6 +78,8 @@ struct Packer<'a> {
     /// The headers to replace, at most one for each container.
     replacements: Vec<Replacement>,
     changed: u64,
+    /// The number of documents of the pod, without pod.options and pod.dump.
+    documents: usize,
     session: &'a Session,
 }
 
@@ -84,14 +87,15 @@ impl Packer<'_> {
     /// Writes all members.
     fn pack(
         &mut self,
-        options: &PodOptions,
+        options: &[u8],
         config: &PodConfig,
         files: &[(Member, PathBuf)],
         streams: Vec<MemberStream>,
     ) -> anyhow::Result<()> {
-        self.writer.small(&PodOptions::member(), &options.write(), self.time)?;
+        self.writer.small(&PodOptions::member(), options, self.time)?;
         self.writer.small(&PodDump::member(), &config.text, self.time)?;
         for (member, path) in files {
+            self.document(member)?;
             let file = bundle::open(path)?;
             self.file(member, file).with_context(|| cli::display_path(path))?;
         }
@@ -101,6 +105,16 @@ impl Packer<'_> {
         expect::check_given(self.writer.written(), &self.args.include, self.session)?;
         for (name, path) in &self.args.pod.container {
             self.container(name, path)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a reader accepts `member` as a further document of the pod.
+    fn document(&mut self, member: &Member) -> anyhow::Result<()> {
+        operands::check_member(member, &self.args.pod.container)?;
+        self.documents += 1;
+        if self.documents > MAX_DOCUMENTS {
+            anyhow::bail!("expected at most {MAX_DOCUMENTS} documents of the pod");
         }
         Ok(())
     }
@@ -117,7 +131,7 @@ impl Packer<'_> {
     /// Writes the members of a stream, which belong to the pod.
     fn stream(&mut self, mut stream: MemberStream) -> anyhow::Result<()> {
         while let Some((member, _)) = stream.next()? {
-            operands::check_member(&member).with_context(|| stream.name().to_owned())?;
+            self.document(&member).with_context(|| stream.name().to_owned())?;
             self.writer
                 .carry(&member, member.mode(), self.time, stream.content())
                 .with_context(|| stream.name().to_owned())?;
@@ -140,7 +154,11 @@ impl Packer<'_> {
             if archive.decompressed()?.compression() == Compression::None {
                 container::check(archive.survey()?)?;
                 file.seek(SeekFrom::Start(0))?;
-                return self.file(member, file);
+                let before = self.changed;
+                self.file(member, file)?;
+                // Its bytes are no longer those that were checked.
+                anyhow::ensure!(self.changed == before, "changed while it was read");
+                return Ok(());
             }
         }
         let limits = archive.limits().clone();

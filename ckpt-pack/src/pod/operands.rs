@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::compress::Compression;
-use checkpoint::pod::{ANNOTATION, MAX_CONTAINERS, PodContainer, PodDump, PodOptions};
+use checkpoint::pod::{ANNOTATION, ContainerName, MAX_CONTAINERS, PodContainer, PodDump, PodOptions};
 use cli::{Hint, Input, usage};
 use tartree::Timestamp;
 
@@ -57,7 +57,7 @@ pub fn check(args: &Args, config: &Path, files: &[(Member, PathBuf)]) -> anyhow:
         return Err(usage(format!("--container {name}: given twice")));
     }
     for (member, _) in files {
-        check_member(member).map_err(|e| usage(format!("--member: {e}")))?;
+        check_member(member, containers).map_err(|e| usage(format!("--member: {e}")))?;
     }
     operands::check_flags(args)?;
     refuse_standard_input_twice(args, config)?;
@@ -74,9 +74,12 @@ pub fn check(args: &Args, config: &Path, files: &[(Member, PathBuf)]) -> anyhow:
 ///
 /// # Errors
 /// Returns an error that names the member.
-pub fn check_member(member: &Member) -> anyhow::Result<()> {
+pub fn check_member(member: &Member, containers: &[(ContainerName, PathBuf)]) -> anyhow::Result<()> {
     match member {
         Member::NetworkStatus | Member::DevShm | Member::Volume(_) => Ok(()),
+        Member::Unknown(path) if containers.iter().any(|(name, _)| path.starts_with(&name.member())) => {
+            anyhow::bail!("{member}: its directory has the name of a container's archive")
+        }
         Member::Unknown(path) if !path.as_bytes().ends_with(b".tar") => Ok(()),
         _ => {
             anyhow::bail!(
@@ -103,9 +106,11 @@ fn refuse_standard_input_twice(args: &Args, config: &Path) -> anyhow::Result<()>
 }
 
 /// Returns the document that lists the containers.
-pub fn options(args: &Args, dump: &PodDump) -> PodOptions {
-    let container =
-        |name: &checkpoint::pod::ContainerName| PodContainer { name: name.clone(), member: name.member() };
+///
+/// # Errors
+/// Returns an error if it is larger than a reader accepts.
+pub fn options(args: &Args, dump: &PodDump) -> anyhow::Result<Vec<u8>> {
+    let container = |name: &ContainerName| PodContainer { name: name.clone(), member: name.member() };
     let of_dump = [
         ("pod.name", Some(dump.name.as_str())),
         ("pod.namespace", dump.namespace.as_deref()),
@@ -122,7 +127,12 @@ pub fn options(args: &Args, dump: &PodDump) -> PodOptions {
         }
     }
     let containers = args.pod.container.iter().map(|(name, _)| container(name)).collect();
-    PodOptions { containers, annotations }
+    let document = PodOptions { containers, annotations }.write();
+    if document.len() as u64 > PodOptions::LIMIT {
+        let limit = PodOptions::LIMIT;
+        anyhow::bail!("{}: the annotations need more than {limit} bytes", PodOptions::member());
+    }
+    Ok(document)
 }
 
 /// Returns the size of the archives of containers, if all are uncompressed files.

@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
-use tartree::{Content, Entry, Item, Kind, Limits, Reader, TarPath};
+use tartree::{Content, Entry, Item, Kind, Reader, TarPath};
 
 use super::Rest;
 use super::bytes::{Input, move_input};
+use super::open::Reading;
+use super::read::Unknown;
 use super::read::count_rest;
 use crate::compress::{Bound, Compression};
-use crate::documents::pod::{ContainerName, PodContainer, PodDump, PodOptions};
+use crate::documents::pod::{ContainerName, MAX_DOCUMENTS, PodContainer, PodDump, PodOptions};
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::tar_input::TarInput;
-
-/// The most members that belong to no container, such as shared volumes.
-const MAX_DOCUMENTS: usize = 1024;
 
 /// How a pod archive is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +41,7 @@ pub struct PodReader {
     reader: Reader<TarInput<Input<File>>>,
     compression: Compression,
     bound: Bound,
+    unknown: Unknown,
     options: PodOptions,
     /// The containers whose members were not read yet.
     left: BTreeMap<TarPath, ContainerName>,
@@ -55,14 +55,9 @@ impl PodReader {
     ///
     /// # Errors
     /// Returns an error if the input is not a pod archive.
-    pub(super) fn open(
-        input: Input<File>,
-        pass: PodPass,
-        limits: &Limits,
-        bound: &Bound,
-    ) -> Result<PodReader> {
+    pub(super) fn open(input: Input<File>, pass: PodPass, reading: &Reading) -> Result<PodReader> {
         let io = |source| Error::Compression { what: "archive", source };
-        let bound = bound.anew();
+        let (limits, bound) = (&reading.limits, reading.bound.anew());
         let (mut reader, compression) = match pass {
             PodPass::Complete => {
                 let tar = TarInput::archive(input, bound.clone()).map_err(io)?;
@@ -98,7 +93,8 @@ impl PodReader {
             options.containers.iter().map(|PodContainer { name, member }| (member.clone(), name.clone()));
         let left = left.collect();
         let seen = BTreeSet::from([PodOptions::member().path()]);
-        Ok(PodReader { reader, compression, bound, options, left, seen, documents: 0, ended: false })
+        let unknown = reading.unknown;
+        Ok(PodReader { reader, compression, bound, unknown, options, left, seen, documents: 0, ended: false })
     }
 
     /// Returns the document that lists the containers.
@@ -226,6 +222,9 @@ impl PodReader {
             Member::Unknown(path) if path.as_bytes().ends_with(b".tar") => {
                 return error("not a container of pod.options");
             }
+            Member::Unknown(path) if self.unknown == Unknown::Refuse => {
+                return Err(Error::unknown_member(path));
+            }
             Member::Unknown(_) => {}
             _ => return error("belongs to the archive of a container, not to a pod archive"),
         }
@@ -233,7 +232,8 @@ impl PodReader {
             return error("not a regular file");
         }
         self.documents += 1;
-        if self.documents > MAX_DOCUMENTS {
+        // Each pod has pod.dump, which does not count.
+        if self.documents > MAX_DOCUMENTS + 1 {
             return Err(Error::member("archive", format!("more than {MAX_DOCUMENTS} documents of the pod")));
         }
         Ok((PodMember::Document(member), entry))

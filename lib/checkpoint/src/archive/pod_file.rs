@@ -100,7 +100,7 @@ impl ArchiveFile {
         }
         let (head, file) = (std::mem::take(&mut self.head), self.file.try_clone().map_err(of_input)?);
         let input = bytes::input(head, file, self.reading.count);
-        PodReader::open(input, pass, &self.reading.limits, &self.reading.bound)
+        PodReader::open(input, pass, &self.reading)
     }
 
     /// Finds the container in the pod archive again, if its content was read before and the pod

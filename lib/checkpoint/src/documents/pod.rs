@@ -29,6 +29,9 @@ const VERSION: u64 = 1;
 /// The most containers of a pod. Kubernetes sets no limit, but a kubelet runs about a hundred
 /// containers.
 pub const MAX_CONTAINERS: usize = 1024;
+/// The most members of a pod archive that belong to no container, such as shared volumes, without
+/// `pod.options` and `pod.dump`.
+pub const MAX_DOCUMENTS: usize = 1024;
 
 /// The name of a container in its pod, which becomes the name of a member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
