@@ -14,7 +14,7 @@ use checkpoint::xor::{Chain, ChainFault, Level};
 use cli::{Hint, Session};
 use tartree::{Entry, Kind, Root, TarPath};
 
-use crate::archive_input;
+use crate::archive_input::{self, OpenedAs};
 use crate::args::Args;
 use crate::rounds::MAX_ROUNDS;
 
@@ -42,7 +42,15 @@ struct Facts {
 impl Bases {
     /// Opens the archives, the oldest first.
     pub fn open(paths: &[PathBuf], args: &Args) -> anyhow::Result<Bases> {
-        let open = |path: &PathBuf| Ok::<_, anyhow::Error>(archive_input::open_found(Some(path), args)?.0);
+        let open = |path: &PathBuf| {
+            let (archive, found) = archive_input::open_found(Some(path), args)?;
+            if found == OpenedAs::Pod && args.container.is_none() {
+                let e = anyhow::anyhow!("--base: {} is a pod archive", archive.name());
+                let hint = "write the archive of one container: ckpt-unpack --cat NAME.tar FILE";
+                return Err(Hint::on(e, hint));
+            }
+            Ok(archive)
+        };
         let archives = paths.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Bases { archives, number: paths.len(), newest: None })
     }

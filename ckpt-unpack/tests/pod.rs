@@ -265,6 +265,25 @@ fn verify_checks_the_pod_and_all_containers() {
     );
 }
 
+#[test]
+fn unknown_documents_of_a_pod_are_refused_on_request() {
+    let case = Case::new();
+    case.change(|members| members.push(file("note.txt", b"text")));
+    case.unpack("--verify bad.tar", None);
+    for args in ["--verify", "--verify --container web", "--container db --bundle b"] {
+        for (operand, input) in [("bad.tar", None), ("", Some("bad.tar"))] {
+            case.fails(1, &format!("{args} --refuse-unknown {operand}"), input, &["note.txt"]);
+        }
+    }
+}
+
+#[test]
+fn a_base_in_a_pod_needs_the_name_of_its_container() {
+    let case = Case::new();
+    let messages = ["--base: pod.tar is a pod archive", "ckpt-unpack --cat NAME.tar FILE"];
+    case.fails(1, "--verify --base pod.tar web.tar", None, &messages);
+}
+
 /// A change of a pod archive, and the message that reports it.
 type Fault = (&'static str, Box<dyn Fn(&mut Members)>);
 

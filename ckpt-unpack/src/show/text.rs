@@ -91,7 +91,7 @@ fn container(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
     let base = found.base.as_ref();
     text.line("Base", base.and_then(|base| base.checkpointed.as_deref()))?;
     text.line("Base ID", base.map(|base| base.id.as_str()))?;
-    text.line("Memory stored as", found.encoding.map(|_| "XOR with the base"))
+    text.line("Page encoding", found.encoding.map(|_| "XOR with the base"))
 }
 
 fn network(text: &mut Text<'_, impl Write>, found: &Found) -> io::Result<()> {
