@@ -79,6 +79,10 @@ teardown() {
     follow $page '07.full'
     [ "$(echo *)" = '07.ckpt 08.ckpt' ]
     ckpt-unpack --verify --base 07.ckpt 08.ckpt
+    # The series continues after the last checkpoint, and replaces none.
+    snapshot-series web "$B" "$series"
+    [ "$(echo *)" = '07.ckpt 08.ckpt 09.ckpt' ]
+    ckpt-unpack --verify --base 07.ckpt --base 08.ckpt 09.ckpt
     umount /run/restored-fs/rootfs
     rm -r /run/restored-fs
 }
