@@ -25,11 +25,14 @@ pub fn open(args: &Args) -> anyhow::Result<ArchiveFile> {
 
 /// Opens the archive `path` as [`open`] does, but also returns a complete pod archive.
 pub fn open_any(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveFile> {
-    let (archive, found) = open_found(path, args)?;
-    match found {
-        OpenedAs::Archive if args.container.is_some() => Err(without_effect(archive.name())),
-        _ => Ok(archive),
+    let (mut archive, found) = open_found(path, args)?;
+    if found == OpenedAs::Archive && args.container.is_some() {
+        let name = archive.name().to_owned();
+        // A fault of the input explains more than its kind.
+        archive.survey().and_then(|mut reader| reader.next().map(drop)).context(name.clone())?;
+        return Err(without_effect(&name));
     }
+    Ok(archive)
 }
 
 /// Returns the error for `--container` with an archive that has no containers.

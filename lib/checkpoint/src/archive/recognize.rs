@@ -27,10 +27,16 @@ pub(super) enum InputKind {
 
 /// Reads up to the first entry below the root, or up to the second entry if the first one is
 /// `pod.options`. Returns the bytes that were read, and the kind of the input.
+///
+/// # Errors
+/// Returns an error if reading from `file` fails.
 pub(super) fn recognize(file: &File) -> io::Result<(Vec<u8>, InputKind)> {
-    let mut recorder = Recorder { file, read: Vec::new() };
+    let mut recorder = Recorder { file, read: Vec::new(), failed: None };
     let kind = kind(BufReader::new((&mut recorder).take(HEAD)));
-    Ok((recorder.read, kind))
+    match recorder.failed {
+        Some(e) => Err(e),
+        None => Ok((recorder.read, kind)),
+    }
 }
 
 fn kind(input: impl BufRead) -> InputKind {
@@ -70,11 +76,20 @@ fn next_path(reader: &mut Reader<impl Read>) -> Option<TarPath> {
 struct Recorder<'a> {
     file: &'a File,
     read: Vec<u8>,
+    /// The error that ended reading. The readers above would report it as a damaged archive.
+    failed: Option<io::Error>,
 }
 
 impl Read for Recorder<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read(buf)?;
+        let got = match self.file.read(buf) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                let returned = io::Error::from(e.kind());
+                self.failed = Some(e);
+                return Err(returned);
+            }
+            read => read?,
+        };
         self.read.extend_from_slice(&buf[..got]);
         Ok(got)
     }
