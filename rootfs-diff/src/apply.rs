@@ -117,6 +117,9 @@ fn explained(e: checkpoint::Error, args: &Apply) -> anyhow::Error {
         checkpoint::Error::Kind { found: TarKind::MemberStream, .. } => {
             "a member stream is applied with --members".to_owned()
         }
+        checkpoint::Error::Kind { found: TarKind::Pod, .. } => {
+            "ckpt-unpack --container NAME --cat rootfs-diff.tar FILE".to_owned()
+        }
         checkpoint::Error::Kind { .. } => {
             format!("ckpt-unpack --bundle DIR --rootfs {rootfs} < FILE; --any-tar applies any tar as it is")
         }

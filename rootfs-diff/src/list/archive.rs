@@ -114,6 +114,9 @@ fn explain(e: anyhow::Error) -> anyhow::Error {
     if e.chain().any(choice) {
         return Hint::on(e, "select one: --tag REF, or --tag sha256:DIGEST");
     }
+    if e.chain().any(|e| matches!(e.downcast_ref(), Some(checkpoint::Error::Pod { .. }))) {
+        return Hint::on(e, "ckpt-unpack --cat NAME.tar FILE | rootfs-diff list --archive -");
+    }
     match checkpoint::hint_in(e.chain()).or_else(|| tartree::hint(e.as_ref())) {
         Some(hint) => Hint::on(e, hint),
         None => e,

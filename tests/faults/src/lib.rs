@@ -42,7 +42,7 @@ pub struct Job {
 }
 
 /// One job for each direction of each tool.
-pub static JOBS: [Job; 12] = [
+pub static JOBS: [Job; 14] = [
     Job {
         tool: "vol-archive",
         args: &["create", "tree", "-o", "to/out"],
@@ -127,6 +127,30 @@ pub static JOBS: [Job; 12] = [
         output: OutputKind::Directory,
         objects: &["to", "base.ckpt", "delta.ckpt"],
     },
+    // The size of the decompressed archive replaces a header at the end.
+    Job {
+        tool: "ckpt-pack",
+        args: &[
+            "--pod-config",
+            "pod.json",
+            "--container",
+            "web=web.ckpt",
+            "--container",
+            "db=web.zst",
+            "-o",
+            "to/out",
+        ],
+        stdin: None,
+        output: OutputKind::File,
+        objects: &["pod.json", "to/out", "web.ckpt", "web.zst"],
+    },
+    Job {
+        tool: "ckpt-unpack",
+        args: &["--container", "db", "--bundle", "to/out", "pod.tar"],
+        stdin: None,
+        output: OutputKind::Directory,
+        objects: &["to", "pod.tar"],
+    },
 ];
 
 /// A pagemap of CRIU: 170 pages at the address 0x10000, in pages-1.img.
@@ -166,6 +190,7 @@ impl Ground {
             let spec = r#"{"ociVersion":"1.2.0","process":{"args":["sh"],"cwd":"/","user":{"uid":0,"gid":0}},"root":{"path":"rootfs"},"mounts":[],"linux":{}}"#;
             fs::write(at("bundle/config.json"), spec)?;
             fs::write(at("config.json"), spec)?;
+            fs::write(at("pod.json"), r#"{"metadata":{"name":"shop"}}"#)?;
             fs::write(at("later/config.json"), spec)?;
             fs::write(at("later/checkpoint/inventory.img"), "inventory")?;
             fs::write(at("later/checkpoint/pagemap-1.img"), PAGEMAP)?;
@@ -182,6 +207,10 @@ impl Ground {
             &["create", "--members", "--from", "old", "--to", "tree", "-o", "diff.members"],
         );
         ground.made("ckpt-pack", &["--bundle", "bundle", "-o", "web.ckpt", "diff.members"]);
+        let compress = ["--bundle", "bundle", "--compress", "zstd", "-o", "web.zst", "diff.members"];
+        ground.made("ckpt-pack", &compress);
+        let containers = ["--container", "web=web.ckpt", "--container", "db=web.zst"];
+        ground.made("ckpt-pack", &[&["--pod-config", "pod.json", "-o", "pod.tar"], &containers[..]].concat());
         let later = ["--bundle", "later", "--ignore-rootfs", "-o"];
         ground.made("ckpt-pack", &[&later[..], &["base.ckpt"]].concat());
         let pages = [vec![5; 100 * 4096], vec![6; 70 * 4096]].concat();
