@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(with(12, 2), "x: flags: expected 0 or 1, found 2; update ckpt-tools");
         assert_eq!(with(16, 66), "x: expected 270437 bytes, found 266340");
         assert_eq!(with(23, 0xff), "x: has too many pages");
-        assert_eq!(with(31, 0xff), "x: expected 18374686479671889732 bytes, found 266340".to_owned());
+        assert_eq!(with(31, 0xff), "x: expected 18374686479671890020 bytes, found 266340");
         let bytes = HEADER.write();
         assert!(Header::read("x", stored, &mut &bytes[..31]).is_err());
     }
