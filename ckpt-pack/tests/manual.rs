@@ -18,6 +18,7 @@ fn manual_page_and_help_list_the_same_options() {
             "--members",
             "--pre-dump",
             "--rootfs",
+            "--shm",
             "--subnet",
             "--work-path",
         ],

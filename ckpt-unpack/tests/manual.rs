@@ -10,6 +10,7 @@ fn manual_page_and_help_list_the_same_options() {
         &[
             "--all-platforms",
             "--image",
+            "--pod-config",
             "--precopy",
             "--replace",
             "--restore",
@@ -17,6 +18,7 @@ fn manual_page_and_help_list_the_same_options() {
             "--skip-manifest-json",
             "--task",
             "--with-previous",
+            "--xor",
         ],
     );
 }
