@@ -1,19 +1,26 @@
 //! Directories that appear under their final name when they are complete.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 use super::private::{self, dangling_link};
 use crate::signal::make_with_cleanup;
+
+/// The descriptors that removing a directory with two levels of directories below it needs.
+const RESERVED: usize = 3;
 
 /// A new directory with mode 0700. It is removed with its content when this value is dropped or a
 /// signal ends the process, unless it was kept or moved.
 pub struct TemporaryDir {
     path: PathBuf,
+    /// Descriptors that are closed before the directory is removed: the process may have no others
+    /// left, which is then also the reason for the removal.
+    reserved: Vec<File>,
     kept: bool,
 }
 
@@ -31,8 +38,11 @@ impl TemporaryDir {
                 let _ = (0..1000).find(|_| fs::remove_dir_all(&dir).is_ok() || !dir.exists());
             }
         };
+        // O_PATH needs no permission to read the directory.
+        let reserve = || OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(parent);
+        let reserved = (0..RESERVED).map(|_| reserve()).collect::<io::Result<_>>()?;
         let path = make_with_cleanup(|| create(parent, prefix), remove)?;
-        Ok(TemporaryDir { path, kept: false })
+        Ok(TemporaryDir { path, reserved, kept: false })
     }
 
     /// Returns the path of the directory.
@@ -59,11 +69,9 @@ impl TemporaryDir {
 impl Drop for TemporaryDir {
     fn drop(&mut self) {
         if !self.kept {
-            // The caller reports the error that led to this. rmdir(2) comes first, because it needs
-            // no descriptor and the process may have none left.
-            if fs::remove_dir(&self.path).is_err() {
-                let _ = fs::remove_dir_all(&self.path);
-            }
+            self.reserved.clear();
+            // The caller reports the error that led to this.
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
