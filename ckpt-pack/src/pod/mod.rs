@@ -42,7 +42,8 @@ pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit
     let output = args.output.binary()?;
     let output_name = output.name().to_owned();
     // The size of a member is known late if it comes from a pipe.
-    let seekable = archive_output::seekable(&output)?.filter(|_| flags::is_plain(args));
+    let seekable = archive_output::seekable(&output).with_context(|| output_name.clone())?;
+    let seekable = seekable.filter(|_| flags::is_plain(args));
     let output = ArchiveOutput::new(output, &settings, &args.image, Timestamp::default(), None)?;
     let passage = output.passage();
     let mut packer = Packer {
