@@ -48,10 +48,13 @@ impl Header {
         self.field(108, uid).field(116, gid)
     }
 
-    /// Sets the size, up to eleven octal digits.
+    /// Sets the size: octal digits, or from 8 GiB on a base-256 number, as GNU tar does.
     #[must_use]
     pub fn size(self, size: u64) -> Header {
-        self.field(124, format!("{size:011o}\0").as_bytes())
+        match size >> 33 {
+            0 => self.field(124, format!("{size:011o}\0").as_bytes()),
+            _ => self.size_256(size.into()),
+        }
     }
 
     /// Sets the size as a base-256 number, GNU's extension.
