@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::messages::display::{display_path, escape};
-use crate::messages::session::Session;
+use crate::messages::session::{Session, print_line};
 use crate::signal;
 
 /// The directories that a run has changed.
@@ -27,7 +27,7 @@ impl Modified {
             // directory.
             let Ok(dirs) = at_signal.dirs.lock() else { return };
             for message in at_signal.messages(&dirs) {
-                eprintln!("{tool}: error: {}", escape(message));
+                print_line(&format!("{tool}: error: {}", escape(message)));
             }
             std::mem::forget(dirs);
         });

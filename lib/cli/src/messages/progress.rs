@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::sys::signal::{SigSet, Signal};
 
+use super::session::print_line;
 use crate::signal;
 
 /// A run that is shorter than this shows no progress.
@@ -192,8 +193,7 @@ impl State {
         if signalled || line_due {
             self.printed = Instant::now();
             let line = self.line(done);
-            // If standard error is closed, there is nowhere to report the error.
-            self.bar.suspend(|| drop(writeln!(io::stderr().lock(), "{line}")));
+            self.bar.suspend(|| print_line(&line));
         } else if self.form == Form::Drawn && waited {
             self.bar.set_message(self.line(done));
             self.bar.tick();

@@ -109,12 +109,18 @@ impl Session {
     }
 
     fn put(&self, line: &str) {
-        // If standard error is closed, there is nowhere to report the error.
-        self.progress.above(|| drop(writeln!(std::io::stderr().lock(), "{line}")));
+        self.progress.above(|| print_line(line));
     }
 
     pub(crate) fn close(&self) {
         self.progress.end();
         let _ = std::io::stderr().flush();
     }
+}
+
+/// Prints a line on standard error by one call of write(2). The tools of a pipeline share standard
+/// error, and a second call could follow the output of another tool.
+pub(crate) fn print_line(line: &str) {
+    // If standard error is closed, there is nowhere to report the error.
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
