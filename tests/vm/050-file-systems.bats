@@ -2,7 +2,7 @@
 # Debian's kernels support all of them; the kernel of the host may not. All other tests in the virtual
 # machine use a tmpfs.
 
-# bats file_tags=vm
+# bats file_tags=vm,long
 
 load ../pipelines/lib/helpers
 
@@ -42,21 +42,18 @@ on() {
     cd "$disk"
 }
 
-# bats test_tags=long
 @test "a container on xfs, with metacopy and redirect_dir, survives" {
     on xfs
     options=,metacopy=on,redirect_dir=on
     round_trip runc
 }
 
-# bats test_tags=long
 @test "a container on btrfs, with an index and xino, survives" {
     on btrfs
     options=,index=on,xino=on
     round_trip crun
 }
 
-# bats test_tags=long
 @test "a container on ext4, with userxattr, survives" {
     on ext4
     options=,userxattr
@@ -75,7 +72,6 @@ layers_of_fuse() {
     }
 }
 
-# bats test_tags=long
 @test "a container on fuse-overlayfs survives" {
     on ext4
     layers_of_fuse
