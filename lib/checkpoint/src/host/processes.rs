@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::precopy::has_exited;
-
 /// Returns the process `pid` and all its descendants, which are the processes that CRIU dumps.
 /// Freeze the processes first: a running process can start others while this function reads /proc.
 /// Descendants that have exited are left out; those that exit meanwhile may be in the list.
@@ -58,6 +56,14 @@ pub(super) fn read(path: impl AsRef<Path>) -> io::Result<String> {
 /// Returns the error with the name of the file.
 pub(super) fn named(path: &Path, e: &io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("{}: {e}", path.display()))
+}
+
+/// Returns whether a process has exited. A zombie has exited, too: it has no memory.
+pub fn has_exited(pid: u32) -> bool {
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return true };
+    // The state follows the name of the program, which may contain any byte but ends at the last `)`.
+    let end = stat.iter().rposition(|&b| b == b')');
+    end.and_then(|end| stat.get(end + 2)).is_none_or(|state| b"ZX".contains(state))
 }
 
 #[cfg(test)]

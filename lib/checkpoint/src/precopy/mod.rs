@@ -23,13 +23,14 @@ mod predicted;
 #[cfg(test)]
 mod tests;
 
+pub use crate::host::processes::has_exited;
 pub use filter::{Fate, Image, ImageSource, Page, PageFilter, PageSource};
 pub use final_pagemap::{Decisions, mark_held};
 pub use index::{Header, IndexedPage, PageIndex, Space};
 pub use index_writer::IndexWriter;
 pub use key::{Digest, Key};
 pub use memory::{Memory, MemoryReader};
-pub use origin::{Origin, has_exited};
+pub use origin::Origin;
 pub use predicted::Predicted;
 
 use crate::PAGE;

@@ -27,11 +27,6 @@ impl Origin {
     }
 }
 
-/// Returns whether a process has exited. A zombie has exited, too: it has no memory.
-pub fn has_exited(pid: u32) -> bool {
-    !read(&format!("/proc/{pid}/stat"), |stat| field(stat, 3)).is_ok_and(|state| state != "Z" && state != "X")
-}
-
 fn read<T>(path: &str, parse: fn(&[u8]) -> Option<T>) -> io::Result<T> {
     let bytes = fs::read(path).map_err(|e| io::Error::new(e.kind(), format!("{path}: {e}")))?;
     parse(&bytes).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{path}: unknown format")))
@@ -65,6 +60,7 @@ mod tests {
         let stat = b"7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 99 100";
         assert_eq!(start_time(stat), Some(9876));
         assert_eq!(start_time(b"7 (a"), None);
+        use crate::host::processes::has_exited;
         assert!(!has_exited(std::process::id()) && has_exited(u32::MAX));
         assert_eq!(Origin::of(std::process::id()).unwrap(), Origin::of(std::process::id()).unwrap());
     }
