@@ -9,10 +9,10 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, MemberContent, Members};
 use checkpoint::incremental::{FlattenedPages, Memory, MemoryImage, Pagemap, Spool};
 use cli::Session;
-use tartree::{Destination, Entry, Kind, Meta, TarPath};
+use tartree::{Destination, Entry, TarPath};
 
-use super::XorFlattening;
 use super::base_archive::{BaseArchive, Facts, PagesImage, check_chain};
+use super::{XorFlattening, kept, write_file};
 use crate::args::Args;
 
 /// How an archive is combined with its bases.
@@ -125,21 +125,17 @@ impl CombinedPages {
             self.parents.iter().map_while(|level| level.get(pagemap.name()).cloned()).collect();
         let size = self.sizes.get(&pagemap.pages_id()).copied().unwrap_or(0);
         let flattened = FlattenedPages::new(pagemap, size, &parents)?;
-        let (mode, mtime) = (entry.meta.mode & 0o777, entry.meta.mtime);
+        let meta = kept(&entry.meta);
         if let MemoryImage::Pagemap(_) = image {
             let mut bytes = self.spool.writer();
             flattened.write_pagemap(&mut bytes)?;
             let bytes = bytes.finish()?;
-            writer.copy(member, bytes.len(), mode, mtime, bytes.reader())?;
+            writer.copy(member, bytes.len(), meta.mode, meta.mtime, bytes.reader())?;
         } else {
             let bound = reader.bound();
             let content = MemberContent::new(&entry.kind, reader.content(), bound);
-            let kind = Kind::File { size: flattened.size(), map: None };
-            let meta = Meta { mode, mtime, ..Meta::default() };
-            let entry = Entry { path: member.path(), kind, meta };
             let content = flattened.reader(content)?;
-            writer
-                .verbatim(member, None, &entry, flattened.size(), content)
+            write_file(writer, member, meta, flattened.size(), content)
                 .with_context(|| member.to_string())?;
         }
         Ok(true)

@@ -14,16 +14,19 @@ mod xor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use checkpoint::Member;
+use checkpoint::archive::ArchiveWriter;
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::delta::{Base, Delta, ImagesId};
 use checkpoint::incremental::{
     FileRange, Marks, Memory, MemoryImage, Pagemap, Spool, compare, write_pagemap,
 };
 use cli::{Hint, Session};
-use tartree::{Root, TarPath};
+use tartree::{Destination, Entry, Kind, Meta, Root, TarPath};
 
 use crate::args::Args;
 use base_archive::{BaseArchive, Facts, PagesImage, check_chain};
@@ -154,6 +157,23 @@ fn memory(images: &Path, spool: &mut Spool) -> anyhow::Result<BTreeMap<String, M
         }
     }
     Ok(found)
+}
+
+/// Writes the file `member` with `size` bytes of `content`.
+fn write_file<W: Destination>(
+    writer: &mut ArchiveWriter<W>,
+    member: &Member,
+    meta: Meta,
+    size: u64,
+    content: impl Read,
+) -> checkpoint::Result<()> {
+    let entry = Entry { path: member.path(), kind: Kind::File { size, map: None }, meta };
+    writer.verbatim(member, None, &entry, size, content)
+}
+
+/// Returns what a member keeps of its metadata: its permissions and modification time.
+fn kept(meta: &Meta) -> Meta {
+    Meta { mode: meta.mode & 0o777, mtime: meta.mtime, ..Meta::default() }
 }
 
 /// Returns the facts about a base for the document of the new archive.

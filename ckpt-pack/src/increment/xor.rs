@@ -13,10 +13,10 @@ use checkpoint::xor::{
     Chain, ChainFault, Decoder, Encoder, Level, MAX_CHAIN, Pagemaps, pages_name, pages_number,
 };
 use cli::{Hint, Session};
-use tartree::{Destination, Entry, Kind, Meta, Root, TarPath, Timestamp};
+use tartree::{Destination, Entry, Meta, Root, TarPath, Timestamp};
 
 use super::base_archive::BaseArchive;
-use super::{ORDER, base, check_container, memory};
+use super::{ORDER, base, check_container, kept, memory, write_file};
 use crate::args::Args;
 
 /// The hint for a chain that is too long.
@@ -82,8 +82,7 @@ impl XorImages {
         let encoder = Encoder::new(memory, &mut self.chain)?;
         let member = Member::Images(TarPath::root().child(pages_name(number).as_bytes()));
         let size = encoder.size();
-        let entry = Entry { path: member.path(), kind: Kind::File { size, map: None }, meta };
-        writer.verbatim(&member, None, &entry, size, encoder).with_context(|| member.to_string())?;
+        write_file(writer, &member, meta, size, encoder).with_context(|| member.to_string())?;
         Ok(Some(size))
     }
 }
@@ -174,10 +173,9 @@ impl XorFlattening {
         let size = decoder.size();
         let name = format!("pages-{number}.img");
         let decoded = Member::Images(TarPath::root().child(name.as_bytes()));
-        let meta = Meta { mode: entry.meta.mode & 0o777, mtime: entry.meta.mtime, ..Meta::default() };
-        let entry = Entry { path: decoded.path(), kind: Kind::File { size, map: None }, meta };
         let mut hashed = HashedReader::new(decoder);
-        writer.verbatim(&decoded, None, &entry, size, &mut hashed).with_context(|| member.to_string())?;
+        write_file(writer, &decoded, kept(&entry.meta), size, &mut hashed)
+            .with_context(|| member.to_string())?;
         self.digest.add(&name, hashed);
         Ok(true)
     }
