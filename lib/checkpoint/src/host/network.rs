@@ -14,8 +14,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, so
 use super::criu_version::Version;
 use super::finding::{Finding, Severity};
 use super::network_lock::NetworkLock;
-use super::processes::read;
+use super::processes::{read, read_at_most};
 use super::sockets::{self, Sockets};
+
+/// The largest table of sockets that is read, in bytes. 64 MiB hold half a million sockets.
+const MAX_TABLE: u64 = 64 << 20;
 
 /// The oldest CRIU that dumps INET sockets on Linux 6.16 and later, which no longer supports
 /// SO_PASSCRED for these sockets (criu 4b7398595).
@@ -87,7 +90,7 @@ impl Facts {
     pub fn add_process(&mut self, pid: u32) -> io::Result<()> {
         let mut tables = Vec::new();
         for name in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"] {
-            match read(format!("/proc/{pid}/net/{name}")) {
+            match read_at_most(format!("/proc/{pid}/net/{name}"), MAX_TABLE) {
                 Ok(text) => tables.push((name, text)),
                 // A kernel without IPv6 has no such table.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !tables.is_empty() => {}

@@ -40,14 +40,16 @@ fn children(task: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// The largest file in /proc that is read, in bytes. 64 MiB hold half a million sockets.
-const MAX_FILE: u64 = 64 << 20;
-
-/// Reads a file in /proc, at most its first 64 MiB.
+/// Reads a file in /proc.
 pub(super) fn read(path: impl AsRef<Path>) -> io::Result<String> {
+    read_at_most(path, u64::MAX)
+}
+
+/// Reads the first `limit` bytes of a file in /proc.
+pub(super) fn read_at_most(path: impl AsRef<Path>, limit: u64) -> io::Result<String> {
     let path = path.as_ref();
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     read.map_err(|e| named(path, &e))?;
     // Names of mapped files are bytes.
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -52,6 +52,7 @@ fn field(stat: &[u8], number: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::processes::has_exited;
 
     #[test]
     fn files_of_proc_are_parsed() {
@@ -60,7 +61,6 @@ mod tests {
         let stat = b"7 (a ) b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 99 100";
         assert_eq!(start_time(stat), Some(9876));
         assert_eq!(start_time(b"7 (a"), None);
-        use crate::host::processes::has_exited;
         assert!(!has_exited(std::process::id()) && has_exited(u32::MAX));
         assert_eq!(Origin::of(std::process::id()).unwrap(), Origin::of(std::process::id()).unwrap());
     }
