@@ -26,7 +26,6 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, PagesInput};
 use checkpoint::delta::Delta;
 use checkpoint::host::freezer::Freezer;
-use checkpoint::host::task_memory::Pages;
 use cli::{Counted, Hint, Session, usage};
 use tartree::{Destination, TarPath, Timestamp};
 
@@ -134,12 +133,12 @@ impl Live {
     ) -> anyhow::Result<Live> {
         let timeout = args.live.stall_timeout.unwrap_or(LiveFlags::STALL_TIMEOUT);
         rescue.freeze()?;
-        let pages = match &mut filter {
-            Some(filter) => filter.scan(pid).map(|()| Pages::All)?,
-            None if dump == Dump::SincePrevious => Pages::SoftDirty,
-            None => Pages::All,
+        let previous = image_path.join("../pre-checkpoint");
+        let since = match &mut filter {
+            Some(filter) => filter.scan(pid).map(|()| None)?,
+            None => (dump == Dump::SincePrevious).then_some(&*previous),
         };
-        let prediction = Prediction::read(pid, pages, is_paused)?;
+        let prediction = Prediction::read(pid, since, is_paused)?;
         session.stage("dumping", Some(prediction.total()));
         let pipes = Pipes::new(image_path, prediction.images() + 1, rescue)?;
         let command = Arc::new(Running::start(&args.live.command, &rescue.gate)?);

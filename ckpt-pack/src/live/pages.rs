@@ -53,14 +53,15 @@ pub struct Prediction {
 
 impl Prediction {
     /// Reads the memory of `pid` and its descendants. If the container is not paused, its memory may
-    /// grow by an eighth until CRIU dumps it.
+    /// grow by an eighth until CRIU dumps it. `previous` is the directory with the images of the
+    /// previous dump, if CRIU dumps only the pages that were written since.
     ///
     /// # Errors
     /// Returns an error if /proc cannot be read.
-    pub fn read(pid: u32, pages: Pages, is_paused: bool) -> io::Result<Prediction> {
+    pub fn read(pid: u32, previous: Option<&Path>, is_paused: bool) -> io::Result<Prediction> {
         let mut prediction = Prediction { slack: SLACK, ..Prediction::default() };
         for process in processes::tree(pid)? {
-            match prediction.add(process, pages) {
+            match prediction.add(process, previous) {
                 // Processes that are not paused may exit.
                 Err(_) if !is_paused && process != pid => {}
                 added => added?,
@@ -72,8 +73,14 @@ impl Prediction {
         Ok(prediction)
     }
 
-    fn add(&mut self, process: u32, pages: Pages) -> io::Result<()> {
-        let task = TaskMemory::read(process, pages)?;
+    fn add(&mut self, process: u32, previous: Option<&Path>) -> io::Result<()> {
+        let mut task = TaskMemory::read(process, Pages::All)?;
+        // CRIU dumps all pages of a process that has no images in the previous dump. Before a new
+        // process calls exec(2), only few of its pages are marked as written.
+        let pagemap = |dir: &Path| dir.join(format!("pagemap-{}.img", task.container_pid));
+        if previous.is_some_and(|dir| !dir.exists() || pagemap(dir).exists()) {
+            task.pages = Pages::SoftDirty;
+        }
         self.bytes.insert(Space::Process(task.container_pid), task.count()? * PAGE);
         let shared = task.shared.iter().map(|shared| (Space::Shared(shared.inode), shared.allocated));
         self.bytes.extend(shared);

@@ -54,8 +54,9 @@ pub struct TaskMemory {
     pub container_pid: u32,
     /// The shared memory that the process has mapped or open as a memfd.
     pub shared: Vec<SharedMemory>,
+    /// Which of the private pages CRIU dumps.
+    pub pages: Pages,
     private: Vec<Mapping>,
-    pages: Pages,
 }
 
 /// Shared memory, which CRIU dumps once per container: System V segments, shared anonymous
