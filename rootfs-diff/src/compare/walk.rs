@@ -210,7 +210,9 @@ impl Walk<'_> {
             },
         };
         let mut is_made_anew = old.is_none();
-        if old.as_ref().is_some_and(|old| loses_xattrs(&new.meta, &old.meta)) {
+        // The root of a mount says nothing about the xattrs of the directory below the mount, and the
+        // unchanged files in that directory must be kept.
+        if !is_mount_point && old.as_ref().is_some_and(|old| loses_xattrs(&new.meta, &old.meta)) {
             self.changes.replaced(&path);
             (is_made_anew, list_from, listing) = (true, ListFrom::New, None);
         }
