@@ -95,6 +95,20 @@ fn the_cost_of_an_overlay_grows_only_with_its_changes() {
     assert!(each <= 29.5, "{each} calls for a directory, two files and a deletion");
 }
 
+/// A new file with all its names in the upper directory needs no walk of the old tree.
+#[ignore = "needs root"]
+#[test]
+fn names_of_complete_hard_links_are_not_searched() {
+    host::own_mounts();
+    let [few, many] = [100, 1000].map(|files| {
+        let overlay = overlay(files, 1);
+        fs::write(overlay.path().join("m/one"), "").unwrap();
+        hard_link(overlay.path().join("m/one"), overlay.path().join("m/two")).unwrap();
+        diff(overlay.path()).len()
+    });
+    assert!(many.abs_diff(few) < 50, "{few} calls with 100 files below, {many} with 1000");
+}
+
 #[ignore = "needs root"]
 #[test]
 fn unchanged_lower_files_of_an_overlay_are_not_opened() {

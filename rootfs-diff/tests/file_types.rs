@@ -21,6 +21,11 @@ struct Overlay(tempfile::TempDir);
 impl Overlay {
     /// Mounts an overlay over the lower directory that `fill` fills.
     fn new(fill: impl FnOnce(&Path)) -> Overlay {
+        Overlay::with("", fill)
+    }
+
+    /// Mounts the same overlay with more mount options.
+    fn with(options: &str, fill: impl FnOnce(&Path)) -> Overlay {
         host::own_mounts();
         let overlay = Overlay(tempfile::tempdir().unwrap());
         for name in ["lower", "upper", "work", "m"] {
@@ -31,7 +36,7 @@ impl Overlay {
         assert!(Command::new("find").args(age).current_dir(&overlay.0).status().unwrap().success());
         let [lower, upper, work] = ["lower", "upper", "work"].map(|name| overlay.at(name));
         let (lower, upper, work) = (lower.display(), upper.display(), work.display());
-        let data = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        let data = format!("lowerdir={lower},upperdir={upper},workdir={work}{options}");
         mount(Some("o"), &overlay.at("m"), Some("overlay"), MsFlags::empty(), Some(&data[..])).unwrap();
         overlay
     }
@@ -164,5 +169,51 @@ fn a_directory_that_stays_covered_is_unchanged() {
             output.stdout.windows(name.len()).any(|bytes| bytes == OsStr::new(name).as_encoded_bytes())
         };
         assert!(named("file") && !named("data"), "{source:?}");
+    }
+}
+
+/// A directory that was made again hides everything below it in the lower directory, although only
+/// the topmost directory is marked as opaque. A renamed directory shows another lower directory.
+#[ignore = "needs root"]
+#[test]
+fn changes_below_hidden_directories_are_listed() {
+    let cases = [
+        (
+            "rm -r o; mkdir -p o/sub/deep; touch o/sub/new",
+            "C /o\nD /o/old\nC /o/sub\nC /o/sub/deep\nD /o/sub/deep/old\nA /o/sub/new\nD /o/sub/old\n",
+        ),
+        (
+            "rm -r o/sub; mkdir -p o/sub/deep",
+            "C /o\nC /o/sub\nC /o/sub/deep\nD /o/sub/deep/old\nD /o/sub/old\n",
+        ),
+        (
+            "rm -r z; mv o z",
+            "D /o\nD /z/kept\nA /z/old\nA /z/sub/deep\nA /z/sub/deep/old\nA /z/sub/old\nD /z/sub/y\n",
+        ),
+        (
+            "rm -r z/sub; mv o/sub z",
+            "C /o\nD /o/sub\nC /z\nA /z/sub/deep\nA /z/sub/deep/old\nA /z/sub/old\nD /z/sub/y\n",
+        ),
+        ("mv o n; rm n/sub/old", "A /n\nA /n/old\nA /n/sub\nA /n/sub/deep\nA /n/sub/deep/old\nD /o\n"),
+    ];
+    for (script, expected) in cases {
+        let overlay = Overlay::with(",redirect_dir=on", |lower| {
+            for name in ["o/old", "o/sub/old", "o/sub/deep/old", "z/kept", "z/sub/y"] {
+                fs::create_dir_all(lower.join(name).parent().unwrap()).unwrap();
+                fs::write(lower.join(name), name).unwrap();
+            }
+        });
+        let changed = Command::new("sh").args(["-ec", script]).current_dir(overlay.at("m")).status();
+        assert!(changed.unwrap().success(), "{script}");
+        let sources = [
+            &["--from", "lower", "--to", "m"][..],
+            &["--rootfs", "m"],
+            &["--upper", "upper", "--lower", "lower"],
+        ];
+        for source in sources {
+            let (list, notices) = overlay.list(&["env"], source);
+            assert_eq!(list.strip_prefix("C /\n"), Some(expected), "{source:?} {script}");
+            assert_eq!(notices, "", "{source:?} {script}");
+        }
     }
 }

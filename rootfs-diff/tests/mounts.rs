@@ -97,9 +97,11 @@ fn content_that_only_the_index_has_is_reported() {
         fs::hard_link(lower.join(inside), lower.join(outside)).unwrap();
         fs::write(lower.join("etc/first"), "").unwrap();
         fs::hard_link(lower.join("etc/first"), lower.join("etc/second")).unwrap();
+        fs::write(lower.join("etc/single"), "").unwrap();
         let overlay = overlay.again(",index=on");
-        for both in ["m/etc/first", "m/etc/second"] {
-            fs::remove_file(overlay.at(both)).unwrap();
+        // All names of these files were removed, so no other name can show their content.
+        for removed in ["m/etc/first", "m/etc/second", "m/etc/single"] {
+            fs::remove_file(overlay.at(removed)).unwrap();
         }
         fs::write(overlay.at("m").join(inside), "new").unwrap();
         match inside {
@@ -120,6 +122,46 @@ fn content_that_only_the_index_has_is_reported() {
         assert!(output.status.success(), "{stderr}");
         assert_eq!(stderr.matches("work directory (index=on)").count(), 1, "{stderr}");
         assert!(stderr.contains(inside), "{stderr}");
+    }
+}
+
+/// Under `index=on` a write through one name is visible through all names. Each name is listed once,
+/// whether the upper directory has it or not.
+#[ignore = "needs root"]
+#[test]
+fn each_name_of_an_indexed_file_is_listed_once() {
+    host::own_mounts();
+    for (opened, linked) in [(None, false), (Some("etc/two"), false), (Some("etc/two"), true)] {
+        let overlay = Overlay::new(",index=on");
+        umount(&overlay.at("m")).unwrap();
+        let lower = overlay.at("lower");
+        fs::write(lower.join("etc/one"), "old").unwrap();
+        fs::write(lower.join("etc/other"), "old").unwrap();
+        for (name, other) in [("etc/two", "etc/one"), ("data/three", "etc/one"), ("data/other", "etc/other")]
+        {
+            fs::hard_link(lower.join(other), lower.join(name)).unwrap();
+        }
+        let overlay = overlay.again(",index=on");
+        if let Some(name) = opened {
+            fs::File::options().write(true).open(overlay.at("m").join(name)).unwrap();
+        }
+        fs::write(overlay.at("m/etc/one"), "new content").unwrap();
+        if linked {
+            fs::hard_link(overlay.at("m/etc/one"), overlay.at("m/etc/zero")).unwrap();
+        }
+        let mounted = overlay.list();
+        umount(&overlay.at("m")).unwrap();
+        let layers = Command::new(TOOL)
+            .args(["list", "--upper", "upper", "--lower", "lower"])
+            .current_dir(overlay.at(""))
+            .output()
+            .unwrap();
+        let (etc, zero) = if linked { ("C /etc\n", "A /etc/zero\n") } else { ("", "") };
+        let expected = format!("C /data/three\n{etc}C /etc/one\nC /etc/two\n{zero}");
+        for list in [mounted, String::from_utf8(layers.stdout).unwrap()] {
+            let list = list.strip_prefix("C /\n").unwrap_or(&list);
+            assert_eq!(list, expected, "{opened:?} {linked}");
+        }
     }
 }
 

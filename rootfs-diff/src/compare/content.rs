@@ -33,10 +33,8 @@ impl Buffers {
             if self.left[..n] != self.right[..m] {
                 return Ok(false);
             }
-            if n < want {
-                return Ok(true);
-            }
             rest -= want as u64;
+            // If the files have shrunk, this skips to their end.
             if self.left[..n].iter().all(|&byte| byte == 0) {
                 rest = skip_common_hole(a, b, size, rest)?;
             }
@@ -56,7 +54,7 @@ fn skip_common_hole(a: &mut File, b: &mut File, size: u64, rest: u64) -> io::Res
 }
 
 /// Reads until the buffer is full or the file ends. Returns the number of bytes read.
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read(&mut buffer[filled..]) {
@@ -108,5 +106,60 @@ mod tests {
         let zeros = vec![0; 300_000];
         assert!(same(1 << 20, &[(0, &zeros), (500_000, b"x")], &[(500_000, b"x")]));
         assert!(!same(1 << 20, &[(0, &zeros), (500_000, b"x")], &[(500_001, b"x")]));
+    }
+
+    #[test]
+    fn a_difference_is_found_at_the_ends_of_each_chunk() {
+        let size = 3 * CHUNK as u64;
+        let data = vec![7; 3 * CHUNK];
+        for at in [0, CHUNK - 1, CHUNK, 2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK - 1] {
+            let mut other = data.clone();
+            other[at] = 8;
+            assert!(!same(size, &[(0, &data)], &[(0, &other)]), "{at}");
+            // Bytes after the size that statx(2) reported are not compared.
+            let compared = (at as u64).max(1);
+            let mut buffers = Buffers::new();
+            let (mut a, mut b) = (sparse(size, &[(0, &data)]), sparse(size, &[(0, &other)]));
+            let expected = compared <= at as u64;
+            assert_eq!(buffers.same_content(&mut a, &mut b, compared).unwrap(), expected, "{at}");
+            assert_eq!(a.stream_position().unwrap(), compared, "{at}");
+        }
+    }
+
+    #[test]
+    fn files_that_shrink_are_compared_to_their_ends() {
+        let (full, half) = (vec![7; 2 * CHUNK], vec![7; CHUNK + 100]);
+        let size = full.len() as u64;
+        let file = |data: &[u8]| sparse(data.len() as u64, &[(0, data)]);
+        let same =
+            |a: &[u8], b: &[u8]| Buffers::new().same_content(&mut file(a), &mut file(b), size).unwrap();
+        assert!(same(&half, &half));
+        assert!(!same(&half, &full));
+        assert!(!same(&full, &half));
+        assert!(same(b"", b""));
+    }
+
+    /// Returns the results in turn, and then the end of the file.
+    struct Results(Vec<io::Result<&'static [u8]>>);
+
+    impl Read for Results {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(result) = self.0.pop() else { return Ok(0) };
+            result?.read(buffer)
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_reads_are_repeated() {
+        let error = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        let interrupted = || error(io::ErrorKind::Interrupted);
+        let mut buffer = [0; 5];
+        let mut results = Results(vec![Ok(b"de"), interrupted(), Ok(b"bc"), Ok(b"a"), interrupted()]);
+        assert_eq!(fill(&mut results, &mut buffer).unwrap(), 5);
+        assert_eq!(&buffer, b"abcde");
+        assert_eq!(fill(&mut Results(vec![Ok(b"xyz")]), &mut buffer).unwrap(), 3);
+        assert_eq!(&buffer, b"xyzde");
+        let mut fails = Results(vec![error(io::ErrorKind::Other), Ok(b"x")]);
+        assert_eq!(fill(&mut fails, &mut buffer).unwrap_err().kind(), io::ErrorKind::Other);
     }
 }

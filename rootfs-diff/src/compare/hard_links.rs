@@ -173,3 +173,161 @@ impl HardLinks {
         entries
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    use tartree::Meta;
+
+    use super::*;
+
+    fn id(ino: u64) -> Identity {
+        Identity { dev: (0, 0), ino }
+    }
+
+    /// A name that was compared: the path; the inode and the number of names in the new tree; both
+    /// in the old tree; and whether the name is unchanged.
+    type Name = (&'static str, (u64, u32), Option<(u64, u32)>, bool);
+
+    fn linked((path, (ino, names), old, same): Name) -> LinkedName {
+        let path = TarPath::parse(path.as_bytes()).unwrap();
+        let entry = Entry { path, kind: Kind::Fifo, meta: Meta::default() };
+        let old = old.map(|(ino, names)| (id(ino), names));
+        let parent = PendingEntry::default();
+        LinkedName { entry, id: id(ino), names, old, same, change: Change::Modified, parent }
+    }
+
+    fn links((only_upper, self_contained): (bool, bool), names: &[Name]) -> HardLinks {
+        let mut links = HardLinks::new(only_upper, self_contained);
+        names.iter().for_each(|name| links.add(linked(*name)));
+        links
+    }
+
+    /// Returns the entries as `path`, or `path -> target` for a hard link.
+    fn entries(links: HardLinks) -> Vec<String> {
+        let text = |link: LinkEntry| match link.entry.kind {
+            Kind::HardLink { target } => format!("{} -> {target}", link.entry.path),
+            _ => link.entry.path.to_string(),
+        };
+        links.into_entries().into_iter().map(text).collect()
+    }
+
+    const ALL: (bool, bool) = (false, false);
+    const UPPER: (bool, bool) = (true, false);
+    const SELF_CONTAINED: (bool, bool) = (false, true);
+
+    #[test]
+    fn a_name_needs_an_entry_unless_it_keeps_its_inode() {
+        let cases: &[((bool, bool), &[Name], &[&str])] = &[
+            (ALL, &[("a", (1, 2), Some((9, 2)), true), ("b", (1, 2), Some((9, 2)), true)], &[]),
+            (ALL, &[("a", (1, 2), None, false), ("b", (1, 2), None, false)], &["a", "b -> a"]),
+            (ALL, &[("a", (1, 2), Some((9, 1)), true), ("b", (1, 2), None, false)], &["b -> a"]),
+            (ALL, &[("a", (1, 2), None, false), ("b", (1, 2), Some((9, 1)), true)], &["a -> b"]),
+            // Two inodes became one.
+            (ALL, &[("a", (1, 2), Some((8, 1)), true), ("b", (1, 2), Some((9, 1)), true)], &["b -> a"]),
+            // One inode became two. Only one of them keeps the old inode.
+            (ALL, &[("a", (1, 1), Some((9, 2)), true), ("b", (2, 1), Some((9, 2)), true)], &["b"]),
+            (
+                ALL,
+                &[
+                    ("a", (1, 1), Some((9, 3)), true),
+                    ("b", (2, 3), Some((9, 3)), true),
+                    ("c", (2, 3), Some((8, 1)), true),
+                    ("d", (2, 3), Some((9, 3)), true),
+                ],
+                &["b -> c", "d -> c"],
+            ),
+            (ALL, &[("a", (1, 1), Some((9, 2)), true)], &[]),
+            // The groups are in the order of their first names.
+            (
+                ALL,
+                &[("a", (2, 2), None, false), ("b", (1, 1), None, false), ("c", (2, 2), None, false)],
+                &["a", "c -> a", "b"],
+            ),
+            // The name that was not compared keeps the old inode.
+            (UPPER, &[("a", (1, 1), Some((9, 2)), true)], &["a"]),
+            (UPPER, &[("a", (1, 1), Some((9, 1)), true)], &[]),
+            (UPPER, &[("a", (1, 2), Some((9, 2)), true), ("b", (1, 2), Some((9, 2)), true)], &[]),
+            (
+                UPPER,
+                &[("a", (1, 2), Some((9, 3)), true), ("b", (1, 2), Some((9, 3)), true)],
+                &["a", "b -> a"],
+            ),
+            // In a layer, no entry may link to a name without an entry.
+            (
+                SELF_CONTAINED,
+                &[
+                    ("a", (1, 2), Some((9, 2)), true),
+                    ("b", (1, 2), None, false),
+                    ("c", (2, 1), Some((9, 2)), true),
+                ],
+                &["a", "b -> a"],
+            ),
+            (SELF_CONTAINED, &[("a", (1, 2), Some((9, 2)), true), ("b", (1, 2), Some((9, 2)), true)], &[]),
+        ];
+        for (options, names, expected) in cases {
+            assert_eq!(entries(links(*options, names)), *expected, "{options:?} {names:?}");
+        }
+    }
+
+    #[test]
+    fn removed_and_found_names_count_as_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("dir/sub")).unwrap();
+        fs::write(at("one"), "").unwrap();
+        fs::write(at("three"), "").unwrap();
+        fs::hard_link(at("three"), at("b")).unwrap();
+        fs::hard_link(at("three"), at("c")).unwrap();
+        let open = File::open(dir.path()).unwrap();
+        let status = |name: &str| Status::at(open.as_fd(), OsStr::new(name)).unwrap();
+        let (three, ino) = (status("three"), status("three").identity());
+        let mut removed = HardLinks::new(true, false);
+        for (name, times) in [("one", 0), ("dir", 0)] {
+            removed.add_removed(&status(name));
+            assert_eq!(removed.compared(status(name).identity()), times, "{name}");
+        }
+        let name = LinkedName { old: Some((ino, 3)), ..linked(("a", (1, 1), None, true)) };
+        removed.add(name);
+        assert_eq!(removed.compared(ino), 1);
+        removed.add_removed(&three);
+        removed.add_removed(&three);
+        assert_eq!(removed.compared(ino), 3);
+        assert_eq!(entries(removed), [""; 0]);
+        let mut found = links(UPPER, &[("a", (1, 2), Some((9, 4)), true)]);
+        found.add_found(linked(("b", (1, 2), Some((9, 4)), true)));
+        assert_eq!(found.compared(id(9)), 4);
+        assert_eq!(entries(found), [""; 0]);
+    }
+
+    #[test]
+    fn changed_inodes_with_other_names_are_partly_seen() {
+        let cases: &[((bool, bool), &[Name], &[&str])] = &[
+            (UPPER, &[("a", (1, 2), None, false)], &["a"]),
+            (UPPER, &[("a", (1, 3), None, false), ("b", (1, 3), Some((9, 2)), true)], &["a", "b"]),
+            (UPPER, &[("a", (1, 3), Some((9, 2)), true), ("b", (1, 3), None, false)], &["a", "b"]),
+            (UPPER, &[("a", (1, 3), Some((9, 2)), true), ("b", (1, 3), Some((9, 2)), true)], &[]),
+            (UPPER, &[("a", (1, 2), None, false), ("b", (1, 2), None, false)], &[]),
+            (UPPER, &[("a", (1, 1), None, false)], &[]),
+            (ALL, &[("a", (1, 2), None, false)], &[]),
+        ];
+        for (options, names, expected) in cases {
+            let found = links(*options, names).partly_seen();
+            let seen = found.get(&id(1)).map(|group| group.seen.iter().map(TarPath::to_string).collect());
+            let mut seen: Vec<String> = seen.unwrap_or_default();
+            seen.sort();
+            assert_eq!(
+                (found.len(), &*seen),
+                (
+                    usize::from(!expected.is_empty()),
+                    &expected.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..]
+                ),
+                "{names:?}"
+            );
+            assert!(found.values().all(|group| group.names == names[0].1.1));
+        }
+    }
+}
