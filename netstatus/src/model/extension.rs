@@ -221,4 +221,30 @@ mod tests {
             assert!(of(bad.clone()).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn details_of_addresses_are_written_and_read_back() {
+        for (more, is_beyond_podman) in [
+            (json!({}), false),
+            (json!({"broadcast": "10.1.0.255"}), false),
+            (json!({"peer": "10.2.0.1"}), true),
+            (json!({"label": "eth0:1"}), true),
+            (json!({"label": "fifteen-bytes-a"}), true),
+            (json!({"scope": 253}), true),
+            (json!({"metric": 7}), true),
+            (json!({"noprefixroute": true}), true),
+            (json!({"deprecated": true, "home": true, "mngtmpaddr": true, "autojoin": true}), true),
+        ] {
+            let mut value = json!({"address": "10.1.0.5/24"});
+            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let extension = of(json!({"addresses": [value]})).unwrap();
+            let details = extension.details("10.1.0.5/24".parse().unwrap()).unwrap();
+            assert_eq!(details.to_json(), value);
+            assert_eq!(details.is_beyond_podman(), is_beyond_podman, "{value}");
+            assert_eq!(extension.details("10.1.0.6/24".parse().unwrap()), None);
+        }
+        for label in ["", "sixteen-bytes-ab", "a\0b"] {
+            assert!(of(json!({"addresses": [{"address": "10.1.0.5/24", "label": label}]})).is_err());
+        }
+    }
 }

@@ -109,4 +109,38 @@ mod tests {
             assert!(check_interface(name).is_ok(), "{name:?}");
         }
     }
+
+    #[test]
+    fn names_of_networks_and_domains_have_limits() {
+        let (longest, longer) = ("n".repeat(LONGEST_NAME), "n".repeat(LONGEST_NAME + 1));
+        for (name, network, domain) in [
+            ("", false, false),
+            (".", true, true),
+            ("a", true, true),
+            (&longest, true, true),
+            (&longer, false, false),
+            ("a b", true, false),
+            ("a\u{a0}b", true, false),
+            ("a\nb", false, false),
+            ("a\x07b", false, false),
+        ] {
+            assert_eq!(check_network(name).is_ok(), network, "network {name:?}");
+            assert_eq!(check_search_domain(name).is_ok(), domain, "domain {name:?}");
+        }
+    }
+
+    #[test]
+    fn unquoted_names_start_with_a_letter_or_digit() {
+        for (name, valid) in [
+            ("a", true),
+            ("9_.-z", true),
+            ("", false),
+            (".a", false),
+            ("-a", false),
+            ("a b", false),
+            ("é", false),
+        ] {
+            assert_eq!(check_unquoted(name, "network").is_ok(), valid, "{name:?}");
+        }
+    }
 }

@@ -170,4 +170,27 @@ mod tests {
             assert!(add(&mut NetworkInfos::new(), bad.clone()).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_network_may_be_described_twice_with_the_same_values() {
+        let mut infos = NetworkInfos::new();
+        add(&mut infos, json!([net(), net()])).unwrap();
+        assert_eq!(infos.len(), 1);
+    }
+
+    #[test]
+    fn the_driver_of_addresses_follows_from_the_subnets() {
+        for (more, driver) in [
+            (json!({}), "none"),
+            (json!({"subnets": []}), "none"),
+            (json!({"subnets": [{"subnet": "10.1.0.0/24"}]}), "host-local"),
+            (json!({"ipam_options": {"driver": "dhcp"}}), "dhcp"),
+        ] {
+            let mut network = json!({"name": "n1"});
+            network.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut infos = NetworkInfos::new();
+            add(&mut infos, network).unwrap();
+            assert_eq!(infos["n1"].ipam_driver, driver, "{more}");
+        }
+    }
 }

@@ -185,6 +185,8 @@ mod tests {
             ("10.1.0.5", "the container itself has this address"),
             ("0.0.0.0", "not a usable gateway"),
             ("10.1.0.255", "not a usable gateway"),
+            ("127.0.0.1", "not a usable gateway"),
+            ("224.0.0.1", "not a usable gateway"),
             ("255.255.255.255", "not a usable gateway"),
         ] {
             let message =

@@ -8,3 +8,6 @@ mod routes;
 
 pub use interfaces::{DesiredInterface, DesiredInterfaces, addresses, interfaces};
 pub use routes::{DesiredRoute, GatewayRoute, gateway_routes, routes};
+
+#[cfg(test)]
+mod tests;

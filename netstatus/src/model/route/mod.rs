@@ -165,3 +165,6 @@ pub fn kind_names() -> &'static [(RouteType, &'static str)] {
 pub fn has_no_hop(kind: RouteType) -> bool {
     matches!(kind, RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit | RouteType::Throw)
 }
+
+#[cfg(test)]
+mod tests;
