@@ -11,3 +11,15 @@ pub fn architecture() -> &'static str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_for_this_host_have_the_name_of_go() {
+        let names = ["amd64", "arm64", "386", "arm", "ppc64le", "s390x", "riscv64", "loong64"];
+        assert!(names.contains(&architecture()), "{}", architecture());
+        assert_eq!(architecture() == "amd64", cfg!(target_arch = "x86_64"));
+    }
+}

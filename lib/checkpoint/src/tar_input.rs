@@ -261,3 +261,44 @@ impl<R: Skip> Skip for Eager<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns each part by one read, and then the error.
+    struct Parts(Vec<&'static [u8]>, Option<io::ErrorKind>);
+
+    impl Read for Parts {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                return self.1.map_or(Ok(0), |kind| Err(kind.into()));
+            }
+            (&mut self.0.remove(0)).read(buf)
+        }
+    }
+
+    #[test]
+    fn the_first_read_waits_for_enough_bytes() {
+        let parts = || Parts(vec![b"ab", b"c", b"de", b"f"], None);
+        let mut buf = [0; 9];
+        for (at_least, first) in [(0, 2), (1, 2), (2, 2), (3, 3), (4, 5), (6, 6), (7, 6), (99, 6)] {
+            let mut input = Eager::new(parts(), at_least);
+            assert_eq!(input.read(&mut buf).unwrap(), first, "{at_least}");
+            assert_eq!(buf[..first], b"abcdef"[..first]);
+        }
+    }
+
+    #[test]
+    fn an_error_after_some_bytes_is_returned_by_the_next_read() {
+        let mut buf = [0; 9];
+        let mut input = Eager::new(Parts(vec![b"ab"], Some(io::ErrorKind::BrokenPipe)), 4);
+        assert_eq!(input.past(|_| Some(7)), Some(7));
+        assert_eq!(input.read(&mut buf).unwrap(), 2);
+        assert_eq!(input.past(|_| Some(7)), Some(0));
+        assert_eq!(input.read(&mut buf).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(input.past(|_| None), None);
+        let mut input = Eager::new(Parts(vec![], Some(io::ErrorKind::BrokenPipe)), 4);
+        assert!(input.read(&mut buf).is_err());
+    }
+}

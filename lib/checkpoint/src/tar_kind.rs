@@ -293,4 +293,56 @@ mod tests {
             assert_eq!(kind(names), None, "{names:?}");
         }
     }
+
+    #[test]
+    fn a_blob_is_named_by_its_digest() {
+        let (short, long) = ("0f".repeat(32), "0f".repeat(64));
+        for (name, expected) in [
+            (format!("blobs/sha256/{short}"), true),
+            (format!("blobs/sha512/{long}"), true),
+            (format!("blobs/sha384/{short}"), false),
+            (format!("blobs/sha256/{}", &short[1..]), false),
+            (format!("blobs/sha256/{}", short.replace('f', "F")), false),
+            (format!("blobs/sha256/{}", short.replace('f', "g")), false),
+            (format!("sha256/{short}"), false),
+            (short.clone(), false),
+            (format!("{short}.json"), true),
+            (format!("{short}.tar"), true),
+            (format!("{short}/layer.tar"), true),
+            (format!("{short}.gz"), false),
+            ("layer.tar".into(), false),
+        ] {
+            assert_eq!(is_blob(&name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn images_of_criu_have_known_names() {
+        for (name, expected) in [
+            ("inventory.img", true),
+            ("seccomp.img", true),
+            ("core-12.img", true),
+            ("core-.img", false),
+            ("core-x.img", false),
+            ("core-12.txt", false),
+            ("model.img", false),
+        ] {
+            let path = TarPath::parse(name.as_bytes()).unwrap();
+            assert_eq!(is_image_of_criu(&path), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn weak_evidence_adds_up() {
+        let weak = ["stats-dump", "dump.log", "ctr.log", "deleted.files", "volumes/data.tar", "bind.mounts"];
+        for name in weak {
+            let mut evidence = Evidence::default();
+            let path = TarPath::parse(name.as_bytes()).unwrap();
+            evidence.add_member(&Member::of(&path), false);
+            assert_eq!(evidence.archive.sum, 0, "the directory {name}");
+            evidence.add_member(&Member::of(&path), true);
+            evidence.add_member(&Member::of(&path), true);
+            assert_eq!(evidence.archive.sum, WEAK, "{name}");
+        }
+    }
 }

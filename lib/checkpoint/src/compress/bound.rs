@@ -228,4 +228,26 @@ mod tests {
         assert!(unpack(&packed, small).is_err_and(memory));
         assert!(unpack(&packed, Bound::default()).is_ok());
     }
+
+    #[test]
+    fn the_memory_of_decompressors_is_limited() {
+        for (memory, window_log, xz_memory) in [
+            (Bound::MEMORY, 27, 96 << 20),
+            (Bound::MEMORY - 1, 26, 100_663_293),
+            (0, 10, 0),
+            (u64::MAX, 31, u64::MAX / 4 * 3),
+        ] {
+            let bound = Bound::new(None, Some(memory));
+            assert_eq!((bound.window_log(), bound.xz_memory()), (window_log, xz_memory), "{memory}");
+        }
+    }
+
+    #[test]
+    fn only_bytes_above_the_limit_are_rejected() {
+        let bound = Bound::new(Some(10), None);
+        bound.count_decompressed(10).unwrap();
+        assert!(bound.count_decompressed(1).is_err());
+        bound.anew().count_decompressed(10).unwrap();
+        assert!(bound.within().count_decompressed(0).is_err());
+    }
 }

@@ -219,3 +219,15 @@ impl<W: Write> Write for Gate<W> {
 fn closed() -> io::Error {
     io::Error::other("the compressed stream is closed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_threads_of_zstd_have_one_more_worker() {
+        for (threads, expected) in [(0, 0), (1, 1), (2, 3), (8, 9), (usize::MAX - 1, u32::MAX)] {
+            assert_eq!(workers(threads), expected, "{threads}");
+        }
+    }
+}

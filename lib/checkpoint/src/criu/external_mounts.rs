@@ -197,4 +197,16 @@ mod tests {
         assert_eq!(Maker::of("youki"), None);
         assert!(is_mountpoints("mountpoints-13.img") && !is_mountpoints("mountpoints-.img"));
     }
+
+    #[test]
+    fn a_mount_with_another_root_or_key_hides_nothing() {
+        for mount in [
+            ("/x", "/proc/keys", Some("/dev/null")),
+            ("/x", "/proc/keys", Some("/proc/keys")),
+            ("/null", "/proc/keys", Some("/proc/kcore")),
+            ("/null", "/process", Some("/process")),
+        ] {
+            assert_eq!(maker(NAME, &image(&[mount])).unwrap(), None, "{mount:?}");
+        }
+    }
 }

@@ -265,4 +265,54 @@ mod tests {
             assert!(Memory::read("mm-1.img", &image[..cut], 9).is_err(), "{cut}");
         }
     }
+
+    #[test]
+    fn the_status_tells_what_a_mapping_contains() {
+        for (bit, content, permissions) in [
+            (2, Content::Kernel("[vsyscall]"), "r--p"),
+            (3, Content::Kernel("[vdso]"), "r--p"),
+            (12, Content::Kernel("[vvar]"), "r--p"),
+            (13, Content::Kernel("[aio]"), "r--p"),
+            (6, Content::PrivateFile, "r--p"),
+            (7, Content::SharedFile, "r--s"),
+            (8, Content::SharedMemory, "r--s"),
+            (10, Content::SharedMemory, "r--s"),
+            (0, Content::Anonymous, "r--p"),
+            (9, Content::Anonymous, "r--p"),
+        ] {
+            let mapping = Mapping { status: 1 << bit, protection: 1, object: 5, ..Mapping::default() };
+            assert_eq!(mapping.content(), content, "{bit}");
+            assert_eq!(mapping.permissions(), permissions, "{bit}");
+            assert_eq!(mapping.file(), matches!(bit, 6 | 7).then_some(5), "{bit}");
+        }
+        for (protection, permissions) in [(0, "---p"), (1, "r--p"), (2, "-w-p"), (4, "--xp"), (7, "rwxp")] {
+            assert_eq!(Mapping { protection, ..Mapping::default() }.permissions(), permissions);
+        }
+        let large = Mapping { status: 1 << 6, object: 1 << 32, ..Mapping::default() };
+        assert_eq!(large.file(), None);
+    }
+
+    #[test]
+    fn heap_and_stack_are_named_by_their_addresses() {
+        let memory = Memory { heap: 0x3000..0x5000, stack: 0x9000, ..Memory::default() };
+        let label = |range, status| memory.label(&Mapping { range, status, ..Mapping::default() });
+        for (range, expected) in [
+            (0x1000..0x3000, ""),
+            (0x1000..0x3001, "[heap]"),
+            (0x3000..0x5000, "[heap]"),
+            (0x4fff..0x6000, "[heap]"),
+            (0x5000..0x6000, ""),
+            (0x8000..0x9000, ""),
+            (0x9000..0xa000, "[stack]"),
+            (0x9001..0xa000, ""),
+        ] {
+            assert_eq!(label(range.clone(), 0), expected, "{range:x?}");
+        }
+        assert_eq!(label(0x3000..0x5000, 1 << 3), "[vdso]");
+        assert_eq!(label(0x3000..0x5000, 1 << 8), "[shared memory]");
+        assert_eq!(label(0x3000..0x5000, 1 << 6), "");
+        let mapping = |range| Mapping { range, ..Mapping::default() };
+        let mappings = vec![mapping(0x1000..0x3000), mapping(0x8000..0x9000)];
+        assert_eq!(Memory { mappings, ..Memory::default() }.addresses(), 0xb000);
+    }
 }

@@ -161,4 +161,18 @@ mod tests {
         assert!(origin.add("inventory.img", &image(b"\x0a\xff")).is_err());
         assert!(origin.add("cpuinfo.img", &image(b"\x0a\x02\x3a\x09")).is_err());
     }
+
+    #[test]
+    fn the_security_module_has_a_number() {
+        for (image_of, module) in [
+            (&b"\x30\x01"[..], Some("selinux")),
+            (b"\x30\x02", Some("apparmor")),
+            (b"\x30\x00", None),
+            (b"", None),
+        ] {
+            let mut origin = Origin::default();
+            origin.add("inventory.img", &image(image_of)).unwrap();
+            assert_eq!(origin.security_module, module, "{image_of:?}");
+        }
+    }
 }

@@ -333,4 +333,33 @@ mod tests {
         let lying = [&complete[..14], &[0xff; 4][..], &[0; 16]].concat();
         assert!(read(&lying).is_err());
     }
+
+    #[test]
+    fn the_flags_of_a_run_say_where_its_pages_are() {
+        for (flags, in_parent, expected) in [
+            (None, false, (false, true, false)),
+            (None, true, (true, false, false)),
+            (Some(0), true, (false, false, false)),
+            (Some(1), false, (true, false, false)),
+            (Some(4), false, (false, true, false)),
+            (Some(5), false, (true, true, false)),
+            (Some(12), false, (false, true, true)),
+            (Some(2), false, (false, false, false)),
+        ] {
+            let run = PagemapEntry { flags, in_parent, ..PagemapEntry::default() };
+            assert_eq!(
+                (run.is_in_parent(), run.is_present(), run.is_aligned()),
+                expected,
+                "{flags:?} {in_parent}"
+            );
+        }
+    }
+
+    #[test]
+    fn older_versions_of_criu_have_another_number_of_pages() {
+        for (nr_pages, compat_nr_pages, pages) in [(0, 3, 3), (5, 0, 5), (0, 0, 0), (1 << 40, 3, 1 << 40)] {
+            let run = PagemapEntry { nr_pages, compat_nr_pages, ..PagemapEntry::default() };
+            assert_eq!(run.pages(), pages);
+        }
+    }
 }

@@ -307,4 +307,20 @@ mod tests {
         assert_eq!(found.criu, Some(CRIU_OF_NR_PAGES));
         assert_eq!(Requirements::read(&mut Collected::default()), Requirements::default());
     }
+
+    #[test]
+    fn only_an_ipv6_socket_can_be_limited_to_ipv6() {
+        for (src_addr, v6only, expected) in [
+            (vec![0; 4], true, Some(true)),
+            (vec![0; 4], false, Some(false)),
+            (vec![0], true, Some(false)),
+            (vec![0; 2], true, None),
+        ] {
+            let mut requirements = Requirements::default();
+            let (proto, state, src_port) = (TCP, TCP_LISTEN, 80);
+            let inet = InetSocketEntry { proto, state, src_port, v6only, src_addr, ..Default::default() };
+            requirements.socket(&inet);
+            assert_eq!(requirements.sockets.first().map(|socket| socket.v6only), expected);
+        }
+    }
 }

@@ -245,4 +245,55 @@ mod tests {
         assert!(parts.is_empty());
         assert_eq!(pages, u64::MAX);
     }
+
+    #[test]
+    fn the_page_size_of_an_image_is_its_size_by_its_pages() {
+        let part = |first_page, within, len| Part {
+            pid: 1,
+            text: Text::CommandLine,
+            at: 0,
+            first_page,
+            within,
+            len,
+        };
+        for (part, size, pages, expected) in [
+            (part(2, 16, 8), 3 << 12, 3, Some((0x2010, 8))),
+            (part(2, 16, 8), 3 << 16, 3, Some((0x20010, 8))),
+            // The image has zeros after its pages.
+            (part(2, 16, 8), (3 << 12) + 512, 3, Some((0x2010, 8))),
+            (part(1, 16, 8), (2 << 13) + 1, 2, Some((0x1010, 8))),
+            (part(2, 4088, 8), 3 << 12, 3, Some((0x2ff8, 8))),
+            (part(2, 4088, 9), 3 << 12, 3, None),
+            (part(0, 0, 1), 4095, 1, None),
+            (part(0, 0, 1), 4096, 0, None),
+        ] {
+            assert_eq!(part.range(size, pages), expected, "{part:?} {size} {pages}");
+        }
+    }
+
+    #[test]
+    fn the_page_size_divides_all_addresses() {
+        for (addresses, fixed, size) in [
+            (0, false, 4096),
+            (0x10_0000, false, 65536),
+            (0x10_4000, false, 16384),
+            (0x10_1000, false, 4096),
+            (0x10_0000, true, 4096),
+            (0x10_4000, true, 4096),
+        ] {
+            let mut images = Images::default();
+            (images.addresses, images.fixed_page_size) = (addresses, fixed);
+            assert_eq!(images.page_size(), size, "{addresses:#x} {fixed}");
+        }
+    }
+
+    #[test]
+    fn texts_up_to_the_limit_are_kept() {
+        let part = Part { pid: 1, text: Text::CommandLine, at: 0, first_page: 0, within: 0, len: 1 };
+        let mut images = Images::default();
+        images.add_text(part, vec![b'x'; MAX_TEXTS]);
+        assert!(!images.has_truncated_texts() && images.texts.has(&part));
+        images.add_text(Part { at: 1, ..part }, vec![b'x']);
+        assert!(images.has_truncated_texts());
+    }
 }

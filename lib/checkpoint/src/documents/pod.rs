@@ -298,4 +298,11 @@ mod tests {
             assert!(read(text).unwrap_err().starts_with("pod.dump: "), "{text}");
         }
     }
+
+    #[test]
+    fn the_maximum_number_of_containers_is_accepted() {
+        let many: Vec<_> = (0..MAX_CONTAINERS).map(|n| format!(r#""c{n}":"c{n}.tar""#)).collect();
+        let text = format!(r#"{{"version":1,"containers":{{{}}}}}"#, many.join(","));
+        assert_eq!(PodOptions::read(text.as_bytes()).unwrap().names().len(), MAX_CONTAINERS);
+    }
 }

@@ -307,4 +307,16 @@ mod tests {
         assert!(facts.sockets.is_some());
         assert!(Facts::default().add_process(u32::MAX).is_err());
     }
+
+    #[test]
+    fn the_hint_for_the_lock_depends_on_the_version_of_criu() {
+        let lock = NetworkLock { namespace: vec!["iptables-restore"], ..NetworkLock::default() };
+        let hint = |criu| Facts { criu, lock: lock.clone(), ..good() }.findings()[0].hint.clone();
+        for (criu, nftables) in
+            [(Some((4, 1)), false), (Some((4, 2)), true), (Some((5, 0)), true), (None, false)]
+        {
+            let criu = criu.map(|(major, minor)| Version { major, minor });
+            assert_eq!(hint(criu).contains("nftables"), nftables, "{criu:?}");
+        }
+    }
 }

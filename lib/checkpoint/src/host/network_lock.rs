@@ -113,4 +113,21 @@ mod tests {
             assert_eq!(read(text), method, "{text:?}");
         }
     }
+
+    #[test]
+    fn a_program_is_an_executable_file_in_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode) in [("all", 0o755), ("group", 0o610), ("none", 0o644)] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(dir.path().join("directory")).unwrap();
+        let path = env::join_paths([Path::new("/nonexistent"), dir.path()]).unwrap();
+        for (name, found) in
+            [("all", true), ("group", true), ("none", false), ("directory", false), ("missing", false)]
+        {
+            assert_eq!(has_program(&path, name), found, "{name}");
+        }
+    }
 }

@@ -90,4 +90,29 @@ mod tests {
     fn a_missing_process_is_an_error() {
         assert!(tree(u32::MAX).is_err());
     }
+
+    #[test]
+    fn a_zombie_has_exited_and_is_not_in_the_tree() {
+        use std::process::{Command, Stdio};
+        // The name contains a `)`, and the state follows the last one.
+        let dir = tempfile::tempdir().expect("a directory is created");
+        let program = dir.path().join("a) Z (b");
+        std::os::unix::fs::symlink("/bin/sleep", &program).expect("a link is created");
+        let mut child = Command::new(program).arg("60").spawn().expect("sleep starts");
+        assert!(!has_exited(child.id()));
+        // After the end of the output the process is about to exit, and nobody reaps it.
+        let mut zombie = Command::new("true").stdout(Stdio::piped()).spawn().expect("true starts");
+        let mut output = zombie.stdout.take().expect("the output is a pipe");
+        output.read_to_end(&mut Vec::new()).expect("the output ends");
+        while !has_exited(zombie.id()) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let found = tree(std::process::id()).expect("/proc lists children");
+        assert!(found.contains(&child.id()) && !found.contains(&zombie.id()), "{found:?}");
+        child.kill().expect("sleep is killed");
+        for mut process in [child, zombie] {
+            process.wait().expect("the process ends");
+            assert!(has_exited(process.id()));
+        }
+    }
 }

@@ -152,4 +152,16 @@ mod tests {
         assert!(!held_by(std::process::id()).unwrap().contains(&inode));
         assert_eq!(held_by(u32::MAX).unwrap(), BTreeSet::new());
     }
+
+    #[test]
+    fn a_missing_file_or_process_means_that_it_has_ended() {
+        for (errno, ended) in [
+            (nix::libc::ENOENT, true),
+            (nix::libc::ESRCH, true),
+            (nix::libc::EACCES, false),
+            (nix::libc::EIO, false),
+        ] {
+            assert_eq!(has_ended(&io::Error::from_raw_os_error(errno)), ended, "{errno}");
+        }
+    }
 }

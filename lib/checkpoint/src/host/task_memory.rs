@@ -349,4 +349,11 @@ mod tests {
         assert!(line("/SYSV00000000 (deleted)", true).is_shared_memory());
         assert!(!line("/memfd:x (deleted)", false).is_shared_memory());
     }
+
+    #[test]
+    fn a_mapping_without_pages_is_not_a_line() {
+        assert_eq!(Line::parse("7f00-7f00 r-xp 0 00:00 0"), None);
+        let line = Line::parse("7f00-7f01 r-xp 0 00:00 0").map(|line| (line.start, line.end));
+        assert_eq!(line, Some((0x7f00, 0x7f01)));
+    }
 }

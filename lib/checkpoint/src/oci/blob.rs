@@ -60,3 +60,43 @@ impl Blob {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Returns the blob `abc` between other bytes, with the digest `sha256:HEX`.
+    fn blob(size: u64, hex: &str) -> Blob {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"xxabcyy").unwrap();
+        let digest = Digest::read(&Value::from(format!("sha256:{hex}"))).unwrap();
+        Blob { file, offset: 2, size, digest: Some(digest) }
+    }
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn only_the_content_with_the_digest_is_proven() {
+        blob(3, ABC).prove().unwrap();
+        Blob { digest: None, ..blob(2, ABC) }.prove().unwrap();
+        for (size, hex) in [(2, ABC.to_owned()), (4, ABC.to_owned()), (3, ABC.replace('b', "c"))] {
+            let error = blob(size, &hex).prove().unwrap_err().to_string();
+            assert!(error.contains("the SHA-256 does not match the digest"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_blob_is_read_from_its_offset() {
+        let mut content = Vec::new();
+        blob(3, ABC).open().unwrap().read_to_end(&mut content).unwrap();
+        assert_eq!(content, b"abc");
+        assert_eq!(blob(3, ABC).document("x").unwrap(), b"abc");
+        assert!(blob(MAX_DOCUMENT, ABC).document("x").is_ok());
+        let error = blob(MAX_DOCUMENT + 1, ABC).document("x").unwrap_err().to_string();
+        assert!(error.starts_with("x: longer than"), "{error}");
+    }
+}

@@ -334,4 +334,68 @@ mod tests {
         }
         assert!(by(wide, None, &[]).unwrap_err().contains("more than 1000 indexes"));
     }
+
+    #[test]
+    fn an_image_is_found_by_name_or_digest() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let image = Listed {
+            identity: digest.clone(),
+            entry: json!({}),
+            names: vec!["localhost/web:1".into()],
+            digests: vec![digest.clone(), "sha512:fedcba9876".into()],
+            form: Form::Manifest,
+        };
+        for (reference, found) in [
+            ("localhost/web:1", true),
+            ("localhost/web", false),
+            ("localhost/web:2", false),
+            ("sha256:012345", true),
+            ("sha256:01234", false),
+            ("sha256:ABCDEF", false),
+            ("sha256:0123456789ABCDEF", true),
+            ("sha256:012346", false),
+            ("sha256:01234g", false),
+            ("sha512:fedcba", true),
+            ("sha384:012345", false),
+            ("012345", false),
+            ("@sha256:012345", true),
+            ("localhost/web:1@sha256:012345", true),
+            ("localhost/web@sha256:012345", true),
+            ("localhost/we@sha256:012345", false),
+            ("localhost/web:2@sha256:012345", false),
+            ("localhost/web@sha256:543210", false),
+            ("localhost/web:1@sha384:012345", false),
+        ] {
+            assert_eq!(matches_reference(&image, reference), found, "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_limits_of_an_index_are_inclusive() {
+        let longest = "x".repeat(MAX_TEXT);
+        let mut manifests = vec![json!({}); MAX_IMAGES];
+        manifests[0] = image("a", &longest);
+        let index = json!({ "manifests": manifests });
+        let all = listed(index, |_| unreachable!()).unwrap();
+        assert_eq!((all.len(), &all[0].names), (MAX_IMAGES, &vec![longest]));
+    }
+
+    #[test]
+    fn images_that_describe_others_are_ignored() {
+        let (key, prefix, images) = COSIGN;
+        let kind = |kind: &str| json!({ "annotations": { key: format!("{prefix}{kind}") } });
+        let platform = |os, architecture| json!({ "platform": { "os": os, "architecture": architecture } });
+        for (entry, ignored) in [
+            (json!({}), false),
+            (json!({ "annotations": { ATTESTATION: "attestation-manifest" } }), true),
+            (kind(images[0]), false),
+            (kind("sigs"), true),
+            (json!({ "annotations": { key: "other" } }), false),
+            (platform("unknown", "unknown"), true),
+            (platform("linux", "unknown"), false),
+            (platform("unknown", "amd64"), false),
+        ] {
+            assert_eq!(!is_about_another(&entry).is_null(), ignored, "{entry}");
+        }
+    }
 }

@@ -69,3 +69,52 @@ fn hash<D: sha2::Digest>(mut hash: D, mut input: impl Read) -> std::io::Result<S
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_digests_of_known_algorithms_are_accepted() {
+        let (short, long) = ("0a".repeat(32), "0f".repeat(64));
+        for (text, algorithm) in [
+            (format!("sha256:{short}"), Some("SHA-256")),
+            (format!("sha512:{long}"), Some("SHA-512")),
+            (format!("sha256:{long}"), None),
+            (format!("sha512:{short}"), None),
+            (format!("sha384:{short}"), None),
+            (format!("sha256:{}", short.to_ascii_uppercase()), None),
+            (format!("sha256:{}", "../".repeat(21) + "x"), None),
+            (format!("sha256:{}g", &short[1..]), None),
+            (format!("sha256:{}", &short[1..]), None),
+            (short.clone(), None),
+        ] {
+            let digest = Digest::read(&Value::from(text.as_str()));
+            assert_eq!(digest.ok().map(|digest| digest.algorithm()), algorithm, "{text}");
+        }
+        assert!(Digest::read(&Value::Null).is_err());
+    }
+
+    #[test]
+    fn content_is_compared_with_its_digest() {
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let sha512 = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                      2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+        for text in [format!("sha256:{sha256}"), format!("sha512:{sha512}")] {
+            let digest = Digest::read(&Value::from(text)).unwrap();
+            assert!(digest.is_of(&b"abc"[..]).unwrap());
+            assert!(!digest.is_of(&b"abd"[..]).unwrap());
+            assert!(!digest.is_of(&b""[..]).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_blob_has_a_path_for_each_format() {
+        let hex = "0a".repeat(32);
+        let digest = Digest::read(&Value::from(format!("sha256:{hex}"))).unwrap();
+        assert_eq!(digest.in_layout(), format!("blobs/sha256/{hex}"));
+        let names = [hex.clone(), format!("{hex}.manifest.json")].into_iter();
+        let names = names.chain([format!("sha256-{hex}.manifest.json"), format!("sha256-{hex}")]);
+        assert!(names.eq(digest.in_directory()));
+    }
+}

@@ -451,4 +451,13 @@ mod tests {
         member(&mut small, "oci-layout", LAYOUT, Timestamp::default()).unwrap();
         assert_eq!(small.len(), RESERVED - 512);
     }
+
+    #[test]
+    fn each_compression_has_its_media_type() {
+        for (compression, suffix) in
+            [(Compression::Gzip, ".tar+gzip"), (Compression::Zstd, ".tar+zstd"), (Compression::None, ".tar")]
+        {
+            assert!(layer_type(compression).ends_with(&format!(".v1{suffix}")), "{suffix}");
+        }
+    }
 }

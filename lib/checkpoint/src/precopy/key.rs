@@ -46,3 +46,17 @@ pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_is_random() {
+        let (first, second) = (Key::random().unwrap(), Key::random().unwrap());
+        assert!(first != second);
+        assert_ne!(first.digest(b"page"), second.digest(b"page"));
+        assert_eq!(first.digest(b"page"), first.clone().digest(b"page"));
+        assert_eq!(format!("{first:?}"), "Key");
+    }
+}

@@ -76,6 +76,7 @@ impl Dump {
         let mut reader = PagemapReader::new("pagemap-1.img", &marked[..]).unwrap();
         let mut runs = Vec::new();
         while let Some(run) = reader.next().unwrap() {
+            assert_eq!(run.vaddr % PAGE, 0);
             runs.push(Run { vaddr: (run.vaddr - FIRST) / PAGE, ..run });
         }
         Ok((size / PAGE, sent, runs))
@@ -161,7 +162,7 @@ fn more_pages_than_are_kept_are_counted_beforehand() {
     dump.pages[15_000].1 = 15_100;
     let (size, sent, runs) = dump.run().unwrap();
     assert_eq!((sent.len(), runs.len()), (19_999, 3));
-    assert!(size >= 19_999, "{size}");
+    assert_eq!(size, 19_999);
 }
 
 #[test]
@@ -189,4 +190,62 @@ fn an_image_that_does_not_match_its_pagemap_is_rejected() {
         let error = mark(&runs).unwrap_err();
         assert!(error.contains(message), "{error}");
     }
+}
+
+#[test]
+fn equal_pages_may_be_held_at_other_addresses_than_predicted() {
+    // The page at the first predicted address vanished, and all pages have the same content.
+    let mut dump = Dump::new(10);
+    dump.held.fill(7);
+    dump.pages.iter_mut().for_each(|(_, content)| *content = 7);
+    dump.not_dumped = vec![dump.pages.remove(0)];
+    assert_eq!(dump.run().unwrap(), (0, vec![], vec![held(1, 9)]));
+    // The page at the true address of the last page has another content.
+    dump.held[9] = 8;
+    let error = dump.run().unwrap_err().to_string();
+    assert!(error.contains("the page at 0x109000 was left out"), "{error}");
+}
+
+#[test]
+fn a_run_of_the_pagemap_is_divided_by_what_happened_to_its_pages() {
+    let key = Key::random().unwrap();
+    let digest = key.digest(&page(1));
+    let pages: Vec<_> = (0..9).map(|n| IndexedPage { address: FIRST + n * PAGE, digest }).collect();
+    let mut decisions = Decisions::default();
+    let fates = [Fate::Held, Fate::Held, Fate::Sent, Fate::Sent, Fate::Sent, Fate::Dropped, Fate::Dropped];
+    for (n, fate) in (0..).zip(fates.into_iter().chain([Fate::Held; 2])) {
+        decisions.add(Page { address: FIRST + n * PAGE, fate, digest });
+    }
+    for (fate, count) in [(Fate::Held, 4), (Fate::Sent, 3), (Fate::Dropped, 2)] {
+        assert_eq!(decisions.count(fate), count);
+    }
+    let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+    // The first two pages, which have the same fate, are in different runs.
+    pagemap.add(Run { vaddr: FIRST, pages: 1, flags: PRESENT }).unwrap();
+    pagemap.add(Run { vaddr: FIRST + PAGE, pages: 8, flags: PRESENT | LAZY }).unwrap();
+    let pagemap = pagemap.finish().unwrap();
+    let predicted = [PageRun { vaddr: FIRST, pages: 9, anonymous: true }];
+    let predicted = Predicted::new(&predicted);
+    let marked =
+        mark_held("pagemap-1.img", &pagemap[..], &decisions, &pages, &predicted, Vec::new()).unwrap();
+    let mut reader = PagemapReader::new("pagemap-1.img", &marked[..]).unwrap();
+    for (number, pages, flags) in [(0, 2, IN_PARENT), (2, 3, PRESENT | LAZY), (7, 2, IN_PARENT)] {
+        assert_eq!(reader.next().unwrap(), Some(Run { vaddr: FIRST + number * PAGE, pages, flags }));
+    }
+    assert_eq!(reader.next().unwrap(), None);
+}
+
+#[test]
+fn the_end_of_a_filter_decides_about_all_pages() {
+    let key = Key::random().unwrap();
+    let bytes: Vec<u8> = (1..=1000).flat_map(page).collect();
+    let memory = Memory::File(tempfile::tempfile().unwrap());
+    let image = Image { key: &key, held: &[], predicted: Predicted::new(&[]), memory: &memory };
+    let mut decisions = Decisions::default();
+    let filter = PageFilter::new(image, ImageSource(&bytes[..]), |page| {
+        decisions.add(page);
+        Ok(())
+    });
+    filter.finish().unwrap();
+    assert_eq!(decisions.count(Fate::Sent), 1000);
 }

@@ -183,4 +183,11 @@ mod tests {
             assert_eq!(pages_number(path.as_bytes()), None, "{path}");
         }
     }
+
+    #[test]
+    fn a_process_may_have_no_pages_in_the_base() {
+        let header = Header { has_base: false, ..HEADER };
+        let bytes = header.write();
+        assert_eq!(Header::read("x", header.stored().unwrap(), &mut &bytes[..]).unwrap(), header);
+    }
 }

@@ -226,3 +226,40 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         result => result.map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_start_of_large_images_is_read() {
+        for (name, by_head, pages) in [
+            ("pages-1.img", true, true),
+            ("parent/pages-1.img", true, true),
+            ("ghost-file-1.img", true, false),
+            ("tmpfs-dev-22.tar.gz.img", true, false),
+            ("core-1.img", false, false),
+            ("parent/pagemap-1.img", false, false),
+            ("inventory.img", false, false),
+            ("files.img", false, false),
+        ] {
+            assert_eq!((is_checked_by_head(name), is_pages(name)), (by_head, pages), "{name}");
+        }
+    }
+
+    #[test]
+    fn data_ends_with_the_last_byte_that_is_not_zero() {
+        for (head, rest, end) in [
+            (&b""[..], &b""[..], 0),
+            (b"\0\0", b"", 0),
+            (b"a\0", b"", 1),
+            (b"a\0", b"\0\0", 1),
+            (b"\0", b"\0b\0", 3),
+        ] {
+            assert_eq!(end_of_data(head, &mut &rest[..]).unwrap(), end, "{head:?} {rest:?}");
+        }
+        let mut far = vec![0; 1 << 19];
+        far[(1 << 18) + 5] = 1;
+        assert_eq!(end_of_data(b"abc", &mut &far[..]).unwrap(), 3 + (1 << 18) + 6);
+    }
+}

@@ -170,4 +170,26 @@ mod tests {
         let deep = format!("{}pages-1.img", "parent/".repeat(MAX_LEVELS));
         assert_eq!(MemoryImage::of(deep.as_bytes()), None);
     }
+
+    #[test]
+    fn the_page_size_follows_from_the_image_and_the_addresses() {
+        let bytes = FileRange::whole(tempfile::tempfile().unwrap()).unwrap();
+        let size = |present, address_bits, size| {
+            let (name, bytes) = ("pagemap-1.img".to_owned(), bytes.clone());
+            let pagemap = Pagemap { name, bytes, pages_id: 1, present, in_parent: 0, address_bits };
+            pagemap.page_size(size).ok()
+        };
+        for (present, address_bits, bytes, expected) in [
+            (0, 0, 0, Some(PAGE)),
+            (2, 0x10_0000, 2 * PAGE, Some(PAGE)),
+            (2, 0x10_0000, 2 << 16, Some(1 << 16)),
+            (2, 0x10_0000, 2 << 14, Some(1 << 14)),
+            // An address that is not a multiple of 64 KiB: the image has zeros after its pages.
+            (2, 0x10_1000, 2 << 16, Some(PAGE)),
+            (2, 0x10_0000, 2 * PAGE + 1, Some(PAGE)),
+            (2, 0x10_0000, 2 * PAGE - 1, None),
+        ] {
+            assert_eq!(size(present, address_bits, bytes), expected, "{present} {address_bits:#x} {bytes}");
+        }
+    }
 }
