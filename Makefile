@@ -65,7 +65,7 @@ pipelines: prerequisites ## end-to-end tests only, as root, with real runc, crun
 	tests/pipelines/run
 
 .PHONY: check-long
-check-long: prerequisites ## tests that take long, as root: all faults, many moments of kills and power losses, file systems, kernel 6.1, pages in a browser
+check-long: prerequisites ## tests that take long, as root: all faults, many moments of kills and power losses, file systems, kernels 6.1 and 6.12, pages in a browser
 	@tests/prerequisites long
 	$(CARGO) build --workspace --features "$(FEATURES)"
 	FAULT_POINTS=all $(CARGO) test --workspace --features "$(FEATURES)" --test injected --test killed -- --include-ignored
@@ -74,6 +74,7 @@ check-long: prerequisites ## tests that take long, as root: all faults, many mom
 	BATS_TEST_TIMEOUT=1800 tests/pipelines/run tests/long/*.bats
 	POWER_LOSS_STATES=100 $(CARGO) test --workspace --features "$(FEATURES)" --test power_loss -- --include-ignored
 	tests/long/file-systems
+	LONG=1 tests/vm/check
 	LONG=1 KERNEL=6.1 tests/vm/check
 
 .PHONY: check-newest

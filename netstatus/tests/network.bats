@@ -31,22 +31,22 @@ setup_file() {
 setup() {
     dir=$BATS_TEST_TMPDIR
     id=net-$BATS_TEST_NUMBER-$$
+    # Batches, because each program takes half a second under emulation.
     local name
-    for name in lan client hostA hostB; do
-        ip netns add $name
-        ip -n $name link set lo up
-    done
-    ip -n lan link add lan0 type bridge forward_delay 0
-    ip -n lan link set lan0 up
+    printf 'netns add %s\n' lan client hostA hostB ctrA ctrB | ip -batch -
+    {
+        echo 'link set lo up'
+        echo 'link add lan0 type bridge forward_delay 0'
+        echo 'link set lan0 up'
+        for name in client hostA hostB; do
+            echo "link add port-$name type veth peer name up0 netns $name"
+            echo "link set port-$name master lan0 up"
+        done
+    } | ip -n lan -batch -
     for name in client hostA hostB; do
-        ip -n lan link add port-$name type veth peer name up0 netns $name
-        ip -n lan link set port-$name master lan0 up
-        ip -n $name link set up0 up
+        printf 'link set %s up\n' lo up0 | ip -n $name -batch -
     done
-    ip -n client addr add 10.77.0.200/24 dev up0
-    ip -n client addr add fd77::200/64 dev up0 nodad
-    ip netns add ctrA
-    ip netns add ctrB
+    printf 'addr add %s dev up0\n' 10.77.0.200/24 'fd77::200/64 nodad' | ip -n client -batch -
 }
 
 teardown() {
@@ -66,9 +66,11 @@ on() {
 
 # bridge NETNS: creates a bridge br0 with the uplink as port.
 bridge() {
-    ip -n "$1" link add br0 type bridge forward_delay 0
-    ip -n "$1" link set br0 up
-    ip -n "$1" link set up0 master br0
+    ip -n "$1" -batch - <<BATCH
+link add br0 type bridge forward_delay 0
+link set br0 up
+link set up0 master br0
+BATCH
 }
 
 # bundle DIR NETNS: creates a bundle of the echo server in this namespace.
@@ -83,6 +85,7 @@ bundle() {
     mv "$1/config.new" "$1/config.json"
 }
 
+# start DIR: starts the bundle, whose namespace is ctrA.
 start() {
     runc --log "$dir/runc.log" run -d --bundle "$1" "$id" </dev/null >/dev/null 2>&1 || {
         cat "$dir/runc.log"
@@ -91,7 +94,7 @@ start() {
     # "run -d" returns before the server listens (state 0A).
     local i
     for ((i = 0; i < 150; i++)); do
-        if runc exec "$id" cat /proc/net/tcp /proc/net/tcp6 | grep -q ':0007 [0-9A-F:]* 0A '; then return 0; fi
+        if on ctrA grep -q ':0007 [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6; then return 0; fi
         sleep 0.1
     done
     echo "the container does not listen" >&2
@@ -251,13 +254,17 @@ over_netavark() {
 plain_start() {
     bridge hostA
     bridge hostB
-    ip -n ctrA link set lo up
-    ip -n hostA link add vctr type veth peer name eth0 address $mac netns ctrA
-    ip -n hostA link set vctr master br0 up
-    ip -n ctrA addr add $ip/24 dev eth0
-    ip -n ctrA addr add $ip6/64 dev eth0 nodad
-    ip -n ctrA link set eth0 up
-    ip -n ctrA route add default via 10.77.0.200
+    ip -n hostA -batch - <<BATCH
+link add vctr type veth peer name eth0 address $mac netns ctrA
+link set vctr master br0 up
+BATCH
+    ip -n ctrA -batch - <<BATCH
+link set lo up
+addr add $ip/24 dev eth0
+addr add $ip6/64 dev eth0 nodad
+link set eth0 up
+route add default via 10.77.0.200
+BATCH
 }
 
 # plain_move: saves and checkpoints the container on hostA, and holds ctrB.
