@@ -10,7 +10,7 @@ use harness::{Options, differences};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use tartree::{
     END_OF_ARCHIVE, ExtractOptions, Extractor, Item, Limits, Notice, Plan, Reader, ReaderLimits, Root,
-    RootName, Sink, SourceTree, TarPath, Visit, Walk, Zeros, extract_tar, write_found,
+    RootName, Sink, SourceTree, TarPath, Visit, Walk, Zeros, extract_tar, next_data, next_hole, write_found,
 };
 
 /// Sizes next to those of a block, a page, a check for changes, and the buffers.
@@ -232,4 +232,25 @@ fn a_sink_counts_all_bytes_and_keeps_their_order() {
     let put = sink.put(&[1; 1000]);
     assert!(put.and_then(|()| sink.into_inner().map(|_| ())).is_err());
     assert!(fs::metadata("/dev/full").unwrap().size() == 0);
+}
+
+#[test]
+fn data_and_holes_are_found_from_each_offset() {
+    const MIB: u64 = 1 << 20;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(3 * MIB).unwrap();
+    file.write_all_at(&bytes(1 << 20, 1), MIB).unwrap();
+    for (at, end, data, hole) in [
+        (0, 3 * MIB, MIB, 0),
+        (5, 3 * MIB, MIB, 5),
+        (MIB, 3 * MIB, MIB, 2 * MIB),
+        (MIB + 7, 3 * MIB, MIB + 7, 2 * MIB),
+        (MIB + 7, MIB + 9, MIB + 7, MIB + 9),
+        (0, MIB / 2, MIB / 2, 0),
+        (2 * MIB, 3 * MIB, 3 * MIB, 2 * MIB),
+        (3 * MIB, 3 * MIB, 3 * MIB, 3 * MIB),
+    ] {
+        assert_eq!(next_data(&file, at, end), data, "data from {at} to {end}");
+        assert_eq!(next_hole(&file, at, end), hole, "hole from {at} to {end}");
+    }
 }

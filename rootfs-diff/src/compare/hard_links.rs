@@ -192,6 +192,9 @@ mod tests {
     /// in the old tree; and whether the name is unchanged.
     type Name = (&'static str, (u64, u32), Option<(u64, u32)>, bool);
 
+    /// The options of the comparison, the names, and the expected paths.
+    type Case = ((bool, bool), &'static [Name], &'static [&'static str]);
+
     fn linked((path, (ino, names), old, same): Name) -> LinkedName {
         let path = TarPath::parse(path.as_bytes()).unwrap();
         let entry = Entry { path, kind: Kind::Fifo, meta: Meta::default() };
@@ -221,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_name_needs_an_entry_unless_it_keeps_its_inode() {
-        let cases: &[((bool, bool), &[Name], &[&str])] = &[
+        let cases: &[Case] = &[
             (ALL, &[("a", (1, 2), Some((9, 2)), true), ("b", (1, 2), Some((9, 2)), true)], &[]),
             (ALL, &[("a", (1, 2), None, false), ("b", (1, 2), None, false)], &["a", "b -> a"]),
             (ALL, &[("a", (1, 2), Some((9, 1)), true), ("b", (1, 2), None, false)], &["b -> a"]),
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn changed_inodes_with_other_names_are_partly_seen() {
-        let cases: &[((bool, bool), &[Name], &[&str])] = &[
+        let cases: &[Case] = &[
             (UPPER, &[("a", (1, 2), None, false)], &["a"]),
             (UPPER, &[("a", (1, 3), None, false), ("b", (1, 3), Some((9, 2)), true)], &["a", "b"]),
             (UPPER, &[("a", (1, 3), Some((9, 2)), true), ("b", (1, 3), None, false)], &["a", "b"]),
