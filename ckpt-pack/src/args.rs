@@ -6,7 +6,7 @@ use checkpoint::compress::Compression;
 use checkpoint::{Member, VolumeName};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Command, CommandFactory, Parser};
-use cli::args::{Bounds, Common, Ineffective, OutputFile, Progress, Size, name_value, reject_ineffective};
+use cli::args::{Bounds, Common, OutputFile, Progress, Size, name_value};
 use cli::{Habit, offer};
 
 /// Flags of `podman container checkpoint`, `docker checkpoint create`, tar and CRIU.
@@ -27,8 +27,8 @@ pub const HABITS: &[Habit] = &[
 use crate::increment::args::Incremental;
 use crate::live::LiveFlags;
 use crate::network::{self, NetworkFlag};
-use crate::pod::{self, Pod};
-use crate::precopy::{self, Precopy};
+use crate::pod::Pod;
+use crate::precopy::Precopy;
 
 /// Pack a CRIU image directory and member streams into one checkpoint archive
 #[derive(Parser, Debug)]
@@ -310,112 +310,6 @@ impl Check {
             pid => Ok(pid),
         }
     }
-}
-
-impl Args {
-    /// Rejects flags and operands that have no effect, because nothing is packed, or because of
-    /// `--from-archive`.
-    ///
-    /// # Errors
-    /// Returns a usage error that names the first such flag.
-    pub fn reject_without_effect(&self) -> anyhow::Result<()> {
-        let Args { verb, input, include, container, compress, image, live, check, limits, output, .. } = self;
-        let with_archive = [
-            ("COMMAND", live.is_given()),
-            ("--image-path", input.image_path.is_some()),
-            ("--keep-zeros", include.keep_zeros),
-            ("--pre-checkpoint", include.pre_checkpoint),
-            ("--with-previous", include.with_previous),
-            ("--state", container.state.is_some()),
-            ("--keep-hooks", container.keep_hooks),
-            ("--network", !container.network.is_empty()),
-            ("--criu", check.criu.is_some()),
-            ("--print-stats", image.print_stats),
-        ];
-        let without_archive =
-            [("--from-tag", input.from_tag.is_some()), ("--refuse-unknown", input.refuse_unknown)];
-        let limits_of_archives = [
-            ("--max-size", limits.bounds.max_size.is_some()),
-            ("--max-entries", limits.bounds.max_entries.is_some()),
-            ("--max-memory", limits.max_memory.is_some()),
-        ];
-        let is_archive = input.from_archive.is_some();
-        reject_given(&with_archive, is_archive, "with --from-archive")?;
-        reject_given(&without_archive, !is_archive, "without --from-archive")?;
-        let is_pod = self.pod.pod_config.is_some();
-        let reads_archive = is_archive || is_pod || !self.incremental.base.is_empty();
-        reject_given(&limits_of_archives, !reads_archive, "without --from-archive, --base or --container")?;
-        if is_pod {
-            pod::reject_without_effect(self)?;
-        }
-        self.incremental.reject_without_effect(is_archive, live.is_given())?;
-        // clap ignores `requires` if the required flag conflicts with another given flag.
-        reject_given(&[("--pod", check.pod)], !verb.check, "without --check")?;
-        let no_command = !live.is_given();
-        let reads_pid = verb.check || verb.precopy || live.is_given();
-        reject_given(&[("--pid", check.pid.is_some())], !reads_pid, "without --check, --precopy or COMMAND")?;
-        precopy::reject_without_effect(self)?;
-        reject_given(&live.needing_command(), no_command, "without COMMAND")?;
-        reject_given(&[("--mount-label", check.mount_label.is_some())], !verb.prepare, "without --prepare")?;
-        let Some((_, verb_name)) = [
-            (verb.check, "--check"),
-            (verb.prepare, "--prepare"),
-            (verb.cleanup, "--cleanup"),
-            (verb.precopy, "--precopy"),
-        ]
-        .into_iter()
-        .find(|(given, _)| *given) else {
-            return Ok(());
-        };
-        // A round is written like an archive, and the state has the PID.
-        let packs = verb.precopy;
-        let given = [
-            ("MEMBERS", !input.streams.is_empty()),
-            ("COMMAND", live.is_given()),
-            ("--bundle", (verb.check || verb.precopy) && input.bundle.is_some()),
-            ("--image-path", input.image_path.is_some()),
-            ("--member", !input.member.is_empty()),
-            ("--raw-members", input.raw_members),
-            ("--ignore-rootfs", include.ignore_rootfs),
-            ("--ignore-volumes", include.ignore_volumes),
-            ("--keep-zeros", include.keep_zeros),
-            ("--pre-checkpoint", include.pre_checkpoint),
-            ("--with-previous", include.with_previous),
-            ("--id", container.id.is_some()),
-            ("--name", container.name.is_some()),
-            ("--rootfs-image", container.rootfs_image.is_some()),
-            ("--state", !packs && container.state.is_some()),
-            ("--criu", verb.precopy && check.criu.is_some()),
-            ("--runtime", !verb.check && container.runtime.is_some()),
-            ("--volume", !container.volume.is_empty()),
-            ("--network", !container.network.is_empty()),
-            ("--keep-hooks", container.keep_hooks),
-            ("--compress", !packs && compress.compress != Compression::None),
-            ("--level", !packs && compress.level.is_some()),
-            ("--threads", !packs && compress.threads.is_some()),
-            ("--format", image.format != Format::Archive),
-            ("--layers", image.layers != Layers::One),
-            ("--tag", image.tag.is_some()),
-            ("--annotations", image.annotations.is_some()),
-            ("--annotation", !image.annotation.is_empty()),
-            ("--print-stats", image.print_stats),
-            ("--output", !packs && output.output.is_some()),
-            ("--fsync", !packs && output.fsync),
-        ];
-        match given.into_iter().find(|(_, given)| *given) {
-            None => Ok(()),
-            Some(("MEMBERS", _)) if verb.check => {
-                let error = cli::usage("--check inspects this host and reads no archive");
-                Err(cli::Hint::on(error, "ckpt-unpack --verify ARCHIVE"))
-            }
-            Some((flag, _)) => Err(cli::usage(format!("{flag} has no effect with {verb_name}"))),
-        }
-    }
-}
-
-/// Rejects the first of `flags` that is given, if they have no effect for `reason`.
-pub fn reject_given(flags: &[(&str, bool)], ineffective: bool, reason: &str) -> anyhow::Result<()> {
-    reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective { flag, given, ineffective, reason }))
 }
 
 /// Parses `--compress`. The names are clap's possible values, so that shell completion knows them.

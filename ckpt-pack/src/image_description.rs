@@ -7,6 +7,7 @@ use checkpoint::config_dump::ConfigDump;
 use checkpoint::host::Host;
 use checkpoint::oci::{Description, Family, annotations, facts, has_family};
 use checkpoint::spec_dump::SpecDump;
+use cli::Hint;
 use tartree::Timestamp;
 
 use crate::args::{ExtraFamily, Image};
@@ -28,6 +29,19 @@ pub struct Origin {
     annotations: BTreeMap<String, String>,
     /// The architecture of the processes (GOARCH).
     architecture: String,
+}
+
+/// Checks that the program of `--criu` prints its version, which an image is annotated with.
+///
+/// # Errors
+/// Returns an error that names the program.
+pub fn check_criu(program: Option<&str>) -> anyhow::Result<()> {
+    let Some(program) = program else { return Ok(()) };
+    if Host::ask(program, None).facts.iter().any(|(name, _)| *name == "criu.version") {
+        return Ok(());
+    }
+    let e = anyhow::anyhow!("--criu {program}: expected CRIU, found no program that prints its version");
+    Err(Hint::on(e, "leave out --criu, or name another program"))
 }
 
 impl Origin {

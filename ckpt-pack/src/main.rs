@@ -8,6 +8,7 @@ mod check;
 mod containerd_output;
 mod criu_images;
 mod documents;
+mod effects;
 mod engine_documents;
 mod expect;
 mod from_archive;

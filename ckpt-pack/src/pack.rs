@@ -22,7 +22,7 @@ use crate::criu_images::{Dump, Images, Zeros};
 use crate::documents::Documents;
 use crate::engine_documents;
 use crate::expect;
-use crate::image_description::{Origin, describe};
+use crate::image_description::{Origin, check_criu, describe};
 use crate::live::{self, Live};
 use crate::member_stream::MemberStream;
 use crate::network;
@@ -51,6 +51,7 @@ pub fn run(args: &Args, bundle: &Bundle, session: &Session) -> anyhow::Result<Ex
     let settings = settings(&args.compress)?;
     archive_output::check_flags(&args.image, args.compress.compress, &args.include)?;
     expect::check_flags(&args.include)?;
+    check_criu(args.check.criu.as_deref())?;
     let files = member_files(&args.input.member, args.input.allow_unknown)?;
     let format = args.image.format;
     files.iter().try_for_each(|(member, _)| containerd_output::check_member(member, format))?;

@@ -1,16 +1,14 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use checkpoint::VolumeName;
 use checkpoint::compress::Bound;
 use checkpoint::pod::ContainerName;
 use clap::{ArgGroup, Command, CommandFactory, Parser};
-use cli::args::{
-    Bounds, Common, Durable, Ids, Ineffective, Progress, Size, name_value, reject_ineffective, rewritten,
-};
-use cli::{Habit, Hint, offer, usage};
+use cli::args::{Bounds, Common, Durable, Ids, Progress, Size, name_value, rewritten};
+use cli::{Habit, offer};
 use regex::bytes::Regex;
 use tartree::{Devices, ExtractOptions};
 
@@ -287,123 +285,6 @@ impl Output {
     pub fn changed_rootfs(&self) -> Option<&PathBuf> {
         self.layer.as_ref().or(self.rootfs.as_ref())
     }
-}
-
-impl Args {
-    /// Rejects flags and operands that have no effect on the requested action.
-    ///
-    /// # Errors
-    /// Returns a usage error that names the first such flag.
-    pub fn reject_without_effect(&self) -> anyhow::Result<()> {
-        let inspection = &self.verb.inspection;
-        let (output, include, ids) = (&self.output, &self.include, &self.ownership.ids);
-        let bounds = &self.limits.bounds;
-        let checking = [("--criu", self.host.criu.is_some()), ("--pod", self.host.pod)];
-        let reading = [
-            ("ARCHIVE", self.archive.is_some()),
-            ("--tag", self.tag.is_some()),
-            ("--container", self.container.is_some()),
-            ("--refuse-unknown", self.refuse_unknown),
-            ("--max-size", bounds.max_size.is_some()),
-            ("--max-entries", bounds.max_entries.is_some()),
-            ("--max-memory", self.limits.max_memory.is_some()),
-            ("--without-config", include.without_config),
-            ("--ignore-rootfs", include.ignore_rootfs),
-            ("--ignore-volumes", include.ignore_volumes),
-        ];
-        let destinations = [
-            ("--rootfs", output.rootfs.is_some()),
-            ("--volume", !output.volume.is_empty()),
-            ("--shm", output.shm.is_some()),
-        ];
-        let extracting = [
-            ("--uidmap", !ids.uidmap.is_empty()),
-            ("--gidmap", !ids.gidmap.is_empty()),
-            ("--no-same-owner", self.ownership.no_same_owner),
-            ("--no-devices", self.limits.no_devices),
-            ("--cross-mounts", output.cross_mounts),
-        ];
-        let unpacking = [
-            ("--fsync", output.durable.fsync),
-            ("--mount-label", output.mount_label.is_some()),
-            ("--previous", !include.previous.is_empty()),
-            ("--base", !include.base.is_empty() && !inspection.verify),
-        ];
-        self.refuse_standard_input_twice()?;
-        let check = self.verb.check;
-        let (bundle, archive) = (self.verb.bundle.is_some(), self.archive.is_some());
-        // --check reads an archive, a bundle, or only the host.
-        if check && bundle {
-            reject_given(&reading, "with --check --bundle")?;
-            reject_given(&destinations[1..], "with --check --bundle")?;
-        } else if check && !archive {
-            reject_given(&reading, "with --check")?;
-            reject_given(&destinations, "with --check and without ARCHIVE")?;
-        }
-        for (active, verb, reads, writes) in [
-            (check, "--check", true, true),
-            (self.verb.cleanup, "--cleanup", false, false),
-            (inspection.list, "--list", true, false),
-            (inspection.show, "--show", true, false),
-            (inspection.verify, "--verify", true, false),
-            (!inspection.cat.is_empty(), "--cat", true, false),
-            (inspection.search.is_some(), "--search", true, false),
-            (inspection.dump_memory.is_some(), "--dump-memory", true, false),
-            (!inspection.compare.is_empty(), "--compare", true, false),
-        ] {
-            if active {
-                let reason = format!("with {verb}");
-                if !reads {
-                    reject_given(&reading, &reason)?;
-                }
-                if !writes {
-                    reject_given(&destinations, &reason)?;
-                }
-                reject_given(&extracting, &reason)?;
-                reject_given(&unpacking, &reason)?;
-            }
-        }
-        if check {
-            reject_given(&[("--print-stats", self.output.print_stats)], "with --check")?;
-        } else {
-            reject_given(&checking, "without --check")?;
-        }
-        self.inspected.reject_without_effect(inspection)?;
-        let prints_json = inspection.search.is_some() || !inspection.compare.is_empty();
-        if !inspection.list && !inspection.show && !prints_json {
-            reject_given(&[("--json", output.json)], "without --list, --show, --search or --compare")?;
-        }
-        if destinations.iter().all(|(_, given)| !given) {
-            reject_given(&extracting, "without --rootfs, --volume or --shm")?;
-        }
-        Ok(())
-    }
-
-    /// Rejects `-` for a second input: standard input is read once.
-    fn refuse_standard_input_twice(&self) -> anyhow::Result<()> {
-        let is_stdin = |path: &Path| path == Path::new("-");
-        let mut holder = self.archive.as_deref().is_none_or(is_stdin).then_some("ARCHIVE");
-        for (flag, paths) in [("--base", &self.include.base), ("--previous", &self.include.previous)] {
-            for _ in paths.iter().filter(|path| is_stdin(path)) {
-                if let Some(holder) = holder {
-                    let e = usage(format!("{flag} -: standard input is already {holder}"));
-                    return Err(Hint::on(e, "give the name of a file"));
-                }
-                holder = Some(flag);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Rejects the first of `flags` that is given; `reason` says why the flag has no effect.
-pub fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
-    reject_ineffective(flags.iter().map(|&(flag, given)| Ineffective {
-        flag,
-        given,
-        ineffective: true,
-        reason,
-    }))
 }
 
 fn volume(text: &str) -> Result<(VolumeName, PathBuf), String> {

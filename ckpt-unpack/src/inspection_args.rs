@@ -9,8 +9,6 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use cli::args::Size;
 use regex::bytes::Regex;
 
-use crate::args::{Inspection, reject_given};
-
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct Inspected {
@@ -35,29 +33,6 @@ pub struct Inspected {
     /// With --dump-memory: print a hexdump with addresses
     #[arg(long, hide_short_help = true)]
     pub hex: bool,
-}
-
-impl Inspected {
-    /// Rejects flags that have no effect on the requested action.
-    ///
-    /// # Errors
-    /// Returns a usage error that names the first such flag.
-    pub fn reject_without_effect(&self, action: &Inspection) -> anyhow::Result<()> {
-        if !action.show {
-            reject_given(&[("--env", self.env), ("--html", self.html)], "without --show")?;
-        }
-        if !self.html {
-            reject_given(&[("--redact", self.redact)], "without --html")?;
-        }
-        if action.search.is_none() {
-            let flags = [("--pid", self.pid.is_some()), ("--context", self.context.is_some())];
-            reject_given(&flags, "without --search")?;
-        }
-        if action.dump_memory.is_none() {
-            reject_given(&[("--hex", self.hex)], "without --dump-memory")?;
-        }
-        Ok(())
-    }
 }
 
 /// The memory that `--dump-memory` writes.

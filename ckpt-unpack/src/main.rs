@@ -8,6 +8,7 @@ mod cat;
 mod check;
 mod compare;
 mod destination;
+mod effects;
 mod extract;
 mod host;
 mod inspection_args;

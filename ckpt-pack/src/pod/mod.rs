@@ -26,7 +26,7 @@ use crate::from_archive::open_counting;
 use crate::member_stream::MemberStream;
 use crate::{bundle, expect, pack};
 
-pub use flags::{Pod, reject_without_effect};
+pub use flags::Pod;
 use operands::PodConfig;
 
 pub fn run(args: &Args, config: &Path, session: &Session) -> anyhow::Result<Exit> {

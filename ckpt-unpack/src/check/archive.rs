@@ -11,12 +11,14 @@ use checkpoint::delta::{Base, Delta};
 use checkpoint::spec_dump::SpecDump;
 use checkpoint::{Member, VolumeName, oci};
 use cli::Session;
+use cli::args::reject_given;
 use tartree::{Expanded, Kind, Limits};
 
 use super::restore::{Form, MadeBy, Restore, mounts, volumes};
 use super::trees::Archived;
 use crate::archive_input;
-use crate::args::{Args, reject_given};
+use crate::args::Args;
+use crate::destination::check_volumes_exist;
 use crate::pod;
 use crate::xor::add_undecoded;
 
@@ -135,6 +137,13 @@ impl Found {
             self.written.extend(destination.map(|dir| (dir.clone(), size)));
         }
         self.problems = missing(reader.seen(), args.include.without_config);
+        let volume = |member: &Member| match member {
+            Member::Volume(name) => Some(name.clone()),
+            _ => None,
+        };
+        // A volume that only config.dump names may have its directory on the host.
+        let volumes = reader.seen().iter().filter_map(volume).chain(self.volumes.values().cloned());
+        check_volumes_exist(args, &volumes.collect::<Vec<_>>())?;
         Ok(reader.finish()?)
     }
 }

@@ -9,6 +9,7 @@ use checkpoint::archive::{ArchiveFile, PodMember, PodPass, PodReader};
 use checkpoint::compress::Compression;
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::pod::{ContainerName, PodDump, PodOptions};
+use cli::args::reject_given;
 use cli::units::{bytes, count};
 use cli::{Exit, Output, Session, Style};
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::found::{Texts, collect};
 use super::table::{self, Row};
 use super::text::Text;
-use crate::args::{Args, reject_given};
+use crate::args::Args;
 use crate::pod;
 
 /// The facts about a pod.

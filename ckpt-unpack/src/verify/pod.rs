@@ -7,12 +7,13 @@ use checkpoint::Member;
 use checkpoint::archive::{ArchiveFile, PodMember, PodPass, PodReader};
 use checkpoint::network_status::NetworkStatus;
 use checkpoint::pod::PodDump;
+use cli::args::reject_given;
 use cli::{Exit, Output, Session};
 use tartree::Limits;
 
 use super::{Contents, Rest, check, concerns_one_member, verify};
 use crate::archive_input;
-use crate::args::{Args, reject_given};
+use crate::args::Args;
 use crate::base::Bases;
 
 pub fn run(archive: ArchiveFile, args: &Args, session: &Session) -> anyhow::Result<Exit> {

@@ -218,12 +218,17 @@ impl ArchiveFile {
         self.survey_with(unknown)
     }
 
-    /// Like [`survey`](ArchiveFile::survey), but also reports members with unknown names.
+    /// Like [`survey`](ArchiveFile::survey), but also reports members with unknown names, unless
+    /// these are refused.
     ///
     /// # Errors
     /// Returns an error without the archive's name, which the caller adds.
     pub fn survey_of_all(&mut self) -> Result<Members<'_>> {
-        self.survey_with(Unknown::Show)
+        let unknown = match self.reading.unknown {
+            Unknown::Refuse => Unknown::Refuse,
+            Unknown::Keep | Unknown::Show => Unknown::Show,
+        };
+        self.survey_with(unknown)
     }
 
     fn survey_with(&mut self, unknown: Unknown) -> Result<Members<'_>> {

@@ -2,6 +2,40 @@
 
 use crate::error::usage;
 
+/// A flag, and the actions of a tool on which the flag has an effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect<'a, A> {
+    /// The flag, such as `--force`.
+    pub flag: &'a str,
+    /// Whether the flag is given.
+    pub given: bool,
+    /// The actions on which the flag has an effect.
+    pub on: &'a [A],
+    /// Why the flag has no effect on other actions, such as "without --check". By default, the
+    /// message names the requested action.
+    pub reason: Option<&'a str>,
+}
+
+/// Rejects the first flag that is given but has no effect on the action `requested`, which the
+/// message calls `name`.
+///
+/// # Errors
+/// Returns a usage error that names the flag and the reason.
+pub fn reject_without_effect<'a, A: Copy + PartialEq + 'a>(
+    requested: A,
+    name: &str,
+    flags: impl IntoIterator<Item = Effect<'a, A>>,
+) -> anyhow::Result<()> {
+    let default = format!("with {name}");
+    let ineffective = |effect: &Effect<'a, A>| effect.given && !effect.on.contains(&requested);
+    match flags.into_iter().find(ineffective) {
+        Some(Effect { flag, reason, .. }) => {
+            Err(usage(format!("{flag} has no effect {}", reason.unwrap_or(&default))))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A flag, and whether it would have an effect in combination with the other arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Ineffective<'a> {
@@ -28,6 +62,15 @@ pub fn reject_ineffective<'a>(flags: impl IntoIterator<Item = Ineffective<'a>>) 
         Some(Ineffective { flag, reason, .. }) => Err(usage(format!("{flag} has no effect {reason}"))),
         None => Ok(()),
     }
+}
+
+/// Rejects the first of `flags` that is given; `reason` says why the flag has no effect.
+///
+/// # Errors
+/// Returns a usage error that names the flag and the reason.
+pub fn reject_given(flags: &[(&str, bool)], reason: &str) -> anyhow::Result<()> {
+    let ineffective = |&(flag, given)| Ineffective { flag, given, ineffective: true, reason };
+    reject_ineffective(flags.iter().map(ineffective))
 }
 
 #[cfg(test)]
@@ -61,5 +104,21 @@ mod tests {
         let error = reject_ineffective([flag]).unwrap_err().to_string();
         assert_eq!(error, "--force has no effect without --bundle");
         assert!(args.new && reject_ineffective([Ineffective { given: false, ..flag }]).is_ok());
+    }
+
+    #[test]
+    fn a_flag_is_accepted_only_with_its_actions() {
+        let flags = |given| {
+            let both =
+                [("--deep", &["copy", "list"][..], None), ("--pid", &["list"], Some("without --list"))];
+            both.map(|(flag, on, reason)| Effect { flag, given, on, reason })
+        };
+        let outcome = |action: &'static str, given| {
+            reject_without_effect(action, &format!("--{action}"), flags(given)).map_err(|e| e.to_string())
+        };
+        assert_eq!(outcome("list", true), Ok(()));
+        assert_eq!(outcome("copy", true), Err("--pid has no effect without --list".into()));
+        assert_eq!(outcome("check", true), Err("--deep has no effect with --check".into()));
+        assert_eq!(outcome("check", false), Ok(()));
     }
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::messages::progress::When;
 
-pub use effect::{Ineffective, reject_ineffective};
+pub use effect::{Effect, Ineffective, reject_given, reject_ineffective, reject_without_effect};
 #[cfg(feature = "tree")]
 pub use id_maps::{IdRange, Ids};
 #[cfg(feature = "tree")]
