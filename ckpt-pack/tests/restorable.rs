@@ -272,3 +272,43 @@ fn config_json_is_preferred_to_a_stale_spec_dump() {
         assert_eq!(found, packed, "{what}");
     }
 }
+
+/// Packs the bundle, and returns the archive without the member `name`.
+fn archive_without(name: &str) -> tempfile::TempDir {
+    let dir = bundle();
+    let (output, out) = pack(dir.path(), &["--name", "web"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::write(dir.path().join("pod.json"), r#"{"metadata":{"name":"shop"}}"#).unwrap();
+    if !name.is_empty() {
+        let status = Command::new("tar").args(["--delete", "-f"]).arg(&out).arg(name).status().unwrap();
+        assert!(status.success(), "{name}");
+    }
+    dir
+}
+
+#[test]
+fn archives_without_needed_images_are_not_copied() {
+    for name in ["pstree.img", "core-12.img", "mm-1.img", "pagemap-12.img", "pages-2.img", "files.img", ""] {
+        let name = if name.is_empty() { String::new() } else { format!("checkpoint/{name}") };
+        let dir = archive_without(&name);
+        for args in [
+            "--from-archive out -o copy",
+            "--from-archive - -o copy",
+            "--from-archive out --format oci -o copy",
+            "--from-archive out --compress zstd -o copy",
+            "--pod-config pod.json --container web=out -o copy",
+            "--pod-config pod.json --container web=- -o copy",
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+            command.args(args.split(' ')).current_dir(dir.path()).env("NO_COLOR", "1");
+            let output = command.stdin(fs::File::open(dir.path().join("out")).unwrap()).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let copy = dir.path().join("copy");
+            let status = i32::from(!name.is_empty());
+            assert_eq!(output.status.code(), Some(status), "{name}: {args}: {stderr}");
+            assert!(stderr.contains(&name), "{name}: {args}: {stderr}");
+            assert_eq!(copy.exists(), name.is_empty(), "{name}: {args}");
+            drop(fs::remove_file(copy));
+        }
+    }
+}

@@ -324,3 +324,12 @@ fn pages_that_only_one_dump_has_are_stored_as_they_are() {
         case.succeeds("ckpt-unpack", &format!("--verify --base {base}.ckpt {next}.ckpt"));
     }
 }
+
+#[test]
+fn an_image_cannot_hold_pages_that_are_stored_as_xor() {
+    let case = chain();
+    let message = "checkpoint/delta.json: no engine can read an image whose pages are stored as XOR";
+    case.fails("ckpt-pack", "--from-archive one.ckpt --format oci -o x", message);
+    case.succeeds("ckpt-pack", "--from-archive one.ckpt -o copy.ckpt");
+    case.succeeds("ckpt-pack", "--from-archive one.ckpt --base full.ckpt --flatten --format oci -o x.oci");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -10,10 +10,11 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, MemberContent, Members, Rest, missing};
 use checkpoint::config_dump::ConfigDump;
+use checkpoint::criu::check::Copied;
 use checkpoint::criu::core_image;
 use checkpoint::delta::Delta;
 use checkpoint::spec_dump::{Engine, SpecDump};
-use cli::Session;
+use cli::{Hint, Session};
 use tartree::{Entry, Kind, Notice, Status, Tally, TarPath, Timestamp};
 
 use super::documents::{Document, Documents};
@@ -38,6 +39,10 @@ pub struct Copier<'a> {
     documents: Documents,
     /// The memory of the bases, with `--flatten`.
     flattening: Option<Flattening>,
+    /// The images, for the check that CRIU can restore them.
+    images: Copied,
+    /// The document that names the base of the images.
+    delta: Option<Delta>,
     architecture: Option<&'static str>,
     /// The time of members that are not in the archive: that of the dump as far as it is known.
     time: Option<Timestamp>,
@@ -86,6 +91,8 @@ impl<'a> Copier<'a> {
             given: files.iter().map(|(member, _)| member.clone()).collect(),
             documents: Documents::default(),
             flattening,
+            images: Copied::default(),
+            delta: None,
             architecture: None,
             time: None,
             changed: 0,
@@ -95,12 +102,11 @@ impl<'a> Copier<'a> {
 
     /// Copies all members of the archive, or what replaces them. Returns the end of the archive.
     pub fn members(&mut self, mut reader: Members<'_>) -> anyhow::Result<End> {
-        let (mut is_delta, mut has_parent) = (false, false);
+        let mut has_parent = false;
         let parent = TarPath::root().child(b"parent");
         while let Some((member, entry)) = reader.next()? {
             let headers = reader.take_headers();
             self.note_time(&member, &entry);
-            is_delta |= member == Delta::member();
             has_parent |= matches!(&member, Member::Images(path) if path.starts_with(&parent));
             if let Some(flag) = operands::ignored_by(&member, &self.args.include) {
                 self.session.note(format_args!("{member}: left out, as requested by {flag}"));
@@ -122,8 +128,11 @@ impl<'a> Copier<'a> {
             self.member(&member, &entry, headers, &mut reader)?;
         }
         self.flattening.as_ref().map_or(Ok(()), Flattening::check)?;
-        if is_delta && !has_parent && self.flattening.is_none() {
-            Incremental::check_copy(&self.args.image, self.session)?;
+        if let Some(delta) = self.delta.as_ref().filter(|_| !has_parent && self.flattening.is_none()) {
+            Incremental::check_copy(&self.args.image, delta, self.session)?;
+        }
+        if self.flattening.is_none() {
+            check_images(&mut self.images, self.session)?;
         }
         let blocks = reader.take_headers();
         let mut seen = reader.seen().clone();
@@ -221,6 +230,16 @@ impl<'a> Copier<'a> {
             let (member, entry) = (member.clone(), entry.clone());
             return self.document(Document { member, entry, headers, bytes });
         }
+        if *member == Delta::member() {
+            let bytes = cli::read_document(reader.content(), &member.to_string(), member.document_limit())?;
+            let delta = Delta::read(&bytes)?;
+            self.images.describe(&delta);
+            self.delta = Some(delta);
+            if self.flattening.is_none() {
+                let size = bytes.len() as u64;
+                return Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, &bytes[..])?);
+            }
+        }
         if let Some(flattening) = &mut self.flattening {
             if flattening.write(member, entry, reader, &mut self.writer)? {
                 return Ok(());
@@ -230,7 +249,14 @@ impl<'a> Copier<'a> {
         if self.args.image.format == Format::Oci {
             if let Kind::File { map: Some(_), .. } = &entry.kind {
                 // The layer of an image must not have sparse members (image-spec, layer.md).
-                let content = MemberContent::new(&entry.kind, reader.content(), bound);
+                let mut content = reader.content();
+                let mut start = Vec::new();
+                self.images.add(
+                    member,
+                    &entry.kind,
+                    &mut Recording { input: &mut content, read: &mut start },
+                )?;
+                let content = MemberContent::new(&entry.kind, start.chain(content), bound);
                 let whole = Entry { kind: Kind::File { size: entry.kind.len(), map: None }, ..entry.clone() };
                 return Ok(self.writer.verbatim(member, None, &whole, entry.kind.len(), content)?);
             }
@@ -238,13 +264,16 @@ impl<'a> Copier<'a> {
                 let name = member.to_string();
                 let bytes = cli::read_document(reader.content(), &name, core_image::IMAGE_LIMIT)?;
                 self.architecture = core_image::architecture(&name, &bytes);
+                self.images.add(member, &entry.kind, &mut &bytes[..])?;
                 let size = bytes.len() as u64;
                 return Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, &bytes[..])?);
             }
         }
-        let content = reader.content();
+        let mut content = reader.content();
         let size = content.remaining();
-        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, content)?)
+        let mut start = Vec::new();
+        self.images.add(member, &entry.kind, &mut Recording { input: &mut content, read: &mut start })?;
+        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, start.chain(content))?)
     }
 
     /// Returns whether the member is an image that shows the architecture.
@@ -320,5 +349,38 @@ impl<'a> Copier<'a> {
             self.changed += stream.changed(self.session);
         }
         Ok(())
+    }
+}
+
+/// Reports the problems that prevent CRIU from restoring the images of an archive.
+///
+/// # Errors
+/// Returns an error with the last problem, and reports the other problems.
+pub fn check_images(images: &mut Copied, session: &Session) -> anyhow::Result<()> {
+    let report = images.report();
+    if let Some(first) = report.unchecked.first() {
+        let number = report.unchecked.len();
+        session.warn(format_args!("checkpoint/{first}: too large to be checked, {number} such images"));
+    }
+    let mut problems = report.problems;
+    let Some(last) = problems.pop() else { return Ok(()) };
+    for problem in problems {
+        session.error(format_args!("checkpoint/{problem}"));
+    }
+    let e = anyhow::anyhow!("checkpoint/{last}");
+    Err(Hint::on(e, "get the complete archive, or checkpoint the container again"))
+}
+
+/// A reader that records the bytes that it returns.
+struct Recording<'r, R> {
+    input: &'r mut R,
+    read: &'r mut Vec<u8>,
+}
+
+impl<R: Read> Read for Recording<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.input.read(buf)?;
+        self.read.extend_from_slice(&buf[..got]);
+        Ok(got)
     }
 }

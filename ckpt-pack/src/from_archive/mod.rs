@@ -10,6 +10,8 @@ mod input;
 use std::path::Path;
 
 use anyhow::Context;
+use checkpoint::archive::Unknown;
+use checkpoint::criu::check::Copied;
 use checkpoint::stream::Ending;
 use cli::{Exit, Hint, Session, usage};
 use tartree::Timestamp;
@@ -21,6 +23,7 @@ use crate::increment::Flattening;
 use crate::member_stream::MemberStream;
 use crate::{expect, operands, pack};
 
+pub use copy::check_images;
 pub use input::{explain, open_as, open_counting};
 
 /// Copies the members of the archive `file`.
@@ -45,7 +48,10 @@ pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> 
         true if file == Path::new("-") => {
             return Err(usage("--flatten: expected a file, which is read twice"));
         }
-        true => Some(Flattening::read(args, file, session)?),
+        true => {
+            check_before(args, file, session)?;
+            Some(Flattening::read(args, file, session)?)
+        }
         false => None,
     };
     let mut archive = input::open(args, file)?;
@@ -82,4 +88,24 @@ pub fn run(args: &Args, file: &Path, session: &Session) -> anyhow::Result<Exit> 
             Err(e)
         }
     }
+}
+
+/// Checks the images of the archive of `--flatten` before it is combined with its bases: their
+/// memory is copied in another form.
+fn check_before(args: &Args, file: &Path, session: &Session) -> anyhow::Result<()> {
+    let mut archive =
+        input::open_counting(args, file, Unknown::Keep, args.input.from_tag.as_deref(), |_| {})?;
+    let name = archive.name().to_owned();
+    let mut images = Copied::default();
+    // `Flattening` checks that the archives have all pages.
+    images.leave_out_pages();
+    let mut read = || -> anyhow::Result<()> {
+        let mut reader = archive.survey()?;
+        while let Some((member, entry)) = reader.next()? {
+            images.add(&member, &entry.kind, &mut reader.content())?;
+        }
+        reader.finish()?;
+        check_images(&mut images, session)
+    };
+    read().context(name)
 }

@@ -91,8 +91,13 @@ impl Incremental {
     ///
     /// # Errors
     /// Returns an error that names the document of the archive.
-    pub fn check_copy(image: &Image, session: &Session) -> anyhow::Result<()> {
+    pub fn check_copy(image: &Image, delta: &Delta, session: &Session) -> anyhow::Result<()> {
         let hint = "combine it with its base: --flatten --base FILE";
+        if delta.is_xor() && image.format != Format::Archive {
+            let name = Delta::member();
+            let e = anyhow::anyhow!("{name}: no engine can read an image whose pages are stored as XOR");
+            return Err(Hint::on(e, hint));
+        }
         if image.annotations.is_some() {
             let e = anyhow::anyhow!(
                 "{}: the engine of --annotations needs a complete checkpoint, without a base",

@@ -15,7 +15,7 @@ mod xor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use checkpoint::Member;
@@ -113,7 +113,7 @@ impl Changes {
         check_chain(&chain, ORDER)?;
         let Some(newest) = found.first() else { bail!("--base: no archive") };
         let theirs = newest.levels.first().into_iter().flat_map(BTreeMap::values).map(Pagemap::name);
-        check_container(paths, &newest.config, theirs, config, new.keys())?;
+        check_container(args, &newest.config, theirs, config, new.keys())?;
         Changes::replace(&mut new, &mut pagemaps).with_context(|| cli::display_path(spool_dir))?;
         let delta = Delta { base: Some(base(newest.id.clone(), &newest.config)), ..Delta::default() };
         let (equal, all) = new.values().fold((0u64, 0u64), |(equal, all), image| {
@@ -235,23 +235,32 @@ fn compare_with(
 /// Checks that the newest of the archives `paths` is a checkpoint of the same container and of the
 /// same processes. `theirs` and `ours` are the names of the pagemaps.
 fn check_container<'n>(
-    paths: &[PathBuf],
+    args: &Args,
     base: &ConfigDump,
     theirs: impl Iterator<Item = &'n str>,
     config: &ConfigDump,
     ours: impl Iterator<Item = &'n String>,
 ) -> anyhow::Result<()> {
-    let name = || paths.last().map(cli::display_path).unwrap_or_default();
+    let name = || args.incremental.base.last().map(cli::display_path).unwrap_or_default();
     if let (Some(theirs), Some(ours)) = (base.text("id"), config.text("id")) {
         if theirs != ours {
             let e = anyhow::anyhow!(
                 "{}: a checkpoint of another container: expected the ID {ours}, found {theirs}",
                 name()
             );
-            return Err(Hint::on(
-                e,
-                "choose an earlier archive of this container, or declare its ID: --id ID",
-            ));
+            // --id conflicts with a config.dump that is given.
+            let has_document = args.input.member.iter().any(|(member, _)| member == "config.dump")
+                || args.input.bundle.as_ref().is_some_and(|bundle| bundle.join("config.dump").exists());
+            let hint = match () {
+                () if args.container.id.is_some() => "choose an earlier archive of this container".to_owned(),
+                () if has_document => {
+                    "choose an earlier archive of this container, or edit the ID in config.dump".to_owned()
+                }
+                () => {
+                    format!("choose an earlier archive of this container, or declare its ID: --id {theirs}")
+                }
+            };
+            return Err(Hint::on(e, hint));
         }
     }
     let ours: BTreeSet<&str> = ours.map(String::as_str).collect();

@@ -51,7 +51,7 @@ impl XorImages {
         let mut chain = chain(args, paths.iter().rev(), &mut spool, session, ORDER)?;
         chain.verify()?;
         let Some(newest) = chain.newest() else { bail!("--base: no archive") };
-        check_container(paths, &newest.config, newest.pagemaps.names(), config, memory.keys())?;
+        check_container(args, &newest.config, newest.pagemaps.names(), config, memory.keys())?;
         let base = Some(base(newest.id(), &newest.config));
         let delta = Delta { encoding: Some(Encoding::Xor), id: Some(id), base };
         let mut by_pages = BTreeMap::new();

@@ -5,9 +5,12 @@ use std::io::{self, Read};
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown, missing};
 use checkpoint::compress::{Bound, Compression};
+use checkpoint::criu::check::Copied;
 use checkpoint::delta::Delta;
-use cli::Hint;
+use cli::{Hint, Session};
 use tartree::{Kind, Limits};
+
+use crate::from_archive::check_images;
 
 /// Reads an archive to its end, and passes its bytes to `pass`. Returns their number.
 ///
@@ -17,11 +20,12 @@ pub fn copy(
     input: impl Read,
     limits: &Limits,
     pass: &mut dyn FnMut(&[u8]) -> checkpoint::Result<()>,
+    session: &Session,
 ) -> anyhow::Result<u64> {
     let (mut bytes, mut failed) = (0, None);
     let tee = Tee { input, pass, bytes: &mut bytes, failed: &mut failed };
     let read = ArchiveReader::bounded(tee, Unknown::Keep, limits.clone(), Bound::default());
-    let checked = read.map_err(anyhow::Error::from).and_then(check);
+    let checked = read.map_err(anyhow::Error::from).and_then(|reader| check(reader, session));
     match failed {
         Some(e) => Err(e.into()),
         None => checked.map(|()| bytes),
@@ -32,7 +36,8 @@ pub fn copy(
 ///
 /// # Errors
 /// Returns an error if it is not, or cannot be read.
-pub fn check<R: Read>(mut reader: ArchiveReader<R>) -> anyhow::Result<()> {
+pub fn check<R: Read>(mut reader: ArchiveReader<R>, session: &Session) -> anyhow::Result<()> {
+    let mut images = Copied::default();
     let (mut base, mut has_link, mut dumped, mut has_earlier) = (None, false, false, false);
     if reader.compression() != Compression::None {
         anyhow::bail!("is compressed twice");
@@ -46,6 +51,7 @@ pub fn check<R: Read>(mut reader: ArchiveReader<R>) -> anyhow::Result<()> {
             }
             Member::Images(_) => {
                 dumped = true;
+                images.add(&member, &entry.kind, &mut reader.content())?;
                 has_link |= matches!(entry.kind, Kind::Symlink { .. });
             }
             Member::PreImages(_) => has_earlier = true,
@@ -70,7 +76,7 @@ pub fn check<R: Read>(mut reader: ArchiveReader<R>) -> anyhow::Result<()> {
         );
     }
     match reader.finish_counting()?.other {
-        0 => Ok(()),
+        0 => check_images(&mut images, session),
         n => anyhow::bail!("{n} bytes after the end of the archive"),
     }
 }

@@ -153,7 +153,7 @@ impl Packer<'_> {
         let is_file = archive.can_rewind() && archive.image().is_none();
         if let Some((mut file, 0)) = archive.file()?.filter(|_| is_file) {
             if archive.decompressed()?.compression() == Compression::None {
-                container::check(archive.survey()?)?;
+                container::check(archive.survey()?, self.session)?;
                 file.seek(SeekFrom::Start(0))?;
                 let before = self.changed;
                 self.file(member, file)?;
@@ -166,7 +166,12 @@ impl Packer<'_> {
         let writer = &mut self.writer;
         if self.seekable.is_some() {
             let growing = writer.grow(member, self.time)?;
-            container::copy(archive.decompressed()?, &limits, &mut |bytes| writer.append(bytes))?;
+            container::copy(
+                archive.decompressed()?,
+                &limits,
+                &mut |bytes| writer.append(bytes),
+                self.session,
+            )?;
             self.replacements.push(writer.end(growing)?);
             return Ok(());
         }
@@ -174,7 +179,7 @@ impl Packer<'_> {
             let e = anyhow::anyhow!("expected a file: the size of a pipe is not known before its end");
             return Err(Hint::on(e, "write the pod archive to a file without --compress: -o FILE"));
         }
-        let size = container::copy(archive.decompressed()?, &limits, &mut |_| Ok(()))?;
+        let size = container::copy(archive.decompressed()?, &limits, &mut |_| Ok(()), self.session)?;
         Ok(writer.copy(member, size, member.mode(), self.time, archive.decompressed()?)?)
     }
 

@@ -11,6 +11,8 @@
 //! live process.
 
 mod contents;
+#[cfg(feature = "archive")]
+mod copied;
 mod kinds;
 mod parents;
 mod source;
@@ -21,6 +23,8 @@ use std::rc::Rc;
 
 use prost::Message;
 
+#[cfg(feature = "archive")]
+pub use copied::Copied;
 pub use parents::{check_levels, check_pagemaps, check_parents};
 pub use source::{Collected, Image, Source};
 

@@ -150,6 +150,13 @@ impl Collected {
         Ok(())
     }
 
+    /// Adds an image of memory pages, of which only the size is known. All bytes after the pages
+    /// that a pagemap announces are assumed to be zeros, which CRIU does not read.
+    pub fn add_unread(&mut self, name: &str, size: u64) {
+        let image = Image { bytes: Rc::default(), complete: false };
+        self.images.insert(name.to_owned(), Kept { image, size, data: 0 });
+    }
+
     /// Returns whether no image was added.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
@@ -191,7 +198,7 @@ fn is_of_process(name: &str) -> bool {
     KINDS.iter().any(|kind| name.starts_with(kind))
 }
 
-fn is_pages(name: &str) -> bool {
+pub(super) fn is_pages(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|name| name.starts_with("pages-"))
 }
 
