@@ -4,7 +4,10 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use checkpoint::archive::{ArchiveFile, ImageChoice, Reading, Unknown};
+use checkpoint::Member;
+use checkpoint::archive::{
+    ArchiveFile, ImageChoice, POD_OPTIONS_LATE, Reading, Unknown, is_pod_in_wrong_order,
+};
 use cli::args::Bounds;
 use cli::{Hint, Input, usage};
 use tartree::{Exceeded, Limit};
@@ -29,10 +32,24 @@ pub fn open_any(path: Option<&Path>, args: &Args) -> anyhow::Result<ArchiveFile>
     if found == OpenedAs::Archive && args.container.is_some() {
         let name = archive.name().to_owned();
         // A fault of the input explains more than its kind.
-        archive.survey().and_then(|mut reader| reader.next().map(drop)).context(name.clone())?;
+        if is_in_wrong_order(&mut archive).context(name.clone())? {
+            anyhow::bail!("{name}: pod.options: {POD_OPTIONS_LATE}");
+        }
         return Err(without_effect(&name));
     }
     Ok(archive)
+}
+
+/// Returns whether the input is a pod archive that does not start with pod.options. Stops at the
+/// first member of the archive of one container.
+fn is_in_wrong_order(archive: &mut ArchiveFile) -> checkpoint::Result<bool> {
+    let mut reader = archive.survey()?;
+    while let Some((member, _)) = reader.next()? {
+        if matches!(member, Member::ConfigDump | Member::SpecDump | Member::Images(_)) {
+            return Ok(false);
+        }
+    }
+    Ok(is_pod_in_wrong_order(reader.seen()))
 }
 
 /// Returns the error for `--container` with an archive that has no containers.

@@ -385,6 +385,47 @@ fn an_archive_with_pod_options_is_not_a_pod() {
 }
 
 #[test]
+fn verify_names_the_base_that_a_container_needs() {
+    let case = Case::new();
+    let base = "0a".repeat(32);
+    let delta = format!(r#"{{"schema":1,"base":{{"id":"sha256:{base}"}}}}"#);
+    case.change(|members| {
+        let mut tar = Vec::new();
+        let (mut entry, content) = file("checkpoint/delta.json", delta.as_bytes());
+        entry.kind = Kind::File { size: content.len() as u64, map: None };
+        tartree::encode(&mut tar, &entry, RootName::Dot);
+        tar.extend(content);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+        members[3].1.splice(..0, tar);
+    });
+    let output = case.run("ckpt-unpack", "--verify bad.tar", None);
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    for words in ["web: checkpoint/: not complete without", &base, "--verify --container web --base FILE"] {
+        assert!(stderr.contains(words), "{words}: {stderr}");
+    }
+    let last = stdout.lines().last().unwrap();
+    assert!(last.starts_with("bad.tar: valid, but not complete by itself (containers: 2"), "{stdout}");
+    assert!(stdout.contains("db: complete ("), "{stdout}");
+}
+
+#[test]
+fn a_pod_archive_in_the_wrong_order_is_named() {
+    let case = Case::new();
+    let message = "pod.options: expected as the first member of a pod archive";
+    for first in [1, 3] {
+        case.change(|members| members.swap(0, first));
+        for action in ["--verify", "--show", "--bundle b", "--check", "--container web --bundle b"] {
+            case.fails(1, &format!("{action} bad.tar"), None, &[message]);
+        }
+        case.fails(1, "--container web --bundle b", Some("bad.tar"), &[message]);
+        let output = case.run("ckpt-pack", "--from-archive bad.tar -o copy", None);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(message), "{output:?}");
+    }
+}
+
+#[test]
 fn check_names_the_container_of_each_problem() {
     let case = Case::new();
     let output = case.run("ckpt-unpack", "--check -v --criu /nonexistent pod.tar", None);

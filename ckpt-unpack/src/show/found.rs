@@ -5,7 +5,7 @@ use std::io::Read;
 
 use anyhow::Context;
 use checkpoint::Member;
-use checkpoint::archive::{ArchiveFile, Members};
+use checkpoint::archive::{ArchiveFile, Members, POD_OPTIONS_LATE, is_pod_in_wrong_order};
 use checkpoint::config_dump::ConfigDump;
 use checkpoint::deleted_files;
 use checkpoint::delta::{Base, Delta, Encoding};
@@ -110,6 +110,7 @@ pub fn collect(archive: &mut ArchiveFile, texts: Texts, session: &Session) -> an
             }
         }
     }
+    let in_wrong_order = is_pod_in_wrong_order(reader.seen());
     reader.finish().with_context(|| name.clone())?;
     if texts != Texts::None {
         found.second_pass(archive, session)?;
@@ -119,6 +120,9 @@ pub fn collect(archive: &mut ArchiveFile, texts: Texts, session: &Session) -> an
         .iter()
         .any(|m| found.sizes.contains_key(*m))
     {
+        if in_wrong_order {
+            anyhow::bail!("{name}: pod.options: {POD_OPTIONS_LATE}");
+        }
         return Err(anyhow::Error::new(NotACheckpoint).context(name));
     }
     session.end_stages();

@@ -30,8 +30,8 @@ pub fn run(args: &Args, session: &Session) -> anyhow::Result<Exit> {
         return pod::run(archive, args, session);
     }
     let bases = Bases::open(&args.include.base, args)?;
-    let problems = verify(&mut archive, bases, Rest::Ignored, session)?;
-    Ok(if problems == 0 { Exit::Done } else { Exit::Failed })
+    let verified = verify(&mut archive, bases, Rest::Ignored, session)?;
+    Ok(if verified.problems == 0 { Exit::Done } else { Exit::Failed })
 }
 
 /// The bytes after the end of an archive.
@@ -43,9 +43,20 @@ enum Rest {
     Refused,
 }
 
-/// Checks one archive, prints what was checked, and returns the number of problems, which are
-/// reported.
-fn verify(archive: &mut ArchiveFile, bases: Bases, rest: Rest, session: &Session) -> anyhow::Result<u64> {
+/// The result of the check of one archive.
+struct Verified {
+    /// The number of problems, which were reported.
+    problems: u64,
+    pages: LeftOut,
+}
+
+/// Checks one archive, prints what was checked, and reports the problems.
+fn verify(
+    archive: &mut ArchiveFile,
+    bases: Bases,
+    rest: Rest,
+    session: &Session,
+) -> anyhow::Result<Verified> {
     let name = archive.name().to_owned();
     let mut problems = 0u64;
     let mut problem = |e: anyhow::Error| {
@@ -54,18 +65,21 @@ fn verify(archive: &mut ArchiveFile, bases: Bases, rest: Rest, session: &Session
         Ok(())
     };
     let mut images = ImageCheck::new(bases);
+    let mut pages = LeftOut::Found;
     match scan(archive, Some((&mut images, session)), &mut |_| Ok(()), &mut problem) {
         Ok(contents) => {
             let report = images.report();
             for what in &report.problems {
                 problem(anyhow::anyhow!("checkpoint/{what}"))?;
             }
-            let mut pages = check_pages(&mut images, &contents, &mut problem, session)?;
+            // The warnings about a container of a pod need its name.
+            let object = if rest == Rest::Refused { format!("{name}: ") } else { String::new() };
+            pages = check_pages(&mut images, &contents, &object, &mut problem, session)?;
             let previous = images.previous();
             if previous.is_empty() && images.previous_leaves_out() {
-                session.warn(
-                    "pre-checkpoint/: not complete without the earlier rounds, whose pages were not checked",
-                );
+                session.warn(format_args!(
+                    "{object}pre-checkpoint/: not complete without the earlier rounds, whose pages were not checked",
+                ));
                 pages = LeftOut::Elsewhere;
             }
             previous.into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
@@ -97,7 +111,7 @@ fn verify(archive: &mut ArchiveFile, bases: Bases, rest: Rest, session: &Session
         // The rest of the archive cannot be read after this error.
         Err(e) => problem(e)?,
     }
-    Ok(problems)
+    Ok(Verified { problems, pages })
 }
 
 /// Whether the pages that the images leave out were found.
@@ -109,21 +123,23 @@ enum LeftOut {
     Elsewhere,
 }
 
-/// Checks the pages that the images leave out.
+/// Checks the pages that the images leave out. `object` precedes the warnings.
 fn check_pages(
     images: &mut ImageCheck,
     contents: &Contents,
+    object: &str,
     problem: &mut dyn FnMut(anyhow::Error) -> anyhow::Result<()>,
     session: &Session,
 ) -> anyhow::Result<LeftOut> {
     if images.bases.is_empty() {
         match contents.delta.as_ref().and_then(|delta| delta.base.as_ref()) {
             Some(base) => session.warn(format_args!(
-                "checkpoint/: not complete without {}, whose pages were not checked",
+                "{object}checkpoint/: not complete without {}, whose pages were not checked",
                 base::described(base)
             )),
-            None if contents.has_link => session
-                .warn("checkpoint/: not complete without the pre-checkpoint, whose pages were not checked"),
+            None if contents.has_link => session.warn(format_args!(
+                "{object}checkpoint/: not complete without the pre-checkpoint, whose pages were not checked"
+            )),
             None => {
                 images.parents().into_iter().try_for_each(|what| problem(anyhow::anyhow!(what)))?;
                 return Ok(LeftOut::Found);

@@ -11,7 +11,7 @@ use cli::args::reject_given;
 use cli::{Exit, Output, Session};
 use tartree::Limits;
 
-use super::{Contents, Rest, check, concerns_one_member, verify};
+use super::{Contents, LeftOut, Rest, Verified, check, concerns_one_member, verify};
 use crate::archive_input;
 use crate::args::Args;
 use crate::base::Bases;
@@ -27,7 +27,7 @@ pub fn run(archive: ArchiveFile, args: &Args, session: &Session) -> anyhow::Resu
         cli::report(session, &archive_input::explain(e).context(name.clone()));
     };
     let mut pod = archive.into_pod(PodPass::Complete).with_context(|| name.clone())?;
-    let mut verified = 0u64;
+    let (mut verified, mut state) = (0u64, "complete");
     let is_complete = loop {
         let reader = pod.reader()?;
         match reader.next() {
@@ -38,7 +38,17 @@ pub fn run(archive: ArchiveFile, args: &Args, session: &Session) -> anyhow::Resu
             }
             Ok(Some((PodMember::Container(container), _))) => {
                 containers += 1;
-                verified += verify(pod.container(&container), Bases::default(), Rest::Refused, session)?;
+                let Verified { problems, pages } =
+                    verify(pod.container(&container), Bases::default(), Rest::Refused, session)?;
+                verified += problems;
+                if pages == LeftOut::Elsewhere {
+                    state = "valid, but not complete by itself";
+                    if !session.is_quiet() {
+                        session.hint(format_args!(
+                            "to check the pages, too: --verify --container {container} --base FILE"
+                        ));
+                    }
+                }
             }
             // This member is not allowed, but the members after it can be read.
             Err(e) if concerns_one_member(&e) => problem(e.into()),
@@ -66,7 +76,7 @@ pub fn run(archive: ArchiveFile, args: &Args, session: &Session) -> anyhow::Resu
     if !session.is_quiet() {
         let name = cli::escape(&name);
         let mut out = Output::text(None)?;
-        writeln!(out, "{name}: complete (containers: {containers}, documents of the pod: {documents})")?;
+        writeln!(out, "{name}: {state} (containers: {containers}, documents of the pod: {documents})")?;
     }
     Ok(Exit::Done)
 }

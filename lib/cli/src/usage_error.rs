@@ -42,6 +42,7 @@ pub(crate) fn explain(mut error: Error, command: Command, args: &[OsString], hab
             let tip = line.habit(&word).or_else(|| line.value_of_switch(&word));
             tip.or_else(|| line.flag_named(&word)).into_iter().collect()
         }
+        ErrorKind::ValueValidation => line.pair_in_two_words(&error).into_iter().collect(),
         ErrorKind::ArgumentConflict => {
             line.keep_given_conflicts(&mut error);
             line.habits_of_all_words()
@@ -141,6 +142,19 @@ impl<'a> Line<'a> {
         };
         let switch = self.command.get_arguments().find(is_switch)?.get_long()?;
         Some(format!("write --{switch}={}", escape(word)))
+    }
+
+    /// Returns a tip if the name and the value of a pair are two words, as in `--volume data /d`.
+    fn pair_in_two_words(&self, error: &Error) -> Option<String> {
+        let declared = text(error, ContextKind::InvalidArg);
+        let name = text(error, ContextKind::InvalidValue);
+        let (flag, pair) = declared.split_once(' ')?;
+        if !pair.contains('=') || name.is_empty() || name.contains(['=', ':', '/']) {
+            return None;
+        }
+        let is_here = |words: &&[OsString]| words[0] == OsStr::new(flag) && words[1] == OsStr::new(&name);
+        let value = self.args.windows(3).find(is_here)?[2].to_str()?;
+        (!value.starts_with('-')).then(|| format!("write {flag} {}={}", escape(&name), escape(value)))
     }
 
     /// Returns a tip for a word that is neither a flag nor the value of a flag.

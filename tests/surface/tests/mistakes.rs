@@ -185,6 +185,18 @@ const CKPT_PACK: &[Mistake] = &[
         "ckpt-unpack --cat NAME.tar FILE",
     ),
     Mistake("ckpt-pack --shm vol", 2, "'--shm'", "tip: --member devshm-checkpoint.tar=FILE"),
+    Mistake(
+        "ckpt-pack --pod-config pod.json --container web web.ckpt -o x",
+        2,
+        "invalid value 'web'",
+        "write --container web=web.ckpt",
+    ),
+    Mistake(
+        "ckpt-pack --bundle bundle --container web=web.ckpt -o x",
+        2,
+        "--container has no effect without --pod-config",
+        "add --pod-config FILE",
+    ),
     Mistake("ckpt-pack --bundle bundle --flatten", 2, "--flatten has no effect without --from-archive", ""),
     Mistake("ckpt-pack --bundle bundle --self-contained", 2, "has no effect without --base", ""),
     Mistake(

@@ -19,7 +19,7 @@ pub use member_content::MemberContent;
 pub use open::{ArchiveFile, ImageChoice, Members, OwnedMembers, Reading};
 pub use pod::{PodMember, PodPass, PodReader};
 pub use pod_file::PodFile;
-pub use read::{ArchiveReader, Rest, Unknown, missing};
+pub use read::{ArchiveReader, POD_OPTIONS_LATE, Rest, Unknown, is_pod_in_wrong_order, missing};
 pub use write::{ArchiveWriter, PagesInput};
 
 /// The link from an image directory to its pre-dump, the only symbolic link in an archive. CRIU

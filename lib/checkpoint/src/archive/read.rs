@@ -9,7 +9,7 @@ use super::{PARENT, PARENT_TARGET};
 use crate::compress::{Bound, Compression};
 use crate::documents::pod::PodOptions;
 use crate::error::{Error, Result};
-use crate::member::Member;
+use crate::member::{Member, POD_OPTIONS};
 use crate::tar_input::TarInput;
 
 /// The maximum number of members in an archive. CRIU writes about eight files per process; an
@@ -316,6 +316,9 @@ pub(super) fn count_rest(input: &mut impl BufRead) -> Result<Rest> {
 /// `members` are the members of an archive. With `without_config`, the documents may be missing.
 pub fn missing(members: &BTreeSet<Member>, without_config: bool) -> Vec<String> {
     let file = |name: &str| Member::of(&TarPath::root().child(name.as_bytes()));
+    if is_pod_in_wrong_order(members) {
+        return vec![format!("{POD_OPTIONS}: {POD_OPTIONS_LATE}")];
+    }
     let dumped = members.iter().any(|m| matches!(m, Member::Images(_)));
     let is_pre = !dumped && members.iter().any(|m| matches!(m, Member::PreImages(_)));
     // A pre-dump is never restored on its own, so not every container engine writes its inventory.
@@ -327,6 +330,17 @@ pub fn missing(members: &BTreeSet<Member>, without_config: bool) -> Vec<String> 
     }
     required.retain(|name| !members.contains(&file(name)));
     required.iter().map(|name| format!("{name}: not in the archive")).collect()
+}
+
+/// Why a pod archive is not one for its readers, which decide by the first member.
+pub const POD_OPTIONS_LATE: &str = "expected as the first member of a pod archive, found after other members; pack it again with ckpt-pack --pod-config";
+
+/// Returns whether `members` are those of a pod archive that does not start with pod.options. The
+/// archive of a container may hold pod.options, too, but also has a document of the container.
+pub fn is_pod_in_wrong_order(members: &BTreeSet<Member>) -> bool {
+    let has = |name: &str| members.contains(&Member::of(&TarPath::root().child(name.as_bytes())));
+    let is_dump = |member: &Member| matches!(member, Member::Images(_) | Member::PreImages(_));
+    has(POD_OPTIONS) && !has("config.dump") && !has("spec.dump") && !members.iter().any(is_dump)
 }
 
 /// Returns the limits for the archive's own tar.
