@@ -26,7 +26,8 @@ teardown() {
     teardown_containers
     if [ -e holder ]; then kill -KILL "$(cat holder)" 2>/dev/null || true; fi
     ip netns delete pod 2>/dev/null || true
-    umount ns/* shm 2>/dev/null || true
+    # The name "shm" alone would also match the source of the mount on /dev/shm.
+    umount ns/* "$PWD/shm" 2>/dev/null || true
 }
 
 # bats waits until all processes have closed its descriptor.
