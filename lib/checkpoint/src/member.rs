@@ -336,4 +336,25 @@ mod tests {
             assert!(matches!(of(name), Member::Unknown(_)), "{name}");
         }
     }
+
+    #[test]
+    fn each_member_has_its_limit_and_mode() {
+        for (name, limit, mode) in [
+            ("config.dump", CONFIG_LIMIT, 0o600),
+            ("spec.dump", CONFIG_LIMIT, 0o600),
+            ("network.status", NETWORK_LIMIT, 0o600),
+            ("stats-dump", STATS_LIMIT, 0o644),
+            ("deleted.files", DELETED_LIMIT, 0o600),
+            ("deleted.files0", DELETED_LIMIT, 0o600),
+            ("checkpoint/delta.json", DELTA_LIMIT, 0o600),
+            ("pre-checkpoint/delta.json", DELTA_LIMIT, 0o600),
+            ("checkpoint/pages-1.img", CONFIG_LIMIT, 0o600),
+            ("rootfs-diff.tar", CONFIG_LIMIT, 0o644),
+            ("devshm-checkpoint.tar", CONFIG_LIMIT, 0o644),
+            ("volumes/a.tar", CONFIG_LIMIT, 0o644),
+        ] {
+            assert!(!matches!(of(name), Member::Unknown(_)), "{name}");
+            assert_eq!((of(name).document_limit(), of(name).mode()), (limit, mode), "{name}");
+        }
+    }
 }

@@ -351,3 +351,17 @@ fn of_archive(limits: Limits) -> Limits {
 fn is_ignored(entry: &Entry) -> bool {
     entry.kind == Kind::Dir && (entry.path.is_root() || entry.path.as_bytes() == b"volumes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_has_at_most_its_number_of_members() {
+        let limits = Limits { name_bytes: 1, ..Limits::default() };
+        for (entries, expected) in [(5, 5), (MAX_MEMBERS + 1, MAX_MEMBERS), (u64::MAX, MAX_MEMBERS)] {
+            let limits = of_archive(Limits { entries, ..limits });
+            assert_eq!((limits.entries, limits.name_bytes), (expected, 1), "{entries}");
+        }
+    }
+}

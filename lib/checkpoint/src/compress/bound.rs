@@ -250,4 +250,18 @@ mod tests {
         bound.anew().count_decompressed(10).unwrap();
         assert!(bound.within().count_decompressed(0).is_err());
     }
+
+    #[test]
+    fn only_the_outermost_stream_is_counted_as_read() {
+        let bound = Bound::default();
+        for (bound, read) in [(bound.clone(), 35), (bound.within(), 0)] {
+            bound.counts.read.store(0, Relaxed);
+            let mut meter = bound.meter(&[0u8; 50][..]);
+            meter.read_exact(&mut [0; 10]).unwrap();
+            meter.consume(5);
+            assert_eq!(meter.past(|_| Some(20)), Some(20));
+            assert_eq!(meter.past(|_| None), None);
+            assert_eq!(bound.counts.read.load(Relaxed), read);
+        }
+    }
 }

@@ -57,4 +57,13 @@ mod tests {
         assert_eq!(os_release_value(text, "ID").as_deref(), Some("debian"));
         assert_eq!(os_release_value(text, "VARIANT"), None);
     }
+
+    #[test]
+    fn the_release_of_the_kernel_is_a_fact() {
+        let release = read("/proc/sys/kernel/osrelease").expect("the kernel has a release");
+        assert_eq!(format!("{release}\n").as_bytes(), fs::read("/proc/sys/kernel/osrelease").unwrap());
+        assert_eq!(read("/nonexistent"), None);
+        let host = Host::ask("no-such-criu", None);
+        assert!(host.facts.contains(&("host.kernel", release)), "{host:?}");
+    }
 }

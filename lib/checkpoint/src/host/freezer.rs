@@ -217,6 +217,10 @@ fn common(a: &Path, b: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     const HYBRID: &str = "\
@@ -252,5 +256,122 @@ mod tests {
     fn processes_in_several_cgroups_have_a_common_one() {
         assert_eq!(common("web/init.scope".as_ref(), "web/system.slice/a".as_ref()), Path::new("web"));
         assert_eq!(common("web".as_ref(), "web2".as_ref()), Path::new(""));
+    }
+
+    /// A cgroup made of files, and the other end of the file that changes its state.
+    fn cgroup(version: Version, was_frozen: bool) -> (tempfile::TempDir, Freezer, UnixStream) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let (file, kernel) = UnixStream::pair().unwrap();
+        let file = File::from(OwnedFd::from(file));
+        let freezer = Freezer { path, file, version, dir: dir.path().to_owned(), was_frozen };
+        (dir, freezer, kernel)
+    }
+
+    /// Returns what was written to the file of a cgroup that is not used any more.
+    fn written(freezer: Freezer, mut kernel: UnixStream) -> String {
+        drop(freezer);
+        let mut text = String::new();
+        kernel.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn freezing_waits_until_all_processes_are_frozen() {
+        for (version, file, running, state, frozen) in [
+            (Version::V1, "state", "FREEZING\n", "FROZEN", "FROZEN\n"),
+            (Version::V2, "cgroup.events", "populated 1\nfrozen 0\n", "1", "populated 1\nfrozen 1\n"),
+        ] {
+            let (dir, freezer, mut kernel) = cgroup(version, false);
+            let events = dir.path().join(file);
+            fs::write(&events, running).unwrap();
+            let kernel = std::thread::spawn(move || {
+                // In version 1, a second request follows, since the processes are not yet frozen.
+                let requests = if version == Version::V1 { 2 } else { 1 };
+                let mut requested = vec![0; state.len() * requests];
+                kernel.read_exact(&mut requested).unwrap();
+                // Without a pause, a wrong further request in version 2 would not be noticed.
+                std::thread::sleep(20 * POLL);
+                fs::write(events, frozen).unwrap();
+                (String::from_utf8(requested).unwrap(), kernel)
+            });
+            freezer.freeze().unwrap();
+            assert!(freezer.is_frozen().unwrap());
+            let (mut requested, kernel) = kernel.join().unwrap();
+            requested += &written(freezer, kernel);
+            match version {
+                Version::V1 => assert_eq!(requested.replace(state, ""), ""),
+                Version::V2 => assert_eq!(requested, state),
+            }
+        }
+    }
+
+    #[test]
+    fn processes_that_do_not_freeze_are_resumed() {
+        let (dir, freezer, kernel) = cgroup(Version::V2, false);
+        fs::write(dir.path().join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        let start = Instant::now();
+        let error = freezer.freeze().unwrap_err().to_string();
+        assert!(start.elapsed() >= TIMEOUT);
+        assert!(error.ends_with("the processes did not freeze within 10 s"), "{error}");
+        assert_eq!(written(freezer, kernel), "10");
+    }
+
+    #[test]
+    fn only_the_state_frozen_means_that_all_are_frozen() {
+        for (version, file, text, frozen) in [
+            (Version::V1, "state", "THAWED\n", false),
+            (Version::V1, "state", "FREEZING\n", false),
+            (Version::V1, "state", "FROZEN\n", true),
+            (Version::V2, "cgroup.events", "populated 1\nfrozen 0\n", false),
+            (Version::V2, "cgroup.events", "populated 1\nfrozen 1\n", true),
+            (Version::V2, "cgroup.events", "frozen 10\n", false),
+        ] {
+            let (dir, freezer, _kernel) = cgroup(version, false);
+            let error = freezer.is_frozen().unwrap_err().to_string();
+            assert!(error.contains(file), "{error}");
+            fs::write(dir.path().join(file), text).unwrap();
+            assert_eq!(freezer.is_frozen().unwrap(), frozen, "{text}");
+        }
+    }
+
+    #[test]
+    fn processes_that_were_frozen_before_stay_frozen() {
+        for (version, was_frozen, thawed) in [
+            (Version::V1, false, "THAWED"),
+            (Version::V2, false, "0"),
+            (Version::V1, true, ""),
+            (Version::V2, true, ""),
+        ] {
+            let (_dir, freezer, kernel) = cgroup(version, was_frozen);
+            assert_eq!(freezer.was_frozen(), was_frozen);
+            assert_eq!(freezer.thaw_command(), (&*freezer.path, version.thawed()));
+            freezer.thaw().unwrap();
+            assert_eq!(written(freezer, kernel), thawed);
+        }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_written_is_an_error() {
+        let (_dir, freezer, kernel) = cgroup(Version::V2, false);
+        drop(kernel);
+        for error in [freezer.freeze(), freezer.thaw()] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("state: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_cgroups_of_a_process_are_read() {
+        let error = membership(u32::MAX).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "process 4294967295 does not exist");
+        assert_eq!(membership(std::process::id()).unwrap(), fs::read("/proc/self/cgroup").unwrap());
+    }
+
+    #[test]
+    fn the_cgroup_of_this_program_is_never_frozen() {
+        assert!(Freezer::find(std::process::id()).is_err());
+        assert!(Freezer::find(u32::MAX).is_err());
     }
 }

@@ -319,4 +319,44 @@ mod tests {
             assert_eq!(hint(criu).contains("nftables"), nftables, "{criu:?}");
         }
     }
+
+    #[test]
+    fn the_facts_of_this_host_are_those_of_the_kernel() {
+        let criu = Some(Version { major: 4, minor: 1 });
+        let facts = Facts::of_host(criu).unwrap();
+        assert_eq!((facts.criu, facts.refuses_passcred), (criu, refuses_passcred().unwrap()));
+        let own = capabilities(&read("/proc/self/status").unwrap());
+        assert_eq!(facts.capabilities, own);
+        assert_eq!(unprivileged().unwrap().is_some(), own >> CAP_SYS_ADMIN & 1 == 0);
+        let error = Facts::default().add_process(u32::MAX).unwrap_err().to_string();
+        assert!(error.contains("/net/tcp: "), "{error}");
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_standard_stream_on_a_mount_of_the_host_is_found() {
+        use std::process::{Command, Stdio};
+        let log = tempfile::NamedTempFile::new().unwrap();
+        for (arguments, host_stdio, own_network) in [
+            (&["--ipc"][..], vec![], Some(false)),
+            (&["--ipc", "--mount", "--net"], vec![(1, log.path().display().to_string())], Some(true)),
+        ] {
+            // After the mounts are unshared, the file is on a mount that the process does not have.
+            let mut child = Command::new("unshare")
+                .args(arguments)
+                .args(["sh", "-c", "echo ready >&2; exec sleep 60"])
+                .stdin(Stdio::null())
+                .stdout(log.reopen().unwrap())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut [0; 6]).unwrap();
+            let mut facts = Facts::default();
+            let added = facts.add_process(child.id());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            added.unwrap();
+            assert_eq!((facts.host_stdio, facts.own_network), (host_stdio, own_network));
+        }
+    }
 }

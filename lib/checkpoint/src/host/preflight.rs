@@ -237,4 +237,33 @@ mod tests {
         assert!(texts.contains(&"false: cannot restore into a pod"), "{texts:?}");
         assert!(answer.findings.iter().all(|f| !f.hint.is_empty()));
     }
+
+    #[test]
+    fn the_version_of_criu_is_read_from_its_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("criu");
+        let criu_of = |version: &str| {
+            // Another process writes the program: a program that is open for writing, also in a
+            // child of another test, cannot be run.
+            let script =
+                format!("printf '#!/bin/sh\\necho Version: {version}\\n' > \"$0\"; chmod 755 \"$0\"");
+            output("sh", &["-c", &script, program.to_str().unwrap()]).unwrap();
+            let name = program.to_str().unwrap();
+            let purpose = Purpose::Restore;
+            let question = Question { purpose, criu: name, runtime: "false", pod: false, pid: None };
+            let mut answer = Answer::default();
+            let version = criu(&question, &mut answer).unwrap();
+            let fails = answer.findings.iter().any(|f| f.text.contains("needs 3.11.0 or newer"));
+            (answer.criu.unwrap(), (version.major, version.minor), fails)
+        };
+        for (text, expected) in [
+            ("4.2", (40_200, (4, 2), false)),
+            ("4.12.3", (41_203, (4, 12), false)),
+            ("13.1.99", (130_199, (13, 1), false)),
+            ("3.11", (31_100, (3, 11), false)),
+            ("3.10.9", (31_009, (3, 10), true)),
+        ] {
+            assert_eq!(criu_of(text), expected, "{text}");
+        }
+    }
 }

@@ -164,4 +164,30 @@ mod tests {
             assert_eq!(has_ended(&io::Error::from_raw_os_error(errno)), ended, "{errno}");
         }
     }
+
+    #[test]
+    fn each_state_of_a_socket_counts_as_criu_dumps_it() {
+        let sockets = |inet, established, established_v6| Sockets { inet, established, established_v6 };
+        for (table, state, expected) in [
+            ("tcp", "01", sockets(1, 1, 0)),
+            ("tcp6", "01", sockets(1, 1, 1)),
+            ("tcp", "0A", sockets(1, 0, 0)),
+            ("tcp", "06", sockets(0, 0, 0)),
+            ("tcp6", "06", sockets(0, 0, 0)),
+            ("tcp6", "0C", sockets(0, 0, 0)),
+            ("udp", "01", sockets(1, 0, 0)),
+            ("udp6", "01", sockets(1, 0, 0)),
+            ("udp", "06", sockets(1, 0, 0)),
+            ("raw", "0C", sockets(1, 0, 0)),
+            ("raw", "07", sockets(1, 0, 0)),
+        ] {
+            let row = format!("sl\n 0: 00000000:0007 C8004D0A:9C40 {state} 0:0 0:0 0 0 0 7 1\n");
+            for (held, is_held) in [(None, true), (Some([7]), true), (Some([8]), false)] {
+                let held = held.map(BTreeSet::from);
+                let expected = if is_held { expected } else { Sockets::default() };
+                let counted = Sockets::count(&[(table, row.clone())], held.as_ref());
+                assert_eq!(counted, expected, "{table} {state} {held:?}");
+            }
+        }
+    }
 }

@@ -127,3 +127,96 @@ fn check(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::PageRun;
+    use super::*;
+    use crate::criu::pagemap::{LAZY, PRESENT};
+
+    const FIRST: u64 = 0x10_0000;
+
+    /// The pages of the receiver, from `FIRST`, with these contents.
+    fn indexed(contents: &[u8]) -> Vec<IndexedPage> {
+        let page = |(n, content): (u64, &u8)| {
+            let mut page = IndexedPage { address: FIRST + n * PAGE, digest: Default::default() };
+            page.digest[0] = *content;
+            page
+        };
+        (0..).zip(contents).map(page).collect()
+    }
+
+    #[test]
+    fn consecutive_pages_with_the_same_fate_are_one_decision() {
+        let mut decisions = Decisions::default();
+        for (number, fate) in [
+            (0, Fate::Sent),
+            (1, Fate::Sent),
+            (2, Fate::Sent),
+            (3, Fate::Held),
+            (4, Fate::Held),
+            (6, Fate::Held),
+            (7, Fate::Dropped),
+        ] {
+            decisions.add(Page { address: FIRST + number * PAGE, fate, digest: Default::default() });
+        }
+        let runs: Vec<_> =
+            decisions.runs.iter().map(|run| ((run.address - FIRST) / PAGE, run.pages)).collect();
+        assert_eq!(runs, [(0, 3), (3, 2), (6, 1), (7, 1)]);
+    }
+
+    #[test]
+    fn a_page_is_left_out_only_if_the_receiver_has_its_content() {
+        // Page 8 is a page of a file.
+        let runs = [PageRun { vaddr: FIRST, pages: 8, anonymous: true }];
+        let runs = [runs[0], PageRun { vaddr: FIRST + 8 * PAGE, pages: 1, anonymous: false }];
+        let predicted = Predicted::new(&runs);
+        let pages = indexed(&[1, 2, 1, 2, 1, 3, 1, 2]);
+        // The pages of a run, and the predicted pages.
+        for (fate, run, decision, count, is_right) in [
+            (Fate::Sent, 40, 0, 2, true),
+            (Fate::Held, 0, 0, 8, true),
+            (Fate::Held, 2, 0, 2, true),
+            (Fate::Held, 0, 2, 2, true),
+            (Fate::Held, 6, 0, 2, true),
+            (Fate::Held, 1, 0, 1, false),
+            (Fate::Held, 4, 0, 1, true),
+            (Fate::Held, 4, 0, 2, false),
+            (Fate::Held, 0, 4, 2, false),
+            (Fate::Held, 6, 4, 2, false),
+            (Fate::Held, 40, 0, 1, false),
+            (Fate::Held, 40, 50, 1, false),
+            (Fate::Dropped, 2, 0, 6, true),
+            (Fate::Dropped, 8, 0, 1, false),
+            (Fate::Dropped, 7, 0, 2, false),
+            (Fate::Dropped, 40, 0, 1, false),
+        ] {
+            let decision = Decision { fate, address: FIRST + decision * PAGE, pages: count };
+            let run = Run { vaddr: FIRST + run * PAGE, pages: count, flags: PRESENT };
+            let checked = check("pagemap-1.img", decision, run, &pages, &predicted);
+            assert_eq!(checked.is_ok(), is_right, "{decision:?} {run:?}");
+        }
+    }
+
+    #[test]
+    fn a_decision_may_continue_in_the_next_run() {
+        let pages = indexed(&[1, 2, 3, 4, 5, 6]);
+        let mut decisions = Decisions::default();
+        for page in &pages {
+            decisions.add(Page { address: page.address, fate: Fate::Held, digest: page.digest });
+        }
+        let mut pagemap = PagemapWriter::new(Vec::new(), 1).unwrap();
+        let mut start = 0;
+        for (count, flags) in [(2, PRESENT), (3, PRESENT | LAZY), (1, PRESENT)] {
+            pagemap.add(Run { vaddr: FIRST + start * PAGE, pages: count, flags }).unwrap();
+            start += count;
+        }
+        let pagemap = pagemap.finish().unwrap();
+        let predicted = Predicted::new(&[]);
+        let marked =
+            mark_held("pagemap-1.img", &pagemap[..], &decisions, &pages, &predicted, Vec::new()).unwrap();
+        let mut reader = PagemapReader::new("pagemap-1.img", &marked[..]).unwrap();
+        assert_eq!(reader.next().unwrap(), Some(Run { vaddr: FIRST, pages: 6, flags: IN_PARENT }));
+        assert_eq!(reader.next().unwrap(), None);
+    }
+}

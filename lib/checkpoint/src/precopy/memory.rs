@@ -191,4 +191,13 @@ mod tests {
         let runs = [run(PAGE, 1 << 30)];
         assert_eq!(pages(&Memory::Process(pid), &runs, 0, 4), []);
     }
+
+    #[test]
+    fn pages_after_the_end_of_a_file_do_not_hide_later_runs() {
+        let runs = [run(6 * PAGE, 4), run(PAGE, 2)];
+        let expected: Vec<_> = [6u8, 7, 1, 2].map(|n| (u64::from(n) * PAGE, n)).into();
+        for buffer in 1..6 {
+            assert_eq!(pages(&file(8), &runs, 0, buffer), expected, "{buffer}");
+        }
+    }
 }

@@ -84,6 +84,7 @@ mod tests {
         }
         assert_eq!(predicted.at(6), None);
         assert_eq!(predicted.total(), 6);
+        assert_eq!(predicted.runs(), runs);
         assert!(!predicted.is_anonymous(5 * PAGE) && !predicted.is_anonymous(0));
         assert_eq!(Predicted::new(&[]).at(0), None);
     }

@@ -249,3 +249,81 @@ fn the_end_of_a_filter_decides_about_all_pages() {
     filter.finish().unwrap();
     assert_eq!(decisions.count(Fate::Sent), 1000);
 }
+
+#[test]
+fn a_limit_leaves_the_old_content_of_further_pages() {
+    let key = Key::random().unwrap();
+    let file = tempfile::tempfile().unwrap();
+    (0..10).for_each(|n| file.write_all_at(&page(n + 1), u64::from(n) * PAGE).unwrap());
+    let memory = Memory::File(file);
+    let runs = [PageRun { vaddr: 0, pages: 10, anonymous: true }];
+    // The receiver has the pages 1 to 5, and page 3 has not changed.
+    let digest = |n: u32| key.digest(&page(if n == 3 { 4 } else { 100 }));
+    let held: Vec<_> =
+        (1..6).map(|n| IndexedPage { address: u64::from(n) * PAGE, digest: digest(n) }).collect();
+    for limit in 0..9 {
+        let predicted = Predicted::new(&runs);
+        let image = Image { key: &key, held: &held, predicted, memory: &memory };
+        let mut fates = Vec::new();
+        let mut filter = PageFilter::new(image, MemoryReader::new(&memory, &runs, 0), |page| {
+            fates.push(page.fate);
+            Ok(())
+        });
+        // A limit within a page leaves out this page.
+        filter.limit(limit * PAGE + PAGE / 2);
+        assert!(!filter.is_complete());
+        let mut sent = Vec::new();
+        filter.read_to_end(&mut sent).unwrap();
+        assert!(filter.is_complete());
+        drop(filter);
+        assert_eq!(sent.len() as u64, limit * PAGE);
+        let mut left = limit;
+        for (number, fate) in fates.into_iter().enumerate() {
+            let expected = match number {
+                3 => Fate::Held,
+                _ if left > 0 => Fate::Sent,
+                1..6 => Fate::Held,
+                _ => Fate::Dropped,
+            };
+            assert_eq!(fate, expected, "{limit} {number}");
+            left -= u64::from(expected == Fate::Sent);
+        }
+    }
+}
+
+#[test]
+fn an_image_is_read_in_pages_despite_interruptions() {
+    use std::io::{Error, ErrorKind};
+
+    /// Returns these parts of a stream of ones, one after another.
+    struct Parts(Vec<std::result::Result<usize, ErrorKind>>);
+
+    impl Read for Parts {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.pop().unwrap_or(Ok(0)) {
+                Ok(bytes) => {
+                    buf[..bytes].fill(1);
+                    Ok(bytes)
+                }
+                Err(kind) => Err(Error::from(kind)),
+            }
+        }
+    }
+
+    let interrupted = Err(ErrorKind::Interrupted);
+    for (parts, expected) in [
+        (vec![], Ok(0)),
+        (vec![Ok(PAGE_SIZE)], Ok(1)),
+        (vec![Ok(3), interrupted, interrupted, Ok(PAGE_SIZE - 3), Ok(PAGE_SIZE)], Ok(2)),
+        (vec![Ok(PAGE_SIZE + 1)], Err(ErrorKind::UnexpectedEof)),
+        (vec![Ok(PAGE_SIZE), Err(ErrorKind::PermissionDenied)], Err(ErrorKind::PermissionDenied)),
+    ] {
+        let mut source = ImageSource(Parts(parts.into_iter().rev().collect()));
+        let mut buffer = vec![0; 4 * PAGE_SIZE];
+        let read = source.read(&mut buffer, &mut vec![7]).map_err(|e| e.kind());
+        assert_eq!(read, expected);
+        if let Ok(pages) = read {
+            assert!(buffer[..pages * PAGE_SIZE].iter().all(|&byte| byte == 1));
+        }
+    }
+}

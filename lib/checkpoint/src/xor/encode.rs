@@ -119,3 +119,24 @@ fn is_smaller(ours: &[u8], theirs: &[u8]) -> bool {
     let zeros = ours.iter().filter(|byte| **byte == 0).count();
     changed * 2 <= ours.len() - zeros
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_xor_is_smaller_if_half_of_the_nonzero_bytes_are_equal() {
+        for (ours, theirs, expected) in [
+            ([1, 1, 1, 1], [1, 1, 1, 1], true),
+            ([1, 1, 1, 1], [2, 2, 1, 1], true),
+            ([1, 1, 1, 1], [2, 2, 2, 1], false),
+            ([0, 0, 1, 1], [0, 0, 2, 1], true),
+            ([0, 0, 1, 1], [0, 0, 2, 2], false),
+            ([0, 0, 0, 1], [0, 0, 0, 2], false),
+            ([0, 0, 0, 0], [0, 0, 0, 0], true),
+            ([0, 0, 0, 0], [0, 0, 0, 1], false),
+        ] {
+            assert_eq!(is_smaller(&ours, &theirs), expected, "{ours:?} {theirs:?}");
+        }
+    }
+}

@@ -190,4 +190,24 @@ mod tests {
         let bytes = header.write();
         assert_eq!(Header::read("x", header.stored().unwrap(), &mut &bytes[..]).unwrap(), header);
     }
+
+    #[test]
+    fn the_pages_of_a_header_are_those_of_its_pagemap() {
+        use crate::criu::incremental::FileRange;
+        use crate::criu::pagemap::{PRESENT, PagemapWriter, Run};
+        use std::io::Write;
+        let mut bytes = PagemapWriter::new(Vec::new(), 7).unwrap();
+        bytes.add(Run { vaddr: 0x10_0000, pages: 65, flags: PRESENT }).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes.finish().unwrap()).unwrap();
+        let pagemap = Pagemap::read("pagemap-7.img", FileRange::whole(file).unwrap()).unwrap();
+        HEADER.check("x", &pagemap).unwrap();
+        for (page_size, pages) in [(4096, 64), (4096, 66), (4096, 0), (16384, 65)] {
+            let error = Header { page_size, pages, ..HEADER }.check("x", &pagemap);
+            assert_eq!(error.is_ok(), page_size == 16384, "{pages} pages of {page_size} bytes");
+        }
+        for (page_size, pages) in [(4096, 64), (16384, 16), (65536, 4)] {
+            assert_eq!(Header { page_size, ..HEADER }.block_pages(), pages, "{page_size}");
+        }
+    }
 }
