@@ -6,12 +6,16 @@ mod accounts;
 mod cost;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/isolation.rs"]
+mod isolation;
 #[path = "cli/manager.rs"]
 mod manager;
 #[path = "cli/overrides.rs"]
 mod overrides;
 #[path = "cli/podman_values.rs"]
 mod podman_values;
+#[path = "cli/process.rs"]
+mod process;
 #[path = "cli/restore.rs"]
 mod restore;
 #[path = "cli/rootless.rs"]

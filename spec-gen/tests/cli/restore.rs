@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{Dir, message};
 
 /// Returns a spec that can be restored without flags and without warnings.
-fn plain() -> Value {
+pub fn plain() -> Value {
     json!({
         "ociVersion": "1.3.0", "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/"}, "root": {"path": "/old"},
         "hostname": "c", "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
@@ -26,7 +26,7 @@ fn put(spec: &mut Value, path: &str, value: Value) {
     *at = value;
 }
 
-const RESTORE: [&str; 3] = ["--restore", "--rootfs", "rootfs"];
+pub const RESTORE: [&str; 3] = ["--restore", "--rootfs", "rootfs"];
 
 #[test]
 fn keys_that_name_host_resources_are_dropped() {
@@ -451,7 +451,7 @@ fn a_restored_container_uses_its_new_id_and_state() {
 }
 
 /// Writes images of the process 7 in network namespace 10. `network` is the content of netns-10.img.
-fn write_images(dir: &Dir, criu_network: u8, network: Option<&[u8]>) {
+pub fn write_images(dir: &Dir, criu_network: u8, network: Option<&[u8]>) {
     let image = |messages: &[&[u8]]| {
         let mut image = [0x5456_4319_u32, 1].map(u32::to_le_bytes).concat();
         for message in messages {
