@@ -134,3 +134,25 @@ fn is_systemd(args: &[String]) -> bool {
     matches!(command, "/sbin/init" | "/usr/sbin/init" | "/usr/local/sbin/init")
         || command.rsplit('/').next() == Some("systemd")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_recognized_by_podmans_rule() {
+        for (command, expected) in [
+            ("/sbin/init", true),
+            ("/usr/sbin/init", true),
+            ("/usr/local/sbin/init", true),
+            ("systemd", true),
+            ("/usr/lib/systemd/systemd", true),
+            ("/bin/init", false),
+            ("/usr/lib/systemd/systemd-udevd", false),
+            ("/systemd/sh", false),
+        ] {
+            assert_eq!(is_systemd(&[command.to_owned(), "systemd".to_owned()]), expected, "{command}");
+        }
+        assert!(!is_systemd(&[]));
+    }
+}

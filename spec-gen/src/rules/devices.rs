@@ -295,4 +295,75 @@ mod tests {
             assert!(add_rule(&mut spec, bad).is_err(), "{bad}");
         }
     }
+
+    /// Creates a FIFO, the only kind of device node that every user can create.
+    fn fifo(path: &Path) {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+
+    #[test]
+    fn a_directory_stands_for_its_devices_except_consoles() {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["", "sub", "pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"] {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+            fifo(&dir.path().join(sub).join("b"));
+        }
+        fifo(&dir.path().join("a"));
+        fifo(&dir.path().join("console"));
+        fs::write(dir.path().join("file"), "").unwrap();
+        let mut spec = Spec::new(json!({}));
+        let flag = format!("{}:/dev/x/:r", dir.path().display());
+        add(&mut spec, &DeviceFlag::parse(&flag).unwrap(), true).unwrap();
+        let found: Vec<&Value> = spec.list(DEVICES).iter().map(|d| &d["path"]).collect();
+        assert_eq!(found, ["/dev/x/a", "/dev/x/b", "/dev/x/sub/b"]);
+        for device in spec.list(DEVICES) {
+            assert_eq!(
+                (&device["type"], &device["major"], &device["minor"]),
+                (&json!("p"), &json!(0), &json!(0))
+            );
+        }
+        // The device cgroup has no rules for FIFOs.
+        assert_eq!(spec.list(RULES), [] as [Value; 0]);
+        for (source, message) in [("file", "not a device node"), ("none", "No such file or directory")] {
+            let flag = format!("{}/{source}", dir.path().display());
+            let error = add(&mut spec, &DeviceFlag::parse(&flag).unwrap(), true).unwrap_err();
+            assert!(format!("{error:#}").contains(message), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_rule_changes_only_the_list() {
+        let mut spec = Spec::new(json!({}));
+        add(&mut spec, &DeviceFlag::parse("/dev/null").unwrap(), false).unwrap();
+        assert_eq!((spec.list(DEVICES).len(), spec.list(RULES).len()), (1, 0));
+        for (major, access) in [(1, "r"), (1, "r"), (2, "r"), (2, "w")] {
+            allow(&mut spec, "c", major, 3, access);
+        }
+        allow(&mut spec, "p", 0, 0, "r");
+        assert_eq!(spec.list(RULES).len(), 3, "equal rules are added once");
+    }
+
+    #[test]
+    fn a_privileged_container_gets_devices_also_with_systemd() {
+        for systemd in [false, true] {
+            let mut spec = Spec::new(json!({"linux": {"resources": {"devices": [{"allow": false}]}}}));
+            add_all(&mut spec, systemd).unwrap();
+            let paths: Vec<&str> = spec.list(DEVICES).iter().filter_map(|d| d["path"].as_str()).collect();
+            assert!(paths.contains(&"/dev/null") && !paths.contains(&"/dev/console"), "{paths:?}");
+            let names = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
+            let has_consoles = names.filter_map(|path| path.to_str().map(is_console)).any(|found| found);
+            let are_added = paths.iter().any(|path| is_console(path));
+            assert_eq!(are_added, has_consoles && !systemd, "{paths:?}");
+            assert_eq!(spec.list(RULES), [json!({"allow": true, "access": "rwm"})]);
+        }
+        for (path, expected) in [
+            ("/dev/tty1", true),
+            ("/dev/tty63", true),
+            ("/dev/tty", false),
+            ("/dev/ttyS0", false),
+            ("/tty1", false),
+        ] {
+            assert_eq!(is_console(path), expected, "{path}");
+        }
+    }
 }

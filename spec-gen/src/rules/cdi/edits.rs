@@ -124,3 +124,43 @@ fn add_device(spec: &mut Spec, node: &DeviceNode) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(node: Value) -> Result<Value, String> {
+        let mut spec = Spec::new(json!({}));
+        let node: DeviceNode = serde_json::from_value(node).unwrap();
+        add_device(&mut spec, &node).map_err(|e| format!("{e:#}"))?;
+        Ok(spec.list(key::LINUX_DEVICES)[0].clone())
+    }
+
+    #[test]
+    fn only_missing_values_of_a_device_come_from_the_host() {
+        // A device that does not exist on the host must be described completely.
+        let device = |kind: &str, major: u64, minor: u64| {
+            Ok(json!({"path": "/dev/none", "type": kind, "major": major, "minor": minor}))
+        };
+        let missing = || Err("/dev/none: No such file or directory (os error 2)".to_owned());
+        let null = || Ok(json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3}));
+        #[rustfmt::skip]
+        let cases = [
+            (json!({"path": "/dev/none", "type": "c", "major": 7, "minor": 8}), device("c", 7, 8)),
+            (json!({"path": "/dev/none", "type": "b", "major": 7, "minor": 8}), device("b", 7, 8)),
+            (json!({"path": "/dev/none", "type": "p"}), Ok(json!({"path": "/dev/none", "type": "p"}))),
+            (json!({"path": "/dev/none", "type": "c", "major": 7}), missing()),
+            (json!({"path": "/dev/none", "type": "c", "minor": 7}), missing()),
+            (json!({"path": "/dev/none", "major": 7, "minor": 8}), missing()),
+            (json!({"path": "/dev/null"}), null()),
+            (json!({"path": "/dev/null", "type": "c"}), null()),
+            (json!({"path": "/dev/null", "type": "c", "major": 1}), null()),
+            (json!({"path": "/dev/null", "type": "b"}), Err("/dev/null: is of type c, not b".into())),
+            (json!({"path": "/dev/none", "hostPath": "/dev/null", "major": 7}), device("c", 7, 3)),
+            (json!({"path": "/dev/none", "hostPath": "/"}), Err("/: not a device node".into())),
+        ];
+        for (node, expected) in cases {
+            assert_eq!(added(node.clone()), expected, "{node}");
+        }
+    }
+}

@@ -287,4 +287,17 @@ mod tests {
             assert_eq!(is_device_name(text), expected, "{text}");
         }
     }
+
+    #[test]
+    fn a_missing_directory_of_cdi_files_is_not_a_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), FILE).unwrap();
+        let faults = |name: &str| Registry::read(&[dir.path().join(name)]).faults;
+        assert_eq!(faults("missing"), [""; 0]);
+        let found = faults("file");
+        assert!(found.len() == 1 && found[0].contains("/file: Not a directory"), "{found:?}");
+        let registry = Registry::of(FILE.as_bytes(), false).unwrap();
+        assert_eq!(registry.names(), ["vendor.com/net=dev0", "vendor.com/net=dev1"]);
+        assert!(Registry::of(b"{", false).is_err());
+    }
 }

@@ -73,3 +73,52 @@ fn has_type(mount: &MountEdit) -> bool {
 fn digit_first(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_feature_needs_its_version() {
+        let edits = |value: Value| serde_json::from_value::<Edits>(value).unwrap();
+        let node = |more: Value| json!({"deviceNodes": [more]});
+        let mount = |more: Value| json!({"mounts": [more]});
+        let plain = || edits(json!({"env": ["A=1"]}));
+        // The features of a file, the version that introduced them, and the version before it.
+        #[rustfmt::skip]
+        let cases = [
+            (edits(json!({"netDevices": [{"hostInterfaceName": "a", "name": "b"}]})), "c", false, "d", "1.1.0", "1.0.0"),
+            (edits(json!({"intelRdt": {"schemata": ["x"]}})), "c", false, "d", "1.1.0", "1.0.0"),
+            (edits(json!({"intelRdt": {"enableMonitoring": true}})), "c", false, "d", "1.1.0", "1.0.0"),
+            (edits(json!({"intelRdt": {"closID": "x"}})), "c", false, "d", "0.7.0", "0.6.0"),
+            (edits(json!({"additionalGids": [5]})), "c", false, "d", "0.7.0", "0.6.0"),
+            (plain(), "c", true, "d", "0.6.0", "0.5.0"),
+            (plain(), "c.e", false, "d", "0.6.0", "0.5.0"),
+            (edits(node(json!({"path": "/a", "hostPath": "/b"}))), "c", false, "d", "0.5.0", "0.4.0"),
+            (plain(), "c", false, "0", "0.5.0", "0.4.0"),
+            (edits(mount(json!({"hostPath": "/a", "containerPath": "/b", "type": "bind"}))), "c", false, "d", "0.4.0", "0.3.0"),
+        ];
+        for (edits, class, annotations, device, since, before) in cases {
+            let uses = Uses { class, annotations, devices: vec![device], edits: vec![&edits] };
+            assert!(check(since, &uses).is_ok(), "{edits:?} {since}");
+            let error = check(before, &uses).unwrap_err().to_string();
+            let expected = (format!("cdiVersion: {before} does not support "), format!("; {since} does"));
+            assert!(error.starts_with(&expected.0) && error.ends_with(&expected.1), "{error}");
+        }
+        // Without these features, the first version is enough.
+        for edits in [
+            plain(),
+            edits(node(json!({"path": "/a"}))),
+            edits(mount(json!({"hostPath": "/a", "containerPath": "/b"}))),
+        ] {
+            let uses = Uses { class: "c", annotations: false, devices: vec!["d0"], edits: vec![&edits] };
+            assert!(check("0.1.0", &uses).is_ok(), "{edits:?}");
+        }
+        let none = Uses { class: "c", annotations: false, devices: vec![], edits: vec![] };
+        for version in ["1.2.0", "0.0.1", ""] {
+            assert!(check(version, &none).unwrap_err().to_string().contains("is not known"));
+        }
+    }
+}

@@ -99,4 +99,19 @@ mod tests {
             assert!(error.contains(message), "{zone}: {error}");
         }
     }
+
+    #[test]
+    fn a_long_name_is_looked_up_and_a_fifo_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (longest, too_long) = ("a".repeat(MAX_NAME), "a".repeat(MAX_NAME + 1));
+        for (zone, message) in [
+            ("fifo", "not a time zone"),
+            (longest.as_str(), "no such time zone"),
+            (too_long.as_str(), "expected the name of a time zone"),
+        ] {
+            let error = format!("{:#}", in_dir(dir.path(), zone).unwrap_err());
+            assert!(error.contains(message), "{zone}: {error}");
+        }
+    }
 }

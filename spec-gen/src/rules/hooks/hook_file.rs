@@ -234,4 +234,20 @@ mod tests {
             assert!(error.contains(message), "{error}");
         }
     }
+
+    #[test]
+    fn a_missing_directory_of_hooks_is_not_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let hook = |program: &str| {
+            json!({"version": "1.0.0", "hook": {"path": program}, "when": {"always": true}, "stages": ["prestart"]}).to_string()
+        };
+        fs::write(dir.path().join("a.json"), hook("/")).unwrap();
+        fs::write(dir.path().join("b.json"), hook("/no/such/program")).unwrap();
+        fs::write(dir.path().join("c.txt"), "text").unwrap();
+        let (hooks, missing) = read(&[dir.path().join("missing"), dir.path().to_path_buf()]).unwrap();
+        assert_eq!((hooks.len(), missing.len()), (1, 1));
+        assert!(missing[0].contains("b.json: /no/such/program: no such file"), "{missing:?}");
+        let error = format!("{:#}", read(&[dir.path().join("c.txt")]).err().unwrap());
+        assert!(error.contains("c.txt: Not a directory"), "{error}");
+    }
 }

@@ -37,3 +37,24 @@ pub fn apply(spec: &mut Spec, flags: &[String]) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_are_added_to_their_stage_in_the_order_of_the_flags() {
+        let flags = ["poststop:/b,-x,y", "prestart:/a", "poststop:/c"].map(str::to_owned);
+        let mut spec = Spec::new(json!({}));
+        apply(&mut spec, &flags).unwrap();
+        let (first, second) = (json!({"path": "/b", "args": ["/b", "-x", "y"]}), json!({"path": "/c"}));
+        assert_eq!(
+            spec.value(),
+            &json!({"hooks": {"prestart": [{"path": "/a"}], "poststop": [first, second]}})
+        );
+        for bad in ["/a", "never:/a", "prestart:a", "prestart:", "prestart"] {
+            let error = apply(&mut spec, &[bad.to_owned()]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--hook {bad}: expected STAGE:PATH")), "{error}");
+        }
+    }
+}

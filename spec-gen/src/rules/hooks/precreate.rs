@@ -97,4 +97,12 @@ mod tests {
         let error = format!("{:#}", filter(&Spec::new(json!({})), &hook).unwrap_err());
         assert!(error.contains("killed") && start.elapsed() < Duration::from_secs(30), "{error}");
     }
+
+    #[test]
+    fn a_filter_that_writes_too_much_is_reported() {
+        let script = format!("head -c {} /dev/zero", MAX_FILTERED + 1);
+        let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]});
+        let error = format!("{:#}", filter(&Spec::new(json!({})), &hook).unwrap_err());
+        assert_eq!(error, "precreate hook /bin/sh: its output is longer than 16777216 bytes");
+    }
 }

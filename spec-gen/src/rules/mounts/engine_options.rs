@@ -234,4 +234,45 @@ mod tests {
             assert!(of_mount(bad, &container).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn options_that_no_runtime_knows_are_never_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        let volume = dir.path().to_str().unwrap();
+        let inside = format!("{volume}/sub");
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        #[rustfmt::skip]
+        let cases: [(&[&str], Value, &str, Option<&str>); 6] = [
+            (&["", "ro"], json!(["ro"]), volume, None),
+            (&["no-dereference"], json!(["copy-symlink"]), volume, None),
+            (&["subpath=sub", "ro"], json!(["ro"]), &inside, None),
+            (&["subpath="], Value::Null, volume, None),
+            (&["Z"], Value::Null, volume, Some(label)),
+            (&["ro"], json!(["ro"]), volume, None),
+        ];
+        for (options, expected, source, relabeled) in cases {
+            let bind = json!({"destination": "/d", "type": "bind", "source": volume, "options": options});
+            let (mount, actions) = translated(bind).unwrap();
+            assert_eq!(mount.get("options").unwrap_or(&Value::Null), &expected, "{options:?}");
+            assert_eq!(mount["source"], *source, "{options:?}");
+            let path = volume.to_owned();
+            let relabel = |label: &str| Action::Relabel { path, label: label.into(), shared: false };
+            assert_eq!(actions, Vec::from_iter(relabeled.map(relabel)), "{options:?}");
+        }
+        let out = json!({"destination": "/d", "type": "bind", "source": volume, "options": ["subpath=../x"]});
+        assert!(translated(out).is_err());
+    }
+
+    #[test]
+    fn a_label_without_a_level_is_shared_unchanged() {
+        for (label, shared, expected) in [
+            ("a:b:c:s0:c1,c2", true, "a:b:c:s0"),
+            ("a:b:c:s0:c1,c2", false, "a:b:c:s0:c1,c2"),
+            ("a:b:c", true, "a:b:c"),
+        ] {
+            let action = relabel("/p", label, shared);
+            assert_eq!(action, Action::Relabel { path: "/p".into(), label: expected.into(), shared });
+        }
+    }
 }

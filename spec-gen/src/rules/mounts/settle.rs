@@ -118,4 +118,30 @@ mod tests {
             assert_eq!(spec.text(key::LINUX_ROOTFS_PROPAGATION), propagation);
         }
     }
+
+    #[test]
+    fn only_a_tmpfs_below_another_tmpfs_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("var")).unwrap();
+        std::fs::create_dir(dir.path().join("run")).unwrap();
+        std::os::unix::fs::symlink("/run", dir.path().join("var/run")).unwrap();
+        let rootfs = Rootfs::probe(dir.path());
+        // The mounts, the destinations that are left, and those that are dropped.
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
+        #[rustfmt::skip]
+        let cases: [Case; 5] = [
+            (&[("tmpfs", "/run"), ("tmpfs", "/var/run")], &["/run"], &["/run"]),
+            (&[("tmpfs", "/run/"), ("bind", "/run")], &["/run/", "/run"], &[]),
+            (&[("bind", "/run"), ("tmpfs", "/var/run")], &["/run", "/run"], &[]),
+            (&[("bind", "/run"), ("bind", "/run")], &["/run", "/run"], &[]),
+            (&[("tmpfs", "/var/run"), ("bind", "/var/run"), ("tmpfs", "/a")], &["/run", "/var/run", "/a"], &[]),
+        ];
+        for (mounts, expected, dropped) in cases {
+            let list: Vec<Value> =
+                mounts.iter().map(|(kind, path)| json!({"destination": path, "type": kind})).collect();
+            let mut spec = Spec::new(json!({"mounts": list}));
+            assert_eq!(resolve_tmpfs(&mut spec, &rootfs).unwrap(), dropped, "{mounts:?}");
+            assert_eq!(destinations(&spec), expected, "{mounts:?}");
+        }
+    }
 }

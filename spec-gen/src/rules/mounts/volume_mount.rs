@@ -272,4 +272,20 @@ mod tests {
             assert_eq!(format!("{:#}", made(&volume).unwrap_err()), message);
         }
     }
+
+    #[test]
+    fn empty_parts_of_a_subpath_do_not_make_it_deeper() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        let volume = dir.path().to_str().unwrap();
+        for (subpath, inside) in
+            [("", ""), ("a", "/a"), ("./a//b", "/a/b"), ("a/../a", "/a"), ("a/..", ""), (".", "")]
+        {
+            assert_eq!(below(dir.path(), subpath).unwrap(), format!("{volume}{inside}"), "{subpath}");
+        }
+        for subpath in ["..", "./..", "/..", "a/./../..", "a//../../a"] {
+            let error = below(dir.path(), subpath).unwrap_err().to_string();
+            assert_eq!(error, format!("subpath \"{subpath}\" is outside of the volume"));
+        }
+    }
 }

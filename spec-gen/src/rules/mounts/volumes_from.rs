@@ -99,3 +99,49 @@ fn binds(spec: Option<&Value>) -> Vec<Mount> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_bind_mounts_of_absolute_paths_are_copied() {
+        let spec = json!({"mounts": [
+            {"destination": "/a", "type": "bind", "source": "/srv/a", "options": ["rbind", "ro"]},
+            {"destination": "/b", "type": "bind", "source": "relative"},
+            {"destination": "/c", "type": "tmpfs", "source": "/tmpfs"},
+            {"destination": "/d", "source": "/srv/d", "options": ["bind"]},
+            {"destination": "/proc/x", "type": "bind", "source": "/srv/x"},
+            {"destination": "/etc/hosts", "type": "bind", "source": "/srv/hosts"},
+            {"destination": "/run/podman-init", "type": "bind", "source": "/bin/catatonit"},
+            {"destination": "/devices", "type": "bind", "source": "/srv/devices"},
+        ]});
+        let found = of_spec(&spec);
+        let destinations: Vec<&str> = found.iter().map(Volume::destination).collect();
+        assert_eq!(destinations, ["/a", "/d", "/devices"]);
+        assert!(of_spec(&json!({})).is_empty());
+    }
+
+    #[test]
+    fn a_flag_changes_only_the_options_that_it_names() {
+        // The access and relabeling of the flag, and the options before and after.
+        type Case<'a> = (Option<&'static str>, bool, &'a [&'a str], &'a [&'a str]);
+        #[rustfmt::skip]
+        let cases: [Case; 6] = [
+            (None, false, &["ro", "noexec", "nocopy"], &["ro", "noexec"]),
+            (Some("rw"), false, &["noexec", "ro"], &["rw", "noexec"]),
+            (Some("ro"), true, &["rw", "copy"], &["ro", "z"]),
+            (None, true, &["Z"], &["Z"]),
+            (None, true, &["z"], &["z"]),
+            (None, true, &[], &["z"]),
+        ];
+        for (access, relabel, options, expected) in cases {
+            let flag = VolumesFrom { file: "c".into(), access, relabel };
+            let volume = Volume::Mount(Mount::bind("/s", "/d", options));
+            let Volume::Mount(mount) = changed(&flag, volume) else { panic!("not a mount") };
+            assert_eq!(mount.options, expected, "{access:?} {relabel} {options:?}");
+        }
+    }
+}

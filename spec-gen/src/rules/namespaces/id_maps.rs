@@ -165,4 +165,15 @@ mod tests {
         assert_eq!(split(&last, &all), last);
         assert_eq!(split(&[MAP], &all), [MAP]);
     }
+
+    #[test]
+    fn a_mapping_may_end_at_the_last_id_of_the_container() {
+        let map = |container, host, size| IdMap { container, host, size };
+        let own = [map(0, 1000, 1), map(1, 100_000, 65_536)];
+        let maps = [map(0, 0, 2), map(u32::MAX, 5, 1)];
+        assert_eq!(split(&maps, &own), [map(0, 0, 1), map(1, 1, 1), map(u32::MAX, 5, 1)]);
+        // One ID more does not fit, so nothing is split.
+        let maps = [map(0, 0, 2), map(u32::MAX, 0, 2)];
+        assert_eq!(split(&maps, &own), maps);
+    }
 }

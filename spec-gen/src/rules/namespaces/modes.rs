@@ -78,3 +78,63 @@ fn leave_to_host(spec: &mut Spec, kind: &str) -> Vec<String> {
     }
     dropped
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_a_namespace_change_with_its_mode() {
+        let before = json!({
+            "hostname": "h", "domainname": "d",
+            "linux": {
+                "namespaces": [{"type": "uts"}, {"type": "user"}, {"type": "network"}, {"type": "ipc"}],
+                "uidMappings": [1], "gidMappings": [2],
+                "sysctl": {"net.a": "1", "kernel.shmmax": "2", "net.b": "3"}
+            }
+        });
+        let path = || Mode::Path("/run/ns".into());
+        let peer = || Mode::Container("web".into());
+        // The paths of the values that are removed, and the names of the dropped parameters.
+        #[rustfmt::skip]
+        let cases: [(&str, Mode, &[&str], &[&str]); 10] = [
+            ("uts", Mode::Private, &[], &[]),
+            ("uts", path(), &["/hostname"], &[]),
+            ("uts", peer(), &["/hostname"], &[]),
+            ("uts", Mode::Host, &["/hostname", "/domainname"], &[]),
+            ("user", Mode::Private, &[], &[]),
+            ("user", Mode::Host, &["/linux/uidMappings", "/linux/gidMappings"], &[]),
+            ("network", Mode::Host, &["/linux/sysctl/net.a", "/linux/sysctl/net.b"], &["net.a", "net.b"]),
+            ("network", path(), &[], &[]),
+            ("ipc", Mode::Host, &["/linux/sysctl/kernel.shmmax"], &["kernel.shmmax"]),
+            ("pid", Mode::Host, &[], &[]),
+        ];
+        let peers = [Peer { id: "web".into(), pid: 7, hostname: None }];
+        for (kind, mode, removed, parameters) in cases {
+            let mut spec = Spec::new(before.clone());
+            let dropped = apply(&mut spec, kind, &mode, &peers).unwrap();
+            assert_eq!(dropped, parameters, "{kind} {mode}");
+            for value in ["/hostname", "/domainname", "/linux/uidMappings", "/linux/gidMappings"]
+                .into_iter()
+                .chain(["/linux/sysctl/net.a", "/linux/sysctl/net.b", "/linux/sysctl/kernel.shmmax"])
+            {
+                let is_there = spec.value().pointer(value).is_some();
+                assert_eq!(is_there, !removed.contains(&value), "{kind} {mode} {value}");
+            }
+            let expected = match mode {
+                Mode::Host => None,
+                Mode::Private => Some(None),
+                Mode::Path(_) => Some(Some("/run/ns")),
+                Mode::Container(_) => Some(Some("/proc/7/ns/uts")),
+            };
+            let found = namespaces::find(&spec, kind).map(namespaces::path);
+            assert_eq!(found, expected, "{kind}");
+        }
+        // An object that has lost all its parameters is removed.
+        let mut spec = Spec::new(json!({"linux": {"sysctl": {"net.a": "1"}}}));
+        apply(&mut spec, "network", &Mode::Host, &[]).unwrap();
+        assert_eq!(spec.get(key::LINUX_SYSCTL), None);
+    }
+}

@@ -137,4 +137,23 @@ mod tests {
         assert!(maps_of(&b"sub:1:1\n".repeat(400), "sub", None).0.is_err());
         assert!(maps_of(&[0xff; 1 << 16], "sub", None).0.is_err());
     }
+
+    #[test]
+    fn adjacent_ranges_and_the_maximum_number_are_valid() {
+        let adjacent = maps_of(b"sub:1:10\nsub:11:10\n", "sub", None);
+        assert_eq!(adjacent.0.unwrap(), [(0, 1, 10), (10, 11, 10)]);
+        let lines = |count: usize| (0..count).map(|i| format!("sub:{}:1\n", 10 * i)).collect::<String>();
+        let (maps, ignored) = maps_of(lines(MAX_RANGES).as_bytes(), "sub", None);
+        assert_eq!((maps.unwrap().len(), ignored), (340, 0));
+        assert!(maps_of(lines(MAX_RANGES + 1).as_bytes(), "sub", None).0.is_err());
+        // An empty range is reported instead of an error about its end.
+        assert_eq!(maps_of(b"sub:1:0\nsub:5:1\n", "sub", None).1, 1);
+    }
+
+    #[test]
+    fn a_name_may_be_replaced_by_its_user_id() {
+        let root = nix::unistd::User::from_uid(0.into()).unwrap().unwrap();
+        assert_eq!(user_id(&root.name).as_deref(), Some("0"));
+        assert_eq!(user_id("no-such-user-here"), None);
+    }
 }

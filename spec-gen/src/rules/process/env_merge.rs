@@ -158,7 +158,9 @@ mod tests {
             assert!(apply(&mut spec, flag).is_err(), "{flag}");
             assert_eq!(spec.texts(key::PROCESS_ENV), ["A=a"]);
         }
-        for (flag, value) in [("A=$", "A=$"), ("A=1$2x", "A=1x"), ("A=\"\\n\\\\\"", "A=\\n\\")] {
+        for (flag, value) in
+            [("A=$", "A=$"), ("A=1$2x", "A=1x"), ("A=\"\\n\\\\\"", "A=\\n\\"), ("A=\"it's\"", "A=it's")]
+        {
             apply(&mut spec, flag).unwrap();
             assert_eq!(spec.texts(key::PROCESS_ENV), [value], "{flag}");
         }

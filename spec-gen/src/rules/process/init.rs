@@ -55,3 +55,21 @@ fn find(path: Option<&std::ffi::OsStr>) -> anyhow::Result<PathBuf> {
         Hint::on(error, "install it, or add --init-path FILE")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_init_program_is_found_in_the_search_path() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join(PROGRAM);
+        std::fs::write(&program, "").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::join_paths([Path::new("relative"), Path::new("/nowhere"), dir.path()]).unwrap();
+        // The directories of podman's helpers come first.
+        let installed = DIRS.iter().map(|dir| Path::new(dir).join(PROGRAM)).find(|file| file.exists());
+        assert_eq!(find(Some(path.as_os_str())).unwrap(), installed.unwrap_or(program));
+    }
+}

@@ -55,3 +55,25 @@ pub fn set_default(spec: &mut Spec) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn podmans_default_limits_do_not_replace_limits() {
+        use nix::sys::resource::{Resource, getrlimit};
+        let nofile = json!({"type": "RLIMIT_NOFILE", "hard": 7, "soft": 5});
+        let core = json!({"type": "RLIMIT_CORE", "hard": 1, "soft": 1});
+        let mut spec = Spec::new(json!({"process": {"rlimits": [core, nofile]}}));
+        set_default(&mut spec).unwrap();
+        let own = getrlimit(Resource::RLIMIT_NPROC).unwrap().1.min(1 << 20);
+        let nproc = json!({"type": "RLIMIT_NPROC", "hard": own, "soft": own});
+        assert_eq!(spec.list(key::PROCESS_RLIMITS), [core, nofile, nproc.clone()]);
+        let mut spec = Spec::new(json!({}));
+        set_default(&mut spec).unwrap();
+        let own = getrlimit(Resource::RLIMIT_NOFILE).unwrap().1.min(1 << 20);
+        let nofile = json!({"type": "RLIMIT_NOFILE", "hard": own, "soft": own});
+        assert_eq!(spec.list(key::PROCESS_RLIMITS), [nofile, nproc]);
+    }
+}

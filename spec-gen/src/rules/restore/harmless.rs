@@ -211,3 +211,77 @@ pub fn devices(spec: &mut Spec, given: &[String]) -> Vec<String> {
     }
     dropped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rules_that_allow_devices_of_the_host_are_dropped() {
+        let deny = json!({"allow": false, "access": "rwm"});
+        let rule = |kind: &str, major: i64, minor: i64, access: &str| json!({"allow": true, "type": kind, "major": major, "minor": minor, "access": access});
+        #[rustfmt::skip]
+        let harmless = [
+            rule("c", 1, 3, "rwm"), rule("c", 10, 229, "rw"), rule("c", 5, 1, "rwm"), rule("c", 136, -1, "rwm"), rule("c", 136, 7, "r"),
+            rule("c", -1, -1, "m"), rule("b", 8, 0, "m"), json!({"allow": false, "type": "b", "major": 8, "access": "rwm"}), deny.clone(),
+            json!({"type": "b", "access": "rwm"}),
+        ];
+        for rule in harmless {
+            let before = json!({"linux": {"resources": {"devices": [rule]}}});
+            let mut spec = Spec::new(before.clone());
+            assert_eq!(devices(&mut spec, &[]), [""; 0], "{rule}");
+            assert_eq!(spec.value(), &before);
+        }
+        #[rustfmt::skip]
+        let of_the_host = [
+            (rule("b", 8, 0, "r"), "b 8:0 r"), (rule("b", 1, 3, "rwm"), "b 1:3 rwm"), (rule("c", 1, 1, "rwm"), "c 1:1 rwm"),
+            (rule("c", 5, -1, "rwm"), "c 5:* rwm"), (rule("c", -1, 3, "rwm"), "c *:3 rwm"), (rule("b", 136, 0, "w"), "b 136:0 w"),
+            (rule("a", 1, 3, "m"), "a 1:3 m"), (json!({"allow": true, "access": "m"}), "a *:* m"), (rule("c", 0, 0, "r"), "c 0:0 r"),
+        ];
+        for (rule, shown) in of_the_host {
+            // The first rule must deny all devices after the removal.
+            #[rustfmt::skip]
+            let first = [
+                (deny.clone(), true),
+                (json!({"allow": false, "type": "a", "major": -1, "minor": -1, "access": "rwm"}), true),
+                (json!({"allow": false, "type": "c", "access": "rwm"}), false),
+                (json!({"allow": false, "major": 0, "access": "rwm"}), false),
+                (json!({"allow": false, "minor": 0, "access": "rwm"}), false),
+                (json!({"allow": false, "major": 8, "minor": 1, "access": "rwm"}), false),
+                (json!({"type": "a", "access": "rwm"}), false),
+            ];
+            for (first, denies_all) in first {
+                let mut spec = Spec::new(json!({"linux": {"resources": {"devices": [first, rule]}}}));
+                let dropped = devices(&mut spec, &[]);
+                assert_eq!(dropped, [format!("linux.resources.devices: {shown}: dropped")]);
+                let left = if denies_all { vec![first] } else { vec![deny.clone(), first] };
+                assert_eq!(spec.list(key::LINUX_RESOURCES_DEVICES), left, "{rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_pseudo_devices_are_kept() {
+        let device = |kind: &str, major: i64, minor: i64| json!({"path": "/dev/x/", "type": kind, "major": major, "minor": minor});
+        let fifo = json!({"path": "/dev/x", "type": "p"});
+        for device in [device("c", 1, 5), device("u", 10, 200), fifo] {
+            let mut spec = Spec::new(json!({"linux": {"devices": [device]}}));
+            assert_eq!(devices(&mut spec, &[]), [""; 0], "{device}");
+            assert_eq!(spec.list(key::LINUX_DEVICES).len(), 1);
+        }
+        let rules = json!([{"allow": true, "type": "b", "major": 8, "minor": 1, "access": "r"}]);
+        let of_the_host = [(8, 1), (8, 2), (1, 3)].map(|(major, minor)| device("b", major, minor));
+        for device in of_the_host.into_iter().chain([device("c", 1, 1), device("c", 136, 0)]) {
+            let mut spec = Spec::new(json!({"linux": {"devices": [device]}}));
+            let expected = "linux.devices: /dev/x/: dropped; --device /dev/x/ adds the host's";
+            assert_eq!(devices(&mut spec, &[]), [expected], "{device}");
+            assert_eq!(spec.list(key::LINUX_DEVICES).len(), 0);
+            // A device that a flag adds again is not reported, and neither is its rule.
+            let mut spec =
+                Spec::new(json!({"linux": {"devices": [device], "resources": {"devices": rules}}}));
+            let same = device["major"] == 8 && device["minor"] == 1;
+            assert_eq!(devices(&mut spec, &["/dev/x".into()]).len(), usize::from(!same), "{device}");
+            assert_eq!(spec.list(key::LINUX_RESOURCES_DEVICES), [json!({"allow": false, "access": "rwm"})]);
+        }
+    }
+}

@@ -340,4 +340,21 @@ mod tests {
         }
         out
     }
+
+    #[test]
+    fn only_objects_of_the_table_have_keys_below() {
+        for (pattern, expected) in [
+            ("process", true),
+            ("process.user", true),
+            ("mounts", true),
+            ("annotations.*", true),
+            ("linux.timeOffsets.*", false),
+            ("process.cwd", false),
+            ("process.args", false),
+            ("process.us", false),
+            ("new", false),
+        ] {
+            assert_eq!(has_keys_below(pattern), expected, "{pattern}");
+        }
+    }
 }

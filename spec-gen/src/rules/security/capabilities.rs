@@ -221,4 +221,79 @@ mod tests {
             assert!(apply(&mut spec(0), &[add.to_owned()], &[drop.to_owned()]).is_err());
         }
     }
+
+    #[test]
+    fn adding_all_capabilities_adds_those_of_the_caller() {
+        // The caller of a test has this capability in its bounding set, and `spec` does not.
+        let setuid = json!("CAP_SETUID");
+        let root = applied(0, &["ALL"], &["KILL"]);
+        let bounding = root["bounding"].as_array().unwrap();
+        assert!(bounding.contains(&setuid) && !bounding.contains(&json!("CAP_KILL")), "{root}");
+        assert_eq!((&root["effective"], &root["permitted"]), (&root["bounding"], &root["bounding"]));
+        assert_eq!(root["ambient"], json!(["CAP_CHOWN"]));
+        let user = applied(1000, &["ALL"], &["KILL"]);
+        for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
+            assert_eq!(user[set], root["bounding"], "{set}");
+        }
+        let mut privileged = spec(0);
+        set_all(&mut privileged);
+        let sets = &privileged.value()["process"]["capabilities"];
+        assert!(sets["bounding"].as_array().unwrap().contains(&setuid), "{sets}");
+        assert_eq!((&sets["effective"], &sets["permitted"]), (&sets["bounding"], &sets["bounding"]));
+        assert_eq!(sets.get("ambient"), None);
+        let mut privileged = spec(1000);
+        set_all(&mut privileged);
+        assert_eq!(privileged.value()["process"]["capabilities"], json!({"bounding": sets["bounding"]}));
+    }
+
+    #[test]
+    fn flags_for_one_set_do_not_change_the_other_sets() {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        #[rustfmt::skip]
+        let cases: [(&[&str], &[&str], Option<Value>); 5] = [
+            (&["SETUID"], &[], Some(json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"]))),
+            (&[], &["KILL"], Some(json!(["CAP_CHOWN"]))),
+            (&["SETUID"], &["CHOWN"], Some(json!(["CAP_KILL", "CAP_SETUID"]))),
+            (&[], &["ALL"], None),
+            (&[], &[], Some(json!(["CAP_CHOWN", "CAP_KILL"]))),
+        ];
+        for (add, drop, ambient) in cases {
+            let mut changed = spec(0);
+            change_set(&mut changed, key::PROCESS_CAPABILITIES_AMBIENT, &own(add), &own(drop)).unwrap();
+            let sets = &changed.value()["process"]["capabilities"];
+            assert_eq!(sets.get("ambient"), ambient.as_ref(), "{add:?} {drop:?}");
+            assert_eq!(sets["bounding"], json!(["CAP_CHOWN", "CAP_KILL"]));
+        }
+        let mut all = spec(0);
+        change_set(&mut all, key::PROCESS_CAPABILITIES_AMBIENT, &own(&["ALL"]), &[]).unwrap();
+        assert!(all.texts(key::PROCESS_CAPABILITIES_AMBIENT).contains(&"CAP_SETUID".to_owned()));
+    }
+
+    #[test]
+    fn capabilities_follow_a_change_of_the_user() {
+        let (one, two) = (json!(["CAP_CHOWN"]), json!(["CAP_KILL"]));
+        #[rustfmt::skip]
+        let cases = [
+            // From root to another user, only the bounding set is kept.
+            (true, 1000, json!({"bounding": one, "effective": one, "permitted": one, "ambient": one}), json!({"bounding": one})),
+            // To root, which gets the bounding set only if it has no capabilities yet.
+            (false, 0, json!({"bounding": one}), json!({"bounding": one, "effective": one, "permitted": one})),
+            (false, 0, json!({"bounding": one, "effective": two}), json!({"bounding": one, "effective": two})),
+            (false, 0, json!({"bounding": one, "permitted": two}), json!({"bounding": one, "permitted": two})),
+            (false, 0, json!({"ambient": two}), json!({"ambient": two})),
+            // Without a change from or to root, nothing changes.
+            (true, 0, json!({"bounding": one}), json!({"bounding": one})),
+            (false, 1000, json!({"bounding": one, "ambient": two}), json!({"bounding": one, "ambient": two})),
+        ];
+        for (was_root, uid, before, after) in cases {
+            let mut spec =
+                Spec::new(json!({"process": {"user": {"uid": uid}, "capabilities": before.clone()}}));
+            follow_user(&mut spec, was_root);
+            assert_eq!(spec.value()["process"]["capabilities"], after, "{was_root} {uid} {before}");
+        }
+        let mut spec = Spec::new(json!({"process": {"capabilities": {"bounding": one, "ambient": two}}}));
+        give_all_to_root(&mut spec);
+        let sets = &spec.value()["process"]["capabilities"];
+        assert_eq!(*sets, json!({"bounding": one, "effective": one, "permitted": one}));
+    }
 }

@@ -100,3 +100,39 @@ fn make_privileged(spec: &mut Spec) {
     }
     spec.annotate("io.podman.annotations.privileged", "TRUE");
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_privileged_container_has_no_restrictions() {
+        let mut spec = Spec::new(json!({
+            "process": {"noNewPrivileges": true, "apparmorProfile": "p", "capabilities": {"bounding": []}},
+            "mounts": [
+                {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]},
+                {"destination": "/c1", "type": "cgroup", "source": "cgroup", "options": ["ro", "nodev"]},
+                {"destination": "/c2", "type": "cgroup2", "source": "cgroup", "options": ["ro"]},
+                {"destination": "/d", "type": "bind", "source": "/d", "options": ["ro", "rbind"]},
+            ],
+            "linux": {"seccomp": {}, "maskedPaths": ["/a"], "readonlyPaths": ["/b"], "rootfsPropagation": "slave"}
+        }));
+        make_privileged(&mut spec);
+        assert_eq!(spec.value()["linux"], json!({"rootfsPropagation": "slave"}));
+        assert_eq!(spec.value()["process"]["noNewPrivileges"], false);
+        assert_eq!(spec.value()["process"].get("apparmorProfile"), None);
+        assert_ne!(spec.value()["process"]["capabilities"]["bounding"], json!([]));
+        let options: Vec<&Value> = spec.mounts().iter().map(|m| &m["options"]).collect();
+        assert_eq!(
+            options,
+            [&json!(["nosuid", "rw"]), &json!(["rw", "nodev"]), &json!(["rw"]), &json!(["ro", "rbind"])]
+        );
+        assert_eq!(spec.annotation("io.podman.annotations.privileged"), Some("TRUE"));
+        // A spec without the key does not get it.
+        let mut spec = Spec::new(json!({"process": {}}));
+        make_privileged(&mut spec);
+        assert_eq!(spec.get(key::PROCESS_NO_NEW_PRIVILEGES), None);
+    }
+}

@@ -192,4 +192,89 @@ mod tests {
             assert!(error.contains(message), "{error}");
         }
     }
+
+    fn names_of(profile: &Value) -> Vec<&str> {
+        let rules = profile["syscalls"].as_array().unwrap();
+        rules.iter().filter_map(|rule| rule["names"][0].as_str()).collect()
+    }
+
+    #[test]
+    fn every_condition_of_a_rule_decides_about_it() {
+        let rule = |name: &str, key: &str, condition: Value| json!({"names": [name], "action": "SCMP_ACT_ALLOW", key: condition});
+        let arches = ["386", "amd64", "arm", "arm64", "loong64", "ppc64le", "riscv64", "s390x"];
+        #[rustfmt::skip]
+        let value = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            rule("has", "includes", json!({"caps": ["CAP_A"]})),
+            rule("has-both", "includes", json!({"caps": ["CAP_A", "CAP_B"]})),
+            rule("not-one", "excludes", json!({"caps": ["CAP_A", "CAP_B"]})),
+            rule("not-other", "excludes", json!({"caps": ["CAP_B"]})),
+            rule("on-arch", "includes", json!({"arches": arches})),
+            rule("not-on-arch", "excludes", json!({"arches": arches})),
+            rule("same-kernel", "includes", json!({"minKernel": "5.10"})),
+            rule("later-minor", "includes", json!({"minKernel": "5.11"})),
+            rule("later-major", "includes", json!({"minKernel": "6.0"})),
+            rule("one-of-two", "includes", json!({"caps": ["CAP_A"], "minKernel": "6.0"})),
+            rule("null", "includes", json!(null)),
+        ]});
+        let facts = Facts { capabilities: &["CAP_A".into()], kernel: Some((5, 10)) };
+        let found = profile(&value, &facts).unwrap();
+        assert_eq!(names_of(&found), ["has", "not-other", "on-arch", "same-kernel", "null"]);
+        // If the version of the kernel is not known, all rules for new kernels are kept.
+        let facts = Facts { capabilities: &[], kernel: None };
+        let found = profile(&value, &facts).unwrap();
+        let new = ["same-kernel", "later-minor", "later-major"];
+        assert!(new.iter().all(|name| names_of(&found).contains(name)), "{found}");
+        assert!(!names_of(&found).contains(&"one-of-two"), "{found}");
+        for version in ["5", "x.1", "5.x", "5.1.2"] {
+            let value = json!({"defaultAction": "A", "syscalls": [rule("x", "includes", json!({"minKernel": version}))]});
+            let error = format!("{:#}", profile(&value, &facts).unwrap_err());
+            assert_eq!(error, "syscalls[0]: includes.minKernel: expected MAJOR.MINOR");
+        }
+    }
+
+    #[test]
+    fn arguments_and_keys_of_a_profile_are_kept() {
+        let args = json!([{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]);
+        let value = json!({
+            "defaultAction": "A", "defaultErrnoRet": 1, "architectures": ["SCMP_ARCH_X32"], "flags": ["F"], "listenerPath": null, "other": 1,
+            "syscalls": [
+                {"names": ["a", "b"], "action": "B", "args": args, "errnoRet": 7, "comment": "c"},
+                {"name": "old", "action": "B", "args": [], "errnoRet": null},
+            ]
+        });
+        let facts = Facts { capabilities: &[], kernel: None };
+        assert_eq!(
+            profile(&value, &facts).unwrap(),
+            json!({
+                "defaultAction": "A", "defaultErrnoRet": 1, "architectures": ["SCMP_ARCH_X32"], "flags": ["F"],
+                "syscalls": [
+                    {"names": ["a", "b"], "action": "B", "args": args, "errnoRet": 7},
+                    {"names": ["old"], "action": "B"},
+                ]
+            })
+        );
+        let nameless = json!({"defaultAction": "A", "syscalls": [{"action": "B"}]});
+        let error = format!("{:#}", profile(&nameless, &facts).unwrap_err());
+        assert_eq!(error, "syscalls[0]: names: missing, expected an array");
+    }
+
+    #[test]
+    fn the_architecture_is_that_of_the_host() {
+        let sub = |name: &str| json!({"architecture": format!("SCMP_ARCH_{name}"), "subArchitectures": [format!("{name}-sub")]});
+        let maps = ["AARCH64", "ARM", "PPC64LE", "RISCV64", "S390X", "X86", "X86_64"].map(sub);
+        let found = architectures(&maps).unwrap();
+        let native = found[0].as_str().and_then(|name| name.strip_prefix("SCMP_ARCH_")).unwrap();
+        assert_eq!(found, json!([format!("SCMP_ARCH_{native}"), format!("{native}-sub")]));
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!((native, go_architecture()), ("X86_64", "amd64"));
+        }
+        // A map without the native architecture does not replace the list of the profile.
+        assert_eq!(architectures(&[sub("NONE")]), None);
+    }
+
+    #[test]
+    fn the_version_of_the_running_kernel_is_known() {
+        // No older kernel can run these tests.
+        assert!(kernel().is_some_and(|version| version >= (3, 10)), "{:?}", kernel());
+    }
 }

@@ -50,3 +50,42 @@ pub fn set_field(spec: &mut Spec, name: &str, value: &str) -> anyhow::Result<boo
     }
     Ok(is_set)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_field_changes_its_part_of_the_labels() {
+        let process = "system_u:system_r:container_t:s0:c1,c2";
+        let mount = "system_u:object_r:container_file_t:s0:c1,c2";
+        #[rustfmt::skip]
+        let cases = [
+            ("user", "me_u", "me_u:system_r:container_t:s0:c1,c2", mount),
+            ("role", "me_r", "system_u:me_r:container_t:s0:c1,c2", mount),
+            ("type", "spc_t", "system_u:system_r:spc_t:s0:c1,c2", mount),
+            ("level", "s0:c9", "system_u:system_r:container_t:s0:c9", "system_u:object_r:container_file_t:s0:c9"),
+            ("filetype", "etc_t", process, "system_u:object_r:etc_t:s0:c1,c2"),
+        ];
+        for (field, value, expected_process, expected_mount) in cases {
+            let mut spec =
+                Spec::new(json!({"process": {"selinuxLabel": process}, "linux": {"mountLabel": mount}}));
+            assert!(set_field(&mut spec, field, value).unwrap(), "{field}");
+            assert_eq!(spec.text(key::PROCESS_SELINUX_LABEL), Some(expected_process), "{field}");
+            assert_eq!(spec.text(key::LINUX_MOUNT_LABEL), Some(expected_mount), "{field}");
+            assert!(is_field(field));
+        }
+        assert!(!is_field("range") && !is_field(""));
+    }
+
+    #[test]
+    fn a_field_without_a_label_is_an_error_only_with_selinux() {
+        let set = |spec: Value| set_field(&mut Spec::new(spec), "type", "spc_t").ok();
+        let expected = if selinux::is_enabled() { None } else { Some(false) };
+        assert_eq!(set(json!({})), expected);
+        // A label without this field cannot be completed either.
+        assert_eq!(set(json!({"process": {"selinuxLabel": "system_u:system_r"}})), expected);
+    }
+}

@@ -218,4 +218,40 @@ mod tests {
             assert!(error.starts_with("$HOME: "), "{error}");
         }
     }
+
+    fn host_user(name: &str, uid: u32, gid: u32, group: Option<&str>) -> HostUser {
+        let mut user = HostUser::find("0").unwrap().unwrap();
+        (user.name, user.uid, user.gid, user.full_name) = (name.into(), uid, gid, "Full".into());
+        user.group = group.map(str::to_owned);
+        user
+    }
+
+    #[test]
+    fn users_of_the_host_get_entries_unless_the_image_has_them() {
+        let accounts = Accounts::of("root:x:0:0::/root:\nalice:x:1000:1000::/h:\n", "wheel:x:10:\n");
+        let spec = Spec::new(json!({"process": {"cwd": "/w"}}));
+        let numeric = "4242:*:4242:0:container user:/w:/bin/sh\n";
+        // The user that the container runs as, the user of the host, and the added entries.
+        #[rustfmt::skip]
+        let cases = [
+            ("root", host_user("bob", 7, 8, Some("staff")), "bob:*:7:8:Full:/w:/bin/sh\n".to_owned(), "staff:x:8:bob\n"),
+            ("root", host_user("bob", 7, 8, None), "bob:*:7:8:Full:/w:/bin/sh\n".into(), ""),
+            ("root", host_user("alice", 7, 8, Some("wheel")), String::new(), ""),
+            ("root", host_user("bob", 1000, 10, Some("staff")), String::new(), ""),
+            ("4242", host_user("bob", 4242, 4242, Some("staff")), "bob:*:4242:4242:Full:/w:/bin/sh\n".into(), "staff:x:4242:bob\n"),
+            ("4242", host_user("bob", 7, 8, Some("staff")), format!("bob:*:7:8:Full:/w:/bin/sh\n{numeric}"), "staff:x:8:bob\n4242:x:4242:4242\n"),
+        ];
+        for (user, host, passwd, group) in cases {
+            let container = Container { user: Some(user.into()), ..Container::default() };
+            let known = accounts.look_up(user).unwrap();
+            let shown = format!("{user} {host:?}");
+            let entries = Entries::generate(&accounts, &known, &[host], &container, &spec).unwrap();
+            assert_eq!((entries.passwd, entries.group.as_str()), (passwd, group), "{shown}");
+        }
+        for (text, expected) in
+            [("", false), ("7", true), ("007", true), ("7a", false), ("-7", false), ("a", false)]
+        {
+            assert_eq!(is_number(text), expected, "{text}");
+        }
+    }
 }

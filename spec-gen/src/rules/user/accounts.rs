@@ -273,4 +273,23 @@ mod tests {
             assert!(error.contains(message), "{wanted}: {error}");
         }
     }
+
+    #[test]
+    fn an_entry_matches_by_name_or_by_number() {
+        let accounts = accounts();
+        for (name, id, user, group) in [
+            ("bob", 1001, true, false),
+            ("bob", 4242, true, false),
+            ("new", 1001, true, false),
+            ("new", 4242, false, false),
+            ("wheel", 10, false, true),
+            ("wheel", 4242, false, true),
+            ("new", 10, false, true),
+        ] {
+            assert_eq!(accounts.has_user(name, id), user, "{name} {id}");
+            assert_eq!(accounts.has_group(name, id), group, "{name} {id}");
+        }
+        assert!(accounts.has_gid(63) && !accounts.has_gid(64));
+        assert_eq!((accounts.passwd_text(), accounts.group_text()), (PASSWD.as_bytes(), GROUP.as_bytes()));
+    }
 }

@@ -82,3 +82,33 @@ impl HostUser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_home_is_the_hosts_only_below_a_mount() {
+        let user = |home: &str| HostUser { home: home.into(), ..HostUser::find("0").unwrap().unwrap() };
+        #[rustfmt::skip]
+        let cases: [(&str, &[&str], &[&str], &str); 8] = [
+            ("/home/bob", &[], &[], "/w"),
+            ("/home/bob", &["/home/bob"], &[], "/home/bob"),
+            ("/home/bob", &["/home"], &[], "/home/bob"),
+            ("/home/bob", &["/home/bobby", "/"], &[], "/w"),
+            ("/home/bob", &[], &["/home/bob"], "/home/bob"),
+            ("/home/bob", &[], &["/home"], "/home/bob"),
+            ("/home/bob", &[], &["/", "/srv"], "/w"),
+            ("/", &["/"], &["/"], "/w"),
+        ];
+        for (home, mounts, volumes, expected) in cases {
+            let list: Vec<Value> = mounts.iter().map(|path| json!({"destination": path})).collect();
+            let spec = Spec::new(json!({"process": {"cwd": "/w"}, "mounts": list}));
+            let user_volumes = volumes.iter().map(|path| (*path).to_owned()).collect();
+            let container = Container { user_volumes, ..Container::default() };
+            assert_eq!(user(home).home_in(&container, &spec), expected, "{home} {mounts:?} {volumes:?}");
+        }
+    }
+}
