@@ -202,7 +202,8 @@ pub struct FsEntry {
     pub root_id: u32,
 }
 
-/// An open file of any kind (fdinfo.proto, `file_entry`).
+/// An open file of any kind (fdinfo.proto, `file_entry`). The entries of large sockets are boxed:
+/// most files are regular files, and all files of a checkpoint are kept in memory.
 #[derive(Clone, PartialEq, Message)]
 pub struct FileEntry {
     /// The ID, to which descriptors refer.
@@ -212,8 +213,8 @@ pub struct FileEntry {
     #[prost(message, optional, tag = "3")]
     pub reg: Option<RegFileEntry>,
     /// An IPv4 or IPv6 socket.
-    #[prost(message, optional, tag = "4")]
-    pub inet: Option<InetSocketEntry>,
+    #[prost(message, optional, boxed, tag = "4")]
+    pub inet: Option<Box<InetSocketEntry>>,
     /// A packet socket.
     #[prost(message, optional, tag = "6")]
     pub packet: Option<PacketSocketEntry>,
@@ -221,8 +222,8 @@ pub struct FileEntry {
     #[prost(message, optional, tag = "7")]
     pub netlink: Option<NetlinkSocketEntry>,
     /// A UNIX socket.
-    #[prost(message, optional, tag = "16")]
-    pub unix: Option<UnixSocketEntry>,
+    #[prost(message, optional, boxed, tag = "16")]
+    pub unix: Option<Box<UnixSocketEntry>>,
     /// An end of a pipe.
     #[prost(message, optional, tag = "18")]
     pub pipe: Option<PipeEntry>,

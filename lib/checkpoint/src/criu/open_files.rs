@@ -172,7 +172,7 @@ mod tests {
         let reg = FileEntry { reg: Some(reg), ..FileEntry::default() };
         let pipe = FileEntry { pipe: Some(PipeEntry { pipe_id: 5 }), ..FileEntry::default() };
         let unix = UnixSocketEntry { ino: 1, peer: 2, name: b"/run/x\0".to_vec() };
-        let unix = FileEntry { unix: Some(unix), ..FileEntry::default() };
+        let unix = FileEntry { unix: Some(unix.into()), ..FileEntry::default() };
         for (kind, file, path) in [
             (1, Some(&reg), "/etc/\u{fffd}"),
             (2, Some(&pipe), "pipe[5]"),
@@ -196,7 +196,7 @@ mod tests {
             dst_addr: vec![0, 0, 0, u32::from_le_bytes([0, 0, 0, 1])],
             ..InetSocketEntry::default()
         };
-        let file = FileEntry { inet: Some(inet), ..FileEntry::default() };
+        let file = FileEntry { inet: Some(inet.into()), ..FileEntry::default() };
         let socket = socket(&fd(4), &file).unwrap();
         assert_eq!((socket.protocol, socket.state), ("TCP", "LISTEN"));
         assert_eq!((socket.source.as_str(), socket.destination.as_str()), ("10.88.0.2", "::1"));

@@ -29,7 +29,8 @@ pub struct Images {
     core: BTreeMap<u32, CoreEntry>,
     ids: BTreeMap<u32, TaskIds>,
     fdinfo: BTreeMap<u32, Vec<FdinfoEntry>>,
-    pub(super) files: BTreeMap<u32, FileEntry>,
+    /// Sorted by ID.
+    files: Vec<FileEntry>,
     fs: BTreeMap<u32, FsEntry>,
     pub(super) mm: BTreeMap<u32, Memory>,
     mappings: usize,
@@ -103,8 +104,9 @@ impl Images {
             return Ok(());
         }
         if name == "files.img" {
-            let files: Vec<FileEntry> = image_file::messages(name, bytes)?;
-            self.files = files.into_iter().map(|file| (file.id, file)).collect();
+            self.files = image_file::messages(name, bytes)?;
+            self.files.sort_by_key(|file| file.id);
+            self.files.shrink_to_fit();
             return Ok(());
         }
         let Some((kind, n)) = number(name) else { return Ok(()) };
@@ -239,19 +241,25 @@ impl Images {
         fds.map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Returns the open file with this ID. If several files have the ID, returns the last one.
+    pub(super) fn file(&self, id: u32) -> Option<&FileEntry> {
+        let end = self.files.partition_point(|file| file.id <= id);
+        self.files[..end].last().filter(|file| file.id == id)
+    }
+
     /// Returns the open files of the process, followed by its directories. If several processes
     /// share a table of descriptors, the files in the table are returned for each of these
     /// processes.
     pub fn open_files(&self, pid: u32) -> impl Iterator<Item = OpenFile<'_>> {
-        let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.files.get(&fd.id)));
+        let files = self.fds(pid).iter().map(|fd| open_files::open_file(fd, self.file(fd.id)));
         let places = self.fs.get(&pid).map(|fs| [("cwd", fs.cwd_id), ("root", fs.root_id)]);
         let places = places.into_iter().flatten();
-        files.chain(places.map(|(name, id)| open_files::place(name, self.files.get(&id))))
+        files.chain(places.map(|(name, id)| open_files::place(name, self.file(id))))
     }
 
     /// Returns the open sockets of the process.
     pub fn sockets(&self, pid: u32) -> impl Iterator<Item = Socket<'_>> {
-        self.fds(pid).iter().filter_map(|fd| open_files::socket(fd, self.files.get(&fd.id)?))
+        self.fds(pid).iter().filter_map(|fd| open_files::socket(fd, self.file(fd.id)?))
     }
 
     fn process(&self, entry: &PstreeEntry) -> Process {
@@ -289,7 +297,24 @@ fn number(name: &str) -> Option<(&'static str, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::messages::PipeEntry;
     use super::*;
+
+    #[test]
+    fn a_file_is_found_by_its_id_in_any_order() {
+        let mut images = Images::default();
+        let mut image = b"\x19\x43\x56\x54\x38\x31\x30\x56".to_vec();
+        for (id, pipe_id) in [(9, 1), (2, 2), (5, 3), (2, 4), (7, 5)] {
+            let pipe = Some(PipeEntry { pipe_id });
+            let file = FileEntry { id, pipe, ..FileEntry::default() }.encode_to_vec();
+            image.extend((file.len() as u32).to_le_bytes());
+            image.extend(file);
+        }
+        images.add("files.img", &image).unwrap();
+        let found = |id| images.file(id).and_then(|file| file.pipe.as_ref().map(|pipe| pipe.pipe_id));
+        assert_eq!([2, 5, 7, 9].map(found), [Some(4), Some(3), Some(5), Some(1)]);
+        assert_eq!([0, 1, 3, 8, 10].map(found), [None; 5]);
+    }
 
     #[test]
     fn each_process_is_in_the_tree_at_most_once() {

@@ -265,7 +265,7 @@ mod tests {
 
     fn socket(proto: u32, state: u32, src_port: u32) -> Vec<u8> {
         let inet = InetSocketEntry { proto, state, src_port, src_addr: vec![0], ..Default::default() };
-        FileEntry { inet: Some(inet), ..FileEntry::default() }.encode_to_vec()
+        FileEntry { inet: Some(inet.into()), ..FileEntry::default() }.encode_to_vec()
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Images {
 
     /// Returns the path of a mapped file, or the name that the kernel shows for the mapping.
     pub fn mapping_name(&self, pid: u32, mapping: &Mapping) -> String {
-        let file = mapping.file().and_then(|id| self.files.get(&id)).and_then(|file| file.reg.as_ref());
+        let file = mapping.file().and_then(|id| self.file(id)).and_then(|file| file.reg.as_ref());
         match file {
             Some(reg) => String::from_utf8_lossy(&reg.name).into_owned(),
             None => self.mm.get(&pid).map(|memory| memory.label(mapping)).unwrap_or_default().to_owned(),
@@ -155,7 +155,7 @@ impl Images {
 
     /// Returns the path of the program of a process.
     pub fn executable(&self, pid: u32) -> Option<String> {
-        let file = self.files.get(&self.mm.get(&pid)?.executable)?.reg.as_ref()?;
+        let file = self.file(self.mm.get(&pid)?.executable)?.reg.as_ref()?;
         Some(String::from_utf8_lossy(&file.name).into_owned())
     }
 
