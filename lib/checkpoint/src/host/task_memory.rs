@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::processes::{named, read};
 use crate::PAGE;
@@ -294,13 +295,11 @@ fn add_shared(shared: &mut BTreeMap<u64, SharedMemory>, path: PathBuf) {
 /// Returns the frame number of the zero page, which the kernel maps where a process only reads
 /// anonymous memory.
 fn zero_page() -> io::Result<u64> {
-    const UNTOUCHED: usize = 1 << 20;
-    // The allocator maps a block of this size and does not write to it; reading maps the zero page.
-    // The block holds no aligned 2 MiB, so the kernel cannot map its huge zero page instead.
-    let block = vec![0u8; UNTOUCHED];
-    let page = &block[UNTOUCHED / 2];
-    std::hint::black_box(page);
-    let _ = std::hint::black_box(*page);
+    // A static array is never written. The allocator would write to a block that it uses again.
+    // The array is larger than two pages, so that one of its pages has no other data.
+    static UNTOUCHED: [AtomicU8; 3 * PAGE as usize] = [const { AtomicU8::new(0) }; 3 * PAGE as usize];
+    let page = &UNTOUCHED[UNTOUCHED.len() / 2];
+    std::hint::black_box(page.load(Relaxed));
     let address = std::ptr::from_ref(page).addr() as u64;
     let path = Path::new("/proc/self/pagemap");
     let mut entry = [0; 8];

@@ -227,3 +227,24 @@ fn the_allocated_pages_of_shared_memory_are_runs() {
         assert_eq!(runs, expected, "{size} {written:?}");
     }
 }
+
+/// Memory that is never written. It is larger than two pages, so that one page has no other data.
+static UNTOUCHED: [std::sync::atomic::AtomicU8; 3 * PAGE as usize] =
+    [const { std::sync::atomic::AtomicU8::new(0) }; 3 * PAGE as usize];
+
+#[test]
+#[ignore = "needs root"]
+fn a_page_that_was_only_read_is_the_zero_page() {
+    let start = (UNTOUCHED.as_ptr().addr() as u64).next_multiple_of(PAGE);
+    let at = usize::try_from(start - UNTOUCHED.as_ptr().addr() as u64).unwrap();
+    assert_eq!(UNTOUCHED[at].load(std::sync::atomic::Ordering::Relaxed), 0);
+    let mut entry = [0; 8];
+    File::open("/proc/self/pagemap").unwrap().read_exact_at(&mut entry, start / PAGE * 8).unwrap();
+    let entry = u64::from_ne_bytes(entry);
+    assert!(entry & PRESENT != 0 && entry & FRAME != 0, "{entry:#x}");
+    for _ in 0..5 {
+        // The allocator may reuse the memory of a block that is freed.
+        std::hint::black_box(vec![0u8; 1 << 20]);
+        assert_eq!(zero_page().unwrap(), entry & FRAME);
+    }
+}
