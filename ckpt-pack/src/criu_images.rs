@@ -97,12 +97,8 @@ impl Images {
         if is_complete {
             problems.extend(check_parents(&mut self.root));
         }
-        let Some(last) = problems.pop() else { return Ok(()) };
-        for problem in problems {
-            session.error(format_args!("{}/{problem}", self.name));
-        }
-        let e = anyhow::anyhow!("{}/{last}", self.name);
-        Err(Hint::on(e, format!("dump the container again: runc checkpoint --image-path {} ID", self.name)))
+        let hint = format!("dump the container again: runc checkpoint --image-path {} ID", self.name);
+        refuse(problems, &self.name, hint, session)
     }
 
     /// Leaves out the pages that a base holds.
@@ -230,6 +226,18 @@ impl Images {
         }
         Ok(())
     }
+}
+
+/// Refuses images with problems. `name` is the directory of the images.
+///
+/// # Errors
+/// Returns an error with the last problem, if there are any, and reports the other problems.
+pub fn refuse(mut problems: Vec<String>, name: &str, hint: String, session: &Session) -> anyhow::Result<()> {
+    let Some(last) = problems.pop() else { return Ok(()) };
+    for problem in problems {
+        session.error(format_args!("{name}/{problem}"));
+    }
+    Err(Hint::on(anyhow::anyhow!("{name}/{last}"), hint))
 }
 
 /// Returns whether an image consists of memory pages only, such as `pages-1.img`.

@@ -14,12 +14,13 @@ use checkpoint::criu::check::Copied;
 use checkpoint::criu::core_image;
 use checkpoint::delta::Delta;
 use checkpoint::spec_dump::{Engine, SpecDump};
-use cli::{Hint, Session};
+use cli::Session;
 use tartree::{Entry, Kind, Notice, Status, Tally, TarPath, Timestamp};
 
 use super::documents::{Document, Documents};
 use crate::archive_output::ArchiveOutput;
 use crate::args::{Args, ExtraFamily, Format};
+use crate::criu_images::refuse;
 use crate::engine_documents::ignored_by;
 use crate::increment::Flattening;
 use crate::increment::args::Incremental;
@@ -249,14 +250,8 @@ impl<'a> Copier<'a> {
         if self.args.image.format == Format::Oci {
             if let Kind::File { map: Some(_), .. } = &entry.kind {
                 // The layer of an image must not have sparse members (image-spec, layer.md).
-                let mut content = reader.content();
-                let mut start = Vec::new();
-                self.images.add(
-                    member,
-                    &entry.kind,
-                    &mut Recording { input: &mut content, read: &mut start },
-                )?;
-                let content = MemberContent::new(&entry.kind, start.chain(content), bound);
+                let content = self.checked(member, &entry.kind, reader.content())?;
+                let content = MemberContent::new(&entry.kind, content, bound);
                 let whole = Entry { kind: Kind::File { size: entry.kind.len(), map: None }, ..entry.clone() };
                 return Ok(self.writer.verbatim(member, None, &whole, entry.kind.len(), content)?);
             }
@@ -269,11 +264,22 @@ impl<'a> Copier<'a> {
                 return Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, &bytes[..])?);
             }
         }
-        let mut content = reader.content();
+        let content = reader.content();
         let size = content.remaining();
+        let content = self.checked(member, &entry.kind, content)?;
+        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, content)?)
+    }
+
+    /// Keeps an image for the check of all images. Returns the complete content again.
+    fn checked<R: Read>(
+        &mut self,
+        member: &Member,
+        kind: &Kind,
+        mut content: R,
+    ) -> anyhow::Result<impl Read + use<R>> {
         let mut start = Vec::new();
-        self.images.add(member, &entry.kind, &mut Recording { input: &mut content, read: &mut start })?;
-        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, start.chain(content))?)
+        self.images.add(member, kind, &mut Recording { input: &mut content, read: &mut start })?;
+        Ok(io::Cursor::new(start).chain(content))
     }
 
     /// Returns whether the member is an image that shows the architecture.
@@ -362,13 +368,8 @@ pub fn check_images(images: &mut Copied, session: &Session) -> anyhow::Result<()
         let number = report.unchecked.len();
         session.warn(format_args!("checkpoint/{first}: too large to be checked, {number} such images"));
     }
-    let mut problems = report.problems;
-    let Some(last) = problems.pop() else { return Ok(()) };
-    for problem in problems {
-        session.error(format_args!("checkpoint/{problem}"));
-    }
-    let e = anyhow::anyhow!("checkpoint/{last}");
-    Err(Hint::on(e, "get the complete archive, or checkpoint the container again"))
+    let hint = "get the complete archive, or checkpoint the container again";
+    refuse(report.problems, "checkpoint", hint.into(), session)
 }
 
 /// A reader that records the bytes that it returns.
