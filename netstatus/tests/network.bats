@@ -267,6 +267,13 @@ route add default via 10.77.0.200
 BATCH
 }
 
+# plain_stop: removes the network of plain_start. The kernel destroys a deleted namespace in the
+# background, and its interface answers until then.
+plain_stop() {
+    ip -n ctrA link del eth0
+    ip netns del ctrA
+}
+
 # plain_move: saves and checkpoints the container on hostA, and holds ctrB.
 plain_move() {
     plain_start
@@ -276,7 +283,7 @@ plain_move() {
     on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
     checkpoint
     say during
-    ip netns del ctrA
+    plain_stop
     move_bundle
     netstatus hold --netns /run/netns/ctrB
 }
@@ -346,7 +353,7 @@ plain_move() {
     on hostA netstatus save --netns /run/netns/ctrA --network eth0=web >"$dir/network.status"
     checkpoint
     say during
-    ip netns del ctrA
+    plain_stop
     move_bundle
     without_nft hold --netns /run/netns/ctrB
     on ctrB iptables-save | grep -q NETSTATUS_HOLD
@@ -424,7 +431,7 @@ over_cni() {
     run -1 netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
     [[ $output = *"10.77.0.5: in use by another host, MAC $mac"* ]]
     [[ $output = *"fd77::5: in use by another host, MAC $mac"* ]]
-    ip netns del ctrA
+    plain_stop
     netstatus check --netns /run/netns/ctrB --probe "$dir/network.status"
 }
 
