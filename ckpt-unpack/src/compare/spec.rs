@@ -1,14 +1,12 @@
 //! The values in spec.dump, each with its path, for comparison.
 
-use std::collections::BTreeMap;
-
 use checkpoint::spec_dump::SpecDump;
 use serde_json::Value;
 
-use super::facts::Key;
+use super::facts::Facts;
 
 /// Returns the mounts by their destinations.
-pub fn mounts(spec: &SpecDump) -> BTreeMap<Key, String> {
+pub fn mounts(spec: &SpecDump) -> Facts {
     let list = spec.keys().get("mounts").and_then(Value::as_array);
     let mounts = list.into_iter().flatten().filter_map(|mount| {
         let destination = mount.get("destination")?.as_str()?;
@@ -16,7 +14,7 @@ pub fn mounts(spec: &SpecDump) -> BTreeMap<Key, String> {
         let options = mount.get("options").and_then(Value::as_array).into_iter().flatten();
         let options: Vec<_> = options.filter_map(Value::as_str).collect();
         let text = format!("{} from {} ({})", text("type"), text("source"), options.join(","));
-        Some(((None, destination.to_owned()), text))
+        Some((destination.to_owned(), text))
     });
     mounts.collect()
 }
@@ -24,21 +22,21 @@ pub fn mounts(spec: &SpecDump) -> BTreeMap<Key, String> {
 /// Returns all other values by their paths, such as `process.cwd`. The values of environment
 /// variables may be secrets, so only their names are returned. The elements of a list without
 /// objects have no order: `process.capabilities.bounding[CAP_KILL]`.
-pub fn values(spec: &SpecDump) -> BTreeMap<Key, String> {
-    let mut all = BTreeMap::new();
+pub fn values(spec: &SpecDump) -> Facts {
+    let mut all = Facts::new();
     for (key, value) in spec.keys().iter().filter(|(key, _)| *key != "mounts") {
         add(&mut all, key.clone(), value);
     }
     all
 }
 
-fn add(all: &mut BTreeMap<Key, String>, path: String, value: &Value) {
+fn add(all: &mut Facts, path: String, value: &Value) {
     match value {
         Value::Object(keys) => keys.iter().for_each(|(key, value)| add(all, format!("{path}.{key}"), value)),
         Value::Array(list) if path == "process.env" => {
             for variable in list.iter().filter_map(Value::as_str) {
                 let name = variable.split('=').next().unwrap_or_default();
-                all.insert((None, format!("{path}[{name}]")), String::new());
+                all.insert(format!("{path}[{name}]"), String::new());
             }
         }
         Value::Array(list) if path == "process.args" || list.iter().any(Value::is_object) => {
@@ -48,10 +46,10 @@ fn add(all: &mut BTreeMap<Key, String>, path: String, value: &Value) {
         }
         Value::Array(list) => {
             for value in list {
-                all.insert((None, format!("{path}[{}]", text(value))), String::new());
+                all.insert(format!("{path}[{}]", text(value)), String::new());
             }
         }
-        value => drop(all.insert((None, path), text(value))),
+        value => drop(all.insert(path, text(value))),
     }
 }
 
@@ -71,7 +69,7 @@ mod tests {
         )
         .unwrap();
         let all = values(&spec);
-        let names: Vec<_> = all.iter().map(|((_, name), value)| format!("{name}={value}")).collect();
+        let names: Vec<_> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             names,
             [
@@ -84,6 +82,6 @@ mod tests {
                 "z[q]=",
             ]
         );
-        assert_eq!(mounts(&spec)[&(None, "/d".to_owned())], "bind from /s (ro,rbind)");
+        assert_eq!(mounts(&spec)["/d"], "bind from /s (ro,rbind)");
     }
 }
