@@ -23,7 +23,15 @@ pub fn messages<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<Vec<M>
     payloads(name, bytes)?
         .into_iter()
         .map(|payload| M::decode(payload).map_err(|e| Error::member(name, format!("not a CRIU image: {e}"))))
-        .collect()
+        .collect::<Result<Vec<M>>>()
+        .map(fitted)
+}
+
+/// Returns the list without the room for more. A checkpoint can have 10,000 processes, each with
+/// several lists.
+pub(super) fn fitted<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 /// Returns the encoded messages of the image `name`. Use this function if the first message has

@@ -39,9 +39,9 @@ pub struct Mapping {
     /// The ID of the file or of the shared memory.
     pub object: u64,
     /// PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4.
-    protection: u64,
+    protection: u32,
     /// CRIU's VMA_AREA_* and VMA_* bits (criu/include/image.h).
-    status: u64,
+    status: u32,
 }
 
 /// What a mapping contains.
@@ -81,6 +81,7 @@ impl Memory {
         for entry in image_file::payloads(name, image)? {
             raw::each(entry, &damage, |field| memory.add(name, &field, most, &damage))?;
         }
+        memory.mappings = image_file::fitted(memory.mappings);
         Ok(memory)
     }
 
@@ -155,8 +156,9 @@ impl Mapping {
                 2 => mapping.range.end = field.value,
                 3 => mapping.offset = field.value,
                 4 => mapping.object = field.value,
-                5 => mapping.protection = field.value,
-                7 => mapping.status = field.value,
+                // As protobuf reads a field of 32 bits.
+                5 => mapping.protection = field.value as u32,
+                7 => mapping.status = field.value as u32,
                 _ => {}
             }
             Ok(())
@@ -188,7 +190,7 @@ impl Mapping {
     /// Returns the permissions as in /proc/PID/maps, such as `rw-p`.
     pub fn permissions(&self) -> String {
         let shared = matches!(self.content(), Content::SharedFile | Content::SharedMemory);
-        let letter = |bit: u64, letter| if self.protection & bit != 0 { letter } else { '-' };
+        let letter = |bit: u32, letter| if self.protection & bit != 0 { letter } else { '-' };
         [letter(1, 'r'), letter(2, 'w'), letter(4, 'x'), if shared { 's' } else { 'p' }].iter().collect()
     }
 }
@@ -209,7 +211,7 @@ fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
 mod tests {
     use super::*;
 
-    fn mapping(range: Range<u64>, status: u64) -> Mapping {
+    fn mapping(range: Range<u64>, status: u32) -> Mapping {
         Mapping { range, status, protection: 3, ..Mapping::default() }
     }
 

@@ -126,7 +126,7 @@ pub struct PagemapHead {
     pub pages_id: u32,
 }
 
-/// A run of pages (pagemap.proto).
+/// A run of pages (pagemap.proto). The blocks are boxed, since few dumps have any.
 #[derive(Clone, PartialEq, Message)]
 pub struct PagemapEntry {
     /// The address of the first page.
@@ -146,8 +146,8 @@ pub struct PagemapEntry {
     #[prost(uint64, tag = "5")]
     pub nr_pages: u64,
     /// The compressed blocks that hold the pages, since CRIU 4.3.
-    #[prost(message, optional, tag = "6")]
-    pub blocks: Option<PagemapBlocks>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub blocks: Option<Box<PagemapBlocks>>,
 }
 
 /// The blocks of a run of pages, each compressed with LZ4 (pagemap.proto).
@@ -202,7 +202,7 @@ pub struct FsEntry {
     pub root_id: u32,
 }
 
-/// An open file of any kind (fdinfo.proto, `file_entry`). The entries of large sockets are boxed:
+/// An open file of any kind (fdinfo.proto, `file_entry`). The entries of sockets are boxed:
 /// most files are regular files, and all files of a checkpoint are kept in memory.
 #[derive(Clone, PartialEq, Message)]
 pub struct FileEntry {
@@ -216,11 +216,11 @@ pub struct FileEntry {
     #[prost(message, optional, boxed, tag = "4")]
     pub inet: Option<Box<InetSocketEntry>>,
     /// A packet socket.
-    #[prost(message, optional, tag = "6")]
-    pub packet: Option<PacketSocketEntry>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub packet: Option<Box<PacketSocketEntry>>,
     /// A netlink socket.
-    #[prost(message, optional, tag = "7")]
-    pub netlink: Option<NetlinkSocketEntry>,
+    #[prost(message, optional, boxed, tag = "7")]
+    pub netlink: Option<Box<NetlinkSocketEntry>>,
     /// A UNIX socket.
     #[prost(message, optional, boxed, tag = "16")]
     pub unix: Option<Box<UnixSocketEntry>>,

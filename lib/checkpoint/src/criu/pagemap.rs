@@ -62,7 +62,7 @@ pub struct PagemapReader<R> {
     /// The address after the last run.
     end: u64,
     message: Vec<u8>,
-    blocks: Option<PagemapBlocks>,
+    blocks: Option<Box<PagemapBlocks>>,
 }
 
 impl<R: Read> PagemapReader<R> {
@@ -132,7 +132,7 @@ impl<R: Read> PagemapReader<R> {
 
     /// Returns the compressed blocks of the run that [`next`](PagemapReader::next) returned last.
     pub fn blocks(&self) -> Option<&PagemapBlocks> {
-        self.blocks.as_ref()
+        self.blocks.as_deref()
     }
 
     /// Reads the next message. Returns `false` at the end.

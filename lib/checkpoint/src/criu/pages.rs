@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn compressed_pages_are_counted_and_skipped() {
         let blocks = PagemapBlocks { block_sizes: vec![100], total_payload_size: 100, pages_per_block: 2 };
-        let compressed = PagemapEntry { blocks: Some(blocks), ..run(0x1000, 2, 4) };
+        let compressed = PagemapEntry { blocks: Some(Box::new(blocks)), ..run(0x1000, 2, 4) };
         let mut stored = Stored::default();
         stored.add(Owner::Process(1), &[compressed, run(0x9000, 1, 4 | 8)], 4096);
         assert_eq!((stored.segments[0].offset, stored.compressed), (0x1000, 0x2000));

@@ -87,7 +87,7 @@ mod tests {
         PagemapEntry {
             nr_pages: pages,
             flags: Some(flags),
-            blocks: (total_payload_size > 0).then_some(blocks),
+            blocks: (total_payload_size > 0).then_some(Box::new(blocks)),
             ..PagemapEntry::default()
         }
     }

@@ -106,7 +106,6 @@ impl Images {
         if name == "files.img" {
             self.files = image_file::messages(name, bytes)?;
             self.files.sort_by_key(|file| file.id);
-            self.files.shrink_to_fit();
             return Ok(());
         }
         let Some((kind, n)) = number(name) else { return Ok(()) };
@@ -134,10 +133,11 @@ impl Images {
                 let head = PagemapHead::decode(*head).map_err(bad)?;
                 let runs: std::result::Result<_, _> =
                     runs.iter().map(|run| PagemapEntry::decode(*run)).collect();
+                let runs = image_file::fitted(runs.map_err(bad)?);
                 match kind {
-                    "pagemap" => self.add_pagemap(n, head.pages_id, runs.map_err(bad)?),
+                    "pagemap" => self.add_pagemap(n, head.pages_id, runs),
                     _ => {
-                        self.shared.insert(n, (head.pages_id, runs.map_err(bad)?));
+                        self.shared.insert(n, (head.pages_id, runs));
                         self.shared_in_pages.entry(head.pages_id).or_default().insert(n);
                     }
                 }

@@ -18,11 +18,14 @@ const MAX_ENVIRONMENT: u64 = 1 << 20;
 /// The most bytes of texts of all processes that are kept.
 const MAX_TEXTS: usize = 64 << 20;
 
+/// The parts of a text, sorted by their offset in the text. Most texts have one part, for which a list
+/// needs less memory than a map.
+type Parts = Vec<(u64, Vec<u8>)>;
+
 /// The texts that were found.
 #[derive(Default)]
 pub(super) struct Texts {
-    /// The texts in parts, by the offset in the text.
-    parts: BTreeMap<(u32, Text), BTreeMap<u64, Vec<u8>>>,
+    parts: BTreeMap<(u32, Text), Parts>,
     bytes: usize,
     with_environment: bool,
     /// Whether more than [`MAX_TEXTS`] were found.
@@ -66,7 +69,9 @@ impl Texts {
     }
 
     fn has(&self, part: &Part) -> bool {
-        self.parts.get(&(part.pid, part.text)).is_some_and(|text| text.contains_key(&part.at))
+        self.parts
+            .get(&(part.pid, part.text))
+            .is_some_and(|text| text.binary_search_by_key(&part.at, |(at, _)| *at).is_ok())
     }
 }
 
@@ -119,7 +124,12 @@ impl Images {
         if self.texts.bytes > MAX_TEXTS {
             self.texts.truncated = true;
         } else {
-            self.texts.parts.entry((part.pid, part.text)).or_default().insert(part.at, bytes);
+            let parts =
+                self.texts.parts.entry((part.pid, part.text)).or_insert_with(|| Vec::with_capacity(1));
+            match parts.binary_search_by_key(&part.at, |(at, _)| *at) {
+                Ok(found) => parts[found].1 = bytes,
+                Err(next) => parts.insert(next, (part.at, bytes)),
+            }
         }
     }
 
