@@ -1,6 +1,5 @@
 //! `rootfs-diff list --archive`: the changes of a root file system in a checkpoint archive.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -17,6 +16,7 @@ use tartree::{
     Content, Entry, Expanded, Item, Kind, Limits, Notice, Reader, Root, Skip, Status, TarPath, Visit, Walk,
 };
 
+use super::changes::{Change, Changes};
 use super::lines::{KindAndSize, Row};
 use super::patch::{self, Side};
 use super::size_of;
@@ -32,7 +32,8 @@ const TOUCHED: char = ' ';
 
 /// The changes in an archive.
 pub struct Found {
-    changes: BTreeMap<TarPath, KindAndSize>,
+    /// The changes in the order of their paths.
+    changes: Vec<Change>,
     /// The unified diff of the changes, if it is requested.
     pub patch: Vec<u8>,
 }
@@ -73,12 +74,12 @@ pub fn changes(args: &List, path: &Path, session: &Session) -> anyhow::Result<Fo
             "{name}: rootfs-diff.tar: not in the archive, which then holds no changed files"
         ));
     }
-    diff.deletions()?;
-    let Diff { mut image, options, changes, patch, .. } = diff;
+    let changes = diff.deletions()?;
+    let Diff { mut image, options, patch, .. } = diff;
     warn_unmatched(session, &options, &mut |path| {
         image.as_mut().is_some_and(|root| status(root, path).is_some())
     });
-    if image.is_none() && changes.values().any(|change| change.kind() == 'C') && !session.is_quiet() {
+    if image.is_none() && changes.iter().any(|(_, change)| change.kind() == 'C') && !session.is_quiet() {
         session.hint(
             "to tell added files (A) from changed ones (C): --rootfs DIR, the root file system of the image",
         );
@@ -132,7 +133,7 @@ struct Diff {
     has_diff: bool,
     /// Whether the archive has a deletion list. If so, its diff has no whiteouts.
     listed: bool,
-    changes: BTreeMap<TarPath, KindAndSize>,
+    changes: Vec<Change>,
     /// Deleted paths. A path that is also a change was deleted and created again.
     deleted: Vec<TarPath>,
     /// Whiteouts, and whether they are certain. Other whiteouts are files if the archive has a
@@ -196,7 +197,7 @@ impl Diff {
                 let new = Side::read(Expanded::new(&entry.kind, tar.content()))?;
                 self.add_patch(&entry.path, kind, &new)?;
             }
-            self.changes.insert(entry.path, KindAndSize::new(kind, size_of(&entry.kind)));
+            self.changes.push((entry.path, KindAndSize::new(kind, size_of(&entry.kind))));
         }
         Ok(tar.drain()?)
     }
@@ -220,63 +221,64 @@ impl Diff {
         excluded || self.options.mount_points.iter().any(below)
     }
 
-    /// Adds the deleted paths to the changes, after the complete archive was read.
-    fn deletions(&mut self) -> anyhow::Result<()> {
+    /// Adds the deleted paths to the changes, after the complete archive was read, and returns all
+    /// changes in the order of their paths.
+    fn deletions(&mut self) -> anyhow::Result<Vec<Change>> {
         let mut opaque = Vec::new();
         for (path, whiteout, certain) in std::mem::take(&mut self.whiteouts) {
             match whiteout {
                 _ if self.listed && !certain => {
                     let kind = if self.image.is_some() { 'A' } else { 'C' };
-                    self.changes.insert(path, KindAndSize::new(kind, Some(0)));
+                    self.changes.push((path, KindAndSize::new(kind, Some(0))));
                 }
                 Whiteout::File(deleted) => self.deleted.push(deleted),
                 Whiteout::Opaque(dir) => opaque.push(dir),
                 Whiteout::Reserved => {}
             }
         }
+        let mut changes = Changes::new(std::mem::take(&mut self.changes));
         let mut deleted = std::mem::take(&mut self.deleted);
         deleted.retain(|path| !self.is_left_out(path));
-        // Whatever the image has below a directory that the diff has is deleted.
+        // Whatever the image has below a directory that the diff has is deleted. CRI-O writes no entry
+        // for a directory that was created again.
         let (present, gone): (Vec<_>, Vec<_>) =
-            deleted.into_iter().partition(|path| has(&self.changes, path));
-        gone.into_iter().try_for_each(|path| self.delete(path))?;
+            deleted.into_iter().partition(|path| changes.has_at_or_below(path));
+        changes.extend(gone.into_iter().map(|path| self.delete(path)).collect::<anyhow::Result<_>>()?);
         opaque.extend(present);
         for dir in opaque {
-            self.hidden(&dir)?;
+            self.hidden(&dir, &mut changes)?;
         }
+        let mut changes = changes.into_sorted();
         // Without the image, a directory is a change only if nothing below it is.
         if self.image.is_none() {
             // The entries of one directory mostly follow one another.
             let mut above: Vec<TarPath> = Vec::new();
-            for path in self.changes.keys() {
+            for (path, _) in &changes {
                 let parent = path.split().map(|(parent, _)| parent);
                 if parent.is_some() && parent != above.last().map(TarPath::as_bytes) {
                     above.extend(path.parent());
                 }
             }
-            for dir in above {
-                if self.changes.get(&dir) == Some(&KindAndSize::new('C', None)) {
-                    self.changes.remove(&dir);
-                }
-            }
+            above.sort_unstable();
+            let directory = KindAndSize::new('C', None);
+            changes.retain(|(path, change)| *change != directory || above.binary_search(path).is_err());
         }
-        Ok(())
+        Ok(changes)
     }
 
-    fn delete(&mut self, path: TarPath) -> anyhow::Result<()> {
+    /// Returns the change for a deleted path, and adds it to the patch.
+    fn delete(&mut self, path: TarPath) -> anyhow::Result<Change> {
         let old = self.image.as_mut().and_then(|root| status(root, &path));
         let size = old.as_ref().filter(|old| old.is_file()).map(Status::size);
         if let (Some(out), Some(image), Some(_)) = (&mut self.patch, &mut self.image, size) {
             patch::file(out, &path, 'D', &Side::open(image.open_file(&path)), &Side::Absent)?;
         }
-        self.changes.insert(path, KindAndSize::new('D', size));
-        Ok(())
+        Ok((path, KindAndSize::new('D', size)))
     }
 
     /// Deletes what the image has below `dir` and the diff does not have.
-    fn hidden(&mut self, dir: &TarPath) -> anyhow::Result<()> {
+    fn hidden(&mut self, dir: &TarPath, changes: &mut Changes) -> anyhow::Result<()> {
         let Some(image) = &self.image else { return Ok(()) };
-        let changes = &self.changes;
         let mut found = Vec::new();
         let visit = |path: &TarPath, status: &Status| {
             if dir.starts_with(path) {
@@ -285,28 +287,21 @@ impl Diff {
             if !path.starts_with(dir) {
                 return Visit::Skip;
             }
-            match changes.get(path) {
-                None => {
+            match changes.has(path) {
+                false => {
                     found.push(path.clone());
                     Visit::Skip
                 }
-                Some(_) if status.is_dir() => Visit::Take,
-                Some(_) => Visit::Skip,
+                true if status.is_dir() => Visit::Take,
+                true => Visit::Skip,
             }
         };
         let mut walk = Walk::new(image, visit)?;
         while walk.next(&mut |_: Notice| {})?.is_some() {}
         drop(walk);
         found.retain(|path| !self.is_left_out(path));
-        found.into_iter().try_for_each(|path| self.delete(path))
+        found.into_iter().try_for_each(|path| self.delete(path).map(|change| changes.insert(change)))
     }
-}
-
-/// Returns whether a diff with the paths `present` has `path` or something below it. CRI-O writes
-/// no entry for a directory that was created again.
-fn has<T>(present: &BTreeMap<TarPath, T>, path: &TarPath) -> bool {
-    let below = present.range(path.child(b"")..).next();
-    present.contains_key(path) || below.is_some_and(|(below, _)| below.starts_with(path))
 }
 
 /// Returns whether `entry` is a directory that the image has too, with the same owner and mode.

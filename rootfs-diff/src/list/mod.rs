@@ -1,6 +1,7 @@
 //! `rootfs-diff list`: prints one line for each change, as `podman diff` does.
 
 mod archive;
+mod changes;
 mod lines;
 mod patch;
 
