@@ -20,7 +20,7 @@ teardown() {
     round_trip runc
 }
 
-# bats test_tags=vm
+# bats test_tags=vm,long
 @test "the README pipeline moves a container of crun" {
     # crun does not support some cgroup setups. This checks crun alone, before the tools run.
     mkdir probe && cd probe && crun spec

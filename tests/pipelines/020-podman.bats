@@ -1,7 +1,7 @@
 # podman imports an archive of a runc container, and runc restores an archive that podman has
 # exported.
 
-# bats file_tags=vm
+# bats file_tags=vm,long
 
 load lib/helpers
 load lib/podman
