@@ -10,6 +10,7 @@ use checkpoint::tar_input::TarInput;
 use checkpoint::tar_kind::TarKind;
 use checkpoint::whiteout::{Whiteout, Whiteouts};
 use checkpoint::{Member, deleted_files};
+use cli::args::reject_given;
 use cli::{Counted, Exit, Hint, Input, Session};
 use tartree::{Devices, ExtractOptions, Extractor, Item, Limits, Notice, Reader, Root, TarPath};
 
@@ -20,6 +21,8 @@ use crate::deletion_lists;
 const BUFFER: usize = 256 << 10;
 
 pub fn run(args: &Apply, session: &Session) -> anyhow::Result<Exit> {
+    // clap ignores `requires` if --layer conflicts with another given flag, such as --dry-run.
+    reject_given(&[("--userxattr", args.userxattr && args.layer.is_none())], "without --layer")?;
     let what = if args.members { "a member stream" } else { "a diff as tar" };
     let changed = args.layer.as_ref().unwrap_or(&args.rootfs);
     let object = || cli::display_path(changed);

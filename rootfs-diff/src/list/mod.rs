@@ -7,6 +7,7 @@ mod patch;
 
 use std::io::{BufWriter, IntoInnerError, Write};
 
+use cli::args::reject_given;
 use cli::{Exit, Output, Session};
 use rootfs_diff::{Change, Changes, compare};
 use tartree::{Entry, Kind, Notice, SourceTree, Status, TarPath};
@@ -16,6 +17,8 @@ use crate::notices::{report, warn_unmatched};
 use lines::{KindAndSize, Line, Row};
 
 pub fn run(args: &List, session: &Session) -> anyhow::Result<Exit> {
+    // clap ignores `requires` if --archive conflicts with another given flag, such as --from.
+    reject_given(&[("--tag", args.tag.is_some() && args.archive.is_none())], "without --archive")?;
     match &args.archive {
         Some(path) => {
             let found = archive::changes(args, path, session)?;
