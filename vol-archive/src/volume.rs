@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use checkpoint::Member;
-use cli::args::rewritten;
+use cli::args::{reject_given, rewritten};
 use cli::destinations::{Destination, distinct};
 
 use crate::args::Members;
@@ -29,9 +29,12 @@ pub enum Operands {
 /// Parses the operands, which are NAME=DIR with `--members`, and otherwise one directory.
 ///
 /// # Errors
-/// Returns a usage error if an operand is malformed or a volume is given twice.
+/// Returns a usage error if an operand is malformed, a volume is given twice, or a flag has no
+/// effect.
 pub fn operands(verb: &str, operands: &[OsString], members: &Members) -> anyhow::Result<Operands> {
     if !members.members {
+        // clap ignores `requires` if --members conflicts with another given flag, such as --any-tar.
+        reject_given(&[("--shm", members.shm.is_some())], "without --members")?;
         return match operands {
             [dir] if is_pair(dir) => Err(cli::Hint::on(
                 cli::usage(format!("{}: expected a directory", cli::display_path(dir))),
