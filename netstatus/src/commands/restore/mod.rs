@@ -12,7 +12,8 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use checkpoint::network_status::{NetworkStatus, to_bytes};
-use cli::{Exit, Session, usage};
+use cli::args::reject_given;
+use cli::{Exit, Hint, Session, usage};
 
 use crate::args::{NetavarkOptions, OutputFormat, Restore};
 use crate::input::{read, read_network_infos, read_status};
@@ -121,6 +122,12 @@ fn check_flags(args: &Restore) -> anyhow::Result<()> {
         &[OutputFormat::Netavark],
         "netavark",
     )?;
+    if args.to == OutputFormat::Cni {
+        // A plugin reads the name from the environment.
+        let ifname = ("--ifname", !args.change.ifname.is_empty());
+        reject_given(&[ifname], "with --to cni, which names no interface")
+            .map_err(|e| Hint::on(e, "run the plugin with CNI_IFNAME=IF"))?;
+    }
     only_for(args.base.is_some(), "--base", &[OutputFormat::Netavark, OutputFormat::Cni], "netavark or cni")?;
     only_for(args.interface.is_some(), "--interface", &[OutputFormat::Cni], "cni")?;
     only_for(args.null, "--null", &[OutputFormat::Podman], "podman")
