@@ -4,13 +4,17 @@ use cli::args::{Ineffective, reject_ineffective};
 use cli::same_file::same_output;
 use cli::{Hint, usage};
 
-use crate::args::Args;
+use crate::args::{Args, Systemd};
+use crate::notation::compat::Compat;
+use crate::rules::security::masks;
 
 /// Returns an error if a flag would have no effect.
 ///
-/// Accepts flags that only name a directory for lookups (`--volume-root`, `--overlay-dir`,
-/// `--secret-root`, `--cdi-spec-dir`), and `--cgroup-version`, because scripts pass them whether or not
-/// they are needed.
+/// Accepts flags that only name a directory or a process for lookups (`--volume-root`,
+/// `--volume-path`, `--image-mount`, `--overlay-dir`, `--secret-root`, `--secret-copies`,
+/// `--cdi-spec-dir`, `--container-pid`), and `--cgroup-version`, because scripts pass them whether or
+/// not they are needed. Accepts a flag that requests what another flag already does, such as
+/// `--cap-add` with `--privileged`.
 ///
 /// # Errors
 /// Returns an error that names the flag and the reason.
@@ -20,7 +24,9 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     let no_spec = format!("with {instead}, which writes no spec");
     let path_is_given = "with --cgroups-path, which is the complete path";
     let (restore, no_restore) = (&args.restore, "without --restore");
-    let no_cgroup = cgroups.cgroups.as_ref().is_some_and(|mode| mode == "disabled");
+    let cgroups_mode = |name: &str| cgroups.cgroups.as_ref().is_some_and(|mode| mode == name);
+    let without_systemd = matches!(cgroups.systemd, Some(Systemd::False));
+    let unmasks_all = masks::unmasks_all(&args.security.unmask);
     let flags = [
         (
             "--image-volume",
@@ -34,7 +40,21 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
         ("--cgroup-parent", cgroups.cgroup_parent.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroup-manager", cgroups.cgroup_manager.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
         ("--cgroups", cgroups.cgroups.is_some(), cgroups.cgroups_path.is_some(), path_is_given),
-        ("--cgroup-parent", cgroups.cgroup_parent.is_some(), no_cgroup, "with --cgroups disabled"),
+        (
+            "--cgroup-parent",
+            cgroups.cgroup_parent.is_some(),
+            cgroups_mode("disabled"),
+            "with --cgroups disabled",
+        ),
+        (
+            "--cgroup-parent",
+            cgroups.cgroup_parent.is_some(),
+            cgroups_mode("split"),
+            "with --cgroups split, whose parent is spec-gen's own cgroup",
+        ),
+        ("--shm-size-systemd", cgroups.shm_size_systemd.is_some(), without_systemd, "with --systemd=false"),
+        ("--mask", !args.security.mask.is_empty(), unmasks_all, "with --unmask ALL, which unmasks all paths"),
+        ("--compat", args.hooks.compat != Compat::None, restore.restore, "with --restore"),
         // clap drops `requires` for the following flags; see `reject_ineffective`.
         ("--trust-archive", restore.trust_archive, !restore.restore, no_restore),
         ("--manager-files", restore.manager_files.is_some(), !restore.restore, no_restore),
