@@ -95,7 +95,8 @@ const CHECK: &[Action] = &[
 ];
 
 const CHECK_FLAGS: &[Row] = &[
-    ("--netns none", "document host"),
+    // Only root may compare with the host.
+    ("--netns none", "document ~host"),
     ("--network-info networks", "~document ~netns ~probe"),
     ("--wait 1", "~netns"),
     ("--probe", "~netns"),
