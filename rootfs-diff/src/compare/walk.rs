@@ -150,6 +150,12 @@ impl Walk<'_> {
             }
             return Ok(());
         };
+        if upper_inode.is_none() && !status.is_dir() && self.trees.new.is_mount_point(&status) {
+            // The view shows a file from outside of the root file system. Its content does not
+            // belong to the diff, and its type says nothing about the file that the mount covers.
+            self.notices.notice(Notice::Skipped { path, why: "the file below a mount" });
+            return Ok(());
+        }
         if status.is_socket() {
             if let Some(old) = old.filter(|old| !old.is_socket()) {
                 self.removed(path.clone(), &old)?;
