@@ -103,10 +103,10 @@ fn a_mount_below_the_root_is_a_boundary() {
         ),
         (
             "create --one-file-system also leaves out bind mounts",
-            "mkdir -p v/in host; echo p > host/p; mount --bind host v/in
+            "mkdir -p v/in host; echo p > host/p; touch v/f; mount --bind host v/in; mount --bind host/p v/f
              is '/ in' \"$(vol-archive create --one-file-system v | vol-archive list --json | python3 -c \
                'import json, sys; print(*[e[\"path\"] or \"/\" for e in json.load(sys.stdin)])')\"
-             vol-archive create v | vol-archive list | grep -q in/p",
+             vol-archive create v > all; vol-archive list < all | grep -q in/p; vol-archive list < all | grep -q f",
         ),
     ]);
 }

@@ -27,7 +27,8 @@ use crate::path::TarPath;
 pub enum Visit {
     /// Return the inode and, if it is a directory, everything below it.
     Take,
-    /// Return the directory, but nothing below it, as for a mount point.
+    /// Return the directory, but nothing below it, as for a mount point. An inode that is not a
+    /// directory is left out.
     TakeEmpty,
     /// Leave out the inode and everything below it.
     Skip,
@@ -252,10 +253,11 @@ fn entered(
 /// Calls `filter`, and reports an inode that the filter leaves out.
 fn visit(filter: &mut Filter<'_>, path: &TarPath, status: &Status, notices: &mut dyn Notices) -> Visit {
     let visit = filter(path, status);
-    let why = match visit {
-        Visit::Skip => "excluded",
-        Visit::TakeEmpty if status.is_dir() => "content of another file system",
-        _ => return visit,
+    let (visit, why) = match visit {
+        Visit::Skip => (visit, "excluded"),
+        Visit::TakeEmpty if status.is_dir() => (visit, "content of another file system"),
+        Visit::TakeEmpty => (Visit::Skip, "file of another file system"),
+        Visit::Take => return visit,
     };
     notices.notice(Notice::LeftOut { path: path.clone(), why });
     visit
