@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
 
@@ -115,8 +116,8 @@ impl Facts {
                 continue;
             }
             let info = read(format!("/proc/{pid}/fdinfo/{fd}"))?;
-            if mount_id(&info).is_some_and(|id| !mounts.contains(&id)) {
-                let path = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?;
+            let path = fs::read_link(format!("/proc/{pid}/fd/{fd}"))?;
+            if has_path(&path) && mount_id(&info).is_some_and(|id| !mounts.contains(&id)) {
                 self.host_stdio.push((fd, path.display().to_string()));
             }
         }
@@ -206,6 +207,12 @@ fn mount_ids(mountinfo: &str) -> BTreeSet<u64> {
 /// Returns the mount ID in a fdinfo file.
 fn mount_id(fdinfo: &str) -> Option<u64> {
     fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+}
+
+/// Returns whether a descriptor whose link in /proc is `link` was opened by a path. CRIU dumps a
+/// memfd, an eventfd and the like without a path; they are on mounts that no container has.
+fn has_path(link: &Path) -> bool {
+    link.is_absolute() && !link.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
 }
 
 /// Returns whether the kernel rejects SO_PASSCRED on INET sockets. CRIU reads this option of every
@@ -333,20 +340,40 @@ mod tests {
     }
 
     #[test]
+    fn only_files_with_a_path_can_be_on_the_host() {
+        for (link, expected) in [
+            ("/var/log/x", true),
+            ("/var/log/x (deleted)", true),
+            ("/memfd", true),
+            ("/memfd:name (deleted)", false),
+            ("anon_inode:[eventfd]", false),
+            ("net:[4026531840]", false),
+        ] {
+            assert_eq!(has_path(link.as_ref()), expected, "{link}");
+        }
+    }
+
+    #[test]
     #[ignore = "needs root"]
     fn a_standard_stream_on_a_mount_of_the_host_is_found() {
         use std::process::{Command, Stdio};
         let log = tempfile::NamedTempFile::new().unwrap();
-        for (arguments, host_stdio, own_network) in [
-            (&["--ipc"][..], vec![], Some(false)),
-            (&["--ipc", "--mount", "--net"], vec![(1, log.path().display().to_string())], Some(true)),
+        let file = || log.reopen().unwrap();
+        let memory = || {
+            fs::File::from(nix::sys::memfd::memfd_create(c"m", nix::sys::memfd::MFdFlags::empty()).unwrap())
+        };
+        let host_mounts = &["--ipc", "--mount", "--net"][..];
+        for (arguments, stdout, host_stdio, own_network) in [
+            (&["--ipc"][..], file(), vec![], Some(false)),
+            (host_mounts, file(), vec![(1, log.path().display().to_string())], Some(true)),
+            (host_mounts, memory(), vec![], Some(true)),
         ] {
             // After the mounts are unshared, the file is on a mount that the process does not have.
             let mut child = Command::new("unshare")
                 .args(arguments)
                 .args(["sh", "-c", "echo ready >&2; exec sleep 60"])
                 .stdin(Stdio::null())
-                .stdout(log.reopen().unwrap())
+                .stdout(stdout)
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
