@@ -2,7 +2,7 @@
 //! container.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -286,29 +286,65 @@ fn archive_without(name: &str) -> tempfile::TempDir {
     dir
 }
 
+/// Copies the archive `out` in each way. Expects `status`, and `words` in the messages.
+fn copy_in_each_way(dir: &Path, status: i32, words: &str) {
+    for args in [
+        "--from-archive out -o copy",
+        "--from-archive - -o copy",
+        "--from-archive out --format oci -o copy",
+        "--from-archive out --compress zstd -o copy",
+        "--pod-config pod.json --container web=out -o copy",
+        "--pod-config pod.json --container web=- -o copy",
+    ] {
+        run_for_copy(dir, args, status, words);
+    }
+}
+
+/// Runs the tool, which writes the file `copy` if and only if it succeeds.
+fn run_for_copy(dir: &Path, args: &str, status: i32, words: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
+    command.args(args.split(' ')).current_dir(dir).env("NO_COLOR", "1");
+    let output = command.stdin(fs::File::open(dir.join("out")).unwrap()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let copy = dir.join("copy");
+    assert_eq!(output.status.code(), Some(status), "{words}: {args}: {stderr}");
+    assert!(stderr.contains(words), "{words}: {args}: {stderr}");
+    assert_eq!(copy.exists(), status == 0, "{words}: {args}");
+    drop(fs::remove_file(copy));
+}
+
 #[test]
 fn archives_without_needed_images_are_not_copied() {
     for name in ["pstree.img", "core-12.img", "mm-1.img", "pagemap-12.img", "pages-2.img", "files.img", ""] {
         let name = if name.is_empty() { String::new() } else { format!("checkpoint/{name}") };
         let dir = archive_without(&name);
-        for args in [
-            "--from-archive out -o copy",
-            "--from-archive - -o copy",
-            "--from-archive out --format oci -o copy",
-            "--from-archive out --compress zstd -o copy",
-            "--pod-config pod.json --container web=out -o copy",
-            "--pod-config pod.json --container web=- -o copy",
-        ] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_ckpt-pack"));
-            command.args(args.split(' ')).current_dir(dir.path()).env("NO_COLOR", "1");
-            let output = command.stdin(fs::File::open(dir.path().join("out")).unwrap()).output().unwrap();
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let copy = dir.path().join("copy");
-            let status = i32::from(!name.is_empty());
-            assert_eq!(output.status.code(), Some(status), "{name}: {args}: {stderr}");
-            assert!(stderr.contains(&name), "{name}: {args}: {stderr}");
-            assert_eq!(copy.exists(), name.is_empty(), "{name}: {args}");
-            drop(fs::remove_file(copy));
+        copy_in_each_way(dir.path(), i32::from(!name.is_empty()), &name);
+    }
+}
+
+#[test]
+fn archives_with_data_after_the_pages_are_not_copied() {
+    let name = "checkpoint/pages-1.img";
+    // The bytes after the pages, and an option of tar.
+    for (after, option, status) in [
+        (&b"data"[..], "--no-recursion", 1),
+        (b"\0\0data\0\0", "--no-recursion", 1),
+        (b"data", "--sparse", 1),
+        (b"", "--no-recursion", 0),
+        (b"\0\0", "--no-recursion", 0),
+        (b"\0\0", "--sparse", 0),
+    ] {
+        let dir = archive_without(name);
+        let pages = dir.path().join(name);
+        let size = fs::metadata(&pages).unwrap().len();
+        if !after.is_empty() {
+            // The hole before the last bytes makes the file sparse.
+            truncate_to(dir.path(), name, size + 100_000);
+            fs::File::options().append(true).open(&pages).unwrap().write_all(after).unwrap();
         }
+        let append = ["--append", "-f", "out", option, name];
+        assert!(Command::new("tar").args(append).current_dir(dir.path()).status().unwrap().success());
+        let words = if status == 0 { "" } else { "checkpoint/pages-1.img: expected" };
+        copy_in_each_way(dir.path(), status, words);
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveWriter, MemberContent, Members, Rest, missing};
 use checkpoint::config_dump::ConfigDump;
-use checkpoint::criu::check::Copied;
+use checkpoint::criu::check::{Copied, Watched};
 use checkpoint::criu::core_image;
 use checkpoint::delta::Delta;
 use checkpoint::spec_dump::{Engine, SpecDump};
@@ -267,7 +267,10 @@ impl<'a> Copier<'a> {
         let content = reader.content();
         let size = content.remaining();
         let content = self.checked(member, &entry.kind, content)?;
-        Ok(self.writer.verbatim(member, headers.as_deref(), entry, size, content)?)
+        let mut content = Watched::new(member, &entry.kind, content);
+        self.writer.verbatim(member, headers.as_deref(), entry, size, &mut content)?;
+        self.images.watched(&content);
+        Ok(())
     }
 
     /// Keeps an image for the check of all images. Returns the complete content again.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use checkpoint::Member;
 use checkpoint::archive::{ArchiveReader, Unknown, missing};
 use checkpoint::compress::{Bound, Compression};
-use checkpoint::criu::check::Copied;
+use checkpoint::criu::check::{Copied, Watched};
 use checkpoint::delta::Delta;
 use cli::{Hint, Session};
 use tartree::{Kind, Limits};
@@ -52,6 +52,11 @@ pub fn check<R: Read>(mut reader: ArchiveReader<R>, session: &Session) -> anyhow
             Member::Images(_) => {
                 dumped = true;
                 images.add(&member, &entry.kind, &mut reader.content())?;
+                let mut content = Watched::new(&member, &entry.kind, reader.content());
+                if content.has_pages() {
+                    io::copy(&mut content, &mut io::sink())?;
+                    images.watched(&content);
+                }
                 has_link |= matches!(entry.kind, Kind::Symlink { .. });
             }
             Member::PreImages(_) => has_earlier = true,

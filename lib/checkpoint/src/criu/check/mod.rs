@@ -24,7 +24,7 @@ use std::rc::Rc;
 use prost::Message;
 
 #[cfg(feature = "archive")]
-pub use copied::Copied;
+pub use copied::{Copied, Watched};
 pub use parents::{check_levels, check_pagemaps, check_parents};
 pub use source::{Collected, Image, Source};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use tartree::{Kind, Notice, Root, Status, TarPath, Visit, Walk};
+use tartree::{Kind, Notice, Root, SparseMap, Status, TarPath, Visit, Walk};
 
 use super::kinds::Form;
 use crate::criu::image_file::IMAGE_LIMIT;
@@ -139,9 +139,7 @@ impl Collected {
         self.kept = self.kept.saturating_add(bytes.len() as u64);
         let data = match kind {
             // The holes of a hostile archive may be too large to be read.
-            Kind::File { map: Some(map), .. } => {
-                map.0.last().map_or(0, |(start, len)| start.saturating_add(*len))
-            }
+            Kind::File { map: Some(map), .. } => end_of_map(map),
             _ if is_pages(name) => end_of_data(&bytes, content)?,
             _ => size,
         };
@@ -151,10 +149,18 @@ impl Collected {
     }
 
     /// Adds an image of memory pages, of which only the size is known. All bytes after the pages
-    /// that a pagemap announces are assumed to be zeros, which CRIU does not read.
+    /// that a pagemap announces are assumed to be zeros, which CRIU does not read, unless
+    /// [`set_end_of_data`](Collected::set_end_of_data) adds where the data ends.
     pub fn add_unread(&mut self, name: &str, size: u64) {
         let image = Image { bytes: Rc::default(), complete: false };
         self.images.insert(name.to_owned(), Kept { image, size, data: 0 });
+    }
+
+    /// Sets the offset after the last byte of the image `name` that is not zero.
+    pub fn set_end_of_data(&mut self, name: &str, data: u64) {
+        if let Some(kept) = self.images.get_mut(name) {
+            kept.data = data;
+        }
     }
 
     /// Returns whether no image was added.
@@ -200,6 +206,11 @@ fn is_of_process(name: &str) -> bool {
 
 pub(super) fn is_pages(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|name| name.starts_with("pages-"))
+}
+
+/// Returns the offset after the last part of a sparse file that is not a hole.
+pub(super) fn end_of_map(map: &SparseMap) -> u64 {
+    map.0.last().map_or(0, |(start, len)| start.saturating_add(*len))
 }
 
 /// Returns the offset after the last byte that is not zero, in `head` and then `rest`.
