@@ -4,6 +4,8 @@
 //! only knows the path of the network namespace. Without podman's keys, podman gives this path to
 //! the runtime, which fails, or joins any namespace that has this path on the other host.
 
+use std::io::Read;
+
 use anyhow::{Context, anyhow, bail};
 use checkpoint::Member;
 use checkpoint::config_dump::ConfigDump;
@@ -148,6 +150,17 @@ pub fn plan(
         _ => return Ok(Plan::FromStatus(flags.to_vec())),
     }
     Ok(Plan::Done)
+}
+
+/// Reads the document `network.status` from `content`, whose name is `name` in messages.
+///
+/// # Errors
+/// Returns an error if the document cannot be read or is not a network status. podman would ignore
+/// it without an error, and restore the container with another address.
+pub fn read_status(content: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = cli::read_document(content, name, Member::NetworkStatus.document_limit())?;
+    NetworkStatus::parse(&bytes).with_context(|| name.to_owned())?;
+    Ok(bytes)
 }
 
 impl Plan {

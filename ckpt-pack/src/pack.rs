@@ -25,7 +25,7 @@ use crate::expect;
 use crate::image_description::{Origin, check_criu, describe};
 use crate::live::{self, Live};
 use crate::member_stream::MemberStream;
-use crate::network;
+use crate::network::{self, read_status};
 use crate::operands;
 use crate::sources::Sources;
 
@@ -293,7 +293,11 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             .filter(|(member, _)| !matches!(member, Member::ConfigDump | Member::SpecDump))
             .partition(|(member, _)| is_small(member));
         for (member, path) in early {
-            if *member == Member::NetworkStatus && self.writer.written().contains(member) {
+            if *member == Member::NetworkStatus {
+                if !self.writer.written().contains(member) {
+                    let bytes = read_status(bundle::open(path)?, &cli::display_path(path))?;
+                    self.writer.small(member, &bytes, self.time)?;
+                }
                 continue;
             }
             self.file(member, bundle::open(path)?).with_context(|| cli::display_path(path))?;
@@ -403,10 +407,14 @@ impl<N: FnMut(&Notice)> Packer<'_, N> {
             }
             containerd_output::check_member(&member, self.format)
                 .with_context(|| stream.name().to_owned())?;
-            if member == Member::NetworkStatus && documents.needs_network_status() {
+            if member == Member::NetworkStatus {
                 let name = format!("{}: {member}", stream.name());
-                let bytes = cli::read_document(stream.content(), &name, member.document_limit())?;
-                self.network(documents, Some(bytes)).with_context(|| stream.name().to_owned())?;
+                let bytes = read_status(stream.content(), &name)?;
+                match documents.needs_network_status() {
+                    true => self.network(documents, Some(bytes)),
+                    false => self.writer.small(&member, &bytes, self.time).map_err(anyhow::Error::from),
+                }
+                .with_context(|| stream.name().to_owned())?;
                 continue;
             }
             self.writer

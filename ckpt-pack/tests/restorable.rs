@@ -348,3 +348,32 @@ fn archives_with_data_after_the_pages_are_not_copied() {
         copy_in_each_way(dir.path(), status, words);
     }
 }
+
+/// podman ignores an invalid network.status, and restores the container with another address.
+#[test]
+fn an_invalid_network_status_is_rejected() {
+    let dir = archive_without("");
+    fs::create_dir(dir.path().join("given")).unwrap();
+    for (content, status) in [
+        ("", 1),
+        ("text", 1),
+        ("5", 1),
+        (r#"{"a":5}"#, 1),
+        (r#"{"a":{},"a":{}}"#, 1),
+        ("null", 0),
+        ("{}", 0),
+        (r#"{"a":{"interfaces":{"eth0":{}}}}"#, 0),
+    ] {
+        fs::write(dir.path().join("given/network.status"), content).unwrap();
+        let tar = ["-cf", "members", "-C", "given", "network.status"];
+        assert!(Command::new("tar").args(tar).current_dir(dir.path()).status().unwrap().success());
+        for source in
+            ["--bundle . --ignore-rootfs", "--bundle . --ignore-rootfs --network none", "--from-archive out"]
+        {
+            for given in ["--raw-members members", "--member network.status=given/network.status"] {
+                let words = if status == 0 { "" } else { "network.status: " };
+                run_for_copy(dir.path(), &format!("{source} -o copy {given}"), status, words);
+            }
+        }
+    }
+}

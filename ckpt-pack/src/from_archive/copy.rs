@@ -25,6 +25,7 @@ use crate::engine_documents::ignored_by;
 use crate::increment::Flattening;
 use crate::increment::args::Incremental;
 use crate::member_stream::MemberStream;
+use crate::network::read_status;
 use crate::{bundle, expect, operands, pack};
 
 /// Copies members from an archive to an output.
@@ -332,6 +333,9 @@ impl<'a> Copier<'a> {
             let bytes = cli::read_document(&mut file, &member.to_string(), member.document_limit())?;
             return self.document(Document { member: member.clone(), entry, headers: None, bytes });
         }
+        if *member == Member::NetworkStatus {
+            return Ok(self.writer.small(member, &read_status(file, &member.to_string())?, time)?);
+        }
         let ino = status.identity().ino;
         let mut tally = Tally::new(|notice: &Notice| self.session.warn(notice));
         let of_file = Entry::file(member.path(), status.size(), member.mode(), status.mtime());
@@ -350,9 +354,15 @@ impl<'a> Copier<'a> {
                     self.session.note(format_args!("{member}: skipped, as requested"));
                     continue;
                 }
-                self.writer
-                    .carry(&member, member.mode(), time, stream.content())
-                    .with_context(|| stream.name().to_owned())?;
+                if member == Member::NetworkStatus {
+                    let name = format!("{}: {member}", stream.name());
+                    let bytes = read_status(stream.content(), &name)?;
+                    self.writer.small(&member, &bytes, time).with_context(|| stream.name().to_owned())?;
+                } else {
+                    self.writer
+                        .carry(&member, member.mode(), time, stream.content())
+                        .with_context(|| stream.name().to_owned())?;
+                }
                 self.given.insert(member);
             }
             self.changed += stream.changed(self.session);
