@@ -505,7 +505,7 @@ fn security_options_of_podman_are_accepted() {
         fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t.starts_with('Y'));
     let profile = if enabled { json!("unconfined") } else { Value::Null };
     assert_eq!(spec["process"]["apparmorProfile"], profile);
-    assert_eq!(spec["linux"]["maskedPaths"], json!(["/a"]));
+    assert_eq!(spec["linux"]["maskedPaths"], json!(["/a", "/b"]));
     assert_eq!(spec["process"]["noNewPrivileges"], true);
     assert!(spec["process"].get("selinuxLabel").is_none());
     for bad in ["x", "seccomp=", "label=typ:x", "label=type:", "no-new-privileges=maybe", "systempaths=x"] {

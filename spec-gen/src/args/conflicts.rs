@@ -6,7 +6,6 @@ use cli::{Hint, usage};
 
 use crate::args::{Args, Systemd};
 use crate::notation::compat::Compat;
-use crate::rules::security::masks;
 
 /// Returns an error if a flag would have no effect.
 ///
@@ -26,7 +25,6 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     let (restore, no_restore) = (&args.restore, "without --restore");
     let cgroups_mode = |name: &str| cgroups.cgroups.as_ref().is_some_and(|mode| mode == name);
     let without_systemd = matches!(cgroups.systemd, Some(Systemd::False));
-    let unmasks_all = masks::unmasks_all(&args.security.unmask);
     let flags = [
         (
             "--image-volume",
@@ -53,7 +51,6 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
             "with --cgroups split, whose parent is spec-gen's own cgroup",
         ),
         ("--shm-size-systemd", cgroups.shm_size_systemd.is_some(), without_systemd, "with --systemd=false"),
-        ("--mask", !args.security.mask.is_empty(), unmasks_all, "with --unmask ALL, which unmasks all paths"),
         ("--compat", args.hooks.compat != Compat::None, restore.restore, "with --restore"),
         // clap drops `requires` for the following flags; see `reject_ineffective`.
         ("--trust-archive", restore.trust_archive, !restore.restore, no_restore),

@@ -315,6 +315,10 @@ fn flags_win_over_the_files_that_the_state_lists() {
     ] {
         let spec = generated(&[], &["--unmask", unmask]);
         assert_eq!(spec["linux"]["maskedPaths"], masked, "{unmask}");
+        // A path of --mask stays masked.
+        let spec = generated(&[], &["--unmask", unmask, "--mask", "/proc/kcore:/proc/x"]);
+        let masked = spec["linux"]["maskedPaths"].as_array().unwrap();
+        assert!(["/proc/kcore", "/proc/x"].iter().all(|path| masked.contains(&json!(path))), "{masked:?}");
     }
 }
 

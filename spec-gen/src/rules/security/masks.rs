@@ -27,7 +27,7 @@ pub fn mask<'a>(spec: &mut Spec, values: &'a [String]) -> Vec<&'a str> {
 pub fn unmask(spec: &mut Spec, values: &[String]) {
     for pattern in values.iter().flat_map(|v| v.split(':')).filter(|p| !p.is_empty()) {
         for path in [MASKED, READONLY] {
-            if is_all(pattern) {
+            if pattern.eq_ignore_ascii_case("all") {
                 spec.remove(path);
             } else if !spec.list(path).is_empty() {
                 spec.list_mut(path).retain(|p| !p.as_str().is_some_and(|p| glob(pattern, p)));
@@ -37,15 +37,6 @@ pub fn unmask(spec: &mut Spec, values: &[String]) {
             }
         }
     }
-}
-
-/// Reports whether values of `--unmask` unmask all paths.
-pub fn unmasks_all(values: &[String]) -> bool {
-    values.iter().flat_map(|value| value.split(':')).any(is_all)
-}
-
-fn is_all(pattern: &str) -> bool {
-    pattern.eq_ignore_ascii_case("all")
 }
 
 /// Masks the paths that podman masks in every container with masked paths: the energy counters,

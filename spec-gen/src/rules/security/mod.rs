@@ -52,16 +52,18 @@ pub fn apply(job: &mut Job<'_>) -> anyhow::Result<()> {
     trace.because(spec, || "--seccomp".into());
     add_proc_options(spec, &s.proc_opts)?;
     trace.because(spec, || "--security-opt proc-opts".into());
-    for path in masks::mask(spec, &s.mask) {
-        session.warn(format_args!("--mask {path}: not an absolute path, ignored"));
-    }
-    trace.because(spec, || "--mask".into());
     if is_libpod && !s.unmask.is_empty() {
         // These come before `--unmask` is applied, so that `--unmask` also applies to them.
         masks::of_libpod(spec, privileged, compat);
     }
     masks::unmask(spec, &s.unmask);
     trace.because(spec, || "--unmask".into());
+    // As in podman (pkg/specgen/generate, BlockAccessToKernelFilesystems), `--unmask` does not apply to
+    // the paths of `--mask`.
+    for path in masks::mask(spec, &s.mask) {
+        session.warn(format_args!("--mask {path}: not an absolute path, ignored"));
+    }
+    trace.because(spec, || "--mask".into());
     Ok(())
 }
 

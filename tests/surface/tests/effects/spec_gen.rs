@@ -180,7 +180,7 @@ const SPEC_GEN_FLAGS: &[Row] = &[
     ("--cgroup-parent /x --cgroups split", ""),
     ("--cgroup-parent /x --cgroups disabled", ""),
     ("--shm-size-systemd 1m --systemd=false", ""),
-    ("--mask /x --unmask ALL", ""),
+    ("--mask /x --unmask ALL", CREATE),
     ("--shm-size 1m --shm-dir dir", ""),
     ("--console-size 80x24 --tty=false", ""),
     ("--passwd-out out --passwd=false --user 7", ""),
