@@ -149,7 +149,8 @@ fn the_total_of_packing_excludes_zero_pages() {
     assert_eq!(rest(stderr), "");
     assert!(line.contains(" of 8.39 MB, "), "{line}");
     let percent = line.split(&[' ', '%'][..]).find_map(|word| word.parse::<u32>().ok()).unwrap();
-    assert!((75..100).contains(&percent), "{line}");
+    // The mebibyte that is being written is counted when all of it was written.
+    assert!((60..100).contains(&percent), "{line}");
 }
 
 /// Runs a shell command with a terminal as standard error. Returns the output of the terminal and
