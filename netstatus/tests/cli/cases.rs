@@ -1328,6 +1328,24 @@ pub const CASES: &[Case] = &[
         "",
         Is("null\n"),
     ),
+    bad(
+        "49a an interface of the caller's namespace",
+        &["save", "--netns", "/proc/self/ns/net", "--interface", "lo"],
+        "",
+        "/proc/self/ns/net: interface lo: not saved, this is the network of the host",
+    ),
+    bad(
+        "49b a network of the caller's namespace",
+        &["save", "--netns", "/proc/self/ns/net", "--network", "eth0=web"],
+        "",
+        "/proc/self/ns/net: interface eth0: not saved, this is the network of the host",
+    ),
+    usage(
+        "49c a malformed network of the caller's namespace",
+        &["save", "--netns", "/proc/self/ns/net", "--network", "web"],
+        "",
+        "--network web: expected IF=NAME for a live namespace",
+    ),
     usage(
         "50e --netns and a file",
         &["save", "--netns", "/proc/self/ns/net", "none.json"],

@@ -37,8 +37,8 @@ const KINDS: [&str; 5] = ["veth", "macvlan", "ipvlan", "vlan", "netkit"];
 /// of the host.
 ///
 /// # Errors
-/// Returns an error if the namespace cannot be entered, or if the network of an interface has no
-/// known name.
+/// Returns an error if the namespace cannot be entered, if the network of an interface has no known
+/// name, or if an interface of the caller's own namespace is requested.
 pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(String, Option<NetworkStatus>)> {
     let netns = match (&args.netns, args.pid) {
         (Some(path), _) => Netns::open(path)?,
@@ -46,10 +46,13 @@ pub fn status(args: &Save, warn: &mut dyn FnMut(String)) -> anyhow::Result<(Stri
         (None, None) => bail!("no namespace"),
     };
     let own = Netns::own()?;
+    let mut names = given_names(args)?;
     if netns.is(&own)? {
+        if let Some(interface) = names.keys().next().or(args.interface.first()) {
+            bail!("{}: interface {interface}: not saved, this is the network of the host", netns.name());
+        }
         return Ok((netns.name().to_owned(), None));
     }
-    let mut names = given_names(args)?;
     let infos = read_network_infos(&args.network_info)?;
     let mut netlink = Netlink::open(&netns)?;
     let inside = State::read(&mut netlink).with_context(|| netns.name().to_owned())?;
