@@ -36,8 +36,8 @@ setup() {
     cd "$BATS_TEST_TMPDIR/home"
     export B2=$BATS_TEST_TMPDIR/web2
     overlay "$B2"
-    rm -rf /srv/data2
     runc delete -f web 2>/dev/null || true
+    rm -rf /srv/data2
     ip netns delete web 2>/dev/null || true
     ip netns add web
 }
